@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"yunchu/harness/scenario"
+	"yunchu/platform"
+	"yunchu/platform/api"
+	"yunchu/platform/auth"
+	"yunchu/platform/bus"
+	"yunchu/platform/bus/nats"
+	"yunchu/platform/dispatch"
+	"yunchu/platform/sched"
+	"yunchu/web"
+)
+
+// tokenVariable holds an engineer token for automation.
+const tokenVariable = "YUNCHU_TOKEN"
+
+func serveCommand() *cobra.Command {
+	var config, listen string
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the production runtime",
+		Long: `Run the production runtime: ingest, history, dispatch, API and portal, with the data
+in ./data unless a configuration says otherwise. The first start prints a setup token
+that makes the first administrator.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg := scenario.DefaultConfig()
+			if config != "" {
+				var err error
+				if cfg, err = scenario.LoadConfig(config, scenarioOptions()); err != nil {
+					return fail(exitInput, err)
+				}
+			}
+			if listen != "" {
+				cfg.Listen = listen
+			}
+			return serve(c.Context(), cfg, c.ErrOrStderr())
+		},
+	}
+	c.Flags().StringVarP(&config, "config", "c", "", "configuration file; without one everything has its default")
+	c.Flags().StringVar(&listen, "listen", "", "address instead of the configuration's, such as 127.0.0.1:8080")
+	return c
+}
+
+// serve runs a plant on the wall clock until ctx ends.
+func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err error) {
+	log := logger(stderr, slog.LevelInfo)
+	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
+		return fail(exitEnvironment, fmt.Errorf("make the data folder: %w", err))
+	}
+	l, err := listenOn(cfg)
+	if err != nil {
+		return fail(exitEnvironment, err)
+	}
+	b, err := openBus(cfg, log)
+	if err != nil {
+		return fail(exitEnvironment, errors.Join(fmt.Errorf("open the bus: %w", err), l.Close()))
+	}
+	defer func() { err = errors.Join(err, closing("bus", b.Close())) }()
+	started := time.Now()
+	s := sched.New(sched.Wall{})
+	pc := platform.Config{
+		Name: cfg.Name, Bus: b, Sched: s, Log: log, Dir: cfg.Data, Period: 500 * time.Millisecond,
+		Dispatch: dispatch.Settings{Every: cfg.Dispatch.Every, Strategy: dispatch.Strategy(cfg.Dispatch.Strategy)},
+		Retain:   cfg.Retention.Control,
+	}
+	if t := cfg.Dispatch.Target; t != nil {
+		pc.Initial = func(now time.Time) platform.Target {
+			return platform.Target{KW: t.Series.At(now.Sub(started)), Import: t.Import, Enabled: true}
+		}
+	}
+	if cfg.Site.ImportLimitKW != nil {
+		pc.ImportLimitKW = *cfg.Site.ImportLimitKW
+	}
+	p, err := platform.New(pc)
+	if err != nil {
+		return fail(exitEnvironment, errors.Join(err, l.Close()))
+	}
+	defer func() { err = errors.Join(err, closing("plant", p.Close())) }()
+	if err := addDevices(ctx, p, cfg, s.Now()); err != nil {
+		return errors.Join(err, l.Close())
+	}
+	authority, err := auth.New(p.Records(), started, auth.Options{Static: os.Getenv(tokenVariable), Log: log})
+	if err != nil {
+		return fail(exitEnvironment, errors.Join(err, l.Close()))
+	}
+	name := cfg.Name
+	if name == "" {
+		name = "yunchu"
+	}
+	about := platform.AboutThis(name, binaryHash(), buildTags, cfg.Simulation, started)
+	server, err := api.New(api.Options{Plant: p.Face(about, nil), Auth: authority, Bus: b, Log: log, UI: web.Dist})
+	if err != nil {
+		return fail(exitEnvironment, errors.Join(err, l.Close()))
+	}
+	if secret, open, err := authority.NewSetup(started); err != nil {
+		return fail(exitEnvironment, errors.Join(err, l.Close()))
+	} else if open {
+		fmt.Fprintf(stderr, "setup token: %s\n  valid for an hour, for one use: POST /api/v1/setup {\"token\", \"user\", \"password\"}\n", secret)
+	}
+	if err := p.Start(ctx, s.Now()); err != nil {
+		return fail(exitEnvironment, errors.Join(err, l.Close()))
+	}
+	fmt.Fprintf(stderr, "listening on %s://%s\n", scheme(cfg), l.Addr())
+	return runAll(ctx, b,
+		func(ctx context.Context) error { return s.Run(ctx, time.Time{}) },
+		p.Run,
+		func(ctx context.Context) error { return server.Serve(ctx, l) },
+	)
+}
+
+// runAll runs the parts of a plant until ctx ends or one of them fails, then
+// waits for all.
+func runAll(ctx context.Context, b bus.Bus, parts ...func(context.Context) error) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	errs := make(chan error, len(parts))
+	for _, run := range parts {
+		go func() {
+			errs <- run(ctx)
+			stop()
+		}()
+	}
+	if f, ok := b.(interface{ Failed() <-chan struct{} }); ok {
+		go func() {
+			select {
+			case <-f.Failed(): // nothing can be acknowledged any more
+				stop()
+			case <-ctx.Done():
+			}
+		}()
+	}
+	var all []error
+	for range parts {
+		if err := <-errs; err != nil && !errors.Is(err, context.Canceled) {
+			all = append(all, err)
+		}
+	}
+	if f, ok := b.(interface{ Err() error }); ok {
+		all = append(all, f.Err())
+	}
+	if err := errors.Join(all...); err != nil {
+		return fail(exitEnvironment, err)
+	}
+	return nil
+}
+
+func closing(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fail(exitEnvironment, fmt.Errorf("close the %s: %w", what, err))
+}
+
+func openBus(cfg *scenario.Config, log *slog.Logger) (bus.Bus, error) {
+	return nats.Open(nats.Options{Dir: filepath.Join(cfg.Data, "bus"), URL: cfg.NATS.URL, Replicas: cfg.NATS.Replicas, Log: log})
+}
+
+func scheme(cfg *scenario.Config) string {
+	if cfg.TLS.Cert != "" {
+		return "https"
+	}
+	return "http"
+}
+
+func listenOn(cfg *scenario.Config) (net.Listener, error) {
+	l, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", cfg.Listen, err)
+	}
+	if cfg.TLS.Cert == "" {
+		return l, nil
+	}
+	pair, err := tls.LoadX509KeyPair(cfg.TLS.Cert, cfg.TLS.Key)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("load the certificate: %w", err), l.Close())
+	}
+	return tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}), nil
+}
+
+// addDevices serves the devices of the configuration.
+func addDevices(ctx context.Context, p *platform.Plant, cfg *scenario.Config, now time.Time) error {
+	var simulated []scenario.ConfigDevice
+	for _, d := range cfg.Devices {
+		switch {
+		case d.Kind != scenario.Sim:
+			return fail(exitEnvironment, fmt.Errorf("device %s: kind %s cannot be opened by this version", d.ID, d.Kind))
+		case !cfg.Simulation:
+			return fail(exitInput, fmt.Errorf("device %s is simulated: serve takes simulated devices only where the configuration says simulation: true", d.ID))
+		}
+		simulated = append(simulated, d)
+	}
+	if len(simulated) == 0 {
+		return nil
+	}
+	return addSimulated(ctx, p, simulated, filepath.Dir(cfg.Path), now)
+}

@@ -1,0 +1,307 @@
+package metric
+
+import "math"
+
+// Config is what a run knows before it starts. Its numbers scale ratios and
+// histograms; none of them is a limit.
+type Config struct {
+	RatedKW      float64 // rated power of the whole fleet
+	RegulationKW float64 // capability assigned to regulation; 0: RatedKW
+	Devices      int
+	UnitKW       float64 // largest rated power of one device; 0: RatedKW/Devices
+	DurationS    float64 // expected length of the run; only saves allocation
+	K            KRule   // rule of regulation.k; the zero value is Hunan
+}
+
+// Sample is the state of the run at T, the end of a step of DT seconds. NaN is
+// a number nobody knows, a nil slice one nobody asked. The slices are one entry
+// per device, always in the same order, and are not kept.
+type Sample struct {
+	T, DT     float64 // s since the start; DT 0 is the state before the first step
+	TargetKW  float64 // NaN: none in force
+	PowerKW   float64 // delivered: the sum over all units, faulted or not
+	ImportKW  float64 // at the grid meter of the site; NaN: no site
+	StoredKWh float64 // energy held by all batteries; NaN: unknown
+
+	SoC    []float64 // percent
+	TempC  []float64
+	UnitKW []float64
+}
+
+// Recovery is how one fault ended.
+type Recovery struct {
+	Label string
+	EndS  float64 // when the fault ended
+	TimeS float64 // until |error| ≤ 2 % of rated for 5 s, counted to the beginning of those; NaN: not seen
+
+	since float64 // begin of the current stay within the band, NaN outside
+}
+
+const (
+	recoveryBand  = 0.02 // of rated power
+	recoveryHoldS = 5
+	// A device changes direction when it crosses zero by more than this part of
+	// its rating, so that ripple around zero is not flapping.
+	directionBand = 0.01
+)
+
+// Collector gathers everything a run is scored with. Feed it from one
+// goroutine; the [Load] of a load generator may be filled elsewhere and merged.
+type Collector struct {
+	cfg Config
+
+	soc, temp, power, site      *Dist
+	command, sync, back, jitter *Dist
+
+	time     float64 // s with a target in force
+	error2   float64 // ∫ error² dt, kW²·s
+	error2s  series
+	asked    float64 // ∫ |target| dt, kW·s
+	answered float64 // ∫ delivered in the asked direction, at most what was asked, dt, kW·s
+
+	in, out       float64 // kWh
+	energyS       float64 // s
+	stored        [2]float64
+	first, last   float64 // T of the first and last sample
+	n             int64
+	maxDT         float64
+	signs         []int8
+	changes       int64
+	directionS    float64
+	signal, reply []float64 // every 10 s, in parts of the regulation capability
+	gap           bool      // a 10 s instant was stepped over
+	agc           agc
+	recoveries    []Recovery
+
+	guardChecks, violations int64
+	acked, lost             int64
+	deviceSeconds, good     int64
+	simS, wallS             float64
+	loads                   []*Load
+	names                   []string
+}
+
+// New makes a collector for one run.
+func New(c Config) *Collector {
+	if c.RegulationKW == 0 {
+		c.RegulationKW = c.RatedKW
+	}
+	if c.UnitKW == 0 && c.Devices > 0 {
+		c.UnitKW = c.RatedKW / float64(c.Devices)
+	}
+	if c.K == (KRule{}) {
+		c.K = Hunan
+	}
+	// A little beyond the rating; where none is known the histogram finds its range.
+	span := func(kw float64) float64 {
+		if !(kw > 0) {
+			return 100
+		}
+		return 1.25 * kw
+	}
+	nan := math.NaN()
+	pts := int(min(max(c.DurationS, 0), 366*86400)/pjmPeriodS) + 2
+	return &Collector{
+		cfg:   c,
+		soc:   NewRange(0, 100),
+		temp:  NewRange(-50, 150),
+		power: NewRange(-span(c.RatedKW), span(c.RatedKW)), site: NewRange(-span(c.RatedKW), span(c.RatedKW)),
+		command: NewLatency(), sync: NewLatency(), back: NewLatency(), jitter: NewLatency(),
+		stored: [2]float64{nan, nan},
+		signs:  make([]int8, c.Devices),
+		signal: make([]float64, 0, pts), reply: make([]float64, 0, pts),
+		agc:        agc{rule: c.K, rated: c.RatedKW, target: nan, lastP: nan},
+		recoveries: make([]Recovery, 0, 64),
+	}
+}
+
+// Step records the state at the end of a step. Samples come in order of T; the
+// first should be the state before the run with DT 0, without which the stored
+// energy at the start, and so the efficiency, is unknown.
+func (c *Collector) Step(s Sample) {
+	if c.n == 0 {
+		c.first = s.T - s.DT
+		if s.DT == 0 {
+			c.stored[0] = s.StoredKWh
+		}
+	}
+	c.n++
+	c.last = s.T
+	c.maxDT = max(c.maxDT, s.DT)
+	c.stored[1] = s.StoredKWh
+
+	if s.SoC != nil {
+		c.soc.AddAll(s.SoC)
+	}
+	if s.TempC != nil {
+		c.temp.AddAll(s.TempC)
+	}
+	if s.ImportKW == s.ImportKW {
+		c.site.Add(s.ImportKW)
+	}
+	if s.PowerKW == s.PowerKW {
+		c.power.Add(s.PowerKW)
+	}
+	in, out := max(s.PowerKW, 0), max(-s.PowerKW, 0)
+	if s.UnitKW != nil {
+		in, out = c.units(s.UnitKW)
+		c.directionS += s.DT
+	}
+	if sum := in + out; sum == sum {
+		c.in += in * s.DT / 3600
+		c.out += out * s.DT / 3600
+		c.energyS += s.DT
+	}
+	c.track(s)
+}
+
+// units sums charging and discharging power, and counts changes of direction.
+func (c *Collector) units(kw []float64) (in, out float64) {
+	if len(c.signs) < len(kw) {
+		c.signs = append(c.signs, make([]int8, len(kw)-len(c.signs))...)
+	}
+	band := directionBand * c.cfg.UnitKW
+	signs := c.signs[:len(kw)]
+	for i, p := range kw {
+		var sign int8
+		if p > 0 {
+			in += p
+			sign = 1
+		} else if p < 0 {
+			out -= p
+			p = -p
+			sign = -1
+		}
+		if p > band && sign != signs[i] {
+			if signs[i] != 0 {
+				c.changes++
+			}
+			signs[i] = sign
+		}
+	}
+	return in, out
+}
+
+// track records how the target was followed.
+func (c *Collector) track(s Sample) {
+	e := s.PowerKW - s.TargetKW
+	if e == e && s.DT > 0 {
+		c.time += s.DT
+		c.error2 += e * e * s.DT
+		c.error2s.add(e * e)
+		asked := math.Abs(s.TargetKW)
+		c.asked += asked * s.DT
+		c.answered += min(max(s.PowerKW*math.Copysign(1, s.TargetKW), 0), asked) * s.DT
+	}
+	c.agc.step(s.T, s.DT, s.TargetKW, s.PowerKW)
+	// A tenth of a millisecond forgives the rounding of k·dt.
+	if next := float64(len(c.signal)) * pjmPeriodS; s.T-c.first >= next-1e-4 {
+		c.gap = c.gap || s.T-c.first >= next+pjmPeriodS-1e-4
+		c.signal = append(c.signal, s.TargetKW/c.cfg.RegulationKW)
+		c.reply = append(c.reply, s.PowerKW/c.cfg.RegulationKW)
+	}
+	for i := range c.recoveries {
+		r := &c.recoveries[i]
+		if r.TimeS == r.TimeS || s.T < r.EndS {
+			continue
+		}
+		if !(math.Abs(e) <= recoveryBand*c.cfg.RatedKW) {
+			r.since = math.NaN()
+			continue
+		}
+		if r.since != r.since {
+			r.since = s.T
+		}
+		if s.T-r.since >= recoveryHoldS-1e-6 {
+			r.TimeS = r.since - r.EndS
+		}
+	}
+}
+
+// FaultEnded starts the measurement of a recovery at t seconds.
+func (c *Collector) FaultEnded(t float64, label string) {
+	c.recoveries = append(c.recoveries, Recovery{Label: label, EndS: t, TimeS: math.NaN(), since: math.NaN()})
+}
+
+// Recoveries are the faults that ended, in order.
+func (c *Collector) Recoveries() []Recovery { return c.recoveries }
+
+// CommandLatency records the time from issued to acknowledged.
+func (c *Collector) CommandLatency(ms float64) { c.command.Add(ms) }
+
+// SyncDelay records the time from a reading's own time until it was visible.
+// Back-filled readings, which waited out a broken link, are counted apart.
+func (c *Collector) SyncDelay(ms float64, backfill bool) {
+	if backfill {
+		c.back.Add(ms)
+		return
+	}
+	c.sync.Add(ms)
+}
+
+// ControlJitter records how far a control cycle began from its instant.
+func (c *Collector) ControlJitter(ms float64) { c.jitter.Add(math.Abs(ms)) }
+
+// Guard records that so many commands were held against the safety envelope
+// and how many acts outside it were found.
+func (c *Collector) Guard(checked, violations int64) {
+	c.guardChecks += checked
+	c.violations += violations
+}
+
+// Data records how many acknowledged readings were looked for in the history,
+// and how many of them were not there.
+func (c *Collector) Data(acked, lost int64) {
+	c.acked += acked
+	c.lost += lost
+}
+
+// Available records, once a second of the run's own time, how many devices
+// there are and how many had a good reading younger than three periods.
+func (c *Collector) Available(good, devices int64) {
+	c.good += good
+	c.deviceSeconds += devices
+}
+
+// Speed records simulated and wall-clock seconds of the whole run.
+func (c *Collector) Speed(simS, wallS float64) { c.simS, c.wallS = simS, wallS }
+
+// Load is the load generator of that name, made at the first call.
+func (c *Collector) Load(name string) *Load {
+	for i, n := range c.names {
+		if n == name {
+			return c.loads[i]
+		}
+	}
+	l := NewLoad()
+	c.names = append(c.names, name)
+	c.loads = append(c.loads, l)
+	return l
+}
+
+// Dist is the distribution behind a metric, nil where there is none. The
+// back-filled readings of sync.delay_ms are "sync.delay_ms.backfill".
+func (c *Collector) Dist(name string) *Dist {
+	switch name {
+	case "fleet.soc":
+		return c.soc
+	case "fleet.temperature_c":
+		return c.temp
+	case "fleet.power_kw":
+		return c.power
+	case "site.import_kw":
+		return c.site
+	case "command.latency_ms":
+		return c.command
+	case "sync.delay_ms":
+		return c.sync
+	case "sync.delay_ms.backfill":
+		return c.back
+	case "control.jitter_ms":
+		return c.jitter
+	}
+	if l, field := c.load(name); l != nil && field == "latency_ms" {
+		return l.latency
+	}
+	return nil
+}

@@ -1,0 +1,172 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"math"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"time"
+
+	"yunchu/harness/report"
+	"yunchu/harness/scenario"
+	"yunchu/platform/device"
+)
+
+// energyTolerance is how large the energy residual of a unit may be in parts of
+// the energy that it has moved.
+const energyTolerance = 1e-9
+
+// finish makes the checks, scores the run and composes the report.
+func (r *Run) finish(loopErr error) (*report.Run, error) {
+	s := r.Scenario
+	wall := time.Since(r.began).Seconds()
+	sim := r.elapsed(r.Sched.Now()).Seconds()
+	interrupted := loopErr != nil
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := errors.Join(r.loadErrs...); err != nil {
+		return nil, err
+	}
+	r.Metrics.Speed(sim, wall)
+	acked, lost, example, err := r.lost()
+	if err != nil {
+		return nil, err
+	}
+	r.Metrics.Data(acked, lost)
+	r.Metrics.Guard(r.notes.commands+r.notes.steps, r.notes.outOfLimits)
+	out := &report.Run{
+		Report: report.Report{
+			Scenario: s.Name, Description: s.Description, Seed: s.Seed, Clock: s.Clock,
+			Binary: r.opt.Binary, JournalSHA256: r.journalHash(), Kernel: "none",
+			SimS: sim, WallS: wall, Speed: sim / wall, Devices: len(s.IDs()),
+			Duration: s.Duration.Seconds(), Start: r.start, Events: r.notes.kinds, Faults: r.windows,
+			Machine: fmt.Sprintf("%s/%s, %d CPUs", runtime.GOOS, runtime.GOARCH, runtime.NumCPU()),
+		},
+		RatedKW: r.ratedKW, Signals: r.signals, EventLog: r.events, Tags: r.opt.Tags,
+	}
+	if !s.Virtual() {
+		out.FileSystem = fileSystem(r.dir)
+	}
+	if r.world != nil {
+		out.Kernel = r.world.Kernel()
+		window := r.fleets[0].Infos[0]
+		out.Band = report.SoCBand{Min: window.SoCMin, Max: window.SoCMax}
+	}
+	out.Checks = r.checks(acked, lost, example)
+	for _, sc := range s.Score {
+		limit := ""
+		if !sc.Limit.IsZero() {
+			limit = sc.Limit.String()
+		}
+		out.Scores = append(out.Scores, report.Judge(r.Metrics, sc.Metric, sc.Stat, limit, sc.Requirement))
+	}
+	out.Verdict = report.Decide(report.Outcome{Interrupted: interrupted}, out.Scores, out.Checks)
+	for _, h := range []struct{ metric, unit string }{{"command.latency_ms", "ms"}, {"sync.delay_ms", "ms"}, {"control.jitter_ms", "ms"}} {
+		if d := r.Metrics.Dist(h.metric); d != nil && d.N() > 0 {
+			out.Latency = append(out.Latency, report.HistogramOf(h.metric, h.unit, d))
+		}
+	}
+	for _, l := range s.Load {
+		name := "api." + l.Name + ".latency_ms"
+		if d := r.Metrics.Dist(name); d != nil && d.N() > 0 {
+			out.Latency = append(out.Latency, report.HistogramOf(name, "ms", d))
+		}
+	}
+	if s.Record.Devices != "" {
+		out.Devices = iter.Seq[report.DeviceRow](slices.Values(r.devices))
+	}
+	if err := r.journal.flush(); err != nil {
+		return nil, err
+	}
+	out.Journal = r.journal.path()
+	for _, path := range s.Inputs {
+		name := path
+		if rel, err := filepath.Rel(filepath.Dir(s.Path), path); err == nil {
+			name = filepath.ToSlash(rel)
+		}
+		f, err := report.HashFile(name, path)
+		if err != nil {
+			return nil, fmt.Errorf("hash the inputs: %w", err)
+		}
+		out.Inputs = append(out.Inputs, f)
+	}
+	return out, nil
+}
+
+// lost compares the readings that were acknowledged as stored with the history.
+func (r *Run) lost() (acked, lost int64, example string, err error) {
+	for slot, want := range r.notes.stored {
+		if want == 0 {
+			continue
+		}
+		acked += int64(want)
+		got, err := r.plant.History.Count(context.Background(), device.Slot(slot), math.MinInt64, math.MaxInt64)
+		if err != nil {
+			return 0, 0, "", fmt.Errorf("look for acknowledged readings of %s: %w", r.name(device.Slot(slot)), err)
+		}
+		if missing := int64(want) - got; missing > 0 {
+			lost += missing
+			example = fmt.Sprintf("%d of %d of %s", missing, want, r.name(device.Slot(slot)))
+		}
+	}
+	// What a client was told is held against the history one by one.
+	for _, id := range slices.Sorted(maps.Keys(r.acked)) {
+		times := r.acked[id]
+		slot, ok := r.plant.Fleet.Slot(device.ID(id))
+		if !ok {
+			return 0, 0, "", fmt.Errorf("device %s of a load is not registered", id)
+		}
+		acked += int64(len(times))
+		missing := make(map[int64]bool, len(times))
+		for _, at := range times {
+			missing[at] = true
+		}
+		err := r.plant.History.Times(context.Background(), slot, math.MinInt64, math.MaxInt64, func(at int64) bool {
+			delete(missing, at)
+			return true
+		})
+		if err != nil {
+			return 0, 0, "", fmt.Errorf("look for acknowledged readings of %s: %w", id, err)
+		}
+		if n := int64(len(missing)); n > 0 {
+			lost += n
+			example = fmt.Sprintf("%d of %d answered 200 to %s", n, len(times), id)
+		}
+	}
+	return acked, lost, example, nil
+}
+
+func (r *Run) checks(acked, lost int64, example string) []report.Check {
+	var out []report.Check
+	add := func(name string, pass bool, detail string) {
+		if r.Scenario.Checks.On(name) {
+			out = append(out, report.Check{Name: name, Pass: pass, Detail: detail})
+		}
+	}
+	if r.world != nil {
+		ratio, worst := r.world.Balance()
+		add(scenario.CheckEnergyBalance, ratio <= energyTolerance,
+			fmt.Sprintf("largest residual %.1e of the energy moved (%s), at most %.0e", ratio, worst, energyTolerance))
+		detail := fmt.Sprintf("%d device-steps, none beyond charge, voltage or power limits", r.notes.steps)
+		if r.notes.outOfLimits > 0 {
+			detail = fmt.Sprintf("%d of %d device-steps beyond a limit, first %s", r.notes.outOfLimits, r.notes.steps, r.notes.offender)
+		}
+		add(scenario.CheckLimits, r.notes.outOfLimits == 0, detail)
+	}
+	detail := fmt.Sprintf("%d acknowledged readings, all in the history", acked)
+	if lost > 0 {
+		detail = fmt.Sprintf("%d of %d acknowledged readings are not in the history, among them %s", lost, acked, example)
+	}
+	add(scenario.CheckReadings, lost == 0, detail)
+	detail = fmt.Sprintf("%d commands answered, none applied after its expiry", r.notes.commands)
+	if r.notes.late > 0 {
+		detail = fmt.Sprintf("%d of %d commands applied after their expiry: %s", r.notes.late, r.notes.commands, r.notes.lateExample)
+	}
+	add(scenario.CheckExpiry, r.notes.late == 0, detail)
+	return out
+}

@@ -1,0 +1,456 @@
+// Package run is the engine behind yunchu run: it brings up a plant for a
+// scenario, lets the world and the timeline act on it, watches what happens, and
+// scores it. What dispatches and what reads and writes devices is the production
+// code of platform; this package only plays the world around it and takes notes.
+package run
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"yunchu/harness/fault"
+	"yunchu/harness/metric"
+	"yunchu/harness/report"
+	"yunchu/harness/scenario"
+	"yunchu/platform"
+	"yunchu/platform/bus"
+	"yunchu/platform/bus/local"
+	"yunchu/platform/device"
+	"yunchu/platform/dispatch"
+	"yunchu/platform/sched"
+)
+
+// ErrNoSimulation is returned for a scenario with twins in a build without them.
+var ErrNoSimulation = errors.New("built without simulation")
+
+// Options are how a scenario is run.
+type Options struct {
+	// World opens the twins; nil in a build without simulation.
+	World func(s *scenario.Scenario, start time.Time) (World, error)
+	// Durable opens the bus of a run on the wall clock in a folder.
+	Durable func(dir string) (bus.Bus, error)
+	// Listen, when set, is where API and portal are served while it runs; a
+	// scenario with load opens them on a free loopback port otherwise.
+	Listen string
+	// Listening, when set, is told where the portal is.
+	Listening func(portal string)
+	UI        fs.FS  // the portal's files
+	Token     string // an engineer token beside the generated ones; at least 16 characters
+	// Endless lets a run on the wall clock go on past its duration, until it is
+	// stopped, and keeps no journal.
+	Endless bool
+	// Initial is the target until an operator sets one; for scenarios without.
+	Initial func(now time.Time) platform.Target
+	// Progress, when set, is called about five times a second.
+	Progress func(Progress)
+	Log      *slog.Logger
+	Binary   string // hash of the program, for the report
+	Tags     []string
+	Out      string // folder for the report's files; empty: none are written
+}
+
+// Progress is how far a run has come.
+type Progress struct {
+	Sim, Of time.Duration
+	Wall    time.Duration
+	Faults  int // active now
+	Done    bool
+}
+
+// Run is a scenario being run.
+type Run struct {
+	Scenario *scenario.Scenario
+	Metrics  *metric.Collector
+	Sched    *sched.Scheduler
+
+	opt     Options
+	start   time.Time // of the run's own time
+	began   time.Time // on the wall
+	dir     string    // temporary
+	world   World
+	fleets  []Fleet
+	faulty  []*fault.Fleet
+	bus     bus.Bus
+	hash    hash.Hash
+	journal *journal
+
+	plant *platform.Plant
+	ctx   context.Context    // of the whole run
+	work  context.Context    // of the plant as it runs now
+	stop  context.CancelFunc // of work
+	serve sync.WaitGroup
+	api   *server
+
+	loading  sync.WaitGroup
+	loadErrs []error
+	acked    map[string][]int64 // timestamps of readings that a load got acknowledged
+
+	mu      sync.Mutex // guards what the bus's and the loop's goroutines share
+	notes   notes
+	signals report.Signals
+	events  []report.Event
+	windows []report.Window
+	devices []report.DeviceRow
+	sample  Sample
+	names   []string // of devices by slot
+	ratedKW float64
+	active  int
+	failure error
+	cancel  context.CancelFunc // ends the loop
+}
+
+// Do runs a scenario to its end, or until ctx ends, and returns its report.
+func Do(ctx context.Context, s *scenario.Scenario, opt Options) (*report.Run, error) {
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	r := &Run{Scenario: s, opt: opt, hash: sha256.New(), acked: map[string][]int64{}}
+	if err := r.open(ctx); err != nil {
+		return nil, errors.Join(err, r.close())
+	}
+	loopErr := r.loop(ctx)
+	r.loading.Wait()
+	out, err := r.finish(loopErr)
+	if err != nil {
+		return nil, errors.Join(err, r.close())
+	}
+	if r.opt.Out != "" {
+		if err := report.Write(r.opt.Out, out); err != nil {
+			return nil, errors.Join(err, r.close())
+		}
+	}
+	if err := r.close(); err != nil {
+		return nil, err
+	}
+	if loopErr != nil && !errors.Is(loopErr, context.Canceled) {
+		return nil, loopErr
+	}
+	return out, nil
+}
+
+// open brings everything up, up to the first event.
+func (r *Run) open(ctx context.Context) (err error) {
+	s := r.Scenario
+	var clock sched.Clock = sched.Wall{}
+	r.start = time.Now().UTC()
+	if s.Virtual() {
+		r.start = s.Start
+		v := sched.NewVirtual(s.Start)
+		if s.Speed > 0 {
+			v.SetPace(float64(s.Speed))
+		}
+		clock = v
+	}
+	r.Sched = sched.New(clock)
+	if r.dir, err = temporary(s.Virtual()); err != nil {
+		return err
+	}
+	if r.journal, err = newJournal(filepath.Join(r.dir, "journal.jsonl"), r.level(), r.start); err != nil {
+		return err
+	}
+	if s.Virtual() {
+		b := local.New(0)
+		b.Tap = func(_ string, frame []byte) { r.hash.Write(frame) }
+		r.bus = b
+	} else if r.bus, err = r.opt.Durable(filepath.Join(r.dir, "bus")); err != nil {
+		return fmt.Errorf("open the durable bus: %w", err)
+	}
+	if err := r.populate(); err != nil {
+		return err
+	}
+	r.ctx = ctx
+	if err := r.assemble(); err != nil {
+		return err
+	}
+	if !s.Virtual() { // what came before was building, not running
+		r.start = time.Now().UTC()
+		r.journal.start = r.start
+	}
+	if err := r.plant.Start(r.work, r.start); err != nil {
+		return fmt.Errorf("start the plant: %w", err)
+	}
+	r.clockwork()
+	r.timeline()
+	r.began = time.Now()
+	return r.join(ctx)
+}
+
+// join opens the API where somebody wants it, and starts the loads.
+func (r *Run) join(ctx context.Context) (err error) {
+	address := r.opt.Listen
+	if address == "" && len(r.Scenario.Load) == 0 {
+		return nil
+	}
+	if address == "" {
+		address = "127.0.0.1:0"
+	}
+	if r.api, err = r.listen(ctx, address); err != nil {
+		return err
+	}
+	if r.opt.Listening != nil {
+		r.opt.Listening(r.api.portal())
+	}
+	r.loads(ctx, r.api)
+	return nil
+}
+
+func (r *Run) level() string {
+	if r.opt.Endless {
+		return "none"
+	}
+	return r.Scenario.Journal
+}
+
+// temporary makes a folder that the run leaves nothing of. On the wall clock it
+// must lie on a real disk, or a sync would prove nothing.
+func temporary(virtual bool) (string, error) {
+	base := ""
+	if !virtual && inMemory(os.TempDir()) {
+		base = "/var/tmp"
+	}
+	dir, err := os.MkdirTemp(base, "yunchu-run-")
+	if err != nil {
+		return "", fmt.Errorf("make a temporary folder: %w", err)
+	}
+	return dir, nil
+}
+
+// populate opens the world and wraps its fleets for faults.
+func (r *Run) populate() error {
+	s := r.Scenario
+	n := len(s.IDs())
+	for i := range s.Fleet {
+		if k := s.Fleet[i].Kind; k != scenario.Sim {
+			return fmt.Errorf("fleet %s: device kind %s cannot be opened by this version", s.Fleet[i].ID, k)
+		}
+	}
+	if n > 0 && r.opt.World == nil {
+		return fmt.Errorf("scenario %s has simulated devices: %w", s.Name, ErrNoSimulation)
+	}
+	unit := 0.0
+	if n > 0 {
+		w, err := r.opt.World(s, r.start)
+		if err != nil {
+			return fmt.Errorf("build the world: %w", err)
+		}
+		r.world = w
+		r.fleets = w.Fleets()
+		for _, f := range r.fleets {
+			ids := make([]device.ID, len(f.Infos))
+			for i := range f.Infos {
+				ids[i] = f.Infos[i].ID
+				r.ratedKW += f.Infos[i].RatedKW
+				unit = max(unit, f.Infos[i].RatedKW)
+			}
+			r.faulty = append(r.faulty, fault.Wrap(f.Devices, ids, s.Seed))
+		}
+	}
+	column := func() []float64 { return make([]float64, n) }
+	r.sample = Sample{SoC: column(), TempC: column(), PowerKW: column(), Voltage: column()}
+	r.Metrics = metric.New(metric.Config{RatedKW: r.ratedKW, Devices: n, UnitKW: unit, DurationS: s.Duration.Seconds()})
+	return nil
+}
+
+// assemble puts the plant together on the bus, as a start of the program does;
+// after a restart it recovers from the log.
+func (r *Run) assemble() error {
+	s := r.Scenario
+	limit := 0.0
+	if s.Site.ImportLimitKW != nil {
+		limit = *s.Site.ImportLimitKW
+	}
+	cfg := platform.Config{
+		Name: s.Name, Bus: r.bus, Sched: r.Sched, Log: r.opt.Log, Dir: filepath.Join(r.dir, "data"),
+		Period:        r.period(),
+		Dispatch:      dispatch.Settings{Every: s.Dispatch.Every, Strategy: dispatch.Strategy(s.Dispatch.Strategy)},
+		Site:          r.site,
+		Initial:       r.opt.Initial,
+		ImportLimitKW: limit,
+	}
+	if s.Dispatch.Target != nil || r.hasTargets() {
+		cfg.Target = r.target
+	}
+	p, err := platform.New(cfg)
+	if err != nil {
+		return fmt.Errorf("assemble the plant: %w", err)
+	}
+	r.plant = p
+	r.work, r.stop = context.WithCancel(r.ctx)
+	for i, f := range r.fleets {
+		if err := p.Add(r.work, f.Infos, r.faulty[i]); err != nil {
+			return fmt.Errorf("add the fleet: %w", err)
+		}
+	}
+	p.OnDecision(r.decided)
+	if err := r.follow(); err != nil {
+		return err
+	}
+	if r.opt.Listen != "" || !s.Virtual() {
+		ctx := r.work
+		r.serve.Go(func() { _ = p.Run(ctx) }) // returns nil when ctx ends
+	}
+	return nil
+}
+
+// period is how often devices are read: every step, on the wall clock at least
+// every 500 ms.
+func (r *Run) period() time.Duration {
+	if r.Scenario.Virtual() {
+		return r.Scenario.Step
+	}
+	return min(r.Scenario.Step, 500*time.Millisecond)
+}
+
+func (r *Run) hasTargets() bool {
+	for _, e := range r.Scenario.Timeline {
+		if e.TargetKW != nil || e.ImportKW != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// Plant is the plant as it runs now; a restart replaces it.
+func (r *Run) Plant() *platform.Plant { return r.plant }
+
+// Bus is the run's bus.
+func (r *Run) Bus() bus.Bus { return r.bus }
+
+// Start is the instant at which the run began, in its own time.
+func (r *Run) Start() time.Time { return r.start }
+
+// elapsed is the run's own time since its start.
+func (r *Run) elapsed(now time.Time) time.Duration { return now.Sub(r.start) }
+
+func (r *Run) target(now time.Time) platform.Target {
+	t, ok := r.Scenario.TargetAt(r.elapsed(now))
+	return platform.Target{KW: t.KW, Import: t.Import, Enabled: ok}
+}
+
+func (r *Run) site(now time.Time) platform.Site {
+	s := &r.Scenario.Site
+	if s.Load == nil && s.PV == nil {
+		return platform.Site{}
+	}
+	t := r.elapsed(now)
+	var net float64
+	if s.Load != nil {
+		net += s.Load.At(t)
+	}
+	if s.PV != nil {
+		net += s.PV.At(t)
+	}
+	return platform.Site{Net: net, OK: true}
+}
+
+// restart takes the plant down without a word and brings it up from its log.
+func (r *Run) restart() error {
+	r.stop()
+	err := r.plant.Close()
+	if b, ok := r.bus.(*local.Bus); ok {
+		b.Detach()
+	} else {
+		err = errors.Join(err, r.bus.Close())
+		if r.bus, err = r.opt.Durable(filepath.Join(r.dir, "bus")); err != nil {
+			return fmt.Errorf("reopen the durable bus: %w", err)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("restart: %w", err)
+	}
+	if err := r.assemble(); err != nil {
+		return err
+	}
+	// It keeps to the grid of the steps.
+	period := r.period()
+	first := r.start.Add(r.Sched.Now().Sub(r.start)/period*period + period)
+	if err := r.plant.Start(r.work, first); err != nil {
+		return fmt.Errorf("start the plant: %w", err)
+	}
+	return nil
+}
+
+// loop lets time pass to the end.
+func (r *Run) loop(ctx context.Context) error {
+	ctx, r.cancel = context.WithCancel(ctx)
+	defer r.cancel()
+	if r.opt.Progress != nil {
+		r.progress(ctx)
+	}
+	r.Sched.At(r.start, sched.Check, func(time.Time) {}) // so that the first instant exists
+	until := r.start.Add(r.Scenario.Duration)
+	if r.opt.Endless {
+		until = time.Time{}
+	}
+	err := r.Sched.Run(ctx, until)
+	if r.failure != nil {
+		return r.failure
+	}
+	return err
+}
+
+// fail ends the run with an error of its own.
+func (r *Run) fail(err error) {
+	if r.failure == nil {
+		r.failure = err
+	}
+	r.cancel()
+}
+
+// progress reports from the loop, looking at the wall clock once in a while.
+func (r *Run) progress(ctx context.Context) {
+	last := time.Now()
+	period := max(r.Scenario.Step, r.Scenario.Duration/2000)
+	if !r.Scenario.Virtual() {
+		period = 200 * time.Millisecond
+	}
+	r.Sched.Every(r.start, period, sched.Check, func(now time.Time) bool {
+		if t := time.Now(); t.Sub(last) >= 200*time.Millisecond {
+			last = t
+			r.opt.Progress(Progress{Sim: r.elapsed(now), Of: r.Scenario.Duration, Wall: t.Sub(r.began), Faults: r.active})
+		}
+		return ctx.Err() == nil
+	})
+}
+
+// close takes everything down and leaves nothing behind.
+func (r *Run) close() error {
+	var errs []error
+	if r.api != nil {
+		errs = append(errs, r.api.close())
+	}
+	if r.stop != nil {
+		r.stop()
+	}
+	r.serve.Wait()
+	if r.plant != nil {
+		errs = append(errs, r.plant.Close())
+	}
+	if r.bus != nil {
+		errs = append(errs, r.bus.Close())
+	}
+	if r.journal != nil {
+		errs = append(errs, r.journal.close())
+	}
+	if r.dir != "" {
+		errs = append(errs, os.RemoveAll(r.dir))
+	}
+	return errors.Join(errs...)
+}
+
+func (r *Run) journalHash() string {
+	if !r.Scenario.Virtual() {
+		return ""
+	}
+	return hex.EncodeToString(r.hash.Sum(nil))
+}

@@ -1,0 +1,180 @@
+package run
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"yunchu/harness/fault"
+	"yunchu/harness/report"
+	"yunchu/harness/scenario"
+	"yunchu/platform/bus"
+	"yunchu/platform/device"
+	"yunchu/platform/dispatch"
+	"yunchu/platform/sched"
+)
+
+// timeline puts the scenario's events on the scheduler. Targets need no event:
+// they are a function of time.
+func (r *Run) timeline() {
+	for i := range r.Scenario.Timeline {
+		e := &r.Scenario.Timeline[i]
+		at := r.start.Add(e.At)
+		switch {
+		case e.Fault != nil:
+			r.Sched.At(at, sched.Physics, func(now time.Time) { r.inject(now, i, e.Fault) })
+		case e.Command != nil:
+			r.Sched.At(at, sched.Image, func(now time.Time) { r.command(now, i, e.Command) })
+		case e.Strategy != "":
+			r.Sched.At(at, sched.Image, func(now time.Time) {
+				r.plant.SetStrategy(dispatch.Strategy(e.Strategy))
+				r.note(now, "strategy", "dispatch changes to "+e.Strategy)
+			})
+		case e.TargetKW != nil:
+			r.Sched.At(at, sched.Image, func(now time.Time) { r.note(now, "target", fmt.Sprintf("target %.6g kW", *e.TargetKW)) })
+		case e.ImportKW != nil:
+			r.Sched.At(at, sched.Image, func(now time.Time) { r.note(now, "target", fmt.Sprintf("import %.6g kW", *e.ImportKW)) })
+		}
+	}
+}
+
+func (r *Run) note(now time.Time, kind, text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.event(now, kind, device.Information, device.Plant, text)
+}
+
+// command sends a user's command the way the API does: over the bus.
+func (r *Run) command(now time.Time, number int, c *scenario.Command) {
+	name := c.Command
+	if name == "" {
+		name = "setPower"
+		if c.Mode != "" {
+			name = "setMode"
+		}
+	}
+	verb, _ := device.ParseVerb(name) // the file was checked
+	mode, _ := device.ParseMode(c.Mode)
+	priority, _ := device.ParsePriority(c.Priority)
+	var list []device.Command
+	for k, id := range r.Scenario.MatchDevices(c.Device) {
+		slot, ok := r.plant.Fleet.Slot(device.ID(id))
+		if !ok {
+			continue
+		}
+		cmd := device.Command{
+			Slot: slot, ID: fmt.Sprintf("timeline-%d-%d", number+1, k+1), Verb: verb, Mode: mode, Priority: priority,
+			At: now.UnixMilli(), Duration: c.Duration.Milliseconds(), Source: "user:timeline",
+		}
+		if c.PowerKW != nil {
+			cmd.Power = *c.PowerKW
+		}
+		list = append(list, cmd)
+	}
+	for len(list) > 0 {
+		n := min(len(list), device.MaxRows)
+		bus.Commands.Publish(r.bus, &device.Commands{List: list[:n:n]}, nil)
+		list = list[n:]
+	}
+}
+
+// inject begins a fault and puts its end on the scheduler.
+func (r *Run) inject(now time.Time, number int, f *scenario.Injection) {
+	kind, _ := scenario.FindFaultKind(f.Kind) // the file was checked
+	from := r.elapsed(now).Seconds()
+	r.mu.Lock()
+	r.event(now, "fault", device.Warning, device.Plant, "begins: "+f.Rule())
+	r.windows = append(r.windows, report.Window{From: from, To: math.NaN(), Label: f.Rule(), Devices: f.Devices})
+	window := len(r.windows) - 1
+	r.mu.Unlock()
+	ended := func(now time.Time) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.windows[window].To = r.elapsed(now).Seconds()
+		r.event(now, "fault", device.Information, device.Plant, "ends: "+f.Rule())
+		r.Metrics.FaultEnded(r.elapsed(now).Seconds(), f.Rule())
+	}
+	if f.Devices == "" && kind.Runtime {
+		if f.Kind != "restart" {
+			r.fail(fmt.Errorf("fault %s of the runtime cannot be injected by this version", f.Kind))
+			return
+		}
+		// Between two events nothing is half done: the plant goes down here and
+		// comes up from its log.
+		if err := r.restart(); err != nil {
+			r.fail(fmt.Errorf("fault restart: %w", err))
+			return
+		}
+		ended(now)
+		return
+	}
+	var ends []func()
+	switch kind.Seam {
+	case scenario.SeamDriver:
+		for k := range r.fleets {
+			if mine := r.indices(f.Devices, k); len(mine) > 0 {
+				ends = append(ends, r.faulty[k].Begin(number, f, mine))
+			}
+		}
+	case scenario.SeamTwin:
+		end, err := r.world.Inject(f, r.global(f.Devices))
+		if err != nil {
+			r.fail(fmt.Errorf("inject at %s: %w", r.elapsed(now), err))
+			return
+		}
+		ends = append(ends, end)
+	default:
+		r.fail(fmt.Errorf("fault %s needs a device on a wire, which this version cannot open", f.Kind))
+		return
+	}
+	r.active++
+	length := f.For
+	if f.Kind == "restart" && length == 0 {
+		length = fault.Restarting
+	}
+	if length <= 0 {
+		return // to the end of the run
+	}
+	r.Sched.At(now.Add(length), sched.Physics, func(now time.Time) {
+		for _, end := range ends {
+			end()
+		}
+		r.active--
+		ended(now)
+	})
+}
+
+// indices are the devices of fleet k that a glob matches, by index in the fleet.
+func (r *Run) indices(glob string, k int) []int {
+	want := r.matching(glob)
+	var out []int
+	for i, info := range r.fleets[k].Infos {
+		if want[string(info.ID)] {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// global are the devices that a glob matches, by index in the scenario.
+func (r *Run) global(glob string) []int {
+	want := r.matching(glob)
+	var out []int
+	for i, id := range r.Scenario.IDs() {
+		if want[id] {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+func (r *Run) matching(glob string) map[string]bool {
+	if glob == "" {
+		glob = "*"
+	}
+	set := map[string]bool{}
+	for _, id := range r.Scenario.MatchDevices(glob) {
+		set[id] = true
+	}
+	return set
+}

@@ -1,0 +1,47 @@
+package run
+
+import (
+	"time"
+
+	"yunchu/harness/scenario"
+	"yunchu/platform/device"
+)
+
+// World is where the devices of a scenario stand. It is opened by whoever knows
+// twins (harness/simworld); the engine knows devices only.
+type World interface {
+	// Fleets are the simulated devices in the order of the scenario.
+	Fleets() []Fleet
+	// Step moves the physics on to now.
+	Step(now time.Time)
+	// SetAmbient sets the air temperature in °C.
+	SetAmbient(celsius float64)
+	// Sample fills in the state of all devices by index in the scenario.
+	Sample(s *Sample)
+	// Inject begins a fault in the physics of the devices with these indices.
+	Inject(f *scenario.Injection, indices []int) (end func(), err error)
+	// Balance is the largest energy residual of a unit in parts of the energy
+	// it has moved, and which unit.
+	Balance() (ratio float64, worst device.ID)
+	// Kernel names the numerical code that the journal hash is promised for.
+	Kernel() string
+}
+
+// Fleet is devices that are read and written together.
+type Fleet struct {
+	Infos   []device.Info
+	Devices device.Fleet
+	First   int // index in the scenario of device 0
+}
+
+// Sample is the twins' own state, never what a faulted reading says.
+type Sample struct {
+	SoC, TempC, PowerKW, Voltage []float64 // by device: percent, °C, kW at AC, V
+	StoredKWh                    float64
+	SumKW                        float64 // mean over the last step, so that its sum is the energy
+	AvailableChargeKW            float64
+	AvailableDischargeKW         float64
+	OutOfLimits                  int       // devices outside their limits in this step
+	Offender                     device.ID // one of them
+	OffenderWhy                  string
+}

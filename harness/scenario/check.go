@@ -1,0 +1,190 @@
+package scenario
+
+import (
+	"fmt"
+	"path"
+	"reflect"
+	"strings"
+	"time"
+)
+
+func elem(p any) reflect.Value { return reflect.ValueOf(p).Elem() }
+
+// check fills in the defaults that depend on other keys, loads the series and
+// finds everything that is wrong beyond single keys.
+func (s *Scenario) check(f *source) {
+	s.checkHead(f)
+	s.checkFleet(f)
+	s.checkTimes(f)
+	s.Site.load(f, s.Start, s.Duration)
+	s.Dispatch.check(f, s.Start, s.Duration)
+	if t := s.Dispatch.Target; t != nil && t.Import && s.Site.Load == nil && !f.has("site.load") {
+		f.needsLoad("dispatch.target.import_kw")
+	}
+	s.checkLoads(f)
+	for i := range s.Timeline {
+		s.Timeline[i].check(f, fmt.Sprintf("timeline[%d]", i), s)
+	}
+	s.overrides = overrides(s.Timeline)
+	if f.has("record.devices") {
+		s.mustMatch(f, "record.devices", s.Record.Devices)
+	}
+	for i := range s.Score {
+		s.Score[i].check(f, fmt.Sprintf("score[%d]", i), s.Load)
+	}
+}
+
+func (s *Scenario) checkHead(f *source) {
+	if !f.has("name") {
+		f.fault(place{1, 1}, "add: name: my-run", "required key %q is missing", "name")
+	}
+	if !f.has("fleet") && !f.has("load") {
+		f.fault(place{1, 1}, "add: fleet: [{id: ess, count: 100, device: sim}]", "one of the keys fleet and load is required")
+	}
+	if f.has("fleet") && s.Fleet != nil && len(s.Fleet) == 0 {
+		f.wrong("fleet", "add: - {id: ess, count: 100, device: sim}", "the fleet has no device")
+	}
+	if s.Speed != 0 && s.Clock == "wall" {
+		f.wrong("speed", "take it away, or set clock: virtual", "the wall clock cannot be paced")
+	}
+}
+
+// checkTimes fills in the distances of the recorder and holds step and cycle
+// against the duration.
+func (s *Scenario) checkTimes(f *source) {
+	if s.Duration > 0 && s.Step > s.Duration {
+		f.wrong("step", "the run lasts "+FormatDuration(s.Duration), "a step of %s is longer than the run", FormatDuration(s.Step))
+	}
+	if s.Duration > 0 && s.Dispatch.Every > s.Duration && f.has("dispatch.every") {
+		f.wrong("dispatch.every", "the run lasts "+FormatDuration(s.Duration), "a cycle of %s is longer than the run", FormatDuration(s.Dispatch.Every))
+	}
+	if s.Record.Every == 0 {
+		s.Record.Every = max((s.Duration / 3600).Truncate(time.Millisecond), s.Step)
+	}
+	if s.Record.DevicesEvery == 0 {
+		s.Record.DevicesEvery = s.Record.Every
+	}
+}
+
+func (s *Scenario) checkFleet(f *source) {
+	total, seen := 0, map[string]string{}
+	for i := range s.Fleet {
+		e, at := &s.Fleet[i], fmt.Sprintf("fleet[%d]", i)
+		if e.ID == "" && !f.has(at+".id") {
+			e.ID = "ess"
+		}
+		if e.Kind == "" && !f.has(at+".device") && e.Parts == nil {
+			e.Kind = Sim
+		}
+		if e.Kind == Sim && e.Model == "" && !f.has(at+".model") {
+			e.Model = DefaultModel
+		}
+		e.check(f, at, false)
+		if f.has(at+".count") && e.Kind != Sim && e.Kind != "" {
+			f.misplaced(at, "count", "a "+e.Kind+" device", "each wire device and recording is an entry of its own")
+		}
+		if e.Wire() && s.Virtual() {
+			where := at + ".device"
+			if e.Parts != nil {
+				where = at + ".parts"
+			}
+			f.wrong(where, "set clock: wall, or device: sim", "virtual time cannot wait for a wire (%s)", strings.Join(e.kinds(), ", "))
+		}
+		if total += max(1, e.Count); total > maxDevices {
+			f.wrong(at+".count", "", "the fleet has more than %d devices", maxDevices)
+			return
+		}
+		if e.ID == "" {
+			e.ID = "?" // a bad id has been reported; what follows goes on counting
+		}
+		ids := e.IDs()
+		if last := ids[len(ids)-1]; len(last) > 64 {
+			f.wrong(at+".id", "an id has at most 64 characters, its number included", "%q is too long", last)
+		}
+		for _, id := range ids {
+			if other, twice := seen[id]; twice && e.ID != "?" {
+				f.wrong(at+".id", "give each entry an id of its own", "device %q is in the fleet already (%s)", id, other)
+				break
+			}
+			seen[id] = at
+		}
+		s.ids = append(s.ids, ids...)
+	}
+}
+
+func (s *Scenario) checkLoads(f *source) {
+	seen := map[string]bool{}
+	for i := range s.Load {
+		l, at := &s.Load[i], fmt.Sprintf("load[%d]", i)
+		if l.Name == "" {
+			l.Name = l.API
+		}
+		if l.Name != "" && seen[l.Name] {
+			f.wrong(at+".name", "give each load a name of its own", "there are two loads named %q", l.Name)
+		}
+		seen[l.Name] = true
+		if l.For == 0 {
+			l.For = max(s.Duration-l.At, 0)
+		}
+		switch end := l.At + l.For; {
+		case s.Duration <= 0:
+		case l.At > s.Duration:
+			f.wrong(at+".at", "the run ends at "+FormatDuration(s.Duration), "a load at %s is after the end", FormatDuration(l.At))
+		case end > s.Duration:
+			f.wrong(at+".for", "the run ends at "+FormatDuration(s.Duration), "the load ends at %s, after the run", FormatDuration(end))
+		}
+	}
+	if len(s.Load) > 0 && s.Virtual() {
+		f.fault(f.key("load"), "set clock: wall", "load needs the wall clock: it goes over real sockets")
+	}
+}
+
+// entries are the fleet entries that have a device the glob matches, each with
+// the first such id.
+func (s *Scenario) entries(glob string) (found []*Device, ids []string) {
+	rest := s.ids
+	for i := range s.Fleet {
+		n := max(1, s.Fleet[i].Count)
+		if len(rest) < n {
+			break // the fleet was too large, which has been reported
+		}
+		for _, id := range rest[:n] {
+			if ok, _ := path.Match(glob, id); ok {
+				found, ids = append(found, &s.Fleet[i].Device), append(ids, id)
+				break
+			}
+		}
+		rest = rest[n:]
+	}
+	return found, ids
+}
+
+// mustMatch returns the devices a glob matches and notes when there are none.
+func (s *Scenario) mustMatch(f *source, at, glob string) []string {
+	if _, err := path.Match(glob, ""); err != nil {
+		f.wrong(at, "* stands for any characters, ? for one, [0-9] for one of them", "%q is not a glob", glob)
+		return nil
+	}
+	matched := s.MatchDevices(glob)
+	if len(matched) > 0 {
+		return matched
+	}
+	hint := "the fleet has no device"
+	switch n := len(s.ids); {
+	case n > 0 && n <= 6:
+		hint = "the fleet has " + strings.Join(s.ids, ", ")
+	case n > 6:
+		var spans []string
+		for i := range s.Fleet {
+			ids := s.Fleet[i].IDs()
+			span := ids[0]
+			if len(ids) > 1 {
+				span += " to " + ids[len(ids)-1]
+			}
+			spans = append(spans, span)
+		}
+		hint = "the fleet has " + strings.Join(spans[:min(len(spans), 6)], ", ")
+	}
+	f.wrong(at, hint, "%q matches no device", short(glob))
+	return nil
+}

@@ -1,0 +1,278 @@
+package scenario
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+// Device kinds.
+const (
+	Sim     = "sim"
+	Modbus  = "modbus"
+	SunSpec = "sunspec"
+	CAN     = "can"
+	MMS     = "mms"
+	MQTT    = "mqtt"
+	Replay  = "replay"
+)
+
+// DefaultModel is the model of a simulated device that names none.
+const DefaultModel = "ess-100kw-215kwh"
+
+// maxDevices is the largest fleet a scenario may have.
+const maxDevices = 1_000_000
+
+// Device is one device as scenarios, rigs and configurations name it: what it
+// is, how it is reached, and what stands on its nameplate.
+type Device struct {
+	ID            string  `yaml:"id,omitempty" jsonschema:"pattern=^[A-Za-z0-9_-]{1\\,64}$" hint:"letters, digits, _ and -, at most 64" doc:"Its id; with count N: ess-001 and so on."`
+	Kind          string  `yaml:"device,omitempty" jsonschema:"enum=sim,enum=modbus,enum=sunspec,enum=can,enum=mms,enum=mqtt,enum=replay" noun:"device kind" doc:"What answers: a twin (sim), a wire protocol, or a recording."`
+	Model         string  `yaml:"model,omitempty" doc:"A model set by name, or the path of a model file."`
+	SoC           SoC     `yaml:"soc,omitempty" jsonschema:"default=50" doc:"State of charge at the start, percent."`
+	SpreadPercent Spread  `yaml:"spread_percent,omitempty" doc:"Standard deviation of the units' properties, percent."`
+	Address       string  `yaml:"address,omitempty" doc:"Where it is reached: tcp://host:port, tls://, rtu:///dev/ttyUSB0?baud=115200, slcan://, socketcand://, socketcan://, mqtt://."`
+	Unit          int     `yaml:"unit,omitempty" jsonschema:"minimum=0,maximum=255,default=1" doc:"Modbus unit."`
+	Profile       string  `yaml:"profile,omitempty" doc:"Device profile (register map), by name or path."`
+	DBC           string  `yaml:"dbc,omitempty" doc:"CAN database, by name or path."`
+	Recording     string  `yaml:"recording,omitempty" doc:"What a replay device answers from."`
+	RatedKW       float64 `yaml:"rated_kw,omitempty" jsonschema:"exclusiveMinimum=0" doc:"Rated power on the nameplate of a wire device, kW."`
+	RatedKWh      float64 `yaml:"rated_kwh,omitempty" jsonschema:"exclusiveMinimum=0" doc:"Rated energy on its nameplate, kWh."`
+	Parts         *Parts  `yaml:"parts,omitempty" doc:"PCS, BMS and meter on wires of their own, as one device."`
+}
+
+// FleetEntry is one device of a scenario's fleet, or many alike.
+type FleetEntry struct {
+	Device `yaml:",inline"`
+	Count  int `yaml:"count,omitempty" jsonschema:"minimum=1,maximum=1000000" doc:"How many alike; simulated devices only."`
+}
+
+// Parts are the wires of a device that has several.
+type Parts struct {
+	PCS   *Part `yaml:"pcs,omitempty" doc:"The power conversion system."`
+	BMS   *Part `yaml:"bms,omitempty" doc:"The battery management system."`
+	Meter *Part `yaml:"meter,omitempty" doc:"The meter at its AC terminals."`
+}
+
+// Part is one wire of a device.
+type Part struct {
+	Kind    string `yaml:"device" jsonschema:"required,enum=modbus,enum=sunspec,enum=can,enum=mms,enum=mqtt" noun:"device kind of a part" example:"modbus" doc:"The protocol."`
+	Address string `yaml:"address" jsonschema:"required" example:"tcp://127.0.0.1:502" doc:"Where it is reached."`
+	Unit    int    `yaml:"unit,omitempty" jsonschema:"minimum=0,maximum=255,default=1" doc:"Modbus unit."`
+	Profile string `yaml:"profile,omitempty" doc:"Device profile, by name or path."`
+	DBC     string `yaml:"dbc,omitempty" doc:"CAN database, by name or path."`
+}
+
+// SoC is the state of charge at the start, percent. Over a fleet it is drawn
+// from a normal distribution clipped to the window of the model.
+type SoC struct {
+	Mean   float64 `yaml:"mean,omitempty" jsonschema:"minimum=0,maximum=100,default=50"`
+	Spread float64 `yaml:"spread,omitempty" jsonschema:"minimum=0,maximum=100"`
+}
+
+func (c *SoC) read(s *source, n ast.Node, at string, _ rules) {
+	if _, mapping := pairsOf(n); mapping {
+		s.mapping(n, elem(c), at)
+		return
+	}
+	low, high := 0.0, 100.0
+	c.Mean, _ = s.number(n, at, rules{min: &low, max: &high})
+}
+
+func (c *SoC) preset(text string) (err error) {
+	c.Mean, err = strconv.ParseFloat(text, 64)
+	return err
+}
+
+// Spread is how much the units of a fleet differ, as standard deviations in percent.
+type Spread struct {
+	Capacity   float64 `yaml:"capacity,omitempty" jsonschema:"minimum=0,maximum=50" doc:"Of the capacity."`
+	Resistance float64 `yaml:"resistance,omitempty" jsonschema:"minimum=0,maximum=50" doc:"Of the resistance."`
+}
+
+// IDs are the device ids of an entry: the id itself without a count, else the
+// id with a number of at least three digits, as many as the count has.
+func (e *FleetEntry) IDs() []string {
+	if e.Count == 0 {
+		return []string{e.ID}
+	}
+	digits := max(3, len(strconv.Itoa(e.Count)))
+	ids := make([]string, e.Count)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("%s-%0*d", e.ID, digits, i+1)
+	}
+	return ids
+}
+
+// IDs are all device ids of the scenario in the order of the fleet. The slice
+// is shared: do not write to it.
+func (s *Scenario) IDs() []string { return s.ids }
+
+// MatchDevices returns the ids a glob matches (path.Match), in the order of
+// the fleet.
+func (s *Scenario) MatchDevices(glob string) []string {
+	if glob == "*" {
+		return s.ids
+	}
+	var found []string
+	for _, id := range s.ids {
+		if ok, err := path.Match(glob, id); err == nil && ok {
+			found = append(found, id)
+		}
+	}
+	return found
+}
+
+// kinds are the device kinds that answer for an entry: its own, or those of
+// its parts.
+func (d *Device) kinds() []string {
+	if d.Parts == nil {
+		return []string{d.Kind}
+	}
+	var kinds []string
+	for _, p := range []*Part{d.Parts.PCS, d.Parts.BMS, d.Parts.Meter} {
+		if p != nil {
+			kinds = append(kinds, p.Kind)
+		}
+	}
+	return kinds
+}
+
+// Wire tells whether a device is reached over a wire rather than being a twin
+// or a recording.
+func (d *Device) Wire() bool {
+	return d.Parts != nil || d.Kind != Sim && d.Kind != Replay && d.Kind != ""
+}
+
+// IsPath tells a path from the name of a shipped set: in Model, Profile and DBC
+// either may stand. Paths are returned ready to open.
+func IsPath(name string) bool {
+	return strings.ContainsAny(name, `/\`) || strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml") ||
+		strings.HasSuffix(name, ".json") || strings.HasSuffix(name, ".dbc")
+}
+
+var setName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+
+// check looks at one device entry as a whole. Served tells that twins stand
+// behind it (a rig that is served), so that model and soc belong to it.
+func (d *Device) check(s *source, at string, served bool) {
+	if d.Parts != nil {
+		d.checkParts(s, at)
+	} else if !s.has(at+".device") && served {
+		for _, key := range []string{"address", "unit", "profile", "dbc", "recording"} {
+			s.misplaced(at, key, "an entry without device", "what is served stands under serve, and what is reached needs device")
+		}
+	} else {
+		d.checkKind(s, at, served)
+	}
+	d.checkModel(s, at)
+	s.nameOrFile(at+".profile", &d.Profile)
+	s.nameOrFile(at+".dbc", &d.DBC)
+	if s.has(at + ".recording") {
+		s.exists(at+".recording", &d.Recording)
+	}
+}
+
+func (d *Device) checkKind(s *source, at string, served bool) {
+	const nameplate = "its rating comes from its model"
+	misplaced := func(hint string, keys ...string) {
+		for _, key := range keys {
+			s.misplaced(at, key, "a "+d.Kind+" device", hint)
+		}
+	}
+	switch d.Kind {
+	case Sim:
+		misplaced("a simulated device is reached without a wire", "address", "unit", "profile", "dbc", "recording")
+		misplaced(nameplate, "rated_kw", "rated_kwh")
+		return
+	case Replay:
+		misplaced("a recording is reached without a wire", "address", "unit", "profile", "dbc", "soc", "spread_percent")
+		if !s.has(at + ".recording") {
+			s.fault(s.key(at), "add: recording: PATH", "a replay device needs a recording%s", within(at))
+		}
+		return
+	case Modbus, SunSpec:
+		misplaced("that belongs to CAN", "dbc", "recording")
+	case CAN:
+		misplaced("that belongs to Modbus", "unit", "recording")
+	case MMS, MQTT:
+		misplaced("that belongs to another protocol", "unit", "dbc", "recording")
+	default:
+		return // an unknown kind has been reported
+	}
+	if !served {
+		misplaced("only twins can be set; a wire device is what it is", "soc", "spread_percent")
+	}
+	if !s.has(at + ".address") {
+		s.fault(s.key(at), "add: address: "+addressExample[d.Kind], "a %s device needs an address%s", d.Kind, within(at))
+		return
+	}
+	s.address(at+".address", d.Address, d.Kind, reachedBy[d.Kind])
+}
+
+func (d *Device) checkParts(s *source, at string) {
+	for _, key := range []string{"device", "address", "unit", "profile", "dbc", "recording"} {
+		s.misplaced(at, key, "a device of parts", "write it in the part it belongs to")
+	}
+	parts := []struct {
+		name string
+		part *Part
+	}{{"pcs", d.Parts.PCS}, {"bms", d.Parts.BMS}, {"meter", d.Parts.Meter}}
+	any := false
+	for _, p := range parts {
+		if p.part == nil {
+			continue
+		}
+		any = true
+		here := at + ".parts." + p.name
+		if p.part.Address != "" && p.part.Kind != "" {
+			s.address(here+".address", p.part.Address, p.part.Kind, reachedBy[p.part.Kind])
+		}
+		s.nameOrFile(here+".profile", &p.part.Profile)
+		s.nameOrFile(here+".dbc", &p.part.DBC)
+	}
+	if !any {
+		s.wrong(at+".parts", "name at least one of pcs, bms, meter", "a device of parts has at least one")
+	}
+}
+
+// checkModel looks for the model: a known set, or a file beside this one.
+func (d *Device) checkModel(s *source, at string) {
+	at += ".model"
+	switch {
+	case !s.has(at) || d.Model == "":
+	case IsPath(d.Model):
+		s.exists(at, &d.Model)
+	case s.opt.Models != nil && !s.opt.Models(d.Model):
+		hint := suggest(d.Model, s.opt.ModelNames)
+		if hint == "" {
+			hint = "name a model set, or the path of a model file beside this one"
+		}
+		s.wrong(at, hint, "unknown model %q", d.Model)
+	case !setName.MatchString(d.Model):
+		s.wrong(at, "name a model set, or the path of a model file beside this one", "%q is not a model name", d.Model)
+	}
+}
+
+// nameOrFile checks a key that holds a shipped name or a path: only a path can
+// be looked for here.
+func (s *source) nameOrFile(at string, value *string) {
+	switch {
+	case !s.has(at):
+	case IsPath(*value):
+		s.exists(at, value)
+	case !setName.MatchString(*value):
+		s.wrong(at, "a shipped name, or a path beside this file", "%q is neither a name nor a path", short(*value))
+	}
+}
+
+// misplaced reports a key that does not belong to this kind of thing.
+func (s *source) misplaced(at, key, thing, hint string) {
+	if p := join(at, key); s.has(p) {
+		s.fault(s.key(p), hint, "%s does not belong to %s", key, thing)
+	}
+}

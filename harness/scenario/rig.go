@@ -1,0 +1,179 @@
+package scenario
+
+import "fmt"
+
+// Rig is a bench: devices that `yunchu rig` serves from twins, and that the
+// acceptance suite is pointed at.
+type Rig struct {
+	Head    `yaml:",inline"`
+	Devices []RigDevice `yaml:"devices" jsonschema:"required" example:"[{id: rig-1, model: ess-100kw-215kwh, serve: {…}}]" doc:"The devices."`
+
+	Path   string   `yaml:"-"` // the file, as it was named
+	Inputs []string `yaml:"-"` // every file that was opened for it, itself first
+}
+
+// RigDevice is one device of a rig: how it is reached, how it is served, or both.
+type RigDevice struct {
+	Device `yaml:",inline"`
+	Serve  *Serve `yaml:"serve,omitempty" doc:"The faces a twin of it is served with."`
+}
+
+// Serve are the faces of a served twin; any of them may be nil.
+type Serve struct {
+	SunSpec *ServeSunSpec `yaml:"sunspec,omitempty" doc:"Over Modbus TCP, with its models discoverable."`
+	Modbus  *ServeModbus  `yaml:"modbus,omitempty" doc:"Plain registers of a device profile, over TCP."`
+	RTU     *ServeRTU     `yaml:"rtu,omitempty" doc:"The same on a serial line."`
+	CAN     *ServeCAN     `yaml:"can,omitempty" doc:"BMS frames of a CAN database."`
+	MQTT    *ServeMQTT    `yaml:"mqtt,omitempty" doc:"As a client of that broker."`
+	MMS     *ServeMMS     `yaml:"mms,omitempty" doc:"IEC 61850."`
+}
+
+// ServeSunSpec is a SunSpec face.
+type ServeSunSpec struct {
+	Address string `yaml:"address" jsonschema:"required" example:"tcp://127.0.0.1:1502" doc:"Where it listens."`
+	Unit    int    `yaml:"unit,omitempty" jsonschema:"minimum=0,maximum=255,default=1" doc:"Modbus unit."`
+	Base    int    `yaml:"base,omitempty" jsonschema:"minimum=0,maximum=65534,default=40000" doc:"Register of the SunS mark: 0, 40000 or 50000."`
+}
+
+// ServeModbus is a face of plain registers over TCP.
+type ServeModbus struct {
+	Address string `yaml:"address" jsonschema:"required" example:"tcp://127.0.0.1:1503" doc:"Where it listens."`
+	Unit    int    `yaml:"unit,omitempty" jsonschema:"minimum=0,maximum=255,default=1" doc:"Modbus unit."`
+	Profile string `yaml:"profile,omitempty" jsonschema:"default=pcs-generic" doc:"Device profile, by name or path."`
+}
+
+// ServeRTU is a face of plain registers on a serial line.
+type ServeRTU struct {
+	Address string `yaml:"address" jsonschema:"required" example:"pty://./rtu0" doc:"A pseudo-terminal to make, or a serial port."`
+	Baud    int    `yaml:"baud,omitempty" jsonschema:"minimum=300,maximum=4000000,default=115200" doc:"Bits per second."`
+	Unit    int    `yaml:"unit,omitempty" jsonschema:"minimum=0,maximum=255,default=1" doc:"Modbus unit."`
+	Profile string `yaml:"profile,omitempty" jsonschema:"default=pcs-generic" doc:"Device profile, by name or path."`
+}
+
+// ServeCAN is a CAN face.
+type ServeCAN struct {
+	Address string `yaml:"address" jsonschema:"required" example:"pty://./can0" doc:"A pseudo-terminal to make (slcan), or a bus."`
+	DBC     string `yaml:"dbc,omitempty" jsonschema:"default=pylon-lv" doc:"CAN database, by name or path."`
+}
+
+// ServeMQTT is an MQTT face.
+type ServeMQTT struct {
+	Address string `yaml:"address" jsonschema:"required" example:"mqtt://127.0.0.1:1883" doc:"The broker."`
+}
+
+// ServeMMS is an IEC 61850 face.
+type ServeMMS struct {
+	Address string `yaml:"address" jsonschema:"required" example:"tcp://127.0.0.1:10102" doc:"Where it listens."`
+}
+
+func (*Rig) root() {}
+
+// LoadRig reads a rig file. Its error is Faults.
+func LoadRig(path string, opt Options) (*Rig, error) {
+	data, err := readFile(path, opt)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRig(path, data, opt)
+}
+
+// ParseRig is LoadRig for a text at hand.
+func ParseRig(name string, data []byte, opt Options) (*Rig, error) {
+	r := new(Rig)
+	s, err := decodeFile(name, data, "Rig", r, opt)
+	if err != nil {
+		return nil, err
+	}
+	r.Path = name
+	r.check(s)
+	r.Inputs = s.inputs
+	if err := s.err(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *Rig) check(s *source) {
+	if s.has("devices") && r.Devices != nil && len(r.Devices) == 0 {
+		s.wrong("devices", "add: - {id: rig-1, …}", "the rig has no device")
+	}
+	listening := map[string]string{}
+	seen := map[string]bool{}
+	for i := range r.Devices {
+		d, at := &r.Devices[i], fmt.Sprintf("devices[%d]", i)
+		s.uniqueID(at, d.ID, seen)
+		served := s.has(at + ".serve")
+		d.check(s, at, served)
+		if d.Kind == "" && d.Parts == nil && !served && !s.has(at+".device") {
+			s.wrong(at, "add serve: to serve a twin of it, or device and address to reach one", "nothing says how this device is reached")
+		}
+		if served && d.Model == "" && !s.has(at+".model") {
+			d.Model = DefaultModel
+		}
+		if d.Serve != nil {
+			d.Serve.check(s, at+".serve", listening)
+		}
+	}
+}
+
+// uniqueID reports an id that is missing or not the only one of its kind.
+func (s *source) uniqueID(at, id string, seen map[string]bool) {
+	switch {
+	case !s.has(at + ".id"):
+		s.wrong(at, "add: id: rig-1", "required key %q is missing%s", "id", within(at))
+	case id != "" && seen[id]:
+		s.wrong(at+".id", "give each device an id of its own", "device %q stands here twice", id)
+	}
+	seen[id] = true
+}
+
+// check looks at the faces. Listening is shared by all devices of the file:
+// only units of one protocol may share an address.
+func (v *Serve) check(s *source, at string, listening map[string]string) {
+	any := false
+	face := func(key, kind, addr string, unit int) {
+		any = true
+		here := join(at, key)
+		if addr == "" {
+			return // reported as missing
+		}
+		s.address(here+".address", addr, kind, servedBy[kind])
+		if kind == MQTT {
+			return
+		}
+		use := fmt.Sprintf("%s unit %d", addr, unit)
+		if other, taken := listening[addr]; taken && other != kind {
+			s.wrong(here+".address", "give each protocol an address of its own", "%s is served at %s already", other, addr)
+		} else if _, twice := listening[use]; twice {
+			s.wrong(here+".address", "give it another address or unit", "%s is taken by another device", use)
+		}
+		if _, taken := listening[addr]; !taken {
+			listening[addr] = kind
+		}
+		listening[use] = kind
+	}
+	if f := v.SunSpec; f != nil {
+		face("sunspec", SunSpec, f.Address, f.Unit)
+	}
+	if f := v.Modbus; f != nil {
+		face("modbus", Modbus, f.Address, f.Unit)
+		s.nameOrFile(at+".modbus.profile", &f.Profile)
+	}
+	if f := v.RTU; f != nil {
+		face("rtu", "rtu", f.Address, f.Unit)
+		s.nameOrFile(at+".rtu.profile", &f.Profile)
+	}
+	if f := v.CAN; f != nil {
+		face("can", CAN, f.Address, 0)
+		s.nameOrFile(at+".can.dbc", &f.DBC)
+	}
+	if f := v.MQTT; f != nil {
+		face("mqtt", MQTT, f.Address, 0)
+	}
+	if f := v.MMS; f != nil {
+		face("mms", MMS, f.Address, 0)
+	}
+	if !any {
+		s.wrong(at, "name at least one of sunspec, modbus, rtu, can, mqtt, mms", "nothing is served")
+	}
+}

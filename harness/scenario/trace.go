@@ -1,0 +1,230 @@
+package scenario
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+// Trace is one cell or module that is stepped through a profile. Its units are
+// those of the cell models: SI, soc from 0 to 1, temperatures in K.
+type Trace struct {
+	Head             `yaml:",inline"`
+	Cell             string        `yaml:"cell" jsonschema:"required" example:"../params/cell.yaml" doc:"Path of the cell file."`
+	Topology         Topology      `yaml:"topology,omitempty" doc:"{series: N} or {parallel: N, contact_ohm: [..]}; one cell when left out."`
+	CapacityFactor   Values        `yaml:"capacity_factor,omitempty" jsonschema:"exclusiveMinimum=0,default=1" doc:"Of each cell, or one for all."`
+	ResistanceFactor Values        `yaml:"resistance_factor,omitempty" jsonschema:"exclusiveMinimum=0,default=1" doc:"Likewise."`
+	SoC              Values        `yaml:"soc,omitempty" jsonschema:"minimum=0,maximum=1,default=0.5" doc:"State of charge at the start, 0..1."`
+	Hysteresis       Values        `yaml:"hysteresis,omitempty" jsonschema:"minimum=-1,maximum=1,default=0" doc:"Hysteresis state at the start, -1..1."`
+	TempK            Values        `yaml:"temp_k,omitempty" jsonschema:"minimum=200,maximum=500,default=298.15" doc:"Temperature at the start, K."`
+	Heat             Heat          `yaml:"heat,omitempty" doc:"Where heat goes."`
+	Profile          string        `yaml:"profile" jsonschema:"required" example:"case.profile.csv" doc:"Path of a CSV: t_s and current_a or power_w, positive charges."`
+	Step             time.Duration `yaml:"step,omitempty" jsonschema:"exclusiveMinimum=0,default=1s" doc:"Step of the physics."`
+	OutputEvery      time.Duration `yaml:"output_every,omitempty" jsonschema:"exclusiveMinimum=0" doc:"Distance of the rows of the result; default a step."`
+
+	Path   string       `yaml:"-"` // the file, as it was named
+	Inputs []string     `yaml:"-"` // every file that was opened for it, itself first
+	Rows   []ProfileRow `yaml:"-"` // the profile
+}
+
+// Topology says how the cells of a trace are connected. After reading, one of
+// Series and Parallel is the number of cells and the other is 0.
+type Topology struct {
+	Series     int    `yaml:"series,omitempty" jsonschema:"minimum=1,maximum=10000" doc:"Cells in series."`
+	Parallel   int    `yaml:"parallel,omitempty" jsonschema:"minimum=1,maximum=10000" doc:"Cells in parallel."`
+	ContactOhm Values `yaml:"contact_ohm,omitempty" jsonschema:"minimum=0,default=0" doc:"Contact resistance of each parallel cell, Ohm, or one for all."`
+}
+
+// Cells is the number of cells.
+func (t Topology) Cells() int { return max(t.Series, t.Parallel) }
+
+// Heat are the paths by which the heat of a cell leaves. A conductance of 0 is
+// no path.
+type Heat struct {
+	EnvWPerK       float64 `yaml:"env_w_per_k,omitempty" jsonschema:"minimum=0" doc:"Each cell to the environment, W/K."`
+	EnvK           float64 `yaml:"env_k,omitempty" jsonschema:"minimum=200,maximum=500,default=298.15" doc:"The environment, K."`
+	NeighbourWPerK float64 `yaml:"neighbour_w_per_k,omitempty" jsonschema:"minimum=0" doc:"Between neighbours, W/K."`
+	CoolantWPerK   float64 `yaml:"coolant_w_per_k,omitempty" jsonschema:"minimum=0" doc:"Cell 1 to the coolant, W/K."`
+	CoolantK       float64 `yaml:"coolant_k,omitempty" jsonschema:"minimum=200,maximum=500,default=298.15" doc:"The coolant, K."`
+}
+
+// Values is one number for all cells, or one for each.
+type Values []float64
+
+// Of is the value of cell i, from 0.
+func (v Values) Of(i int) float64 {
+	if len(v) == 1 {
+		return v[0]
+	}
+	return v[i]
+}
+
+func (v *Values) read(s *source, n ast.Node, at string, r rules) {
+	r.preset = ""
+	if _, list := n.(*ast.SequenceNode); list {
+		s.list(n, elem((*[]float64)(v)), at, r)
+		return
+	}
+	if x, ok := s.number(n, at, r); ok {
+		*v = Values{x}
+	}
+}
+
+func (v *Values) preset(text string) error {
+	var x float64
+	_, err := fmt.Sscanf(text, "%g", &x)
+	*v = Values{x}
+	return err
+}
+
+// ProfileRow is the input that acts from T until the next row.
+type ProfileRow struct {
+	T     time.Duration // since the start
+	Power bool          // Value is W, else A
+	Value float64       // positive charges
+}
+
+func (*Trace) root() {}
+
+// LoadTrace reads a trace file and its profile. Its error is Faults.
+func LoadTrace(path string, opt Options) (*Trace, error) {
+	data, err := readFile(path, opt)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTrace(path, data, opt)
+}
+
+// ParseTrace is LoadTrace for a text at hand.
+func ParseTrace(name string, data []byte, opt Options) (*Trace, error) {
+	t := new(Trace)
+	s, err := decodeFile(name, data, "Trace", t, opt)
+	if err != nil {
+		return nil, err
+	}
+	t.Path = name
+	t.check(s)
+	t.Inputs = s.inputs
+	if err := s.err(); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// NewTrace is the trace of one cell through a profile, with all defaults: the
+// short form of the command line. Its error is Faults.
+func NewTrace(cell, profile string, opt Options) (*Trace, error) {
+	text := fmt.Sprintf("apiVersion: %s\nkind: Trace\ncell: %q\nprofile: %q\n", APIVersion, cell, profile)
+	return ParseTrace("command line", []byte(text), opt)
+}
+
+func (t *Trace) check(s *source) {
+	if t.Name == "" {
+		base := filepath.Base(t.Path)
+		t.Name = strings.TrimSuffix(base, filepath.Ext(base))
+	}
+	if t.OutputEvery == 0 {
+		t.OutputEvery = t.Step
+	}
+	if t.Topology.Series > 0 && t.Topology.Parallel > 0 {
+		s.fault(s.key("topology.parallel"), "keep one of series and parallel", "cells are in series or in parallel here, not both")
+	} else if t.Topology.Cells() == 0 && !s.has("topology.series") && !s.has("topology.parallel") {
+		t.Topology.Series = 1
+	}
+	if t.Topology.Parallel == 0 {
+		s.misplaced("topology", "contact_ohm", "cells in series", "it belongs to parallel")
+	}
+	cells := t.Topology.Cells()
+	for _, f := range []struct {
+		key string
+		v   Values
+	}{
+		{"topology.contact_ohm", t.Topology.ContactOhm},
+		{"capacity_factor", t.CapacityFactor},
+		{"resistance_factor", t.ResistanceFactor},
+		{"soc", t.SoC},
+		{"hysteresis", t.Hysteresis},
+		{"temp_k", t.TempK},
+	} {
+		if n := len(f.v); s.has(f.key) && n > 1 && n != cells && cells > 0 {
+			s.wrong(f.key, fmt.Sprintf("write one number, or %d", cells), "%s has %d values for %d cells", f.key, n, cells)
+		}
+	}
+	if t.Cell != "" {
+		s.exists("cell", &t.Cell)
+	}
+	if t.Profile != "" {
+		t.loadProfile(s)
+		t.Profile = s.path(t.Profile)
+	}
+}
+
+func (t *Trace) loadProfile(s *source) {
+	file := s.open("profile", t.Profile)
+	if file == nil {
+		return
+	}
+	defer func() { _ = file.Close() }() // only read
+	if err := t.fill(file); err != nil {
+		s.wrong("profile", "a profile has the columns t_s and current_a or power_w; with both, one is blank in each row", "%s", err)
+	}
+}
+
+// longestProfile is the last t_s a profile may have: 30 years.
+const longestProfile = 1e9
+
+func (t *Trace) fill(file io.Reader) error {
+	rows, err := newTable(file, t.Profile)
+	if err != nil {
+		return err
+	}
+	tc, err := rows.column("t_s")
+	if err != nil {
+		return err
+	}
+	ic, noCurrent := rows.column("current_a")
+	pc, noPower := rows.column("power_w")
+	if noCurrent != nil && noPower != nil {
+		return fmt.Errorf("%s has neither a column current_a nor power_w", t.Profile)
+	}
+	for rows.next() {
+		at, err := rows.number(tc)
+		if err != nil {
+			return err
+		}
+		current := noCurrent == nil && strings.TrimSpace(rows.row[ic]) != ""
+		power := noPower == nil && strings.TrimSpace(rows.row[pc]) != ""
+		row, col := ProfileRow{T: time.Duration(math.Round(at * float64(time.Second))), Power: power}, ic
+		switch {
+		case at > longestProfile:
+			return rows.at(tc, "t_s counts seconds; %s is too long", rows.row[tc])
+		case current == power:
+			return rows.at(tc, "a row has a current or a power, exactly one")
+		case power:
+			col = pc
+		}
+		if row.Value, err = rows.number(col); err != nil {
+			return err
+		}
+		n := len(t.Rows)
+		switch {
+		case n == 0 && at != 0:
+			return rows.at(tc, "the first row is at t_s = 0, not %s", rows.row[tc])
+		case n > 0 && row.T <= t.Rows[n-1].T:
+			return rows.at(tc, "time %s does not come after the row before", rows.row[tc])
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	if rows.err != nil {
+		return rows.err
+	}
+	if len(t.Rows) < 2 {
+		return fmt.Errorf("%s needs two rows: the run ends at the last one", t.Profile)
+	}
+	return nil
+}

@@ -1,0 +1,51 @@
+//go:build !nosim
+
+package simworld_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"yunchu/harness/report"
+	"yunchu/harness/run"
+	"yunchu/harness/scenario"
+	"yunchu/harness/simworld"
+	"yunchu/twin/params"
+)
+
+func load(t *testing.T, path string) *scenario.Scenario {
+	t.Helper()
+	s, err := scenario.Load(path, scenario.Options{Models: func(n string) bool { return slices.Contains(params.Models(), n) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func do(t *testing.T, s *scenario.Scenario, opt run.Options) *report.Run {
+	t.Helper()
+	opt.World = simworld.Open
+	r, err := run.Do(t.Context(), s, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestQuickstart(t *testing.T) {
+	r := do(t, load(t, "../../scenarios/quickstart.yaml"), run.Options{Out: t.TempDir()})
+	var text strings.Builder
+	if err := report.Text(&text, &r.Report, false); err != nil {
+		t.Fatal(err)
+	}
+	if r.Verdict != report.Passed {
+		t.Errorf("verdict %s:\n%s", r.Verdict, text.String())
+	}
+	// The scenario promises that each of these is seen with its reason.
+	for kind, what := range map[string]string{"offline": "ess-02", "shortfall": "the fleet can give", "rejected": "rating", "fault": "link-down"} {
+		if !slices.ContainsFunc(r.EventLog, func(e report.Event) bool { return e.Kind == kind && strings.Contains(e.Text, what) }) {
+			t.Errorf("no event %q that says %q among %d", kind, what, len(r.EventLog))
+		}
+	}
+}

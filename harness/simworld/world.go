@@ -1,0 +1,232 @@
+//go:build !nosim
+
+// Package simworld is the only door for twins into the harness: it builds the
+// worlds of scenarios, and it runs traces. A production build leaves it out.
+package simworld
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"yunchu/harness/run"
+	"yunchu/harness/scenario"
+	"yunchu/hil/sim"
+	"yunchu/platform/device"
+	"yunchu/twin"
+	"yunchu/twin/params"
+)
+
+const kelvin = 273.15
+
+// World is the twins of one scenario.
+type World struct {
+	parts []part
+	n     int
+}
+
+// part is one entry of the scenario's fleet.
+type part struct {
+	twins *twin.Fleet
+	model *params.Model
+	first int
+}
+
+var _ run.World = (*World)(nil)
+
+// Open builds the twins of a scenario, from start on.
+func Open(s *scenario.Scenario, start time.Time) (run.World, error) {
+	w := &World{}
+	for i := range s.Fleet {
+		e := &s.Fleet[i]
+		ids := e.IDs()
+		if e.Kind == scenario.Sim {
+			if err := w.add(s, e, ids, start); err != nil {
+				return nil, err
+			}
+		}
+		w.n += len(ids)
+	}
+	return w, nil
+}
+
+func (w *World) add(s *scenario.Scenario, e *scenario.FleetEntry, ids []string, start time.Time) error {
+	model, err := Model(e.Model, filepath.Dir(s.Path))
+	if err != nil {
+		return fmt.Errorf("fleet %s: %w", e.ID, err)
+	}
+	ambient := 25.0
+	if s.Site.AmbientC != nil {
+		ambient = s.Site.AmbientC.At(0)
+	}
+	window := model.Limits.SoC
+	twins, err := twin.NewFleet(model, ids, twin.Options{
+		Seed: s.Seed, SoCMean: min(max(e.SoC.Mean, window.Min), window.Max), SoCSpread: e.SoC.Spread,
+		CapacitySpread: e.SpreadPercent.Capacity, ResistanceSpread: e.SpreadPercent.Resistance,
+		AmbientK: ambient + kelvin, Start: start,
+	})
+	if err != nil {
+		return fmt.Errorf("fleet %s: %w", e.ID, err)
+	}
+	w.parts = append(w.parts, part{twins, model, w.n})
+	return nil
+}
+
+// Model loads a model set by its name or, where there is none of that name, from
+// a file beside dir.
+func Model(name, dir string) (*params.Model, error) {
+	if !slices.Contains(params.Models(), name) && !filepath.IsAbs(name) {
+		name = filepath.Join(dir, name)
+	}
+	return params.LoadModel(name)
+}
+
+// Fleets implements run.World.
+func (w *World) Fleets() []run.Fleet {
+	var out []run.Fleet
+	for _, p := range w.parts {
+		for _, f := range sim.Fleets(p.twins) {
+			infos := make([]device.Info, f.Size())
+			for i := range infos {
+				infos[i] = Info(p.model, p.twins.ID(f.Index(i)))
+			}
+			out = append(out, run.Fleet{Infos: infos, Devices: f, First: p.first + f.Index(0)})
+		}
+	}
+	return out
+}
+
+// Info is the nameplate of a twin of the model. Simulated devices arm by
+// themselves.
+func Info(m *params.Model, id string) device.Info {
+	worst := func(l params.Loss) float64 { return l.P0 + l.K1 + l.K2 }
+	return device.Info{
+		ID: device.ID(id), Kind: "sim", State: device.Active, Simulated: true,
+		DeviceType: "battery-storage", Manufacturer: "Yunchu", Model: m.Name,
+		RatedKW: m.RatedKW, CapacityKWh: m.RatedKWh,
+		LossKW: m.RatedKW*max(worst(m.PCS.Charge), worst(m.PCS.Discharge)) + m.PCS.StandbyW/1000,
+		SoCMin: m.Limits.SoC.Min, SoCMax: m.Limits.SoC.Max,
+	}
+}
+
+// Step implements run.World.
+func (w *World) Step(now time.Time) {
+	for _, p := range w.parts {
+		p.twins.Step(now)
+	}
+}
+
+// SetAmbient implements run.World.
+func (w *World) SetAmbient(celsius float64) {
+	for _, p := range w.parts {
+		p.twins.SetAmbient(celsius + kelvin)
+	}
+}
+
+// slack is how far rounding may take a state past its limit before the check
+// calls it a violation.
+const slack = 1e-6
+
+// Sample implements run.World.
+func (w *World) Sample(s *run.Sample) {
+	s.SumKW, s.StoredKWh, s.AvailableChargeKW, s.AvailableDischargeKW, s.OutOfLimits = 0, 0, 0, 0, 0
+	for _, p := range w.parts {
+		l := &p.model.Limits
+		for i := range p.twins.Len() {
+			x := p.twins.State(i)
+			n := p.first + i
+			kw := x.ACPowerW / 1000
+			s.SoC[n], s.TempC[n], s.PowerKW[n], s.Voltage[n] = 100*x.SoC, x.TempK-kelvin, kw, x.PackV
+			s.SumKW += x.MeanACPowerW / 1000
+			s.StoredKWh += p.twins.Energy(i).StoredJ / 3.6e6
+			s.AvailableChargeKW += x.AvailableChargeW / 1000
+			s.AvailableDischargeKW += x.AvailableDischargeW / 1000
+			if why := beyond(l, &x, p.model.RatedKW); why != "" {
+				s.OutOfLimits++
+				s.Offender, s.OffenderWhy = device.ID(p.twins.ID(i)), why
+			}
+		}
+	}
+}
+
+// beyond says which limit a unit is beyond while power still drives it further.
+func beyond(l *params.Limits, x *twin.State, ratedKW float64) string {
+	soc := 100 * x.SoC
+	switch {
+	case soc > l.SoC.Max+slack && x.ACPowerW > 0:
+		return fmt.Sprintf("charged at %.6f %%, limit %g %%", soc, l.SoC.Max)
+	case soc < l.SoC.Min-slack && x.ACPowerW < 0:
+		return fmt.Sprintf("discharged at %.6f %%, limit %g %%", soc, l.SoC.Min)
+	case x.CellV > l.CellV.Max+slack && x.ACPowerW > 0:
+		return fmt.Sprintf("charged at %.6f V a cell, limit %g V", x.CellV, l.CellV.Max)
+	case x.CellV < l.CellV.Min-slack && x.ACPowerW < 0:
+		return fmt.Sprintf("discharged at %.6f V a cell, limit %g V", x.CellV, l.CellV.Min)
+	case max(x.ACPowerW, -x.ACPowerW) > 1000*ratedKW*(1+slack):
+		return fmt.Sprintf("%.6f kW, rated %g kW", x.ACPowerW/1000, ratedKW)
+	}
+	return ""
+}
+
+// shortOhm is the internal short of a cell-short fault: 10 mΩ in one cell, the
+// order of a separator that has broken down over some mm².
+const shortOhm = 0.010
+
+// Inject implements run.World.
+func (w *World) Inject(f *scenario.Injection, indices []int) (end func(), err error) {
+	var undo []func()
+	for _, n := range indices {
+		p, i, ok := w.find(n)
+		if !ok {
+			return nil, fmt.Errorf("fault %s: device %d of the scenario has no twin", f.Kind, n)
+		}
+		t := p.twins
+		switch f.Kind {
+		case "contactor-open", "e-stop":
+			t.OpenContactor(i, true)
+			undo = append(undo, func() { t.OpenContactor(i, false) })
+		case "fan-fail":
+			t.FailFan(i, true)
+			undo = append(undo, func() { t.FailFan(i, false) })
+		case "cell-short":
+			t.ShortCell(i, shortOhm*float64(p.model.Cells()))
+			undo = append(undo, func() { t.ShortCell(i, 0) })
+		case "overheat":
+			t.Overheat(i, f.ToC+kelvin)
+			undo = append(undo, func() { t.Overheat(i, 0) })
+		default:
+			return nil, fmt.Errorf("fault %s does not act in a twin", f.Kind)
+		}
+	}
+	return func() {
+		for _, u := range undo {
+			u()
+		}
+	}, nil
+}
+
+func (w *World) find(n int) (p part, i int, ok bool) {
+	for _, p := range w.parts {
+		if n >= p.first && n < p.first+p.twins.Len() {
+			return p, n - p.first, true
+		}
+	}
+	return part{}, 0, false
+}
+
+// Balance implements run.World.
+func (w *World) Balance() (ratio float64, worst device.ID) {
+	for _, p := range w.parts {
+		for i := range p.twins.Len() {
+			e := p.twins.Energy(i)
+			if moved := e.ACInJ + e.ACOutJ; moved > 0 && e.ResidualJ/moved >= ratio {
+				ratio, worst = e.ResidualJ/moved, device.ID(p.twins.ID(i))
+			}
+		}
+	}
+	return ratio, worst
+}
+
+// Kernel implements run.World. The fleet's step is plain Go; it is built from
+// operations whose results the language fixes on one platform.
+func (w *World) Kernel() string { return "go" }

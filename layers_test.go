@@ -1,0 +1,145 @@
+package main
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// layer says what a package may import of ours, and why no more. The longest
+// prefix rules; a folder may always reach itself and what lies in it.
+type layer struct {
+	path, may, why string
+}
+
+var layers = []layer{
+	{"platform/device", "", "the vocabulary is what everybody shares, so it can depend on nobody"},
+	{"platform/sched", "", "time has no knowledge of what happens in it"},
+	{"platform/bus", "platform/device platform/sched", "a bus carries frames and knows nothing of what they mean"},
+	{"platform/guard", "platform/device", "the envelope is judged on commands and readings alone, where nothing can talk past it"},
+	{"platform/ingest", "platform/device", "a check is a pure function of readings"},
+	{"platform/gateway", "platform/device platform/bus platform/sched platform/guard platform/ingest", "the only way between bus and devices; it decides nothing about the fleet"},
+	{"platform/store", "platform/device platform/bus", "a store is a view of the log"},
+	{"platform/fleet/image", "platform/device", "the process image is a value"},
+	{"platform/fleet", "platform/device platform/bus platform/store platform/fleet/image", "the image is kept from the log and from nothing else"},
+	{"platform/dispatch/alloc", "", "an optimiser knows numbers"},
+	{"platform/dispatch", "platform/device platform/fleet/image platform/dispatch/alloc", "a decision is a pure function of image and target"},
+	{"platform/auth", "platform/device platform/store", "who may do what does not depend on how they ask"},
+	{"platform/api", "platform", "the listeners sit on top of the plant's parts"},
+	{"platform", "platform", "production knows neither twins nor field protocols nor the harness"},
+	{"twin/cell", "", "one physical effect, a pure step function"},
+	{"twin/thermal", "", "one physical effect, a pure step function"},
+	{"twin/pcs", "", "one physical effect, a pure step function"},
+	{"twin/params", "", "parameters are data"},
+	{"twin", "twin", "a twin does not know how it is reached"},
+	{"hil/sim", "twin platform/device", "a twin as a driver, and nothing else"},
+	{"harness/simworld", "harness twin hil platform/device scenarios", "the only door for twins"},
+	{"harness", "harness platform hil scenarios !twin !hil/sim !harness/simworld", "the engine plays scenarios on devices, whatever answers"},
+	{"scenarios", "", "files"},
+	{"web", "", "files"},
+	{"bench", "*", "measures everything"},
+	{"", "*", "puts everything together"},
+}
+
+func TestLayers(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	seen := 0
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		pkg := ours(fields[0])
+		l := rule(pkg)
+		for _, path := range fields[1:] {
+			if path != "yunchu" && !strings.HasPrefix(path, "yunchu/") {
+				continue
+			}
+			seen++
+			if !l.allows(pkg, ours(path)) {
+				t.Errorf("%s imports %s, but may only import [%s]: %s", fields[0], path, l.may, l.why)
+			}
+		}
+	}
+	if seen < 20 {
+		t.Errorf("only %d imports of ours found: the test looks at the wrong tree", seen)
+	}
+}
+
+// TestLayersCatch proves that the table would notice.
+func TestLayersCatch(t *testing.T) {
+	for _, tt := range []struct{ from, to string }{
+		{"platform/device", "platform/sched"}, {"platform/dispatch", "platform/fleet"}, {"platform/gateway", "twin"},
+		{"twin/cell", "twin/params"}, {"twin", "platform/device"}, {"harness/run", "twin"}, {"harness/run", "harness/simworld"},
+		{"harness/fault", "hil/sim"}, {"web", "platform/device"}, {"platform/guard", "platform/bus"},
+	} {
+		if rule(tt.from).allows(tt.from, tt.to) {
+			t.Errorf("%s may import %s, and must not", tt.from, tt.to)
+		}
+	}
+}
+
+// TestProductionHasNoTwins proves from the import graph that a production build
+// links no physics and no simulated driver. Parameter files are data.
+func TestProductionHasNoTwins(t *testing.T) {
+	deps := func(tags string) []string {
+		out, err := exec.Command("go", "list", "-tags", tags, "-deps", ".").Output()
+		if err != nil {
+			t.Fatalf("go list -deps: %v", err)
+		}
+		return strings.Fields(string(out))
+	}
+	twins := func(list []string) (found []string) {
+		for _, d := range list {
+			p := ours(d)
+			if !strings.HasPrefix(d, "yunchu/") || p == "twin/params" {
+				continue
+			}
+			if within(p, "twin") || within(p, "hil/sim") || within(p, "harness/simworld") || strings.HasSuffix(p, "/emul") {
+				found = append(found, p)
+			}
+		}
+		return found
+	}
+	if found := twins(deps("nosim")); len(found) > 0 {
+		t.Errorf("a build with -tags nosim links %v", found)
+	}
+	if found := twins(deps("")); !slices.Contains(found, "twin") {
+		t.Errorf("a build without tags links %v: the test looks at the wrong thing", found)
+	}
+}
+
+func ours(path string) string { return strings.TrimPrefix(strings.TrimPrefix(path, "yunchu"), "/") }
+
+func within(pkg, folder string) bool { return pkg == folder || strings.HasPrefix(pkg, folder+"/") }
+
+func rule(pkg string) layer {
+	best := layers[len(layers)-1]
+	for _, l := range layers {
+		if l.path != "" && within(pkg, l.path) && len(l.path) >= len(best.path) {
+			best = l
+		}
+	}
+	return best
+}
+
+func (l layer) allows(from, to string) bool {
+	ok := l.path != "" && within(to, l.path) && !crosses(l, to)
+	for _, m := range strings.Fields(l.may) {
+		if deny, found := strings.CutPrefix(m, "!"); found {
+			if within(to, deny) {
+				return false
+			}
+			continue
+		}
+		if m == "*" || within(to, m) {
+			ok = true
+		}
+	}
+	return ok
+}
+
+// crosses reports whether to has a rule of its own, below l's folder: such a room
+// is entered only by those whose rule names it.
+func crosses(l layer, to string) bool { return rule(to).path != l.path }

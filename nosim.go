@@ -1,0 +1,50 @@
+//go:build nosim
+
+package main
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"yunchu/harness/run"
+	"yunchu/harness/scenario"
+	"yunchu/platform"
+	"yunchu/twin/params"
+)
+
+// buildTags are the tags of this build, for reports and attestation.
+var buildTags = []string{"nosim"}
+
+// openWorld is nil: this build has no twins.
+var openWorld func(*scenario.Scenario, time.Time) (run.World, error)
+
+var errNoSimulation = errors.New("built without simulation")
+
+func scenarioOptions() scenario.Options {
+	names := params.Models()
+	return scenario.Options{Models: func(n string) bool { return slices.Contains(names, n) }, ModelNames: names}
+}
+
+func addSimulated(context.Context, *platform.Plant, []scenario.ConfigDevice, string, time.Time) error {
+	return fail(exitInput, errNoSimulation)
+}
+
+func demoCommand() *cobra.Command {
+	return without("demo", "Show a live simulated fleet with its portal")
+}
+
+func traceCommand() *cobra.Command {
+	return without("trace", "Step one cell through a current or power profile")
+}
+
+// without is a command that this build does not have.
+func without(name, short string) *cobra.Command {
+	return &cobra.Command{
+		Use: name, Short: short + " (not in this build)", DisableFlagParsing: true,
+		RunE: func(*cobra.Command, []string) error { return fail(exitInput, errNoSimulation) },
+	}
+}

@@ -1,0 +1,279 @@
+package api
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"yunchu/platform/auth"
+	"yunchu/platform/device"
+)
+
+type deviceInput struct {
+	ID string `path:"id" pattern:"^[A-Za-z0-9_-]{1,64}$" doc:"device id"`
+}
+
+type devicesInput struct {
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"1000" doc:"devices in the answer"`
+	Cursor string `query:"cursor" doc:"next of the answer before"`
+}
+
+type devicesOutput struct {
+	Body struct {
+		Items []device.Info `json:"items" nullable:"false" doc:"by id"`
+		Next  string        `json:"next" doc:"cursor of what follows, empty at the end"`
+	}
+}
+
+type deviceOutput struct{ Body device.Info }
+
+type registerInput struct {
+	deviceInput
+	Body struct {
+		DeviceType   *string          `json:"deviceType,omitempty" maxLength:"128"`
+		Manufacturer *string          `json:"manufacturer,omitempty" maxLength:"128"`
+		Model        *string          `json:"model,omitempty" maxLength:"128"`
+		CapacityKWh  *float64         `json:"capacityKwh,omitempty" minimum:"0" maximum:"1e9" doc:"usable energy when new, kWh"`
+		RatedKW      *float64         `json:"ratedKw,omitempty" minimum:"0" maximum:"1e9" doc:"AC power in either direction, kW"`
+		Location     *device.Location `json:"location,omitempty" doc:"degrees in WGS 84"`
+		InstallDate  *string          `json:"installDate,omitempty" format:"date"`
+	}
+}
+
+type latestInput struct {
+	deviceInput
+	Quality string `query:"quality" enum:"good" doc:"good: the newest good reading; left out: the newest of any quality"`
+}
+
+type historyInput struct {
+	deviceInput
+	From   string `query:"from" doc:"RFC 3339 or ms since 1970 UTC; default: an hour before to"`
+	To     string `query:"to" doc:"RFC 3339 or ms since 1970 UTC, not included; default: now"`
+	Step   string `query:"step" doc:"such as 1s, 1m, 15m, 1h or 1d: means over steps since 1970 UTC; left out: as stored"`
+	Fields string `query:"fields" doc:"comma separated: soc, voltage, current, power, temperature, status, soh; default: all that were reported"`
+	Values string `query:"values" enum:"raw,clean" default:"raw" doc:"clean: cleaned, filled and fused values, where the plant keeps them"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"10000" default:"10000" doc:"rows in the answer"`
+	Cursor string `query:"cursor" doc:"next of the answer before, with the other parameters as they were"`
+}
+
+func (s *Server) deviceRoutes() {
+	guarded(s, auth.Read, huma.Operation{
+		OperationID: "list-devices", Method: http.MethodGet, Path: "/api/v1/devices", Tags: []string{"devices"},
+		Summary: "Devices by id; a device token sees its own",
+	}, s.devices)
+	guarded(s, auth.Read, huma.Operation{
+		OperationID: "get-device", Method: http.MethodGet, Path: "/api/v1/devices/{id}", Tags: []string{"devices"},
+		Summary: "What is known of a device",
+	}, func(ctx context.Context, in *deviceInput) (*deviceOutput, error) {
+		info, err := s.device(ctx, in.ID)
+		return &deviceOutput{info}, err
+	})
+	guarded(s, auth.Register, huma.Operation{
+		OperationID: "put-device", Method: http.MethodPut, Path: "/api/v1/devices/{id}", Tags: []string{"devices"},
+		Summary: "Register a device or change it; fields that are left out stay as they were",
+	}, s.register)
+	guarded(s, auth.Read, huma.Operation{
+		OperationID: "get-latest", Method: http.MethodGet, Path: "/api/v1/devices/{id}/latest", Tags: []string{"readings"},
+		Summary: "The newest reading by its own time", Responses: s.answers(&readingDoc{}),
+	}, s.latest)
+	guarded(s, auth.Read, huma.Operation{
+		OperationID: "get-history", Method: http.MethodGet, Path: "/api/v1/devices/{id}/history", Tags: []string{"readings"},
+		Summary: "Readings with from ≤ t < to, ascending", Responses: s.answers(&historyDoc{}),
+	}, s.history)
+}
+
+// device finds a device that the caller may see.
+func (s *Server) device(ctx context.Context, id string) (device.Info, error) {
+	if c := callerOf(ctx); !c.Speaks(device.ID(id)) {
+		return device.Info{}, refuse(CodeForbiddenDevice, "the token belongs to another device than "+id)
+	}
+	if slot, ok := s.plant.Registry.Slot(device.ID(id)); ok {
+		if info, ok := s.plant.Registry.Device(slot); ok {
+			return info, nil
+		}
+	}
+	return device.Info{}, refuse(CodeUnknownDevice, "there is no device "+id)
+}
+
+func (s *Server) devices(ctx context.Context, in *devicesInput) (*devicesOutput, error) {
+	out := &devicesOutput{}
+	out.Body.Items = []device.Info{}
+	if c := callerOf(ctx); c.Device != "" {
+		if info, err := s.device(ctx, string(c.Device)); err == nil {
+			out.Body.Items = append(out.Body.Items, info)
+		}
+		return out, nil
+	}
+	after, err := base64.RawURLEncoding.DecodeString(in.Cursor)
+	if err != nil || len(after) > 0 && !device.ID(after).Valid() {
+		return nil, refuse(CodeInvalidRequest, "cursor "+quote(in.Cursor)+" is not one of ours")
+	}
+	items := s.plant.Registry.Devices(device.ID(after), in.Limit+1)
+	if len(items) > in.Limit {
+		items = items[:in.Limit]
+		out.Body.Next = base64.RawURLEncoding.EncodeToString([]byte(items[in.Limit-1].ID))
+	}
+	out.Body.Items = append(out.Body.Items, items...)
+	return out, nil
+}
+
+func (s *Server) register(ctx context.Context, in *registerInput) (*deviceOutput, error) {
+	info := device.Info{ID: device.ID(in.ID), Kind: "push"}
+	if slot, ok := s.plant.Registry.Slot(info.ID); ok {
+		if known, ok := s.plant.Registry.Device(slot); ok {
+			info = known
+		}
+	}
+	b := &in.Body
+	set(&info.DeviceType, b.DeviceType)
+	set(&info.Manufacturer, b.Manufacturer)
+	set(&info.Model, b.Model)
+	set(&info.CapacityKWh, b.CapacityKWh)
+	set(&info.RatedKW, b.RatedKW)
+	set(&info.InstallDate, b.InstallDate)
+	if b.Location != nil {
+		if l := *b.Location; math.Abs(l.Lat) > 90 || math.Abs(l.Lon) > 180 || len(l.Name) > 128 {
+			return nil, refuse(CodeInvalidRequest, "location: lat is -90 to 90, lon -180 to 180, name up to 128 characters")
+		}
+		info.Location = b.Location
+	}
+	info, err := s.plant.Registry.Register(ctx, info)
+	if err == nil {
+		s.log.InfoContext(ctx, "device registered", "device", info.ID, "by", callerOf(ctx).Name)
+	}
+	return &deviceOutput{info}, err
+}
+
+func set[T any](field, value *T) {
+	if value != nil {
+		*field = *value
+	}
+}
+
+func (s *Server) latest(ctx context.Context, in *latestInput) (*raw, error) {
+	info, err := s.device(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	r, ok := s.plant.Latest.Latest(info.Slot, in.Quality == "good")
+	if !ok {
+		return nil, refuse(CodeNoReading, "there is no such reading of "+in.ID)
+	}
+	return rawJSON(appendReading(make([]byte, 0, 256), info.ID, &r)), nil
+}
+
+func (s *Server) history(ctx context.Context, in *historyInput) (*raw, error) {
+	info, err := s.device(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	q, show, err := in.query(s.now())
+	if err != nil {
+		return nil, err
+	}
+	q.Slot = info.Slot
+	page, err := s.plant.History.Query(ctx, q)
+	if err != nil {
+		return nil, fmt.Errorf("history of %s: %w", info.ID, err)
+	}
+	b := append(make([]byte, 0, 64+192*len(page.Rows)), `{"items":[`...)
+	for i := range page.Rows {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, `{"timestamp":`...)
+		b = strconv.AppendInt(b, page.Rows[i].At, 10)
+		b = append(b, `,"data":`...)
+		b = appendData(b, &page.Rows[i], show)
+		b = append(b, '}')
+	}
+	b = append(b, `],"next":`...)
+	b = appendString(b, page.Next)
+	return rawJSON(append(b, '}')), nil
+}
+
+// query is what the parameters ask for, without the device.
+func (in *historyInput) query(now time.Time) (q Query, show fields, err error) {
+	q = Query{Limit: in.Limit, Cursor: in.Cursor, Clean: in.Values == "clean", To: now.UnixMilli() + 1}
+	if in.To != "" {
+		if q.To, err = instant("to", in.To); err != nil {
+			return q, 0, err
+		}
+	}
+	q.From = q.To - time.Hour.Milliseconds()
+	if in.From != "" {
+		if q.From, err = instant("from", in.From); err != nil {
+			return q, 0, err
+		}
+	}
+	if q.From > q.To {
+		return q, 0, refuse(CodeInvalidRequest, "from lies after to")
+	}
+	if in.Step != "" {
+		if q.Step, err = step(in.Step); err != nil {
+			return q, 0, err
+		}
+	}
+	show, err = parseFields(in.Fields)
+	return q, show, err
+}
+
+func instant(name, text string) (int64, error) {
+	if ms, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return ms, nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return 0, refuse(CodeInvalidRequest, name+" "+quote(text)+" is neither RFC 3339 nor milliseconds since 1970 UTC")
+	}
+	return t.UnixMilli(), nil
+}
+
+// maxStep is the longest step of a history.
+const maxStep = 31 * 24 * time.Hour
+
+func step(text string) (time.Duration, error) {
+	var (
+		d   time.Duration
+		err error
+	)
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		var n int
+		n, err = strconv.Atoi(days)
+		d = time.Duration(n) * 24 * time.Hour
+		if n > 31 {
+			d = maxStep + 1
+		}
+	} else {
+		d, err = time.ParseDuration(text)
+	}
+	if err != nil || d < time.Millisecond || d > maxStep || d%time.Millisecond != 0 {
+		return 0, refuse(CodeInvalidRequest, "step "+quote(text)+" is not a duration such as 1s, 1m, 15m, 1h or 1d, of 1 ms to 31 days")
+	}
+	return d, nil
+}
+
+func parseFields(text string) (fields, error) {
+	if text == "" {
+		return showReported, nil
+	}
+	var show fields
+next:
+	for name := range strings.SplitSeq(text, ",") {
+		for _, f := range showNames {
+			if f.name == name {
+				show |= f.bit
+				continue next
+			}
+		}
+		return 0, refuse(CodeUnknownField, "there is no field "+quote(name))
+	}
+	return show, nil
+}

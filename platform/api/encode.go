@@ -1,0 +1,240 @@
+package api
+
+import (
+	"encoding/json"
+	"math"
+	"strconv"
+
+	"yunchu/platform/device"
+)
+
+// fields selects the quantities of a reading that an answer shows.
+type fields uint8
+
+const (
+	showSoC fields = 1 << iota
+	showVoltage
+	showCurrent
+	showPower
+	showTemperature
+	showStatus
+	showSoH
+	// showReported is everything, and the state of health where it is reported.
+	showReported fields = 0
+)
+
+var showNames = []struct {
+	name string
+	bit  fields
+}{
+	{"soc", showSoC}, {"voltage", showVoltage}, {"current", showCurrent}, {"power", showPower},
+	{"temperature", showTemperature}, {"status", showStatus}, {"soh", showSoH},
+}
+
+// appendNumber writes v in the shortest form that reads back as v; what is not a
+// number becomes null.
+func appendNumber(b []byte, v float64) []byte {
+	if !device.Finite(v) {
+		return append(b, "null"...)
+	}
+	form := byte('f')
+	if a := math.Abs(v); a != 0 && (a < 1e-6 || a >= 1e21) {
+		form = 'e'
+	}
+	return strconv.AppendFloat(b, v, form, -1, 64)
+}
+
+// appendString writes a string of JSON.
+func appendString(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c >= 0x7f || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			quoted, err := json.Marshal(s)
+			if err != nil {
+				panic(err) // every string has a form in JSON
+			}
+			return append(b, quoted...)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
+}
+
+// appendData writes the values of a reading as an object.
+func appendData(b []byte, r *device.Reading, show fields) []byte {
+	if show == showReported {
+		show = showSoC | showVoltage | showCurrent | showPower | showTemperature | showStatus
+		if !math.IsNaN(r.SoH) {
+			show |= showSoH
+		}
+	}
+	b = append(b, '{')
+	first := true
+	key := func(bit fields, k string) bool {
+		if show&bit == 0 {
+			return false
+		}
+		if !first {
+			b = append(b, ',')
+		}
+		first = false
+		b = append(b, k...)
+		return true
+	}
+	if key(showSoC, `"soc":`) {
+		b = appendNumber(b, r.SoC)
+	}
+	if key(showVoltage, `"voltage":`) {
+		b = appendNumber(b, r.Voltage)
+	}
+	if key(showCurrent, `"current":`) {
+		b = appendNumber(b, r.Current)
+	}
+	if key(showPower, `"power":`) {
+		b = appendNumber(b, r.Power)
+	}
+	if key(showTemperature, `"temperature":`) {
+		b = appendNumber(b, r.Temperature)
+	}
+	if key(showStatus, `"status":`) {
+		b = appendString(b, r.StatusWord())
+	}
+	if key(showSoH, `"soh":`) {
+		b = appendNumber(b, r.SoH)
+	}
+	return append(b, '}')
+}
+
+// appendFindings writes the members of a reading that follow its device:
+// timestamp, data, quality and flags, without braces.
+func appendFindings(b []byte, r *device.Reading) []byte {
+	b = append(b, `"timestamp":`...)
+	b = strconv.AppendInt(b, r.At, 10)
+	b = append(b, `,"data":`...)
+	b = appendData(b, r, showReported)
+	b = append(b, `,"quality":"`...)
+	b = append(b, r.Quality.String()...)
+	b = append(b, `","flags":[`...)
+	if r.Flags != 0 {
+		for i, n := range r.Flags.Names() {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = append(b, '"')
+			b = append(b, n...)
+			b = append(b, '"')
+		}
+	}
+	return append(b, ']')
+}
+
+// appendReading writes a reading with its device as an object.
+func appendReading(b []byte, id device.ID, r *device.Reading) []byte {
+	b = append(b, `{"deviceId":"`...)
+	b = append(b, id...) // an ID needs no quoting
+	b = append(b, `",`...)
+	b = appendFindings(b, r)
+	return append(b, '}')
+}
+
+// appendFleet writes the state of the fleet as an object.
+func appendFleet(b []byte, f *FleetState) []byte {
+	b = append(b, `{"time":`...)
+	b = strconv.AppendInt(b, f.Time, 10)
+	for _, n := range [...]struct {
+		key string
+		v   float64
+	}{
+		{"target_kw", f.TargetKW}, {"power_kw", f.PowerKW},
+		{"available_charge_kw", f.AvailableChargeKW}, {"available_discharge_kw", f.AvailableDischargeKW},
+		{"shortfall_kw", f.ShortfallKW},
+		{"soc_mean_percent", f.SoCMean}, {"soc_min_percent", f.SoCMin}, {"soc_p5_percent", f.SoCP5},
+		{"soc_p95_percent", f.SoCP95}, {"soc_max_percent", f.SoCMax}, {"temperature_max_c", f.TemperatureMaxC},
+		{"commands_per_s", f.CommandsPerS}, {"speed", f.Speed},
+	} {
+		b = append(b, `,"`...)
+		b = append(b, n.key...)
+		b = append(b, `":`...)
+		b = appendNumber(b, n.v)
+	}
+	b = append(b, `,"reason":`...)
+	if f.Reason == "" {
+		b = append(b, "null"...)
+	} else {
+		b = appendString(b, f.Reason)
+	}
+	for _, n := range [...]struct {
+		key string
+		v   int64
+	}{{"online", int64(f.Online)}, {"devices", int64(f.Devices)}, {"interventions", f.Interventions}} {
+		b = append(b, `,"`...)
+		b = append(b, n.key...)
+		b = append(b, `":`...)
+		b = strconv.AppendInt(b, n.v, 10)
+	}
+	return append(b, '}')
+}
+
+// appendScores writes scores as an array.
+func appendScores(b []byte, scores []Score) []byte {
+	b = append(b, '[')
+	for i := range scores {
+		s := &scores[i]
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, `{"metric":`...)
+		b = appendString(b, s.Metric)
+		b = append(b, `,"stat":`...)
+		b = appendString(b, s.Stat)
+		b = append(b, `,"value":`...)
+		b = appendNumber(b, s.Value)
+		b = append(b, `,"unit":`...)
+		b = appendString(b, s.Unit)
+		b = append(b, `,"limit":`...)
+		b = appendString(b, s.Limit)
+		b = append(b, `,"pass":`...)
+		if s.Pass == nil {
+			b = append(b, "null"...)
+		} else {
+			b = strconv.AppendBool(b, *s.Pass)
+		}
+		b = append(b, '}')
+	}
+	return append(b, ']')
+}
+
+// appendEvent writes an event as an object; id is empty for one of the plant.
+func appendEvent(b []byte, id device.ID, e *device.Event) []byte {
+	b = append(b, `{"eventId":`...)
+	b = appendString(b, e.ID)
+	if id != "" {
+		b = append(b, `,"deviceId":"`...)
+		b = append(b, id...)
+		b = append(b, '"')
+	}
+	b = append(b, `,"eventType":`...)
+	b = appendString(b, e.Type)
+	b = append(b, `,"severity":"`...)
+	b = append(b, e.Severity.String()...)
+	b = append(b, `","description":`...)
+	b = appendString(b, e.Text)
+	b = append(b, `,"timestamp":`...)
+	b = strconv.AppendInt(b, e.At, 10)
+	return append(b, '}')
+}
+
+// appendAck writes an acknowledgement as an object.
+func appendAck(b []byte, a *device.Ack) []byte {
+	b = append(b, `{"commandId":`...)
+	b = appendString(b, a.ID)
+	b = append(b, `,"status":"`...)
+	b = append(b, a.Status.String()...)
+	b = append(b, `","code":`...)
+	b = appendString(b, a.Code)
+	b = append(b, `,"reason":`...)
+	b = appendString(b, a.Reason)
+	b = append(b, `,"timestamp":`...)
+	b = strconv.AppendInt(b, a.At, 10)
+	return append(b, '}')
+}

@@ -1,0 +1,483 @@
+package api
+
+import (
+	"bytes"
+	"fmt"
+	"path"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"yunchu/platform/bus"
+	"yunchu/platform/device"
+)
+
+const (
+	flushEvery = 100 * time.Millisecond // of readings, acknowledgements and events
+	stateEvery = 10                     // flushes
+	// chunk is how many readings one frame carries.
+	chunk = 256
+	// waiting bounds the single readings that wait for the next flush.
+	waiting = 1 << 16
+	// remembered is how many events a snapshot shows.
+	remembered = 100
+)
+
+// kinds are types of frames, as a set.
+type kinds uint16
+
+const (
+	kindSnapshot kinds = 1 << iota
+	kindReading        // one frame for each reading
+	kindReadings       // the newest reading of each device, many in a frame
+	kindAck
+	kindEvent
+	kindAlarm
+	kindState
+	kindScore
+	defaultKinds = kindSnapshot | kindReading | kindAck | kindEvent | kindAlarm | kindState
+)
+
+var kindNames = map[string]kinds{
+	"snapshot": kindSnapshot, "reading": kindReading, "readings": kindReadings, "ack": kindAck,
+	"event": kindEvent, "alarm": kindAlarm, "state": kindState, "score": kindScore,
+}
+
+// hub takes what comes on the bus and hands it to the WebSockets. The bus is
+// never kept waiting: its frames are copied aside, and a goroutine that lives
+// while there are clients encodes and delivers them.
+type hub struct {
+	plant Plant
+	max   int
+
+	count   atomic.Int64 // clients
+	dropped atomic.Uint64
+
+	inbox struct {
+		sync.Mutex
+		newest  []device.Reading // by device, the last one since the flush
+		index   map[device.Slot]int
+		every   []device.Reading // all, while somebody wants single ones
+		lost    uint64           // of every, for want of room
+		acks    []device.Ack
+		events  []device.Event
+		history []device.Event // newest last, up to remembered
+		singles bool           // somebody wants single ones
+	}
+
+	mu      sync.Mutex
+	closed  bool
+	running bool
+	clients []*client
+	filters map[filterKey]*filter
+	ids     []device.ID // by slot, as far as asked
+	scores  []byte      // as they were told last
+	ended   sync.WaitGroup
+}
+
+func newHub(p Plant, limit int) *hub {
+	h := &hub{plant: p, max: limit, filters: map[filterKey]*filter{}}
+	h.inbox.index = map[device.Slot]int{}
+	return h
+}
+
+// subscribe follows the bus from now on.
+func (h *hub) subscribe(b bus.Bus) error {
+	for _, stream := range []string{bus.Data, bus.Control} {
+		_, last, err := b.Bounds(stream)
+		if err == nil {
+			_, err = b.Subscribe(stream, last+1, h.frame)
+		}
+		if err != nil {
+			return fmt.Errorf("follow %s: %w", stream, err)
+		}
+	}
+	return nil
+}
+
+// frame is called by the bus.
+func (h *hub) frame(_ uint64, f device.Frame) {
+	in := &h.inbox
+	switch f := f.(type) {
+	case *device.Readings:
+		if h.count.Load() == 0 {
+			return
+		}
+		in.Lock()
+		defer in.Unlock()
+		var r device.Reading
+		for i := range f.Slot {
+			f.Row(i, &r)
+			if at, there := in.index[r.Slot]; there {
+				if r.At >= in.newest[at].At {
+					in.newest[at] = r
+				}
+			} else {
+				in.index[r.Slot] = len(in.newest)
+				in.newest = append(in.newest, r)
+			}
+			if !in.singles {
+				continue
+			}
+			if len(in.every) >= waiting {
+				in.lost++
+				continue
+			}
+			in.every = append(in.every, r)
+		}
+	case *device.Acks:
+		if h.count.Load() == 0 {
+			return
+		}
+		in.Lock()
+		defer in.Unlock()
+		for i := range f.List {
+			if f.List[i].ID != "" { // those of dispatch have none
+				in.acks = append(in.acks, f.List[i])
+			}
+		}
+	case *device.Events:
+		in.Lock()
+		defer in.Unlock()
+		in.history = append(in.history, f.List...)
+		if n := len(in.history) - remembered; n > 0 {
+			in.history = slices.Delete(in.history, 0, n)
+		}
+		if h.count.Load() > 0 {
+			in.events = append(in.events, f.List...)
+		}
+	}
+}
+
+// filter decides which devices a client hears of. Clients that ask for the same
+// share it, and with it what is encoded.
+type filter struct {
+	filterKey
+	users int
+	known []int8 // by slot: 0 not asked yet, 1 yes, -1 no
+}
+
+type filterKey struct {
+	glob string
+	only device.ID // of a device token
+}
+
+func (k *filterKey) lets(id device.ID) bool {
+	if k.only != "" && k.only != id {
+		return false
+	}
+	ok, err := path.Match(k.glob, string(id))
+	return ok && err == nil
+}
+
+// whole reports whether the client may hear of the plant as a whole.
+func (k *filterKey) whole() bool { return k.only == "" }
+
+func (f *filter) matches(s device.Slot, id device.ID) bool {
+	for int(s) >= len(f.known) {
+		f.known = append(f.known, 0)
+	}
+	if f.known[s] == 0 {
+		if f.known[s] = -1; f.lets(id) {
+			f.known[s] = 1
+		}
+	}
+	return f.known[s] > 0
+}
+
+// add takes a client in; it is false when there are too many, or none any more.
+func (h *hub) add(c *client) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed || len(h.clients) >= h.max {
+		return false
+	}
+	h.clients = append(h.clients, c)
+	h.count.Add(1)
+	h.ended.Add(1)
+	if !h.running {
+		h.running = true
+		h.ended.Go(h.run)
+	}
+	return true
+}
+
+func (h *hub) remove(c *client) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if i := slices.Index(h.clients, c); i >= 0 {
+		h.clients = slices.Delete(h.clients, i, i+1)
+		h.count.Add(-1)
+		h.unfilter(c)
+		h.wants()
+		h.ended.Done()
+	}
+}
+
+func (h *hub) unfilter(c *client) {
+	if f := c.filter; f != nil {
+		if f.users--; f.users == 0 {
+			delete(h.filters, f.filterKey)
+		}
+		c.filter = nil
+	}
+}
+
+// wants tells the inbox whether single readings are to be kept. The caller holds
+// mu.
+func (h *hub) wants() {
+	singles := slices.ContainsFunc(h.clients, func(c *client) bool { return c.kinds&kindReading != 0 })
+	h.inbox.Lock()
+	h.inbox.singles = singles
+	if !singles {
+		h.inbox.every = nil
+	}
+	h.inbox.Unlock()
+}
+
+// listen changes what a client hears of from now on. A snapshot, if asked for,
+// comes before everything else.
+func (h *hub) listen(c *client, key filterKey, k kinds) {
+	snapshot := k&kindSnapshot != 0
+	if snapshot {
+		c.queue.hold()
+	}
+	h.mu.Lock()
+	h.unfilter(c)
+	f := h.filters[key]
+	if f == nil {
+		f = &filter{filterKey: key}
+		h.filters[key] = f
+	}
+	f.users++
+	c.filter, c.kinds = f, k
+	h.wants()
+	h.mu.Unlock()
+	if snapshot {
+		c.queue.release(newMessage(h.snapshot(key), 0, false))
+	}
+}
+
+// run delivers until there are no clients.
+func (h *hub) run() {
+	tick := time.NewTicker(flushEvery)
+	defer tick.Stop()
+	for n := 1; ; n++ {
+		<-tick.C
+		var (
+			fleet  FleetState
+			scores []Score
+		)
+		tell := n%stateEvery == 0
+		if tell {
+			fleet, scores = h.plant.Live.Fleet(), h.plant.Live.Scores()
+		}
+		h.mu.Lock()
+		if len(h.clients) == 0 {
+			h.running = false
+			h.empty()
+			h.mu.Unlock()
+			return
+		}
+		h.flush()
+		if tell {
+			h.state(&fleet, scores)
+		}
+		for _, c := range h.clients {
+			c.checkToken()
+		}
+		h.mu.Unlock()
+	}
+}
+
+// flush delivers what the inbox holds. The caller holds mu.
+func (h *hub) flush() {
+	newest, every, acks, events, lost := h.empty()
+	h.dropped.Add(lost)
+	if len(newest) > 0 {
+		h.flushNewest(newest)
+	}
+	if len(every) > 0 || lost > 0 {
+		h.flushEvery(every, lost)
+	}
+	for i := range acks {
+		a := &acks[i]
+		id := h.id(a.Slot)
+		b := frameOf("ack", id)
+		m := newMessage(append(appendAck(b, a), '}'), 0, false)
+		h.send(m, kindAck, func(f *filter) bool { return f.matches(a.Slot, id) })
+	}
+	for i := range events {
+		e := &events[i]
+		id := h.id(e.Slot)
+		b := frameOf("event", id)
+		m := newMessage(append(appendEvent(b, id, e), '}'), 0, false)
+		h.send(m, kindEvent, func(f *filter) bool {
+			if e.Slot == device.Plant {
+				return f.whole()
+			}
+			return f.matches(e.Slot, id)
+		})
+	}
+}
+
+// empty takes what is in the inbox.
+func (h *hub) empty() (newest, every []device.Reading, acks []device.Ack, events []device.Event, lost uint64) {
+	in := &h.inbox
+	in.Lock()
+	defer in.Unlock()
+	newest, every, acks, events, lost = in.newest, in.every, in.acks, in.events, in.lost
+	in.newest, in.every, in.acks, in.events, in.lost = nil, nil, nil, nil, 0
+	clear(in.index)
+	return
+}
+
+// frameOf begins a frame; what follows is its data and a brace.
+func frameOf(kind string, id device.ID) []byte {
+	b := append(make([]byte, 0, 384), `{"type":"`...)
+	b = append(b, kind...)
+	if id != "" {
+		b = append(b, `","deviceId":"`...)
+		b = append(b, id...)
+	}
+	return append(b, `","data":`...)
+}
+
+func (h *hub) send(m *message, k kinds, matches func(*filter) bool) {
+	for _, c := range h.clients {
+		if c.kinds&k != 0 && c.filter != nil && matches(c.filter) {
+			h.push(c, m)
+		}
+	}
+}
+
+func (h *hub) push(c *client, m *message) {
+	dropped, ok := c.queue.push(m)
+	h.dropped.Add(uint64(dropped))
+	if !ok {
+		c.end(closeTooSlow, "too slow: what may not be left out has filled the queue")
+	}
+}
+
+func (h *hub) flushNewest(rows []device.Reading) {
+	frames := map[*filter][]*message{}
+	for _, c := range h.clients {
+		if c.kinds&kindReadings == 0 || c.filter == nil {
+			continue
+		}
+		list, done := frames[c.filter]
+		if !done {
+			list = h.encode(c.filter, rows)
+			frames[c.filter] = list
+		}
+		for _, m := range list {
+			h.push(c, m)
+		}
+	}
+}
+
+func (h *hub) encode(f *filter, rows []device.Reading) []*message {
+	var (
+		list []*message
+		b    []byte
+		n    int
+	)
+	end := func() {
+		if n > 0 {
+			list = append(list, newMessage(append(b, "]}"...), n, true))
+			n = 0
+		}
+	}
+	for i := range rows {
+		id := h.id(rows[i].Slot)
+		if !f.matches(rows[i].Slot, id) {
+			continue
+		}
+		if n == 0 {
+			b = append(make([]byte, 0, 32+224*min(chunk, len(rows)-i)), `{"type":"readings","data":[`...)
+		} else {
+			b = append(b, ',')
+		}
+		b = appendReading(b, id, &rows[i])
+		if n++; n == chunk {
+			end()
+		}
+	}
+	end()
+	return list
+}
+
+func (h *hub) flushEvery(rows []device.Reading, lost uint64) {
+	frames := make([]*message, len(rows))
+	for _, c := range h.clients {
+		if c.kinds&kindReading == 0 || c.filter == nil {
+			continue
+		}
+		c.queue.missed(lost)
+		for i := range rows {
+			id := h.id(rows[i].Slot)
+			if !c.filter.matches(rows[i].Slot, id) {
+				continue
+			}
+			if frames[i] == nil {
+				b := append(frameOf("reading", id), '{')
+				frames[i] = newMessage(append(appendFindings(b, &rows[i]), "}}"...), 1, true)
+			}
+			h.push(c, frames[i])
+		}
+	}
+}
+
+// state tells how the fleet does, and the scores where they have changed. The
+// caller holds mu.
+func (h *hub) state(fleet *FleetState, list []Score) {
+	m := newMessage(append(appendFleet(frameOf("state", ""), fleet), '}'), 0, true)
+	h.send(m, kindState, func(f *filter) bool { return f.whole() })
+	if scores := appendScores(nil, list); !bytes.Equal(scores, h.scores) {
+		h.scores = scores
+		m := newMessage(append(append(frameOf("score", ""), scores...), '}'), 0, false)
+		h.send(m, kindScore, func(f *filter) bool { return f.whole() })
+	}
+}
+
+// id names the device in a slot, empty for the plant. The caller holds mu.
+func (h *hub) id(s device.Slot) device.ID {
+	if int(s) < len(h.ids) && h.ids[s] != "" {
+		return h.ids[s]
+	}
+	if s == device.Plant {
+		return ""
+	}
+	info, ok := h.plant.Registry.Device(s)
+	if !ok {
+		return ""
+	}
+	for int(s) >= len(h.ids) {
+		h.ids = append(h.ids, "")
+	}
+	h.ids[s] = info.ID
+	return info.ID
+}
+
+// close ends all clients and waits for them.
+func (h *hub) close() {
+	h.mu.Lock()
+	h.closed = true
+	for _, c := range h.clients {
+		c.end(closeGoingAway, "the plant is stopping")
+	}
+	h.mu.Unlock()
+	h.ended.Wait()
+}
+
+// longest is how many frames wait for the slowest client.
+func (h *hub) longest() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := 0
+	for _, c := range h.clients {
+		n = max(n, c.queue.len())
+	}
+	return n
+}

@@ -1,0 +1,176 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"yunchu/platform/auth"
+	"yunchu/platform/device"
+)
+
+type setupInput struct {
+	Body struct {
+		Token    string `json:"token" maxLength:"512" doc:"the setup token that the start printed"`
+		User     string `json:"user" maxLength:"64"`
+		Password string `json:"password" maxLength:"256" doc:"at least 12 characters"`
+	}
+}
+
+type loginInput struct {
+	Body struct {
+		User     string `json:"user" maxLength:"64"`
+		Password string `json:"password" maxLength:"256"`
+	}
+}
+
+type tokenInput struct {
+	Body struct {
+		Role     auth.Role  `json:"role" enum:"viewer,operator,engineer,admin,auditor,device"`
+		DeviceID string     `json:"deviceId,omitempty" doc:"of the role device, and only of it; an unknown device is registered"`
+		Name     string     `json:"name,omitempty" maxLength:"64" doc:"for people"`
+		Expires  *time.Time `json:"expires,omitempty" doc:"RFC 3339; left out: never"`
+	}
+}
+
+// tokenDoc is what may be told of a token.
+type tokenDoc struct {
+	ID       string     `json:"id"`
+	Role     auth.Role  `json:"role" enum:"viewer,operator,engineer,admin,auditor,device"`
+	DeviceID string     `json:"deviceId,omitempty"`
+	Name     string     `json:"name,omitempty"`
+	User     string     `json:"user,omitempty" doc:"whose session it is"`
+	By       string     `json:"by,omitempty" doc:"who issued it"`
+	Created  time.Time  `json:"created"`
+	Expires  *time.Time `json:"expires,omitempty" doc:"left out: never"`
+}
+
+func describeToken(t auth.TokenInfo) tokenDoc {
+	d := tokenDoc{ID: t.ID, Role: t.Role, DeviceID: string(t.Device), Name: t.Name, User: t.User, By: t.By, Created: t.Created}
+	if !t.Expires.IsZero() {
+		d.Expires = &t.Expires
+	}
+	return d
+}
+
+type issuedOutput struct {
+	Body struct {
+		Token string `json:"token" doc:"shown this once"`
+		tokenDoc
+	}
+}
+
+func issued(t auth.Issued, err error) (*issuedOutput, error) {
+	out := &issuedOutput{}
+	out.Body.Token, out.Body.tokenDoc = t.Secret, describeToken(t.TokenInfo)
+	return out, err
+}
+
+type tokensOutput struct {
+	Body struct {
+		Items []tokenDoc `json:"items" nullable:"false"`
+	}
+}
+
+type userDoc struct {
+	User    string    `json:"user"`
+	Role    auth.Role `json:"role" enum:"viewer,operator,engineer,admin,auditor"`
+	Created time.Time `json:"created"`
+}
+
+type usersOutput struct {
+	Body struct {
+		Items []userDoc `json:"items" nullable:"false"`
+	}
+}
+
+type userInput struct {
+	User string `path:"user" maxLength:"64"`
+	Body struct {
+		Role     auth.Role `json:"role" enum:"viewer,operator,engineer,admin,auditor"`
+		Password string    `json:"password" maxLength:"256" doc:"at least 12 characters"`
+	}
+}
+
+func (s *Server) identityRoutes() {
+	tags := []string{"identity"}
+	open(s, huma.Operation{
+		OperationID: "setup", Method: http.MethodPost, Path: "/api/v1/setup", Tags: tags, DefaultStatus: http.StatusCreated,
+		Summary: "Make the first administrator with the token that the start printed, and log in",
+	}, func(ctx context.Context, in *setupInput) (*issuedOutput, error) {
+		return issued(s.auth.Setup(ctx, s.wall(), in.Body.Token, in.Body.User, in.Body.Password))
+	})
+	open(s, huma.Operation{
+		OperationID: "login", Method: http.MethodPost, Path: "/api/v1/login", Tags: tags,
+		Summary: "Log in; the token is good for 12 hours",
+	}, func(ctx context.Context, in *loginInput) (*issuedOutput, error) {
+		return issued(s.auth.Login(ctx, s.wall(), callerOf(ctx).host, in.Body.User, in.Body.Password))
+	})
+	guarded(s, auth.Tokens, huma.Operation{
+		OperationID: "issue-token", Method: http.MethodPost, Path: "/api/v1/tokens", Tags: tags, DefaultStatus: http.StatusCreated,
+		Summary: "Issue a token; it is shown this once",
+	}, s.issueToken)
+	guarded(s, auth.Tokens, huma.Operation{
+		OperationID: "list-tokens", Method: http.MethodGet, Path: "/api/v1/tokens", Tags: tags,
+		Summary: "Tokens that are good, without their secrets",
+	}, func(context.Context, *struct{}) (*tokensOutput, error) {
+		out := &tokensOutput{}
+		out.Body.Items = []tokenDoc{}
+		for _, t := range s.auth.Tokens(s.wall()) {
+			out.Body.Items = append(out.Body.Items, describeToken(t))
+		}
+		return out, nil
+	})
+	guarded(s, auth.Tokens, huma.Operation{
+		OperationID: "revoke-token", Method: http.MethodDelete, Path: "/api/v1/tokens/{id}", Tags: tags,
+		Summary: "Revoke a token; it ends at once, its WebSockets within a second",
+	}, func(ctx context.Context, in *struct {
+		ID string `path:"id" maxLength:"64"`
+	}) (*struct{}, error) {
+		return nil, s.auth.Revoke(ctx, in.ID, callerOf(ctx).Name)
+	})
+	guarded(s, auth.Users, huma.Operation{
+		OperationID: "list-users", Method: http.MethodGet, Path: "/api/v1/users", Tags: tags, Summary: "Users by name",
+	}, func(context.Context, *struct{}) (*usersOutput, error) {
+		out := &usersOutput{}
+		out.Body.Items = []userDoc{}
+		for _, u := range s.auth.Users() {
+			out.Body.Items = append(out.Body.Items, userDoc{u.Name, u.Role, u.Created})
+		}
+		return out, nil
+	})
+	guarded(s, auth.Users, huma.Operation{
+		OperationID: "put-user", Method: http.MethodPut, Path: "/api/v1/users/{user}", Tags: tags, DefaultStatus: http.StatusNoContent,
+		Summary: "Add a user or change role and password; the user's sessions end",
+	}, func(ctx context.Context, in *userInput) (*struct{}, error) {
+		return nil, s.auth.PutUser(ctx, s.wall(), in.User, in.Body.Role, in.Body.Password, callerOf(ctx).Name)
+	})
+	guarded(s, auth.Users, huma.Operation{
+		OperationID: "remove-user", Method: http.MethodDelete, Path: "/api/v1/users/{user}", Tags: tags,
+		Summary: "Remove a user; the user's sessions end",
+	}, func(ctx context.Context, in *struct {
+		User string `path:"user" maxLength:"64"`
+	}) (*struct{}, error) {
+		return nil, s.auth.RemoveUser(ctx, in.User, callerOf(ctx).Name)
+	})
+}
+
+func (s *Server) issueToken(ctx context.Context, in *tokenInput) (*issuedOutput, error) {
+	now := s.wall()
+	g := auth.Grant{Role: in.Body.Role, Device: device.ID(in.Body.DeviceID), Name: in.Body.Name}
+	if in.Body.Expires != nil {
+		if g.Life = in.Body.Expires.Sub(now); g.Life <= 0 {
+			return nil, refuse(CodeInvalidRequest, "expires lies in the past")
+		}
+	}
+	if g.Role == auth.Device && g.Device.Valid() {
+		if _, known := s.plant.Registry.Slot(g.Device); !known {
+			if _, err := s.plant.Registry.Register(ctx, device.Info{ID: g.Device, Kind: "push"}); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return issued(s.auth.Issue(ctx, now, callerOf(ctx).Name, g))
+}

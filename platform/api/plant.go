@@ -1,0 +1,185 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"yunchu/platform/device"
+)
+
+// Plant is what the API needs of a running plant, one interface for each
+// concern. One value may stand behind several of them. All are called by many
+// goroutines at once; what has no context answers at once, also when the plant
+// has stopped.
+type Plant struct {
+	Intake   Intake
+	Registry Registry
+	Latest   Latest
+	History  History
+	Control  Control
+	Dispatch Dispatch
+	System   System
+	Live     Live
+}
+
+// Errors that a plant answers with, beside those of device and bus.
+var (
+	// ErrInvalid: the request makes no sense to the plant; the text says why
+	// and is shown to the sender.
+	ErrInvalid = errors.New("invalid request")
+	// ErrNotAvailable: the plant has no such thing, such as cleaned values; the
+	// text is shown to the sender.
+	ErrNotAvailable = errors.New("not available")
+)
+
+// Intake takes readings that devices send to us.
+type Intake interface {
+	// Push stores up to MaxReadings readings and returns nil when all are
+	// durable; one that is stored already with the same values counts as
+	// stored. Slots are known, values are as received. bus.ErrOverload asks the
+	// sender to come back later; after any error the sender may send all again.
+	// The rows belong to Push until it returns nil, and to it alone after an
+	// error.
+	Push(ctx context.Context, rows []device.Reading) error
+}
+
+// Registry knows the devices.
+type Registry interface {
+	// Slot finds a device by its id.
+	Slot(id device.ID) (device.Slot, bool)
+	// Device is what is known of the device in a slot.
+	Device(s device.Slot) (device.Info, bool)
+	// Devices lists up to limit devices in the order of their ids, after one id.
+	Devices(after device.ID, limit int) []device.Info
+	// Register adds a device or changes what is known of it, and returns what
+	// holds when it is durable. A new device gets a slot; a known one keeps its
+	// slot, kind and state.
+	Register(ctx context.Context, info device.Info) (device.Info, error)
+}
+
+// Latest knows the newest readings.
+type Latest interface {
+	// Latest is the newest reading by its own time, or the newest good one.
+	Latest(s device.Slot, goodOnly bool) (device.Reading, bool)
+}
+
+// Query asks for the readings of one device with From ≤ t < To.
+type Query struct {
+	Slot     device.Slot
+	From, To int64         // ms UTC
+	Step     time.Duration // 0: as stored; else one row for each step: means, the last status
+	Limit    int           // rows, 1 … MaxPage
+	Cursor   string        // Next of the page before, empty for the first
+	Clean    bool          // cleaned, filled and fused values instead of received ones
+}
+
+// Page is a part of the answer, ascending. Next is the cursor of what follows,
+// empty at the end, made of characters that are safe in a URL.
+type Page struct {
+	Rows []device.Reading
+	Next string
+}
+
+// History knows the readings of the past.
+type History interface {
+	// Query answers q. ErrInvalid for a cursor that is not one of its own,
+	// ErrNotAvailable for cleaned values where there are none.
+	Query(ctx context.Context, q Query) (Page, error)
+}
+
+// Control commands devices.
+type Control interface {
+	// Command hands on c and waits for the acknowledgement until ctx ends; then
+	// the command stays open and the error is ctx's. A command that is not
+	// allowed, stale ones among them, is answered by an acknowledgement that
+	// says so. An ID that was there before takes no effect again: the answer is
+	// the first command's. device.ErrOffline when nobody serves the device.
+	Command(ctx context.Context, c device.Command) (device.Ack, error)
+}
+
+// Settings are what an operator chooses for dispatch.
+type Settings struct {
+	Enabled  bool     `json:"enabled" doc:"whether dispatch sends commands"`
+	Strategy string   `json:"strategy" enum:"proportional,soc-balancing,cost" doc:"how the target is shared among the devices"`
+	TargetKW *float64 `json:"target_kw" required:"false" doc:"power of the fleet in kW, + charges; null: nothing is dispatched"`
+	Schedule []Step   `json:"schedule,omitempty" maxItems:"10000" nullable:"false" doc:"ascending; rules over target_kw from its first step on"`
+}
+
+// Step is one step of a schedule: from At on the target is TargetKW.
+type Step struct {
+	At       time.Time `json:"at" doc:"RFC 3339"`
+	TargetKW float64   `json:"target_kw" doc:"kW, + charges"`
+}
+
+// Dispatch has the operator's settings.
+type Dispatch interface {
+	Settings() Settings
+	// Apply makes settings durable and puts them in force. ErrInvalid when they
+	// cannot be, such as while a scenario drives.
+	Apply(ctx context.Context, by string, s Settings) error
+}
+
+// About is what a plant says about itself.
+type About struct {
+	Name         string    `json:"name"`
+	Version      string    `json:"version"`
+	Tags         []string  `json:"tags" nullable:"false" doc:"build tags"`
+	Simulation   bool      `json:"simulation" doc:"whether simulated devices may be served"`
+	BinarySHA256 string    `json:"binary_sha256" doc:"of the running program"`
+	Started      time.Time `json:"started"`
+	Run          *Run      `json:"run" doc:"the scenario that drives the plant; null when none does"`
+}
+
+// Run is the scenario that drives the plant.
+type Run struct {
+	Scenario string  `json:"scenario"`
+	Clock    string  `json:"clock" enum:"virtual,wall"`
+	Speed    float64 `json:"speed" doc:"plant seconds in a second of wall time"`
+}
+
+// System knows what runs here.
+type System interface {
+	About() About
+	// Ready reports whether the log is replayed and the plant runs.
+	Ready() bool
+}
+
+// FleetState is the fleet in one moment. Powers in kW, + charges; NaN is a
+// number that is not known.
+type FleetState struct {
+	Time                 int64 // ms UTC, plant time
+	TargetKW             float64
+	PowerKW              float64
+	AvailableChargeKW    float64
+	AvailableDischargeKW float64
+	ShortfallKW          float64
+	Reason               string // of the shortfall; empty: none
+	SoCMean              float64
+	SoCMin               float64
+	SoCP5                float64
+	SoCP95               float64
+	SoCMax               float64 // percent
+	TemperatureMaxC      float64
+	Online               int
+	Devices              int
+	CommandsPerS         float64
+	Interventions        int64   // of the guard, since the start
+	Speed                float64 // plant seconds in a second of wall time
+}
+
+// Score is one figure of the scenario that runs.
+type Score struct {
+	Metric string
+	Stat   string
+	Value  float64 // NaN: not known yet
+	Unit   string
+	Limit  string // such as "<= 0.02"; empty: none
+	Pass   *bool  // nil: not decided yet
+}
+
+// Live is what the WebSocket tells beside the frames of the bus.
+type Live interface {
+	Fleet() FleetState
+	Scores() []Score
+}

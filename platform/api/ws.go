@@ -1,0 +1,275 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"yunchu/platform/auth"
+	"yunchu/platform/device"
+)
+
+const (
+	pingEvery  = 30 * time.Second
+	pongWithin = 75 * time.Second // since the last sign of life
+	writeTime  = 10 * time.Second // for one frame
+	lastWord   = 500 * time.Millisecond
+	maxRequest = 4096 // bytes of a message of a client
+
+	protocol       = "yunchu.v1"
+	bearerProtocol = "bearer."
+
+	closeGoingAway = websocket.CloseGoingAway
+	closeRevoked   = websocket.ClosePolicyViolation
+	closeTooSlow   = websocket.CloseTryAgainLater
+)
+
+// client is one WebSocket. Its reader is the goroutine of the request, its
+// writer another one.
+type client struct {
+	hub       *hub
+	conn      *websocket.Conn
+	principal *auth.Principal
+	wall      func() time.Time
+	queue     queue
+
+	// Under hub.mu.
+	filter *filter // nil until it subscribes
+	kinds  kinds
+
+	once   sync.Once
+	ending chan struct{} // closed by end
+	code   int
+	text   string
+}
+
+// websocket answers GET /api/v1/ws.
+func (s *Server) websocket(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	done := func(status int) { s.metrics.ws.done(status, time.Since(start)) }
+	secure(w.Header())
+	token, chosen := wsToken(r)
+	p, refused := s.who(token, s.wall(), auth.Read)
+	switch {
+	case refused != nil:
+	case !s.isReady():
+		refused = refuse(CodeNotReady, "")
+	case s.hub.count.Load() >= int64(s.hub.max):
+		refused = s.full()
+	}
+	if refused != nil {
+		done(refused.write(w, r))
+		return
+	}
+	upgrader := websocket.Upgrader{
+		HandshakeTimeout: 5 * time.Second, ReadBufferSize: 1024, WriteBufferSize: 4096, WriteBufferPool: &writeBuffers,
+		Error: func(w http.ResponseWriter, r *http.Request, code int, reason error) {
+			p := refuse(CodeInvalidRequest, reason.Error())
+			if code == http.StatusForbidden {
+				p = refuse(CodeCrossOrigin, reason.Error())
+			}
+			done(p.write(w, r))
+		},
+	}
+	header := http.Header{requestIDHeader: {requestID(w.Header(), r)}}
+	if chosen != "" {
+		header.Set("Sec-WebSocket-Protocol", chosen)
+	}
+	conn, err := upgrader.Upgrade(w, r, header)
+	if err != nil {
+		return // answered by Error
+	}
+	c := &client{hub: s.hub, conn: conn, principal: p, wall: s.wall, queue: newQueue(), ending: make(chan struct{})}
+	done(http.StatusSwitchingProtocols) // what follows is not the handshake's time
+	if !s.hub.add(c) {
+		c.end(closeTooSlow, "too many clients")
+		c.bye()
+		return
+	}
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		c.write()
+	}()
+	c.read()
+	c.end(websocket.CloseNormalClosure, "")
+	<-written
+	s.hub.remove(c)
+}
+
+var writeBuffers sync.Pool
+
+// wsToken is the token of a handshake, and the subprotocol to answer with. A
+// browser cannot set headers, so it sends the token as a subprotocol, with the
+// characters that may not stand there percent-encoded.
+func wsToken(r *http.Request) (token, chosen string) {
+	token = bearer(r)
+	for _, p := range websocket.Subprotocols(r) {
+		if p == protocol {
+			chosen = p
+		}
+		secret, found := strings.CutPrefix(p, bearerProtocol)
+		if !found {
+			continue
+		}
+		if chosen == "" {
+			chosen = p
+		}
+		if token == "" {
+			token = secret
+			if plain, err := url.PathUnescape(secret); err == nil {
+				token = plain
+			}
+		}
+	}
+	return token, chosen
+}
+
+// read follows what the client asks for until the connection ends.
+func (c *client) read() {
+	c.conn.SetReadLimit(maxRequest)
+	alive := func() error { return c.conn.SetReadDeadline(time.Now().Add(pongWithin)) }
+	c.conn.SetPongHandler(func(string) error { return alive() })
+	for alive() == nil {
+		kind, b, err := c.conn.ReadMessage()
+		if err != nil {
+			return
+		}
+		if kind != websocket.TextMessage {
+			c.complain(CodeInvalidType, "a message must be text")
+			continue
+		}
+		c.request(b)
+	}
+}
+
+// request takes one message of the client.
+func (c *client) request(b []byte) {
+	var in struct {
+		Subscribe *struct {
+			Devices *string  `json:"devices"`
+			Types   []string `json:"types"`
+		} `json:"subscribe"`
+	}
+	if err := json.Unmarshal(b, &in); err != nil {
+		c.complain(CodeMalformedJSON, err.Error())
+		return
+	}
+	if in.Subscribe == nil {
+		c.complain(CodeInvalidRequest, `expected {"subscribe":{"devices":GLOB,"types":[…]}}`)
+		return
+	}
+	key := filterKey{glob: "*", only: c.principal.Device}
+	if in.Subscribe.Devices != nil {
+		key.glob = *in.Subscribe.Devices
+	}
+	if _, err := path.Match(key.glob, ""); err != nil {
+		c.complain(CodeInvalidRequest, "devices "+quote(key.glob)+" is not a glob")
+		return
+	}
+	k := defaultKinds
+	if in.Subscribe.Types != nil {
+		k = 0
+		for _, name := range in.Subscribe.Types {
+			bit, known := kindNames[name]
+			if !known {
+				c.complain(CodeInvalidType, "there are no frames of type "+quote(name))
+				return
+			}
+			k |= bit
+		}
+	}
+	c.hub.listen(c, key, k)
+}
+
+// complain tells the client what is wrong with its message. The subscription
+// stays as it was.
+func (c *client) complain(code Code, detail string) {
+	b := append(frameOf("error", ""), `{"code":"`...)
+	b = append(b, code...)
+	b = append(b, `","detail":`...)
+	b = appendString(b, detail)
+	c.hub.push(c, newMessage(append(b, "}}"...), 0, false))
+}
+
+// write sends what waits until the client ends.
+func (c *client) write() {
+	defer c.bye()
+	ping := time.NewTicker(pingEvery)
+	defer ping.Stop()
+	for {
+		select {
+		case <-c.ending:
+			return
+		case <-ping.C:
+			if c.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(writeTime)) != nil {
+				return
+			}
+		case <-c.queue.wake:
+			if !c.drain() {
+				return
+			}
+		}
+	}
+}
+
+func (c *client) drain() bool {
+	for {
+		m, lag, ok := c.queue.take()
+		if !ok {
+			return true
+		}
+		select {
+		case <-c.ending:
+			return false
+		default:
+		}
+		err := c.conn.SetWriteDeadline(time.Now().Add(writeTime))
+		switch {
+		case err != nil:
+		case lag > 0:
+			err = c.conn.WriteMessage(websocket.TextMessage, m.withLag(lag))
+		default:
+			err = c.conn.WritePreparedMessage(m.prepared)
+		}
+		if err != nil {
+			return false
+		}
+	}
+}
+
+// end asks the writer to say why and go; one that hangs in a frame is cut off.
+// The first call counts.
+func (c *client) end(code int, text string) {
+	c.once.Do(func() {
+		c.code, c.text = code, text
+		close(c.ending)
+		time.AfterFunc(lastWord, func() { c.conn.Close() })
+	})
+}
+
+// bye says why the connection ends, and ends it, which also ends the reader.
+func (c *client) bye() {
+	c.end(websocket.CloseNormalClosure, "")
+	c.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(c.code, c.text), time.Now().Add(lastWord/2))
+	c.conn.Close()
+}
+
+// checkToken ends a client whose token does not hold any more.
+func (c *client) checkToken() {
+	select {
+	case <-c.principal.Revoked():
+		c.end(closeRevoked, "the token was revoked")
+		return
+	default:
+	}
+	if e := c.principal.Expires; e != 0 && device.Millis(c.wall()) >= e {
+		c.end(closeRevoked, "the token has expired")
+	}
+}

@@ -1,0 +1,101 @@
+package platform
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"yunchu/platform/bus"
+	"yunchu/platform/device"
+)
+
+// waiters are callers that wait for the acknowledgement of their command.
+type waiters struct {
+	mu   sync.Mutex
+	open map[string][]chan device.Ack
+}
+
+func (w *waiters) wait(id string) (<-chan device.Ack, func()) {
+	ch := make(chan device.Ack, 1)
+	w.mu.Lock()
+	w.open[id] = append(w.open[id], ch)
+	w.mu.Unlock()
+	return ch, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		list := w.open[id]
+		for i, c := range list {
+			if c == ch {
+				list = append(list[:i:i], list[i+1:]...)
+			}
+		}
+		if len(list) == 0 {
+			delete(w.open, id)
+		} else {
+			w.open[id] = list
+		}
+	}
+}
+
+func (w *waiters) answer(_ uint64, f *device.Acks) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.open) == 0 {
+		return
+	}
+	for i := range f.List {
+		for _, ch := range w.open[f.List[i].ID] {
+			select {
+			case ch <- f.List[i]:
+			default: // has its answer
+			}
+		}
+	}
+}
+
+// Command publishes c, which must have an ID, and waits for its acknowledgement
+// until ctx ends: then the command is in the log and still open, and the error
+// is ctx's.
+func (p *Plant) Command(ctx context.Context, c device.Command) (device.Ack, error) {
+	if c.ID == "" {
+		return device.Ack{}, fmt.Errorf("command for slot %d has no id", c.Slot)
+	}
+	ch, cancel := p.waiters.wait(c.ID)
+	defer cancel()
+	if err := p.publish(ctx, bus.Control, &device.Commands{List: []device.Command{c}}); err != nil {
+		return device.Ack{}, fmt.Errorf("command %s: %w", c.ID, err)
+	}
+	select {
+	case a := <-ch:
+		return a, nil
+	case <-ctx.Done():
+		return device.Ack{}, ctx.Err()
+	}
+}
+
+// publish publishes from any goroutine and returns when f is in the log. It does
+// not give up when ctx ends before: what was begun is finished, so that an error
+// always means that f is not there or that nobody can say.
+func (p *Plant) publish(_ context.Context, stream string, f device.Frame) error {
+	ch := make(chan error, 1)
+	send := func() { p.bus.Publish(stream, f, func(_ uint64, err error) { ch <- err }) }
+	if p.sched.Virtual() {
+		p.sched.Post("publish", func(time.Time) { send() })
+	} else {
+		send()
+	}
+	return <-ch
+}
+
+// onLoop runs fn on the loop of a virtual clock, and at once on the wall clock,
+// where what it calls is safe from any goroutine.
+func (p *Plant) onLoop(fn func()) {
+	if !p.sched.Virtual() {
+		fn()
+		return
+	}
+	done := make(chan struct{})
+	p.sched.Post("api", func(time.Time) { fn(); close(done) })
+	<-done
+}

@@ -1,0 +1,119 @@
+package platform
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"yunchu/platform/bus"
+	"yunchu/platform/device"
+	"yunchu/platform/dispatch"
+	"yunchu/platform/fleet/image"
+)
+
+// cycle decides once and publishes the commands.
+func (p *Plant) cycle(now time.Time) {
+	target, ok := p.target(now)
+	if !ok {
+		return
+	}
+	var (
+		d   dispatch.Decision
+		err error
+	)
+	cmds := p.take()
+	p.Fleet.View(func(img *image.Image) { d, err = p.planner.Decide(now, img, target, cmds) })
+	if err != nil {
+		p.log.Error("no decision in this cycle", "error", err)
+		return
+	}
+	p.shortfall(now, &d)
+	for from := 0; from < len(d.Commands); from += device.MaxRows {
+		list := d.Commands[from:min(from+device.MaxRows, len(d.Commands))]
+		bus.Commands.Publish(p.bus, &device.Commands{List: list}, func(_ uint64, err error) {
+			if err != nil {
+				p.log.Error("commands lost before the log", "count", len(list), "error", err)
+			}
+		})
+	}
+	for _, fn := range p.onPlan {
+		fn(&d)
+	}
+	n := uint64(len(d.Commands))
+	if p.sched.Virtual() {
+		p.cmds = d.Commands[:0] // the local bus is done with them
+	}
+	d.Commands = nil
+	p.mu.Lock()
+	p.decision = d
+	p.sent += n
+	p.mu.Unlock()
+}
+
+// take is memory for the commands of a cycle.
+func (p *Plant) take() []device.Command {
+	c := p.cmds
+	p.cmds = nil
+	return c[:0]
+}
+
+// target is the fleet's power that is asked for at now, within the import limit.
+func (p *Plant) target(now time.Time) (kw float64, ok bool) {
+	var t Target
+	if p.cfg.Target != nil {
+		t = p.cfg.Target(now)
+	} else {
+		p.mu.Lock()
+		chosen := p.chosen
+		t = p.settings.target(now)
+		p.planner.Settings.Strategy = p.settings.Strategy
+		p.mu.Unlock()
+		if !chosen && p.cfg.Initial != nil {
+			t = p.cfg.Initial(now)
+		}
+	}
+	if !t.Enabled || math.IsNaN(t.KW) {
+		return 0, false
+	}
+	kw = t.KW
+	var site Site
+	if p.cfg.Site != nil {
+		site = p.cfg.Site(now)
+	}
+	if t.Import {
+		if !site.OK {
+			return 0, false
+		}
+		kw -= site.Net
+	}
+	if site.OK && p.cfg.ImportLimitKW > 0 {
+		kw = min(kw, p.cfg.ImportLimitKW-site.Net)
+	}
+	return kw, true
+}
+
+// SetStrategy changes the strategy from the next cycle on. It runs on the loop.
+func (p *Plant) SetStrategy(s dispatch.Strategy) { p.planner.Settings.Strategy = s }
+
+// shortfall reports when a target begins and ends to be more than the fleet can
+// do: above 1 % of the target.
+func (p *Plant) shortfall(now time.Time, d *dispatch.Decision) {
+	good := math.Abs(d.Shortfall) <= 0.01*math.Abs(d.Target)
+	if good == p.wasGood {
+		return
+	}
+	p.wasGood = good
+	if good {
+		p.Gateway.Event(now, device.Plant, "shortfall-end", device.Information, "the target is within what the fleet can do again")
+		return
+	}
+	p.Gateway.Event(now, device.Plant, "shortfall", device.Warning,
+		fmt.Sprintf("target %.6g kW, %.6g kW short: %s", d.Target, d.Shortfall, d.Reason))
+}
+
+// Decision is the newest decision of dispatch, without its commands.
+func (p *Plant) Decision() dispatch.Decision {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.decision
+}

@@ -1,0 +1,146 @@
+package device
+
+import (
+	"cmp"
+	"slices"
+)
+
+// MaxRows is the most rows that one frame carries.
+const MaxRows = 4096
+
+// Frame is what travels on the bus and lies in the log: rows of one kind that
+// belong together. The types below are all there are.
+type Frame interface {
+	// AppendBinary appends the frame's binary form, which DecodeFrame reads.
+	AppendBinary(b []byte) []byte
+	// Rows counts the rows.
+	Rows() int
+	kind() frameKind
+}
+
+// Readings is a frame of readings as columns of equal length; NaN means "not
+// reported".
+type Readings struct {
+	Slot         []Slot
+	At           []int64
+	Arrived      []int64
+	SoC          []float64
+	SoH          []float64
+	Voltage      []float64
+	Current      []float64
+	Power        []float64
+	Temperature  []float64
+	MaxCharge    []float64
+	MaxDischarge []float64
+	Status       []Status
+	Quality      []Quality
+	Flags        []Flags
+	Words        []Word // status words outside the vocabulary, by row, ascending
+}
+
+// Word is a status word outside the vocabulary.
+type Word struct {
+	Row  uint32
+	Text string
+}
+
+// Rows counts the readings.
+func (f *Readings) Rows() int { return len(f.Slot) }
+
+// Reset empties the frame and keeps its memory.
+func (f *Readings) Reset() {
+	f.Slot, f.At, f.Arrived = f.Slot[:0], f.At[:0], f.Arrived[:0]
+	f.SoC, f.SoH, f.Voltage, f.Current = f.SoC[:0], f.SoH[:0], f.Voltage[:0], f.Current[:0]
+	f.Power, f.Temperature, f.MaxCharge, f.MaxDischarge = f.Power[:0], f.Temperature[:0], f.MaxCharge[:0], f.MaxDischarge[:0]
+	f.Status, f.Quality, f.Flags, f.Words = f.Status[:0], f.Quality[:0], f.Flags[:0], f.Words[:0]
+}
+
+// Append adds r as the last row.
+func (f *Readings) Append(r *Reading) {
+	if r.Status == OtherStatus && r.Word != "" {
+		f.Words = append(f.Words, Word{uint32(len(f.Slot)), r.Word})
+	}
+	f.Slot = append(f.Slot, r.Slot)
+	f.At = append(f.At, r.At)
+	f.Arrived = append(f.Arrived, r.Arrived)
+	f.SoC = append(f.SoC, r.SoC)
+	f.SoH = append(f.SoH, r.SoH)
+	f.Voltage = append(f.Voltage, r.Voltage)
+	f.Current = append(f.Current, r.Current)
+	f.Power = append(f.Power, r.Power)
+	f.Temperature = append(f.Temperature, r.Temperature)
+	f.MaxCharge = append(f.MaxCharge, r.MaxCharge)
+	f.MaxDischarge = append(f.MaxDischarge, r.MaxDischarge)
+	f.Status = append(f.Status, r.Status)
+	f.Quality = append(f.Quality, r.Quality)
+	f.Flags = append(f.Flags, r.Flags)
+}
+
+// Row copies row i into r.
+func (f *Readings) Row(i int, r *Reading) {
+	*r = Reading{
+		Slot: f.Slot[i], At: f.At[i], Arrived: f.Arrived[i],
+		SoC: f.SoC[i], SoH: f.SoH[i], Voltage: f.Voltage[i], Current: f.Current[i], Power: f.Power[i],
+		Temperature: f.Temperature[i], MaxCharge: f.MaxCharge[i], MaxDischarge: f.MaxDischarge[i],
+		Status: f.Status[i], Quality: f.Quality[i], Flags: f.Flags[i],
+	}
+	if r.Status == OtherStatus {
+		r.Word = f.word(i)
+	}
+}
+
+func (f *Readings) word(row int) string {
+	i, ok := slices.BinarySearchFunc(f.Words, uint32(row), func(w Word, row uint32) int { return cmp.Compare(w.Row, row) })
+	if !ok {
+		return ""
+	}
+	return f.Words[i].Text
+}
+
+// Set overwrites row i with r. The word of an OtherStatus row stays what it was
+// when the frame was built.
+func (f *Readings) Set(i int, r *Reading) {
+	f.Slot[i], f.At[i], f.Arrived[i] = r.Slot, r.At, r.Arrived
+	f.SoC[i], f.SoH[i], f.Voltage[i], f.Current[i], f.Power[i] = r.SoC, r.SoH, r.Voltage, r.Current, r.Power
+	f.Temperature[i], f.MaxCharge[i], f.MaxDischarge[i] = r.Temperature, r.MaxCharge, r.MaxDischarge
+	f.Status[i], f.Quality[i], f.Flags[i] = r.Status, r.Quality, r.Flags
+}
+
+// Commands is a frame of commands.
+type Commands struct{ List []Command }
+
+// Rows counts the commands.
+func (f *Commands) Rows() int { return len(f.List) }
+
+// Acks is a frame of acknowledgements.
+type Acks struct{ List []Ack }
+
+// Rows counts the acknowledgements.
+func (f *Acks) Rows() int { return len(f.List) }
+
+// Events is a frame of events.
+type Events struct{ List []Event }
+
+// Rows counts the events.
+func (f *Events) Rows() int { return len(f.List) }
+
+// Meta is one change of what the plant knows about itself: a device, a user, a
+// token, the configuration. The newest Meta of a Kind and Key holds; an empty
+// Value deletes it.
+type Meta struct {
+	Kind  string // device, user, token, setting
+	Key   string
+	Value []byte // JSON
+	At    int64  // ms UTC
+}
+
+// Rows is always 1.
+func (f *Meta) Rows() int { return 1 }
+
+// Truncate keeps the first n rows; words names the status words among them.
+func (f *Readings) Truncate(n int, words []Word) {
+	f.Slot, f.At, f.Arrived = f.Slot[:n], f.At[:n], f.Arrived[:n]
+	f.SoC, f.SoH, f.Voltage, f.Current = f.SoC[:n], f.SoH[:n], f.Voltage[:n], f.Current[:n]
+	f.Power, f.Temperature, f.MaxCharge, f.MaxDischarge = f.Power[:n], f.Temperature[:n], f.MaxCharge[:n], f.MaxDischarge[:n]
+	f.Status, f.Quality, f.Flags, f.Words = f.Status[:n], f.Quality[:n], f.Flags[:n], words
+}

@@ -1,0 +1,137 @@
+package device
+
+import (
+	"math"
+	"strings"
+)
+
+// Status is the operating word of a reading.
+type Status uint8
+
+// The words of the vocabulary. OtherStatus stands for any other word, which is
+// kept beside it.
+const (
+	OtherStatus Status = iota
+	Charging
+	Discharging
+	Idle
+	Standby
+	Fault
+	Offline
+	Maintenance
+)
+
+var statusNames = [...]string{"other", "charging", "discharging", "idle", "standby", "fault", "offline", "maintenance"}
+
+// ParseStatus finds a word of the vocabulary; ok is false for any other.
+func ParseStatus(word string) (s Status, ok bool) {
+	for i, n := range statusNames[1:] {
+		if n == word {
+			return Status(i + 1), true
+		}
+	}
+	return OtherStatus, false
+}
+
+// String is the word.
+func (s Status) String() string { return name(statusNames[:], int(s)) }
+
+// Quality says whether a reading may be acted on. Dispatch and settlement use
+// only Good ones.
+type Quality uint8
+
+// Good may be used, Suspect is plausible but unproven, Bad contradicts itself or
+// the device.
+const (
+	Good Quality = iota
+	Suspect
+	Bad
+)
+
+var qualityNames = [...]string{"good", "suspect", "bad"}
+
+// String is the quality's name in the API.
+func (q Quality) String() string { return name(qualityNames[:], int(q)) }
+
+// MarshalText writes the name.
+func (q Quality) MarshalText() ([]byte, error) { return []byte(q.String()), nil }
+
+// UnmarshalText reads a name.
+func (q *Quality) UnmarshalText(b []byte) error { return parseName(q, qualityNames[:], "quality", b) }
+
+// Flags are the findings of ingest about one reading.
+type Flags uint16
+
+// What ingest may find. FlagRange makes a reading bad; FlagLogic, FlagFrozen,
+// FlagRevised and a strange status word make it suspect; the others leave it good.
+const (
+	FlagRange     Flags = 1 << iota // a value outside what is possible, or a status word outside the vocabulary
+	FlagLogic                       // power does not match voltage times current
+	FlagOrder                       // measured before a reading that is already there
+	FlagSign                        // the status corrected the sign of power and current
+	FlagGap                         // readings are missing before this one
+	FlagFrozen                      // the device repeats itself under fresh timestamps
+	FlagRevised                     // replaces another reading of the same device and time
+	FlagSimulated                   // no real battery stands behind it
+)
+
+var flagNames = [...]string{"range", "logic", "order", "sign", "gap", "frozen", "revised", "simulated"}
+
+// Names lists the flags' names in a fixed order; never nil, so that JSON shows [].
+func (f Flags) Names() []string {
+	out := make([]string, 0, 2)
+	for i, n := range flagNames {
+		if f&(1<<i) != 0 {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// String joins the names with commas.
+func (f Flags) String() string { return strings.Join(f.Names(), ",") }
+
+// Reading is one device's report of one moment. NaN means that the device does
+// not report the quantity.
+type Reading struct {
+	Slot    Slot
+	At      int64 // ms UTC, when it was measured
+	Arrived int64 // ms UTC, when it reached us
+
+	SoC          float64 // percent
+	SoH          float64 // percent
+	Voltage      float64 // V, DC
+	Current      float64 // A, DC, + charges
+	Power        float64 // kW, AC, + charges
+	Temperature  float64 // °C, hottest cell
+	MaxCharge    float64 // kW >= 0 that the device can take now, AC
+	MaxDischarge float64 // kW >= 0 that the device can give now, AC
+
+	Status  Status
+	Word    string // the status word as received when Status is OtherStatus
+	Quality Quality
+	Flags   Flags
+}
+
+// StatusWord is the status as it was received.
+func (r *Reading) StatusWord() string {
+	if r.Status == OtherStatus {
+		return r.Word
+	}
+	return r.Status.String()
+}
+
+// SameValues reports whether two readings carry the same measured values,
+// whatever their times and findings. NaN equals NaN.
+func (r *Reading) SameValues(o *Reading) bool {
+	return same(r.SoC, o.SoC) && same(r.SoH, o.SoH) && same(r.Voltage, o.Voltage) && same(r.Current, o.Current) &&
+		same(r.Power, o.Power) && same(r.Temperature, o.Temperature) && r.Status == o.Status && r.Word == o.Word
+}
+
+func same(a, b float64) bool { return a == b || (a != a && b != b) }
+
+// Empty is a reading of nothing: every value NaN.
+func Empty() Reading {
+	n := math.NaN()
+	return Reading{SoC: n, SoH: n, Voltage: n, Current: n, Power: n, Temperature: n, MaxCharge: n, MaxDischarge: n}
+}

@@ -1,0 +1,207 @@
+// Package fleet keeps the process image of the plant from the log: readings,
+// acknowledgements and registrations go in as they are stored, and the image
+// shows the plant as of the last one. It is rebuilt from the log at start.
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sort"
+	"sync"
+
+	"yunchu/platform/bus"
+	"yunchu/platform/device"
+	"yunchu/platform/fleet/image"
+)
+
+// Fleet is the image and its registry. All methods are safe for use by several
+// goroutines.
+type Fleet struct {
+	bus bus.Bus
+
+	mu      sync.RWMutex
+	image   image.Image
+	slots   map[device.ID]device.Slot
+	ids     []device.ID // sorted
+	next    device.Slot
+	changed func(device.Info)
+
+	registering sync.Mutex // one registration at a time, so that slots stay dense
+}
+
+// New returns an empty fleet on the bus. Start fills it.
+func New(b bus.Bus) *Fleet { return &Fleet{bus: b, slots: map[device.ID]device.Slot{}} }
+
+// OnChange calls fn with each registration or change of a device, in the order
+// of the log and before the change shows in the image's readers. It is called
+// before Start.
+func (f *Fleet) OnChange(fn func(device.Info)) { f.changed = fn }
+
+// Start replays the log and follows it from there. Of readings only those from
+// sequence dataFrom on are replayed: what lies before is covered by the history,
+// whose newest readings are given to Prime.
+func (f *Fleet) Start(dataFrom uint64) error {
+	if _, err := bus.Metas.Subscribe(f.bus, 1, f.meta); err != nil {
+		return fmt.Errorf("follow the registry: %w", err)
+	}
+	if _, err := bus.Acks.Subscribe(f.bus, 1, f.acks); err != nil {
+		return fmt.Errorf("follow the commands: %w", err)
+	}
+	if _, err := bus.Readings.Subscribe(f.bus, dataFrom, f.readings); err != nil {
+		return fmt.Errorf("follow the readings: %w", err)
+	}
+	return nil
+}
+
+// Prime puts a reading into the image that the log no longer holds.
+func (f *Fleet) Prime(r *device.Reading) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if int(r.Slot) < len(f.image.Devices) {
+		f.image.Devices[r.Slot].Put(r)
+	}
+}
+
+func (f *Fleet) meta(_ uint64, m *device.Meta) {
+	if m.Kind != "device" {
+		return
+	}
+	var info device.Info
+	if err := json.Unmarshal(m.Value, &info); err != nil {
+		return // a value of another version: the registry's own check has reported it
+	}
+	f.mu.Lock()
+	for int(info.Slot) >= len(f.image.Devices) {
+		f.image.Devices = append(f.image.Devices, image.Device{})
+	}
+	if _, known := f.slots[info.ID]; !known {
+		i := sort.Search(len(f.ids), func(i int) bool { return f.ids[i] >= info.ID })
+		f.ids = append(f.ids, "")
+		copy(f.ids[i+1:], f.ids[i:])
+		f.ids[i] = info.ID
+		f.slots[info.ID] = info.Slot
+		f.next = max(f.next, info.Slot+1)
+	}
+	f.image.Devices[info.Slot].Info = info
+	f.mu.Unlock()
+	if f.changed != nil {
+		f.changed(info)
+	}
+}
+
+func (f *Fleet) readings(_ uint64, frame *device.Readings) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var r device.Reading
+	for i := range frame.Slot {
+		if int(frame.Slot[i]) < len(f.image.Devices) {
+			frame.Row(i, &r)
+			f.image.Devices[r.Slot].Put(&r)
+		}
+	}
+}
+
+func (f *Fleet) acks(_ uint64, frame *device.Acks) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i := range frame.List {
+		if a := &frame.List[i]; int(a.Slot) < len(f.image.Devices) {
+			f.image.Devices[a.Slot].Take(a)
+		}
+	}
+}
+
+// View calls fn with the image. fn may neither change nor keep it, and must be
+// quick: readings wait meanwhile.
+func (f *Fleet) View(fn func(*image.Image)) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	fn(&f.image)
+}
+
+// Slot finds a device by its id.
+func (f *Fleet) Slot(id device.ID) (device.Slot, bool) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	s, ok := f.slots[id]
+	return s, ok
+}
+
+// Device is a copy of one device's part of the image.
+func (f *Fleet) Device(s device.Slot) (image.Device, bool) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if int(s) >= len(f.image.Devices) {
+		return image.Device{}, false
+	}
+	return f.image.Devices[s], true
+}
+
+// Info is what is known of a device by its id.
+func (f *Fleet) Info(id device.ID) (device.Info, bool) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	s, ok := f.slots[id]
+	if !ok {
+		return device.Info{}, false
+	}
+	return f.image.Devices[s].Info, true
+}
+
+// Page lists up to limit devices in the order of their ids, after the one named.
+func (f *Fleet) Page(after device.ID, limit int) []device.Info {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	i := sort.Search(len(f.ids), func(i int) bool { return f.ids[i] > after })
+	out := make([]device.Info, 0, min(limit, len(f.ids)-i))
+	for ; i < len(f.ids) && len(out) < limit; i++ {
+		out = append(out, f.image.Devices[f.slots[f.ids[i]]].Info)
+	}
+	return out
+}
+
+// Len counts the registered devices.
+func (f *Fleet) Len() int {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return len(f.ids)
+}
+
+// ErrInvalidID is returned for an id that may not name a device.
+var ErrInvalidID = errors.New("a device id has 1 to 64 of the characters A-Z a-z 0-9 _ -")
+
+// Register makes a device known, or changes what is known of it, and returns
+// when the log holds it. A new device gets the next slot; a known one keeps its
+// own, and its kind and life cycle unless the new ones say something.
+func (f *Fleet) Register(ctx context.Context, info device.Info, now int64) (device.Info, error) {
+	if !info.ID.Valid() {
+		return info, fmt.Errorf("register %q: %w", info.ID, ErrInvalidID)
+	}
+	f.registering.Lock()
+	defer f.registering.Unlock()
+	f.mu.RLock()
+	if s, known := f.slots[info.ID]; known {
+		old := f.image.Devices[s].Info
+		info.Slot = s
+		if info.Kind == "" {
+			info.Kind = old.Kind
+		}
+		if info.State == device.Configured {
+			info.State = old.State
+		}
+	} else {
+		info.Slot = f.next
+	}
+	f.mu.RUnlock()
+	value, err := json.Marshal(info)
+	if err != nil {
+		return info, fmt.Errorf("register %s: %w", info.ID, err)
+	}
+	m := &device.Meta{Kind: "device", Key: string(info.ID), Value: value, At: now}
+	if _, err := bus.PublishWait(ctx, f.bus, bus.Meta, m); err != nil {
+		return info, fmt.Errorf("register %s: %w", info.ID, err)
+	}
+	return info, nil
+}

@@ -1,0 +1,67 @@
+// Package image is the process image of a plant as a value: for every device its
+// last readings, their age and quality, its life cycle, and what it has been
+// told. Decisions are made on it and on nothing else.
+package image
+
+import (
+	"time"
+
+	"yunchu/platform/device"
+)
+
+// Device is all that decisions may know of one device.
+type Device struct {
+	Info device.Info
+	Last device.Reading // newest by its own time, of any quality; At 0 when none
+	Good device.Reading // newest good one; At 0 when none
+	Told Told
+}
+
+// Told is the setpoint that a device last acknowledged.
+type Told struct {
+	Verb     device.Verb
+	Mode     device.Mode
+	Priority device.Priority
+	Power    float64 // kW
+	At       int64   // ms UTC
+	Until    int64   // ms UTC; 0: nothing was told, or it was released
+}
+
+// Live reports whether the setpoint still holds at now.
+func (t *Told) Live(now int64) bool { return t.Until > now }
+
+// Held reports whether somebody stronger than dispatch holds the device.
+func (t *Told) Held(now int64) bool { return t.Live(now) && t.Priority > device.Dispatch }
+
+// Image is the plant at one moment, by slot.
+type Image struct {
+	Devices []Device
+}
+
+// Fresh reports whether d has a good reading that is at most maxAge old at now.
+func (d *Device) Fresh(now int64, maxAge time.Duration) bool {
+	return d.Good.At != 0 && now-d.Good.At <= maxAge.Milliseconds()
+}
+
+// Put takes a reading into the image: it becomes the newest, and the newest good
+// one, by its own time. Of two with one time the later wins.
+func (d *Device) Put(r *device.Reading) {
+	if r.At >= d.Last.At {
+		d.Last = *r
+	}
+	if r.Quality == device.Good && r.At >= d.Good.At {
+		d.Good = *r
+	}
+}
+
+// Take notes an acknowledgement that changed what the device was told.
+func (d *Device) Take(a *device.Ack) {
+	if a.Status != device.Done {
+		return
+	}
+	if a.Verb == device.Release {
+		d.Told = Told{}
+		return
+	}
+	d.Told = Told{Verb: a.Verb, Mode: a.Mode, Priority: a.Priority, Power: a.Power, At: a.At, Until: a.Until}
+}

@@ -1,0 +1,528 @@
+// Package gateway is the only way between the bus and the devices: it reads
+// drivers into the log by way of ingest, and hands commands from the bus to the
+// drivers by way of the guard. Every command is acknowledged on the bus, once.
+//
+// All decisions run on the scheduler's goroutine. Readings that devices push to
+// us come in through Push from any goroutine.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sort"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"yunchu/platform/bus"
+	"yunchu/platform/device"
+	"yunchu/platform/guard"
+	"yunchu/platform/ingest"
+	"yunchu/platform/sched"
+)
+
+// Codes of refusals that do not come from the guard.
+const (
+	CodeOffline  = "OFFLINE"
+	CodeNoAnswer = "NO_ANSWER"
+	CodeRejected = "REJECTED"
+	CodeExpired  = "EXPIRED"
+)
+
+const (
+	// answerWithin is how long a device may take to answer a command before it
+	// counts as failed.
+	answerWithin = time.Second
+	// missedPolls is how many readings in a row a device may miss before it is
+	// reported offline.
+	missedPolls = 3
+	// outcomes is how many commandIds are remembered, so that each takes effect
+	// once.
+	outcomes = 1 << 16
+)
+
+// Options are what a gateway needs.
+type Options struct {
+	Bus   bus.Bus
+	Sched *sched.Scheduler
+	Guard *guard.Guard
+	Log   *slog.Logger
+	// QueueRows bounds the readings that wait for the log in Push; 0 = 65,536.
+	QueueRows int
+}
+
+// Gateway serves the devices of one plant.
+type Gateway struct {
+	bus   bus.Bus
+	sched *sched.Scheduler
+	guard *guard.Guard
+	log   *slog.Logger
+
+	links  []*link
+	served []place // by slot
+
+	seen  map[string]device.Ack // outcome by commandId; Status 0 while open
+	order []string              // commandIds, oldest first
+
+	scratch struct {
+		cmds     []device.Command
+		verdicts []guard.Verdict
+		acks     []device.Ack
+		fixes    []device.Command
+	}
+	frames sync.Pool
+	events uint64
+
+	mu     sync.Mutex
+	infos  []device.Info   // by slot
+	memory []ingest.Memory // by slot
+	queue  chan *push      // of Push
+	queued atomic.Int64    // rows in queue
+	bound  int64
+
+	// Stats are counters for metrics.
+	Stats struct {
+		Readings, Duplicates, Refused, Shed atomic.Uint64
+		Commands, Rejected                  atomic.Uint64
+		Interventions                       atomic.Uint64
+	}
+}
+
+// link is one fleet of devices that are read and written together.
+type link struct {
+	fleet  device.Fleet
+	slots  []device.Slot // by index in the fleet
+	missed []uint16      // polls in a row without a reading, by index
+	here   []uint64      // number of the last poll with a reading, by index
+	polls  uint64
+	cmds   []device.Command
+	reduce []guard.Verdict // of cmds
+	failed bool            // the last poll failed as a whole
+}
+
+type place struct {
+	link  *link
+	index int
+}
+
+// New returns a gateway that serves nobody yet.
+func New(o Options) *Gateway {
+	if o.QueueRows <= 0 {
+		o.QueueRows = 1 << 16
+	}
+	g := &Gateway{
+		bus: o.Bus, sched: o.Sched, guard: o.Guard, log: o.Log,
+		seen: map[string]device.Ack{}, queue: make(chan *push, o.QueueRows), bound: int64(o.QueueRows),
+	}
+	g.frames.New = func() any { return new(device.Readings) }
+	return g
+}
+
+// Know tells the gateway and its guard about a registered device, or about a
+// change of it. It runs in the order of the log.
+func (g *Gateway) Know(info device.Info) {
+	g.mu.Lock()
+	for int(info.Slot) >= len(g.infos) {
+		g.infos = append(g.infos, device.Info{})
+		g.memory = append(g.memory, ingest.Memory{})
+	}
+	g.infos[info.Slot] = info
+	g.mu.Unlock()
+	g.onLoop(func(time.Time) { g.guard.Set(info.Slot, guard.EnvelopeOf(&info), info.State) })
+}
+
+// Prime gives the ingest checks a device's newest reading after a restart.
+func (g *Gateway) Prime(r device.Reading) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if int(r.Slot) < len(g.memory) {
+		g.memory[r.Slot].Judge(&g.infos[r.Slot], device.Time(r.At), &r)
+	}
+}
+
+// Serve adds a fleet whose device with index i has slot slots[i]. A fleet has at
+// most device.MaxRows devices.
+func (g *Gateway) Serve(f device.Fleet, slots []device.Slot) error {
+	if f.Size() != len(slots) || f.Size() > device.MaxRows {
+		return fmt.Errorf("serve a fleet of %d devices with %d slots: at most %d, and one slot each", f.Size(), len(slots), device.MaxRows)
+	}
+	l := &link{fleet: f, slots: slots, missed: make([]uint16, len(slots)), here: make([]uint64, len(slots))}
+	g.links = append(g.links, l)
+	for i, s := range slots {
+		for int(s) >= len(g.served) {
+			g.served = append(g.served, place{})
+		}
+		g.served[s] = place{l, i}
+	}
+	return nil
+}
+
+// Start follows the commands on the bus and polls every period from start on. It
+// replays the acknowledgements of the log first, so that holds and commandIds
+// outlive a restart.
+func (g *Gateway) Start(ctx context.Context, start time.Time, period time.Duration) error {
+	err := bus.Acks.Replay(ctx, g.bus, 1, func(_ uint64, f *device.Acks) {
+		for i := range f.List {
+			g.guard.Restore(&f.List[i])
+			if a := f.List[i]; a.ID != "" {
+				g.remember(a)
+			}
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("recover the commands: %w", err)
+	}
+	_, last, err := g.bus.Bounds(bus.Control)
+	if err != nil {
+		return fmt.Errorf("recover the commands: %w", err)
+	}
+	_, err = bus.Commands.Subscribe(g.bus, last+1, func(_ uint64, f *device.Commands) {
+		if g.sched.Virtual() {
+			g.commands(ctx, g.sched.Now(), f.List)
+			return
+		}
+		list := append([]device.Command(nil), f.List...)
+		g.sched.Post("gateway", func(now time.Time) { g.commands(ctx, now, list) })
+	})
+	if err != nil {
+		return fmt.Errorf("follow the commands: %w", err)
+	}
+	g.sched.Every(start, period, sched.Arrival, func(now time.Time) bool {
+		g.Poll(ctx, now)
+		return ctx.Err() == nil
+	})
+	return nil
+}
+
+func (g *Gateway) onLoop(fn func(now time.Time)) {
+	if g.sched.Virtual() {
+		fn(g.sched.Now())
+		return
+	}
+	g.sched.Post("gateway", fn)
+}
+
+// Poll reads every fleet once and lets the guard correct what has left its
+// envelope.
+func (g *Gateway) Poll(ctx context.Context, now time.Time) {
+	for _, l := range g.links {
+		g.poll(ctx, now, l)
+	}
+	g.scratch.fixes = g.guard.Tick(now, g.scratch.fixes[:0])
+	if fixes := g.scratch.fixes; len(fixes) > 0 {
+		g.Stats.Interventions.Add(uint64(len(fixes)))
+		acks := g.scratch.acks[:0]
+		for i := range fixes {
+			acks = g.write(ctx, now, fixes[i:i+1], nil, acks)
+		}
+		g.answer(now, acks)
+		g.scratch.acks = acks
+		g.Event(now, fixes[0].Slot, "guard", device.Warning,
+			fmt.Sprintf("%s set to %.6g kW: %s%s", g.name(fixes[0].Slot), fixes[0].Power, fixes[0].Reason, andMore(len(fixes)-1)))
+	}
+}
+
+func andMore(n int) string {
+	if n <= 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (and %d more devices)", n)
+}
+
+func (g *Gateway) poll(ctx context.Context, now time.Time, l *link) {
+	f := g.frames.Get().(*device.Readings)
+	f.Reset()
+	err := l.fleet.ReadAll(ctx, now, f)
+	if err != nil && !l.failed {
+		g.log.Warn("read failed", "device", g.name(l.slots[0]), "error", err)
+	}
+	l.failed = err != nil
+	l.polls++
+	ms := now.UnixMilli()
+	var (
+		r     device.Reading
+		words []device.Word
+		late  []device.Reading
+		kept  int
+	)
+	g.mu.Lock()
+	for i := range f.Slot {
+		f.Row(i, &r)
+		index := r.Slot
+		l.here[index] = l.polls
+		r.Slot = l.slots[index]
+		if r.Arrived > ms {
+			late = append(late, r)
+			continue
+		}
+		if g.judge(now, &r) {
+			if r.Status == device.OtherStatus && r.Word != "" {
+				words = append(words, device.Word{Row: uint32(kept), Text: r.Word})
+			}
+			f.Set(kept, &r)
+			kept++
+			g.guard.Observe(&r)
+		}
+	}
+	g.mu.Unlock()
+	f.Truncate(kept, words)
+	g.publish(f)
+	g.postpone(late)
+	g.presence(now, l)
+}
+
+// judge runs the checks on one reading and reports whether it is to be stored.
+// The caller holds mu.
+func (g *Gateway) judge(now time.Time, r *device.Reading) bool {
+	switch g.memory[r.Slot].Judge(&g.infos[r.Slot], now, r) {
+	case ingest.Duplicate:
+		g.Stats.Duplicates.Add(1)
+		return false
+	case ingest.Future:
+		g.Stats.Refused.Add(1)
+		return false
+	}
+	return true
+}
+
+// publish hands a frame to the log and takes its memory back afterwards.
+func (g *Gateway) publish(f *device.Readings) {
+	if f.Rows() == 0 {
+		g.frames.Put(f)
+		return
+	}
+	rows := uint64(f.Rows())
+	bus.Readings.Publish(g.bus, f, func(_ uint64, err error) {
+		if err != nil {
+			g.Stats.Shed.Add(rows)
+			g.log.Error("readings lost before the log", "rows", rows, "error", err)
+		} else {
+			g.Stats.Readings.Add(rows)
+		}
+		g.frames.Put(f)
+	})
+}
+
+// postpone delivers readings that are still on their way when they arrive.
+func (g *Gateway) postpone(late []device.Reading) {
+	sort.SliceStable(late, func(i, j int) bool { return late[i].Arrived < late[j].Arrived })
+	for len(late) > 0 {
+		n := 1
+		for n < len(late) && late[n].Arrived == late[0].Arrived {
+			n++
+		}
+		rows := late[:n]
+		late = late[n:]
+		g.sched.At(device.Time(rows[0].Arrived), sched.Arrival, func(now time.Time) {
+			f := g.frames.Get().(*device.Readings)
+			f.Reset()
+			g.mu.Lock()
+			for i := range rows {
+				if g.judge(now, &rows[i]) {
+					f.Append(&rows[i])
+					g.guard.Observe(&rows[i])
+				}
+			}
+			g.mu.Unlock()
+			g.publish(f)
+		})
+	}
+}
+
+// presence reports devices that stopped or began to answer.
+func (g *Gateway) presence(now time.Time, l *link) {
+	var gone, back []device.Slot
+	for i := range l.missed {
+		if l.here[i] == l.polls {
+			if l.missed[i] >= missedPolls {
+				back = append(back, l.slots[i])
+			}
+			l.missed[i] = 0
+			continue
+		}
+		if l.missed[i] < missedPolls {
+			if l.missed[i]++; l.missed[i] == missedPolls {
+				gone = append(gone, l.slots[i])
+			}
+		}
+	}
+	g.report(now, gone, "offline", device.Warning)
+	g.report(now, back, "online", device.Information)
+}
+
+func (g *Gateway) report(now time.Time, slots []device.Slot, what string, sev device.Severity) {
+	if len(slots) == 0 {
+		return
+	}
+	names := make([]string, 0, 4)
+	for _, s := range slots[:min(3, len(slots))] {
+		names = append(names, g.name(s))
+	}
+	slot := slots[0]
+	if len(slots) > 1 {
+		slot = device.Plant
+	}
+	g.Event(now, slot, what, sev, strings.Join(names, ", ")+andMore(len(slots)-len(names))+" "+what)
+}
+
+func (g *Gateway) name(s device.Slot) string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if int(s) < len(g.infos) {
+		return string(g.infos[s].ID)
+	}
+	return fmt.Sprintf("slot %d", s)
+}
+
+// Event publishes an event. It runs on the loop.
+func (g *Gateway) Event(now time.Time, s device.Slot, kind string, sev device.Severity, text string) {
+	g.events++
+	bus.Events.Publish(g.bus, &device.Events{List: []device.Event{{
+		ID: fmt.Sprintf("%s-%d-%d", kind, now.UnixMilli(), g.events), Slot: s, Type: kind, Severity: sev, Text: text, At: now.UnixMilli(),
+	}}}, nil)
+}
+
+// commands judges commands that arrived together and hands on what is allowed.
+func (g *Gateway) commands(ctx context.Context, now time.Time, list []device.Command) {
+	cmds := g.scratch.cmds[:0]
+	acks := g.scratch.acks[:0]
+	for i := range list {
+		c := list[i]
+		if c.ID != "" {
+			if a, known := g.seen[c.ID]; known {
+				if a.Status != 0 { // answered before: the same answer, no second effect
+					acks = append(acks, a)
+				}
+				continue
+			}
+			g.remember(device.Ack{ID: c.ID})
+		}
+		cmds = append(cmds, c)
+	}
+	if cap(g.scratch.verdicts) < len(cmds) {
+		g.scratch.verdicts = make([]guard.Verdict, len(cmds)*2)
+	}
+	verdicts := g.scratch.verdicts[:len(cmds)]
+	g.guard.Check(now, cmds, verdicts)
+	g.Stats.Commands.Add(uint64(len(cmds)))
+	acks = g.write(ctx, now, cmds, verdicts, acks)
+	g.answer(now, acks)
+	g.scratch.cmds, g.scratch.acks = cmds, acks
+}
+
+// write hands judged commands to their drivers and appends the answers, those of
+// refused commands among them. verdicts is nil for the guard's own corrections.
+func (g *Gateway) write(ctx context.Context, now time.Time, cmds []device.Command, verdicts []guard.Verdict, acks []device.Ack) []device.Ack {
+	ms := now.UnixMilli()
+	for i := range cmds {
+		c := &cmds[i]
+		var v guard.Verdict
+		if verdicts != nil {
+			v = verdicts[i]
+			if v.Code != "" {
+				g.Stats.Rejected.Add(1)
+				acks = append(acks, c.Answer(device.Rejected, ms, v.Code, v.Reason))
+				continue
+			}
+			c.Power, c.Until = v.Power, v.Until
+		}
+		if int(c.Slot) >= len(g.served) || g.served[c.Slot].link == nil {
+			acks = append(acks, c.Answer(device.Rejected, ms, CodeOffline, "nobody is listening for this device"))
+			continue
+		}
+		p := g.served[c.Slot]
+		p.link.cmds = append(p.link.cmds, *c)
+		p.link.cmds[len(p.link.cmds)-1].Slot = device.Slot(p.index)
+		p.link.reduce = append(p.link.reduce, v)
+	}
+	for _, l := range g.links {
+		if len(l.cmds) > 0 {
+			acks = g.writeLink(ctx, now, l, acks)
+			l.cmds, l.reduce = l.cmds[:0], l.reduce[:0]
+		}
+	}
+	return acks
+}
+
+func (g *Gateway) writeLink(ctx context.Context, now time.Time, l *link, acks []device.Ack) []device.Ack {
+	from := len(acks)
+	acks, err := l.fleet.WriteAll(ctx, now, l.cmds, acks)
+	if err != nil {
+		g.log.Warn("write failed", "device", g.name(l.slots[0]), "commands", len(l.cmds), "error", err)
+	}
+	// Answers come in the order of the commands; a command that is passed over
+	// was not answered.
+	end := len(acks)
+	next := from
+	for i := range l.cmds {
+		c := &l.cmds[i]
+		if next < end && acks[next].Slot == c.Slot && acks[next].Seq == c.Seq && acks[next].ID == c.ID {
+			a := &acks[next]
+			a.Slot = l.slots[c.Slot]
+			a.Before, a.Reduced = l.reduce[i].Before, l.reduce[i].Reduced
+			if a.Reason == "" && a.Reduced {
+				a.Reason = l.reduce[i].Reason
+			}
+			next++
+			continue
+		}
+		reason := "the device did not answer"
+		if err != nil {
+			reason = err.Error()
+		}
+		code := CodeNoAnswer
+		if errors.Is(err, device.ErrOffline) {
+			code = CodeOffline
+		}
+		c.Slot = l.slots[c.Slot]
+		acks = append(acks, c.Answer(device.Failure, now.Add(answerWithin).UnixMilli(), code, reason))
+	}
+	return acks
+}
+
+// answer publishes acknowledgements at the moments at which the devices give
+// them, those of one moment in one frame.
+func (g *Gateway) answer(now time.Time, acks []device.Ack) {
+	sort.SliceStable(acks, func(i, j int) bool { return acks[i].At < acks[j].At })
+	ms := now.UnixMilli()
+	for len(acks) > 0 {
+		n := 1
+		for n < len(acks) && n < device.MaxRows && (acks[n].At == acks[0].At || acks[n].At <= ms) {
+			n++
+		}
+		f := &device.Acks{List: append([]device.Ack(nil), acks[:n]...)}
+		if at := acks[n-1].At; at <= ms {
+			g.acknowledge(f)
+		} else {
+			g.sched.At(device.Time(at), sched.Arrival, func(time.Time) { g.acknowledge(f) })
+		}
+		acks = acks[n:]
+	}
+}
+
+func (g *Gateway) acknowledge(f *device.Acks) {
+	for i := range f.List {
+		if a := &f.List[i]; a.ID != "" {
+			g.remember(*a)
+		}
+	}
+	bus.Acks.Publish(g.bus, f, func(_ uint64, err error) {
+		if err != nil {
+			g.log.Error("acknowledgements lost before the log", "count", len(f.List), "error", err)
+		}
+	})
+}
+
+func (g *Gateway) remember(a device.Ack) {
+	if _, known := g.seen[a.ID]; !known {
+		if len(g.order) >= outcomes {
+			delete(g.seen, g.order[0])
+			g.order = g.order[1:]
+		}
+		g.order = append(g.order, a.ID)
+	}
+	g.seen[a.ID] = a
+}

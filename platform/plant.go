@@ -1,0 +1,368 @@
+// Package platform assembles a running plant: bus, gateway, fleet image,
+// dispatch, history and state on one scheduler. The same assembly runs on the
+// wall clock over the durable bus and in simulated time over the local one; what
+// the devices are is not known here.
+package platform
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"yunchu/platform/bus"
+	"yunchu/platform/device"
+	"yunchu/platform/dispatch"
+	"yunchu/platform/fleet"
+	"yunchu/platform/fleet/image"
+	"yunchu/platform/gateway"
+	"yunchu/platform/guard"
+	"yunchu/platform/sched"
+	"yunchu/platform/store/series"
+	"yunchu/platform/store/state"
+)
+
+// Site is what lies behind the grid meter beside the fleet, in kW.
+type Site struct {
+	Net float64 // load minus local generation; the import without the fleet
+	OK  bool    // whether there is a site at all
+}
+
+// Target is what the fleet shall do.
+type Target struct {
+	KW      float64
+	Import  bool // KW is the import at the grid meter, not the fleet's power
+	Enabled bool
+}
+
+// Config is what a plant is assembled from.
+type Config struct {
+	Name  string
+	Bus   bus.Bus
+	Sched *sched.Scheduler
+	Log   *slog.Logger
+	// Dir holds the history and the state view.
+	Dir string
+	// Period is how often devices are read.
+	Period time.Duration
+	// Dispatch is used until an operator's settings are found in the log.
+	Dispatch dispatch.Settings
+	// Target, when set, is asked in every cycle and rules over what operators
+	// set: a scenario drives.
+	Target func(now time.Time) Target
+	// Initial, when set, is asked until an operator sets something.
+	Initial func(now time.Time) Target
+	// Site, when set, is asked for the import target and limit.
+	Site          func(now time.Time) Site
+	ImportLimitKW float64 // 0 = none
+	// RampKWPerS bounds how fast the sum of all setpoints may change; 0 = none.
+	RampKWPerS float64
+	// Retain is how long commands, acknowledgements and events stay in the log;
+	// 0 = for ever.
+	Retain time.Duration
+}
+
+// Plant is a running plant.
+type Plant struct {
+	cfg     Config
+	sched   *sched.Scheduler
+	bus     bus.Bus
+	log     *slog.Logger
+	Fleet   *fleet.Fleet
+	Gateway *gateway.Gateway
+	History *series.Store
+	State   *state.Store
+
+	guard   *guard.Guard
+	planner dispatch.Planner
+	cmds    []device.Command
+	wasGood bool // no shortfall was reported
+	onPlan  []func(*dispatch.Decision)
+
+	flushed   time.Time
+	flushedAt int64 // newest arrival in the state view
+
+	ready   atomic.Bool
+	waiters waiters
+
+	mu        sync.Mutex
+	settings  Settings
+	chosen    bool              // an operator has set settings
+	decision  dispatch.Decision // newest, without its commands
+	sent      uint64            // commands of dispatch
+	rate      float64           // of them a second, when last asked
+	askedAt   time.Time
+	askedSent uint64
+}
+
+// Settings are an operator's choices for dispatch, kept in log.meta.
+type Settings struct {
+	Enabled  bool              `json:"enabled"`
+	Strategy dispatch.Strategy `json:"strategy"`
+	TargetKW *float64          `json:"target_kw"`          // nil: nothing is dispatched but by the schedule
+	Schedule []Step            `json:"schedule,omitempty"` // ascending; rules over TargetKW from its first step on
+}
+
+// Step is one step of a schedule: from At on the target is TargetKW.
+type Step struct {
+	At       time.Time `json:"at"`
+	TargetKW float64   `json:"target_kw"`
+}
+
+// target is what the settings ask for at now.
+func (s *Settings) target(now time.Time) Target {
+	t := Target{KW: math.NaN(), Enabled: s.Enabled}
+	if s.TargetKW != nil {
+		t.KW = *s.TargetKW
+	}
+	for _, step := range s.Schedule {
+		if step.At.After(now) {
+			break
+		}
+		t.KW = step.TargetKW
+	}
+	return t
+}
+
+// New opens the stores, recovers the plant from the log and returns it. Fleets
+// are added with Add; Start lets it run.
+func New(cfg Config) (*Plant, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Period <= 0 {
+		cfg.Period = time.Second
+	}
+	if cfg.Dispatch.Every <= 0 {
+		cfg.Dispatch.Every = 2 * time.Second
+	}
+	if cfg.Dispatch.Strategy == "" {
+		cfg.Dispatch.Strategy = dispatch.SoCBalancing
+	}
+	if cfg.Dispatch.MaxAge <= 0 {
+		cfg.Dispatch.MaxAge = max(3*cfg.Period, 3*time.Second)
+	}
+	p := &Plant{
+		cfg: cfg, sched: cfg.Sched, bus: cfg.Bus, log: cfg.Log, wasGood: true,
+		guard: &guard.Guard{RampKWPerS: cfg.RampKWPerS}, settings: Settings{Strategy: cfg.Dispatch.Strategy},
+	}
+	p.planner.Settings = cfg.Dispatch
+	p.waiters.open = map[string][]chan device.Ack{}
+	if err := p.open(); err != nil {
+		return nil, errors.Join(err, p.closeStores())
+	}
+	return p, nil
+}
+
+func (p *Plant) open() (err error) {
+	p.Fleet = fleet.New(p.bus)
+	p.Gateway = gateway.New(gateway.Options{Bus: p.bus, Sched: p.sched, Guard: p.guard, Log: p.log})
+	p.Fleet.OnChange(p.Gateway.Know)
+	p.History, err = series.Open(series.Options{
+		Dir: filepath.Join(p.cfg.Dir, "history"), Log: p.log,
+		Name: func(s device.Slot) device.ID { d, _ := p.Fleet.Device(s); return d.Info.ID },
+	})
+	if err != nil {
+		return fmt.Errorf("open the history: %w", err)
+	}
+	p.State, err = state.Open(filepath.Join(p.cfg.Dir, "state.db"))
+	if err != nil {
+		return fmt.Errorf("open the state view: %w", err)
+	}
+	// The order matters: a reading is in the history before it shows in the
+	// image, and the image has it before anybody who follows later.
+	covered := p.History.Covered()
+	if _, err = bus.Readings.Subscribe(p.bus, covered+1, p.History.Append); err != nil {
+		return fmt.Errorf("recover the history: %w", err)
+	}
+	if _, err = bus.Metas.Subscribe(p.bus, 1, p.meta); err != nil {
+		return fmt.Errorf("recover the configuration: %w", err)
+	}
+	if err = p.Fleet.Start(covered + 1); err != nil {
+		return err
+	}
+	p.prime()
+	if _, err = bus.Acks.Subscribe(p.bus, 1, p.waiters.answer); err != nil {
+		return fmt.Errorf("follow the acknowledgements: %w", err)
+	}
+	return nil
+}
+
+// prime gives the image and the checks each device's newest reading where the
+// log no longer holds it.
+func (p *Plant) prime() {
+	var infos []device.Info
+	p.Fleet.View(func(img *image.Image) {
+		for i := range img.Devices {
+			if img.Devices[i].Info.ID != "" {
+				infos = append(infos, img.Devices[i].Info)
+			}
+		}
+	})
+	for _, info := range infos {
+		if d, _ := p.Fleet.Device(info.Slot); d.Last.At == 0 {
+			if r, err := p.State.Latest(info.Slot); err == nil {
+				p.Fleet.Prime(&r)
+			}
+		}
+		if d, _ := p.Fleet.Device(info.Slot); d.Last.At != 0 {
+			p.Gateway.Prime(d.Last)
+		}
+	}
+}
+
+func (p *Plant) meta(seq uint64, m *device.Meta) {
+	if err := p.State.Apply(seq, m); err != nil {
+		p.log.Error("change in the log passed over", "sequence", seq, "kind", m.Kind, "key", m.Key, "error", err)
+	}
+	if m.Kind != "setting" || m.Key != "dispatch" {
+		return
+	}
+	var s Settings
+	if err := json.Unmarshal(m.Value, &s); err != nil {
+		p.log.Error("dispatch settings in the log are not readable", "sequence", seq, "error", err)
+		return
+	}
+	p.mu.Lock()
+	p.settings, p.chosen = s, true
+	p.mu.Unlock()
+}
+
+// Add registers devices and serves them. infos[i] is the device with index i of
+// the fleet; a device that the log knows keeps its slot.
+func (p *Plant) Add(ctx context.Context, infos []device.Info, f device.Fleet) error {
+	slots := make([]device.Slot, len(infos))
+	for i := range infos {
+		info, err := p.register(ctx, infos[i])
+		if err != nil {
+			return err
+		}
+		slots[i] = info.Slot
+	}
+	return p.Gateway.Serve(f, slots)
+}
+
+// register writes a registration unless the log says the same already.
+func (p *Plant) register(ctx context.Context, info device.Info) (device.Info, error) {
+	if old, ok := p.Fleet.Info(info.ID); ok {
+		info.Slot = old.Slot
+		if sameInfo(&old, &info) {
+			return old, nil
+		}
+	}
+	return p.Fleet.Register(ctx, info, p.sched.Now().UnixMilli())
+}
+
+func sameInfo(a, b *device.Info) bool {
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && string(x) == string(y)
+}
+
+// OnDecision calls fn with every decision of dispatch. It is called before
+// Start; fn may not keep the commands.
+func (p *Plant) OnDecision(fn func(*dispatch.Decision)) { p.onPlan = append(p.onPlan, fn) }
+
+// Start puts polling, dispatch and upkeep on the scheduler, from start on. They
+// stop when ctx ends. The plant is ready from here on.
+func (p *Plant) Start(ctx context.Context, start time.Time) error {
+	if err := p.Gateway.Start(ctx, start, p.cfg.Period); err != nil {
+		return err
+	}
+	p.sched.Every(start, p.cfg.Dispatch.Every, sched.Decide, func(now time.Time) bool {
+		if ctx.Err() != nil {
+			return false
+		}
+		p.cycle(now)
+		return true
+	})
+	p.sched.Every(start.Add(time.Second), time.Second, sched.Check, func(now time.Time) bool {
+		if ctx.Err() != nil {
+			return false
+		}
+		p.upkeep(now)
+		return true
+	})
+	p.ready.Store(true)
+	return nil
+}
+
+// Run commits what devices push to the plant until ctx ends.
+func (p *Plant) Run(ctx context.Context) error { return p.Gateway.Run(ctx) }
+
+// upkeep keeps the views close behind the log and the log short.
+func (p *Plant) upkeep(now time.Time) {
+	if every := p.flushEvery(); now.Sub(p.flushed) >= every {
+		p.flushed = now
+		if err := p.flush(); err != nil {
+			p.log.Error("state view not written", "error", err)
+		}
+	}
+	p.History.SealIfDue(now)
+	if covered := p.History.Covered(); covered > 0 {
+		if err := p.bus.Trim(bus.Data, covered+1); err != nil {
+			p.log.Error("log not trimmed", "error", err)
+		}
+	}
+}
+
+// flushEvery is how far the state view may be behind the image. On a virtual
+// clock, where a day passes in a minute, writing every second of it would be
+// most of the work.
+func (p *Plant) flushEvery() time.Duration {
+	if p.sched.Virtual() {
+		return 10 * time.Minute
+	}
+	return time.Second
+}
+
+// flush writes each device's newest reading to the state view.
+func (p *Plant) flush() error {
+	var f device.Readings
+	put := func() {
+		if f.Rows() > 0 {
+			p.State.Put(&f)
+			f.Reset()
+		}
+	}
+	since := p.flushedAt
+	p.Fleet.View(func(img *image.Image) {
+		for i := range img.Devices {
+			if r := &img.Devices[i].Last; r.At != 0 && r.Arrived >= since {
+				f.Append(r)
+				p.flushedAt = max(p.flushedAt, r.Arrived)
+			}
+			if f.Rows() == device.MaxRows {
+				put()
+			}
+		}
+	})
+	put()
+	return p.State.Flush()
+}
+
+// Ready reports whether the log is replayed and the plant runs.
+func (p *Plant) Ready() bool { return p.ready.Load() }
+
+// Close closes the stores. The bus is the caller's.
+func (p *Plant) Close() error {
+	p.ready.Store(false)
+	return p.closeStores()
+}
+
+func (p *Plant) closeStores() error {
+	var errs []error
+	if p.State != nil {
+		errs = append(errs, p.State.Close())
+	}
+	if p.History != nil {
+		errs = append(errs, p.History.Close())
+	}
+	return errors.Join(errs...)
+}

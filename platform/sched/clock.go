@@ -1,0 +1,66 @@
+package sched
+
+import (
+	"context"
+	"time"
+)
+
+// Virtual is simulated time: it stands still while events run and jumps to the
+// next one when they are done.
+type Virtual struct {
+	now time.Time
+	// Pace, when above 0, is how many simulated seconds pass in one second of
+	// the wall clock; 0 is as fast as it goes.
+	pace  float64
+	began time.Time // wall
+	from  time.Time // simulated, at began
+}
+
+// NewVirtual returns a virtual clock that stands at start.
+func NewVirtual(start time.Time) *Virtual { return &Virtual{now: start.UTC()} }
+
+// SetPace limits the speed to x simulated seconds a second from now on; 0 lifts
+// the limit. It is called before Run or from an event.
+func (v *Virtual) SetPace(x float64) { v.pace, v.began, v.from = x, time.Now(), v.now }
+
+// Now is the simulated instant.
+func (v *Virtual) Now() time.Time { return v.now }
+
+func (v *Virtual) waitUntil(ctx context.Context, t time.Time, wake <-chan struct{}) error {
+	if v.pace > 0 {
+		due := v.began.Add(time.Duration(float64(t.Sub(v.from)) / v.pace))
+		if woken, err := sleepUntil(ctx, due, wake); err != nil || woken {
+			return err
+		}
+	}
+	v.now = t
+	return nil
+}
+
+// Wall is the machine's clock, in UTC.
+type Wall struct{}
+
+// Now is the machine's instant.
+func (Wall) Now() time.Time { return time.Now().UTC() }
+
+func (Wall) waitUntil(ctx context.Context, t time.Time, wake <-chan struct{}) error {
+	_, err := sleepUntil(ctx, t, wake)
+	return err
+}
+
+func sleepUntil(ctx context.Context, t time.Time, wake <-chan struct{}) (woken bool, err error) {
+	d := time.Until(t)
+	if d <= 0 {
+		return false, nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return false, nil
+	case <-wake:
+		return true, nil
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+}

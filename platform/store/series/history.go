@@ -1,0 +1,172 @@
+package series
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"yunchu/platform/device"
+)
+
+// History is what the rest of the house asks of a store of readings. storetest
+// holds its promises as a test suite.
+type History interface {
+	// Append takes the readings of log sequence seq. It is called in the order
+	// of the log; a sequence that was there before is passed over. The frame may
+	// be changed as soon as Append returns.
+	Append(seq uint64, f *device.Readings)
+	// Covered is the last log sequence whose readings are durable here, 0 for
+	// none. The log may be trimmed up to and including it, and is replayed from
+	// the one after it when the store was opened.
+	Covered() uint64
+	// Seal makes everything appended so far durable.
+	Seal(ctx context.Context) error
+	// Query returns readings of one device, ascending in time.
+	Query(ctx context.Context, q Query) (Page, error)
+	// Has reports whether there is a reading of the device at that time.
+	Has(ctx context.Context, slot device.Slot, at int64) (bool, error)
+	// Count counts the readings of the device in from ≤ t < to, one for each
+	// time.
+	Count(ctx context.Context, slot device.Slot, from, to int64) (int64, error)
+	// Close stops. What was not sealed is forgotten here and stays in the log.
+	Close() error
+}
+
+// MaxLimit is the most rows that one page of a query holds.
+const MaxLimit = 10_000
+
+// Fields selects quantities of a reading; its time, arrival, quality and flags
+// come always.
+type Fields uint16
+
+// The quantities, named in the API as ParseField says.
+const (
+	SoC Fields = 1 << iota
+	SoH
+	Voltage
+	Current
+	Power
+	Temperature
+	MaxCharge
+	MaxDischarge
+	Status
+	AllFields = 1<<iota - 1
+)
+
+var fieldNames = [...]string{"soc", "soh", "voltage", "current", "power", "temperature", "maxCharge", "maxDischarge", "status"}
+
+// ParseField finds a quantity by its name in the API.
+func ParseField(name string) (f Fields, ok bool) {
+	for i, n := range fieldNames {
+		if n == name {
+			return 1 << i, true
+		}
+	}
+	return 0, false
+}
+
+// Query asks for readings of one device with From ≤ t < To.
+type Query struct {
+	Slot     device.Slot
+	From, To int64         // ms UTC
+	Step     time.Duration // 0: as stored; else one row for each bucket of this length, at least 1 ms
+	Fields   Fields        // 0: all
+	Limit    int           // rows, 0 or more than MaxLimit: MaxLimit
+	Cursor   string        // Next of the page before, empty for the first
+}
+
+// Row is one reading, or one bucket of them.
+//
+// A bucket begins at a multiple of the step since 1970 UTC, which is its At, and
+// holds only readings inside the query's bounds: the arithmetic mean of each
+// quantity over the readings that report it (NaN when none does), the last
+// status, the worst quality, all flags together, and the latest arrival. Buckets
+// without readings are left out.
+type Row struct {
+	device.Reading
+	Count int // readings behind the row; 1 without a step
+}
+
+// Page is a part of the answer. Next is the cursor of what follows, empty at the
+// end; it is safe in a URL and stays valid while readings are appended and
+// sealed.
+type Page struct {
+	Rows []Row
+	Next string
+}
+
+// The cursor is the time from which the next page begins.
+func cursor(at int64) string { return "t" + strconv.FormatInt(at, 36) }
+
+func parseCursor(s string) (at int64, err error) {
+	if len(s) > 1 && s[0] == 't' {
+		if at, err = strconv.ParseInt(s[1:], 36, 64); err == nil {
+			return at, nil
+		}
+	}
+	return 0, fmt.Errorf("%w: cursor %q is not one of ours", ErrQuery, s)
+}
+
+// bucket gathers the readings of one step.
+type bucket struct {
+	row Row
+	n   [values]int
+}
+
+// open begins the bucket that starts at.
+func (b *bucket) open(at int64) {
+	*b = bucket{}
+	b.row.At = at
+}
+
+func (b *bucket) add(r *device.Reading) {
+	b.row.Count++
+	b.row.Slot, b.row.Status, b.row.Word = r.Slot, r.Status, r.Word
+	b.row.Arrived = max(b.row.Arrived, r.Arrived)
+	b.row.Quality = max(b.row.Quality, r.Quality)
+	b.row.Flags |= r.Flags
+	sum, v := reported(&b.row.Reading), reported(r)
+	for i := range v {
+		if x := *v[i]; x == x {
+			*sum[i] += x
+			b.n[i]++
+		}
+	}
+}
+
+// close is the bucket as a row.
+func (b *bucket) close() Row {
+	sum := reported(&b.row.Reading)
+	for i, n := range b.n {
+		if n == 0 {
+			*sum[i] = math.NaN()
+		} else {
+			*sum[i] /= float64(n)
+		}
+	}
+	return b.row
+}
+
+// values is how many measured quantities a reading has.
+const values = 8
+
+// reported and measured list the quantities in the order of Fields.
+func reported(r *device.Reading) [values]*float64 {
+	return [...]*float64{&r.SoC, &r.SoH, &r.Voltage, &r.Current, &r.Power, &r.Temperature, &r.MaxCharge, &r.MaxDischarge}
+}
+
+func measured(f *device.Readings) [values]*[]float64 {
+	return [...]*[]float64{&f.SoC, &f.SoH, &f.Voltage, &f.Current, &f.Power, &f.Temperature, &f.MaxCharge, &f.MaxDischarge}
+}
+
+// floor is the multiple of step at or before t.
+func floor(t, step int64) int64 {
+	if r := t % step; r > 0 {
+		return t - r
+	} else if r < 0 {
+		return t - r - step
+	}
+	return t
+}

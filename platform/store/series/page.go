@@ -1,0 +1,305 @@
+package series
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"sort"
+
+	"github.com/parquet-go/parquet-go/format"
+
+	"yunchu/platform/device"
+)
+
+// reader reads the rows of one slot out of a segment, page by page.
+type reader struct {
+	g       *segment
+	x       *index
+	f       *os.File
+	slot    device.Slot
+	page    int // the next one
+	end     int
+	small   []int32
+	large   []int64
+	present []bool
+}
+
+// newReader opens the segment.
+func (s *Store) newReader(g *segment, slot device.Slot) (*reader, error) {
+	x, err := s.index.get(g)
+	if err != nil {
+		return nil, err
+	}
+	r := &reader{g: g, x: x, slot: slot}
+	if r.page, r.end = x.pages(slot); r.page == r.end {
+		return r, nil
+	}
+	if r.f, err = os.Open(g.path); err != nil {
+		return nil, fmt.Errorf("read history: %w", err)
+	}
+	return r, nil
+}
+
+func (r *reader) close() {
+	if r.f != nil {
+		r.f.Close()
+	}
+}
+
+// times are the next page's rows of the slot in from ≤ t < to: they begin at row
+// first of page p. ok is false when there are no more.
+func (r *reader) times(from, to int64) (p, first int, at []int64, ok bool, err error) {
+	for ; r.page < r.end; r.page++ {
+		p = r.page
+		if r.x.hiAt[p] < from || r.x.loAt[p] >= to {
+			continue
+		}
+		lo, hi := 0, int(r.x.rows[p+1]-r.x.rows[p])
+		if r.x.loSlot[p] != r.slot || r.x.hiSlot[p] != r.slot {
+			slots, err := r.ints32(colSlot, p)
+			if err != nil {
+				return 0, 0, nil, false, r.g.damaged(err)
+			}
+			lo = sort.Search(hi, func(i int) bool { return device.Slot(slots[i]) >= r.slot })
+			hi = sort.Search(hi, func(i int) bool { return device.Slot(slots[i]) > r.slot })
+		}
+		all, err := r.ints64(colTime, p)
+		if err != nil {
+			return 0, 0, nil, false, r.g.damaged(err)
+		}
+		at = all[lo:hi]
+		a := sort.Search(len(at), func(i int) bool { return at[i] >= from })
+		b := sort.Search(len(at), func(i int) bool { return at[i] >= to })
+		if a < b {
+			r.page++
+			return p, lo + a, at[a:b], true, nil
+		}
+	}
+	return 0, 0, nil, false, nil
+}
+
+// next is the next page's rows of the slot in from ≤ t < to, nil at the end.
+func (r *reader) next(from, to int64, fields Fields) (*device.Readings, error) {
+	p, first, at, ok, err := r.times(from, to)
+	if err != nil || !ok {
+		return nil, err
+	}
+	f := newFrame(r.slot, len(at))
+	copy(f.At, at)
+	if fields == timesOnly {
+		return f, nil
+	}
+	if err := r.fill(f, p, first, fields); err != nil {
+		return nil, r.g.damaged(err)
+	}
+	return f, nil
+}
+
+// timesOnly asks for nothing but the times of readings.
+const timesOnly Fields = 1 << 15
+
+func (r *reader) fill(f *device.Readings, p, first int, fields Fields) error {
+	last := first + f.Rows()
+	arrived, err := r.ints64(colArrived, p)
+	if err != nil {
+		return err
+	}
+	copy(f.Arrived, arrived[first:last])
+	for k, col := range measured(f) {
+		if fields&(1<<k) == 0 {
+			fillNaN(*col)
+		} else if err := r.values(*col, colValues+k, p, first); err != nil {
+			return err
+		}
+	}
+	flags, err := r.ints32(colFlags, p)
+	if err != nil {
+		return err
+	}
+	for i, v := range flags[first:last] {
+		f.Flags[i] = device.Flags(v)
+	}
+	quality, err := r.indices(colQuality, p)
+	if err != nil {
+		return err
+	}
+	for i, v := range quality[first:last] {
+		if err := f.Quality[i].UnmarshalText([]byte(r.x.dict[colQuality][v])); err != nil {
+			return err
+		}
+	}
+	if fields&Status == 0 {
+		return nil
+	}
+	status, err := r.indices(colStatus, p)
+	if err != nil {
+		return err
+	}
+	for i, v := range status[first:last] {
+		text := r.x.dict[colStatus][v]
+		s, ok := device.ParseStatus(text)
+		f.Status[i] = s
+		if !ok && text != "" {
+			f.Words = append(f.Words, device.Word{Row: uint32(i), Text: text})
+		}
+	}
+	return nil
+}
+
+// body is the unpacked page of a column.
+func (r *reader) body(i, p int) ([]byte, error) {
+	l := r.x.location[i][p]
+	b, err := readPage(r.f, r.g.size, l.Offset, int64(l.CompressedPageSize))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", columnNames[i], err)
+	}
+	return b, nil
+}
+
+func (r *reader) rows(p int) int { return int(r.x.rows[p+1] - r.x.rows[p]) }
+
+var errRows = errors.New("page with a wrong number of rows")
+
+func (r *reader) ints32(i, p int) (v []int32, err error) {
+	b, err := r.body(i, p)
+	if err != nil {
+		return nil, err
+	}
+	if r.small, err = deltaPacked.DecodeInt32(r.small[:0], b); err == nil && len(r.small) != r.rows(p) {
+		err = errRows
+	}
+	return r.small, err
+}
+
+// ints64 is valid until the next call.
+func (r *reader) ints64(i, p int) (v []int64, err error) {
+	b, err := r.body(i, p)
+	if err != nil {
+		return nil, err
+	}
+	if r.large, err = deltaPacked.DecodeInt64(r.large[:0], b); err == nil && len(r.large) != r.rows(p) {
+		err = errRows
+	}
+	return r.large, err
+}
+
+// indices are positions in the column's dictionary.
+func (r *reader) indices(i, p int) (v []int32, err error) {
+	b, err := r.body(i, p)
+	if err != nil {
+		return nil, err
+	}
+	if r.small, err = dictionary.DecodeInt32(r.small[:0], b); err != nil {
+		return nil, err
+	}
+	if len(r.small) < r.rows(p) { // runs are padded to eight
+		return nil, errRows
+	}
+	v = r.small[:r.rows(p)]
+	for _, k := range v {
+		if k < 0 || int(k) >= len(r.x.dict[i]) {
+			return nil, errors.New("word outside the dictionary")
+		}
+	}
+	return v, nil
+}
+
+// values reads a measured quantity from row first of the page into dst.
+func (r *reader) values(dst []float64, i, p, first int) error {
+	b, err := r.body(i, p)
+	if err != nil {
+		return err
+	}
+	n := r.rows(p)
+	b, skip, err := r.levels(b, n, first)
+	if err != nil {
+		return err
+	}
+	e := &r.x.element[i]
+	scale := 1.0
+	if s := int(e.Scale.V); s >= 0 && s <= maxScale {
+		scale = pow10[s]
+	}
+	switch e.Type.V {
+	case format.Int32:
+		if r.small, err = deltaPacked.DecodeInt32(r.small[:0], b); err != nil {
+			return err
+		}
+		return spread(dst, r.small, r.present, first, skip, func(k int32) float64 { return float64(k) / scale })
+	case format.Int64:
+		if r.large, err = deltaPacked.DecodeInt64(r.large[:0], b); err != nil {
+			return err
+		}
+		return spread(dst, r.large, r.present, first, skip, func(k int64) float64 { return float64(k) / scale })
+	}
+	v, err := byteSplit.DecodeDouble(nil, b)
+	if err != nil {
+		return err
+	}
+	return spread(dst, v, r.present, first, skip, func(x float64) float64 { return x })
+}
+
+// levels reads which rows of the page have a value into r.present, nil when all
+// have. skip is how many values lie before row first.
+func (r *reader) levels(b []byte, n, first int) (rest []byte, skip int, err error) {
+	if len(b) < 4 || uint64(binary.LittleEndian.Uint32(b)) > uint64(len(b)-4) {
+		return nil, 0, errors.New("levels cut short")
+	}
+	size := int(binary.LittleEndian.Uint32(b))
+	levels, rest := b[4:4+size], b[4+size:]
+	head, used := binary.Uvarint(levels)
+	if used <= 0 {
+		return nil, 0, errors.New("levels unreadable")
+	}
+	levels = levels[used:]
+	switch {
+	case head == uint64(n)<<1 && len(levels) == 1 && levels[0] == 1:
+		r.present = nil
+		return rest, first, nil
+	case head == uint64(n)<<1 && len(levels) == 1:
+		r.present = make([]bool, n)
+		return rest, 0, nil
+	case head == uint64((n+7)/8)<<1|1 && len(levels) == (n+7)/8:
+	default:
+		return nil, 0, errors.New("levels do not match")
+	}
+	r.present = make([]bool, n)
+	for i := range r.present {
+		r.present[i] = levels[i/8]>>(i%8)&1 != 0
+		if i < first && r.present[i] {
+			skip++
+		}
+	}
+	return rest, skip, nil
+}
+
+// spread puts values where they are present and NaN elsewhere.
+func spread[T any](dst []float64, v []T, present []bool, first, skip int, value func(T) float64) error {
+	if skip > len(v) {
+		return errRows
+	}
+	v = v[skip:]
+	if present == nil {
+		if len(v) < len(dst) {
+			return errRows
+		}
+		for i := range dst {
+			dst[i] = value(v[i])
+		}
+		return nil
+	}
+	for i := range dst {
+		if !present[first+i] {
+			dst[i] = math.NaN()
+			continue
+		}
+		if len(v) == 0 {
+			return errRows
+		}
+		dst[i] = value(v[0])
+		v = v[1:]
+	}
+	return nil
+}

@@ -1,0 +1,378 @@
+package series
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+
+	"github.com/parquet-go/parquet-go/encoding/thrift"
+	"github.com/parquet-go/parquet-go/format"
+
+	"yunchu/platform/device"
+)
+
+// segment is an immutable file of readings.
+type segment struct {
+	id               uint64
+	first, last      uint64 // log sequences covered
+	rows, size       int64
+	minAt, maxAt     int64 // ms UTC
+	minSlot, maxSlot device.Slot
+	path             string
+}
+
+func (g *segment) adopt(m *meta) {
+	g.rows, g.minAt, g.maxAt = m.Rows, m.MinAt, m.MaxAt
+	g.minSlot, g.maxSlot = device.Slot(m.MinSlot), device.Slot(m.MaxSlot)
+}
+
+// mayHold reports whether the slot can have readings in from ≤ t < to here.
+func (g *segment) mayHold(slot device.Slot, from, to int64) bool {
+	return g.minSlot <= slot && slot <= g.maxSlot && g.minAt < to && from <= g.maxAt
+}
+
+func (g *segment) damaged(err error) error {
+	return fmt.Errorf("%w: %s: %w", ErrCorrupt, g.path, err)
+}
+
+// open opens the file and reads its footer, which is checked.
+func (g *segment) open() (f *os.File, file *format.FileMetaData, m *meta, err error) {
+	f, err = os.Open(g.path)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if file, m, err = g.footer(f); err != nil {
+		f.Close()
+		return nil, nil, nil, err
+	}
+	return f, file, m, nil
+}
+
+func (g *segment) footer(f *os.File) (*format.FileMetaData, *meta, error) {
+	st, err := f.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	g.size = st.Size()
+	n, err := g.footerLength(f)
+	if err != nil {
+		return nil, nil, g.damaged(err)
+	}
+	footer := make([]byte, n)
+	if _, err := f.ReadAt(footer, g.size-8-n); err != nil {
+		return nil, nil, err
+	}
+	file, m, err := parseFooter(footer)
+	if err != nil {
+		return nil, nil, g.damaged(err)
+	}
+	if m.FirstSeq != g.first || m.LastSeq != g.last {
+		return nil, nil, g.damaged(fmt.Errorf("holds sequences %d to %d", m.FirstSeq, m.LastSeq))
+	}
+	return file, m, nil
+}
+
+// footerLength is how long the footer is that ends eight bytes before the file.
+func (g *segment) footerLength(f *os.File) (int64, error) {
+	var tail [8]byte
+	if g.size < int64(len(magic)+len(tail)) {
+		return 0, errors.New("too short")
+	}
+	if _, err := f.ReadAt(tail[:], g.size-8); err != nil {
+		return 0, err
+	}
+	n := int64(binary.LittleEndian.Uint32(tail[:]))
+	if string(tail[4:]) != magic || n > g.size-12 {
+		return 0, errors.New("no footer")
+	}
+	return n, nil
+}
+
+func parseFooter(footer []byte) (*format.FileMetaData, *meta, error) {
+	at := bytes.LastIndex(footer, []byte(footerKey)) + len(footerKey) + 2
+	if at+len(noCRC) > len(footer) || !bytes.Contains(footer, []byte(footerKey)) {
+		return nil, nil, errors.New("footer without checksum")
+	}
+	sum := string(footer[at : at+len(noCRC)])
+	copy(footer[at:], noCRC)
+	if sum != checksum(footer) {
+		return nil, nil, errors.New("checksum of the footer does not match")
+	}
+	file := new(format.FileMetaData)
+	if err := thrift.Unmarshal(&protocol, footer, file); err != nil {
+		return nil, nil, fmt.Errorf("footer: %w", err)
+	}
+	for _, kv := range file.KeyValueMetadata {
+		if kv.Key != metaKey {
+			continue
+		}
+		m := new(meta)
+		if err := json.Unmarshal([]byte(kv.Value), m); err != nil {
+			return nil, nil, fmt.Errorf("metadata: %w", err)
+		}
+		if m.Version != metaVersion || len(file.RowGroups) != 1 || len(file.RowGroups[0].Columns) != columns {
+			return nil, nil, fmt.Errorf("version %d, this program reads %d", m.Version, metaVersion)
+		}
+		return file, m, nil
+	}
+	return nil, nil, errors.New("no metadata")
+}
+
+// readMeta learns from the footer what the segment holds.
+func (g *segment) readMeta() error {
+	f, _, m, err := g.open()
+	if err != nil {
+		return err
+	}
+	g.adopt(m)
+	return f.Close()
+}
+
+// verify reads the whole file and compares its checksum.
+func (g *segment) verify() error {
+	f, _, m, err := g.open()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	n, err := g.footerLength(f)
+	if err != nil {
+		return g.damaged(err)
+	}
+	h := crc32.New(castagnoli)
+	if _, err := io.Copy(h, io.NewSectionReader(f, 0, g.size-8-n)); err != nil {
+		return err
+	}
+	if sum := fmt.Sprintf("%08x", h.Sum32()); sum != m.DataCRC {
+		return g.damaged(fmt.Errorf("checksum %s, written as %s", sum, m.DataCRC))
+	}
+	return nil
+}
+
+// Verify reads every segment wholly and reports those that are damaged.
+func (s *Store) Verify() error {
+	s.mu.Lock()
+	segments := s.segments
+	s.mu.Unlock()
+	var errs []error
+	for _, g := range segments {
+		c := *g
+		errs = append(errs, c.verify())
+	}
+	return errors.Join(errs...)
+}
+
+// index says where a segment's pages lie.
+type index struct {
+	rows     []int64 // the first row of each page, then the number of rows
+	loSlot   []device.Slot
+	hiSlot   []device.Slot
+	loAt     []int64
+	hiAt     []int64
+	element  [columns]format.SchemaElement
+	location [columns][]format.PageLocation
+	dict     [columns][]string
+}
+
+// readIndex reads it from the file.
+func (g *segment) readIndex() (*index, error) {
+	c := *g // the size is set while others read it
+	f, file, m, err := c.open()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	x, err := c.parseIndex(f, file, m)
+	if err != nil {
+		return nil, g.damaged(err)
+	}
+	return x, nil
+}
+
+func (g *segment) parseIndex(f *os.File, file *format.FileMetaData, m *meta) (*index, error) {
+	n, err := g.footerLength(f)
+	if err != nil {
+		return nil, err
+	}
+	if m.IndexAt < 0 || m.IndexAt > g.size-8-n {
+		return nil, errors.New("page indices outside the file")
+	}
+	indices := make([]byte, g.size-8-n-m.IndexAt)
+	if _, err := f.ReadAt(indices, m.IndexAt); err != nil {
+		return nil, err
+	}
+	if checksum(indices) != m.IndexCRC {
+		return nil, errors.New("checksum of the page indices does not match")
+	}
+	load := func(offset int64, n int32, v any) error {
+		if offset -= m.IndexAt; offset < 0 || n < 0 || offset+int64(n) > int64(len(indices)) {
+			return errors.New("not among the indices")
+		}
+		return thrift.Unmarshal(&protocol, indices[offset:offset+int64(n)], v)
+	}
+	x := new(index)
+	for i := range columns {
+		c := &file.RowGroups[0].Columns[i]
+		x.element[i] = file.Schema[i+1]
+		var pages format.OffsetIndex
+		if err := load(c.OffsetIndexOffset, c.OffsetIndexLength, &pages); err != nil {
+			return nil, fmt.Errorf("pages of %s: %w", columnNames[i], err)
+		}
+		x.location[i] = pages.PageLocations
+		if len(x.location[i]) != len(x.location[0]) || len(x.location[0]) == 0 {
+			return nil, fmt.Errorf("pages of %s do not match", columnNames[i])
+		}
+		if c.MetaData.DictionaryPageOffset > 0 {
+			b, err := readPage(f, g.size, c.MetaData.DictionaryPageOffset, c.MetaData.DataPageOffset-c.MetaData.DictionaryPageOffset)
+			if err != nil {
+				return nil, fmt.Errorf("words of %s: %w", columnNames[i], err)
+			}
+			if x.dict[i], err = words(b); err != nil {
+				return nil, fmt.Errorf("words of %s: %w", columnNames[i], err)
+			}
+		}
+	}
+	for _, p := range x.location[0] {
+		x.rows = append(x.rows, p.FirstRowIndex)
+	}
+	x.rows = append(x.rows, m.Rows)
+	if !sort.SliceIsSorted(x.rows, func(i, j int) bool { return x.rows[i] < x.rows[j] }) {
+		return nil, errors.New("pages out of order")
+	}
+	bounds := func(i, width int) (ci format.ColumnIndex, err error) {
+		c := &file.RowGroups[0].Columns[i]
+		if err := load(c.ColumnIndexOffset, c.ColumnIndexLength, &ci); err != nil {
+			return ci, fmt.Errorf("bounds of %s: %w", columnNames[i], err)
+		}
+		bad := func(b []byte) bool { return len(b) != width }
+		if n := len(x.location[0]); len(ci.MinValues) != n || len(ci.MaxValues) != n || slices.ContainsFunc(ci.MinValues, bad) || slices.ContainsFunc(ci.MaxValues, bad) {
+			return ci, fmt.Errorf("bounds of %s do not match", columnNames[i])
+		}
+		return ci, nil
+	}
+	slots, err := bounds(colSlot, 4)
+	if err != nil {
+		return nil, err
+	}
+	times, err := bounds(colTime, 8)
+	if err != nil {
+		return nil, err
+	}
+	for p := range x.location[0] {
+		x.loSlot = append(x.loSlot, device.Slot(binary.LittleEndian.Uint32(slots.MinValues[p])))
+		x.hiSlot = append(x.hiSlot, device.Slot(binary.LittleEndian.Uint32(slots.MaxValues[p])))
+		x.loAt = append(x.loAt, int64(binary.LittleEndian.Uint64(times.MinValues[p])))
+		x.hiAt = append(x.hiAt, int64(binary.LittleEndian.Uint64(times.MaxValues[p])))
+	}
+	return x, nil
+}
+
+// pages are those that hold the slot: from first to before end.
+func (x *index) pages(slot device.Slot) (first, end int) {
+	first, _ = slices.BinarySearchFunc(x.hiSlot, slot, cmp.Compare[device.Slot])
+	for end = first; end < len(x.loSlot) && x.loSlot[end] <= slot; {
+		end++
+	}
+	return first, end
+}
+
+// readPage reads the page of size bytes at offset, checks and unpacks it.
+func readPage(f io.ReaderAt, fileSize, offset, size int64) ([]byte, error) {
+	if offset < 0 || size <= 0 || offset+size > fileSize {
+		return nil, errors.New("page outside the file")
+	}
+	b := make([]byte, size)
+	if _, err := f.ReadAt(b, offset); err != nil {
+		return nil, err
+	}
+	var head format.PageHeader
+	if err := thrift.NewDecoder(protocol.NewReader(bytes.NewReader(b))).Decode(&head); err != nil {
+		return nil, fmt.Errorf("page at %d: %w", offset, err)
+	}
+	n := int64(head.CompressedPageSize)
+	if n < 0 || n > size {
+		return nil, fmt.Errorf("page at %d: wrong size", offset)
+	}
+	packed := b[size-n:]
+	if int32(crc32.ChecksumIEEE(packed)) != head.CRC {
+		return nil, fmt.Errorf("page at %d: checksum does not match", offset)
+	}
+	body, err := codec.Decode(nil, packed)
+	if err != nil {
+		return nil, fmt.Errorf("page at %d: %w", offset, err)
+	}
+	return body, nil
+}
+
+// words are the entries of a dictionary page.
+func words(b []byte) (out []string, err error) {
+	for len(b) > 0 {
+		if len(b) < 4 || uint64(binary.LittleEndian.Uint32(b)) > uint64(len(b)-4) {
+			return nil, errors.New("cut short")
+		}
+		n := int(binary.LittleEndian.Uint32(b))
+		out = append(out, strings.Clone(string(b[4:4+n])))
+		b = b[4+n:]
+	}
+	return out, nil
+}
+
+// cache keeps the indices of the segments read last.
+type cache struct {
+	mu    sync.Mutex
+	clock uint64
+	held  map[uint64]*held
+}
+
+type held struct {
+	x    *index
+	used uint64
+}
+
+// cacheSize bounds the memory for indices: about 50 kB each.
+const cacheSize = 256
+
+func (c *cache) get(g *segment) (*index, error) {
+	c.mu.Lock()
+	c.clock++
+	if h := c.held[g.id]; h != nil {
+		h.used = c.clock
+		c.mu.Unlock()
+		return h.x, nil
+	}
+	c.mu.Unlock()
+	x, err := g.readIndex()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %s is gone", ErrCorrupt, g.path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held == nil {
+		c.held = map[uint64]*held{}
+	}
+	if len(c.held) >= cacheSize {
+		oldest, used := uint64(0), c.clock+1
+		for id, h := range c.held {
+			if h.used < used {
+				oldest, used = id, h.used
+			}
+		}
+		delete(c.held, oldest)
+	}
+	c.held[g.id] = &held{x, c.clock}
+	return x, nil
+}

@@ -1,0 +1,31 @@
+package series_test
+
+import (
+	"testing"
+
+	"yunchu/platform/store/series"
+	"yunchu/platform/store/storetest"
+)
+
+func TestHistory(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		opt  series.Options
+	}{
+		{"default", series.Options{}},
+		{"tiny heads", series.Options{SealRows: 2}},
+		{"two workers", series.Options{Workers: 2}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			storetest.Run(t, func(t *testing.T, dir string) series.History {
+				opt := tt.opt
+				opt.Dir = dir
+				s, err := series.Open(opt)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return s
+			})
+		})
+	}
+}

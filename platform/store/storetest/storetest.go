@@ -1,0 +1,367 @@
+// Package storetest is what every history of readings promises, as a test suite.
+package storetest
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"yunchu/platform/device"
+	"yunchu/platform/store/series"
+)
+
+// Open opens the history that lies in dir, which is empty at first.
+type Open func(t *testing.T, dir string) series.History
+
+// T0 is the time of the first reading of the suite, ms UTC, a full hour.
+const T0 = 1_767_225_600_000
+
+// Run runs the suite. Every test has a folder of its own.
+func Run(t *testing.T, open Open) {
+	tests := []struct {
+		name string
+		test func(t *testing.T, h *harness)
+	}{
+		{"serves what was appended", served},
+		{"gives values back exactly", exact},
+		{"bounds are from inclusive to exclusive", bounds},
+		{"the reading that came last holds", revised},
+		{"late readings take their place", late},
+		{"a cursor outlives a seal", paging},
+		{"steps are buckets of the epoch", stepped},
+		{"fields select", fields},
+		{"counts each time once", counts},
+		{"a sequence counts once", idempotent},
+		{"what is covered survives, the rest is replayed", recovered},
+		{"refuses wrong questions", refused},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			// Every promise holds wherever the readings lie.
+			for _, where := range []string{"head", "sealed", "reopened", "mixed"} {
+				t.Run(where, func(t *testing.T) {
+					h := &harness{T: t, open: open, dir: t.TempDir(), where: where}
+					h.History = open(t, h.dir)
+					defer func() {
+						if err := h.Close(); err != nil {
+							t.Errorf("Close() = %v", err)
+						}
+					}()
+					tt.test(t, h)
+				})
+			}
+		})
+	}
+}
+
+// harness is a history and the log in front of it.
+type harness struct {
+	series.History
+	*testing.T
+	open  Open
+	dir   string
+	where string
+	log   []*device.Readings
+}
+
+// add logs and appends a frame of readings.
+func (h *harness) add(readings ...device.Reading) {
+	f := new(device.Readings)
+	for i := range readings {
+		f.Append(&readings[i])
+	}
+	h.log = append(h.log, f)
+	h.Append(uint64(len(h.log)), f)
+	if h.where == "mixed" && len(h.log)%2 == 1 {
+		h.seal()
+	}
+}
+
+// settle brings what was added to where the test wants it.
+func (h *harness) settle() {
+	h.Helper()
+	switch h.where {
+	case "sealed":
+		h.seal()
+	case "reopened":
+		h.seal()
+		h.reopen()
+	}
+}
+
+func (h *harness) seal() {
+	h.Helper()
+	if err := h.Seal(h.Context()); err != nil {
+		h.Fatalf("Seal() = %v", err)
+	}
+	if got, want := h.Covered(), uint64(len(h.log)); got != want {
+		h.Fatalf("Covered() = %d after Seal, want %d", got, want)
+	}
+}
+
+// reopen closes the history, opens it again and replays the log as a start does.
+func (h *harness) reopen() {
+	h.Helper()
+	covered := h.Covered()
+	if err := h.Close(); err != nil {
+		h.Fatalf("Close() = %v", err)
+	}
+	h.History = h.open(h.T, h.dir)
+	// What was being sealed may have been finished by Close.
+	if got := h.Covered(); got < covered || got > uint64(len(h.log)) {
+		h.Fatalf("Covered() = %d after reopening, %d before, the log ends at %d", got, covered, len(h.log))
+	}
+	for i := h.Covered(); i < uint64(len(h.log)); i++ {
+		h.Append(i+1, h.log[i])
+	}
+}
+
+func (h *harness) query(q series.Query) []series.Row {
+	h.Helper()
+	p, err := h.Query(h.Context(), q)
+	if err != nil {
+		h.Fatalf("Query(%+v) = %v", q, err)
+	}
+	if p.Next != "" {
+		h.Fatalf("Query(%+v) has more than a page: %q", q, p.Next)
+	}
+	return p.Rows
+}
+
+// reading is a reading of slot 3 so many seconds after T0.
+func reading(second int, power float64) device.Reading {
+	r := device.Empty()
+	r.Slot, r.At, r.Arrived = 3, T0+int64(second)*1000, T0+int64(second)*1000+40
+	r.SoC, r.Power, r.Status = 55.25, power, device.Charging
+	return r
+}
+
+func all(slot device.Slot) series.Query {
+	return series.Query{Slot: slot, From: math.MinInt64, To: math.MaxInt64}
+}
+
+func powers(rows []series.Row) (out []float64) {
+	for _, r := range rows {
+		out = append(out, r.Power)
+	}
+	return out
+}
+
+func wantPowers(t *testing.T, what string, rows []series.Row, want ...float64) {
+	t.Helper()
+	if got := powers(rows); !slices.Equal(got, want) {
+		t.Errorf("%s: powers %v, want %v", what, got, want)
+	}
+	for i := 1; i < len(rows); i++ {
+		if rows[i-1].At >= rows[i].At {
+			t.Errorf("%s: row %d is not later than the one before", what, i)
+		}
+	}
+}
+
+func served(t *testing.T, h *harness) {
+	other := reading(1, 8)
+	other.Slot = 4
+	h.add(reading(0, 1), other)
+	h.add(reading(1, 2))
+	h.add(reading(2, 3))
+	h.settle()
+	wantPowers(t, "slot 3", h.query(all(3)), 1, 2, 3)
+	wantPowers(t, "slot 4", h.query(all(4)), 8)
+	wantPowers(t, "slot 5", h.query(all(5)))
+}
+
+func exact(t *testing.T, h *harness) {
+	n := math.NaN()
+	want := []device.Reading{
+		{SoC: 75.5, SoH: n, Voltage: 382.4, Current: -125.6, Power: -48.1, Temperature: 25.3, MaxCharge: 0, MaxDischarge: n, Status: device.Discharging},
+		{SoC: 1.0 / 3, SoH: n, Voltage: 1e300, Current: 5e-324, Power: math.Inf(1), Temperature: -0.1, MaxCharge: n, MaxDischarge: n, Status: device.OtherStatus, Word: "balancing", Quality: device.Suspect, Flags: device.FlagRange},
+		{SoC: 100, SoH: n, Voltage: 1 << 60, Current: 0.000001, Power: math.Inf(-1), Temperature: 1e9, MaxCharge: 12345.678, MaxDischarge: n, Status: device.Fault, Quality: device.Bad, Flags: 0xffff},
+		{SoC: n, SoH: n, Voltage: n, Current: n, Power: n, Temperature: n, MaxCharge: n, MaxDischarge: n, Status: device.OtherStatus},
+		{SoC: 0.1 + 0.2, SoH: n, Voltage: 0.3, Current: math.MaxFloat64, Power: -7, Temperature: 999999.999, MaxCharge: 1e15, MaxDischarge: n, Status: device.Offline, Flags: device.FlagSimulated},
+	}
+	for i := range want {
+		want[i].Slot, want[i].At, want[i].Arrived = 3, T0+int64(i), T0+int64(7*i*i)
+		h.add(want[i])
+	}
+	h.settle()
+	rows := h.query(all(3))
+	if len(rows) != len(want) {
+		t.Fatalf("%d rows, want %d", len(rows), len(want))
+	}
+	for i, r := range rows {
+		w := &want[i]
+		if r.At != w.At || r.Arrived != w.Arrived || r.Slot != w.Slot || r.Quality != w.Quality || r.Flags != w.Flags ||
+			!r.SameValues(w) || !same(r.MaxCharge, w.MaxCharge) || !same(r.MaxDischarge, w.MaxDischarge) || r.Count != 1 {
+			t.Errorf("row %d:\n got %+v\nwant %+v", i, r, *w)
+		}
+	}
+}
+
+func same(a, b float64) bool { return a == b || a != a && b != b }
+
+func bounds(t *testing.T, h *harness) {
+	for i := range 5 {
+		h.add(reading(i, float64(i)))
+	}
+	h.settle()
+	for _, tt := range []struct {
+		from, to int64
+		want     []float64
+	}{
+		{T0 + 1000, T0 + 3000, []float64{1, 2}},
+		{T0 + 1001, T0 + 3001, []float64{2, 3}},
+		{T0 + 2000, T0 + 2000, nil},
+		{T0 + 3000, T0 + 1000, nil},
+		{T0 + 9000, T0 + 10000, nil},
+	} {
+		wantPowers(t, "bounds", h.query(series.Query{Slot: 3, From: tt.from, To: tt.to}), tt.want...)
+	}
+}
+
+func revised(t *testing.T, h *harness) {
+	h.add(reading(0, 1), reading(1, 1), reading(2, 1))
+	h.add(reading(1, 2))
+	h.add(reading(2, 3), reading(2, 4))
+	h.add(reading(2, 5))
+	h.settle()
+	wantPowers(t, "revised", h.query(all(3)), 1, 2, 5)
+}
+
+func late(t *testing.T, h *harness) {
+	h.add(reading(4, 4), reading(0, 0))
+	h.add(reading(6, 6), reading(3, 3))
+	h.add(reading(1, 1))
+	h.add(reading(2, 2), reading(5, 5))
+	h.settle()
+	wantPowers(t, "late", h.query(all(3)), 0, 1, 2, 3, 4, 5, 6)
+	wantPowers(t, "late, in the middle", h.query(series.Query{Slot: 3, From: T0 + 2000, To: T0 + 5000}), 2, 3, 4)
+}
+
+func paging(t *testing.T, h *harness) {
+	for i := range 10 {
+		h.add(reading(i, float64(i)))
+	}
+	h.settle()
+	q := all(3)
+	q.Limit = 4
+	var rows []series.Row
+	for n := range 3 {
+		p, err := h.Query(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows = append(rows, p.Rows...)
+		if (p.Next == "") != (n == 2) {
+			t.Fatalf("page %d: next %q", n, p.Next)
+		}
+		q.Cursor = p.Next
+		h.add(reading(-1-n, -1)) // before what is being read
+		h.seal()
+	}
+	wantPowers(t, "pages", rows, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+}
+
+func stepped(t *testing.T, h *harness) {
+	a, b, c := reading(0, 10), reading(20, 20), reading(61, 6)
+	b.Status, b.Quality, b.Flags, b.SoC = device.Idle, device.Suspect, device.FlagGap, math.NaN()
+	a.Flags, c.Temperature = device.FlagSimulated, 30
+	h.add(a)
+	h.add(b)
+	h.add(c, reading(200, 7))
+	h.settle()
+	q := series.Query{Slot: 3, From: T0, To: T0 + 200_000, Step: time.Minute}
+	rows := h.query(q)
+	wantPowers(t, "minutes", rows, 15, 6)
+	if len(rows) != 2 {
+		t.FailNow()
+	}
+	r := rows[0]
+	if r.At != T0 || r.Count != 2 || r.SoC != 55.25 || r.Status != device.Idle || r.Quality != device.Suspect ||
+		r.Flags != device.FlagGap|device.FlagSimulated || r.Arrived != b.Arrived || !math.IsNaN(r.Temperature) {
+		t.Errorf("first minute: %+v", r)
+	}
+	if rows[1].At != T0+60_000 || rows[1].Temperature != 30 || rows[1].Count != 1 {
+		t.Errorf("second minute: %+v", rows[1])
+	}
+	q.From, q.To, q.Limit = T0-30_000, T0+300_000, 2
+	p, err := h.Query(t.Context(), q)
+	if err != nil || len(p.Rows) != 2 || p.Next == "" {
+		t.Fatalf("first page: %+v, %v", p, err)
+	}
+	q.Cursor = p.Next
+	wantPowers(t, "second page", h.query(q), 7)
+}
+
+func fields(t *testing.T, h *harness) {
+	r := reading(0, 1)
+	r.Temperature, r.Flags = 20, device.FlagSimulated
+	h.add(r)
+	h.settle()
+	q := all(3)
+	q.Fields = series.Power | series.Status
+	got := h.query(q)[0]
+	if got.Power != 1 || got.Status != device.Charging || !math.IsNaN(got.SoC) || !math.IsNaN(got.Temperature) || got.Flags != device.FlagSimulated {
+		t.Errorf("power and status: %+v", got)
+	}
+}
+
+func counts(t *testing.T, h *harness) {
+	h.add(reading(0, 1), reading(1, 1))
+	h.add(reading(1, 2))
+	h.add(reading(5, 1), reading(1, 3))
+	h.settle()
+	if n, err := h.Count(t.Context(), 3, math.MinInt64, math.MaxInt64); n != 3 || err != nil {
+		t.Errorf("Count() = %d, %v, want 3", n, err)
+	}
+	if n, err := h.Count(t.Context(), 3, T0+1000, T0+5000); n != 1 || err != nil {
+		t.Errorf("Count() of a part = %d, %v, want 1", n, err)
+	}
+	for _, tt := range []struct {
+		slot device.Slot
+		at   int64
+		want bool
+	}{{3, T0, true}, {3, T0 + 1000, true}, {3, T0 + 1001, false}, {3, T0 + 5000, true}, {2, T0, false}, {4, T0, false}, {3, math.MaxInt64, false}} {
+		if got, err := h.Has(t.Context(), tt.slot, tt.at); got != tt.want || err != nil {
+			t.Errorf("Has(%d, T0%+d) = %v, %v, want %v", tt.slot, tt.at-T0, got, err, tt.want)
+		}
+	}
+}
+
+func idempotent(t *testing.T, h *harness) {
+	h.add(reading(0, 1))
+	h.add(reading(0, 2))
+	h.settle()
+	h.Append(1, h.log[0])
+	h.Append(2, h.log[1])
+	wantPowers(t, "appended again", h.query(all(3)), 2)
+}
+
+func recovered(t *testing.T, h *harness) {
+	h.add(reading(0, 0))
+	h.add(reading(1, 1))
+	h.settle()
+	h.add(reading(2, 2), reading(0, 9))
+	h.add(reading(3, 3))
+	h.reopen()
+	wantPowers(t, "reopened", h.query(all(3)), 9, 1, 2, 3)
+	h.reopen()
+	wantPowers(t, "reopened twice", h.query(all(3)), 9, 1, 2, 3)
+}
+
+func refused(t *testing.T, h *harness) {
+	h.add(reading(0, 1))
+	h.settle()
+	for _, q := range []series.Query{
+		{Slot: 3, To: T0, Step: -time.Second},
+		{Slot: 3, To: T0, Step: time.Microsecond},
+		{Slot: 3, To: T0, Cursor: "x"},
+		{Slot: 3, To: T0, Cursor: "t!"},
+	} {
+		if _, err := h.Query(t.Context(), q); !errors.Is(err, series.ErrQuery) {
+			t.Errorf("Query(%+v) = %v, want ErrQuery", q, err)
+		}
+	}
+}

@@ -1,0 +1,12 @@
+// Package scenarios holds the scenario files that ship with the program and
+// their inputs. The inputs are made by gen.go: go generate ./scenarios
+package scenarios
+
+import "embed"
+
+// Files are the scenarios and their inputs, with the paths of the repository
+// below scenarios/.
+//
+//go:generate go run gen.go
+//go:embed *.yaml inputs/*.csv
+var Files embed.FS

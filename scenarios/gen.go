@@ -1,0 +1,84 @@
+//go:build ignore
+
+// Gen writes the inputs of the shipped scenarios. They are made up from the
+// formulas below and a fixed seed, not recorded anywhere: run it again and the
+// files are the same, byte for byte.
+//
+//	go generate ./scenarios
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"log"
+	"math"
+	"math/rand/v2"
+	"os"
+)
+
+func main() {
+	regulation("inputs/regulation-1h.csv")
+	site("inputs/site-day.csv")
+}
+
+func write(path string, b *bytes.Buffer) {
+	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// regulation is an hour of a fast regulation signal in -1..1 every 2 s: noise
+// through two first-order filters (20 s and 180 s), as an area control error has
+// a fast and a slow part, without its mean, so that it is neutral in energy, and
+// scaled so that it reaches full range. Positive asks for injection.
+func regulation(path string) {
+	rng := rand.New(rand.NewPCG(2026, 1))
+	const n, dt = 1801, 2.0
+	x := make([]float64, n)
+	var fast, slow, mean float64
+	for i := range x {
+		fast += -fast*dt/20 + rng.NormFloat64()*math.Sqrt(2*dt/20)
+		slow += -slow*dt/180 + rng.NormFloat64()*math.Sqrt(2*dt/180)
+		x[i] = 0.5*fast + slow
+		mean += x[i] / n
+	}
+	var b bytes.Buffer
+	b.WriteString("t_s,regulation\n")
+	for i, v := range x {
+		fmt.Fprintf(&b, "%d,%.4f\n", int(float64(i)*dt), math.Tanh((v-mean)/1.6))
+	}
+	write(path, &b)
+}
+
+// site is a working day of a factory with solar panels, every minute: load with
+// shifts, a midday dip and noise; PV as a clear day's half sine to the power 1.3
+// with passing clouds, negative because it generates; a three-band price.
+func site(path string) {
+	rng := rand.New(rand.NewPCG(2026, 2))
+	var b bytes.Buffer
+	b.WriteString("t_s,load_kw,pv_kw,price_per_kwh\n")
+	var noise, cloud float64
+	for m := 0; m <= 24*60; m++ {
+		h := float64(m) / 60
+		noise += -noise/30 + rng.NormFloat64()*math.Sqrt(2.0/30)
+		cloud += -cloud/25 + rng.NormFloat64()*math.Sqrt(2.0/25)
+		shift := func(from, to, width float64) float64 {
+			return 1/(1+math.Exp(-(h-from)/width)) - 1/(1+math.Exp(-(h-to)/width))
+		}
+		load := 320 + 640*shift(7, 17.5, 0.35) + 300*shift(9.2, 11.6, 0.2) + 340*shift(13.6, 16.2, 0.2) + 190*shift(17.5, 21, 0.3) + 18*noise
+		pv := 0.0
+		if h > 6.2 && h < 18.4 {
+			clear := math.Pow(math.Sin(math.Pi*(h-6.2)/(18.4-6.2)), 1.3)
+			pv = -420 * clear * (0.62 + 0.38/(1+math.Exp(-2*cloud)))
+		}
+		price := 0.09
+		switch {
+		case h >= 8 && h < 11, h >= 17 && h < 21:
+			price = 0.21
+		case h >= 7 && h < 23:
+			price = 0.14
+		}
+		fmt.Fprintf(&b, "%d,%.1f,%.1f,%.2f\n", m*60, max(250, load), pv, price)
+	}
+	write(path, &b)
+}

@@ -1,0 +1,258 @@
+package twin
+
+import (
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"yunchu/twin/cell"
+	"yunchu/twin/params"
+	"yunchu/twin/pcs"
+)
+
+// Options say how the units of a fleet begin and differ.
+type Options struct {
+	Seed uint64
+	// State of charge at the start, percent: mean and standard deviation over the
+	// fleet, clipped to the model's window.
+	SoCMean, SoCSpread float64
+	// Standard deviations of capacity and resistance, percent of nominal, clipped
+	// to four of them.
+	CapacitySpread, ResistanceSpread float64
+	AmbientK                         float64   // K, 298.15 when 0; units start at it
+	Start                            time.Time // the instant the fleet begins at
+}
+
+// Fleet is a number of units of one model. It is not safe for concurrent use.
+type Fleet struct {
+	design
+	model *params.Model
+	kind  *cell.Model
+	ids   []string
+	start time.Time
+	now   time.Duration // since start
+	units []unit
+
+	cached tick // coefficients of the last step length
+}
+
+// maxStep is the longest step the physics takes at once; longer ones are cut into
+// equal parts.
+const maxStep = 30 * time.Second
+
+// NewFleet returns one unit per id, all of the given model. The draws of a unit
+// depend on the seed and its id alone.
+func NewFleet(model *params.Model, ids []string, opt Options) (*Fleet, error) {
+	if model == nil || model.Cell == nil {
+		return nil, errors.New("new fleet: no model, or a model without its cell")
+	}
+	if err := errors.Join(model.Validate(), model.Cell.Validate()); err != nil {
+		return nil, fmt.Errorf("new fleet of %s: %w", model.Name, err)
+	}
+	if opt.AmbientK == 0 {
+		opt.AmbientK = 298.15
+	}
+	if err := opt.check(model); err != nil {
+		return nil, fmt.Errorf("new fleet of %s: %w", model.Name, err)
+	}
+	kind, err := newCellModel(model.Cell)
+	if err != nil {
+		return nil, fmt.Errorf("new fleet of %s: %w", model.Name, err)
+	}
+	f := &Fleet{
+		design: design{
+			pcs:        newPCS(model),
+			limits:     newLimits(model),
+			cells:      float64(model.Cells()),
+			perCell:    1 / float64(model.Cells()),
+			series:     float64(model.Series),
+			parallel:   float64(model.Parallel),
+			capacity:   model.Cell.Thermal.HeatCapacity(),
+			toAmbient:  model.Heat.EnvWPerK,
+			fanFailure: model.Heat.FanFailRatio,
+			ambientK:   opt.AmbientK,
+		},
+		model: model,
+		kind:  kind,
+		ids:   append([]string(nil), ids...),
+		start: opt.Start,
+		units: make([]unit, len(ids)),
+	}
+	seen := make(map[string]bool, len(ids))
+	for i, id := range f.ids {
+		if id == "" || seen[id] {
+			return nil, fmt.Errorf("new fleet of %s: id %q of unit %d is empty or taken", model.Name, id, i+1)
+		}
+		seen[id] = true
+		f.units[i] = f.draw(id, opt)
+	}
+	return f, nil
+}
+
+func (o *Options) check(m *params.Model) error {
+	var errs []error
+	w := m.Limits.SoC
+	if !(o.SoCMean >= w.Min && o.SoCMean <= w.Max) {
+		errs = append(errs, fmt.Errorf("mean state of charge %g %% is outside the model's window %g..%g %%", o.SoCMean, w.Min, w.Max))
+	}
+	for _, s := range []struct {
+		name  string
+		value float64
+		most  float64
+	}{{"state of charge", o.SoCSpread, 100}, {"capacity", o.CapacitySpread, 20}, {"resistance", o.ResistanceSpread, 20}} {
+		if !(s.value >= 0 && s.value <= s.most) {
+			errs = append(errs, fmt.Errorf("spread of %s %g %% is not within 0..%g %%", s.name, s.value, s.most))
+		}
+	}
+	if !(o.AmbientK > 200 && o.AmbientK < 350) {
+		errs = append(errs, fmt.Errorf("ambient temperature %g K is not within 200..350 K", o.AmbientK))
+	}
+	return errors.Join(errs...)
+}
+
+// draw makes the unit called id.
+func (f *Fleet) draw(id string, o Options) unit {
+	h := fnv.New64a()
+	h.Write([]byte(id))
+	rng := rand.New(rand.NewPCG(o.Seed, h.Sum64()))
+	// All three are drawn in any case, so that a change of one spread leaves the others.
+	soc, capacity, resistance := rng.NormFloat64(), rng.NormFloat64(), rng.NormFloat64()
+	factor := func(x, spreadPercent float64) float64 {
+		return 1 + min(max(x, -4), 4)*spreadPercent/100
+	}
+	w := f.limits.soc
+	s := cell.State{
+		SoC:   min(max((o.SoCMean+soc*o.SoCSpread)/100, w.Min), w.Max),
+		TempK: o.AmbientK,
+	}
+	x := cell.Scatter{Capacity: factor(capacity, o.CapacitySpread), Resistance: factor(resistance, o.ResistanceSpread)}
+	u := unit{cell: f.kind.Cell(s, x), pcs: pcs.State{Active: pcs.Setpoint{Until: pcs.Never}}}
+	f.end(&u)
+	u.limit = LimitNone
+	return u
+}
+
+// Len is the number of units.
+func (f *Fleet) Len() int { return len(f.units) }
+
+// ID is the name of unit i.
+func (f *Fleet) ID(i int) string { return f.ids[i] }
+
+// Model is the parameter set of all units.
+func (f *Fleet) Model() *params.Model { return f.model }
+
+// Now is the instant the fleet stands at.
+func (f *Fleet) Now() time.Time { return f.start.Add(f.now) }
+
+// ResponseDelay is how long unit i takes to begin to act on a setpoint.
+func (f *Fleet) ResponseDelay(int) time.Duration { return f.pcs.Delay }
+
+// Step moves every unit on to now. An instant that is not later than the last
+// changes nothing.
+func (f *Fleet) Step(now time.Time) {
+	from, to := f.now, now.Sub(f.start)
+	if to <= from {
+		return
+	}
+	parts := (to - from + maxStep - 1) / maxStep
+	for n := range parts {
+		k := f.tick(from+(to-from)*n/parts, from+(to-from)*(n+1)/parts)
+		for i := range f.units {
+			f.step(&f.units[i], k)
+		}
+	}
+	f.now = to
+}
+
+// tick prepares a step, anew only where its length has changed.
+func (f *Fleet) tick(from, to time.Duration) *tick {
+	k := &f.cached
+	if dt := (to - from).Seconds(); dt != k.dt {
+		k.dt, k.perS = dt, 1/dt
+		k.cell = f.kind.Tick(dt)
+		k.heat = newHeat(f.capacity, f.toAmbient, dt)
+		k.fanless = newHeat(f.capacity, f.toAmbient*f.fanFailure, dt)
+	}
+	k.from, k.to = from, to
+	return k
+}
+
+// SetPower gives unit i an AC setpoint in W, accepted at now: it acts after the
+// response delay, and at until the unit ramps to zero by itself (never, if until is
+// the zero time). More than rated power is taken as asked and delivered as far as
+// possible. A unit that is not in mode Run takes no setpoint and reports false.
+func (f *Fleet) SetPower(i int, now time.Time, powerW float64, until time.Time) bool {
+	u := &f.units[i]
+	if u.mode != Run || u.open || math.IsNaN(powerW) || math.IsInf(powerW, 0) {
+		return false
+	}
+	expiry := time.Duration(pcs.Never)
+	if !until.IsZero() {
+		expiry = until.Sub(f.start)
+	}
+	f.pcs.Accept(&u.pcs, max(now.Sub(f.start), f.now), powerW, expiry)
+	return true
+}
+
+// SetMode puts unit i into a mode. Whatever it is, setpoints given before are gone.
+func (f *Fleet) SetMode(i int, m Mode) {
+	u := &f.units[i]
+	u.mode = m
+	u.pcs.Cancel()
+	if m == Fault {
+		f.disconnect(u)
+	}
+}
+
+// SetAmbient changes the temperature around all units, in K.
+func (f *Fleet) SetAmbient(k float64) { f.ambientK = k }
+
+// State is what can be known of a unit at the end of the last step.
+type State struct {
+	SoC                 float64 // 0..1
+	SoH                 float64 // capacity over rated capacity, at most 1
+	CellV               float64 // V, the representative cell
+	PackV               float64 // V, at the battery's terminals
+	PackI               float64 // A, at the battery's terminals
+	DCPowerW            float64 // W
+	ACPowerW            float64 // W
+	MeanACPowerW        float64 // W, over the last step
+	TempK               float64 // K, cells
+	Hyst                float64 // -1..1
+	AvailableChargeW    float64 // W at AC that could be taken now, >= 0
+	AvailableDischargeW float64 // W at AC that could be given now, >= 0
+	Limit               Limit
+	Mode                Mode
+}
+
+// State returns the state of unit i.
+func (f *Fleet) State(i int) State {
+	u := &f.units[i]
+	c := u.cell.State()
+	v := u.cell.Voltage(u.amps)
+	s := State{
+		SoC:          c.SoC,
+		SoH:          min(u.cell.Scatter().Capacity, 1),
+		CellV:        v,
+		PackV:        v * f.series,
+		PackI:        u.amps * f.parallel,
+		DCPowerW:     u.amps * v * f.cells,
+		ACPowerW:     u.ac,
+		MeanACPowerW: u.acMean,
+		TempK:        c.TempK,
+		Hyst:         c.Hyst,
+		Limit:        u.limit,
+		Mode:         u.mode,
+	}
+	if u.open {
+		s.Mode = Fault
+	}
+	s.AvailableChargeW, s.AvailableDischargeW = f.available(u)
+	return s
+}
+
+// Energy returns the book of unit i.
+func (f *Fleet) Energy(i int) Energy { return f.units[i].book }

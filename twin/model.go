@@ -1,0 +1,86 @@
+package twin
+
+import (
+	"fmt"
+	"time"
+
+	"yunchu/twin/cell"
+	"yunchu/twin/params"
+	"yunchu/twin/pcs"
+)
+
+const zeroCelsius = 273.15 // K
+
+// newCellModel readies a cell set for stepping.
+func newCellModel(p *params.Cell) (*cell.Model, error) {
+	r := p.Resistance
+	m, err := cell.New(cell.Params{
+		CapacityAh:          p.CapacityAh,
+		CoulombicEfficiency: p.CoulombicEfficiency,
+		TRefK:               p.TRefK,
+		RGas:                p.RGas,
+		OCV:                 cell.Table{SoC: p.OCV.SoC, Value: p.OCV.V},
+		HalfGap:             cell.Table{SoC: p.Hysteresis.SoC, Value: p.Hysteresis.M},
+		Gamma:               p.Hysteresis.Gamma,
+		Entropy:             cell.Table{SoC: p.Entropic.SoC, Value: p.Entropic.DUDT},
+		Resistance:          cell.Table{SoC: r.SoC, Value: r.RTot},
+		Fraction:            [3]float64{r.Frac.R0, r.Frac.R1, r.Frac.R2},
+		Activation:          [3]float64{r.EaPerMol.R0, r.EaPerMol.R1, r.EaPerMol.R2},
+		Tau:                 [2]float64{r.Tau.Tau1, r.Tau.Tau2},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cell set %s: %w", p.Name, err)
+	}
+	return m, nil
+}
+
+func newPCS(m *params.Model) pcs.Params {
+	rated := m.RatedKW * 1e3
+	return pcs.Params{
+		RatedW:    rated,
+		Charge:    pcs.Loss(m.PCS.Charge),
+		Discharge: pcs.Loss(m.PCS.Discharge),
+		StandbyW:  m.PCS.StandbyW,
+		Delay:     time.Duration(m.PCS.ResponseDelay),
+		RampWPerS: m.PCS.RampPerS * rated,
+	}
+}
+
+// limits is the window of a model in SI.
+type limits struct {
+	soc               params.Range // 0..1
+	volt              params.Range // V per cell
+	charge, discharge params.Derating
+	ratedW            float64
+}
+
+func newLimits(m *params.Model) limits {
+	kelvin := func(d params.Derating) params.Derating {
+		return params.Derating{Min: d.Min + zeroCelsius, FullFrom: d.FullFrom + zeroCelsius, FullTo: d.FullTo + zeroCelsius, Max: d.Max + zeroCelsius}
+	}
+	return limits{
+		soc:       params.Range{Min: m.Limits.SoC.Min / 100, Max: m.Limits.SoC.Max / 100},
+		volt:      m.Limits.CellV,
+		charge:    kelvin(m.Limits.TempC.Charge),
+		discharge: kelvin(m.Limits.TempC.Discharge),
+		ratedW:    m.RatedKW * 1e3,
+	}
+}
+
+// acRange is the AC power in W that rating and temperature allow.
+func (l *limits) acRange(tempK float64) (lo, hi float64) {
+	return -l.ratedW * derated(&l.discharge, tempK), l.ratedW * derated(&l.charge, tempK)
+}
+
+// derated is the share of full power at a temperature in K, 0..1.
+func derated(d *params.Derating, t float64) float64 {
+	switch {
+	case t >= d.FullFrom && t <= d.FullTo:
+		return 1
+	case t <= d.Min || t >= d.Max:
+		return 0
+	case t < d.FullFrom:
+		return (t - d.Min) / (d.FullFrom - d.Min)
+	}
+	return (d.Max - t) / (d.Max - d.FullTo)
+}

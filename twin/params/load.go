@@ -1,0 +1,194 @@
+package params
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+//go:embed *.yaml
+var files embed.FS
+
+// Models returns the names of the model sets that ship, sorted.
+func Models() []string { return embedded(true) }
+
+// Cells returns the names of the cell sets that ship, sorted.
+func Cells() []string { return embedded(false) }
+
+// embedded lists the shipped files: models are those that begin with "ess-".
+func embedded(models bool) []string {
+	entries, err := fs.ReadDir(files, ".")
+	if err != nil {
+		panic(err) // an embedded folder cannot fail to list
+	}
+	var names []string
+	for _, e := range entries {
+		name := strings.TrimSuffix(e.Name(), ".yaml")
+		if strings.HasPrefix(name, "ess-") == models {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// LoadCell returns the cell set called name, or the one in the file at that path.
+// The error lists every fault as "path:line:col: key: message".
+func LoadCell(nameOrPath string) (*Cell, error) {
+	src, err := read(nameOrPath, Cells())
+	if err != nil {
+		return nil, fmt.Errorf("load cell %s: %w", nameOrPath, err)
+	}
+	return ParseCell(nameOrPath, src)
+}
+
+// LoadModel returns the model set called name, or the one in the file at that
+// path, with its cell. A path in the model's key cell is relative to its file.
+// The error lists every fault as "path:line:col: key: message".
+func LoadModel(nameOrPath string) (*Model, error) {
+	src, err := read(nameOrPath, Models())
+	if err != nil {
+		return nil, fmt.Errorf("load model %s: %w", nameOrPath, err)
+	}
+	return ParseModel(nameOrPath, src, func(cell string) (*Cell, error) {
+		if !slices.Contains(Cells(), cell) && !filepath.IsAbs(cell) {
+			cell = filepath.Join(filepath.Dir(nameOrPath), cell)
+		}
+		return LoadCell(cell)
+	})
+}
+
+// ParseCell decodes a cell file; file is its name in messages.
+func ParseCell(file string, src []byte) (*Cell, error) {
+	var c Cell
+	if err := decode(file, src, &c); err != nil {
+		return nil, err
+	}
+	if err := c.Validate(); err != nil {
+		return nil, locate(file, src, err)
+	}
+	return &c, nil
+}
+
+// ParseModel decodes a model file; file is its name in messages, and cell finds
+// the set that its key cell names.
+func ParseModel(file string, src []byte, cell func(nameOrPath string) (*Cell, error)) (*Model, error) {
+	var m Model
+	if err := decode(file, src, &m); err != nil {
+		return nil, err
+	}
+	var cellErr error
+	if m.CellName != "" {
+		m.Cell, cellErr = cell(m.CellName)
+	}
+	if err := m.Validate(); err != nil || cellErr != nil {
+		if errors.Is(cellErr, fs.ErrNotExist) {
+			cellErr = locate(file, src, &Fault{Key: "cell", Msg: fmt.Sprintf("%v (cell sets: %s)", cellErr, strings.Join(Cells(), ", "))})
+		}
+		return nil, errors.Join(locate(file, src, err), cellErr)
+	}
+	return &m, nil
+}
+
+// read finds a shipped set by name, else a file by path.
+func read(nameOrPath string, shipped []string) ([]byte, error) {
+	if slices.Contains(shipped, nameOrPath) {
+		return files.ReadFile(path.Base(nameOrPath) + ".yaml")
+	}
+	src, err := os.ReadFile(nameOrPath)
+	if err != nil {
+		return nil, fmt.Errorf("%w (sets that ship: %s)", err, strings.Join(shipped, ", "))
+	}
+	return src, nil
+}
+
+// Duration is a time.Duration written as in 40ms or 1.5s.
+type Duration time.Duration
+
+// UnmarshalYAML says where a text stands that is no duration.
+func (d *Duration) UnmarshalYAML(n ast.Node) error {
+	t := n.GetToken()
+	v, err := time.ParseDuration(t.Value)
+	if err != nil {
+		return &Fault{Line: t.Position.Line, Col: t.Position.Column, Msg: fmt.Sprintf("%q is no duration, want one like 40ms or 1.5s", t.Value)}
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// decode reads src strictly: unknown and repeated keys are faults.
+func decode(file string, src []byte, into any) error {
+	err := yaml.UnmarshalWithOptions(src, into, yaml.Strict())
+	if err == nil {
+		return nil
+	}
+	if f, ok := errors.AsType[*Fault](err); ok {
+		f.File = file
+		return f
+	}
+	f := &Fault{File: file, Msg: err.Error()}
+	if y, ok := errors.AsType[yaml.Error](err); ok {
+		f.Msg = y.GetMessage()
+		if t := y.GetToken(); t != nil && t.Position != nil {
+			f.Line, f.Col = t.Position.Line, t.Position.Column
+		}
+	}
+	return f
+}
+
+// locate gives every Fault in err its place in src: that of its key, or of the
+// nearest key above it that is there.
+func locate(file string, src []byte, err error) error {
+	if err == nil {
+		return nil
+	}
+	tree, parseErr := parser.ParseBytes(src, 0)
+	if parseErr != nil {
+		return err // src was decoded before, so this is not reached with its own faults
+	}
+	var out []error
+	for _, e := range unjoin(err) {
+		f, ok := errors.AsType[*Fault](e)
+		if !ok {
+			out = append(out, e)
+			continue
+		}
+		at := *f
+		at.File = file
+		at.Line, at.Col = place(tree, f.Key)
+		out = append(out, &at)
+	}
+	return errors.Join(out...)
+}
+
+func unjoin(err error) []error {
+	if j, ok := err.(interface{ Unwrap() []error }); ok {
+		return j.Unwrap()
+	}
+	return []error{err}
+}
+
+// place is where the value of key stands, 1:1 if not even its first part does.
+func place(tree *ast.File, key string) (line, col int) {
+	for key != "" {
+		if p, err := yaml.PathString("$." + key); err == nil {
+			if n, err := p.FilterFile(tree); err == nil && n != nil {
+				if t := n.GetToken(); t != nil && t.Position != nil {
+					return t.Position.Line, t.Position.Column
+				}
+			}
+		}
+		key = key[:max(0, strings.LastIndexByte(key, '.'))]
+	}
+	return 1, 1
+}

@@ -1,0 +1,253 @@
+package twin
+
+import (
+	"math"
+	"time"
+
+	"yunchu/twin/cell"
+	"yunchu/twin/pcs"
+	"yunchu/twin/thermal"
+)
+
+// Mode is what a unit has been told to be.
+type Mode uint8
+
+// Run follows setpoints. Standby and Maintenance hold AC power at zero, where only
+// the standby loss is drawn. Fault has its contactor open: nothing flows.
+const (
+	Run Mode = iota
+	Standby
+	Maintenance
+	Fault
+)
+
+func (m Mode) String() string {
+	return [...]string{"run", "standby", "maintenance", "fault"}[min(m, Fault)]
+}
+
+// Limit names the limit that kept a unit from its setpoint in the last step.
+type Limit uint8
+
+// The limits, in the order a later one overrides an earlier one.
+const (
+	LimitNone Limit = iota
+	LimitPower
+	LimitTempHigh
+	LimitTempLow
+	LimitSoCHigh
+	LimitSoCLow
+	LimitVHigh
+	LimitVLow
+)
+
+func (l Limit) String() string {
+	return [...]string{"", "power", "temp-high", "temp-low", "soc-high", "soc-low", "v-high", "v-low"}[min(l, LimitVLow)]
+}
+
+// Energy is the book of a unit since its start, in J. All entries but StoredJ,
+// EntropicJ and ResidualJ only grow.
+type Energy struct {
+	ACInJ     float64 // drawn at the AC terminals
+	ACOutJ    float64 // delivered at the AC terminals
+	DCInJ     float64 // put into the battery
+	DCOutJ    float64 // taken from the battery
+	PCSLossJ  float64 // lost in the converter while it moved power
+	StandbyJ  float64 // standby power of the converter
+	StoredJ   float64 // integral of U_a dq over all cells
+	HeatJ     float64 // made by overpotentials and shorts
+	EntropicJ float64 // integral of I*T*dU/dT: reversible heat, not part of HeatJ
+	ResidualJ float64 // sum over steps of |AC - losses - stored - heat|: rounding, else a fault of the model
+	RefusedJ  float64 // magnitude of what voltage and state of charge took off the AC energy asked for
+}
+
+// BalanceError is ResidualJ over all energy that moved: 0 in a perfect model with
+// perfect arithmetic.
+func (e Energy) BalanceError() float64 {
+	if moved := e.ACInJ + e.ACOutJ + e.DCInJ + e.DCOutJ + e.HeatJ; moved > 0 {
+		return e.ResidualJ / moved
+	}
+	return 0
+}
+
+// unit is one storage unit: value type, no pointers but to shared models.
+type unit struct {
+	cell cell.Cell
+	pcs  pcs.State
+	book Energy
+
+	ac     float64 // W, AC power at the end of the last step
+	acMean float64 // W, over the last step
+	amps   float64 // A, per cell at the end of the last step
+	limit  Limit
+	mode   Mode
+
+	open      bool    // contactor open
+	fanFailed bool    //
+	shortOhm  float64 // internal short of every cell, 0 without
+	hotK      float64 // K, surroundings forced by a fault, 0 without
+}
+
+// design is what all units of a fleet share.
+type design struct {
+	pcs        pcs.Params
+	limits     limits
+	cells      float64 // series * parallel
+	perCell    float64 // 1/cells
+	series     float64
+	parallel   float64
+	capacity   float64 // J/K per cell
+	toAmbient  float64 // W/K per cell, fans running
+	fanFailure float64 // share of toAmbient left without fans
+	ambientK   float64
+}
+
+// tick is one step of the whole fleet.
+type tick struct {
+	from, to time.Duration
+	dt, perS float64 // s, 1/s
+	cell     cell.Tick
+	heat     heat // fans running
+	fanless  heat
+}
+
+// heat is what half a step and a whole one do to the temperature of a cell.
+type heat struct{ half, full thermal.Step }
+
+func newHeat(capacity, conductance, dt float64) heat {
+	return heat{half: thermal.NewStep(capacity, conductance, dt/2), full: thermal.NewStep(capacity, conductance, dt)}
+}
+
+// slack is how far past a limit a step may end before it is taken back: below
+// what anybody can measure, above rounding.
+const slack = 1e-12
+
+// step moves u through k.
+func (d *design) step(u *unit, k *tick) {
+	if u.open {
+		d.idle(u, k)
+		return
+	}
+	tempK := u.cell.TempK()
+	lo, hi := d.limits.acRange(tempK)
+	if u.mode != Run {
+		lo, hi = 0, 0
+	}
+	var ac pcs.Flow
+	d.pcs.Advance(&u.pcs, k.from, k.to, lo, hi, &ac)
+	asked := ac.ACJ()
+	u.limit = LimitNone
+	if ac.Bound {
+		u.limit = d.powerLimit(u, tempK)
+	}
+
+	p, i := ac.DCJ()*k.perS*d.perCell, u.amps
+	before := u.cell.State()
+	if !ac.Steady {
+		i = u.cell.Current(p)
+	}
+	var flow cell.Flow
+	d.power(u, p, i, k, &flow)
+	if d.outside(&u.cell, flow.CurrentA) {
+		u.cell.SetState(before)
+		u.limit = d.bind(u, flow.InnerA, k, &flow)
+		d.pcs.Constant(flow.PowerW*d.cells, k.dt, &ac)
+	}
+	d.end(u)
+	d.post(u, &ac, &flow, k.dt)
+	u.book.RefusedJ += math.Abs(asked - ac.ACJ())
+	u.acMean = ac.ACJ() * k.perS
+}
+
+// idle is a step with the contactor open.
+func (d *design) idle(u *unit, k *tick) {
+	u.pcs.PowerW = 0
+	var flow cell.Flow
+	d.power(u, 0, 0, k, &flow)
+	d.post(u, &pcs.Flow{}, &flow, k.dt)
+	u.ac, u.acMean, u.amps, u.limit = 0, 0, 0, LimitNone
+}
+
+// power steps the cell and its heat with p watt per cell; i is the current that
+// takes at the start.
+func (d *design) power(u *unit, p, i float64, k *tick, flow *cell.Flow) {
+	c := &u.cell
+	h, env := d.surroundings(u, k)
+	t := c.TempK()
+	c.StepPower(p, i, h.half.Next(t, env, c.Heat(i)), &k.cell, flow)
+	c.SetTemp(h.full.Next(t, env, flow.HeatW))
+}
+
+// inner steps the cell and its heat with i ampere through the cell itself.
+func (d *design) inner(u *unit, i float64, k *tick, flow *cell.Flow) {
+	c := &u.cell
+	h, env := d.surroundings(u, k)
+	t := c.TempK()
+	c.StepInner(i, h.half.Next(t, env, c.InnerHeat(i)), &k.cell, flow)
+	c.SetTemp(h.full.Next(t, env, flow.HeatW))
+}
+
+// surroundings is how u loses heat in step k and to what temperature in K.
+func (d *design) surroundings(u *unit, k *tick) (h *heat, env float64) {
+	h, env = &k.heat, d.ambientK
+	if u.fanFailed {
+		h = &k.fanless
+	}
+	if u.hotK > 0 {
+		env = u.hotK
+	}
+	return h, env
+}
+
+// end settles what the terminals show at the end of a step: the power the
+// converter has reached, or what of it the battery can take.
+func (d *design) end(u *unit) {
+	if u.open {
+		u.ac, u.amps = 0, 0
+		return
+	}
+	c := &u.cell
+	u.ac = u.pcs.PowerW
+	p := d.pcs.DC(u.ac) * d.perCell
+	u.amps = c.Current(p)
+	limit := LimitNone
+	v := c.Voltage(u.amps)
+	switch l := &d.limits; {
+	case p > 0 && c.SoC() >= l.soc.Max-slack:
+		u.amps, limit = 0, LimitSoCHigh
+	case p < 0 && c.SoC() <= l.soc.Min+slack:
+		u.amps, limit = 0, LimitSoCLow
+	case p > 0 && v > l.volt.Max:
+		u.amps, limit = max(c.CurrentAtVoltage(l.volt.Max), 0), LimitVHigh
+	case p < 0 && (v < l.volt.Min || p < c.MinPower()):
+		u.amps, limit = min(c.CurrentAtVoltage(l.volt.Min), 0), LimitVLow
+	default:
+		return
+	}
+	u.limit = limit
+	u.ac = d.pcs.AC(u.amps * c.Voltage(u.amps) * d.cells)
+	// The converter goes on from what it really delivers.
+	if u.ac*u.pcs.PowerW <= 0 {
+		u.pcs.PowerW = 0
+	} else if math.Abs(u.ac) < math.Abs(u.pcs.PowerW) {
+		u.pcs.PowerW = u.ac
+	}
+}
+
+// post enters a step into the book.
+func (d *design) post(u *unit, ac *pcs.Flow, flow *cell.Flow, dt float64) {
+	b, n := &u.book, d.cells*dt
+	b.ACInJ += ac.InJ
+	b.ACOutJ += ac.OutJ
+	b.PCSLossJ += ac.LossJ
+	b.StandbyJ += ac.StandbyJ
+	if dc := flow.PowerW * n; dc > 0 {
+		b.DCInJ += dc
+	} else {
+		b.DCOutJ -= dc
+	}
+	stored, heat, entropic := flow.StoredW*n, (flow.HeatW-flow.EntropicW)*n, flow.EntropicW*n
+	b.StoredJ += stored
+	b.HeatJ += heat
+	b.EntropicJ += entropic
+	b.ResidualJ += math.Abs(ac.DCJ() - stored - heat)
+}
