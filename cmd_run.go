@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -67,12 +68,16 @@ func (f *runFlags) run(ctx context.Context, files []string, seeded bool, stdout,
 	var faults scenario.Faults
 	for _, file := range files {
 		s, err := scenario.Load(file, scenarioOptions())
-		var wrong scenario.Faults
-		if errors.As(err, &wrong) {
+		if wrong, ok := errors.AsType[scenario.Faults](err); ok {
 			faults = append(faults, wrong...)
 			continue
 		} else if err != nil {
 			return fail(exitInput, err)
+		}
+		for _, id := range f.arm {
+			if !slices.Contains(s.IDs(), id) {
+				return fail(exitInput, fmt.Errorf("--arm %s: scenario %s has no such device", id, s.Name))
+			}
 		}
 		if seeded {
 			s.Seed = f.seed
@@ -159,13 +164,19 @@ func (f *runFlags) one(ctx context.Context, s *scenario.Scenario, out string, st
 	if bar != nil {
 		bar.clear()
 	}
-	switch {
-	case errors.Is(err, run.ErrNoSimulation):
-		return nil, fail(exitInput, err)
-	case err != nil:
-		return nil, fail(exitEnvironment, fmt.Errorf("run %s: %w", s.Name, err))
+	if err != nil {
+		return nil, broken(s, err)
 	}
 	return r, nil
+}
+
+// broken is a run that could not be made.
+func broken(s *scenario.Scenario, err error) error {
+	code := exitEnvironment
+	if errors.Is(err, run.ErrNoSimulation) {
+		code = exitInput
+	}
+	return fail(code, fmt.Errorf("run %s: %w", s.Path, err))
 }
 
 func (f *runFlags) options(stderr io.Writer) run.Options {
@@ -214,8 +225,10 @@ func (f *runFlags) manySeeds(ctx context.Context, scenarios []*scenario.Scenario
 		}
 		close(next)
 		wg.Wait()
-		if err := errors.Join(errs...); err != nil {
-			return fail(exitEnvironment, fmt.Errorf("run %s: %w", s.Name, err))
+		for _, err := range errs { // the first speaks for all
+			if err != nil {
+				return broken(s, err)
+			}
 		}
 		summary := report.Summarise(runs)
 		summaries = append(summaries, summary)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -45,6 +46,9 @@ that makes the first administrator.`,
 					return fail(exitInput, err)
 				}
 			}
+			if err := notYet(cfg); err != nil {
+				return fail(exitInput, err)
+			}
 			if listen != "" {
 				cfg.Listen = listen
 			}
@@ -54,6 +58,20 @@ that makes the first administrator.`,
 	c.Flags().StringVarP(&config, "config", "c", "", "configuration file; without one everything has its default")
 	c.Flags().StringVar(&listen, "listen", "", "address instead of the configuration's, such as 127.0.0.1:8080")
 	return c
+}
+
+// notYet refuses what a configuration may say and this version does not do: a
+// promise that is read and not kept is worse than none.
+func notYet(cfg *scenario.Config) error {
+	switch {
+	case cfg.Retention.History != 0:
+		return fmt.Errorf("%s: retention.history: this version keeps readings for ever; leave it out or write 0s", cfg.Path)
+	case cfg.NATS.Credentials != "":
+		return fmt.Errorf("%s: nats.credentials: this version joins clusters without credentials only", cfg.Path)
+	case cfg.Dispatch.Target != nil && cfg.Dispatch.Target.Import:
+		return fmt.Errorf("%s: dispatch.target.import_kw: this version reads no meter; give the fleet's power", cfg.Path)
+	}
+	return nil
 }
 
 // serve runs a plant on the wall clock until ctx ends.
@@ -75,12 +93,13 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 	s := sched.New(sched.Wall{})
 	pc := platform.Config{
 		Name: cfg.Name, Bus: b, Sched: s, Log: log, Dir: cfg.Data, Period: 500 * time.Millisecond,
-		Dispatch: dispatch.Settings{Every: cfg.Dispatch.Every, Strategy: dispatch.Strategy(cfg.Dispatch.Strategy)},
-		Retain:   cfg.Retention.Control,
+		Dispatch:   dispatch.Settings{Every: cfg.Dispatch.Every, Strategy: dispatch.Strategy(cfg.Dispatch.Strategy)},
+		RampKWPerS: cfg.Dispatch.Ramp,
+		Retain:     cfg.Retention.Control,
 	}
 	if t := cfg.Dispatch.Target; t != nil {
 		pc.Initial = func(now time.Time) platform.Target {
-			return platform.Target{KW: t.Series.At(now.Sub(started)), Import: t.Import, Enabled: true}
+			return platform.Target{KW: t.Series.At(time.Duration(now.UnixNano())), Import: t.Import, Enabled: true}
 		}
 	}
 	if cfg.Site.ImportLimitKW != nil {
@@ -112,27 +131,35 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 	} else if open {
 		fmt.Fprintf(stderr, "setup token: %s\n  valid for an hour, for one use: POST /api/v1/setup {\"token\", \"user\", \"password\"}\n", secret)
 	}
-	if err := p.Start(ctx, s.Now()); err != nil {
+	if err := p.Start(context.WithoutCancel(ctx), s.Now()); err != nil {
 		return fail(exitEnvironment, errors.Join(err, l.Close()))
 	}
 	fmt.Fprintf(stderr, "listening on %s://%s\n", scheme(cfg), l.Addr())
 	return runAll(ctx, b,
+		func(ctx context.Context) error { return server.Serve(ctx, l) },
 		func(ctx context.Context) error { return s.Run(ctx, time.Time{}) },
 		p.Run,
-		func(ctx context.Context) error { return server.Serve(ctx, l) },
 	)
 }
 
 // runAll runs the parts of a plant until ctx ends or one of them fails, then
-// waits for all.
-func runAll(ctx context.Context, b bus.Bus, parts ...func(context.Context) error) error {
+// waits for all. The front ends first: what it has begun needs the others to end.
+func runAll(ctx context.Context, b bus.Bus, front func(context.Context) error, others ...func(context.Context) error) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	errs := make(chan error, len(parts))
-	for _, run := range parts {
+	behind, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	errs := make(chan error, 1+len(others))
+	go func() {
+		err := front(ctx)
+		end()
+		errs <- err
+	}()
+	for _, run := range others {
 		go func() {
-			errs <- run(ctx)
+			err := run(behind)
 			stop()
+			errs <- err
 		}()
 	}
 	if f, ok := b.(interface{ Failed() <-chan struct{} }); ok {
@@ -145,7 +172,7 @@ func runAll(ctx context.Context, b bus.Bus, parts ...func(context.Context) error
 		}()
 	}
 	var all []error
-	for range parts {
+	for range cap(errs) {
 		if err := <-errs; err != nil && !errors.Is(err, context.Canceled) {
 			all = append(all, err)
 		}
@@ -189,7 +216,18 @@ func listenOn(cfg *scenario.Config) (net.Listener, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("load the certificate: %w", err), l.Close())
 	}
-	return tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}), nil
+	c := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	if cfg.TLS.ClientCA != "" {
+		pem, err := os.ReadFile(cfg.TLS.ClientCA)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("load the clients' authority: %w", err), l.Close())
+		}
+		c.ClientCAs, c.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
+		if !c.ClientCAs.AppendCertsFromPEM(pem) {
+			return nil, errors.Join(fmt.Errorf("%s holds no certificate", cfg.TLS.ClientCA), l.Close())
+		}
+	}
+	return tls.NewListener(l, c), nil
 }
 
 // addDevices serves the devices of the configuration.

@@ -126,7 +126,7 @@ func rule(pkg string) layer {
 
 func (l layer) allows(from, to string) bool {
 	ok := l.path != "" && within(to, l.path) && !crosses(l, to)
-	for _, m := range strings.Fields(l.may) {
+	for m := range strings.FieldsSeq(l.may) {
 		if deny, found := strings.CutPrefix(m, "!"); found {
 			if within(to, deny) {
 				return false

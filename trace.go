@@ -3,7 +3,9 @@
 package main
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 
@@ -45,20 +47,21 @@ func traceCommand() *cobra.Command {
 
 func runTrace(t *scenario.Trace, path string, stdout io.Writer) error {
 	w := stdout
+	var file bytes.Buffer // what fails at once leaves no file
 	if path != "" {
-		f, err := os.Create(path)
-		if err != nil {
-			return fail(exitEnvironment, err)
-		}
-		defer f.Close()
-		w = f
+		w = &file
 	}
 	err := simworld.Trace(t, w)
+	if file.Len() > 0 {
+		if err := os.WriteFile(path, file.Bytes(), 0o644); err != nil {
+			return fail(exitEnvironment, err)
+		}
+	}
 	switch {
 	case errors.Is(err, simworld.ErrVoltage):
-		return fail(exitFailed, err)
+		return fail(exitFailed, fmt.Errorf("%s: %w", t.Path, err))
 	case err != nil:
-		return fail(exitInput, err)
+		return fail(exitInput, fmt.Errorf("%s: %w", t.Path, err))
 	}
 	return nil
 }

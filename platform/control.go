@@ -85,7 +85,12 @@ func (p *Plant) publish(_ context.Context, stream string, f device.Frame) error 
 	} else {
 		send()
 	}
-	return <-ch
+	select {
+	case err := <-ch:
+		return err
+	case <-p.closed: // the loop of a virtual clock has ended
+		return bus.ErrClosed
+	}
 }
 
 // onLoop runs fn on the loop of a virtual clock, and at once on the wall clock,
@@ -97,5 +102,8 @@ func (p *Plant) onLoop(fn func()) {
 	}
 	done := make(chan struct{})
 	p.sched.Post("api", func(time.Time) { fn(); close(done) })
-	<-done
+	select {
+	case <-done:
+	case <-p.closed: // the loop has ended; nobody waits for the outcome any more
+	}
 }

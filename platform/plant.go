@@ -85,9 +85,11 @@ type Plant struct {
 	wasGood bool // no shortfall was reported
 	onPlan  []func(*dispatch.Decision)
 
+	marks     []mark
 	flushed   time.Time
 	flushedAt int64 // newest arrival in the state view
 
+	closed  chan struct{}
 	ready   atomic.Bool
 	waiters waiters
 
@@ -149,7 +151,8 @@ func New(cfg Config) (*Plant, error) {
 		cfg.Dispatch.MaxAge = max(3*cfg.Period, 3*time.Second)
 	}
 	p := &Plant{
-		cfg: cfg, sched: cfg.Sched, bus: cfg.Bus, log: cfg.Log, wasGood: true,
+		closed: make(chan struct{}),
+		cfg:    cfg, sched: cfg.Sched, bus: cfg.Bus, log: cfg.Log, wasGood: true,
 		guard: &guard.Guard{RampKWPerS: cfg.RampKWPerS}, settings: Settings{Strategy: cfg.Dispatch.Strategy},
 	}
 	p.planner.Settings = cfg.Dispatch
@@ -275,7 +278,11 @@ func (p *Plant) Start(ctx context.Context, start time.Time) error {
 	if err := p.Gateway.Start(ctx, start, p.cfg.Period); err != nil {
 		return err
 	}
-	p.sched.Every(start, p.cfg.Dispatch.Every, sched.Decide, func(now time.Time) bool {
+	first := start
+	if !p.sched.Virtual() { // the first readings are on their way to the log
+		first = start.Add(p.cfg.Dispatch.Every)
+	}
+	p.sched.Every(first, p.cfg.Dispatch.Every, sched.Decide, func(now time.Time) bool {
 		if ctx.Err() != nil {
 			return false
 		}
@@ -305,11 +312,49 @@ func (p *Plant) upkeep(now time.Time) {
 		}
 	}
 	p.History.SealIfDue(now)
+	if err := p.retain(now); err != nil {
+		p.log.Error("commands not trimmed", "error", err)
+	}
 	if covered := p.History.Covered(); covered > 0 {
 		if err := p.bus.Trim(bus.Data, covered+1); err != nil {
 			p.log.Error("log not trimmed", "error", err)
 		}
 	}
+}
+
+// mark is how far log.control was at a moment.
+type mark struct {
+	at  time.Time
+	seq uint64
+}
+
+// retain trims commands and acknowledgements that are older than the retention,
+// but none that still holds a device: a restart must find it.
+func (p *Plant) retain(now time.Time) error {
+	if p.cfg.Retain <= 0 || (len(p.marks) > 0 && now.Sub(p.marks[len(p.marks)-1].at) < p.cfg.Retain/16) {
+		return nil
+	}
+	_, last, err := p.bus.Bounds(bus.Control)
+	if err != nil {
+		return err
+	}
+	p.marks = append(p.marks, mark{now, last})
+	var before uint64
+	for len(p.marks) > 0 && now.Sub(p.marks[0].at) > p.cfg.Retain {
+		before = p.marks[0].seq
+		p.marks = p.marks[1:]
+	}
+	if before == 0 {
+		return nil
+	}
+	p.Fleet.View(func(img *image.Image) {
+		for i := range img.Devices {
+			if t := &img.Devices[i].Told; t.Held(now.UnixMilli()) {
+				before = min(before, t.Seq)
+			}
+		}
+	})
+	return p.bus.Trim(bus.Control, before)
 }
 
 // flushEvery is how far the state view may be behind the image. On a virtual
@@ -353,6 +398,7 @@ func (p *Plant) Ready() bool { return p.ready.Load() }
 // Close closes the stores. The bus is the caller's.
 func (p *Plant) Close() error {
 	p.ready.Store(false)
+	close(p.closed)
 	return p.closeStores()
 }
 

@@ -69,6 +69,7 @@ func (f *Fleet) Restore(c Checkpoint) error {
 			open: u.Open, fanFailed: u.FanFailed, shortOhm: u.ShortOhm, hotK: u.HotK,
 		}
 		f.units[i].cell.SetLeak(u.ShortOhm)
+		f.changed(i)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ package twin
 // nothing flows, setpoints are refused and the mode reads Fault; once closed the
 // unit stands at zero power in the mode it had.
 func (f *Fleet) OpenContactor(i int, open bool) {
+	f.changed(i)
 	u := &f.units[i]
 	if open {
 		f.disconnect(u)
@@ -22,6 +23,7 @@ func (d *design) disconnect(u *unit) {
 // Overheat puts unit i at toK kelvin and keeps its surroundings there; 0 gives it
 // the ambient air back, and it cools as it can.
 func (f *Fleet) Overheat(i int, toK float64) {
+	f.changed(i)
 	u := &f.units[i]
 	u.hotK = toK
 	if toK > 0 {
@@ -39,6 +41,7 @@ func (f *Fleet) FailFan(i int, failed bool) { f.units[i].fanFailed = failed }
 // representative cell, one shorted cell among n is a short of n*ohm here. No limit
 // stops a short.
 func (f *Fleet) ShortCell(i int, ohm float64) {
+	f.changed(i)
 	u := &f.units[i]
 	u.shortOhm = max(ohm, 0)
 	u.cell.SetLeak(u.shortOhm)

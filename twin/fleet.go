@@ -35,6 +35,7 @@ type Fleet struct {
 	start time.Time
 	now   time.Duration // since start
 	units []unit
+	seen  []State // what State answered since the last change; Mode is unseen where it must be worked out
 
 	cached tick // coefficients of the last step length
 }
@@ -80,6 +81,7 @@ func NewFleet(model *params.Model, ids []string, opt Options) (*Fleet, error) {
 		ids:   append([]string(nil), ids...),
 		start: opt.Start,
 		units: make([]unit, len(ids)),
+		seen:  make([]State, len(ids)),
 	}
 	seen := make(map[string]bool, len(ids))
 	for i, id := range f.ids {
@@ -88,6 +90,7 @@ func NewFleet(model *params.Model, ids []string, opt Options) (*Fleet, error) {
 		}
 		seen[id] = true
 		f.units[i] = f.draw(id, opt)
+		f.changed(i)
 	}
 	return f, nil
 }
@@ -165,7 +168,16 @@ func (f *Fleet) Step(now time.Time) {
 		}
 	}
 	f.now = to
+	for i := range f.seen {
+		f.changed(i)
+	}
 }
+
+// unseen marks a state that must be worked out.
+const unseen Mode = 255
+
+// changed forgets what State answered for unit i.
+func (f *Fleet) changed(i int) { f.seen[i].Mode = unseen }
 
 // tick prepares a step, anew only where its length has changed.
 func (f *Fleet) tick(from, to time.Duration) *tick {
@@ -189,7 +201,7 @@ func (f *Fleet) SetPower(i int, now time.Time, powerW float64, until time.Time) 
 	if u.mode != Run || u.open || math.IsNaN(powerW) || math.IsInf(powerW, 0) {
 		return false
 	}
-	expiry := time.Duration(pcs.Never)
+	expiry := pcs.Never
 	if !until.IsZero() {
 		expiry = until.Sub(f.start)
 	}
@@ -200,6 +212,7 @@ func (f *Fleet) SetPower(i int, now time.Time, powerW float64, until time.Time) 
 // SetMode puts unit i into a mode. Whatever it is, setpoints given before are gone.
 func (f *Fleet) SetMode(i int, m Mode) {
 	u := &f.units[i]
+	f.changed(i)
 	u.mode = m
 	u.pcs.Cancel()
 	if m == Fault {
@@ -230,6 +243,13 @@ type State struct {
 
 // State returns the state of unit i.
 func (f *Fleet) State(i int) State {
+	if f.seen[i].Mode == unseen {
+		f.seen[i] = f.state(i)
+	}
+	return f.seen[i]
+}
+
+func (f *Fleet) state(i int) State {
 	u := &f.units[i]
 	c := u.cell.State()
 	v := u.cell.Voltage(u.amps)

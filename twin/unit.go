@@ -209,7 +209,7 @@ func (d *design) end(u *unit) {
 	u.ac = u.pcs.PowerW
 	p := d.pcs.DC(u.ac) * d.perCell
 	u.amps = c.Current(p)
-	limit := LimitNone
+	var limit Limit
 	v := c.Voltage(u.amps)
 	switch l := &d.limits; {
 	case p > 0 && c.SoC() >= l.soc.Max-slack:

@@ -152,7 +152,7 @@ func (u *user) fail(err error) {
 
 func (u *user) close() {
 	if u.conn != nil {
-		u.conn.Close()
+		_ = u.conn.Close() // nothing is lost: what was answered is counted
 		u.conn = nil
 	}
 }
@@ -240,7 +240,7 @@ func readAnswer(in *bufio.Reader) (status int, err error) {
 		return 0, errors.New("the answer has no length")
 	}
 	_, err = in.Discard(length)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
 	return status, err

@@ -17,7 +17,7 @@ func fileSystem(dir string) string {
 	if err := syscall.Statfs(dir, &st); err != nil {
 		return "unknown"
 	}
-	if name, ok := fileSystems[int64(st.Type)]; ok {
+	if name, ok := fileSystems[int64(st.Type)]; ok { //nolint:unconvert // Type is an int32 on 32-bit systems
 		return name
 	}
 	return fmt.Sprintf("type %#x", st.Type)

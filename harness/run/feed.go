@@ -23,7 +23,6 @@ type notes struct {
 	outOfLimits int64 // device-steps
 	steps       int64
 	offender    string
-	balance     float64
 	kinds       map[string]int
 	online      int
 	newest      dispatch.Decision

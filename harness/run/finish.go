@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"maps"
 	"math"
 	"path/filepath"
@@ -57,6 +56,13 @@ func (r *Run) finish(loopErr error) (*report.Run, error) {
 		window := r.fleets[0].Infos[0]
 		out.Band = report.SoCBand{Min: window.SoCMin, Max: window.SoCMax}
 	}
+	for _, w := range r.Metrics.Recoveries() {
+		for k := range out.Faults {
+			if f := &out.Faults[k]; f.Label == w.Label && f.To == w.EndS && !math.IsNaN(w.TimeS) {
+				f.RecoveryS = &w.TimeS
+			}
+		}
+	}
 	out.Checks = r.checks(acked, lost, example)
 	for _, sc := range s.Score {
 		limit := ""
@@ -78,13 +84,16 @@ func (r *Run) finish(loopErr error) (*report.Run, error) {
 		}
 	}
 	if s.Record.Devices != "" {
-		out.Devices = iter.Seq[report.DeviceRow](slices.Values(r.devices))
+		out.Devices = slices.Values(r.devices)
 	}
 	if err := r.journal.flush(); err != nil {
 		return nil, err
 	}
 	out.Journal = r.journal.path()
-	for _, path := range s.Inputs {
+	if r.opt.Out == "" {
+		return out, nil
+	}
+	for _, path := range s.Inputs { // for the manifest
 		name := path
 		if rel, err := filepath.Rel(filepath.Dir(s.Path), path); err == nil {
 			name = filepath.ToSlash(rel)

@@ -84,12 +84,13 @@ type Run struct {
 	hash    hash.Hash
 	journal *journal
 
-	plant *platform.Plant
-	ctx   context.Context    // of the whole run
-	work  context.Context    // of the plant as it runs now
-	stop  context.CancelFunc // of work
-	serve sync.WaitGroup
-	api   *server
+	plant  *platform.Plant
+	ctx    context.Context    // ends with close, so that what was begun can end
+	work   context.Context    // of the plant as it runs now
+	stop   context.CancelFunc // of work
+	serve  sync.WaitGroup
+	access *access // to the API
+	api    *server
 
 	loading  sync.WaitGroup
 	loadErrs []error
@@ -106,7 +107,7 @@ type Run struct {
 	ratedKW float64
 	active  int
 	failure error
-	cancel  context.CancelFunc // ends the loop
+	cancel  context.CancelFunc // ends the loop and the loads
 }
 
 // Do runs a scenario to its end, or until ctx ends, and returns its report.
@@ -115,6 +116,8 @@ func Do(ctx context.Context, s *scenario.Scenario, opt Options) (*report.Run, er
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
 	r := &Run{Scenario: s, opt: opt, hash: sha256.New(), acked: map[string][]int64{}}
+	ctx, r.cancel = context.WithCancel(ctx)
+	defer r.cancel()
 	if err := r.open(ctx); err != nil {
 		return nil, errors.Join(err, r.close())
 	}
@@ -168,7 +171,7 @@ func (r *Run) open(ctx context.Context) (err error) {
 	if err := r.populate(); err != nil {
 		return err
 	}
-	r.ctx = ctx
+	r.ctx = context.WithoutCancel(ctx)
 	if err := r.assemble(); err != nil {
 		return err
 	}
@@ -194,11 +197,14 @@ func (r *Run) join(ctx context.Context) (err error) {
 	if address == "" {
 		address = "127.0.0.1:0"
 	}
-	if r.api, err = r.listen(ctx, address); err != nil {
+	if r.access, err = newAccess(r.ctx, r.opt); err != nil {
+		return err
+	}
+	if r.api, err = r.listen(address); err != nil {
 		return err
 	}
 	if r.opt.Listening != nil {
-		r.opt.Listening(r.api.portal())
+		r.opt.Listening(r.portal())
 	}
 	r.loads(ctx, r.api)
 	return nil
@@ -275,7 +281,9 @@ func (r *Run) assemble() error {
 		Dispatch:      dispatch.Settings{Every: s.Dispatch.Every, Strategy: dispatch.Strategy(s.Dispatch.Strategy)},
 		Site:          r.site,
 		Initial:       r.opt.Initial,
+		Retain:        retain,
 		ImportLimitKW: limit,
+		RampKWPerS:    s.Dispatch.Ramp,
 	}
 	if s.Dispatch.Target != nil || r.hasTargets() {
 		cfg.Target = r.target
@@ -301,6 +309,10 @@ func (r *Run) assemble() error {
 	}
 	return nil
 }
+
+// retain is how long a run keeps commands in its log. They are only needed to
+// recover after a restart, and a day of a large fleet has gigabytes of them.
+const retain = time.Hour
 
 // period is how often devices are read: every step, on the wall clock at least
 // every 500 ms.
@@ -353,17 +365,27 @@ func (r *Run) site(now time.Time) platform.Site {
 	return platform.Site{Net: net, OK: true}
 }
 
-// restart takes the plant down without a word and brings it up from its log.
+// restart takes the plant down without a word and brings it up from its log. The
+// API goes with it and comes back at the same address.
 func (r *Run) restart() error {
+	address := ""
+	if r.api != nil {
+		address = r.api.address
+		if err := r.closeAPI(); err != nil {
+			return fmt.Errorf("restart: %w", err)
+		}
+	}
 	r.stop()
 	err := r.plant.Close()
 	if b, ok := r.bus.(*local.Bus); ok {
 		b.Detach()
 	} else {
 		err = errors.Join(err, r.bus.Close())
-		if r.bus, err = r.opt.Durable(filepath.Join(r.dir, "bus")); err != nil {
-			return fmt.Errorf("reopen the durable bus: %w", err)
+		again, openErr := r.opt.Durable(filepath.Join(r.dir, "bus"))
+		if openErr != nil {
+			return fmt.Errorf("reopen the durable bus: %w", errors.Join(err, openErr))
 		}
+		r.bus = again
 	}
 	if err != nil {
 		return fmt.Errorf("restart: %w", err)
@@ -377,13 +399,15 @@ func (r *Run) restart() error {
 	if err := r.plant.Start(r.work, first); err != nil {
 		return fmt.Errorf("start the plant: %w", err)
 	}
-	return nil
+	if address == "" {
+		return nil
+	}
+	r.api, err = r.listen(address)
+	return err
 }
 
 // loop lets time pass to the end.
 func (r *Run) loop(ctx context.Context) error {
-	ctx, r.cancel = context.WithCancel(ctx)
-	defer r.cancel()
 	if r.opt.Progress != nil {
 		r.progress(ctx)
 	}
@@ -427,7 +451,7 @@ func (r *Run) progress(ctx context.Context) {
 func (r *Run) close() error {
 	var errs []error
 	if r.api != nil {
-		errs = append(errs, r.api.close())
+		errs = append(errs, r.closeAPI())
 	}
 	if r.stop != nil {
 		r.stop()

@@ -21,10 +21,31 @@ import (
 // server is the API over a run.
 type server struct {
 	address string
-	token   string // an engineer's, for the load
-	viewer  string // for the portal's address
 	stop    context.CancelFunc
 	done    chan error
+}
+
+// access is who may use the API of a run. It outlives a restart.
+type access struct {
+	authority *auth.Authority
+	token     string // an engineer's, for the load
+	viewer    string // for the portal's address
+}
+
+func newAccess(ctx context.Context, opt Options) (*access, error) {
+	a := &access{token: opt.Token}
+	if a.token == "" {
+		a.token = rand.Text()
+	}
+	var err error
+	now := time.Now()
+	a.authority, err = auth.New(&memory{records: map[[2]string][]byte{}}, now, auth.Options{Static: a.token, Log: opt.Log})
+	if err != nil {
+		return nil, err
+	}
+	viewer, err := a.authority.Issue(ctx, now, "run", auth.Grant{Name: "portal", Role: auth.Viewer})
+	a.viewer = viewer.Secret
+	return a, err
 }
 
 // memory keeps tokens of a run in virtual time out of its log, whose hash must
@@ -57,44 +78,46 @@ func (m *memory) Load(kind string, each func(key string, value []byte)) error {
 }
 
 // listen opens the API on an address.
-func (r *Run) listen(ctx context.Context, address string) (*server, error) {
+func (r *Run) listen(address string) (*server, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	now := time.Now()
-	static := r.opt.Token
-	if static == "" {
-		static = rand.Text()
-	}
-	authority, err := auth.New(&memory{records: map[[2]string][]byte{}}, now, auth.Options{Static: static, Log: r.opt.Log})
-	if err != nil {
-		return nil, errors.Join(err, l.Close())
-	}
-	viewer, err := authority.Issue(ctx, now, "run", auth.Grant{Name: "portal", Role: auth.Viewer})
-	if err != nil {
-		return nil, errors.Join(err, l.Close())
-	}
-	about := platform.AboutThis(r.Scenario.Name, r.opt.Binary, r.opt.Tags, r.world != nil, now)
+	about := platform.AboutThis(r.Scenario.Name, r.opt.Binary, r.opt.Tags, r.world != nil, time.Now())
 	s, err := api.New(api.Options{
-		Plant: r.plant.Face(about, r), Auth: authority, Bus: r.bus, Log: r.opt.Log, UI: r.opt.UI, Now: r.Sched.Now,
+		Plant: r.plant.Face(about, r), Auth: r.access.authority, Bus: r.bus, Log: r.opt.Log, UI: r.opt.UI, Now: r.Sched.Now,
 	})
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	ctx, stop := context.WithCancel(ctx)
-	out := &server{address: l.Addr().String(), token: static, viewer: viewer.Secret, stop: stop, done: make(chan error, 1)}
+	ctx, stop := context.WithCancel(r.ctx)
+	out := &server{address: l.Addr().String(), stop: stop, done: make(chan error, 1)}
 	go func() { out.done <- s.Serve(ctx, l) }()
 	return out, nil
 }
 
-func (s *server) close() error {
-	s.stop()
-	return <-s.done
+// closeAPI lets the requests that were begun end. Some of them wait for the loop,
+// which stands still meanwhile: they are answered here.
+func (r *Run) closeAPI() error {
+	r.api.stop()
+	for {
+		select {
+		case err := <-r.api.done:
+			r.api = nil
+			return err
+		case <-time.After(time.Millisecond):
+			// Nothing on the queue is this old, so only what was posted runs.
+			if err := r.Sched.Run(r.ctx, time.Unix(0, 0)); err != nil {
+				return err
+			}
+		}
+	}
 }
 
-// Portal is where people look at the run.
-func (s *server) portal() string { return fmt.Sprintf("http://%s/#token=%s", s.address, s.viewer) }
+// portal is where people look at the run.
+func (r *Run) portal() string {
+	return fmt.Sprintf("http://%s/#token=%s", r.api.address, r.access.viewer)
+}
 
 // Run implements platform.Driver.
 func (r *Run) Run() api.Run {
@@ -137,7 +160,7 @@ func (r *Run) loads(ctx context.Context, s *server) {
 		}
 		spec := load.Spec{
 			Name: l.Name, API: l.API, Users: l.Users, Rate: l.Rate, For: length,
-			Address: s.address, Token: s.token, Devices: r.Scenario.IDs(), Seed: r.Scenario.Seed,
+			Address: s.address, Token: r.access.token, Devices: r.Scenario.IDs(), Seed: r.Scenario.Seed,
 		}
 		r.loading.Go(func() {
 			select {

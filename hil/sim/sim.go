@@ -116,10 +116,10 @@ func (f *Fleet) write(now time.Time, c *device.Command) device.Ack {
 	}
 	switch c.Verb {
 	case device.SetPower:
-		if f.twins.State(unit).Mode == twin.Fault {
-			return c.Answer(device.Rejected, at.UnixMilli(), "DEVICE_FAULT", "the unit is in fault: its contactor is open")
+		if !f.twins.SetPower(unit, now, c.Power*1000, device.Time(c.Until)) {
+			return c.Answer(device.Rejected, at.UnixMilli(), "DEVICE_FAULT",
+				fmt.Sprintf("the unit takes no setpoint: it is in mode %s", f.twins.State(unit).Mode))
 		}
-		f.twins.SetPower(unit, now, c.Power*1000, device.Time(c.Until))
 	case device.Stop, device.Release:
 		f.twins.SetPower(unit, now, 0, device.Time(c.Until))
 	case device.SetMode:

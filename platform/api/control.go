@@ -41,8 +41,6 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request) int {
 	ctx, cancel := context.WithTimeout(r.Context(), commandWait)
 	ack, err := s.plant.Control.Command(ctx, c)
 	cancel()
-	s.log.Info("command", "device", id, "command_id", c.ID, "verb", c.Verb.String(), "power_kw", c.Power,
-		"by", p.Name, "status", ack.Status.String(), "code", ack.Code)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded) && r.Context().Err() == nil:
 		w.Header()["Content-Type"] = jsonType

@@ -16,7 +16,9 @@ import (
 	"yunchu/platform/device"
 )
 
-type deviceInput struct {
+// DevicePath is the device in a path. It is exported because huma fills no
+// others.
+type DevicePath struct {
 	ID string `path:"id" pattern:"^[A-Za-z0-9_-]{1,64}$" doc:"device id"`
 }
 
@@ -35,7 +37,7 @@ type devicesOutput struct {
 type deviceOutput struct{ Body device.Info }
 
 type registerInput struct {
-	deviceInput
+	DevicePath
 	Body struct {
 		DeviceType   *string          `json:"deviceType,omitempty" maxLength:"128"`
 		Manufacturer *string          `json:"manufacturer,omitempty" maxLength:"128"`
@@ -48,12 +50,12 @@ type registerInput struct {
 }
 
 type latestInput struct {
-	deviceInput
+	DevicePath
 	Quality string `query:"quality" enum:"good" doc:"good: the newest good reading; left out: the newest of any quality"`
 }
 
 type historyInput struct {
-	deviceInput
+	DevicePath
 	From   string `query:"from" doc:"RFC 3339 or ms since 1970 UTC; default: an hour before to"`
 	To     string `query:"to" doc:"RFC 3339 or ms since 1970 UTC, not included; default: now"`
 	Step   string `query:"step" doc:"such as 1s, 1m, 15m, 1h or 1d: means over steps since 1970 UTC; left out: as stored"`
@@ -71,7 +73,7 @@ func (s *Server) deviceRoutes() {
 	guarded(s, auth.Read, huma.Operation{
 		OperationID: "get-device", Method: http.MethodGet, Path: "/api/v1/devices/{id}", Tags: []string{"devices"},
 		Summary: "What is known of a device",
-	}, func(ctx context.Context, in *deviceInput) (*deviceOutput, error) {
+	}, func(ctx context.Context, in *DevicePath) (*deviceOutput, error) {
 		info, err := s.device(ctx, in.ID)
 		return &deviceOutput{info}, err
 	})

@@ -35,8 +35,9 @@ type tokenInput struct {
 	}
 }
 
-// tokenDoc is what may be told of a token.
-type tokenDoc struct {
+// TokenDoc is what may be told of a token. It is exported because huma fills no
+// others.
+type TokenDoc struct {
 	ID       string     `json:"id"`
 	Role     auth.Role  `json:"role" enum:"viewer,operator,engineer,admin,auditor,device"`
 	DeviceID string     `json:"deviceId,omitempty"`
@@ -47,8 +48,8 @@ type tokenDoc struct {
 	Expires  *time.Time `json:"expires,omitempty" doc:"left out: never"`
 }
 
-func describeToken(t auth.TokenInfo) tokenDoc {
-	d := tokenDoc{ID: t.ID, Role: t.Role, DeviceID: string(t.Device), Name: t.Name, User: t.User, By: t.By, Created: t.Created}
+func describeToken(t auth.TokenInfo) TokenDoc {
+	d := TokenDoc{ID: t.ID, Role: t.Role, DeviceID: string(t.Device), Name: t.Name, User: t.User, By: t.By, Created: t.Created}
 	if !t.Expires.IsZero() {
 		d.Expires = &t.Expires
 	}
@@ -58,19 +59,19 @@ func describeToken(t auth.TokenInfo) tokenDoc {
 type issuedOutput struct {
 	Body struct {
 		Token string `json:"token" doc:"shown this once"`
-		tokenDoc
+		TokenDoc
 	}
 }
 
 func issued(t auth.Issued, err error) (*issuedOutput, error) {
 	out := &issuedOutput{}
-	out.Body.Token, out.Body.tokenDoc = t.Secret, describeToken(t.TokenInfo)
+	out.Body.Token, out.Body.TokenDoc = t.Secret, describeToken(t.TokenInfo)
 	return out, err
 }
 
 type tokensOutput struct {
 	Body struct {
-		Items []tokenDoc `json:"items" nullable:"false"`
+		Items []TokenDoc `json:"items" nullable:"false"`
 	}
 }
 
@@ -117,7 +118,7 @@ func (s *Server) identityRoutes() {
 		Summary: "Tokens that are good, without their secrets",
 	}, func(context.Context, *struct{}) (*tokensOutput, error) {
 		out := &tokensOutput{}
-		out.Body.Items = []tokenDoc{}
+		out.Body.Items = []TokenDoc{}
 		for _, t := range s.auth.Tokens(s.wall()) {
 			out.Body.Items = append(out.Body.Items, describeToken(t))
 		}

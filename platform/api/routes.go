@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"reflect"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -36,7 +38,7 @@ func (s *Server) routes() error {
 					"Units: kW, kWh, V, A, °C, percent; timestamps of readings and commands are milliseconds since 1970 UTC.",
 			},
 			Components: &huma.Components{
-				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
+				Schemas: huma.NewMapRegistry("#/components/schemas/", schemaName),
 				SecuritySchemes: map[string]*huma.SecurityScheme{
 					"bearer": {Type: "http", Scheme: "bearer", Description: "a token from setup, login or POST /api/v1/tokens"},
 				},
@@ -71,6 +73,11 @@ func (s *Server) routes() error {
 		return fmt.Errorf("write the OpenAPI document: %w", err)
 	}
 	return nil
+}
+
+// schemaName names a type in the OpenAPI document.
+func schemaName(t reflect.Type, hint string) string {
+	return strings.TrimSuffix(huma.DefaultSchemaNamer(t, hint), "Doc")
 }
 
 // transform completes refusals on their way out.

@@ -30,8 +30,10 @@ func TestFlagsNames(t *testing.T) {
 		{0, `[]`},
 		{device.FlagRange, `["range"]`},
 		{device.FlagSimulated | device.FlagSign, `["sign","simulated"]`},
-		{device.FlagRange | device.FlagLogic | device.FlagOrder | device.FlagSign | device.FlagGap | device.FlagFrozen | device.FlagRevised | device.FlagSimulated,
-			`["range","logic","order","sign","gap","frozen","revised","simulated"]`},
+		{
+			device.FlagRange | device.FlagLogic | device.FlagOrder | device.FlagSign | device.FlagGap | device.FlagFrozen | device.FlagRevised | device.FlagSimulated,
+			`["range","logic","order","sign","gap","frozen","revised","simulated"]`,
+		},
 	} {
 		got, err := json.Marshal(tt.flags.Names())
 		if err != nil || string(got) != tt.want {

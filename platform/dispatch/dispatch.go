@@ -9,6 +9,7 @@ package dispatch
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"yunchu/platform/device"
@@ -34,14 +35,7 @@ const (
 var Strategies = []Strategy{Proportional, SoCBalancing, Cost}
 
 // Valid reports whether the strategy exists.
-func (s Strategy) Valid() bool {
-	for _, k := range Strategies {
-		if s == k {
-			return true
-		}
-	}
-	return false
-}
+func (s Strategy) Valid() bool { return slices.Contains(Strategies, s) }
 
 // Settings are what an operator chooses.
 type Settings struct {

@@ -103,12 +103,12 @@ func (f *Fleet) readings(_ uint64, frame *device.Readings) {
 	}
 }
 
-func (f *Fleet) acks(_ uint64, frame *device.Acks) {
+func (f *Fleet) acks(seq uint64, frame *device.Acks) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i := range frame.List {
 		if a := &frame.List[i]; int(a.Slot) < len(f.image.Devices) {
-			f.image.Devices[a.Slot].Take(a)
+			f.image.Devices[a.Slot].Take(seq, a)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -164,14 +165,7 @@ func (g *Gateway) Serve(f device.Fleet, slots []device.Slot) error {
 // replays the acknowledgements of the log first, so that holds and commandIds
 // outlive a restart.
 func (g *Gateway) Start(ctx context.Context, start time.Time, period time.Duration) error {
-	err := bus.Acks.Replay(ctx, g.bus, 1, func(_ uint64, f *device.Acks) {
-		for i := range f.List {
-			g.guard.Restore(&f.List[i])
-			if a := f.List[i]; a.ID != "" {
-				g.remember(a)
-			}
-		}
-	})
+	open, err := g.recover(ctx)
 	if err != nil {
 		return fmt.Errorf("recover the commands: %w", err)
 	}
@@ -190,11 +184,44 @@ func (g *Gateway) Start(ctx context.Context, start time.Time, period time.Durati
 	if err != nil {
 		return fmt.Errorf("follow the commands: %w", err)
 	}
+	if len(open) > 0 {
+		g.sched.At(start, sched.Image, func(now time.Time) { g.commands(ctx, now, open) })
+	}
 	g.sched.Every(start, period, sched.Arrival, func(now time.Time) bool {
 		g.Poll(ctx, now)
 		return ctx.Err() == nil
 	})
 	return nil
+}
+
+// recover notes the answers that the log holds and returns the commands of
+// people that nobody had answered: whoever sent them was told that they are in,
+// so they are judged now, by their age among other things.
+func (g *Gateway) recover(ctx context.Context) (open []device.Command, err error) {
+	err = g.bus.Replay(ctx, bus.Control, 1, func(_ uint64, f device.Frame) {
+		switch f := f.(type) {
+		case *device.Commands:
+			for i := range f.List {
+				if f.List[i].ID != "" {
+					open = append(open, f.List[i])
+				}
+			}
+		case *device.Acks:
+			for i := range f.List {
+				g.guard.Restore(&f.List[i])
+				if a := f.List[i]; a.ID != "" {
+					g.remember(a)
+				}
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(open, func(c device.Command) bool {
+		_, answered := g.seen[c.ID]
+		return answered
+	}), nil
 }
 
 func (g *Gateway) onLoop(fn func(now time.Time)) {

@@ -31,6 +31,7 @@ type Bus struct {
 	closed  bool
 	memory  int64
 	bound   int64
+	free    [][]byte // memory of segments that are gone
 	dir     string // of spilled segments, made when needed
 }
 
@@ -153,7 +154,7 @@ func (b *Bus) Trim(name string, before uint64) error {
 	if name == bus.Meta {
 		return nil
 	}
-	freed, err := b.stream(name).log.trim(before)
+	freed, err := b.stream(name).log.trim(before, b.recycle)
 	b.memory -= freed
 	if err != nil {
 		return fmt.Errorf("trim %s: %w", name, err)

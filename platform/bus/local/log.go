@@ -35,7 +35,8 @@ func (b *Bus) append(s *stream, f device.Frame) (seq uint64, raw []byte, err err
 	if g == nil || g.spills || len(g.data) >= segmentSize {
 		g = &segment{first: l.last + 1}
 		if f.Rows() > 64 { // a busy stream: one allocation instead of twenty
-			g.data = make([]byte, 0, segmentSize+segmentSize/4)
+			g.data = b.memoryFor()
+			b.memory += int64(cap(g.data))
 		}
 		l.segments = append(l.segments, g)
 		if err := b.spill(); err != nil {
@@ -70,9 +71,27 @@ func (b *Bus) spill() error {
 			return fmt.Errorf("spill the log: %w", err)
 		}
 		b.memory -= int64(cap(g.data))
+		b.recycle(g.data)
 		g.data, g.path, g.spills = nil, path, true
 	}
 	return nil
+}
+
+// memoryFor is room for a segment, used before where there is some.
+func (b *Bus) memoryFor() []byte {
+	if n := len(b.free); n > 0 {
+		m := b.free[n-1]
+		b.free = b.free[:n-1]
+		return m
+	}
+	return make([]byte, 0, segmentSize+segmentSize/4)
+}
+
+// recycle keeps the memory of a segment that is gone for the next one.
+func (b *Bus) recycle(m []byte) {
+	if cap(m) >= segmentSize && len(b.free) < 4 {
+		b.free = append(b.free, m[:0])
+	}
 }
 
 // oldest is the largest stream's first segment that is full and in memory.
@@ -129,10 +148,11 @@ func (l *log) at(seq uint64) ([]byte, error) {
 }
 
 // trim drops the segments that lie wholly before seq.
-func (l *log) trim(before uint64) (freed int64, err error) {
+func (l *log) trim(before uint64, recycle func([]byte)) (freed int64, err error) {
 	for len(l.segments) > 1 && l.segments[1].first <= before {
 		g := l.segments[0]
 		freed += int64(cap(g.data))
+		recycle(g.data)
 		if g.spills {
 			if e := os.Remove(g.path); e != nil && err == nil {
 				err = e

@@ -18,7 +18,7 @@ func TestForeignFramesKeepTheirPlace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.Close()
+	t.Cleanup(func() { _ = b.Close() })
 	var live []string
 	if _, err := bus.Events.Subscribe(b, 1, func(_ uint64, f *device.Events) { live = append(live, f.List[0].ID) }); err != nil {
 		t.Fatal(err)

@@ -25,7 +25,7 @@ func TestRunningServerSyncsAlways(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.Close()
+	t.Cleanup(func() { _ = b.Close() })
 	jsz, err := b.srv.Jsz(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +70,7 @@ func TestAcknowledgedFramesAreOnTheDisk(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer b.Close()
+			t.Cleanup(func() { _ = b.Close() })
 			for range 20 {
 				if _, err := bus.PublishWait(t.Context(), b, bus.Control, &device.Meta{Value: make([]byte, 10_000)}); err != nil {
 					t.Fatal(err)

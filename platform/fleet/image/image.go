@@ -25,6 +25,7 @@ type Told struct {
 	Power    float64 // kW
 	At       int64   // ms UTC
 	Until    int64   // ms UTC; 0: nothing was told, or it was released
+	Seq      uint64  // of the acknowledgement in log.control
 }
 
 // Live reports whether the setpoint still holds at now.
@@ -54,8 +55,9 @@ func (d *Device) Put(r *device.Reading) {
 	}
 }
 
-// Take notes an acknowledgement that changed what the device was told.
-func (d *Device) Take(a *device.Ack) {
+// Take notes an acknowledgement, which has sequence seq in log.control, that
+// changed what the device was told.
+func (d *Device) Take(seq uint64, a *device.Ack) {
 	if a.Status != device.Done {
 		return
 	}
@@ -63,5 +65,5 @@ func (d *Device) Take(a *device.Ack) {
 		d.Told = Told{}
 		return
 	}
-	d.Told = Told{Verb: a.Verb, Mode: a.Mode, Priority: a.Priority, Power: a.Power, At: a.At, Until: a.Until}
+	d.Told = Told{Verb: a.Verb, Mode: a.Mode, Priority: a.Priority, Power: a.Power, At: a.At, Until: a.Until, Seq: seq}
 }

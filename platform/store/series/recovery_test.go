@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -44,10 +45,12 @@ func TestMain(m *testing.M) {
 			slog.Error("open", "error", err)
 			os.Exit(1)
 		}
+		in := bufio.NewScanner(os.Stdin)
 		for seq := s.Covered() + 1; seq <= crashFrames; seq++ {
 			s.Append(seq, crashFrame(seq))
 			if seq%20 == 0 {
 				os.Stdout.WriteString(fmt.Sprintln(s.Covered()))
+				in.Scan() // one more round is allowed
 			}
 		}
 		os.Exit(0)
@@ -104,8 +107,8 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// kill runs a child that appends and seals, and kills it after some lines of its
-// output, that is in the middle of something.
+// kill runs a child that appends and seals, allows it some rounds more than it
+// waits for, and kills it in the middle of them.
 func kill(t *testing.T, dir string, lines int) {
 	t.Helper()
 	child := exec.Command(os.Args[0])
@@ -114,7 +117,14 @@ func kill(t *testing.T, dir string, lines int) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	rounds, err := child.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(rounds, strings.Repeat("\n", lines+2)); err != nil {
 		t.Fatal(err)
 	}
 	in := bufio.NewScanner(out)

@@ -136,7 +136,7 @@ func (w *writer) save(m *meta, dir, path string) (size int64, err error) {
 	}
 	defer func() {
 		if err != nil {
-			os.Remove(f.Name())
+			_ = os.Remove(f.Name()) // what is left over is removed at the next start
 		}
 	}()
 	defer f.Close()

@@ -36,7 +36,7 @@ func (s *sheet) arrange(h *head) {
 	s.slots, s.pages = s.slots[:0], s.pages[:0]
 	n, begin := 0, 0
 	for slot, end := range s.next {
-		from := int(begin)
+		from := begin
 		begin = int(end)
 		if from == begin {
 			continue

@@ -78,8 +78,7 @@ func Open(path string) (*Store, error) {
 	}
 	s := &Store{db: db}
 	if err := s.prepare(); err != nil {
-		db.Close()
-		return nil, fmt.Errorf("open state %s: %w", path, err)
+		return nil, fmt.Errorf("open state %s: %w", path, errors.Join(err, db.Close()))
 	}
 	return s, nil
 }

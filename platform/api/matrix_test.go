@@ -1,0 +1,127 @@
+package api_test
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"yunchu/platform/auth"
+)
+
+var update = flag.Bool("update", false, "write testdata/matrix.txt from what the server does")
+
+// routes lists every operation of the OpenAPI document as "METHOD /path".
+func routes(t *testing.T, w *world) []string {
+	t.Helper()
+	var doc struct {
+		Paths map[string]map[string]any
+	}
+	if err := json.Unmarshal(w.do("GET", "/openapi.json", "viewer", "").want(200, "").Body.Bytes(), &doc); err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	for path, item := range doc.Paths {
+		for method := range item {
+			list = append(list, strings.ToUpper(method)+" "+path)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// probes are requests that succeed for whoever is allowed. %s stands for the
+// device; routes that are about no device have none.
+var probes = map[string]struct{ path, body string }{
+	"POST /api/v1/device/data/sync":    {"/api/v1/device/data/sync", `{"deviceId":"%s","timestamp":1700000000000,"data":` + dataJSON + `}`},
+	"POST /api/v1/device/control":      {"/api/v1/device/control", `{"deviceId":"%s","commandId":"%s-1","command":"stop"}`},
+	"GET /api/v1/ws":                   {"/api/v1/ws", ""},
+	"GET /api/v1/devices":              {"/api/v1/devices", ""},
+	"GET /api/v1/devices/{id}":         {"/api/v1/devices/%s", ""},
+	"PUT /api/v1/devices/{id}":         {"/api/v1/devices/%s", `{"model":"x"}`},
+	"GET /api/v1/devices/{id}/latest":  {"/api/v1/devices/%s/latest", ""},
+	"GET /api/v1/devices/{id}/history": {"/api/v1/devices/%s/history", ""},
+	"GET /api/v1/dispatch":             {"/api/v1/dispatch", ""},
+	"PUT /api/v1/dispatch":             {"/api/v1/dispatch", `{"enabled":false,"strategy":"cost","target_kw":null}`},
+	"GET /api/v1/tokens":               {"/api/v1/tokens", ""},
+	"POST /api/v1/tokens":              {"/api/v1/tokens", `{"role":"viewer"}`},
+	"DELETE /api/v1/tokens/{id}":       {"/api/v1/tokens/none", ""},
+	"GET /api/v1/users":                {"/api/v1/users", ""},
+	"PUT /api/v1/users/{user}":         {"/api/v1/users/bob", `{"role":"viewer","password":"a long password"}`},
+	"DELETE /api/v1/users/{user}":      {"/api/v1/users/none", ""},
+	"GET /api/v1/system":               {"/api/v1/system", ""},
+	"GET /openapi.json":                {"/openapi.json", ""},
+	"GET /metrics":                     {"/metrics", ""},
+	"GET /healthz":                     {"/healthz", ""},
+	"POST /api/v1/setup":               {"/api/v1/setup", `{"token":"x","user":"y","password":"z"}`},
+	"POST /api/v1/login":               {"/api/v1/login", `{"user":"y","password":"z"}`},
+}
+
+// TestMatrix asks every route with every role, about its own device, a foreign
+// one and one that does not exist, and compares with testdata/matrix.txt, where
+// the answers were reviewed. A new route without a probe fails.
+func TestMatrix(t *testing.T) {
+	var got strings.Builder
+	fmt.Fprintf(&got, "%-36s %-8s", "route", "device")
+	roles := []string{"none"}
+	for _, r := range auth.Roles {
+		roles = append(roles, r.String())
+	}
+	for _, r := range roles {
+		fmt.Fprintf(&got, " %8s", r)
+	}
+	got.WriteByte('\n')
+	for _, route := range routes(t, newWorld(t)) {
+		probe, ok := probes[route]
+		if !ok {
+			t.Errorf("%s has no probe", route)
+			continue
+		}
+		devices := []string{"-"}
+		if strings.Contains(probe.path+probe.body, "%s") {
+			devices = []string{"MINE", "FOREIGN", "NOBODY"}
+		}
+		method, _, _ := strings.Cut(route, " ")
+		for _, id := range devices {
+			fmt.Fprintf(&got, "%-36s %-8s", route, id)
+			for _, role := range roles {
+				w := newWorld(t)
+				for _, known := range []string{"MINE", "FOREIGN"} {
+					w.do("POST", syncPath, "engineer", body(known, start-1)).want(200, "SUCCESS")
+				}
+				a := w.do(method, strings.ReplaceAll(probe.path, "%s", id), strings.TrimPrefix(role, "none"), strings.ReplaceAll(probe.body, "%s", id))
+				fmt.Fprintf(&got, " %8d", a.Code)
+			}
+			got.WriteByte('\n')
+		}
+	}
+	const file = "testdata/matrix.txt"
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(got.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gotLines, wantLines := strings.Split(got.String(), "\n"), strings.Split(string(want), "\n")
+	for i := range max(len(gotLines), len(wantLines)) {
+		var g, w string
+		if i < len(gotLines) {
+			g = gotLines[i]
+		}
+		if i < len(wantLines) {
+			w = wantLines[i]
+		}
+		if g != w {
+			t.Errorf("line %d\n got %s\nwant %s", i+1, g, w)
+		}
+	}
+}
