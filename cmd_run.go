@@ -186,7 +186,13 @@ func (f *runFlags) options(stderr io.Writer) run.Options {
 	}
 }
 
-func durable(dir string) (bus.Bus, error) { return nats.Open(nats.Options{Dir: dir}) }
+// inFlight is how many frames a stream of the bus may hold before it sheds: more
+// than the connections that may each register a device at one moment.
+const inFlight = 8192
+
+func durable(dir string) (bus.Bus, error) {
+	return nats.Open(nats.Options{Dir: dir, MaxInFlight: inFlight})
+}
 
 // manySeeds runs each scenario with as many seeds, in parallel over the
 // processors: runs share nothing.

@@ -194,7 +194,15 @@ func closing(what string, err error) error {
 }
 
 func openBus(cfg *scenario.Config, log *slog.Logger) (bus.Bus, error) {
-	return nats.Open(nats.Options{Dir: filepath.Join(cfg.Data, "bus"), URL: cfg.NATS.URL, Replicas: cfg.NATS.Replicas, Log: log})
+	return nats.Open(nats.Options{Dir: busDir(cfg), URL: cfg.NATS.URL, Replicas: cfg.NATS.Replicas, MaxInFlight: inFlight, Log: log})
+}
+
+// busDir is the folder of the embedded bus, empty for an external one.
+func busDir(cfg *scenario.Config) string {
+	if cfg.NATS.URL != "" {
+		return ""
+	}
+	return filepath.Join(cfg.Data, "bus")
 }
 
 func scheme(cfg *scenario.Config) string {

@@ -28,11 +28,11 @@ type Fleet struct {
 	next    device.Slot
 	changed func(device.Info)
 
-	registering sync.Mutex // one registration at a time, so that slots stay dense
+	reserved map[device.ID]chan struct{} // registrations on their way to the log
 }
 
 // New returns an empty fleet on the bus. Start fills it.
-func New(b bus.Bus) *Fleet { return &Fleet{bus: b, slots: map[device.ID]device.Slot{}} }
+func New(b bus.Bus) *Fleet { return &Fleet{bus: b, slots: map[device.ID]device.Slot{}, reserved: map[device.ID]chan struct{}{}} }
 
 // OnChange calls fn with each registration or change of a device, in the order
 // of the log and before the change shows in the image's readers. It is called
@@ -179,9 +179,43 @@ func (f *Fleet) Register(ctx context.Context, info device.Info, now int64) (devi
 	if !info.ID.Valid() {
 		return info, fmt.Errorf("register %q: %w", info.ID, ErrInvalidID)
 	}
-	f.registering.Lock()
-	defer f.registering.Unlock()
-	f.mu.RLock()
+	done, err := f.begin(ctx, &info)
+	if err != nil {
+		return info, fmt.Errorf("register %s: %w", info.ID, err)
+	}
+	defer done()
+	value, err := json.Marshal(info)
+	if err != nil {
+		return info, fmt.Errorf("register %s: %w", info.ID, err)
+	}
+	m := &device.Meta{Kind: "device", Key: string(info.ID), Value: value, At: now}
+	if _, err := bus.PublishWait(ctx, f.bus, bus.Meta, m); err != nil {
+		return info, fmt.Errorf("register %s: %w", info.ID, err)
+	}
+	return info, nil
+}
+
+// begin fills in what info keeps of an earlier registration, or the slot of a new
+// one, and makes others who register the same device wait until done is called.
+// Different devices go to the log together.
+func (f *Fleet) begin(ctx context.Context, info *device.Info) (done func(), err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for {
+		busy, ok := f.reserved[info.ID]
+		if !ok {
+			break
+		}
+		f.mu.Unlock()
+		select {
+		case <-busy:
+		case <-ctx.Done():
+		}
+		f.mu.Lock()
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
 	if s, known := f.slots[info.ID]; known {
 		old := f.image.Devices[s].Info
 		info.Slot = s
@@ -193,15 +227,14 @@ func (f *Fleet) Register(ctx context.Context, info device.Info, now int64) (devi
 		}
 	} else {
 		info.Slot = f.next
+		f.next++ // a slot whose registration fails is never used
 	}
-	f.mu.RUnlock()
-	value, err := json.Marshal(info)
-	if err != nil {
-		return info, fmt.Errorf("register %s: %w", info.ID, err)
-	}
-	m := &device.Meta{Kind: "device", Key: string(info.ID), Value: value, At: now}
-	if _, err := bus.PublishWait(ctx, f.bus, bus.Meta, m); err != nil {
-		return info, fmt.Errorf("register %s: %w", info.ID, err)
-	}
-	return info, nil
+	busy := make(chan struct{})
+	f.reserved[info.ID] = busy
+	return func() {
+		f.mu.Lock()
+		delete(f.reserved, info.ID)
+		f.mu.Unlock()
+		close(busy)
+	}, nil
 }
