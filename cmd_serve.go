@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -79,6 +80,9 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 	log := logger(stderr, slog.LevelInfo)
 	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
 		return fail(exitEnvironment, fmt.Errorf("make the data folder: %w", err))
+	}
+	if info, err := os.Stat(cfg.Data); err == nil && info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" {
+		log.Warn("others may look into the data folder; chmod 700 closes it", "folder", cfg.Data, "mode", info.Mode().Perm().String())
 	}
 	l, err := listenOn(cfg)
 	if err != nil {

@@ -86,8 +86,8 @@ type Plant struct {
 	onPlan  []func(*dispatch.Decision)
 
 	marks     []mark
-	flushed   time.Time
-	flushedAt int64 // newest arrival in the state view
+	kept      time.Time // when upkeep was done last
+	flushedAt int64     // newest arrival in the state view
 
 	closed  chan struct{}
 	ready   atomic.Bool
@@ -275,6 +275,7 @@ func (p *Plant) OnDecision(fn func(*dispatch.Decision)) { p.onPlan = append(p.on
 // Start puts polling, dispatch and upkeep on the scheduler, from start on. They
 // stop when ctx ends. The plant is ready from here on.
 func (p *Plant) Start(ctx context.Context, start time.Time) error {
+	p.kept = start
 	if err := p.Gateway.Start(ctx, start, p.cfg.Period); err != nil {
 		return err
 	}
@@ -303,19 +304,27 @@ func (p *Plant) Start(ctx context.Context, start time.Time) error {
 // Run commits what devices push to the plant until ctx ends.
 func (p *Plant) Run(ctx context.Context) error { return p.Gateway.Run(ctx) }
 
-// upkeep keeps the views close behind the log and the log short.
+// upkeep keeps the views close behind the log and the log short. On a virtual
+// clock, where a day passes in a minute, it does so every ten minutes, and waits
+// for what is being written: what a restart finds must not depend on how fast
+// the machine is.
 func (p *Plant) upkeep(now time.Time) {
-	if every := p.flushEvery(); now.Sub(p.flushed) >= every {
-		p.flushed = now
-		if err := p.flush(); err != nil {
-			p.log.Error("state view not written", "error", err)
+	if p.sched.Virtual() {
+		if now.Sub(p.kept) < 10*time.Minute {
+			return
 		}
+		p.History.Settle()
 	}
+	p.kept = now
+	if err := p.flush(); err != nil {
+		p.log.Error("state view not written", "error", err)
+	}
+	covered := p.History.Covered()
 	p.History.SealIfDue(now)
 	if err := p.retain(now); err != nil {
 		p.log.Error("commands not trimmed", "error", err)
 	}
-	if covered := p.History.Covered(); covered > 0 {
+	if covered > 0 {
 		if err := p.bus.Trim(bus.Data, covered+1); err != nil {
 			p.log.Error("log not trimmed", "error", err)
 		}
@@ -357,16 +366,6 @@ func (p *Plant) retain(now time.Time) error {
 	return p.bus.Trim(bus.Control, before)
 }
 
-// flushEvery is how far the state view may be behind the image. On a virtual
-// clock, where a day passes in a minute, writing every second of it would be
-// most of the work.
-func (p *Plant) flushEvery() time.Duration {
-	if p.sched.Virtual() {
-		return 10 * time.Minute
-	}
-	return time.Second
-}
-
 // flush writes each device's newest reading to the state view.
 func (p *Plant) flush() error {
 	var f device.Readings
@@ -399,6 +398,9 @@ func (p *Plant) Ready() bool { return p.ready.Load() }
 func (p *Plant) Close() error {
 	p.ready.Store(false)
 	close(p.closed)
+	if p.sched.Virtual() {
+		p.History.Settle()
+	}
 	return p.closeStores()
 }
 

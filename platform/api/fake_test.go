@@ -449,3 +449,7 @@ func serve(w *world, r *http.Request) answer {
 	w.server.ServeHTTP(rec, r)
 	return answer{rec, w.t}
 }
+
+func contextOf(t testing.TB) (context.Context, context.CancelFunc) {
+	return context.WithCancel(t.Context())
+}

@@ -87,10 +87,13 @@ func TestMatrix(t *testing.T) {
 		method, _, _ := strings.Cut(route, " ")
 		for _, id := range devices {
 			fmt.Fprintf(&got, "%-36s %-8s", route, id)
-			for _, role := range roles {
-				w := newWorld(t)
-				for _, known := range []string{"MINE", "FOREIGN"} {
-					w.do("POST", syncPath, "engineer", body(known, start-1)).want(200, "SUCCESS")
+			var w *world
+			for i, role := range roles {
+				if i%4 == 0 { // more logins in one world would be slowed down
+					w = newWorld(t)
+					for _, known := range []string{"MINE", "FOREIGN"} {
+						w.do("POST", syncPath, "engineer", body(known, start-1)).want(200, "SUCCESS")
+					}
 				}
 				a := w.do(method, strings.ReplaceAll(probe.path, "%s", id), strings.TrimPrefix(role, "none"), strings.ReplaceAll(probe.body, "%s", id))
 				fmt.Fprintf(&got, " %8d", a.Code)

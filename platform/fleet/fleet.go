@@ -32,7 +32,9 @@ type Fleet struct {
 }
 
 // New returns an empty fleet on the bus. Start fills it.
-func New(b bus.Bus) *Fleet { return &Fleet{bus: b, slots: map[device.ID]device.Slot{}, reserved: map[device.ID]chan struct{}{}} }
+func New(b bus.Bus) *Fleet {
+	return &Fleet{bus: b, slots: map[device.ID]device.Slot{}, reserved: map[device.ID]chan struct{}{}}
+}
 
 // OnChange calls fn with each registration or change of a device, in the order
 // of the log and before the change shows in the image's readers. It is called

@@ -6,6 +6,9 @@
 // A setpoint that is taken holds its device until it expires; a weaker priority
 // is refused meanwhile. What is asked beyond the device's rating is refused, what
 // is asked beyond what the device can do at this moment is reduced.
+//
+// The guard learns how a command ended from Settle: what a device has refused is
+// not in force, and holds nobody off.
 package guard
 
 import (
@@ -38,14 +41,19 @@ const (
 	MaxDuration = 7 * 24 * time.Hour
 )
 
+// maxGap is how far beyond all known slots a new one may lie. Slots are given
+// densely but for registrations that failed; a number far out is a damaged one,
+// and must not cost memory for all that lie between.
+const maxGap = 1 << 16
+
 // Envelope is what one device may be asked to do. Powers in kW, both positive.
 type Envelope struct {
 	RatedKW        float64 // in either direction; 0 refuses every power but 0
 	CapKW          float64 // a cap below the rating; 0 = none
 	SoCMin, SoCMax float64 // percent; discharging stops at SoCMin, charging at SoCMax
 	SoCHysteresis  float64 // percent that the state of charge must come back before power is allowed again
-	TempMin        float64 // °C; no charging below
-	TempMax        float64 // °C; no power above
+	TempMin        float64 // °C; no charging at or below
+	TempMax        float64 // °C; no power at or above
 	TempHysteresis float64 // K
 }
 
@@ -63,37 +71,48 @@ func EnvelopeOf(i *device.Info) Envelope {
 	return e
 }
 
-// Verdict is what the guard makes of a command. Power is what may be handed to
-// the device; Code is empty when the command is allowed.
-type Verdict struct {
-	Power   float64
-	Before  float64 // the setpoint that was in force, kW
-	Until   int64
-	Reduced bool
-	Code    string
-	Reason  string
+// power is the largest power in either direction. An envelope with a value that
+// makes no sense allows nothing.
+func (e *Envelope) power() (kw float64, why string) {
+	for _, v := range [...]float64{e.SoCMin, e.SoCMax, e.SoCHysteresis, e.TempMin, e.TempMax, e.TempHysteresis} {
+		if !device.Finite(v) {
+			return 0, "envelope not valid"
+		}
+	}
+	switch {
+	case !(e.RatedKW >= 0) || math.IsInf(e.RatedKW, 0) || !(e.CapKW >= 0):
+		return 0, "envelope not valid"
+	case e.CapKW > 0 && e.CapKW < e.RatedKW:
+		return e.CapKW, "cap"
+	}
+	return e.RatedKW, "rating"
 }
 
 // Guard judges commands for the devices of one plant. The zero value has no
 // fleet ramp limit. It is used by one goroutine.
 type Guard struct {
-	// RampKWPerS bounds how fast the sum of all setpoints may change, in either
-	// direction; 0 = no bound. Commands of Safety priority are exempt: they may
-	// always go to a safe state.
+	// RampKWPerS bounds what commands may change the sum of all setpoints by, in
+	// either direction, between any two moments of one second; 0 = no bound. What
+	// makes devices safe is never delayed by it: commands of Safety priority, stop,
+	// release and changes of mode, expiry, and the guard's own corrections.
 	RampKWPerS float64
 
 	devices []state
-	budget  float64 // kW that the sum may change by now
-	filled  int64   // ms, when budget was last filled
+	ramp    ramp
+	round   uint64 // counts groups of commands for different devices
 
 	// Reductions and Refusals count interventions.
 	Reductions, Refusals uint64
 }
 
+// state is all that is known of one device.
 type state struct {
-	known    bool
-	active   bool
-	env      Envelope
+	known  bool
+	active bool
+	env    Envelope
+
+	at       int64 // ms, of the newest reading that was believed
+	arrived  int64 // ms, when it arrived
 	soc      float64
 	temp     float64
 	charge   float64 // kW the device says it can take; NaN = does not say
@@ -102,49 +121,102 @@ type state struct {
 	noGive   bool
 	hot      bool
 	cold     bool
+	moved    bool // something that bounds the power was heard of since the last correction
 
+	set    setpoint // in force
+	before setpoint // in force again when the device does not take what is asked last
+	asked  request  // what set came from, until it is settled
+	round  uint64   // the group of commands that it was last in
+}
+
+// setpoint is what a device has been told.
+type setpoint struct {
 	mode     device.Mode
-	power    float64 // live setpoint, kW
 	priority device.Priority
-	until    int64
+	power    float64 // kW
+	until    int64   // ms, when the power expires
+	hold     int64   // ms, until when weaker priorities are refused
 	source   string
 }
 
-// Set makes the device known, or changes its envelope and life cycle. Devices
-// that are not active are refused all commands.
-func (g *Guard) Set(s device.Slot, e Envelope, life device.State) {
-	d := g.at(s)
-	if !d.known {
-		*d = state{known: true, soc: math.NaN(), temp: math.NaN(), charge: math.NaN(), give: math.NaN()}
-	}
-	d.env, d.active = e, life == device.Active
+// request tells the commands for one device apart.
+type request struct {
+	seq        uint64
+	id, source string
 }
 
-func (g *Guard) at(s device.Slot) *state {
+// live is the power in force at now: 0 when it has expired.
+func (s *setpoint) live(now int64) float64 {
+	if s.until > now {
+		return s.power
+	}
+	return 0
+}
+
+// Set makes the device known, or changes its envelope and life cycle. Devices
+// that are not active are refused all commands, and one that acts is stopped. An
+// error means that the slot is not one that a registry gives out.
+func (g *Guard) Set(s device.Slot, e Envelope, life device.State) error {
+	if int64(s) > int64(len(g.devices))+maxGap {
+		return fmt.Errorf("slot %d lies far beyond the %d that are known", s, len(g.devices))
+	}
 	for int(s) >= len(g.devices) {
 		g.devices = append(g.devices, state{})
+	}
+	d := &g.devices[s]
+	if !d.known {
+		d.known = true
+		d.soc, d.temp, d.charge, d.give = math.NaN(), math.NaN(), math.NaN(), math.NaN()
+	}
+	d.env, d.active = e, life == device.Active
+	d.latch()
+	return nil
+}
+
+// device is the state of a known device, nil for any other.
+func (g *Guard) device(s device.Slot) *state {
+	if int(s) >= len(g.devices) || !g.devices[s].known {
+		return nil
 	}
 	return &g.devices[s]
 }
 
-// Observe takes note of a reading. Bad ones are not believed, unless they are
-// worse for the device than what was known: a temperature above the limit stops
-// it whoever doubts it.
+// Observe takes note of a reading. One that was measured before what is known is
+// passed over; one that claims to be from the future is as new as its arrival.
+// Only good ones are believed, but for a temperature above the one that is known:
+// it counts whoever doubts it.
 func (g *Guard) Observe(r *device.Reading) {
-	if int(r.Slot) >= len(g.devices) {
+	d := g.device(r.Slot)
+	if d == nil {
 		return
 	}
-	d := &g.devices[r.Slot]
-	if r.Quality == device.Good {
+	at := r.At
+	if r.Arrived > 0 {
+		at = min(at, r.Arrived)
+	}
+	if at < d.at && r.Arrived >= d.arrived { // an arrival that goes back is the clock's doing
+		return
+	}
+	good := r.Quality == device.Good
+	if good {
+		d.at, d.arrived = at, r.Arrived
 		d.soc, d.charge, d.give = r.SoC, r.MaxCharge, r.MaxDischarge
 	}
-	if r.Quality == device.Good || r.Temperature > d.temp {
+	if good || !(r.Temperature <= d.temp) {
 		d.temp = r.Temperature
 	}
-	latch(&d.noGive, d.soc <= d.env.SoCMin, d.soc >= d.env.SoCMin+d.env.SoCHysteresis)
-	latch(&d.noCharge, d.soc >= d.env.SoCMax, d.soc <= d.env.SoCMax-d.env.SoCHysteresis)
-	latch(&d.hot, d.temp >= d.env.TempMax, d.temp <= d.env.TempMax-d.env.TempHysteresis)
-	latch(&d.cold, d.temp <= d.env.TempMin, d.temp >= d.env.TempMin+d.env.TempHysteresis)
+	d.latch()
+}
+
+// latch blocks what the state of charge and the temperature forbid. What they do
+// not say leaves it as it is.
+func (d *state) latch() {
+	e := &d.env
+	latch(&d.noGive, d.soc <= e.SoCMin, d.soc >= e.SoCMin+e.SoCHysteresis)
+	latch(&d.noCharge, d.soc >= e.SoCMax, d.soc <= e.SoCMax-e.SoCHysteresis)
+	latch(&d.hot, d.temp >= e.TempMax, d.temp <= e.TempMax-e.TempHysteresis)
+	latch(&d.cold, d.temp <= e.TempMin, d.temp >= e.TempMin+e.TempHysteresis)
+	d.moved = true
 }
 
 func latch(b *bool, set, clear bool) {
@@ -155,220 +227,107 @@ func latch(b *bool, set, clear bool) {
 	}
 }
 
-// window is the power that the device may have now, lo <= 0 <= hi.
-func (d *state) window() (lo, hi float64, why string) {
-	hi = max(0, d.env.RatedKW)
-	why = "rating"
-	if c := d.env.CapKW; c > 0 && c < hi {
-		hi, why = c, "cap"
-	}
-	lo = -hi
-	if d.give >= 0 && -d.give > lo { // NaN compares false
-		lo, why = -d.give, "device limit"
-	}
-	if d.charge >= 0 && d.charge < hi {
-		hi, why = d.charge, "device limit"
-	}
-	switch {
-	case d.hot:
-		return 0, 0, "temperature high"
-	case d.mode != device.Run:
-		return 0, 0, "not in mode run"
-	}
-	if d.noGive {
-		lo, why = 0, "state of charge low"
-	}
-	if d.noCharge {
-		hi, why = 0, "state of charge high"
-	}
-	if d.cold {
-		hi, why = 0, "temperature low"
-	}
-	return lo, hi, why
+// window is the power that a device may have, lo <= 0 <= hi, and what sets each
+// side.
+type window struct {
+	lo, hi    float64 // kW
+	low, high string
 }
 
-// Check judges commands that arrive together and notes those that are allowed as
-// in force. verdicts has a place for each command. The fleet's ramp is shared
-// among them in proportion to what each wants to change.
-func (g *Guard) Check(now time.Time, cmds []device.Command, verdicts []Verdict) {
-	ms := now.UnixMilli()
-	g.fill(ms)
-	var up float64 // kW, change of the sum that is asked
-	for i := range cmds {
-		verdicts[i] = g.judge(ms, &cmds[i])
-		if v := &verdicts[i]; v.Code == "" && g.RampKWPerS > 0 && cmds[i].Priority < device.Safety {
-			up += v.Power - g.devices[cmds[i].Slot].live(ms)
-		}
+func (w *window) clamp(kw float64) float64 { return min(max(kw, w.lo), w.hi) }
+
+// why is what keeps a device from kw.
+func (w *window) why(kw float64) string {
+	if kw < 0 {
+		return w.low
 	}
-	share := 1.0
-	if g.RampKWPerS > 0 && math.Abs(up) > g.budget {
-		share = g.budget / math.Abs(up)
-	}
-	for i := range cmds {
-		v := &verdicts[i]
-		if v.Code != "" {
-			g.Refusals++
-			continue
-		}
-		d := &g.devices[cmds[i].Slot]
-		was := d.live(ms)
-		v.Before = was
-		if step := v.Power - was; share < 1 && cmds[i].Priority < device.Safety && step*up > 0 {
-			v.Power, v.Reduced, v.Reason = was+share*step, true, "fleet ramp limit"
-		}
-		if v.Reduced {
-			g.Reductions++
-		}
-		g.enforce(d, &cmds[i], v)
-	}
-	if g.RampKWPerS > 0 {
-		g.budget = max(0, g.budget-math.Abs(up)*share)
-	}
+	return w.high
 }
 
-func (d *state) live(now int64) float64 {
-	if d.until > now {
-		return d.power
-	}
-	return 0
-}
-
-// fill lets the budget of the fleet's ramp grow with time, to at most what one
-// second allows.
-func (g *Guard) fill(now int64) {
-	if g.filled == 0 {
-		g.budget = g.RampKWPerS
-	} else {
-		g.budget = min(g.RampKWPerS, g.budget+g.RampKWPerS*float64(now-g.filled)/1000)
-	}
-	g.filled = now
-}
-
-func (g *Guard) judge(now int64, c *device.Command) Verdict {
-	if int(c.Slot) >= len(g.devices) || !g.devices[c.Slot].known {
-		return refuse(CodeUnknown, "the device is not registered")
-	}
-	d := &g.devices[c.Slot]
+func (d *state) window() window {
 	switch {
 	case !d.active:
-		return refuse(CodeNotActive, "the device is not active: it may be read but must not act")
-	case now-c.At > MaxAge.Milliseconds():
-		return refuse(CodeStale, "the command is %.1f s old, at most %v is accepted", float64(now-c.At)/1000, MaxAge)
-	case c.At-now > MaxAhead.Milliseconds():
-		return refuse(CodeStale, "the command was issued %.1f s in the future, at most %v is accepted", float64(c.At-now)/1000, MaxAhead)
-	case d.until > now && c.Priority < d.priority:
-		return refuse(CodeHeld, "held by %s at priority %s until %s", d.source, d.priority, device.Time(d.until).Format(time.RFC3339))
+		return window{0, 0, "not active", "not active"}
+	case d.hot:
+		return window{0, 0, "temperature high", "temperature high"}
+	case d.set.mode != device.Run:
+		return window{0, 0, "not in mode run", "not in mode run"}
 	}
-	switch c.Verb {
-	case device.SetPower:
-		return d.setPower(now, c)
-	case device.SetMode:
-		if c.Mode > device.MaintenanceMode {
-			return refuse(CodeMalformed, "unknown mode %d", c.Mode)
-		}
-		return Verdict{Until: now + duration(c)}
-	case device.Stop:
-		return Verdict{Until: now + duration(c)}
-	case device.Release:
-		return Verdict{}
+	kw, why := d.env.power()
+	w := window{-kw, kw, why, why}
+	if l := min(0, -d.give); l > w.lo { // NaN compares false
+		w.lo, w.low = l, "device limit"
 	}
-	return refuse(CodeMalformed, "unknown command %d", c.Verb)
-}
-
-func (d *state) setPower(now int64, c *device.Command) Verdict {
-	if !device.Finite(c.Power) {
-		return refuse(CodeMalformed, "power %v is not a number", c.Power)
+	if h := max(0, d.charge); h < w.hi {
+		w.hi, w.high = h, "device limit"
 	}
-	if d.mode != device.Run {
-		return refuse(CodeMode, "the device is in mode %s", d.mode)
+	if d.noGive {
+		w.lo, w.low = 0, "state of charge low"
 	}
-	if limit := d.env.RatedKW; math.Abs(c.Power) > limit*(1+1e-9) {
-		return refuse(CodeRange, "%.6g kW is beyond the rating of %.6g kW", c.Power, limit)
+	if d.noCharge {
+		w.hi, w.high = 0, "state of charge high"
 	}
-	lo, hi, why := d.window()
-	v := Verdict{Power: min(max(c.Power, lo), hi), Until: now + duration(c)}
-	if v.Power == c.Power {
-		return v
+	if d.cold {
+		w.hi, w.high = 0, "temperature low"
 	}
-	if v.Power == 0 {
-		return refuse(CodeEnvelope, "no power in this direction now: %s", why)
-	}
-	v.Reduced, v.Reason = true, fmt.Sprintf("reduced from %.6g kW: %s", c.Power, why)
-	return v
-}
-
-func duration(c *device.Command) int64 {
-	return min(max(c.Duration, 0), MaxDuration.Milliseconds())
-}
-
-func refuse(code, format string, args ...any) Verdict {
-	return Verdict{Code: code, Reason: fmt.Sprintf(format, args...)}
-}
-
-// enforce notes an allowed command as in force.
-func (g *Guard) enforce(d *state, c *device.Command, v *Verdict) {
-	d.power, d.priority, d.until, d.source = v.Power, c.Priority, v.Until, c.Source
-	switch c.Verb {
-	case device.SetMode:
-		d.mode = c.Mode
-		if c.Mode == device.Run {
-			d.until = 0
-		}
-	case device.Release:
-		d.until = 0
-	}
-}
-
-// Restore takes note of a command that was acknowledged before a restart.
-func (g *Guard) Restore(a *device.Ack) {
-	if a.Status != device.Done || int(a.Slot) >= len(g.devices) {
-		return
-	}
-	d := &g.devices[a.Slot]
-	c := device.Command{Verb: a.Verb, Mode: a.Mode, Priority: a.Priority, Source: a.Source}
-	g.enforce(d, &c, &Verdict{Power: a.Power, Until: a.Until})
-}
-
-// Tick appends to out what must be corrected at now: a setpoint that has expired
-// becomes 0, one that has left the envelope is moved to its edge. The caller
-// hands them to the devices at once.
-func (g *Guard) Tick(now time.Time, out []device.Command) []device.Command {
-	ms := now.UnixMilli()
-	g.fill(ms)
-	for i := range g.devices {
-		d := &g.devices[i]
-		if !d.known || (d.until == 0 && d.power == 0) {
-			continue
-		}
-		was := d.power
-		if d.until <= ms {
-			d.until, d.power = 0, 0
-			if was != 0 && d.mode == device.Run {
-				out = append(out, correction(device.Slot(i), d.priority, ms, 0, 0, "setpoint expired"))
-			}
-			continue
-		}
-		if lo, hi, why := d.window(); d.power < lo || d.power > hi {
-			d.power = min(max(d.power, lo), hi)
-			g.Reductions++
-			out = append(out, correction(device.Slot(i), d.priority, ms, d.power, d.until-ms, why))
-		}
-	}
-	return out
-}
-
-func correction(s device.Slot, p device.Priority, now int64, power float64, left int64, why string) device.Command {
-	return device.Command{
-		Slot: s, Verb: device.SetPower, Priority: p, Power: power,
-		At: now, Duration: left, Until: now + left, Source: "guard", Reason: why,
-	}
+	return w
 }
 
 // Window is the power that the device may have now, for those who plan: lo <= 0
 // <= hi, and what sets the narrower side.
 func (g *Guard) Window(s device.Slot) (lo, hi float64, why string) {
-	if int(s) >= len(g.devices) || !g.devices[s].known || !g.devices[s].active {
-		return 0, 0, "not active"
+	d := g.device(s)
+	if d == nil {
+		return 0, 0, "not known"
 	}
-	return g.devices[s].window()
+	w := d.window()
+	if -w.lo < w.hi {
+		return w.lo, w.hi, w.low
+	}
+	return w.lo, w.hi, w.high
+}
+
+// Tick appends to out what must be corrected at now: a setpoint that has expired
+// becomes 0, one that has left the envelope is moved to its edge. The caller
+// hands them to the devices at once and settles them; one that failed is repeated
+// as soon as the device is heard of again.
+func (g *Guard) Tick(now time.Time, out []device.Command) []device.Command {
+	ms := now.UnixMilli()
+	for i := range g.devices {
+		d := &g.devices[i]
+		if !d.known || (d.set.until == 0 && d.set.power == 0) {
+			continue
+		}
+		if d.set.until <= ms {
+			was := d.set.power
+			d.set.until, d.set.power, d.asked = 0, 0, request{}
+			if was != 0 {
+				out = append(out, correction(device.Slot(i), &d.set, ms, "setpoint expired"))
+			}
+			continue
+		}
+		if !d.moved {
+			continue
+		}
+		d.moved = false
+		if w := d.window(); d.set.power < w.lo || d.set.power > w.hi {
+			why := w.why(d.set.power)
+			d.before, d.asked = d.set, request{source: source}
+			d.set.power = w.clamp(d.set.power)
+			g.Reductions++
+			out = append(out, correction(device.Slot(i), &d.set, ms, why))
+		}
+	}
+	return out
+}
+
+// source is the guard's own name in commands.
+const source = "guard"
+
+func correction(s device.Slot, p *setpoint, now int64, why string) device.Command {
+	left := max(0, p.until-now)
+	return device.Command{
+		Slot: s, Verb: device.SetPower, Priority: p.priority, Power: p.power,
+		At: now, Duration: left, Until: now + left, Source: source, Reason: why,
+	}
 }

@@ -32,7 +32,7 @@ type Bus struct {
 	memory  int64
 	bound   int64
 	free    [][]byte // memory of segments that are gone
-	dir     string // of spilled segments, made when needed
+	dir     string   // of spilled segments, made when needed
 }
 
 type publication struct {

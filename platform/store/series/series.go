@@ -332,6 +332,17 @@ func (s *Store) SealIfDue(now time.Time) {
 	}
 }
 
+// Settle returns when no head is being written, or when an attempt to write one
+// has failed. Simulated time stands still meanwhile, so that what is covered at
+// an instant does not depend on how fast the machine is.
+func (s *Store) Settle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for failures := s.failures; s.frozen != nil && !s.closed && s.failures == failures; {
+		s.change.Wait()
+	}
+}
+
 // Seal makes everything appended so far durable and returns when it is, or with
 // the error of the attempt, which is repeated in the background.
 func (s *Store) Seal(ctx context.Context) error {

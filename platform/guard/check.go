@@ -1,0 +1,237 @@
+package guard
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"yunchu/platform/device"
+)
+
+// Verdict is what the guard makes of a command. Power is what may be handed to
+// the device; Code is empty when the command is allowed.
+type Verdict struct {
+	Power   float64
+	Before  float64 // the setpoint that was in force, kW
+	Until   int64   // ms UTC, when what was allowed expires; 0: it holds nothing
+	Reduced bool
+	Code    string
+	Reason  string
+}
+
+// Check judges commands that arrive together, in their order, and notes those
+// that are allowed as in force. verdicts has a place for each command. What the
+// fleet's ramp leaves is shared among them in proportion to what each wants to
+// change.
+func (g *Guard) Check(now time.Time, cmds []device.Command, verdicts []Verdict) {
+	ms := now.UnixMilli()
+	for from := 0; from < len(cmds); {
+		to := from
+		for to < len(cmds) && g.judge(ms, &cmds[to], &verdicts[to], to == from) {
+			to++
+		}
+		g.allow(ms, cmds[from:to], verdicts[from:to])
+		from = to
+	}
+}
+
+// judge gives c its verdict, the fleet's ramp aside, and reports true; or false,
+// when an earlier command for the same device must be noted first.
+func (g *Guard) judge(now int64, c *device.Command, v *Verdict, first bool) bool {
+	d := g.device(c.Slot)
+	if d == nil {
+		*v = refuse(CodeUnknown, "the device is not registered")
+		return true
+	}
+	if first {
+		g.round++
+	}
+	if d.round == g.round {
+		return false
+	}
+	d.round = g.round
+	*v = d.judge(now, c)
+	v.Before = d.set.live(now)
+	return true
+}
+
+func (d *state) judge(now int64, c *device.Command) Verdict {
+	switch s := &d.set; {
+	case c.Verb < device.SetPower || c.Verb > device.Release:
+		return refuse(CodeMalformed, "unknown command %d", c.Verb)
+	case c.Priority > device.Safety:
+		return refuse(CodeMalformed, "unknown priority %d", c.Priority)
+	case !d.active:
+		return refuse(CodeNotActive, "the device is not active: it may be read but must not act")
+	case c.At < now-MaxAge.Milliseconds():
+		return refuse(CodeStale, "the command is %.1f s old, at most %v is accepted", float64(now)/1000-float64(c.At)/1000, MaxAge)
+	case c.At > now+MaxAhead.Milliseconds():
+		return refuse(CodeStale, "the command was issued %.1f s in the future, at most %v is accepted", float64(c.At)/1000-float64(now)/1000, MaxAhead)
+	case s.hold > now && c.Priority < s.priority:
+		return refuse(CodeHeld, "held by %s at priority %s until %s", s.source, s.priority, device.Time(s.hold).Format(time.RFC3339))
+	}
+	until := now + min(max(c.Duration, 0), MaxDuration.Milliseconds())
+	switch c.Verb {
+	case device.SetPower:
+		return d.setPower(c.Power, until)
+	case device.SetMode:
+		if c.Mode > device.MaintenanceMode {
+			return refuse(CodeMalformed, "unknown mode %d", c.Mode)
+		}
+		if c.Mode == device.Run { // gives the device back
+			return Verdict{}
+		}
+		return Verdict{Until: until}
+	case device.Stop:
+		return Verdict{Until: until}
+	}
+	return Verdict{} // release
+}
+
+func (d *state) setPower(kw float64, until int64) Verdict {
+	if !device.Finite(kw) {
+		return refuse(CodeMalformed, "power %v is not a number", kw)
+	}
+	if d.set.mode != device.Run {
+		return refuse(CodeMode, "the device is in mode %s", d.set.mode)
+	}
+	if limit := d.env.RatedKW; !(math.Abs(kw) <= limit*(1+1e-9)) {
+		return refuse(CodeRange, "%.6g kW is beyond the rating of %.6g kW", kw, limit)
+	}
+	w := d.window()
+	v := Verdict{Power: w.clamp(kw), Until: until}
+	if v.Power == kw {
+		return v
+	}
+	if v.Power == 0 {
+		return refuse(CodeEnvelope, "no power in this direction now: %s", w.why(kw))
+	}
+	v.reduce(kw, w.why(kw))
+	return v
+}
+
+func (v *Verdict) reduce(from float64, why string) {
+	v.Reduced, v.Reason = true, fmt.Sprintf("reduced from %.6g kW: %s", from, why)
+}
+
+func refuse(code, format string, args ...any) Verdict {
+	return Verdict{Code: code, Reason: fmt.Sprintf(format, args...)}
+}
+
+// allow applies the fleet's ramp to commands for different devices and notes what
+// is left of them as in force.
+func (g *Guard) allow(now int64, cmds []device.Command, verdicts []Verdict) {
+	limit := g.RampKWPerS > 0
+	up, down := 1.0, 1.0 // shares of the steps in each direction
+	if limit {
+		up, down = g.shares(now, cmds, verdicts)
+	}
+	sum := 0.0
+	for i := range cmds {
+		c, v := &cmds[i], &verdicts[i]
+		if v.Code != "" {
+			g.Refusals++
+			continue
+		}
+		d := &g.devices[c.Slot]
+		if limit && bounded(c) {
+			from, step := d.step(v)
+			if step > 0 && up < 1 || step < 0 && down < 1 {
+				if step > 0 {
+					step *= up
+				} else {
+					step *= down
+				}
+				v.Power = from + step
+				v.reduce(c.Power, "fleet ramp limit")
+			}
+			sum += v.Power - from
+		}
+		if v.Reduced {
+			g.Reductions++
+		}
+		d.take(c, v)
+	}
+	if limit {
+		g.ramp.note(now, sum)
+	}
+}
+
+// bounded reports whether the fleet's ramp bounds c. All others go to a safe
+// state, or stand for safety.
+func bounded(c *device.Command) bool { return c.Verb == device.SetPower && c.Priority < device.Safety }
+
+// step is what an allowed command changes of the power in force, as far as that
+// is within the window: going back into it is a correction.
+func (d *state) step(v *Verdict) (from, step float64) {
+	w := d.window()
+	from = w.clamp(v.Before)
+	return from, v.Power - from
+}
+
+// shares are the parts of all steps up and of all steps down that the ramp leaves.
+// The side that is too large is cut to what fits with all of the other.
+func (g *Guard) shares(now int64, cmds []device.Command, verdicts []Verdict) (up, down float64) {
+	var rise, fall float64 // kW, both >= 0
+	for i := range cmds {
+		if v := &verdicts[i]; v.Code == "" && bounded(&cmds[i]) {
+			_, step := g.devices[cmds[i].Slot].step(v)
+			rise += max(0, step)
+			fall -= min(0, step)
+		}
+	}
+	up, down = 1, 1
+	lo, hi := g.ramp.room(now, g.RampKWPerS)
+	switch net := rise - fall; {
+	case net > hi:
+		up = max(0, (hi+fall)/rise)
+	case net < lo:
+		down = max(0, (rise-lo)/fall)
+	}
+	return up, down
+}
+
+// take notes an allowed command as in force.
+func (d *state) take(c *device.Command, v *Verdict) {
+	d.before, d.asked = d.set, request{c.Seq, c.ID, c.Source}
+	d.put(c.Verb, c.Mode, c.Priority, v.Power, v.Until, c.Source)
+}
+
+func (d *state) put(verb device.Verb, m device.Mode, p device.Priority, kw float64, until int64, source string) {
+	mode := d.set.mode
+	if verb == device.SetMode {
+		mode = m
+	}
+	d.set = setpoint{mode: mode, priority: p, power: kw, until: until, hold: until, source: source}
+}
+
+// Settle tells the guard how a command that it allowed, or a correction, has
+// ended. What a device has refused is as if it had not been asked. Where nobody
+// knows whether it was taken, the device is taken to run at the larger of both
+// powers, so that it is still corrected, but it is not held.
+func (g *Guard) Settle(a *device.Ack) {
+	d := g.device(a.Slot)
+	if d == nil || d.asked != (request{a.Seq, a.ID, a.Source}) {
+		return // something newer is in force
+	}
+	d.asked = request{}
+	if a.Status == device.Done {
+		return
+	}
+	s := d.set
+	d.set = d.before
+	if a.Status == device.Failure && math.Abs(s.power) > math.Abs(d.set.power) {
+		d.set.power, d.set.until = s.power, max(s.until, d.set.until)
+	}
+}
+
+// Restore takes note of a command that was acknowledged before a restart, in the
+// order of the acknowledgements.
+func (g *Guard) Restore(a *device.Ack) {
+	if a.Status != device.Done || int(a.Slot) >= len(g.devices) {
+		return
+	}
+	d := &g.devices[a.Slot]
+	d.put(a.Verb, a.Mode, a.Priority, a.Power, a.Until, a.Source)
+	d.moved = true
+}
