@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"yunchu/harness/metric"
+	"yunchu/harness/scenario"
 )
 
 // sorted quantile of rank ⌈qn⌉, the definition every histogram approximates.
@@ -248,11 +249,11 @@ func TestLimit(t *testing.T) {
 		want  bool
 	}{
 		{"<= 0.02", 0.02, true}, {"<= 0.02", 0.0201, false}, {"< 100", 100, false}, {"<100", 99, true},
-		{">= 5", 5, true}, {"> 5", 5, false}, {"== 0", 0, true}, {"= 0", 1, false}, {">= -5", -4, true},
+		{">= 5", 5, true}, {"> 5", 5, false}, {"== 0", 0, true}, {"== 0", 1, false}, {">= -5", -4, true},
 		{"<= 1", math.NaN(), false}, {">= 1", math.NaN(), false}, {"== 0", math.NaN(), false},
 	}
 	for _, tt := range tests {
-		l, err := metric.ParseLimit(tt.limit)
+		l, err := scenario.ParseLimit(tt.limit)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -261,7 +262,7 @@ func TestLimit(t *testing.T) {
 		}
 	}
 	for _, s := range []string{"", "5", "<", "< five", "<= 5 ms", "<= NaN", "!= 3"} {
-		if l, err := metric.ParseLimit(s); err == nil {
+		if l, err := scenario.ParseLimit(s); err == nil {
 			t.Errorf("limit %q was read as %v", s, l)
 		}
 	}

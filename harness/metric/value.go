@@ -5,60 +5,20 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"yunchu/harness/scenario"
 )
-
-// units of the metrics by name; api.<load>.* is added by its last part.
-var units = map[string]string{
-	"tracking.rms_error_ratio":        "",
-	"tracking.delivered_ratio":        "",
-	"fleet.power_kw":                  "kW",
-	"fleet.soc":                       "percent",
-	"fleet.temperature_c":             "degC",
-	"fleet.energy_in_kwh":             "kWh",
-	"fleet.energy_out_kwh":            "kWh",
-	"fleet.efficiency_percent":        "percent",
-	"site.import_kw":                  "kW",
-	"command.latency_ms":              "ms",
-	"control.jitter_ms":               "ms",
-	"control.direction_changes_per_h": "1/h",
-	"guard.violations":                "",
-	"sync.delay_ms":                   "ms",
-	"availability_percent":            "percent",
-	"recovery.time_s":                 "s",
-	"data.lost":                       "",
-	"regulation.pjm_score":            "",
-	"regulation.k":                    "",
-	"speed":                           "x",
-}
-
-var apiUnits = map[string]string{"latency_ms": "ms", "rate_per_s": "1/s", "error_ratio": "", "users": ""}
 
 // Unit is the unit of a metric, and whether there is such a metric.
 func Unit(name string) (string, bool) {
-	if rest, ok := strings.CutPrefix(name, "api."); ok {
-		i := strings.LastIndexByte(rest, '.')
-		if i < 1 {
-			return "", false
-		}
-		u, ok := apiUnits[rest[i+1:]]
-		return u, ok
-	}
-	u, ok := units[name]
-	return u, ok
+	m, ok := scenario.FindMetric(name)
+	return m.Unit, ok
 }
 
 // DefaultStat is what a score means that names no stat.
 func DefaultStat(name string) string {
-	switch name {
-	case "fleet.power_kw", "fleet.soc":
-		return "mean"
-	case "fleet.temperature_c", "site.import_kw", "recovery.time_s":
-		return "max"
-	}
-	if strings.HasSuffix(name, "_ms") {
-		return "p99"
-	}
-	return "last"
+	m, _ := scenario.FindMetric(name)
+	return m.Stat
 }
 
 // Value is a metric's stat with its unit, the number n of values (trials,

@@ -8,7 +8,7 @@ import (
 	"math"
 	"strings"
 
-	"yunchu/harness/metric"
+	"yunchu/harness/scenario"
 )
 
 var (
@@ -135,7 +135,7 @@ func (run *Run) provenance() []fact {
 // bullet draws where a value lies beside its limit: the permitted side shaded,
 // the 95 % interval as a whisker. It is an ornament to the numbers in its row.
 func bullet(s Score) template.HTML {
-	l, err := metric.ParseLimit(s.Limit)
+	l, err := scenario.ParseLimit(s.Limit)
 	if s.Limit == "" || err != nil || !isFinite(s.Value) {
 		return ""
 	}

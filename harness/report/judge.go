@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"yunchu/harness/metric"
+	"yunchu/harness/scenario"
 )
 
 // Source is where scores come from: a [metric.Collector].
@@ -26,10 +27,10 @@ func Judge(src Source, name, stat, limit, requirement string) Score {
 	}
 	v, unit, n, ci, err := src.Value(name, stat)
 	s := Score{Metric: name, Stat: stat, Value: v, Unit: unit, N: n, CI95: ci, Limit: limit, Requirement: requirement, Note: src.Note(name)}
-	var l metric.Limit
+	var l scenario.Limit
 	if limit != "" {
 		var bad error
-		if l, bad = metric.ParseLimit(limit); bad != nil {
+		if l, bad = scenario.ParseLimit(limit); bad != nil {
 			s.Inconclusive, s.Note = true, bad.Error()
 			return s
 		}

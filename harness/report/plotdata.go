@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"yunchu/harness/metric"
+	"yunchu/harness/scenario"
 )
 
 const (
@@ -135,7 +135,7 @@ func (run *Run) limits() []pageLimit {
 	quantile := map[string]float64{"min": 0, "p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999, "max": 1}
 	out := []pageLimit{}
 	for _, s := range run.Scores {
-		l, err := metric.ParseLimit(s.Limit)
+		l, err := scenario.ParseLimit(s.Limit)
 		if err != nil {
 			continue
 		}

@@ -56,6 +56,9 @@ func (l Limit) Holds(v float64) bool {
 	return false
 }
 
+// Proven tells whether a whole interval keeps the limit.
+func (l Limit) Proven(interval [2]float64) bool { return l.Holds(interval[0]) && l.Holds(interval[1]) }
+
 // IsZero tells that there is no limit.
 func (l Limit) IsZero() bool { return l.Op == "" }
 

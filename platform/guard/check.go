@@ -38,13 +38,13 @@ func (g *Guard) Check(now time.Time, cmds []device.Command, verdicts []Verdict) 
 // judge gives c its verdict, the fleet's ramp aside, and reports true; or false,
 // when an earlier command for the same device must be noted first.
 func (g *Guard) judge(now int64, c *device.Command, v *Verdict, first bool) bool {
+	if first {
+		g.round++
+	}
 	d := g.device(c.Slot)
 	if d == nil {
 		*v = refuse(CodeUnknown, "the device is not registered")
 		return true
-	}
-	if first {
-		g.round++
 	}
 	if d.round == g.round {
 		return false
@@ -220,7 +220,7 @@ func (g *Guard) Settle(a *device.Ack) {
 	}
 	s := d.set
 	d.set = d.before
-	if a.Status == device.Failure && math.Abs(s.power) > math.Abs(d.set.power) {
+	if a.Status == device.Failure && math.Abs(s.power) > math.Abs(d.set.live(a.At)) {
 		d.set.power, d.set.until = s.power, max(s.until, d.set.until)
 	}
 }
@@ -228,10 +228,14 @@ func (g *Guard) Settle(a *device.Ack) {
 // Restore takes note of a command that was acknowledged before a restart, in the
 // order of the acknowledgements.
 func (g *Guard) Restore(a *device.Ack) {
-	if a.Status != device.Done || int(a.Slot) >= len(g.devices) {
+	if a.Status != device.Done || !device.Finite(a.Power) || int(a.Slot) >= len(g.devices) {
 		return
 	}
 	d := &g.devices[a.Slot]
-	d.put(a.Verb, a.Mode, a.Priority, a.Power, a.Until, a.Source)
+	by := a.Source
+	if by == source { // a correction leaves the device to whom it was
+		by = d.set.source
+	}
+	d.put(a.Verb, a.Mode, a.Priority, a.Power, a.Until, by)
 	d.moved = true
 }
