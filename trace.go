@@ -21,7 +21,7 @@ func traceCommand() *cobra.Command {
 		Use:   "trace [FILE]",
 		Short: "Step one cell through a current or power profile",
 		Example: `  yunchu trace case.trace.yaml --out result.csv
-  yunchu trace --cell lfp280_ref --profile pulse.csv`,
+  yunchu trace --cell cell.yaml --profile pulse.csv`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			var t *scenario.Trace

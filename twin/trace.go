@@ -167,8 +167,10 @@ func (r *tracer) tick(dt time.Duration) *traceTick {
 	}
 	if k := &r.ticks[0]; k.dt != dt {
 		s, capacity := dt.Seconds(), r.Cell.Thermal.HeatCapacity()
-		*k = traceTick{dt: dt, cell: r.model.Tick(s),
-			half: thermal.NewStep(capacity, r.EnvWPerK, s/2), full: thermal.NewStep(capacity, r.EnvWPerK, s)}
+		*k = traceTick{
+			dt: dt, cell: r.model.Tick(s),
+			half: thermal.NewStep(capacity, r.EnvWPerK, s/2), full: thermal.NewStep(capacity, r.EnvWPerK, s),
+		}
 	}
 	return &r.ticks[0]
 }

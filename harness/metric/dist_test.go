@@ -248,9 +248,18 @@ func TestLimit(t *testing.T) {
 		v     float64
 		want  bool
 	}{
-		{"<= 0.02", 0.02, true}, {"<= 0.02", 0.0201, false}, {"< 100", 100, false}, {"<100", 99, true},
-		{">= 5", 5, true}, {"> 5", 5, false}, {"== 0", 0, true}, {"== 0", 1, false}, {">= -5", -4, true},
-		{"<= 1", math.NaN(), false}, {">= 1", math.NaN(), false}, {"== 0", math.NaN(), false},
+		{"<= 0.02", 0.02, true},
+		{"<= 0.02", 0.0201, false},
+		{"< 100", 100, false},
+		{"<100", 99, true},
+		{">= 5", 5, true},
+		{"> 5", 5, false},
+		{"== 0", 0, true},
+		{"== 0", 1, false},
+		{">= -5", -4, true},
+		{"<= 1", math.NaN(), false},
+		{">= 1", math.NaN(), false},
+		{"== 0", math.NaN(), false},
 	}
 	for _, tt := range tests {
 		l, err := scenario.ParseLimit(tt.limit)

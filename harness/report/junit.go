@@ -87,8 +87,14 @@ func (r *Report) junit() junitSuite {
 		s.Timestamp = r.Start.UTC().Format("2006-01-02T15:04:05")
 	}
 	for _, p := range []junitProperty{
-		{"verdict", string(r.Verdict)}, {"seed", fmt.Sprint(r.Seed)}, {"clock", r.Clock}, {"binary", r.Binary},
-		{"kernel", r.Kernel}, {"journal_sha256", r.JournalSHA256}, {"sim_s", fmt.Sprint(r.SimS)}, {"devices", fmt.Sprint(r.Devices)},
+		{"verdict", string(r.Verdict)},
+		{"seed", fmt.Sprint(r.Seed)},
+		{"clock", r.Clock},
+		{"binary", r.Binary},
+		{"kernel", r.Kernel},
+		{"journal_sha256", r.JournalSHA256},
+		{"sim_s", fmt.Sprint(r.SimS)},
+		{"devices", fmt.Sprint(r.Devices)},
 	} {
 		s.Properties = append(s.Properties, junitProperty{p.Name, clean(p.Value)})
 	}

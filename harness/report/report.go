@@ -147,7 +147,8 @@ func (s *Score) UnmarshalJSON(b []byte) error {
 		return err
 	}
 	*s = Score{
-		j.Metric, j.Stat, float64(j.Value), j.Unit, j.N, [2]float64{math.NaN(), math.NaN()},
+		j.Metric, j.Stat, float64(j.Value), j.Unit, j.N,
+		[2]float64{math.NaN(), math.NaN()},
 		j.Limit, j.Pass, j.Requirement, j.Inconclusive, j.Note,
 	}
 	if j.CI95 != nil {

@@ -187,7 +187,7 @@ func (s *Server) full() *Problem {
 }
 
 func (s *Server) panicked(w http.ResponseWriter, r *http.Request, fault any) int {
-	if fault == http.ErrAbortHandler {
+	if err, ok := fault.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(fault)
 	}
 	s.log.Error("request panicked", "method", r.Method, "path", r.URL.Path, "request", requestID(w.Header(), r),

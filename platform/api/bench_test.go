@@ -1,10 +1,17 @@
 package api_test
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"net"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"yunchu/platform/api"
 	"yunchu/platform/device"
@@ -53,4 +60,68 @@ func BenchmarkSyncHandler(b *testing.B) { benchmarkSync(b, body("MINE", start), 
 
 func BenchmarkSyncHandlerArray100(b *testing.B) {
 	benchmarkSync(b, "["+strings.TrimSuffix(strings.Repeat(body("MINE", start)+",", 100), ",")+"]", 100)
+}
+
+// BenchmarkSyncSockets is the whole way over 1,000 kept-alive connections, each
+// with one request on its way; the clients run in the same process.
+func BenchmarkSyncSockets(b *testing.B) {
+	w := newWorld(b, func(o *api.Options) { o.Plant.Intake = taken{} })
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := contextOf(b)
+	served := make(chan error, 1)
+	go func() { served <- w.server.Serve(ctx, l) }()
+	text := body("MINE", start)
+	request := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s",
+		syncPath, w.tokens["device"], len(text), text)
+	conns := make([]net.Conn, 1000)
+	for i := range conns {
+		if conns[i], err = net.Dial("tcp", l.Addr().String()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	var (
+		left  atomic.Int64
+		mu    sync.Mutex
+		times []time.Duration
+		group sync.WaitGroup
+	)
+	left.Store(int64(b.N))
+	b.ResetTimer()
+	for _, c := range conns {
+		group.Go(func() {
+			var own []time.Duration
+			answer := make([]byte, 4096)
+			for left.Add(-1) >= 0 {
+				began := time.Now()
+				if _, err := c.Write(request); err != nil {
+					b.Error(err)
+					return
+				}
+				n, err := c.Read(answer) // the answer is one packet
+				if err != nil || !bytes.HasPrefix(answer[:n], []byte("HTTP/1.1 200")) {
+					b.Errorf("%v: %s", err, answer[:n])
+					return
+				}
+				own = append(own, time.Since(began))
+			}
+			mu.Lock()
+			times = append(times, own...)
+			mu.Unlock()
+		})
+	}
+	group.Wait()
+	b.StopTimer()
+	slices.Sort(times)
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "requests/s")
+	b.ReportMetric(float64(times[len(times)*99/100].Microseconds())/1000, "p99-ms")
+	for _, c := range conns {
+		c.Close()
+	}
+	cancel()
+	if err := <-served; err != nil {
+		b.Error(err)
+	}
 }

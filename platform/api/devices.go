@@ -127,7 +127,7 @@ func (s *Server) devices(ctx context.Context, in *devicesInput) (*devicesOutput,
 }
 
 func (s *Server) register(ctx context.Context, in *registerInput) (*deviceOutput, error) {
-	info := device.Info{ID: device.ID(in.ID), Kind: "push"}
+	info := device.Info{ID: device.ID(in.ID)}
 	if slot, ok := s.plant.Registry.Slot(info.ID); ok {
 		if known, ok := s.plant.Registry.Device(slot); ok {
 			info = known

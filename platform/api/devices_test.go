@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"fmt"
+	"math"
 	"net/url"
 	"strings"
 	"testing"
@@ -142,7 +143,7 @@ func TestHistory(t *testing.T) {
 
 	all := fmt.Sprintf("from=%d&to=%d", start, start+100_000)
 	seen, cursor := 0, ""
-	for page := 0; page < 20; page++ {
+	for range 20 {
 		m := get(all+"&limit=7&cursor="+url.QueryEscape(cursor)).want(200, "").json()
 		for _, item := range m["items"].([]any) {
 			if got := item.(map[string]any)["timestamp"]; got != float64(start+seen*1000) {
@@ -208,6 +209,11 @@ func TestDispatch(t *testing.T) {
 	}
 	for _, bad := range []string{`{"enabled":true}`, `{"enabled":true,"strategy":"luck","target_kw":1}`, `{"enabled":true,"strategy":"cost","target_kw":"1"}`, `[]`} {
 		w.do("PUT", path, "operator", bad).want(400, "INVALID_REQUEST")
+	}
+	nan := math.NaN()
+	w.settings.TargetKW = &nan
+	if m := w.do("GET", path, "viewer", "").want(200, "").json(); m["target_kw"] != nil {
+		t.Errorf("a target that is not a number: %v, want null", m["target_kw"])
 	}
 	w.ruled = true
 	a := w.do("PUT", path, "operator", target).want(400, "INVALID_REQUEST")

@@ -7,6 +7,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"yunchu/platform/auth"
+	"yunchu/platform/device"
 )
 
 type settingsInput struct{ Body Settings }
@@ -21,7 +22,7 @@ func (s *Server) dispatchRoutes() {
 		if callerOf(ctx).Device != "" {
 			return nil, refuse(CodeForbidden, "a device token sees nothing but its device")
 		}
-		return &settingsOutput{s.plant.Dispatch.Settings()}, nil
+		return &settingsOutput{s.plant.settings()}, nil
 	})
 	guarded(s, auth.Dispatch, huma.Operation{
 		OperationID: "put-dispatch", Method: http.MethodPut, Path: "/api/v1/dispatch", Tags: []string{"dispatch"},
@@ -37,6 +38,16 @@ func (s *Server) dispatchRoutes() {
 			return nil, err
 		}
 		s.log.InfoContext(ctx, "dispatch set", "enabled", in.Body.Enabled, "strategy", in.Body.Strategy, "steps", len(in.Body.Schedule), "by", by)
-		return &settingsOutput{s.plant.Dispatch.Settings()}, nil
+		return &settingsOutput{s.plant.settings()}, nil
 	})
+}
+
+// settings are what dispatch is set to, in a form that JSON can hold: a target
+// that is not a number is none.
+func (p *Plant) settings() Settings {
+	s := p.Dispatch.Settings()
+	if s.TargetKW != nil && !device.Finite(*s.TargetKW) {
+		s.TargetKW = nil
+	}
+	return s
 }

@@ -27,8 +27,13 @@ var showNames = []struct {
 	name string
 	bit  fields
 }{
-	{"soc", showSoC}, {"voltage", showVoltage}, {"current", showCurrent}, {"power", showPower},
-	{"temperature", showTemperature}, {"status", showStatus}, {"soh", showSoH},
+	{"soc", showSoC},
+	{"voltage", showVoltage},
+	{"current", showCurrent},
+	{"power", showPower},
+	{"temperature", showTemperature},
+	{"status", showStatus},
+	{"soh", showSoH},
 }
 
 // appendNumber writes v in the shortest form that reads back as v; what is not a
@@ -145,12 +150,19 @@ func appendFleet(b []byte, f *FleetState) []byte {
 		key string
 		v   float64
 	}{
-		{"target_kw", f.TargetKW}, {"power_kw", f.PowerKW},
-		{"available_charge_kw", f.AvailableChargeKW}, {"available_discharge_kw", f.AvailableDischargeKW},
+		{"target_kw", f.TargetKW},
+		{"power_kw", f.PowerKW},
+		{"available_charge_kw", f.AvailableChargeKW},
+		{"available_discharge_kw", f.AvailableDischargeKW},
 		{"shortfall_kw", f.ShortfallKW},
-		{"soc_mean_percent", f.SoCMean}, {"soc_min_percent", f.SoCMin}, {"soc_p5_percent", f.SoCP5},
-		{"soc_p95_percent", f.SoCP95}, {"soc_max_percent", f.SoCMax}, {"temperature_max_c", f.TemperatureMaxC},
-		{"commands_per_s", f.CommandsPerS}, {"speed", f.Speed},
+		{"soc_mean_percent", f.SoCMean},
+		{"soc_min_percent", f.SoCMin},
+		{"soc_p5_percent", f.SoCP5},
+		{"soc_p95_percent", f.SoCP95},
+		{"soc_max_percent", f.SoCMax},
+		{"temperature_max_c", f.TemperatureMaxC},
+		{"commands_per_s", f.CommandsPerS},
+		{"speed", f.Speed},
 	} {
 		b = append(b, `,"`...)
 		b = append(b, n.key...)

@@ -163,7 +163,7 @@ func (p *plant) Register(_ context.Context, info device.Info) (device.Info, erro
 		p.infos[s] = info
 		return info, nil
 	}
-	info.Slot, info.State = device.Slot(len(p.infos)), device.Inactive
+	info.Slot, info.State, info.Kind = device.Slot(len(p.infos)), device.Inactive, cmp.Or(info.Kind, "push")
 	p.slots[info.ID] = info.Slot
 	p.infos = append(p.infos, info)
 	return info, nil
@@ -327,7 +327,7 @@ func newWorld(t testing.TB, change ...func(*api.Options)) *world {
 		t.Fatal(err)
 	}
 	o := api.Options{
-		Plant: w.api(), Auth: w.auth, Bus: w.bus, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), UI: portal, Now: w.clock,
+		Plant: w.api(), Auth: w.auth, Bus: w.bus, Log: slog.New(slog.DiscardHandler), UI: portal, Now: w.clock,
 	}
 	for _, f := range change {
 		f(&o)

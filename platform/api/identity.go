@@ -129,7 +129,8 @@ func (s *Server) identityRoutes() {
 		Summary: "Revoke a token; it ends at once, its WebSockets within a second",
 	}, func(ctx context.Context, in *struct {
 		ID string `path:"id" maxLength:"64"`
-	}) (*struct{}, error) {
+	},
+	) (*struct{}, error) {
 		return nil, s.auth.Revoke(ctx, in.ID, callerOf(ctx).Name)
 	})
 	guarded(s, auth.Users, huma.Operation{
@@ -153,7 +154,8 @@ func (s *Server) identityRoutes() {
 		Summary: "Remove a user; the user's sessions end",
 	}, func(ctx context.Context, in *struct {
 		User string `path:"user" maxLength:"64"`
-	}) (*struct{}, error) {
+	},
+	) (*struct{}, error) {
 		return nil, s.auth.RemoveUser(ctx, in.User, callerOf(ctx).Name)
 	})
 }
@@ -168,7 +170,7 @@ func (s *Server) issueToken(ctx context.Context, in *tokenInput) (*issuedOutput,
 	}
 	if g.Role == auth.Device && g.Device.Valid() {
 		if _, known := s.plant.Registry.Slot(g.Device); !known {
-			if _, err := s.plant.Registry.Register(ctx, device.Info{ID: g.Device, Kind: "push"}); err != nil {
+			if _, err := s.plant.Registry.Register(ctx, device.Info{ID: g.Device}); err != nil {
 				return nil, err
 			}
 		}

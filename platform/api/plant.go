@@ -53,8 +53,9 @@ type Registry interface {
 	// Devices lists up to limit devices in the order of their ids, after one id.
 	Devices(after device.ID, limit int) []device.Info
 	// Register adds a device or changes what is known of it, and returns what
-	// holds when it is durable. A new device gets a slot; a known one keeps its
-	// slot, kind and state.
+	// holds when it is durable. A new device, whose kind is empty, is one that
+	// sends its readings to us, and gets a slot; a known one keeps its slot, kind
+	// and state.
 	Register(ctx context.Context, info device.Info) (device.Info, error)
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -214,21 +215,21 @@ func newError(status int, msg string, faults ...error) huma.StatusError {
 	if !known {
 		return refuse(CodeInternal, "")
 	}
-	detail := msg
+	var detail strings.Builder
+	detail.WriteString(msg)
 	for i, f := range faults {
 		sep := "; "
 		if i == 0 {
 			sep = ": "
 		}
-		var where *huma.ErrorDetail
-		if errors.As(f, &where) {
+		if where, ok := errors.AsType[*huma.ErrorDetail](f); ok {
 			// The value is left out: it may be a password.
-			detail += sep + where.Location + ": " + where.Message
+			detail.WriteString(sep + where.Location + ": " + where.Message)
 		} else if f != nil {
-			detail += sep + f.Error()
+			detail.WriteString(sep + f.Error())
 		}
 	}
-	return refuse(c, detail)
+	return refuse(c, detail.String())
 }
 
 func init() { huma.NewError = newError } // huma has one form of errors for a program

@@ -11,7 +11,7 @@ import (
 )
 
 // grace is how long requests may take to end when the server stops.
-const grace = 5 * time.Second
+const grace = 3 * time.Second
 
 // Serve answers on l until ctx ends, lets what was begun end, and closes the
 // WebSockets. The error is nil when ctx ended it. It is called once.
@@ -37,9 +37,16 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
 	err := web.Shutdown(stop)
-	if err != nil {
-		err = errors.Join(fmt.Errorf("stop serving %s: %w", l.Addr(), err), web.Close())
+	if errors.Is(err, context.DeadlineExceeded) {
+		// Also a connection that has never sent anything takes that long.
+		s.log.WarnContext(ctx, "connections cut off", "after_s", grace.Seconds())
+		err = web.Close()
 	}
-	<-failed
-	return err
+	if e := <-failed; !errors.Is(e, http.ErrServerClosed) {
+		err = errors.Join(err, e)
+	}
+	if err != nil {
+		return fmt.Errorf("stop serving %s: %w", l.Addr(), err)
+	}
+	return nil
 }

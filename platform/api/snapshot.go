@@ -51,9 +51,9 @@ func (h *hub) snapshot(key filterKey) []byte {
 	b = append(b, `],"fleet":`...)
 	b = appendFleet(b, &fleet)
 	b = append(b, `,"dispatch":`...)
-	settings, err := json.Marshal(h.plant.Dispatch.Settings())
+	settings, err := json.Marshal(h.plant.settings())
 	if err != nil {
-		settings = []byte("null") // a target that is not a number is none
+		panic(err) // Settings are made of numbers, strings and times
 	}
 	b = append(b, settings...)
 	b = append(b, `,"scores":`...)

@@ -57,7 +57,7 @@ func (s *Server) syncOne(ctx context.Context, p *auth.Principal, m *scratch) *Pr
 		return refuse(e.code, e.detail)
 	}
 	if !found {
-		info, err := s.plant.Registry.Register(ctx, device.Info{ID: e.id, Kind: "push"})
+		info, err := s.plant.Registry.Register(ctx, device.Info{ID: e.id})
 		if err != nil {
 			s.giveBack(m)
 			return s.problemOf(ctx, err)
@@ -189,7 +189,7 @@ func (b *batch) register(ctx context.Context) *Problem {
 	for _, u := range b.unknown {
 		slot, found := b.server.plant.Registry.Slot(u.id) // an earlier row may have brought it
 		if !found {
-			info, err := b.server.plant.Registry.Register(ctx, device.Info{ID: u.id, Kind: "push"})
+			info, err := b.server.plant.Registry.Register(ctx, device.Info{ID: u.id})
 			if err != nil {
 				return b.server.problemOf(ctx, err)
 			}

@@ -144,11 +144,13 @@ func TestSyncArray(t *testing.T) {
 	}{
 		{"empty", `[]`, 200, `{"code":"SUCCESS","accepted":0,"rejected":[]}`},
 		{"all good", "[" + good + "," + body("MINE", start+1) + "]", 200, `{"code":"SUCCESS","accepted":2,"rejected":[]}`},
-		{"some good", "[" + foreign + ",7," + good + "," + future + "]", 200,
+		{
+			"some good", "[" + foreign + ",7," + good + "," + future + "]", 200,
 			`{"code":"PARTIAL","accepted":1,"rejected":[` +
 				`{"index":0,"code":"FORBIDDEN_DEVICE","detail":"the token belongs to another device than FOREIGN"},` +
 				`{"index":1,"code":"INVALID_TYPE","detail":"a reading must be an object, not a number"},` +
-				`{"index":3,"code":"FUTURE_TIMESTAMP","detail":"timestamp 1701000000000 is 1000000000 ms ahead of the plant"}]}`},
+				`{"index":3,"code":"FUTURE_TIMESTAMP","detail":"timestamp 1701000000000 is 1000000000 ms ahead of the plant"}]}`,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -52,8 +52,13 @@ func TestUnknownRoutesAndMethods(t *testing.T) {
 		w.do("GET", path, "admin", "").want(404, "NOT_FOUND")
 	}
 	for _, tt := range []struct{ method, path, allow string }{
-		{"GET", syncPath, "POST"}, {"PUT", controlPath, "POST"}, {"DELETE", "/api/v1/dispatch", "GET, HEAD, PUT"},
-		{"POST", "/api/v1/devices", "GET, HEAD"}, {"POST", "/api/v1/ws", "GET, HEAD"}, {"HEAD", "/api/v1/ws", "GET"}, {"POST", "/", "GET, HEAD"},
+		{"GET", syncPath, "POST"},
+		{"PUT", controlPath, "POST"},
+		{"DELETE", "/api/v1/dispatch", "GET, HEAD, PUT"},
+		{"POST", "/api/v1/devices", "GET, HEAD"},
+		{"POST", "/api/v1/ws", "GET, HEAD"},
+		{"HEAD", "/api/v1/ws", "GET"},
+		{"POST", "/", "GET, HEAD"},
 	} {
 		a := w.do(tt.method, tt.path, "admin", "").want(405, "METHOD_NOT_ALLOWED")
 		if got := a.Header().Get("Allow"); got != tt.allow {

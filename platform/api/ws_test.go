@@ -376,6 +376,11 @@ func TestServeStops(t *testing.T) {
 	w.http = &httptest.Server{URL: "http://" + l.Addr().String()}
 	s := w.open("viewer", "*", "state", "snapshot")
 	s.next("snapshot")
+	silent, err := net.Dial("tcp", l.Addr().String()) // must not keep it from stopping
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
 	cancel()
 	s.SetReadDeadline(time.Now().Add(5 * time.Second))
 	for err = nil; err == nil; {

@@ -73,6 +73,9 @@ func (d *state) judge(now int64, c *device.Command) Verdict {
 	until := now + min(max(c.Duration, 0), MaxDuration.Milliseconds())
 	switch c.Verb {
 	case device.SetPower:
+		if c.Duration <= 0 {
+			return refuse(CodeMalformed, "a setpoint of %d ms holds nothing", c.Duration)
+		}
 		return d.setPower(c.Power, until)
 	case device.SetMode:
 		if c.Mode > device.MaintenanceMode {
@@ -136,13 +139,12 @@ func (g *Guard) allow(now int64, cmds []device.Command, verdicts []Verdict) {
 		d := &g.devices[c.Slot]
 		if limit && bounded(c) {
 			from, step := d.step(v)
-			if step > 0 && up < 1 || step < 0 && down < 1 {
-				if step > 0 {
-					step *= up
-				} else {
-					step *= down
-				}
-				v.Power = from + step
+			share := up
+			if step < 0 {
+				share = down
+			}
+			if kw := min(max(from+share*step, min(from, v.Power)), max(from, v.Power)); share < 1 && kw != v.Power {
+				v.Power = kw
 				v.reduce(c.Power, "fleet ramp limit")
 			}
 			sum += v.Power - from

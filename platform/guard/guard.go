@@ -202,7 +202,7 @@ func (g *Guard) Observe(r *device.Reading) {
 		d.at, d.arrived = at, r.Arrived
 		d.soc, d.charge, d.give = r.SoC, r.MaxCharge, r.MaxDischarge
 	}
-	if good || !(r.Temperature <= d.temp) {
+	if good || r.Temperature > d.temp || math.IsNaN(d.temp) {
 		d.temp = r.Temperature
 	}
 	d.latch()

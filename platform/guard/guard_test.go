@@ -115,6 +115,8 @@ func TestVerdicts(t *testing.T) {
 		{name: "further ahead", in: in{cmd: func(c *device.Command) { c.At += 5_001 }}, code: guard.CodeStale, text: "5.0 s in the future"},
 		{name: "the beginning of time", in: in{cmd: func(c *device.Command) { c.At = math.MinInt64 }}, code: guard.CodeStale, text: "s old"},
 		{name: "the end of time", in: in{cmd: func(c *device.Command) { c.At = math.MaxInt64 }}, code: guard.CodeStale, text: "future"},
+		{name: "no duration", in: in{cmd: func(c *device.Command) { c.Duration = 0 }}, code: guard.CodeMalformed, text: "a setpoint of 0 ms"},
+		{name: "negative duration", in: in{cmd: func(c *device.Command) { c.Duration = math.MinInt64 }}, code: guard.CodeMalformed},
 		{name: "unknown verb", in: in{cmd: func(c *device.Command) { c.Verb = 99 }}, code: guard.CodeMalformed, text: "unknown command 99"},
 		{name: "no verb", in: in{cmd: func(c *device.Command) { c.Verb = 0 }}, code: guard.CodeMalformed},
 		{name: "unknown mode", in: in{cmd: func(c *device.Command) { c.Verb, c.Mode = device.SetMode, 9 }}, code: guard.CodeMalformed, text: "unknown mode 9"},
@@ -165,8 +167,7 @@ func TestVerdicts(t *testing.T) {
 func TestExpiryCountsFromAcceptance(t *testing.T) {
 	for _, tt := range []struct{ asked, want time.Duration }{
 		{10 * time.Second, 10 * time.Second},
-		{0, 0},
-		{-time.Hour, 0},
+		{time.Millisecond, time.Millisecond},
 		{guard.MaxDuration + 1, guard.MaxDuration},
 		{time.Duration(math.MaxInt64), guard.MaxDuration},
 	} {

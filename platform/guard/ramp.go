@@ -3,12 +3,14 @@ package guard
 // ramp remembers what the sum of all setpoints was changed by in the last second.
 type ramp struct {
 	sum   float64 // kW, all changes so far
-	marks []mark  // what sum was from when on; the first was in force a second ago
+	marks []mark  // of the last second; the first was in force when it began
 }
 
+// mark is what sum was from a millisecond on, and between which values it moved
+// within it.
 type mark struct {
-	at  int64 // ms
-	sum float64
+	at               int64 // ms
+	sum, least, most float64
 }
 
 // rampWindow is the second of kW/s, in ms.
@@ -20,7 +22,7 @@ func (r *ramp) room(now int64, limit float64) (lo, hi float64) {
 	r.forget(now)
 	least, most := r.sum, r.sum
 	for _, m := range r.marks {
-		least, most = min(least, m.sum), max(most, m.sum)
+		least, most = min(least, m.least), max(most, m.most)
 	}
 	return min(0, most-limit-r.sum), max(0, least+limit-r.sum)
 }
@@ -31,14 +33,15 @@ func (r *ramp) note(now int64, change float64) {
 	}
 	r.forget(now)
 	if len(r.marks) == 0 {
-		r.marks = append(r.marks, mark{now - rampWindow, r.sum})
+		r.marks = append(r.marks, mark{now - rampWindow, r.sum, r.sum, r.sum})
 	}
 	r.sum += change
-	if last := &r.marks[len(r.marks)-1]; last.at == now {
-		last.sum = r.sum
+	last := &r.marks[len(r.marks)-1]
+	if last.at != now {
+		r.marks = append(r.marks, mark{now, r.sum, r.sum, r.sum})
 		return
 	}
-	r.marks = append(r.marks, mark{now, r.sum})
+	last.sum, last.least, last.most = r.sum, min(last.least, r.sum), max(last.most, r.sum)
 }
 
 // forget drops what no longer counts. When the clock has gone back, what lies
@@ -54,5 +57,10 @@ func (r *ramp) forget(now int64) {
 	r.marks = append(r.marks[:0], r.marks[old:]...)
 	if len(r.marks) == 1 { // nothing was changed in the last second
 		r.sum, r.marks = 0, r.marks[:0]
+		return
+	}
+	if len(r.marks) > 0 {
+		m := &r.marks[0]
+		m.least, m.most = m.sum, m.sum
 	}
 }

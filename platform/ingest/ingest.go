@@ -71,15 +71,12 @@ func (m *Memory) Judge(info *device.Info, now time.Time, r *device.Reading) Verd
 	sign(r)
 	sum := sum(r)
 	if m.seen > 0 && r.At <= m.last.At {
-		for i := range m.ring {
-			if k := &m.ring[i]; k.at == r.At && k.sum != 0 {
-				if k.sum == sum {
-					return Duplicate
-				}
-				r.Flags |= device.FlagRevised
-			}
-		}
-		if r.Flags&device.FlagRevised == 0 {
+		switch known, same := m.find(r.At, sum); {
+		case same:
+			return Duplicate
+		case known:
+			r.Flags |= device.FlagRevised
+		default:
 			r.Flags |= device.FlagOrder
 		}
 	}
@@ -96,6 +93,17 @@ func (m *Memory) Judge(info *device.Info, now time.Time, r *device.Reading) Verd
 	}
 	grade(r)
 	return Store
+}
+
+// find looks for a remembered reading of the same time, and of the same values.
+func (m *Memory) find(at int64, sum uint64) (known, same bool) {
+	for i := range m.ring {
+		if k := &m.ring[i]; k.at == at && k.sum != 0 {
+			known = true
+			same = same || k.sum == sum
+		}
+	}
+	return known, same
 }
 
 // Last is the newest reading by its own time that was judged, and whether there
@@ -163,21 +171,21 @@ func (m *Memory) time(info *device.Info, r *device.Reading) {
 		m.since, m.seen = r.At, 1
 		return
 	}
-	d := float64(r.At - m.last.At)
-	if m.seen > 4 && d > gapPeriods*m.period {
+	d := float64(r.At) - float64(m.last.At)
+	if limit := gapPeriods * m.period; m.seen > 4 && d > limit {
 		r.Flags |= device.FlagGap
-	} else {
-		m.period += (d - m.period) / float64(min(m.seen, 16))
+		d = limit // a device that has become slower is understood in a dozen readings
 	}
+	m.period += (d - m.period) / float64(min(m.seen, 16))
 	m.seen = min(m.seen+1, 1<<30)
 	if !r.SameValues(&m.last) {
 		m.since = r.At
 		return
 	}
-	hours := float64(r.At-m.since) / 3.6e6
-	frozen := r.Power != 0 && r.At-m.since >= frozenAfter.Milliseconds()
+	held := float64(r.At) - float64(m.since) // ms
+	frozen := math.Abs(r.Power) > 0 && held >= float64(frozenAfter.Milliseconds())
 	if info.CapacityKWh > 0 {
-		frozen = math.Abs(r.Power)*hours/info.CapacityKWh*100 >= frozenSoC
+		frozen = math.Abs(r.Power)*held/3.6e6/info.CapacityKWh*100 >= frozenSoC
 	}
 	if frozen {
 		r.Flags |= device.FlagFrozen
@@ -191,11 +199,15 @@ func grade(r *device.Reading) {
 	}
 }
 
-// sum is a 64-bit FNV-1a style digest of the measured values, never 0.
+// sum is a 64-bit FNV-1a style digest of the measured values, never 0. Values that
+// SameValues takes for equal have one digest: there is one NaN and one zero.
 func sum(r *device.Reading) uint64 {
 	h := uint64(14695981039346656037)
 	for _, v := range [6]float64{r.SoC, r.SoH, r.Voltage, r.Current, r.Power, r.Temperature} {
-		b := math.Float64bits(v)
+		b := math.Float64bits(v + 0) // -0 + 0 is 0
+		if v != v {
+			b = math.Float64bits(math.NaN())
+		}
 		h = (h ^ b ^ b>>32) * 1099511628211
 	}
 	h = (h ^ uint64(r.Status)) * 1099511628211

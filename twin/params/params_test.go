@@ -140,8 +140,10 @@ func TestFaultsHaveAPlace(t *testing.T) {
 		{"repeated key", model, "parallel: 1", "parallel: 1\nparallel: 2", []string{"m.yaml:11:1: ", "parallel"}},
 		{"wrong type", model, "series: 240", "series: many", []string{"m.yaml:9:9: "}},
 		{"wrong duration", model, "response_delay: 40ms", "response_delay: 40 parsecs", []string{"m.yaml:23:19: ", "parsecs"}},
-		{"all faults at once", model, "series: 240\nparallel: 1", "series: 0\nparallel: -1",
-			[]string{"m.yaml:9:9: series", "m.yaml:10:11: parallel", "rated_kwh"}},
+		{
+			"all faults at once", model, "series: 240\nparallel: 1", "series: 0\nparallel: -1",
+			[]string{"m.yaml:9:9: series", "m.yaml:10:11: parallel", "rated_kwh"},
+		},
 		{"missing part", model, "heat:", "limits2:", []string{"m.yaml:"}},
 		{"unknown cell", model, "cell: lfp280_ref", "cell: lfp281", []string{"m.yaml:8:7: cell: ", "lfp281", "lfp280_ref"}},
 		{"window turned round", model, "{min: 5, max: 95}", "{min: 95, max: 5}", []string{"limits.soc_percent", "95..5"}},

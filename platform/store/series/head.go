@@ -91,18 +91,6 @@ func (h *head) view(slot device.Slot) view {
 	return v
 }
 
-// has reports whether the slot has a reading at that time.
-func (v *view) has(at int64) bool {
-	for r := v.newest; r != 0; {
-		c, o := v.chunks[(r-1)/chunkRows], (r-1)%chunkRows
-		if c.at[o] == at {
-			return true
-		}
-		r = c.prev[o]
-	}
-	return false
-}
-
 // found is a row of a head and its time.
 type found struct {
 	at  int64

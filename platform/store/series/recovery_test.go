@@ -49,7 +49,7 @@ func TestMain(m *testing.M) {
 		for seq := s.Covered() + 1; seq <= crashFrames; seq++ {
 			s.Append(seq, crashFrame(seq))
 			if seq%20 == 0 {
-				os.Stdout.WriteString(fmt.Sprintln(s.Covered()))
+				fmt.Fprintln(os.Stdout, s.Covered())
 				in.Scan() // one more round is allowed
 			}
 		}

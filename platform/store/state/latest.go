@@ -141,8 +141,14 @@ func (e *entry) values(r *device.Reading) [8]struct {
 		in  **float64
 		out *float64
 	}{
-		{&e.SoC, &r.SoC}, {&e.SoH, &r.SoH}, {&e.Voltage, &r.Voltage}, {&e.Current, &r.Current},
-		{&e.Power, &r.Power}, {&e.Temperature, &r.Temperature}, {&e.MaxCharge, &r.MaxCharge}, {&e.MaxDischarge, &r.MaxDischarge},
+		{&e.SoC, &r.SoC},
+		{&e.SoH, &r.SoH},
+		{&e.Voltage, &r.Voltage},
+		{&e.Current, &r.Current},
+		{&e.Power, &r.Power},
+		{&e.Temperature, &r.Temperature},
+		{&e.MaxCharge, &r.MaxCharge},
+		{&e.MaxDischarge, &r.MaxDischarge},
 	}
 }
 
