@@ -16,7 +16,7 @@ export interface Handlers {
 }
 
 const subscription = JSON.stringify({
-  subscribe: { devices: '*', types: ['snapshot', 'reading', 'event', 'ack', 'state', 'score'] },
+  subscribe: { devices: '*', types: ['snapshot', 'readings', 'event', 'ack', 'state', 'score'] },
 })
 
 // A plant says its state once a second; ten silent seconds are a dead link,
