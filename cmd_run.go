@@ -89,6 +89,9 @@ func (f *runFlags) run(ctx context.Context, files []string, seeded bool, stdout,
 			}
 			s.Speed = v
 		}
+		if same := slices.IndexFunc(scenarios, func(o *scenario.Scenario) bool { return o.Name == s.Name }); same >= 0 && f.out != "" {
+			return fail(exitInput, fmt.Errorf("%s and %s are both named %s: their reports would share a folder", scenarios[same].Path, file, s.Name))
+		}
 		scenarios = append(scenarios, s)
 	}
 	if len(faults) > 0 {

@@ -91,9 +91,7 @@ func (f *Fleet) ReadAll(ctx context.Context, now time.Time, into *device.Reading
 		return f.next.ReadAll(ctx, now, into)
 	}
 	f.in.Reset()
-	if err := f.next.ReadAll(ctx, now, &f.in); err != nil {
-		return err
-	}
+	err := f.next.ReadAll(ctx, now, &f.in) // rows in hand are kept whatever it says
 	var r device.Reading
 	for i := range f.in.Slot {
 		f.in.Row(i, &r)
@@ -107,7 +105,7 @@ func (f *Fleet) ReadAll(ctx context.Context, now time.Time, into *device.Reading
 			into.Append(&r)
 		}
 	}
-	return nil
+	return err
 }
 
 // read lets the fault act on a reading and returns how many of it arrive.
@@ -191,6 +189,9 @@ func (f *Fleet) WriteAll(ctx context.Context, now time.Time, cmds []device.Comma
 
 func (f *Fleet) write(ctx context.Context, now time.Time, one []device.Command, acks []device.Ack) ([]device.Ack, error) {
 	c := &one[0]
+	if int(c.Slot) >= len(f.rules) { // the fleet says itself that there is no such device
+		return f.next.WriteAll(ctx, now, one, acks)
+	}
 	times := 1
 	for _, r := range f.rules[c.Slot] {
 		if !r.commands {

@@ -126,6 +126,9 @@ func (r *Run) lost() (acked, lost int64, example string, err error) {
 	// What a client was told is held against the history one by one.
 	for _, id := range slices.Sorted(maps.Keys(r.acked)) {
 		times := r.acked[id]
+		if len(times) == 0 {
+			continue
+		}
 		slot, ok := r.plant.Fleet.Slot(device.ID(id))
 		if !ok {
 			return 0, 0, "", fmt.Errorf("device %s of a load is not registered", id)

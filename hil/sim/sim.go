@@ -76,7 +76,8 @@ func (f *Fleet) reading(i int, ms int64) device.Reading {
 	}
 }
 
-func round(v, steps float64) float64 { return math.Round(v*steps) / steps }
+// round gives v in steps of 1/steps; what is too small to show is 0, not -0.
+func round(v, steps float64) float64 { return math.Round(v*steps)/steps + 0 }
 
 func status(s *twin.State) device.Status {
 	switch s.Mode {
@@ -116,6 +117,9 @@ func (f *Fleet) write(now time.Time, c *device.Command) device.Ack {
 	}
 	switch c.Verb {
 	case device.SetPower:
+		if !device.Finite(c.Power) {
+			return c.Answer(device.Rejected, at.UnixMilli(), "REJECTED", fmt.Sprintf("%v kW is not a power", c.Power))
+		}
 		if !f.twins.SetPower(unit, now, c.Power*1000, device.Time(c.Until)) {
 			return c.Answer(device.Rejected, at.UnixMilli(), "DEVICE_FAULT",
 				fmt.Sprintf("the unit takes no setpoint: it is in mode %s", f.twins.State(unit).Mode))
@@ -123,6 +127,9 @@ func (f *Fleet) write(now time.Time, c *device.Command) device.Ack {
 	case device.Stop, device.Release:
 		f.twins.SetPower(unit, now, 0, device.Time(c.Until))
 	case device.SetMode:
+		if c.Mode > device.MaintenanceMode {
+			return c.Answer(device.Rejected, at.UnixMilli(), "UNSUPPORTED", fmt.Sprintf("mode %v: %v", c.Mode, device.ErrUnsupported))
+		}
 		f.twins.SetMode(unit, modeOf(c.Mode))
 	default:
 		return c.Answer(device.Rejected, at.UnixMilli(), "UNSUPPORTED", fmt.Sprintf("%v: %v", c.Verb, device.ErrUnsupported))

@@ -93,17 +93,27 @@ type Planner struct {
 	Seq      uint64 // of the last command given out
 
 	solver   alloc.Solver
-	slots    []device.Slot
+	units    []unit
 	problem  alloc.Problem
 	out      []float64
 	previous []float64 // by slot; NaN = none
-	why      []string
 }
 
-// Decide allocates target over the devices of img at now. The Commands of the
-// decision are the planner's to reuse when it is called again.
+// unit is a device that takes part in the allocation.
+type unit struct {
+	slot      device.Slot
+	mute      bool   // takes no setpoint now
+	low, high string // what keeps it from its rating, giving and taking
+}
+
+// Decide allocates target over the devices of img at now. The commands of the
+// decision are appended to cmds. A device that is in fault or out of service
+// carries nothing and is told nothing.
 func (p *Planner) Decide(now time.Time, img *image.Image, target float64, cmds []device.Command) (Decision, error) {
 	d := Decision{At: now, Target: target}
+	if !device.Finite(target) {
+		return d, fmt.Errorf("a target of %v kW cannot be allocated", target)
+	}
 	ms := now.UnixMilli()
 	p.collect(ms, img, &d)
 	free := target - d.HeldPower - d.Assumed
@@ -113,13 +123,12 @@ func (p *Planner) Decide(now time.Time, img *image.Image, target float64, cmds [
 	}
 	p.oneWay(free)
 	p.costs(img)
-	if len(p.out) < len(p.slots) {
-		p.out = make([]float64, len(p.slots))
-	}
-	out := p.out[:len(p.slots)]
-	res, err := p.solver.Solve(p.problem, free, out)
+	p.out = resize(p.out, len(p.units))
+	// What lies beyond the fleet is as far as one step beyond it.
+	within := min(max(free, -d.AvailableDischarge-1), d.AvailableCharge+1)
+	res, err := p.solver.Solve(p.problem, within, p.out)
 	if err != nil {
-		return d, fmt.Errorf("allocate %.6g kW over %d devices: %w", free, len(p.slots), err)
+		return d, fmt.Errorf("allocate %.6g kW over %d devices: %w", free, len(p.units), err)
 	}
 	d.Planned = d.HeldPower + d.Assumed + res.Sum
 	d.Shortfall = target - d.Planned
@@ -128,13 +137,17 @@ func (p *Planner) Decide(now time.Time, img *image.Image, target float64, cmds [
 	}
 	d.Reason = p.reason(&d)
 	life := p.Settings.Life().Milliseconds()
-	for i, s := range p.slots {
+	for i := range p.units {
+		u := &p.units[i]
+		p.previous[u.slot] = p.out[i]
+		if u.mute {
+			continue
+		}
 		p.Seq++
 		cmds = append(cmds, device.Command{
-			Slot: s, Seq: p.Seq, Verb: device.SetPower, Priority: device.Dispatch, Power: out[i],
-			At: ms, Duration: life, Until: ms + life, Source: "dispatch", Reason: p.why[i],
+			Slot: u.slot, Seq: p.Seq, Verb: device.SetPower, Priority: device.Dispatch, Power: p.out[i],
+			At: ms, Duration: life, Until: ms + life, Source: "dispatch", Reason: u.why(free),
 		})
-		p.previous[s] = out[i]
 	}
 	d.Commands = cmds
 	return d, nil
@@ -151,63 +164,81 @@ func (p *Planner) collect(now int64, img *image.Image, d *Decision) {
 		p.previous = append(p.previous, math.NaN())
 	}
 	q := &p.problem
-	p.slots, p.why, q.Lo, q.Hi = p.slots[:0], p.why[:0], q.Lo[:0], q.Hi[:0]
+	p.units, q.Lo, q.Hi = p.units[:0], q.Lo[:0], q.Hi[:0]
 	for i := range img.Devices {
 		dev := &img.Devices[i]
-		if dev.Info.State != device.Active || dev.Info.RatedKW <= 0 {
+		if dev.Info.State != device.Active || !(dev.Info.RatedKW >= minRatedKW && dev.Info.RatedKW <= maxRatedKW) {
 			continue
 		}
 		if !dev.Fresh(now, maxAge) {
 			d.Unreachable++
 			if dev.Told.Live(now) {
-				d.Assumed += dev.Told.Power
+				d.Assumed += number(dev.Told.Power)
 			}
 			p.previous[i] = math.NaN()
 			continue
 		}
 		if dev.Told.Held(now) {
 			d.Held++
-			d.HeldPower += dev.Told.Power
+			d.HeldPower += number(dev.Told.Power)
 			p.previous[i] = math.NaN()
 			continue
 		}
-		lo, hi, why := limits(dev)
-		p.slots = append(p.slots, device.Slot(i))
-		p.why = append(p.why, why)
+		u := unit{slot: device.Slot(i)}
+		lo, hi := u.limits(dev)
+		p.units = append(p.units, u)
 		q.Lo = append(q.Lo, lo)
 		q.Hi = append(q.Hi, hi)
 	}
 }
 
-// limits is what a device can do now by its last good reading: lo <= 0 <= hi.
-func limits(dev *image.Device) (lo, hi float64, why string) {
-	switch dev.Good.Status {
+// number is v, or 0 where nothing was said.
+func number(v float64) float64 {
+	if device.Finite(v) {
+		return v
+	}
+	return 0
+}
+
+// limits is what a device can do now by its last good reading, lo <= 0 <= hi, and
+// notes what keeps it from its rating.
+func (u *unit) limits(dev *image.Device) (lo, hi float64) {
+	g := &dev.Good
+	switch g.Status {
 	case device.Fault, device.Offline, device.Maintenance, device.Standby:
-		return 0, 0, dev.Good.Status.String()
+		u.mute, u.low, u.high = true, g.Status.String(), g.Status.String()
+		return 0, 0
 	}
 	hi = dev.Info.RatedKW
 	if c := dev.Info.CapKW; c > 0 {
 		hi = min(hi, c)
 	}
 	lo = -hi
-	g := &dev.Good
-	if g.MaxDischarge >= 0 && -g.MaxDischarge > lo { // NaN compares false
-		lo, why = -g.MaxDischarge, "discharge limit"
+	if l := min(0, -g.MaxDischarge); l > lo { // NaN compares false
+		lo, u.low = l, "discharge limit"
 	}
-	if g.MaxCharge >= 0 && g.MaxCharge < hi {
-		hi, why = g.MaxCharge, "charge limit"
+	if h := max(0, g.MaxCharge); h < hi {
+		hi, u.high = h, "charge limit"
 	}
 	top := dev.Info.SoCMax
 	if top == 0 {
 		top = 100
 	}
 	if g.SoC <= dev.Info.SoCMin {
-		lo, why = 0, "state of charge low"
+		lo, u.low = 0, "state of charge low"
 	}
 	if g.SoC >= top {
-		hi, why = 0, "state of charge high"
+		hi, u.high = 0, "state of charge high"
 	}
-	return lo, hi, why
+	return lo, hi
+}
+
+// why is what limits the device in the direction of the fleet.
+func (u *unit) why(free float64) string {
+	if free < 0 {
+		return u.low
+	}
+	return u.high
 }
 
 // oneWay keeps devices from working against each other: when the fleet
@@ -226,14 +257,14 @@ func (p *Planner) oneWay(free float64) {
 
 // costs fills in the columns A, B and R of the strategy.
 func (p *Planner) costs(img *image.Image) {
-	n := len(p.slots)
+	n := len(p.units)
 	q := &p.problem
 	q.A, q.B, q.R = resize(q.A, n), resize(q.B, n), resize(q.R, n)
 	var mean, energy float64
 	if p.Settings.Strategy == SoCBalancing {
-		for _, s := range p.slots {
-			dev := &img.Devices[s]
-			if e := capacity(dev); !math.IsNaN(dev.Good.SoC) {
+		for i := range p.units {
+			dev := &img.Devices[p.units[i].slot]
+			if e := capacity(dev); charged(dev) {
 				mean += e * dev.Good.SoC
 				energy += e
 			}
@@ -242,13 +273,14 @@ func (p *Planner) costs(img *image.Image) {
 			mean /= energy
 		}
 	}
-	for i, s := range p.slots {
+	for i := range p.units {
+		s := p.units[i].slot
 		dev := &img.Devices[s]
 		span := max(q.Hi[i]-q.Lo[i], 1e-6*dev.Info.RatedKW)
 		a, b, r := 1/span, 0.0, 0.0
 		switch p.Settings.Strategy {
 		case SoCBalancing:
-			if e := capacity(dev); !math.IsNaN(dev.Good.SoC) {
+			if e := capacity(dev); charged(dev) {
 				r = e * (mean - dev.Good.SoC) / 100 / balanceHours
 			}
 		case Cost:
@@ -267,11 +299,23 @@ func (p *Planner) costs(img *image.Image) {
 	}
 }
 
-// capacity is the device's energy in kWh; where it is not known, two hours of
-// rated power.
+// What a nameplate can say, so that one wrong entry does not put an end to all
+// decisions.
+const (
+	minRatedKW = 1e-3
+	maxRatedKW = 1e7
+	minHours   = 1e-2 // capacity over rating
+	maxHours   = 1e4
+)
+
+// charged reports whether the device says how full it is.
+func charged(d *image.Device) bool { return d.Good.SoC >= 0 && d.Good.SoC <= 100 }
+
+// capacity is the device's energy in kWh; where it is not known or makes no
+// sense, two hours of rated power.
 func capacity(d *image.Device) float64 {
-	if d.Info.CapacityKWh > 0 {
-		return d.Info.CapacityKWh
+	if e, kw := d.Info.CapacityKWh, d.Info.RatedKW; e >= minHours*kw && e <= maxHours*kw {
+		return e
 	}
 	return 2 * d.Info.RatedKW
 }
@@ -289,8 +333,8 @@ func (p *Planner) reason(d *Decision) string {
 	}
 	limited, most := 0, ""
 	counts := map[string]int{}
-	for _, w := range p.why {
-		if w != "" {
+	for i := range p.units {
+		if w := p.units[i].why(d.Shortfall); w != "" {
 			limited++
 			counts[w]++
 			if counts[w] > counts[most] || (counts[w] == counts[most] && w < most) {
@@ -299,12 +343,12 @@ func (p *Planner) reason(d *Decision) string {
 		}
 	}
 	can, way := d.AvailableDischarge, "give"
-	if d.Target > 0 {
+	if d.Shortfall > 0 {
 		can, way = d.AvailableCharge, "take"
 	}
 	s := fmt.Sprintf("the fleet can %s %.6g kW", way, can)
 	if limited > 0 {
-		s += fmt.Sprintf("; %d of %d devices limited, most by %s", limited, len(p.slots), most)
+		s += fmt.Sprintf("; %d of %d devices limited, most by %s", limited, len(p.units), most)
 	}
 	if d.Held > 0 {
 		s += fmt.Sprintf("; %d held at %.6g kW", d.Held, d.HeldPower)

@@ -198,6 +198,8 @@ func (g *Gateway) Start(ctx context.Context, start time.Time, period time.Durati
 // people that nobody had answered: whoever sent them was told that they are in,
 // so they are judged now, by their age among other things.
 func (g *Gateway) recover(ctx context.Context) (open []device.Command, err error) {
+	// Of each device the guard needs its mode and what it was told last.
+	mode, last := map[device.Slot]device.Ack{}, map[device.Slot]device.Ack{}
 	err = g.bus.Replay(ctx, bus.Control, 1, func(_ uint64, f device.Frame) {
 		switch f := f.(type) {
 		case *device.Commands:
@@ -208,8 +210,14 @@ func (g *Gateway) recover(ctx context.Context) (open []device.Command, err error
 			}
 		case *device.Acks:
 			for i := range f.List {
-				g.guard.Restore(&f.List[i])
-				if a := f.List[i]; a.ID != "" {
+				a := f.List[i]
+				if a.Status == device.Done {
+					last[a.Slot] = a
+					if a.Verb == device.SetMode {
+						mode[a.Slot] = a
+					}
+				}
+				if a.ID != "" {
 					g.remember(a)
 				}
 			}
@@ -218,6 +226,13 @@ func (g *Gateway) recover(ctx context.Context) (open []device.Command, err error
 	if err != nil {
 		return nil, err
 	}
+	g.onLoop(func(time.Time) { // behind the registrations, which go the same way
+		for _, told := range []map[device.Slot]device.Ack{mode, last} {
+			for _, a := range told {
+				g.guard.Restore(&a)
+			}
+		}
+	})
 	return slices.DeleteFunc(open, func(c device.Command) bool {
 		_, answered := g.seen[c.ID]
 		return answered

@@ -40,8 +40,13 @@ type Image struct {
 }
 
 // Fresh reports whether d has a good reading that is at most maxAge old at now.
+// One that claims to be from the future is as old as its arrival.
 func (d *Device) Fresh(now int64, maxAge time.Duration) bool {
-	return d.Good.At != 0 && now-d.Good.At <= maxAge.Milliseconds()
+	at := d.Good.At
+	if d.Good.Arrived > 0 {
+		at = min(at, d.Good.Arrived)
+	}
+	return d.Good.At != 0 && now-at <= maxAge.Milliseconds()
 }
 
 // Put takes a reading into the image: it becomes the newest, and the newest good

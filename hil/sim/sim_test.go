@@ -1,0 +1,131 @@
+package sim_test
+
+import (
+	"fmt"
+	"math"
+	"testing"
+	"time"
+
+	"yunchu/hil/sim"
+	"yunchu/platform/device"
+	"yunchu/platform/device/devicetest"
+	"yunchu/twin"
+	"yunchu/twin/params"
+)
+
+var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// twins are n units at 50 %.
+func twins(t testing.TB, model string, n int) *twin.Fleet {
+	t.Helper()
+	m, err := params.LoadModel(model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("ess-%03d", i+1)
+	}
+	f, err := twin.NewFleet(m, ids, twin.Options{SoCMean: 50, Start: start})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func TestUnitKeepsWhatDriversPromise(t *testing.T) {
+	for _, model := range params.Models() {
+		t.Run(model, func(t *testing.T) {
+			devicetest.Run(t, func(t *testing.T) (device.Driver, func(time.Duration) time.Time) {
+				now := start
+				return sim.Fleets(twins(t, model, 3))[0].Unit(1), func(d time.Duration) time.Time {
+					now = now.Add(d)
+					return now
+				}
+			})
+		})
+	}
+}
+
+func TestFleetsAreCutToSize(t *testing.T) {
+	f := twins(t, "ess-100kw-215kwh", device.MaxRows+5)
+	fleets := sim.Fleets(f)
+	if len(fleets) != 2 || fleets[0].Size() != device.MaxRows || fleets[1].Size() != 5 {
+		t.Fatalf("%d fleets", len(fleets))
+	}
+	c := device.Command{Slot: 4, Verb: device.SetPower, Power: 10, Duration: 60_000, Until: start.Add(time.Minute).UnixMilli()}
+	if acks, err := fleets[1].WriteAll(t.Context(), start, []device.Command{c}, nil); err != nil || acks[0].Status != device.Done {
+		t.Fatalf("%+v, %v", acks, err)
+	}
+	f.Step(start.Add(time.Second))
+	for i := range f.Len() {
+		want := 0.0
+		if i == device.MaxRows+4 {
+			want = 10_000
+		}
+		if got := f.State(i).ACPowerW; got != want {
+			t.Errorf("unit %d: %v W, want %v W", i, got, want)
+		}
+	}
+	var rows device.Readings
+	if err := fleets[1].ReadAll(t.Context(), start.Add(time.Second), &rows); err != nil || rows.Rows() != 5 || rows.Power[4] != 10 || rows.Slot[4] != 4 {
+		t.Errorf("%d rows, %v kW of device %d, %v", rows.Rows(), rows.Power[4], rows.Slot[4], err)
+	}
+}
+
+func TestAnswerComesAfterTheResponseDelay(t *testing.T) {
+	f := twins(t, "ess-100kw-215kwh", 1)
+	u := sim.Fleets(f)[0].Unit(0)
+	c := device.Command{Verb: device.SetPower, Power: 10, Duration: 60_000, Until: start.Add(time.Minute).UnixMilli()}
+	a, err := u.Write(t.Context(), start, c)
+	if want := start.Add(f.ResponseDelay(0)).UnixMilli(); err != nil || a.At != want || f.ResponseDelay(0) <= 0 {
+		t.Errorf("answered at %d, %v, want %d", a.At, err, want)
+	}
+	// A setpoint that ends before the unit acts on it is none.
+	c.Duration, c.Until = 20, start.Add(20*time.Millisecond).UnixMilli()
+	if a, err := u.Write(t.Context(), start, c); err != nil || a.Status != device.Expired {
+		t.Errorf("a setpoint shorter than the response delay: %v, %v, want expired", a.Status, err)
+	}
+}
+
+func TestUnitInFault(t *testing.T) {
+	f := twins(t, "ess-100kw-215kwh", 1)
+	u := sim.Fleets(f)[0].Unit(0)
+	f.OpenContactor(0, true)
+	c := device.Command{Verb: device.SetPower, Power: 10, Duration: 60_000, Until: start.Add(time.Minute).UnixMilli()}
+	if a, err := u.Write(t.Context(), start, c); err != nil || a.Status != device.Rejected || a.Code != "DEVICE_FAULT" {
+		t.Errorf("setpoint with an open contactor: %+v, %v", a, err)
+	}
+	if a, err := u.Write(t.Context(), start, device.Command{Verb: device.Stop}); err != nil || a.Status != device.Done {
+		t.Errorf("stop with an open contactor: %+v, %v, want done: nothing flows", a, err)
+	}
+	r, err := u.Read(t.Context(), start.Add(time.Second))
+	if err != nil || r.Status != device.Fault || r.Power != 0 || r.MaxCharge != 0 || r.MaxDischarge != 0 {
+		t.Errorf("reading with an open contactor: %+v, %v", r, err)
+	}
+}
+
+// A report has the resolution of a BMS and no signed zero.
+func TestResolution(t *testing.T) {
+	f := twins(t, "ess-100kw-215kwh", 1)
+	u := sim.Fleets(f)[0].Unit(0)
+	for i, kw := range []float64{-0.0004, 33.3333, -0.0001, 0} {
+		now := start.Add(time.Duration(10*i) * time.Second)
+		c := device.Command{Verb: device.SetPower, Power: kw, Duration: 60_000, Until: now.Add(time.Minute).UnixMilli()}
+		if a, err := u.Write(t.Context(), now, c); err != nil || a.Status != device.Done {
+			t.Fatalf("%+v, %v", a, err)
+		}
+		r, err := u.Read(t.Context(), now.Add(5*time.Second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range []struct {
+			name     string
+			v, steps float64
+		}{{"soc", r.SoC, 100}, {"soh", r.SoH, 100}, {"voltage", r.Voltage, 10}, {"current", r.Current, 10}, {"power", r.Power, 1000}, {"temperature", r.Temperature, 100}} {
+			if x := v.v * v.steps; math.Abs(x-math.Round(x)) > 1e-6 || v.v == 0 && math.Signbit(v.v) {
+				t.Errorf("at %v kW: %s reads %v, want steps of %v", kw, v.name, v.v, 1/v.steps)
+			}
+		}
+	}
+}
