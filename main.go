@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"yunchu/harness/scenario"
+	"yunchu/platform"
 )
 
 // Exit codes. Scripts rely on them.
@@ -71,6 +72,13 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		Example: `  yunchu run scenarios/quickstart.yaml --out out    simulate an hour of a fleet, score it, leave a report
   yunchu demo                                       a live simulated fleet with its portal
   yunchu serve                                      the production runtime`,
+		Long: `Yunchu runs battery storage as a virtual power plant. Scenario files drive it against
+simulated fleets and score it; production runs the same code with the simulation
+switched off.
+
+Exit codes: 0 passed; 1 failed or inconclusive; 2 bad input; 3 a rig, a disk or a
+port is not there; 130 interrupted.`,
+		Version:       platform.Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}

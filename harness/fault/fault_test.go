@@ -365,8 +365,11 @@ func all(f *fault.Fleet, devices int) {
 	}
 	for n, inj := range []scenario.Injection{
 		{Kind: "latency", By: amount(200 * time.Millisecond), Jitter: 50 * time.Millisecond, On: "both"},
-		{Kind: "drop", Ratio: 0.3, On: "both"}, {Kind: "duplicate", Ratio: 0.3, On: "both"}, {Kind: "corrupt", Ratio: 0.3},
-		{Kind: "reorder", By: amount(time.Second)}, {Kind: "noise", Field: "soc", SD: 1},
+		{Kind: "drop", Ratio: 0.3, On: "both"},
+		{Kind: "duplicate", Ratio: 0.3, On: "both"},
+		{Kind: "corrupt", Ratio: 0.3},
+		{Kind: "reorder", By: amount(time.Second)},
+		{Kind: "noise", Field: "soc", SD: 1},
 	} {
 		f.Begin(n, &inj, indices)
 	}

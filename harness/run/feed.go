@@ -165,7 +165,7 @@ func (r *Run) decided(d *dispatch.Decision) {
 	r.notes.newest.Commands = nil
 	r.notes.plans++
 	every := r.Scenario.Dispatch.Every
-	late := r.elapsed(now) % every
+	late := now.Sub(r.cycles) % every
 	if late > every/2 {
 		late = every - late
 	}

@@ -89,7 +89,8 @@ type Run struct {
 	work   context.Context    // of the plant as it runs now
 	stop   context.CancelFunc // of work
 	serve  sync.WaitGroup
-	access *access // to the API
+	cycles time.Time // from when on dispatch decides
+	access *access   // to the API
 	api    *server
 
 	loading  sync.WaitGroup
@@ -112,15 +113,24 @@ type Run struct {
 
 // Do runs a scenario to its end, or until ctx ends, and returns its report.
 func Do(ctx context.Context, s *scenario.Scenario, opt Options) (*report.Run, error) {
-	if opt.Log == nil {
-		opt.Log = slog.New(slog.DiscardHandler)
-	}
-	r := &Run{Scenario: s, opt: opt, hash: sha256.New(), acked: map[string][]int64{}}
+	r := newRun(s, opt)
 	ctx, r.cancel = context.WithCancel(ctx)
 	defer r.cancel()
 	if err := r.open(ctx); err != nil {
 		return nil, errors.Join(err, r.close())
 	}
+	return r.playOut(ctx)
+}
+
+func newRun(s *scenario.Scenario, opt Options) *Run {
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Run{Scenario: s, opt: opt, hash: sha256.New(), acked: map[string][]int64{}}
+}
+
+// playOut lets what was opened run to its end, scores it, and closes it.
+func (r *Run) playOut(ctx context.Context) (*report.Run, error) {
 	loopErr := r.loop(ctx)
 	r.loading.Wait()
 	out, err := r.finish(loopErr)
@@ -179,6 +189,7 @@ func (r *Run) open(ctx context.Context) (err error) {
 		r.start = time.Now().UTC()
 		r.journal.start = r.start
 	}
+	r.cycles = r.start
 	if err := r.plant.Start(r.work, r.start); err != nil {
 		return fmt.Errorf("start the plant: %w", err)
 	}
@@ -395,8 +406,8 @@ func (r *Run) restart() error {
 	}
 	// It keeps to the grid of the steps.
 	period := r.period()
-	first := r.start.Add(r.Sched.Now().Sub(r.start)/period*period + period)
-	if err := r.plant.Start(r.work, first); err != nil {
+	r.cycles = r.start.Add(r.Sched.Now().Sub(r.start)/period*period + period)
+	if err := r.plant.Start(r.work, r.cycles); err != nil {
 		return fmt.Errorf("start the plant: %w", err)
 	}
 	if address == "" {

@@ -8,7 +8,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -65,17 +64,12 @@ type Gateway struct {
 	links  []*link
 	served []place // by slot
 
-	seen  map[string]device.Ack // outcome by commandId; Status 0 while open
-	order []string              // commandIds, oldest first
+	seen  map[request]device.Ack // outcomes; Status 0 while open
+	order []request              // keys of seen, oldest first
 
-	scratch struct {
-		cmds     []device.Command
-		verdicts []guard.Verdict
-		acks     []device.Ack
-		fixes    []device.Command
-	}
-	frames sync.Pool
-	events uint64
+	scratch scratch
+	frames  sync.Pool
+	events  uint64
 
 	mu     sync.Mutex
 	infos  []device.Info   // by slot
@@ -83,6 +77,7 @@ type Gateway struct {
 	queue  chan *push      // of Push
 	queued atomic.Int64    // rows in queue
 	bound  int64
+	ended  chan struct{} // closed when nobody commits any more
 
 	// Stats are counters for metrics.
 	Stats struct {
@@ -99,9 +94,12 @@ type link struct {
 	missed []uint16      // polls in a row without a reading, by index
 	here   []uint64      // number of the last poll with a reading, by index
 	polls  uint64
-	cmds   []device.Command
-	reduce []guard.Verdict // of cmds
-	failed bool            // the last poll failed as a whole
+	failed bool // the last poll failed as a whole
+
+	// While commands are handed over:
+	cmds    []device.Command
+	reduce  []guard.Verdict // of cmds
+	answers []device.Ack
 }
 
 type place struct {
@@ -116,41 +114,66 @@ func New(o Options) *Gateway {
 	}
 	g := &Gateway{
 		bus: o.Bus, sched: o.Sched, guard: o.Guard, log: o.Log,
-		seen: map[string]device.Ack{}, queue: make(chan *push, o.QueueRows), bound: int64(o.QueueRows),
+		seen: map[request]device.Ack{}, ended: make(chan struct{}), queue: make(chan *push, o.QueueRows), bound: int64(o.QueueRows),
 	}
 	g.frames.New = func() any { return new(device.Readings) }
 	return g
 }
 
+// maxGap is how far beyond all known slots a new one may lie; see guard.Set.
+const maxGap = 1 << 16
+
 // Know tells the gateway and its guard about a registered device, or about a
 // change of it. It runs in the order of the log.
 func (g *Gateway) Know(info device.Info) {
 	g.mu.Lock()
+	if int64(info.Slot) > int64(len(g.infos))+maxGap {
+		g.mu.Unlock()
+		g.log.Error("registration passed over: its slot lies far beyond all others", "device", info.ID, "slot", info.Slot)
+		return
+	}
 	for int(info.Slot) >= len(g.infos) {
 		g.infos = append(g.infos, device.Info{})
 		g.memory = append(g.memory, ingest.Memory{})
 	}
 	g.infos[info.Slot] = info
 	g.mu.Unlock()
-	g.onLoop(func(time.Time) { g.guard.Set(info.Slot, guard.EnvelopeOf(&info), info.State) })
+	g.onLoop(func(time.Time) {
+		if err := g.guard.Set(info.Slot, guard.EnvelopeOf(&info), info.State); err != nil {
+			g.log.Error("device not guarded, so it takes no command", "device", info.ID, "error", err)
+		}
+	})
 }
 
-// Prime gives the ingest checks a device's newest reading after a restart.
+// Prime gives the guard and the ingest checks a device's newest reading after a
+// restart.
 func (g *Gateway) Prime(r device.Reading) {
+	g.onLoop(func(time.Time) { g.guard.Observe(&r) })
+	judged := r
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if int(r.Slot) < len(g.memory) {
-		g.memory[r.Slot].Judge(&g.infos[r.Slot], device.Time(r.At), &r)
+	if g.known(r.Slot) {
+		g.memory[r.Slot].Judge(&g.infos[r.Slot], device.Time(r.At), &judged)
 	}
 }
 
+// known reports whether a device is registered. The caller holds mu.
+func (g *Gateway) known(s device.Slot) bool { return int(s) < len(g.infos) && g.infos[s].ID != "" }
+
 // Serve adds a fleet whose device with index i has slot slots[i]. A fleet has at
-// most device.MaxRows devices.
+// most device.MaxRows devices, all of them known. It is called before Start, or on
+// the loop.
 func (g *Gateway) Serve(f device.Fleet, slots []device.Slot) error {
 	if f.Size() != len(slots) || f.Size() > device.MaxRows {
 		return fmt.Errorf("serve a fleet of %d devices with %d slots: at most %d, and one slot each", f.Size(), len(slots), device.MaxRows)
 	}
-	l := &link{fleet: f, slots: slots, missed: make([]uint16, len(slots)), here: make([]uint64, len(slots))}
+	g.mu.Lock()
+	unknown := slices.IndexFunc(slots, func(s device.Slot) bool { return !g.known(s) })
+	g.mu.Unlock()
+	if unknown >= 0 {
+		return fmt.Errorf("serve a fleet: its device %d has slot %d, which is not registered", unknown, slots[unknown])
+	}
+	l := &link{fleet: f, slots: slices.Clone(slots), missed: make([]uint16, len(slots)), here: make([]uint64, len(slots))}
 	g.links = append(g.links, l)
 	for i, s := range slots {
 		for int(s) >= len(g.served) {
@@ -188,8 +211,11 @@ func (g *Gateway) Start(ctx context.Context, start time.Time, period time.Durati
 		g.sched.At(start, sched.Image, func(now time.Time) { g.commands(ctx, now, open) })
 	}
 	g.sched.Every(start, period, sched.Arrival, func(now time.Time) bool {
+		if ctx.Err() != nil {
+			return false
+		}
 		g.Poll(ctx, now)
-		return ctx.Err() == nil
+		return true
 	})
 	return nil
 }
@@ -234,7 +260,7 @@ func (g *Gateway) recover(ctx context.Context) (open []device.Command, err error
 		}
 	})
 	return slices.DeleteFunc(open, func(c device.Command) bool {
-		_, answered := g.seen[c.ID]
+		_, answered := g.seen[request{c.Slot, c.ID}]
 		return answered
 	}), nil
 }
@@ -253,18 +279,18 @@ func (g *Gateway) Poll(ctx context.Context, now time.Time) {
 	for _, l := range g.links {
 		g.poll(ctx, now, l)
 	}
-	g.scratch.fixes = g.guard.Tick(now, g.scratch.fixes[:0])
-	if fixes := g.scratch.fixes; len(fixes) > 0 {
-		g.Stats.Interventions.Add(uint64(len(fixes)))
-		acks := g.scratch.acks[:0]
-		for i := range fixes {
-			acks = g.write(ctx, now, fixes[i:i+1], nil, acks)
-		}
-		g.answer(now, acks)
-		g.scratch.acks = acks
-		g.Event(now, fixes[0].Slot, "guard", device.Warning,
-			fmt.Sprintf("%s set to %.6g kW: %s%s", g.name(fixes[0].Slot), fixes[0].Power, fixes[0].Reason, andMore(len(fixes)-1)))
+	fixes := g.guard.Tick(now, nil)
+	if len(fixes) == 0 {
+		return
 	}
+	g.Stats.Interventions.Add(uint64(len(fixes)))
+	first := fixes[0]
+	m := g.take()
+	m.acks = g.write(ctx, now, fixes, nil, m.acks)
+	g.answer(ctx, now, m.acks)
+	g.scratch = m
+	g.Event(now, first.Slot, "guard", device.Warning,
+		fmt.Sprintf("%s set to %.6g kW: %s%s", g.name(first.Slot), first.Power, first.Reason, andMore(len(fixes)-1)))
 }
 
 func andMore(n int) string {
@@ -289,11 +315,17 @@ func (g *Gateway) poll(ctx context.Context, now time.Time, l *link) {
 		words []device.Word
 		late  []device.Reading
 		kept  int
+
+		strangers int
 	)
 	g.mu.Lock()
 	for i := range f.Slot {
 		f.Row(i, &r)
 		index := r.Slot
+		if int(index) >= len(l.slots) {
+			strangers++
+			continue
+		}
 		l.here[index] = l.polls
 		r.Slot = l.slots[index]
 		if r.Arrived > ms {
@@ -310,9 +342,12 @@ func (g *Gateway) poll(ctx context.Context, now time.Time, l *link) {
 		}
 	}
 	g.mu.Unlock()
+	if strangers > 0 {
+		g.log.Error("readings of devices that the fleet does not have", "device", g.name(l.slots[0]), "rows", strangers)
+	}
 	f.Truncate(kept, words)
 	g.publish(f)
-	g.postpone(late)
+	g.postpone(ctx, late)
 	g.presence(now, l)
 }
 
@@ -348,8 +383,9 @@ func (g *Gateway) publish(f *device.Readings) {
 	})
 }
 
-// postpone delivers readings that are still on their way when they arrive.
-func (g *Gateway) postpone(late []device.Reading) {
+// postpone delivers readings that are still on their way when they arrive, unless
+// the gateway has ended by then.
+func (g *Gateway) postpone(ctx context.Context, late []device.Reading) {
 	sort.SliceStable(late, func(i, j int) bool { return late[i].Arrived < late[j].Arrived })
 	for len(late) > 0 {
 		n := 1
@@ -359,6 +395,9 @@ func (g *Gateway) postpone(late []device.Reading) {
 		rows := late[:n]
 		late = late[n:]
 		g.sched.At(device.Time(rows[0].Arrived), sched.Arrival, func(now time.Time) {
+			if ctx.Err() != nil {
+				return
+			}
 			f := g.frames.Get().(*device.Readings)
 			f.Reset()
 			g.mu.Lock()
@@ -425,146 +464,4 @@ func (g *Gateway) Event(now time.Time, s device.Slot, kind string, sev device.Se
 	bus.Events.Publish(g.bus, &device.Events{List: []device.Event{{
 		ID: fmt.Sprintf("%s-%d-%d", kind, now.UnixMilli(), g.events), Slot: s, Type: kind, Severity: sev, Text: text, At: now.UnixMilli(),
 	}}}, nil)
-}
-
-// commands judges commands that arrived together and hands on what is allowed.
-func (g *Gateway) commands(ctx context.Context, now time.Time, list []device.Command) {
-	cmds := g.scratch.cmds[:0]
-	acks := g.scratch.acks[:0]
-	for i := range list {
-		c := list[i]
-		if c.ID != "" {
-			if a, known := g.seen[c.ID]; known {
-				if a.Status != 0 { // answered before: the same answer, no second effect
-					acks = append(acks, a)
-				}
-				continue
-			}
-			g.remember(device.Ack{ID: c.ID})
-		}
-		cmds = append(cmds, c)
-	}
-	if cap(g.scratch.verdicts) < len(cmds) {
-		g.scratch.verdicts = make([]guard.Verdict, len(cmds)*2)
-	}
-	verdicts := g.scratch.verdicts[:len(cmds)]
-	g.guard.Check(now, cmds, verdicts)
-	g.Stats.Commands.Add(uint64(len(cmds)))
-	acks = g.write(ctx, now, cmds, verdicts, acks)
-	g.answer(now, acks)
-	g.scratch.cmds, g.scratch.acks = cmds, acks
-}
-
-// write hands judged commands to their drivers and appends the answers, those of
-// refused commands among them. verdicts is nil for the guard's own corrections.
-func (g *Gateway) write(ctx context.Context, now time.Time, cmds []device.Command, verdicts []guard.Verdict, acks []device.Ack) []device.Ack {
-	ms := now.UnixMilli()
-	for i := range cmds {
-		c := &cmds[i]
-		var v guard.Verdict
-		if verdicts != nil {
-			v = verdicts[i]
-			if v.Code != "" {
-				g.Stats.Rejected.Add(1)
-				acks = append(acks, c.Answer(device.Rejected, ms, v.Code, v.Reason))
-				continue
-			}
-			c.Power, c.Until = v.Power, v.Until
-		}
-		if int(c.Slot) >= len(g.served) || g.served[c.Slot].link == nil {
-			acks = append(acks, c.Answer(device.Rejected, ms, CodeOffline, "nobody is listening for this device"))
-			continue
-		}
-		p := g.served[c.Slot]
-		p.link.cmds = append(p.link.cmds, *c)
-		p.link.cmds[len(p.link.cmds)-1].Slot = device.Slot(p.index)
-		p.link.reduce = append(p.link.reduce, v)
-	}
-	for _, l := range g.links {
-		if len(l.cmds) > 0 {
-			acks = g.writeLink(ctx, now, l, acks)
-			l.cmds, l.reduce = l.cmds[:0], l.reduce[:0]
-		}
-	}
-	return acks
-}
-
-func (g *Gateway) writeLink(ctx context.Context, now time.Time, l *link, acks []device.Ack) []device.Ack {
-	from := len(acks)
-	acks, err := l.fleet.WriteAll(ctx, now, l.cmds, acks)
-	if err != nil {
-		g.log.Warn("write failed", "device", g.name(l.slots[0]), "commands", len(l.cmds), "error", err)
-	}
-	// Answers come in the order of the commands; a command that is passed over
-	// was not answered.
-	end := len(acks)
-	next := from
-	for i := range l.cmds {
-		c := &l.cmds[i]
-		if next < end && acks[next].Slot == c.Slot && acks[next].Seq == c.Seq && acks[next].ID == c.ID {
-			a := &acks[next]
-			a.Slot = l.slots[c.Slot]
-			a.Before, a.Reduced = l.reduce[i].Before, l.reduce[i].Reduced
-			if a.Reason == "" && a.Reduced {
-				a.Reason = l.reduce[i].Reason
-			}
-			next++
-			continue
-		}
-		reason := "the device did not answer"
-		if err != nil {
-			reason = err.Error()
-		}
-		code := CodeNoAnswer
-		if errors.Is(err, device.ErrOffline) {
-			code = CodeOffline
-		}
-		c.Slot = l.slots[c.Slot]
-		acks = append(acks, c.Answer(device.Failure, now.Add(answerWithin).UnixMilli(), code, reason))
-	}
-	return acks
-}
-
-// answer publishes acknowledgements at the moments at which the devices give
-// them, those of one moment in one frame.
-func (g *Gateway) answer(now time.Time, acks []device.Ack) {
-	sort.SliceStable(acks, func(i, j int) bool { return acks[i].At < acks[j].At })
-	ms := now.UnixMilli()
-	for len(acks) > 0 {
-		n := 1
-		for n < len(acks) && n < device.MaxRows && (acks[n].At == acks[0].At || acks[n].At <= ms) {
-			n++
-		}
-		f := &device.Acks{List: append([]device.Ack(nil), acks[:n]...)}
-		if at := acks[n-1].At; at <= ms {
-			g.acknowledge(f)
-		} else {
-			g.sched.At(device.Time(at), sched.Arrival, func(time.Time) { g.acknowledge(f) })
-		}
-		acks = acks[n:]
-	}
-}
-
-func (g *Gateway) acknowledge(f *device.Acks) {
-	for i := range f.List {
-		if a := &f.List[i]; a.ID != "" {
-			g.remember(*a)
-		}
-	}
-	bus.Acks.Publish(g.bus, f, func(_ uint64, err error) {
-		if err != nil {
-			g.log.Error("acknowledgements lost before the log", "count", len(f.List), "error", err)
-		}
-	})
-}
-
-func (g *Gateway) remember(a device.Ack) {
-	if _, known := g.seen[a.ID]; !known {
-		if len(g.order) >= outcomes {
-			delete(g.seen, g.order[0])
-			g.order = g.order[1:]
-		}
-		g.order = append(g.order, a.ID)
-	}
-	g.seen[a.ID] = a
 }

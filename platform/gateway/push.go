@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"yunchu/platform/bus"
@@ -16,18 +17,29 @@ type push struct {
 	verdicts []ingest.Verdict
 	err      error
 	done     chan struct{}
+	state    atomic.Int32
 }
+
+// A push waits until either the gateway takes it or its caller leaves it.
+const (
+	waiting int32 = iota
+	taken
+	left
+)
 
 // Push takes readings that devices sent to us and returns when all of them that
 // are not refused are in the log, with a verdict for each. A reading whose twin
-// with the same values is stored already counts as stored. bus.ErrOverload means
-// that none was taken. The slots must be known.
+// with the same values is stored already counts as stored. After an error none
+// was taken, or nobody can say: bus.ErrOverload when too many are waiting,
+// bus.ErrClosed when the gateway has ended, ctx's error when it ended before the
+// turn of these readings came. The rows are the gateway's until Push returns; it
+// sets their arrival, quality and flags.
 //
 // Readings of many callers share one log message and one sync: whoever comes
 // while a message is being written waits for the next one.
 func (g *Gateway) Push(ctx context.Context, rows []device.Reading) ([]ingest.Verdict, error) {
-	if len(rows) > device.MaxRows {
-		return nil, fmt.Errorf("push %d readings: at most %d at once", len(rows), device.MaxRows)
+	if err := g.check(rows); err != nil || len(rows) == 0 {
+		return nil, err
 	}
 	if g.queued.Add(int64(len(rows))) > g.bound {
 		g.queued.Add(-int64(len(rows)))
@@ -40,12 +52,36 @@ func (g *Gateway) Push(ctx context.Context, rows []device.Reading) ([]ingest.Ver
 	case <-p.done:
 		return p.verdicts, p.err
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		if p.state.CompareAndSwap(waiting, left) {
+			return nil, ctx.Err()
+		}
+	case <-g.ended:
+		if p.state.CompareAndSwap(waiting, left) {
+			return nil, bus.ErrClosed
+		}
 	}
+	<-p.done // it is on its way to the log
+	return p.verdicts, p.err
 }
 
-// Run commits what is pushed until ctx ends, then what is still waiting.
+func (g *Gateway) check(rows []device.Reading) error {
+	if len(rows) > device.MaxRows {
+		return fmt.Errorf("push %d readings: at most %d at once", len(rows), device.MaxRows)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i := range rows {
+		if !g.known(rows[i].Slot) {
+			return fmt.Errorf("push reading %d: slot %d is not registered", i, rows[i].Slot)
+		}
+	}
+	return nil
+}
+
+// Run commits what is pushed until ctx ends, then what is still waiting. It is
+// called once.
 func (g *Gateway) Run(ctx context.Context) error {
+	defer close(g.ended)
 	batch := make([]*push, 0, 256)
 	var held *push
 	for {
@@ -63,8 +99,8 @@ func (g *Gateway) Run(ctx context.Context) error {
 				}
 			}
 		}
-		batch = append(batch, first)
 		rows := len(first.rows)
+		batch = append(batch, first)
 	more:
 		for {
 			select {
@@ -79,20 +115,63 @@ func (g *Gateway) Run(ctx context.Context) error {
 				break more
 			}
 		}
-		g.commit(batch)
+		g.commit(ctx, batch)
 		g.queued.Add(-int64(rows))
 	}
 }
 
-// commit judges the readings of a batch, writes those that are new as one
-// message, and answers everybody. When the log refuses, the checks forget what
-// they saw, so that a repetition is not taken for a duplicate of something that
-// was never stored.
-func (g *Gateway) commit(batch []*push) {
+// commit stores the readings of those who still wait for it and answers them.
+func (g *Gateway) commit(ctx context.Context, batch []*push) {
+	here := batch[:0]
+	for _, p := range batch {
+		if p.state.CompareAndSwap(waiting, taken) {
+			here = append(here, p)
+		}
+	}
+	if len(here) == 0 {
+		return
+	}
+	err := g.store(ctx, here)
+	for _, p := range here {
+		p.err = err
+		close(p.done)
+	}
+}
+
+// store judges the readings of a batch and returns when those that are new are in
+// the log, as one message. On a virtual clock the loop does it.
+func (g *Gateway) store(ctx context.Context, batch []*push) error {
+	ch := make(chan error, 1)
+	done := func(err error) { ch <- err }
+	if !g.sched.Virtual() {
+		g.record(g.sched.Now(), batch, done)
+		return <-ch
+	}
+	var begun atomic.Bool
+	g.sched.Post("push", func(now time.Time) {
+		if begun.CompareAndSwap(false, true) {
+			g.record(now, batch, done)
+		}
+	})
+	select {
+	case err := <-ch:
+		return err
+	case <-ctx.Done(): // the loop may have ended with it
+		if begun.CompareAndSwap(false, true) {
+			return bus.ErrClosed
+		}
+		return <-ch
+	}
+}
+
+// record judges and publishes. When the log refuses, the checks forget what they
+// saw, so that a repetition is not taken for a duplicate of something that was
+// never stored.
+func (g *Gateway) record(now time.Time, batch []*push, done func(error)) {
 	f := g.frames.Get().(*device.Readings)
 	f.Reset()
-	now := g.sched.Now()
 	before := make(map[device.Slot]ingest.Memory)
+	var act []device.Reading // of devices that may act: the guard must know
 	g.mu.Lock()
 	for _, p := range batch {
 		for i := range p.rows {
@@ -101,45 +180,59 @@ func (g *Gateway) commit(batch []*push) {
 				before[r.Slot] = g.memory[r.Slot]
 			}
 			r.Arrived = now.UnixMilli()
-			switch p.verdicts[i] = g.memory[r.Slot].Judge(&g.infos[r.Slot], now, r); p.verdicts[i] {
-			case ingest.Store:
-				f.Append(r)
-			case ingest.Duplicate:
-				g.Stats.Duplicates.Add(1)
-			case ingest.Future:
-				g.Stats.Refused.Add(1)
+			p.verdicts[i] = g.memory[r.Slot].Judge(&g.infos[r.Slot], now, r)
+			if p.verdicts[i] != ingest.Store {
+				continue
+			}
+			f.Append(r)
+			if g.infos[r.Slot].State == device.Active {
+				act = append(act, *r)
 			}
 		}
 	}
 	g.mu.Unlock()
-	var err error
-	if f.Rows() > 0 {
-		rows := uint64(f.Rows())
-		if err = g.store(f); err == nil {
-			g.Stats.Readings.Add(rows)
-		} else {
+	finish := func(err error) {
+		if err != nil {
 			g.mu.Lock()
 			for s, m := range before {
 				g.memory[s] = m
 			}
 			g.mu.Unlock()
+		} else {
+			g.count(batch)
 		}
+		g.frames.Put(f)
+		done(err)
 	}
-	g.frames.Put(f)
-	for _, p := range batch {
-		p.err = err
-		close(p.done)
+	if len(act) > 0 {
+		g.onLoop(func(time.Time) {
+			for i := range act {
+				g.guard.Observe(&act[i])
+			}
+		})
 	}
+	if f.Rows() == 0 {
+		finish(nil)
+		return
+	}
+	bus.Readings.Publish(g.bus, f, func(_ uint64, err error) { finish(err) })
 }
 
-// store publishes and waits. On a virtual clock the loop does it.
-func (g *Gateway) store(f *device.Readings) error {
-	ch := make(chan error, 1)
-	publish := func() { bus.Readings.Publish(g.bus, f, func(_ uint64, err error) { ch <- err }) }
-	if g.sched.Virtual() {
-		g.sched.Post("push", func(time.Time) { publish() })
-	} else {
-		publish()
+func (g *Gateway) count(batch []*push) {
+	var stored, duplicates, refused uint64
+	for _, p := range batch {
+		for _, v := range p.verdicts {
+			switch v {
+			case ingest.Store:
+				stored++
+			case ingest.Duplicate:
+				duplicates++
+			case ingest.Future:
+				refused++
+			}
+		}
 	}
-	return <-ch
+	g.Stats.Readings.Add(stored)
+	g.Stats.Duplicates.Add(duplicates)
+	g.Stats.Refused.Add(refused)
 }

@@ -235,7 +235,7 @@ func (g *Guard) Restore(a *device.Ack) {
 	}
 	d := &g.devices[a.Slot]
 	by := a.Source
-	if by == source { // a correction leaves the device to whom it was
+	if by == source && d.set.source != "" { // a correction leaves the device to whom it was
 		by = d.set.source
 	}
 	d.put(a.Verb, a.Mode, a.Priority, a.Power, a.Until, by)

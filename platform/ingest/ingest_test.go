@@ -117,8 +117,11 @@ func TestFuture(t *testing.T) {
 		ahead time.Duration
 		want  ingest.Verdict
 	}{
-		{0, ingest.Store}, {ingest.MaxAhead, ingest.Store}, {ingest.MaxAhead + time.Millisecond, ingest.Future},
-		{time.Duration(math.MaxInt64), ingest.Future}, {-20 * 365 * 24 * time.Hour, ingest.Store},
+		{0, ingest.Store},
+		{ingest.MaxAhead, ingest.Store},
+		{ingest.MaxAhead + time.Millisecond, ingest.Future},
+		{time.Duration(math.MaxInt64), ingest.Future},
+		{-20 * 365 * 24 * time.Hour, ingest.Store},
 	} {
 		var m ingest.Memory
 		r := reading(tt.ahead)

@@ -300,8 +300,14 @@ func readingsGoOn(s *subject) {
 			name   string
 			v      float64
 			lo, hi float64
-		}{{"soc", r.SoC, 0, 100}, {"soh", r.SoH, 0, 120}, {"voltage", r.Voltage, 0, 3000}, {"temperature", r.Temperature, -60, 150},
-			{"max charge", r.MaxCharge, 0, math.MaxFloat64}, {"max discharge", r.MaxDischarge, 0, math.MaxFloat64}} {
+		}{
+			{"soc", r.SoC, 0, 100},
+			{"soh", r.SoH, 0, 120},
+			{"voltage", r.Voltage, 0, 3000},
+			{"temperature", r.Temperature, -60, 150},
+			{"max charge", r.MaxCharge, 0, math.MaxFloat64},
+			{"max discharge", r.MaxDischarge, 0, math.MaxFloat64},
+		} {
 			if v.v < v.lo || v.v > v.hi {
 				s.t.Errorf("%s %v is not within %v..%v", v.name, v.v, v.lo, v.hi)
 			}
