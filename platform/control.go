@@ -10,13 +10,20 @@ import (
 	"yunchu/platform/device"
 )
 
+// awaited is a command that somebody waits for: an id is its sender's choice and
+// says nothing about a command for another device.
+type awaited struct {
+	slot device.Slot
+	id   string
+}
+
 // waiters are callers that wait for the acknowledgement of their command.
 type waiters struct {
 	mu   sync.Mutex
-	open map[string][]chan device.Ack
+	open map[awaited][]chan device.Ack
 }
 
-func (w *waiters) wait(id string) (<-chan device.Ack, func()) {
+func (w *waiters) wait(id awaited) (<-chan device.Ack, func()) {
 	ch := make(chan device.Ack, 1)
 	w.mu.Lock()
 	w.open[id] = append(w.open[id], ch)
@@ -45,7 +52,7 @@ func (w *waiters) answer(_ uint64, f *device.Acks) {
 		return
 	}
 	for i := range f.List {
-		for _, ch := range w.open[f.List[i].ID] {
+		for _, ch := range w.open[awaited{f.List[i].Slot, f.List[i].ID}] {
 			select {
 			case ch <- f.List[i]:
 			default: // has its answer
@@ -61,7 +68,7 @@ func (p *Plant) Command(ctx context.Context, c device.Command) (device.Ack, erro
 	if c.ID == "" {
 		return device.Ack{}, fmt.Errorf("command for slot %d has no id", c.Slot)
 	}
-	ch, cancel := p.waiters.wait(c.ID)
+	ch, cancel := p.waiters.wait(awaited{c.Slot, c.ID})
 	defer cancel()
 	if err := p.publish(ctx, bus.Control, &device.Commands{List: []device.Command{c}}); err != nil {
 		return device.Ack{}, fmt.Errorf("command %s: %w", c.ID, err)

@@ -156,7 +156,7 @@ func New(cfg Config) (*Plant, error) {
 		guard: &guard.Guard{RampKWPerS: cfg.RampKWPerS}, settings: Settings{Strategy: cfg.Dispatch.Strategy},
 	}
 	p.planner.Settings = cfg.Dispatch
-	p.waiters.open = map[string][]chan device.Ack{}
+	p.waiters.open = map[awaited][]chan device.Ack{}
 	if err := p.open(); err != nil {
 		return nil, errors.Join(err, p.closeStores())
 	}

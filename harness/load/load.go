@@ -176,6 +176,13 @@ func (u *user) run(ctx context.Context, start time.Time) {
 		} else if ctx.Err() != nil {
 			return
 		}
+		if late := time.Since(due); late >= giveUp { // nobody would wait for its answer any more
+			u.seen.Request(float64(late)/1e6, false)
+			if u.err == nil {
+				u.err = fmt.Errorf("load %s, user %d: %v behind", u.spec.Name, u.index+1, giveUp)
+			}
+			continue
+		}
 		status, err := u.exchange(ctx, due)
 		ok := err == nil && status >= 200 && status < 300
 		u.seen.Request(float64(time.Since(due))/1e6, ok)

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -234,6 +235,29 @@ func TestNobodyThere(t *testing.T) {
 	}
 	if r.Err == nil {
 		t.Error("no word about it")
+	}
+}
+
+// TestServerThatHangs: what nobody answers within ten seconds is given up, and
+// what falls due meanwhile is charged without a queue that never ends.
+func TestServerThatHangs(t *testing.T) {
+	if os.Getenv("YUNCHU_LONG") == "" {
+		t.Skip("takes ten seconds: YUNCHU_LONG=1 runs it")
+	}
+	end := make(chan struct{})
+	address := serve(t, func(http.ResponseWriter, *http.Request) { <-end })
+	t.Cleanup(func() { close(end) }) // before the server closes
+	began := time.Now()
+	r := run(t, load.Spec{Users: 2, Rate: 100, For: 2 * time.Second, Address: address})
+	s := score(t, r)
+	if n, e := s.requests(), s.value("api.test.error_ratio", "last"); n != 200 || e != 1 {
+		t.Errorf("%d requests with error ratio %v, want 200 and 1", n, e)
+	}
+	if took := time.Since(began); took > 15*time.Second {
+		t.Errorf("took %v, want a little more than ten seconds after the last was due", took)
+	}
+	if p := s.value("api.test.latency_ms", "p50"); p < 8000 {
+		t.Errorf("p50 = %v ms of a server that never answers", p)
 	}
 }
 

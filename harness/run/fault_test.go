@@ -146,7 +146,7 @@ var effects = map[string]func(t *testing.T, hit []line){
 	"bias": func(t *testing.T, hit []line) {
 		want(t, hit, 60)
 		for _, l := range hit {
-			if truth := 50 + (l.measured())*80/3600/2; !near(*l.SoC, truth+5, 0.03) {
+			if truth := 50 + l.measured()*80/3600/2; !near(*l.SoC, truth+5, 0.03) {
 				t.Errorf("soc %v at %v s, want %v + 5", *l.SoC, l.measured(), truth)
 			}
 		}

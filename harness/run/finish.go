@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"path/filepath"
 	"runtime"
@@ -107,25 +106,12 @@ func (r *Run) finish(loopErr error) (*report.Run, error) {
 	return out, nil
 }
 
-// lost compares the readings that were acknowledged as stored with the history.
+// lost compares the readings that were acknowledged with the history: by number
+// those that the log took, and one by one those that a client was told of.
 func (r *Run) lost() (acked, lost int64, example string, err error) {
-	for slot, want := range r.notes.stored {
-		if want == 0 {
-			continue
-		}
-		acked += int64(want)
-		got, err := r.plant.History.Count(context.Background(), device.Slot(slot), math.MinInt64, math.MaxInt64)
-		if err != nil {
-			return 0, 0, "", fmt.Errorf("look for acknowledged readings of %s: %w", r.name(device.Slot(slot)), err)
-		}
-		if missing := int64(want) - got; missing > 0 {
-			lost += missing
-			example = fmt.Sprintf("%d of %d of %s", missing, want, r.name(device.Slot(slot)))
-		}
-	}
-	// What a client was told is held against the history one by one.
-	for _, id := range slices.Sorted(maps.Keys(r.acked)) {
-		times := r.acked[id]
+	ctx := context.Background()
+	told := map[device.Slot][]int64{}
+	for id, times := range r.acked {
 		if len(times) == 0 {
 			continue
 		}
@@ -133,21 +119,38 @@ func (r *Run) lost() (acked, lost int64, example string, err error) {
 		if !ok {
 			return 0, 0, "", fmt.Errorf("device %s of a load is not registered", id)
 		}
-		acked += int64(len(times))
-		missing := make(map[int64]bool, len(times))
-		for _, at := range times {
-			missing[at] = true
+		told[slot] = times
+		for int(slot) >= len(r.notes.stored) {
+			r.notes.stored = append(r.notes.stored, 0)
 		}
-		err := r.plant.History.Times(context.Background(), slot, math.MinInt64, math.MaxInt64, func(at int64) bool {
-			delete(missing, at)
-			return true
-		})
+	}
+	for i, stored := range r.notes.stored {
+		slot := device.Slot(i)
+		want := max(int64(stored), int64(len(told[slot])))
+		if want == 0 {
+			continue
+		}
+		got, err := r.plant.History.Count(ctx, slot, math.MinInt64, math.MaxInt64)
 		if err != nil {
-			return 0, 0, "", fmt.Errorf("look for acknowledged readings of %s: %w", id, err)
+			return 0, 0, "", fmt.Errorf("look for acknowledged readings of %s: %w", r.name(slot), err)
 		}
-		if n := int64(len(missing)); n > 0 {
-			lost += n
-			example = fmt.Sprintf("%d of %d answered 200 to %s", n, len(times), id)
+		absent := make(map[int64]bool, len(told[slot]))
+		for _, at := range told[slot] {
+			absent[at] = true
+		}
+		if len(absent) > 0 {
+			err = r.plant.History.Times(ctx, slot, math.MinInt64, math.MaxInt64, func(at int64) bool {
+				delete(absent, at)
+				return true
+			})
+			if err != nil {
+				return 0, 0, "", fmt.Errorf("look for acknowledged readings of %s: %w", r.name(slot), err)
+			}
+		}
+		acked += want
+		if missing := max(want-got, int64(len(absent))); missing > 0 {
+			lost += missing
+			example = fmt.Sprintf("%d of %d of %s", missing, want, r.name(slot))
 		}
 	}
 	return acked, lost, example, nil

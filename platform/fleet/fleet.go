@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"sync"
 
@@ -74,23 +75,43 @@ func (f *Fleet) meta(_ uint64, m *device.Meta) {
 	if err := json.Unmarshal(m.Value, &info); err != nil {
 		return // a value of another version: the registry's own check has reported it
 	}
+	if !f.fits(&info) {
+		return
+	}
+	if f.changed != nil {
+		f.changed(info)
+	}
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	for int(info.Slot) >= len(f.image.Devices) {
 		f.image.Devices = append(f.image.Devices, image.Device{})
 	}
 	if _, known := f.slots[info.ID]; !known {
 		i := sort.Search(len(f.ids), func(i int) bool { return f.ids[i] >= info.ID })
-		f.ids = append(f.ids, "")
-		copy(f.ids[i+1:], f.ids[i:])
-		f.ids[i] = info.ID
+		f.ids = slices.Insert(f.ids, i, info.ID)
 		f.slots[info.ID] = info.Slot
 		f.next = max(f.next, info.Slot+1)
 	}
 	f.image.Devices[info.Slot].Info = info
-	f.mu.Unlock()
-	if f.changed != nil {
-		f.changed(info)
+}
+
+// maxGap is how far beyond all known slots a new one may lie. Slots are given
+// densely but for registrations that failed; a number far out is a damaged one,
+// and must not cost memory for all that lie between.
+const maxGap = 1 << 16
+
+// fits reports whether a registration agrees with those before it: a device keeps
+// its slot, and a slot its device. The first in the log holds.
+func (f *Fleet) fits(info *device.Info) bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if !info.ID.Valid() || int64(info.Slot) > int64(len(f.image.Devices))+maxGap {
+		return false
 	}
+	if s, known := f.slots[info.ID]; known {
+		return s == info.Slot
+	}
+	return int(info.Slot) >= len(f.image.Devices) || f.image.Devices[info.Slot].Info.ID == ""
 }
 
 func (f *Fleet) readings(_ uint64, frame *device.Readings) {
@@ -157,7 +178,7 @@ func (f *Fleet) Page(after device.ID, limit int) []device.Info {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	i := sort.Search(len(f.ids), func(i int) bool { return f.ids[i] > after })
-	out := make([]device.Info, 0, min(limit, len(f.ids)-i))
+	out := make([]device.Info, 0, max(0, min(limit, len(f.ids)-i)))
 	for ; i < len(f.ids) && len(out) < limit; i++ {
 		out = append(out, f.image.Devices[f.slots[f.ids[i]]].Info)
 	}
@@ -174,9 +195,15 @@ func (f *Fleet) Len() int {
 // ErrInvalidID is returned for an id that may not name a device.
 var ErrInvalidID = errors.New("a device id has 1 to 64 of the characters A-Z a-z 0-9 _ -")
 
+// ErrTaken is returned when somebody else on the bus has given the device another
+// slot, or its slot to another device, at the same moment: try again.
+var ErrTaken = errors.New("taken by another registration")
+
 // Register makes a device known, or changes what is known of it, and returns
 // when the log holds it. A new device gets the next slot; a known one keeps its
-// own, and its kind and life cycle unless the new ones say something.
+// own, and its kind and life cycle unless the new ones say something. An info that
+// says no more than a device can say that registers itself leaves a known one as
+// it is: both may meet.
 func (f *Fleet) Register(ctx context.Context, info device.Info, now int64) (device.Info, error) {
 	if !info.ID.Valid() {
 		return info, fmt.Errorf("register %q: %w", info.ID, ErrInvalidID)
@@ -184,6 +211,9 @@ func (f *Fleet) Register(ctx context.Context, info device.Info, now int64) (devi
 	done, err := f.begin(ctx, &info)
 	if err != nil {
 		return info, fmt.Errorf("register %s: %w", info.ID, err)
+	}
+	if done == nil {
+		return info, nil
 	}
 	defer done()
 	value, err := json.Marshal(info)
@@ -194,12 +224,16 @@ func (f *Fleet) Register(ctx context.Context, info device.Info, now int64) (devi
 	if _, err := bus.PublishWait(ctx, f.bus, bus.Meta, m); err != nil {
 		return info, fmt.Errorf("register %s: %w", info.ID, err)
 	}
+	if s, known := f.Slot(info.ID); !known || s != info.Slot {
+		return info, fmt.Errorf("register %s: slot %d: %w", info.ID, info.Slot, ErrTaken)
+	}
 	return info, nil
 }
 
 // begin fills in what info keeps of an earlier registration, or the slot of a new
 // one, and makes others who register the same device wait until done is called.
-// Different devices go to the log together.
+// Different devices go to the log together. done is nil when there is nothing to
+// write: info is what is known already.
 func (f *Fleet) begin(ctx context.Context, info *device.Info) (done func(), err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -221,6 +255,10 @@ func (f *Fleet) begin(ctx context.Context, info *device.Info) (done func(), err 
 	if s, known := f.slots[info.ID]; known {
 		old := f.image.Devices[s].Info
 		info.Slot = s
+		if bare(info) {
+			*info = old
+			return nil, nil
+		}
 		if info.Kind == "" {
 			info.Kind = old.Kind
 		}
@@ -239,4 +277,10 @@ func (f *Fleet) begin(ctx context.Context, info *device.Info) (done func(), err 
 		f.mu.Unlock()
 		close(busy)
 	}, nil
+}
+
+// bare reports whether info says only that there is such a device.
+func bare(info *device.Info) bool {
+	return *info == device.Info{ID: info.ID, Slot: info.Slot} ||
+		*info == device.Info{ID: info.ID, Slot: info.Slot, Kind: "push", State: device.Inactive}
 }
