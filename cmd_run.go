@@ -176,7 +176,7 @@ func (f *runFlags) one(ctx context.Context, s *scenario.Scenario, out string, st
 // broken is a run that could not be made.
 func broken(s *scenario.Scenario, err error) error {
 	code := exitEnvironment
-	if errors.Is(err, run.ErrNoSimulation) {
+	if errors.Is(err, run.ErrNoSimulation) || errors.Is(err, run.ErrWorld) {
 		code = exitInput
 	}
 	return fail(code, fmt.Errorf("run %s: %w", s.Path, err))

@@ -71,12 +71,15 @@ func notYet(cfg *scenario.Config) error {
 		return fmt.Errorf("%s: nats.credentials: this version joins clusters without credentials only", cfg.Path)
 	case cfg.Dispatch.Target != nil && cfg.Dispatch.Target.Import:
 		return fmt.Errorf("%s: dispatch.target.import_kw: this version reads no meter; give the fleet's power", cfg.Path)
+	case cfg.Site.ImportLimitKW != nil:
+		return fmt.Errorf("%s: site.import_limit_kw: this version reads no meter and could not keep it", cfg.Path)
 	}
 	return nil
 }
 
 // serve runs a plant on the wall clock until ctx ends.
 func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err error) {
+	private()
 	log := logger(stderr, slog.LevelInfo)
 	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
 		return fail(exitEnvironment, fmt.Errorf("make the data folder: %w", err))
@@ -94,7 +97,7 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 	}
 	defer func() { err = errors.Join(err, closing("bus", b.Close())) }()
 	started := time.Now()
-	s := sched.New(sched.Wall{})
+	s := sched.New(sched.NewWall())
 	pc := platform.Config{
 		Name: cfg.Name, Bus: b, Sched: s, Log: log, Dir: cfg.Data, Period: 500 * time.Millisecond,
 		Dispatch:   dispatch.Settings{Every: cfg.Dispatch.Every, Strategy: dispatch.Strategy(cfg.Dispatch.Strategy)},
@@ -105,9 +108,6 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 		pc.Initial = func(now time.Time) platform.Target {
 			return platform.Target{KW: t.Series.At(time.Duration(now.UnixNano())), Import: t.Import, Enabled: true}
 		}
-	}
-	if cfg.Site.ImportLimitKW != nil {
-		pc.ImportLimitKW = *cfg.Site.ImportLimitKW
 	}
 	p, err := platform.New(pc)
 	if err != nil {
@@ -126,7 +126,7 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 		name = "yunchu"
 	}
 	about := platform.AboutThis(name, binaryHash(), buildTags, cfg.Simulation, started)
-	server, err := api.New(api.Options{Plant: p.Face(about, nil), Auth: authority, Bus: b, Log: log, UI: web.Dist})
+	server, err := api.New(api.Options{Plant: p.Face(about, nil), Auth: authority, Bus: b, Log: log, UI: web.Dist, Now: s.Now})
 	if err != nil {
 		return fail(exitEnvironment, errors.Join(err, l.Close()))
 	}

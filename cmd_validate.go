@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -64,9 +65,24 @@ func check(file string) (kind string, err error) {
 		}
 		_, err = scenario.Load(file, opt)
 	default:
-		_, err = scenario.Load(file, opt)
+		var sc *scenario.Scenario
+		if sc, err = scenario.Load(file, opt); err == nil {
+			err = buildable(sc)
+		}
 	}
 	return kind, err
+}
+
+// buildable builds the twins of a scenario and forgets them: some values are only
+// wrong for the model they meet.
+func buildable(s *scenario.Scenario) error {
+	if openWorld == nil || slices.ContainsFunc(s.Fleet, func(e scenario.FleetEntry) bool { return e.Kind != scenario.Sim }) {
+		return nil
+	}
+	if _, err := openWorld(s, s.Start); err != nil {
+		return fmt.Errorf("%s: %w", s.Path, err)
+	}
+	return nil
 }
 
 func schemaCommand() *cobra.Command {

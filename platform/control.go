@@ -101,16 +101,18 @@ func (p *Plant) publish(_ context.Context, stream string, f device.Frame) error 
 }
 
 // onLoop runs fn on the loop of a virtual clock, and at once on the wall clock,
-// where what it calls is safe from any goroutine.
-func (p *Plant) onLoop(fn func()) {
+// where what it calls is safe from any goroutine. bus.ErrClosed when the loop has
+// ended and fn may not have run.
+func (p *Plant) onLoop(fn func() error) error {
 	if !p.sched.Virtual() {
-		fn()
-		return
+		return fn()
 	}
-	done := make(chan struct{})
-	p.sched.Post("api", func(time.Time) { fn(); close(done) })
+	done := make(chan error, 1)
+	p.sched.Post("api", func(time.Time) { done <- fn() })
 	select {
-	case <-done:
-	case <-p.closed: // the loop has ended; nobody waits for the outcome any more
+	case err := <-done:
+		return err
+	case <-p.closed:
+		return bus.ErrClosed
 	}
 }

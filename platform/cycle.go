@@ -3,6 +3,7 @@ package platform
 import (
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"yunchu/platform/bus"
@@ -13,10 +14,11 @@ import (
 
 // cycle decides once and publishes the commands.
 func (p *Plant) cycle(now time.Time) {
-	target, ok := p.target(now)
+	asked, limit, ok := p.asked(now)
 	if !ok {
 		return
 	}
+	target := min(asked, limit)
 	var (
 		d   dispatch.Decision
 		err error
@@ -26,6 +28,10 @@ func (p *Plant) cycle(now time.Time) {
 	if err != nil {
 		p.log.Error("no decision in this cycle", "error", err)
 		return
+	}
+	if target < asked { // the site's limit comes before what is asked of the fleet
+		d.Target, d.Shortfall = asked, asked-d.Planned
+		d.Reason = strings.TrimSuffix(fmt.Sprintf("the import limit of the site leaves %.6g kW; %s", target, d.Reason), "; ")
 	}
 	p.shortfall(now, &d)
 	for from := 0; from < len(d.Commands); from += device.MaxRows {
@@ -57,8 +63,16 @@ func (p *Plant) take() []device.Command {
 	return c[:0]
 }
 
-// target is the fleet's power that is asked for at now, within the import limit.
-func (p *Plant) target(now time.Time) (kw float64, ok bool) {
+// Asked is the power that is asked of the fleet at now, by whoever drives it, and
+// whether anything is. It runs on the loop.
+func (p *Plant) Asked(now time.Time) (kw float64, ok bool) {
+	kw, _, ok = p.asked(now)
+	return kw, ok
+}
+
+// asked is Asked with the most that the site's import limit allows, +Inf without.
+func (p *Plant) asked(now time.Time) (kw, limit float64, ok bool) {
+	limit = math.Inf(1)
 	var t Target
 	if p.cfg.Target != nil {
 		t = p.cfg.Target(now)
@@ -72,24 +86,21 @@ func (p *Plant) target(now time.Time) (kw float64, ok bool) {
 			t = p.cfg.Initial(now)
 		}
 	}
-	if !t.Enabled || math.IsNaN(t.KW) {
-		return 0, false
-	}
-	kw = t.KW
 	var site Site
 	if p.cfg.Site != nil {
 		site = p.cfg.Site(now)
 	}
+	if !t.Enabled || math.IsNaN(t.KW) || (t.Import && !site.OK) {
+		return 0, limit, false
+	}
+	kw = t.KW
 	if t.Import {
-		if !site.OK {
-			return 0, false
-		}
 		kw -= site.Net
 	}
 	if site.OK && p.cfg.ImportLimitKW > 0 {
-		kw = min(kw, p.cfg.ImportLimitKW-site.Net)
+		limit = p.cfg.ImportLimitKW - site.Net
 	}
-	return kw, true
+	return kw, limit, true
 }
 
 // SetStrategy changes the strategy from the next cycle on. It runs on the loop.

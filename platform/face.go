@@ -64,6 +64,12 @@ func (f *Face) Device(s device.Slot) (device.Info, bool) {
 	return d.Info, ok && d.Info.ID != ""
 }
 
+// ReadByUs implements api.Registry.
+func (f *Face) ReadByUs(s device.Slot) bool { return f.plant.Fleet.Kind(s) != pushed }
+
+// pushed is the kind of a device that sends its readings itself.
+const pushed = "push"
+
 // Devices implements api.Registry.
 func (f *Face) Devices(after device.ID, limit int) []device.Info {
 	return f.plant.Fleet.Page(after, limit)
@@ -71,15 +77,23 @@ func (f *Face) Devices(after device.ID, limit int) []device.Info {
 
 // Register implements api.Registry. A device that registers itself pushes to us;
 // it may be read and must not act.
-func (f *Face) Register(ctx context.Context, info device.Info) (out device.Info, err error) {
+func (f *Face) Register(ctx context.Context, info device.Info) (device.Info, error) {
 	if info.Kind == "" {
 		if _, known := f.plant.Fleet.Slot(info.ID); !known {
-			info.Kind, info.State = "push", device.Inactive
+			info.Kind, info.State = pushed, device.Inactive
 		}
 	}
 	now := f.plant.sched.Now().UnixMilli()
-	f.plant.onLoop(func() { out, err = f.plant.Fleet.Register(ctx, info, now) })
-	return out, err
+	registered := make(chan device.Info, 1)
+	err := f.plant.onLoop(func() error {
+		out, err := f.plant.Fleet.Register(ctx, info, now)
+		registered <- out
+		return err
+	})
+	if err != nil {
+		return device.Info{}, err
+	}
+	return <-registered, nil
 }
 
 // Latest implements api.Latest.
@@ -114,6 +128,9 @@ func (f *Face) Query(ctx context.Context, q api.Query) (api.Page, error) {
 
 // Command implements api.Control.
 func (f *Face) Command(ctx context.Context, c device.Command) (device.Ack, error) {
+	if f.plant.Fleet.Kind(c.Slot) == pushed { // it sends to us and listens to nobody yet
+		return device.Ack{}, fmt.Errorf("nobody is listening for this device: %w", device.ErrOffline)
+	}
 	return f.plant.Command(ctx, c)
 }
 

@@ -187,13 +187,15 @@ func (p *Plant) open() (err error) {
 	if _, err = bus.Metas.Subscribe(p.bus, 1, p.meta); err != nil {
 		return fmt.Errorf("recover the configuration: %w", err)
 	}
-	if err = p.Fleet.Start(covered + 1); err != nil {
+	// The log may hold readings that the history covers already; they are the
+	// newest of devices that the state view does not have yet.
+	if err = p.Fleet.Start(1); err != nil {
 		return err
 	}
-	p.prime()
-	if _, err = bus.Acks.Subscribe(p.bus, 1, p.waiters.answer); err != nil {
-		return fmt.Errorf("follow the acknowledgements: %w", err)
+	if _, err = bus.Acks.Subscribe(p.bus, 1, p.acks); err != nil {
+		return fmt.Errorf("recover the commands: %w", err)
 	}
+	p.prime()
 	return nil
 }
 
@@ -316,15 +318,18 @@ func (p *Plant) upkeep(now time.Time) {
 		p.History.Settle()
 	}
 	p.kept = now
-	if err := p.flush(); err != nil {
-		p.log.Error("state view not written", "error", err)
-	}
+	// What is trimmed below is in the history, and its newest readings are in
+	// the state view before it is: a quiet device keeps its latest value.
 	covered := p.History.Covered()
+	flushed := p.flush(now)
+	if flushed != nil {
+		p.log.Error("state view not written", "error", flushed)
+	}
 	p.History.SealIfDue(now)
 	if err := p.retain(now); err != nil {
 		p.log.Error("commands not trimmed", "error", err)
 	}
-	if covered > 0 {
+	if covered > 0 && flushed == nil {
 		if err := p.bus.Trim(bus.Data, covered+1); err != nil {
 			p.log.Error("log not trimmed", "error", err)
 		}
@@ -337,29 +342,45 @@ type mark struct {
 	seq uint64
 }
 
+// acks follows the acknowledgements of log.control, from its beginning at start:
+// for the image, for those who wait for one, and to know how old the log is where.
+func (p *Plant) acks(seq uint64, f *device.Acks) {
+	p.Fleet.Acks(seq, f)
+	p.waiters.answer(seq, f)
+	if p.cfg.Retain <= 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if at := device.Time(f.List[0].At); len(p.marks) == 0 || at.Sub(p.marks[len(p.marks)-1].at) >= p.cfg.Retain/16 {
+		p.marks = append(p.marks, mark{at, seq})
+	}
+}
+
 // retain trims commands and acknowledgements that are older than the retention,
-// but none that still holds a device: a restart must find it.
+// but none that still holds a device or its mode: a restart must find it.
 func (p *Plant) retain(now time.Time) error {
-	if p.cfg.Retain <= 0 || (len(p.marks) > 0 && now.Sub(p.marks[len(p.marks)-1].at) < p.cfg.Retain/16) {
+	if p.cfg.Retain <= 0 {
 		return nil
 	}
-	_, last, err := p.bus.Bounds(bus.Control)
-	if err != nil {
-		return err
-	}
-	p.marks = append(p.marks, mark{now, last})
 	var before uint64
-	for len(p.marks) > 0 && now.Sub(p.marks[0].at) > p.cfg.Retain {
-		before = p.marks[0].seq
+	p.mu.Lock()
+	for len(p.marks) > 1 && now.Sub(p.marks[1].at) > p.cfg.Retain {
+		before = p.marks[1].seq // what lies before is older than the retention
 		p.marks = p.marks[1:]
 	}
+	p.mu.Unlock()
 	if before == 0 {
 		return nil
 	}
 	p.Fleet.View(func(img *image.Image) {
 		for i := range img.Devices {
-			if t := &img.Devices[i].Told; t.Held(now.UnixMilli()) {
-				before = min(before, t.Seq)
+			d := &img.Devices[i]
+			if d.Told.Held(now.UnixMilli()) {
+				before = min(before, d.Told.Seq)
+			}
+			if d.Mode != device.Run {
+				before = min(before, d.ModeSeq)
 			}
 		}
 	})
@@ -367,7 +388,7 @@ func (p *Plant) retain(now time.Time) error {
 }
 
 // flush writes each device's newest reading to the state view.
-func (p *Plant) flush() error {
+func (p *Plant) flush(now time.Time) error {
 	var f device.Readings
 	put := func() {
 		if f.Rows() > 0 {
@@ -376,6 +397,9 @@ func (p *Plant) flush() error {
 		}
 	}
 	since := p.flushedAt
+	if since > now.UnixMilli() { // the clock was set back
+		since, p.flushedAt = 0, 0
+	}
 	p.Fleet.View(func(img *image.Image) {
 		for i := range img.Devices {
 			if r := &img.Devices[i].Last; r.At != 0 && r.Arrived >= since {
@@ -401,7 +425,7 @@ func (p *Plant) Close() error {
 	if p.sched.Virtual() {
 		p.History.Settle()
 	}
-	return p.closeStores()
+	return errors.Join(p.flush(p.sched.Now()), p.closeStores())
 }
 
 func (p *Plant) closeStores() error {

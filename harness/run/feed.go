@@ -21,6 +21,7 @@ type notes struct {
 	late        int64    // done after their expiry
 	lateExample string
 	outOfLimits int64 // device-steps
+	unguarded   int64 // setpoints that were taken and should have been refused or cut
 	steps       int64
 	offender    string
 	kinds       map[string]int
@@ -84,9 +85,20 @@ func (r *Run) acks(f *device.Acks) {
 	defer r.mu.Unlock()
 	for i := range f.List {
 		a := &f.List[i]
+		if a.Repeat { // an answer given before, to somebody who asked again
+			r.journal.ack(now, a, r.name)
+			continue
+		}
 		r.notes.commands++
+		latency := float64(now.UnixMilli() - a.Issued)
+		if a.Status == device.Failure || a.Status == device.Expired {
+			// It never took effect: it counts with what it took to know, and with
+			// no less than the second that a device has to answer.
+			r.Metrics.CommandLatency(max(latency, 1000))
+		}
 		if a.Status == device.Done {
-			r.Metrics.CommandLatency(float64(now.UnixMilli() - a.Issued))
+			r.Metrics.CommandLatency(latency)
+			r.envelope(now, a)
 			if a.Until != 0 && a.At > a.Until && a.Source != "guard" {
 				r.notes.late++
 				r.notes.lateExample = fmt.Sprintf("%s took a setpoint of %s at %s that had expired at %s",
@@ -97,6 +109,35 @@ func (r *Run) acks(f *device.Acks) {
 			r.event(now, a.Status.String(), device.Warning, a.Slot, text)
 		}
 		r.journal.ack(now, a, r.name)
+	}
+}
+
+// envelope holds a setpoint that a device has taken against its nameplate and its
+// own last good reading: what the guard must have refused or cut counts as a
+// violation, whatever the device made of it. The caller holds mu.
+func (r *Run) envelope(now time.Time, a *device.Ack) {
+	d, ok := r.plant.Fleet.Device(a.Slot)
+	if !ok || a.Verb != device.SetPower || a.Power == 0 {
+		return
+	}
+	limit, why := d.Info.RatedKW, ""
+	if c := d.Info.CapKW; c > 0 {
+		limit = min(limit, c)
+	}
+	known := d.Good.At != 0 && d.Good.At <= a.Issued && d.Info.SoCMax > 0
+	switch {
+	case !(math.Abs(a.Power) <= limit*(1+1e-9)):
+		why = fmt.Sprintf("more than %g kW", limit)
+	case known && a.Power < 0 && d.Good.SoC <= d.Info.SoCMin:
+		why = fmt.Sprintf("at %g %% of charge, lowest %g %%", d.Good.SoC, d.Info.SoCMin)
+	case known && a.Power > 0 && d.Good.SoC >= d.Info.SoCMax:
+		why = fmt.Sprintf("at %g %% of charge, highest %g %%", d.Good.SoC, d.Info.SoCMax)
+	default:
+		return
+	}
+	r.notes.unguarded++
+	if r.notes.offender == "" {
+		r.notes.offender = fmt.Sprintf("%s took %.6g kW at %s: %s", r.name(a.Slot), a.Power, now.Format("15:04:05.000"), why)
 	}
 }
 
@@ -165,11 +206,12 @@ func (r *Run) decided(d *dispatch.Decision) {
 	r.notes.newest.Commands = nil
 	r.notes.plans++
 	every := r.Scenario.Dispatch.Every
-	late := now.Sub(r.cycles) % every
-	if late > every/2 {
-		late = every - late
+	if r.due.Before(r.cycles) { // the first cycle, or the first after a restart
+		r.due = r.cycles
 	}
+	late := now.Sub(r.due)
 	r.Metrics.ControlJitter(float64(late) / 1e6)
+	r.due = r.due.Add((max(late, 0)/every + 1) * every) // a missed cycle is late by as much
 	r.journal.cycle(now, d)
 }
 
@@ -219,12 +261,16 @@ func (r *Run) clockwork() {
 		r.mu.Unlock()
 		return true
 	})
+	counted := r.start.Add(3 * period) // until then the first readings are on their way
 	r.Sched.Every(r.start, time.Second, sched.Check, func(now time.Time) bool {
 		good := r.fresh(now)
 		r.mu.Lock()
 		r.notes.online = good
-		if now.After(r.start.Add(3 * period)) { // the first readings are on their way
-			r.Metrics.Available(int64(good), int64(len(s.IDs())))
+		if now.After(counted) {
+			// Seconds that nobody counted, because nothing ran, were not available.
+			missed := max(0, int64(now.Sub(counted)/time.Second)-1)
+			r.Metrics.Available(int64(good), int64(len(s.IDs()))*(1+missed))
+			counted = now
 		}
 		r.mu.Unlock()
 		return true
@@ -241,8 +287,10 @@ func (r *Run) measure(now time.Time, dt float64) {
 		T: r.elapsed(now).Seconds(), DT: dt, TargetKW: math.NaN(), PowerKW: x.SumKW, ImportKW: math.NaN(),
 		StoredKWh: x.StoredKWh, SoC: x.SoC, TempC: x.TempC, UnitKW: x.PowerKW,
 	}
-	if r.notes.plans > 0 {
-		m.TargetKW = r.notes.newest.Target
+	// What was asked during the step, whether or not dispatch has looked since: a
+	// slow or late dispatch is part of what is scored.
+	if kw, ok := r.plant.Asked(now.Add(-time.Duration(dt * float64(time.Second)))); ok && dt > 0 {
+		m.TargetKW = kw
 	}
 	if site := r.site(now); site.OK {
 		m.ImportKW = site.Net + x.SumKW
@@ -261,9 +309,9 @@ func (r *Run) measure(now time.Time, dt float64) {
 func (r *Run) record(now time.Time) {
 	g, x := &r.signals, &r.sample
 	g.T = append(g.T, r.elapsed(now).Seconds())
-	target := math.NaN()
-	if r.notes.plans > 0 {
-		target = r.notes.newest.Target
+	target, ok := r.plant.Asked(now)
+	if !ok {
+		target = math.NaN()
 	}
 	g.Target = append(g.Target, target)
 	g.Power = append(g.Power, x.SumKW)

@@ -36,7 +36,7 @@ func (r *Run) finish(loopErr error) (*report.Run, error) {
 		return nil, err
 	}
 	r.Metrics.Data(acked, lost)
-	r.Metrics.Guard(r.notes.commands+r.notes.steps, r.notes.outOfLimits)
+	r.Metrics.Guard(r.notes.commands+r.notes.steps, r.notes.outOfLimits+r.notes.unguarded)
 	out := &report.Run{
 		Report: report.Report{
 			Scenario: s.Name, Description: s.Description, Seed: s.Seed, Clock: s.Clock,
@@ -163,25 +163,34 @@ func (r *Run) checks(acked, lost int64, example string) []report.Check {
 			out = append(out, report.Check{Name: name, Pass: pass, Detail: detail})
 		}
 	}
+	// What there was nothing of is not a check that has passed.
 	if r.world != nil {
 		ratio, worst := r.world.Balance()
-		add(scenario.CheckEnergyBalance, ratio <= energyTolerance,
-			fmt.Sprintf("largest residual %.1e of the energy moved (%s), at most %.0e", ratio, worst, energyTolerance))
-		detail := fmt.Sprintf("%d device-steps, none beyond charge, voltage or power limits", r.notes.steps)
-		if r.notes.outOfLimits > 0 {
-			detail = fmt.Sprintf("%d of %d device-steps beyond a limit, first %s", r.notes.outOfLimits, r.notes.steps, r.notes.offender)
+		if worst != "" {
+			add(scenario.CheckEnergyBalance, ratio <= energyTolerance,
+				fmt.Sprintf("largest residual %.1e of the energy moved (%s), at most %.0e", ratio, worst, energyTolerance))
 		}
-		add(scenario.CheckLimits, r.notes.outOfLimits == 0, detail)
+		detail := fmt.Sprintf("%d device-steps and %d commands, none beyond charge, voltage, temperature or power limits", r.notes.steps, r.notes.commands)
+		beyond := r.notes.outOfLimits + r.notes.unguarded
+		if beyond > 0 {
+			detail = fmt.Sprintf("%d device-steps of %d and %d commands of %d beyond a limit, first %s",
+				r.notes.outOfLimits, r.notes.steps, r.notes.unguarded, r.notes.commands, r.notes.offender)
+		}
+		add(scenario.CheckLimits, beyond == 0, detail)
 	}
 	detail := fmt.Sprintf("%d acknowledged readings, all in the history", acked)
 	if lost > 0 {
 		detail = fmt.Sprintf("%d of %d acknowledged readings are not in the history, among them %s", lost, acked, example)
 	}
-	add(scenario.CheckReadings, lost == 0, detail)
+	if add(scenario.CheckReadings, lost == 0, detail); acked == 0 && r.Scenario.Checks.On(scenario.CheckReadings) {
+		out[len(out)-1].Pass, out[len(out)-1].Inconclusive = false, true
+	}
 	detail = fmt.Sprintf("%d commands answered, none applied after its expiry", r.notes.commands)
 	if r.notes.late > 0 {
 		detail = fmt.Sprintf("%d of %d commands applied after their expiry: %s", r.notes.late, r.notes.commands, r.notes.lateExample)
 	}
-	add(scenario.CheckExpiry, r.notes.late == 0, detail)
+	if r.notes.commands > 0 {
+		add(scenario.CheckExpiry, r.notes.late == 0, detail)
+	}
 	return out
 }

@@ -33,6 +33,9 @@ import (
 // ErrNoSimulation is returned for a scenario with twins in a build without them.
 var ErrNoSimulation = errors.New("built without simulation")
 
+// ErrWorld is returned for a scenario whose devices cannot be built as it says.
+var ErrWorld = errors.New("the scenario's devices cannot be built")
+
 // Options are how a scenario is run.
 type Options struct {
 	// World opens the twins; nil in a build without simulation.
@@ -90,6 +93,7 @@ type Run struct {
 	stop   context.CancelFunc // of work
 	serve  sync.WaitGroup
 	cycles time.Time // from when on dispatch decides
+	due    time.Time // of the next cycle of dispatch
 	access *access   // to the API
 	api    *server
 
@@ -154,7 +158,7 @@ func (r *Run) playOut(ctx context.Context) (*report.Run, error) {
 // open brings everything up, up to the first event.
 func (r *Run) open(ctx context.Context) (err error) {
 	s := r.Scenario
-	var clock sched.Clock = sched.Wall{}
+	var clock sched.Clock = sched.NewWall()
 	r.start = time.Now().UTC()
 	if s.Virtual() {
 		r.start = s.Start
@@ -173,6 +177,7 @@ func (r *Run) open(ctx context.Context) (err error) {
 	}
 	if s.Virtual() {
 		b := local.New(0)
+		b.Spill = r.dir
 		b.Tap = func(_ string, frame []byte) { r.hash.Write(frame) }
 		r.bus = b
 	} else if r.bus, err = r.opt.Durable(filepath.Join(r.dir, "bus")); err != nil {
@@ -258,7 +263,7 @@ func (r *Run) populate() error {
 	if n > 0 {
 		w, err := r.opt.World(s, r.start)
 		if err != nil {
-			return fmt.Errorf("build the world: %w", err)
+			return fmt.Errorf("%w: %w", ErrWorld, err)
 		}
 		r.world = w
 		r.fleets = w.Fleets()

@@ -52,6 +52,9 @@ func (s *Scenario) checkHead(f *source) {
 // checkTimes fills in the distances of the recorder and holds step and cycle
 // against the duration.
 func (s *Scenario) checkTimes(f *source) {
+	if s.Step > 0 && s.Step%time.Millisecond != 0 {
+		f.wrong("step", "readings carry milliseconds: write 1ms or a multiple of it", "a step of %s cannot be kept", s.Step)
+	}
 	if s.Duration > 0 && s.Step > s.Duration {
 		f.wrong("step", "the run lasts "+FormatDuration(s.Duration), "a step of %s is longer than the run", FormatDuration(s.Step))
 	}

@@ -90,8 +90,8 @@ func (c *SoC) preset(text string) (err error) {
 
 // Spread is how much the units of a fleet differ, as standard deviations in percent.
 type Spread struct {
-	Capacity   float64 `yaml:"capacity,omitempty" jsonschema:"minimum=0,maximum=50" doc:"Of the capacity."`
-	Resistance float64 `yaml:"resistance,omitempty" jsonschema:"minimum=0,maximum=50" doc:"Of the resistance."`
+	Capacity   float64 `yaml:"capacity,omitempty" jsonschema:"minimum=0,maximum=20" doc:"Of the capacity."`
+	Resistance float64 `yaml:"resistance,omitempty" jsonschema:"minimum=0,maximum=20" doc:"Of the resistance."`
 }
 
 // IDs are the device ids of an entry: the id itself without a count, else the

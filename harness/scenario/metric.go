@@ -38,10 +38,10 @@ var metrics = []Metric{
 	{"fleet.energy_out_kwh", "kWh", OverRun, "last", "energy discharged, AC"},
 	{"fleet.efficiency_percent", "percent", OverRun, "last", "out / (in - change of the stored energy)"},
 	{"site.import_kw", "kW", OverSamples, "max", "power at the grid meter, positive is import"},
-	{"command.latency_ms", "ms", OverSamples, "p99", "command issued to acknowledged"},
+	{"command.latency_ms", "ms", OverSamples, "p99", "command issued to acknowledged; one that failed or expired counts with at least 1 s"},
 	{"control.jitter_ms", "ms", OverSamples, "p99", "distance of a dispatch cycle from its instant"},
 	{"control.direction_changes_per_h", "1/h", OverRun, "last", "changes between charging and discharging, per device"},
-	{"guard.violations", "", OverRun, "last", "readings outside the safety envelope"},
+	{"guard.violations", "", OverRun, "last", "device-steps beyond a limit, and setpoints taken that the guard should have stopped"},
 	{"sync.delay_ms", "ms", OverSamples, "p99", "a reading's own time to visible as latest"},
 	{"availability_percent", "percent", OverRun, "last", "answered 2xx within 1 s / sent; without load: device-seconds with a good reading younger than 3 periods"},
 	{"recovery.time_s", "s", OverSamples, "max", "end of a fault to |error| <= 2 % for 5 s"},
@@ -132,7 +132,10 @@ func (c *Score) check(s *source, at string, loads []LoadEntry) {
 	case !ok:
 		s.wrong(at+".metric", suggest(c.Metric, append(metricNames(), "api.<load>.latency_ms")), "unknown metric %q", short(c.Metric))
 	}
-	if c.Stat == "" {
+	switch counter := c.Metric == "guard.violations" || c.Metric == "data.lost"; {
+	case c.Stat == "":
 		c.Stat = m.Stat
+	case ok && m.Over == OverRun && c.Stat != "last" && c.Stat != "count" && !(counter && c.Stat == "sum"):
+		s.wrong(at+".stat", "leave stat out", "%s is one number for the whole run and has no %s", c.Metric, short(c.Stat))
 	}
 }

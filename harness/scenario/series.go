@@ -138,9 +138,33 @@ func (s *Site) load(f *source, start time.Time, d time.Duration) {
 	s.PV.load(f, "site.pv", start, d)
 	s.Price.load(f, "site.price", start, d)
 	s.AmbientC.load(f, "site.ambient_c", start, d)
+	if lo, hi := s.AmbientC.bounds(); lo < coldest || hi > hottest {
+		f.wrong("site.ambient_c", fmt.Sprintf("air is between %g and %g degC", float64(coldest), float64(hottest)), "an air temperature of %g degC", worse(lo, hi))
+	}
 	if s.PV.mostlyPositive() {
 		f.wrong("site.pv", "power is positive when it is consumed: write scale_kw: -1 for a column of output", "PV that only consumes")
 	}
+}
+
+// The air that batteries stand in, degC.
+const coldest, hottest = -60, 70
+
+func worse(lo, hi float64) float64 {
+	if lo < coldest {
+		return lo
+	}
+	return hi
+}
+
+// bounds are the least and the largest value; of no series 0 and 0.
+func (s *Series) bounds() (lo, hi float64) {
+	switch {
+	case s == nil:
+		return 0, 0
+	case len(s.t) == 0:
+		return s.value, s.value
+	}
+	return slices.Min(s.v), slices.Max(s.v)
 }
 
 // mostlyPositive tells a PV series whose sign was forgotten.

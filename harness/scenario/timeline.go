@@ -11,8 +11,8 @@ import (
 // its pointers (or Strategy) is set.
 type Event struct {
 	At       time.Duration `yaml:"at,omitempty" jsonschema:"minimum=0" doc:"When, counted from the start."`
-	TargetKW *float64      `yaml:"target_kw,omitempty" doc:"From now on the fleet is asked for this power, kW."`
-	ImportKW *float64      `yaml:"import_kw,omitempty" doc:"From now on the fleet holds the site at this import, kW."`
+	TargetKW *float64      `yaml:"target_kw,omitempty" jsonschema:"minimum=-1e9,maximum=1e9" doc:"From now on the fleet is asked for this power, kW."`
+	ImportKW *float64      `yaml:"import_kw,omitempty" jsonschema:"minimum=-1e9,maximum=1e9" doc:"From now on the fleet holds the site at this import, kW."`
 	For      time.Duration `yaml:"for,omitempty" jsonschema:"exclusiveMinimum=0" doc:"How long a target_kw or import_kw acts; without it, to the end."`
 	Fault    *Injection    `yaml:"fault,omitempty" doc:"A fault begins."`
 	Command  *Command      `yaml:"command,omitempty" doc:"A user sends a command."`

@@ -6,6 +6,7 @@ package simworld
 
 import (
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"time"
@@ -60,9 +61,8 @@ func (w *World) add(s *scenario.Scenario, e *scenario.FleetEntry, ids []string, 
 	if s.Site.AmbientC != nil {
 		ambient = s.Site.AmbientC.At(0)
 	}
-	window := model.Limits.SoC
 	twins, err := twin.NewFleet(model, ids, twin.Options{
-		Seed: s.Seed, SoCMean: min(max(e.SoC.Mean, window.Min), window.Max), SoCSpread: e.SoC.Spread,
+		Seed: s.Seed, SoCMean: e.SoC.Mean, SoCSpread: e.SoC.Spread,
 		CapacitySpread: e.SpreadPercent.Capacity, ResistanceSpread: e.SpreadPercent.Resistance,
 		AmbientK: ambient + kelvin, Start: start,
 	})
@@ -150,22 +150,47 @@ func (w *World) Sample(s *run.Sample) {
 	}
 }
 
-// beyond says which limit a unit is beyond while power still drives it further.
+// beyond says which limit a unit is beyond while power still drives it further. A
+// state that is no number is beyond all of them.
 func beyond(l *params.Limits, x *twin.State, ratedKW float64) string {
-	soc := 100 * x.SoC
+	soc, temp, w := 100*x.SoC, x.TempK-kelvin, x.ACPowerW
+	heat := l.TempC.Charge
+	if w < 0 {
+		heat = l.TempC.Discharge
+	}
+	// With its power stage on, a unit draws what it needs to stand still.
+	idle := math.Abs(w) < standing*1000*ratedKW
 	switch {
-	case soc > l.SoC.Max+slack && x.ACPowerW > 0:
+	case !finite(soc, temp, w, x.CellV, x.PackI):
+		return fmt.Sprintf("charge %g %%, %g °C, %g W, %g V a cell, %g A: not all numbers", soc, temp, w, x.CellV, x.PackI)
+	case soc > l.SoC.Max+slack && w > 0:
 		return fmt.Sprintf("charged at %.6f %%, limit %g %%", soc, l.SoC.Max)
-	case soc < l.SoC.Min-slack && x.ACPowerW < 0:
+	case soc < l.SoC.Min-slack && w < 0:
 		return fmt.Sprintf("discharged at %.6f %%, limit %g %%", soc, l.SoC.Min)
-	case x.CellV > l.CellV.Max+slack && x.ACPowerW > 0:
+	case x.CellV > l.CellV.Max+slack && w > 0:
 		return fmt.Sprintf("charged at %.6f V a cell, limit %g V", x.CellV, l.CellV.Max)
-	case x.CellV < l.CellV.Min-slack && x.ACPowerW < 0:
+	case x.CellV < l.CellV.Min-slack && w < 0:
 		return fmt.Sprintf("discharged at %.6f V a cell, limit %g V", x.CellV, l.CellV.Min)
-	case max(x.ACPowerW, -x.ACPowerW) > 1000*ratedKW*(1+slack):
-		return fmt.Sprintf("%.6f kW, rated %g kW", x.ACPowerW/1000, ratedKW)
+	case !idle && (temp > heat.Max+warm || temp < heat.Min-warm):
+		return fmt.Sprintf("%.6g kW at %.3f °C, limits %g and %g °C", w/1000, temp, heat.Min, heat.Max)
+	case math.Abs(w) > 1000*ratedKW*(1+slack):
+		return fmt.Sprintf("%.6f kW, rated %g kW", w/1000, ratedKW)
 	}
 	return ""
+}
+
+const (
+	standing = 0.002 // of rated power
+	warm     = 0.05  // K that a cell may move in the step that takes its power away
+)
+
+func finite(vs ...float64) bool {
+	for _, v := range vs {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return false
+		}
+	}
+	return true
 }
 
 // shortOhm is the internal short of a cell-short fault: 10 mΩ in one cell, the
@@ -219,7 +244,7 @@ func (w *World) Balance() (ratio float64, worst device.ID) {
 	for _, p := range w.parts {
 		for i := range p.twins.Len() {
 			e := p.twins.Energy(i)
-			if moved := e.ACInJ + e.ACOutJ; moved > 0 && e.ResidualJ/moved >= ratio {
+			if moved := e.ACInJ + e.ACOutJ; moved != 0 && !(e.ResidualJ/moved < ratio) { // NaN is the worst
 				ratio, worst = e.ResidualJ/moved, device.ID(p.twins.ID(i))
 			}
 		}

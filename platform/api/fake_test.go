@@ -127,6 +127,11 @@ func (p *plant) Push(_ context.Context, rows []device.Reading) error {
 	return nil
 }
 
+func (p *plant) ReadByUs(s device.Slot) bool {
+	info, ok := p.Device(s)
+	return ok && info.Kind != "" && info.Kind != "push"
+}
+
 func (p *plant) Slot(id device.ID) (device.Slot, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -50,6 +50,9 @@ type Registry interface {
 	Slot(id device.ID) (device.Slot, bool)
 	// Device is what is known of the device in a slot.
 	Device(s device.Slot) (device.Info, bool)
+	// ReadByUs reports whether a driver of the plant reads the device. Nobody else
+	// may speak for it.
+	ReadByUs(s device.Slot) bool
 	// Devices lists up to limit devices in the order of their ids, after one id.
 	Devices(after device.ID, limit int) []device.Info
 	// Register adds a device or changes what is known of it, and returns what

@@ -51,6 +51,7 @@ const (
 
 	CodeNotFound         Code = "NOT_FOUND"
 	CodeUnknownDevice    Code = "UNKNOWN_DEVICE"
+	CodeReadByUs         Code = "READ_BY_DRIVER"
 	CodeNoReading        Code = "NO_READING"
 	CodeMethodNotAllowed Code = "METHOD_NOT_ALLOWED"
 	CodeNotAcceptable    Code = "NOT_ACCEPTABLE"
@@ -103,6 +104,7 @@ var catalogue = map[Code]struct {
 	CodeCrossOrigin:     {403, "browsers may send this from the portal's own pages only"},
 
 	CodeNotFound:         {404, "/openapi.json lists all routes"},
+	CodeReadByUs:         {409, "a device that the plant reads by itself cannot also be synced; use another deviceId"},
 	CodeUnknownDevice:    {404, "register it with PUT /api/v1/devices/{id}, or sync its first reading with an engineer's token"},
 	CodeNoReading:        {404, "the device has not reported yet"},
 	CodeMethodNotAllowed: {405, "the Allow header lists the methods of this route"},

@@ -88,6 +88,10 @@ func (s *Server) check(p *auth.Principal, e *entry, now time.Time) (slot device.
 		e.refuse(CodeUnknownDevice, "there is no device "+string(e.id))
 		return 0, false, false
 	}
+	if found && s.plant.Registry.ReadByUs(slot) {
+		e.refuse(CodeReadByUs, string(e.id)+" is read by a driver of this plant")
+		return 0, false, false
+	}
 	return slot, found, true
 }
 

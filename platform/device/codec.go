@@ -97,7 +97,7 @@ func (f *Acks) AppendBinary(b []byte) []byte {
 		a := &f.List[i]
 		b = binary.LittleEndian.AppendUint32(b, uint32(a.Slot))
 		b = binary.AppendUvarint(b, a.Seq)
-		b = append(b, byte(a.Status), byte(a.Verb), byte(a.Mode), byte(a.Priority), boolByte(a.Reduced))
+		b = append(b, byte(a.Status), byte(a.Verb), byte(a.Mode), byte(a.Priority), boolByte(a.Reduced), boolByte(a.Repeat))
 		b = appendFloat(b, a.Power)
 		b = appendFloat(b, a.Before)
 		b = binary.AppendVarint(b, a.At)

@@ -53,7 +53,7 @@ var frames = rapid.Custom(func(t *rapid.T) device.Frame {
 				At: millis(t, "at"), Issued: millis(t, "issued"), Until: millis(t, "until"),
 				Verb: device.Verb(rapid.Byte().Draw(t, "verb")), Mode: device.Mode(rapid.Byte().Draw(t, "mode")),
 				Priority: device.Priority(rapid.Byte().Draw(t, "priority")), Power: number.Draw(t, "power"),
-				Source: text.Draw(t, "source"), Before: number.Draw(t, "before"), Reduced: rapid.Bool().Draw(t, "reduced"),
+				Source: text.Draw(t, "source"), Before: number.Draw(t, "before"), Reduced: rapid.Bool().Draw(t, "reduced"), Repeat: rapid.Bool().Draw(t, "repeat"),
 			}
 		}
 		return f
@@ -191,6 +191,7 @@ func TestMalformedFrameIsRefused(t *testing.T) {
 		"a long varint":        {0xE5, 1, 4, 0x80, 0x00},
 		"an endless varint":    append([]byte{0xE5, 1, 4}, bytes.Repeat([]byte{0xFF}, 12)...),
 		"a half bool":          with(ack, 4+4+1+1+3, 2),
+		"another half bool":    with(ack, 4+4+1+1+4, 2),
 		"two changes":          with((&device.Meta{}).AppendBinary(nil), 3, 2),
 		"4,096 rows of no row": {0xE5, 1, 2, 0x80, 0x20},
 	} {
@@ -243,7 +244,7 @@ func FuzzDecodeFrame(f *testing.F) {
 	for _, frame := range []device.Frame{
 		&device.Readings{}, one, two,
 		&device.Commands{List: []device.Command{{Slot: 3, Seq: 300, ID: "CMD", Verb: device.SetPower, Power: -50}}},
-		&device.Acks{List: []device.Ack{{Slot: 3, Status: device.Done, Reduced: true}, {}}},
+		&device.Acks{List: []device.Ack{{Slot: 3, Status: device.Done, Reduced: true}, {Repeat: true}}},
 		&device.Events{List: []device.Event{{ID: "e", Slot: device.Plant}}},
 		&device.Meta{Kind: "device", Key: "a", Value: []byte("{}")},
 	} {

@@ -31,8 +31,9 @@ func ParseVerb(s string) (v Verb, ok bool) {
 // Mode is what SetMode puts a device into.
 type Mode uint8
 
-// Run follows setpoints, Standby holds power at 0 with the power stage off,
-// MaintenanceMode is Standby that only another SetMode leaves.
+// Run follows setpoints, StandbyMode holds power at 0 with the power stage off,
+// MaintenanceMode does the same while people work on the device, and shows it.
+// Only another SetMode leaves either of them; until then setpoints are refused.
 const (
 	Run Mode = iota
 	StandbyMode
@@ -135,6 +136,10 @@ type Ack struct {
 	// force, and whether the guard cut the request to Power.
 	Before  float64
 	Reduced bool
+	// Repeat marks the outcome of an earlier command, given once more to somebody
+	// who sent its commandId again. It answers the sender and changes nothing:
+	// nobody may take it for something that has happened now.
+	Repeat bool
 }
 
 // Answer is the acknowledgement of c with the given outcome.

@@ -44,7 +44,7 @@ type decoder struct {
 // of some size may ask memory for.
 const (
 	minCommand = 22
-	minAck     = 33
+	minAck     = 34
 	minEvent   = 9
 )
 
@@ -83,7 +83,7 @@ func (d *decoder) frame(k frameKind, n int) Frame {
 			}
 			f.List[i] = Ack{
 				Slot: Slot(d.uint32()), Seq: d.uvarint(), Status: AckStatus(d.byte()),
-				Verb: Verb(d.byte()), Mode: Mode(d.byte()), Priority: Priority(d.byte()), Reduced: d.bool(),
+				Verb: Verb(d.byte()), Mode: Mode(d.byte()), Priority: Priority(d.byte()), Reduced: d.bool(), Repeat: d.bool(),
 				Power: d.float(), Before: d.float(), At: d.varint(), Issued: d.varint(), Until: d.varint(),
 				ID: d.string(), Code: d.string(), Reason: d.string(), Source: d.string(),
 			}

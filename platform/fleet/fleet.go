@@ -42,15 +42,12 @@ func New(b bus.Bus) *Fleet {
 // before Start.
 func (f *Fleet) OnChange(fn func(device.Info)) { f.changed = fn }
 
-// Start replays the log and follows it from there. Of readings only those from
-// sequence dataFrom on are replayed: what lies before is covered by the history,
-// whose newest readings are given to Prime.
+// Start replays registrations and readings from the log, the latter from sequence
+// dataFrom on, and follows them from there. Readings that the log does not hold any
+// more are given to Prime.
 func (f *Fleet) Start(dataFrom uint64) error {
 	if _, err := bus.Metas.Subscribe(f.bus, 1, f.meta); err != nil {
 		return fmt.Errorf("follow the registry: %w", err)
-	}
-	if _, err := bus.Acks.Subscribe(f.bus, 1, f.acks); err != nil {
-		return fmt.Errorf("follow the commands: %w", err)
 	}
 	if _, err := bus.Readings.Subscribe(f.bus, dataFrom, f.readings); err != nil {
 		return fmt.Errorf("follow the readings: %w", err)
@@ -126,7 +123,9 @@ func (f *Fleet) readings(_ uint64, frame *device.Readings) {
 	}
 }
 
-func (f *Fleet) acks(seq uint64, frame *device.Acks) {
+// Acks takes note of acknowledgements at a sequence of log.control. Whoever
+// follows that stream calls it with all of them, in order.
+func (f *Fleet) Acks(seq uint64, frame *device.Acks) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i := range frame.List {
@@ -160,6 +159,16 @@ func (f *Fleet) Device(s device.Slot) (image.Device, bool) {
 		return image.Device{}, false
 	}
 	return f.image.Devices[s], true
+}
+
+// Kind is how the device in a slot is reached, empty when there is none.
+func (f *Fleet) Kind(s device.Slot) string {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if int(s) >= len(f.image.Devices) {
+		return ""
+	}
+	return f.image.Devices[s].Info.Kind
 }
 
 // Info is what is known of a device by its id.

@@ -44,6 +44,7 @@ func (g *Gateway) commands(ctx context.Context, now time.Time, list []device.Com
 		if c.ID != "" {
 			if a, known := g.seen[request{c.Slot, c.ID}]; known {
 				if a.Status != 0 { // answered before: the same answer, no second effect
+					a.Repeat = true
 					m.acks = append(m.acks, a)
 				}
 				continue
@@ -156,10 +157,10 @@ func (g *Gateway) answer(ctx context.Context, now time.Time, acks []device.Ack) 
 			n++
 		}
 		f := &device.Acks{List: append([]device.Ack(nil), acks[:n]...)}
-		if at := acks[n-1].At; at <= ms {
+		if wait := acks[n-1].At - ms; wait <= 0 {
 			g.acknowledge(f)
 		} else {
-			g.sched.At(device.Time(at), sched.Arrival, func(time.Time) {
+			g.sched.At(later(now, wait), sched.Arrival, func(time.Time) {
 				if ctx.Err() == nil {
 					g.acknowledge(f)
 				}
@@ -167,6 +168,11 @@ func (g *Gateway) answer(ctx context.Context, now time.Time, acks []device.Ack) 
 		}
 		acks = acks[n:]
 	}
+}
+
+// later is the instant that begins the millisecond which is wait ms after now's.
+func later(now time.Time, wait int64) time.Time {
+	return now.Truncate(time.Millisecond).Add(time.Duration(wait) * time.Millisecond)
 }
 
 func (g *Gateway) acknowledge(f *device.Acks) {

@@ -67,7 +67,13 @@ type Gateway struct {
 	seen  map[request]device.Ack // outcomes; Status 0 while open
 	order []request              // keys of seen, oldest first
 
+	// Until they are judged, behind the first readings or before the first
+	// command, whichever is first:
+	open     []device.Command // commands that a restart found unanswered
+	replaced []device.Command // those that something newer had replaced by then
+
 	scratch scratch
+	fixes   []guard.Correction // memory
 	frames  sync.Pool
 	events  uint64
 
@@ -188,28 +194,22 @@ func (g *Gateway) Serve(f device.Fleet, slots []device.Slot) error {
 // replays the acknowledgements of the log first, so that holds and commandIds
 // outlive a restart.
 func (g *Gateway) Start(ctx context.Context, start time.Time, period time.Duration) error {
-	open, err := g.recover(ctx)
-	if err != nil {
-		return fmt.Errorf("recover the commands: %w", err)
-	}
-	_, last, err := g.bus.Bounds(bus.Control)
+	last, err := g.recover(ctx)
 	if err != nil {
 		return fmt.Errorf("recover the commands: %w", err)
 	}
 	_, err = bus.Commands.Subscribe(g.bus, last+1, func(_ uint64, f *device.Commands) {
 		if g.sched.Virtual() {
-			g.commands(ctx, g.sched.Now(), f.List)
+			g.arrive(ctx, g.sched.Now(), f.List)
 			return
 		}
 		list := append([]device.Command(nil), f.List...)
-		g.sched.Post("gateway", func(now time.Time) { g.commands(ctx, now, list) })
+		g.sched.Post("gateway", func(now time.Time) { g.arrive(ctx, now, list) })
 	})
 	if err != nil {
 		return fmt.Errorf("follow the commands: %w", err)
 	}
-	if len(open) > 0 {
-		g.sched.At(start, sched.Image, func(now time.Time) { g.commands(ctx, now, open) })
-	}
+	g.sched.At(start, sched.Image, func(now time.Time) { g.arrive(ctx, now, nil) })
 	g.sched.Every(start, period, sched.Arrival, func(now time.Time) bool {
 		if ctx.Err() != nil {
 			return false
@@ -218,51 +218,6 @@ func (g *Gateway) Start(ctx context.Context, start time.Time, period time.Durati
 		return true
 	})
 	return nil
-}
-
-// recover notes the answers that the log holds and returns the commands of
-// people that nobody had answered: whoever sent them was told that they are in,
-// so they are judged now, by their age among other things.
-func (g *Gateway) recover(ctx context.Context) (open []device.Command, err error) {
-	// Of each device the guard needs its mode and what it was told last.
-	mode, last := map[device.Slot]device.Ack{}, map[device.Slot]device.Ack{}
-	err = g.bus.Replay(ctx, bus.Control, 1, func(_ uint64, f device.Frame) {
-		switch f := f.(type) {
-		case *device.Commands:
-			for i := range f.List {
-				if f.List[i].ID != "" {
-					open = append(open, f.List[i])
-				}
-			}
-		case *device.Acks:
-			for i := range f.List {
-				a := f.List[i]
-				if a.Status == device.Done {
-					last[a.Slot] = a
-					if a.Verb == device.SetMode {
-						mode[a.Slot] = a
-					}
-				}
-				if a.ID != "" {
-					g.remember(a)
-				}
-			}
-		}
-	})
-	if err != nil {
-		return nil, err
-	}
-	g.onLoop(func(time.Time) { // behind the registrations, which go the same way
-		for _, told := range []map[device.Slot]device.Ack{mode, last} {
-			for _, a := range told {
-				g.guard.Restore(&a)
-			}
-		}
-	})
-	return slices.DeleteFunc(open, func(c device.Command) bool {
-		_, answered := g.seen[request{c.Slot, c.ID}]
-		return answered
-	}), nil
 }
 
 func (g *Gateway) onLoop(fn func(now time.Time)) {
@@ -279,18 +234,7 @@ func (g *Gateway) Poll(ctx context.Context, now time.Time) {
 	for _, l := range g.links {
 		g.poll(ctx, now, l)
 	}
-	fixes := g.guard.Tick(now, nil)
-	if len(fixes) == 0 {
-		return
-	}
-	g.Stats.Interventions.Add(uint64(len(fixes)))
-	first := fixes[0]
-	m := g.take()
-	m.acks = g.write(ctx, now, fixes, nil, m.acks)
-	g.answer(ctx, now, m.acks)
-	g.scratch = m
-	g.Event(now, first.Slot, "guard", device.Warning,
-		fmt.Sprintf("%s set to %.6g kW: %s%s", g.name(first.Slot), first.Power, first.Reason, andMore(len(fixes)-1)))
+	g.correct(ctx, now)
 }
 
 func andMore(n int) string {
@@ -347,7 +291,7 @@ func (g *Gateway) poll(ctx context.Context, now time.Time, l *link) {
 	}
 	f.Truncate(kept, words)
 	g.publish(f)
-	g.postpone(ctx, late)
+	g.postpone(ctx, now, late)
 	g.presence(now, l)
 }
 
@@ -385,7 +329,7 @@ func (g *Gateway) publish(f *device.Readings) {
 
 // postpone delivers readings that are still on their way when they arrive, unless
 // the gateway has ended by then.
-func (g *Gateway) postpone(ctx context.Context, late []device.Reading) {
+func (g *Gateway) postpone(ctx context.Context, now time.Time, late []device.Reading) {
 	sort.SliceStable(late, func(i, j int) bool { return late[i].Arrived < late[j].Arrived })
 	for len(late) > 0 {
 		n := 1
@@ -394,7 +338,7 @@ func (g *Gateway) postpone(ctx context.Context, late []device.Reading) {
 		}
 		rows := late[:n]
 		late = late[n:]
-		g.sched.At(device.Time(rows[0].Arrived), sched.Arrival, func(now time.Time) {
+		g.sched.At(later(now, rows[0].Arrived-now.UnixMilli()), sched.Arrival, func(now time.Time) {
 			if ctx.Err() != nil {
 				return
 			}

@@ -91,7 +91,7 @@ type pushRig struct {
 func newPushRig(t *testing.T, devices, queue int, delay time.Duration) *pushRig {
 	t.Helper()
 	r := &pushRig{t: t, disk: newDisk(t, delay), now: time.Now()}
-	r.gw = gateway.New(gateway.Options{Bus: r.disk, Sched: sched.New(sched.Wall{}), Guard: &guard.Guard{}, QueueRows: queue})
+	r.gw = gateway.New(gateway.Options{Bus: r.disk, Sched: sched.New(sched.NewWall()), Guard: &guard.Guard{}, QueueRows: queue})
 	for i := range devices {
 		x := info(i)
 		x.State = device.Inactive
@@ -414,7 +414,7 @@ func TestPushInVirtualTime(t *testing.T) {
 func TestWallClock(t *testing.T) {
 	d := newDisk(t, 0)
 	open := func() (gw *gateway.Gateway, stop func()) {
-		s := sched.New(sched.Wall{})
+		s := sched.New(sched.NewWall())
 		gw = gateway.New(gateway.Options{Bus: d, Sched: s, Guard: &guard.Guard{}})
 		gw.Know(info(0))
 		if err := gw.Serve(&fleet{n: 1}, []device.Slot{slot(0)}); err != nil {

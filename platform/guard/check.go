@@ -209,33 +209,48 @@ func (d *state) put(verb device.Verb, m device.Mode, p device.Priority, kw float
 
 // Settle tells the guard how a command that it allowed, or a correction, has
 // ended. What a device has refused is as if it had not been asked. Where nobody
-// knows whether it was taken, the device is taken to run at the larger of both
-// powers, so that it is still corrected, but it is not held.
+// knows whether it was taken, the device is not held, and is taken to run at the
+// larger of both powers; where their signs differ, at either of them.
 func (g *Guard) Settle(a *device.Ack) {
 	d := g.device(a.Slot)
 	if d == nil || d.asked != (request{a.Seq, a.ID, a.Source}) {
 		return // something newer is in force
 	}
+	correction := d.asked.source == Source
 	d.asked = request{}
 	if a.Status == device.Done {
+		d.fix = fix{}
 		return
 	}
 	s := d.set
 	d.set = d.before
-	if a.Status == device.Failure && math.Abs(s.power) > math.Abs(d.set.live(a.At)) {
-		d.set.power, d.set.until = s.power, max(s.until, d.set.until)
+	// A correction is between 0 and what it corrects. A setpoint that has expired
+	// and is not 0 is on its way there, whatever was asked in between.
+	if a.Status != device.Failure || correction || d.set.power != 0 && d.set.until <= a.At {
+		return
 	}
+	up, down := max(d.set.power, d.set.doubt, 0), min(d.set.power, d.set.doubt, 0)
+	if s.power <= up && s.power >= down {
+		return
+	}
+	up, down = max(up, s.power), min(down, s.power)
+	d.set.power, d.set.doubt, d.set.until = up, down, max(s.until, d.set.until)
+	if -down > up {
+		d.set.power, d.set.doubt = down, up
+	}
+	d.moved = true
 }
 
-// Restore takes note of a command that was acknowledged before a restart, in the
-// order of the acknowledgements.
+// Restore takes note of a command that was acknowledged before a restart. It is
+// called in the order of the acknowledgements; of each device it takes its last
+// SetMode, the last that is not a correction, and the last.
 func (g *Guard) Restore(a *device.Ack) {
 	if a.Status != device.Done || !device.Finite(a.Power) || int(a.Slot) >= len(g.devices) {
 		return
 	}
 	d := &g.devices[a.Slot]
 	by := a.Source
-	if by == source && d.set.source != "" { // a correction leaves the device to whom it was
+	if by == Source && d.set.source != "" { // a correction leaves the device to whom it was
 		by = d.set.source
 	}
 	d.put(a.Verb, a.Mode, a.Priority, a.Power, a.Until, by)

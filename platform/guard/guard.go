@@ -8,7 +8,8 @@
 // is asked beyond what the device can do at this moment is reduced.
 //
 // The guard learns how a command ended from Settle: what a device has refused is
-// not in force, and holds nobody off.
+// not in force, and holds nobody off. Its own corrections are repeated until the
+// device has taken them.
 package guard
 
 import (
@@ -121,11 +122,12 @@ type state struct {
 	noGive   bool
 	hot      bool
 	cold     bool
-	moved    bool // something that bounds the power was heard of since the last correction
+	moved    bool // something that bounds the power was heard of since the last look
 
 	set    setpoint // in force
 	before setpoint // in force again when the device does not take what is asked last
 	asked  request  // what set came from, until it is settled
+	fix    fix      // the correction that the device has yet to take
 	round  uint64   // the group of commands that it was last in
 }
 
@@ -134,6 +136,7 @@ type setpoint struct {
 	mode     device.Mode
 	priority device.Priority
 	power    float64 // kW
+	doubt    float64 // kW, of the other sign: what the device may run at instead of power; 0 = power is sure
 	until    int64   // ms, when the power expires
 	hold     int64   // ms, until when weaker priorities are refused
 	source   string
@@ -285,49 +288,4 @@ func (g *Guard) Window(s device.Slot) (lo, hi float64, why string) {
 		return w.lo, w.hi, w.low
 	}
 	return w.lo, w.hi, w.high
-}
-
-// Tick appends to out what must be corrected at now: a setpoint that has expired
-// becomes 0, one that has left the envelope is moved to its edge. The caller
-// hands them to the devices at once and settles them; one that failed is repeated
-// as soon as the device is heard of again.
-func (g *Guard) Tick(now time.Time, out []device.Command) []device.Command {
-	ms := now.UnixMilli()
-	for i := range g.devices {
-		d := &g.devices[i]
-		if !d.known || (d.set.until == 0 && d.set.power == 0) {
-			continue
-		}
-		if d.set.until <= ms {
-			was := d.set.power
-			d.set.until, d.set.power, d.asked = 0, 0, request{}
-			if was != 0 {
-				out = append(out, correction(device.Slot(i), &d.set, ms, "setpoint expired"))
-			}
-			continue
-		}
-		if !d.moved {
-			continue
-		}
-		d.moved = false
-		if w := d.window(); d.set.power < w.lo || d.set.power > w.hi {
-			why := w.why(d.set.power)
-			d.before, d.asked = d.set, request{source: source}
-			d.set.power = w.clamp(d.set.power)
-			g.Reductions++
-			out = append(out, correction(device.Slot(i), &d.set, ms, why))
-		}
-	}
-	return out
-}
-
-// source is the guard's own name in commands.
-const source = "guard"
-
-func correction(s device.Slot, p *setpoint, now int64, why string) device.Command {
-	left := max(0, p.until-now)
-	return device.Command{
-		Slot: s, Verb: device.SetPower, Priority: p.priority, Power: p.power,
-		At: now, Duration: left, Until: now + left, Source: source, Reason: why,
-	}
 }

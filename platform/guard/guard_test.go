@@ -303,34 +303,6 @@ func TestEnvelopeIsEnforcedAtOnce(t *testing.T) {
 	}
 }
 
-// A correction that did not get through is repeated when the device is heard of.
-func TestFailedCorrectionIsRepeated(t *testing.T) {
-	g := plant(t, 1)
-	check(g, start, setPower(0, start, 80, device.Normal))
-	hot := func(d time.Duration) *device.Reading { r := reading(0, at(d)); r.Temperature = 65; return r }
-	g.Observe(hot(time.Second))
-	out := g.Tick(at(time.Second), nil)
-	if len(out) != 1 {
-		t.Fatalf("corrections: %+v, want one", out)
-	}
-	failed := out[0].Answer(device.Failure, at(2*time.Second).UnixMilli(), "NO_ANSWER", "")
-	g.Settle(&failed)
-	if out := g.Tick(at(2*time.Second), nil); len(out) != 0 {
-		t.Errorf("repeated without a sign of life: %+v", out)
-	}
-	g.Observe(hot(3 * time.Second))
-	out = g.Tick(at(3*time.Second), nil)
-	if len(out) != 1 || out[0].Power != 0 {
-		t.Fatalf("after a sign of life: %+v, want the correction again", out)
-	}
-	done := out[0].Answer(device.Done, at(3*time.Second).UnixMilli(), "", "")
-	g.Settle(&done)
-	g.Observe(hot(4 * time.Second))
-	if out := g.Tick(at(4*time.Second), nil); len(out) != 0 {
-		t.Errorf("corrected again after it was done: %+v", out)
-	}
-}
-
 func TestSettle(t *testing.T) {
 	tests := []struct {
 		name   string

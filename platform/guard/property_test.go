@@ -24,6 +24,7 @@ type model struct {
 
 	mode     device.Mode
 	power    float64
+	doubt    float64 // may run at this instead, on the other side of 0
 	until    int64
 	hold     int64
 	priority device.Priority
@@ -269,7 +270,7 @@ func (w *world) check(t *rapid.T, cmds []device.Command) {
 		} else {
 			w.free += math.Abs(before.live(w.now) - m.clamp(before.live(w.now)))
 		}
-		m.power, m.until, m.hold, m.priority = v.Power, v.Until, v.Until, c.Priority
+		m.power, m.doubt, m.until, m.hold, m.priority = v.Power, 0, v.Until, v.Until, c.Priority
 		if m.until > w.now+guard.MaxDuration.Milliseconds() {
 			t.Fatalf("%+v holds until %d", c, m.until)
 		}
@@ -282,8 +283,14 @@ func (w *world) check(t *rapid.T, cmds []device.Command) {
 			a.Status = rapid.SampledFrom([]device.AckStatus{device.Rejected, device.Expired, device.Failure}).Draw(t, "status")
 			after := *m
 			*m = before
-			if a.Status == device.Failure && math.Abs(after.power) > math.Abs(m.live(w.now)) {
-				m.power, m.until = after.power, max(after.until, before.until)
+			if a.Status == device.Failure && (before.power == 0 || before.until > w.now) {
+				all := []float64{0, before.power, before.doubt, after.power}
+				if lo, hi := slices.Min(all), slices.Max(all); lo != slices.Min(all[:3]) || hi != slices.Max(all[:3]) {
+					m.power, m.doubt, m.until = hi, lo, max(after.until, before.until)
+					if -lo > hi {
+						m.power, m.doubt = lo, hi
+					}
+				}
 			}
 			w.free += math.Abs(after.live(w.now) - m.live(w.now))
 		}
@@ -317,7 +324,7 @@ func (w *world) tick(t *rapid.T) {
 		}
 		delete(expired, c.Slot)
 		w.free += math.Abs(m.live(w.now) - c.Power)
-		m.power = c.Power
+		m.power, m.doubt = c.Power, 0
 		if c.Power == 0 && c.Duration == 0 {
 			m.until = 0
 		}
@@ -331,6 +338,9 @@ func (w *world) tick(t *rapid.T) {
 		m := &w.m[s]
 		if why := m.outside(m.live(w.now)); why != "" {
 			t.Fatalf("after the corrections device %d is left at %v kW: %s", s, m.live(w.now), why)
+		}
+		if why := m.outside(m.doubt); why != "" && m.until > w.now {
+			t.Fatalf("after the corrections device %d may be left at %v kW: %s", s, m.doubt, why)
 		}
 	}
 }

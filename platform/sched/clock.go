@@ -34,7 +34,7 @@ func (v *Virtual) Now() time.Time { return time.Unix(0, v.now.Load()).UTC() }
 func (v *Virtual) waitUntil(ctx context.Context, t time.Time, wake <-chan struct{}) error {
 	if v.pace > 0 {
 		due := v.began.Add(time.Duration(float64(t.Sub(v.from)) / v.pace))
-		if woken, err := sleepUntil(ctx, due, wake); err != nil || woken {
+		if woken, err := sleep(ctx, time.Until(due), wake); err != nil || woken {
 			return err
 		}
 	}
@@ -42,19 +42,8 @@ func (v *Virtual) waitUntil(ctx context.Context, t time.Time, wake <-chan struct
 	return nil
 }
 
-// Wall is the machine's clock, in UTC.
-type Wall struct{}
-
-// Now is the machine's instant.
-func (Wall) Now() time.Time { return time.Now().UTC() }
-
-func (Wall) waitUntil(ctx context.Context, t time.Time, wake <-chan struct{}) error {
-	_, err := sleepUntil(ctx, t, wake)
-	return err
-}
-
-func sleepUntil(ctx context.Context, t time.Time, wake <-chan struct{}) (woken bool, err error) {
-	d := time.Until(t)
+// sleep returns after d, or as soon as wake is signalled, or with ctx's error.
+func sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) (woken bool, err error) {
 	if d <= 0 {
 		return false, nil
 	}

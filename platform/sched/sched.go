@@ -29,9 +29,10 @@ const (
 
 // Clock is the source of time behind a Scheduler.
 type Clock interface {
+	// Now never goes back.
 	Now() time.Time
 	// waitUntil returns when t has come or wake was signalled, whichever is
-	// first, or with ctx's error.
+	// first, or with ctx's error. It may return early; the caller looks again.
 	waitUntil(ctx context.Context, t time.Time, wake <-chan struct{}) error
 }
 

@@ -283,7 +283,7 @@ func TestPace(t *testing.T) {
 
 func TestWallClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := sched.New(sched.Wall{})
+		s := sched.New(sched.NewWall())
 		if s.Virtual() {
 			t.Error("Virtual() = true on the wall clock")
 		}
@@ -328,7 +328,7 @@ func TestWallClock(t *testing.T) {
 
 func TestCancelEndsTheWaitOnTheWallClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := sched.New(sched.Wall{})
+		s := sched.New(sched.NewWall())
 		s.At(s.Now().Add(time.Hour), sched.Check, func(time.Time) { t.Error("ran") })
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()

@@ -25,6 +25,10 @@ type Bus struct {
 	// log. It may not keep the bytes.
 	Tap func(stream string, frame []byte)
 
+	// Spill is where the folder for what does not fit into memory is made; empty
+	// for the system's place for temporary files.
+	Spill string
+
 	streams map[string]*stream
 	pending []publication
 	busy    bool

@@ -60,7 +60,7 @@ func (b *Bus) spill() error {
 			return nil
 		}
 		if b.dir == "" {
-			dir, err := os.MkdirTemp("", "yunchu-log-")
+			dir, err := os.MkdirTemp(b.Spill, "yunchu-log-")
 			if err != nil {
 				return fmt.Errorf("spill the log: %w", err)
 			}

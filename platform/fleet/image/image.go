@@ -15,6 +15,11 @@ type Device struct {
 	Last device.Reading // newest by its own time, of any quality; At 0 when none
 	Good device.Reading // newest good one; At 0 when none
 	Told Told
+	// Mode is what the device was last put into, and ModeSeq the sequence in
+	// log.control of the acknowledgement that says so; 0 when none does. Nothing
+	// but another SetMode changes them: a mode outlives what was told since.
+	Mode    device.Mode
+	ModeSeq uint64
 }
 
 // Told is the setpoint that a device last acknowledged.
@@ -61,10 +66,14 @@ func (d *Device) Put(r *device.Reading) {
 }
 
 // Take notes an acknowledgement, which has sequence seq in log.control, that
-// changed what the device was told.
+// changed what the device was told. One that repeats an earlier answer changes
+// nothing.
 func (d *Device) Take(seq uint64, a *device.Ack) {
-	if a.Status != device.Done {
+	if a.Status != device.Done || a.Repeat {
 		return
+	}
+	if a.Verb == device.SetMode {
+		d.Mode, d.ModeSeq = a.Mode, seq
 	}
 	if a.Verb == device.Release {
 		d.Told = Told{}

@@ -81,7 +81,7 @@ type Query struct {
 //
 // A bucket begins at a multiple of the step since 1970 UTC, which is its At, and
 // holds only readings inside the query's bounds: the arithmetic mean of each
-// quantity over the readings that report it (NaN when none does), the last
+// quantity over the readings that report it and are not bad (NaN when none does), the last
 // status, the worst quality, all flags together, and the latest arrival. Buckets
 // without readings are left out.
 type Row struct {
@@ -127,6 +127,9 @@ func (b *bucket) add(r *device.Reading) {
 	b.row.Arrived = max(b.row.Arrived, r.Arrived)
 	b.row.Quality = max(b.row.Quality, r.Quality)
 	b.row.Flags |= r.Flags
+	if r.Quality == device.Bad { // it shows in the row's quality and flags, not in its mean
+		return
+	}
 	sum, v := reported(&b.row.Reading), reported(r)
 	for i := range v {
 		if x := *v[i]; x == x {

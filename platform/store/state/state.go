@@ -53,6 +53,7 @@ type Store struct {
 	mu      sync.Mutex
 	applied uint64 // of log.meta
 	saved   uint64 // of it, in the file
+	behind  bool   // a change could not be written; applied stands still
 	latest  []pending
 	dirty   []device.Slot // of latest
 }
@@ -88,7 +89,7 @@ func (s *Store) prepare() error {
 	if err := s.db.ReadConfig(&c); err != nil {
 		return err
 	}
-	c.SyncPolicy = buntdb.Never // the log is what is synced
+	c.SyncPolicy = buntdb.EverySecond // the log is what is synced before anybody is answered
 	if err := s.db.SetConfig(c); err != nil {
 		return err
 	}
@@ -126,7 +127,17 @@ func (s *Store) Apply(seq uint64, m *device.Meta) error {
 	if seq <= s.applied {
 		return nil
 	}
-	s.applied = seq
+	err := s.apply(seq, m)
+	if err != nil && !errors.Is(err, ErrValue) {
+		s.behind = true // the next start applies it again, and what follows
+	}
+	if !s.behind {
+		s.applied = seq
+	}
+	return err
+}
+
+func (s *Store) apply(seq uint64, m *device.Meta) error {
 	if m.Kind == "" || strings.Contains(m.Kind, ":") {
 		return fmt.Errorf("apply %s %s at %d: %w: kind", m.Kind, m.Key, seq, ErrValue)
 	}

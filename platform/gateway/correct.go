@@ -1,0 +1,58 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"yunchu/platform/device"
+	"yunchu/platform/guard"
+)
+
+// correct hands the guard's corrections to the devices. One that a device does
+// not take is repeated by the guard; it is reported when it begins and when it is
+// done, and its failures in between, which say nothing new, are not acknowledged.
+func (g *Gateway) correct(ctx context.Context, now time.Time) {
+	g.fixes = g.guard.Tick(now, g.fixes[:0])
+	if len(g.fixes) == 0 {
+		return
+	}
+	m := g.take()
+	fixes := make(map[device.Slot]*guard.Correction, len(g.fixes))
+	var begun, done []device.Command
+	for i := range g.fixes {
+		c := &g.fixes[i]
+		m.cmds = append(m.cmds, c.Command)
+		fixes[c.Slot] = c
+		if c.Attempt == 1 {
+			begun = append(begun, c.Command)
+		}
+	}
+	g.Stats.Interventions.Add(uint64(len(begun)))
+	acks := g.write(ctx, now, m.cmds, nil, m.acks)
+	m.acks = acks[:0]
+	for _, a := range acks {
+		c := fixes[a.Slot]
+		if c.Attempt > 1 && a.Status != device.Done {
+			continue
+		}
+		if c.Attempt > 1 {
+			done = append(done, c.Command)
+		}
+		m.acks = append(m.acks, a)
+	}
+	g.answer(ctx, now, m.acks)
+	g.scratch = m
+	g.corrected(now, begun, "")
+	g.corrected(now, done, " at last")
+}
+
+// corrected reports corrections, which are all for one moment.
+func (g *Gateway) corrected(now time.Time, cmds []device.Command, how string) {
+	if len(cmds) == 0 {
+		return
+	}
+	c := &cmds[0]
+	g.Event(now, c.Slot, guard.Source, device.Warning,
+		fmt.Sprintf("%s set to %.6g kW%s: %s%s", g.name(c.Slot), c.Power, how, c.Reason, andMore(len(cmds)-1)))
+}

@@ -1,0 +1,119 @@
+package guard
+
+import (
+	"math"
+	"time"
+
+	"yunchu/platform/device"
+)
+
+// Source is the guard's own name in commands.
+const Source = "guard"
+
+// A correction that the device has not taken is repeated after firstWait, then
+// after twice as long each time, up to maxWait.
+const (
+	firstWait = time.Second
+	maxWait   = 30 * time.Second
+)
+
+// Correction is a command of the guard's own.
+type Correction struct {
+	device.Command
+	Attempt int // 1 is the first for its reason, higher ones repeat it
+}
+
+// fix is a correction that is under way.
+type fix struct {
+	why     string  // "" for none
+	power   float64 // kW
+	attempt int
+	sent    int64 // ms, when it was last handed out
+	wait    int64 // ms, from then until it is repeated
+}
+
+// Tick appends to out what must be corrected at now: a setpoint that has expired
+// becomes 0, one that has left the envelope is moved to its edge. Where the device
+// may run at either of two powers with different signs and one of them has left
+// the envelope, it becomes 0, which is right for both. The caller hands the
+// corrections to the devices at once and settles them; one that the device has not
+// taken comes again after 1 s, 2 s, 4 s and so on, at most 30 s, and at once when
+// the envelope has become narrower.
+func (g *Guard) Tick(now time.Time, out []Correction) []Correction {
+	ms := now.UnixMilli()
+	for i := range g.devices {
+		d := &g.devices[i]
+		if !d.known || d.set.until == 0 && d.set.power == 0 || d.set.until > ms && !d.moved && d.fix.why == "" {
+			continue
+		}
+		d.moved = false
+		kw, why := d.outside(ms)
+		if why == "" {
+			d.fix = fix{}
+			if d.set.until <= ms {
+				d.set.until = 0
+			}
+			continue
+		}
+		if !d.fix.due(ms, kw, why) {
+			continue
+		}
+		if d.fix.attempt == 1 && d.set.until > ms {
+			g.Reductions++
+		}
+		d.before, d.asked = d.set, request{source: Source}
+		d.set.power, d.set.doubt = kw, 0
+		if d.set.until <= ms {
+			d.set.until = 0
+		}
+		out = append(out, Correction{correction(device.Slot(i), &d.set, ms, why), d.fix.attempt})
+	}
+	return out
+}
+
+// outside is the power that the device must be brought to at now, and why; ""
+// when it may stay as it is.
+func (d *state) outside(now int64) (kw float64, why string) {
+	s := &d.set
+	if s.until <= now {
+		if s.power == 0 {
+			return 0, ""
+		}
+		return 0, "setpoint expired"
+	}
+	w := d.window()
+	kw = w.clamp(s.power)
+	switch {
+	case kw == s.power && w.clamp(s.doubt) == s.doubt:
+		return 0, ""
+	case s.doubt == 0:
+		return kw, w.why(s.power)
+	case kw == s.power:
+		return 0, w.why(s.doubt)
+	}
+	return 0, w.why(s.power)
+}
+
+// due reports whether a correction to kw is to be handed out at now, and notes
+// that it is.
+func (f *fix) due(now int64, kw float64, why string) bool {
+	switch {
+	case f.why != why:
+		*f = fix{why: why, wait: firstWait.Milliseconds() / 2}
+	case math.Abs(kw) < math.Abs(f.power): // must not wait
+	case now >= f.sent && now < f.sent+f.wait:
+		return false
+	}
+	f.power, f.sent = kw, now
+	f.attempt++
+	f.wait = min(2*f.wait, maxWait.Milliseconds())
+	return true
+}
+
+func correction(s device.Slot, p *setpoint, now int64, why string) device.Command {
+	left := max(0, p.until-now)
+	return device.Command{
+		Slot: s, Verb: device.SetPower, Priority: p.priority, Power: p.power,
+		At: now, Duration: left, Until: now + left, Source: Source, Reason: why,
+	}
+}
