@@ -135,7 +135,7 @@ func (c *Score) check(s *source, at string, loads []LoadEntry) {
 	switch counter := c.Metric == "guard.violations" || c.Metric == "data.lost"; {
 	case c.Stat == "":
 		c.Stat = m.Stat
-	case ok && m.Over == OverRun && c.Stat != "last" && c.Stat != "count" && !(counter && c.Stat == "sum"):
+	case ok && m.Over == OverRun && c.Stat != "last" && c.Stat != "count" && (!counter || c.Stat != "sum"):
 		s.wrong(at+".stat", "leave stat out", "%s is one number for the whole run and has no %s", c.Metric, short(c.Stat))
 	}
 }
