@@ -83,6 +83,13 @@ func (r *Run) acks(f *device.Acks) {
 	now := r.Sched.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.plant.Fleet.View(func(img *image.Image) {
+		for i := range f.List {
+			if a := &f.List[i]; a.Status == device.Done && !a.Repeat && int(a.Slot) < len(img.Devices) {
+				r.envelope(now, a, &img.Devices[a.Slot])
+			}
+		}
+	})
 	for i := range f.List {
 		a := &f.List[i]
 		if a.Repeat { // an answer given before, to somebody who asked again
@@ -98,7 +105,6 @@ func (r *Run) acks(f *device.Acks) {
 		}
 		if a.Status == device.Done {
 			r.Metrics.CommandLatency(latency)
-			r.envelope(now, a)
 			if a.Until != 0 && a.At > a.Until && a.Source != "guard" {
 				r.notes.late++
 				r.notes.lateExample = fmt.Sprintf("%s took a setpoint of %s at %s that had expired at %s",
@@ -115,9 +121,8 @@ func (r *Run) acks(f *device.Acks) {
 // envelope holds a setpoint that a device has taken against its nameplate and its
 // own last good reading: what the guard must have refused or cut counts as a
 // violation, whatever the device made of it. The caller holds mu.
-func (r *Run) envelope(now time.Time, a *device.Ack) {
-	d, ok := r.plant.Fleet.Device(a.Slot)
-	if !ok || a.Verb != device.SetPower || a.Power == 0 {
+func (r *Run) envelope(now time.Time, a *device.Ack, d *image.Device) {
+	if a.Verb != device.SetPower || a.Power == 0 {
 		return
 	}
 	limit, why := d.Info.RatedKW, ""
