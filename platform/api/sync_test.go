@@ -8,6 +8,7 @@ import (
 
 	"yunchu/platform/api"
 	"yunchu/platform/bus"
+	"yunchu/platform/device"
 )
 
 const syncPath = "/api/v1/device/data/sync"
@@ -255,4 +256,16 @@ func (b *breaking) Read(p []byte) (int, error) {
 		err = errors.New("connection reset")
 	}
 	return n, err
+}
+
+// Nobody speaks for a device that the plant reads by itself: a forged state of
+// charge would reach dispatch and the guard.
+func TestSyncOfADeviceThatIsRead(t *testing.T) {
+	w := newWorld(t)
+	if _, err := w.Register(t.Context(), device.Info{ID: "READ", Kind: "sim", RatedKW: 100}); err != nil {
+		t.Fatal(err)
+	}
+	w.do("POST", syncPath, "engineer", body("READ", start)).want(409, "READ_BY_DRIVER")
+	w.do("POST", syncPath, "engineer", "["+body("READ", start)+","+body("MINE", start)+"]").want(200, "PARTIAL")
+	w.do("GET", "/api/v1/devices/READ/latest", "viewer", "").want(404, "NO_READING")
 }
