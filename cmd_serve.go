@@ -80,6 +80,9 @@ func notYet(cfg *scenario.Config) error {
 // serve runs a plant on the wall clock until ctx ends.
 func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err error) {
 	private()
+	if t := os.Getenv(tokenVariable); t != "" && len(strings.TrimSpace(t)) < auth.MinStatic {
+		return fail(exitInput, fmt.Errorf("%s is a token of at least %d characters; leave it out or make it longer", tokenVariable, auth.MinStatic))
+	}
 	log := logger(stderr, slog.LevelInfo)
 	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
 		return fail(exitEnvironment, fmt.Errorf("make the data folder: %w", err))

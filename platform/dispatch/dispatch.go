@@ -180,7 +180,7 @@ func (p *Planner) collect(now int64, img *image.Image, d *Decision) {
 		}
 		if dev.Told.Held(now) {
 			d.Held++
-			d.HeldPower += number(dev.Told.Power)
+			d.HeldPower += held(dev, now)
 			p.previous[i] = math.NaN()
 			continue
 		}
@@ -200,10 +200,27 @@ func number(v float64) float64 {
 	return 0
 }
 
+// settle is how long a held device may take to be where it was told to be. After
+// that its reading says what it does: one that lost its setpoint in a restart, or
+// cannot keep it, must not be planned with as if it did.
+const settle = 5 * time.Second
+
+// held is the power that a held device is planned with.
+func held(dev *image.Device, now int64) float64 {
+	if now-dev.Told.At > settle.Milliseconds() && device.Finite(dev.Good.Power) {
+		return dev.Good.Power
+	}
+	return number(dev.Told.Power)
+}
+
 // limits is what a device can do now by its last good reading, lo <= 0 <= hi, and
 // notes what keeps it from its rating.
 func (u *unit) limits(dev *image.Device) (lo, hi float64) {
 	g := &dev.Good
+	if dev.Mode != device.Run { // whatever its status word says
+		u.mute, u.low, u.high = true, "mode "+dev.Mode.String(), "mode "+dev.Mode.String()
+		return 0, 0
+	}
 	switch g.Status {
 	case device.Fault, device.Offline, device.Maintenance, device.Standby:
 		u.mute, u.low, u.high = true, g.Status.String(), g.Status.String()
