@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,12 +16,21 @@ import (
 	"yunchu/harness/simworld"
 )
 
+// traceOptions is where the result of a trace goes.
+type traceOptions struct {
+	out, plot string // files; empty: the result to stdout, no plot
+	reference string // a CSV to compare with; empty: none
+	json      bool   // the summary to stdout instead of the result
+}
+
 func traceCommand() *cobra.Command {
-	var cell, profile, out string
+	var cell, profile string
+	var opt traceOptions
 	c := &cobra.Command{
 		Use:   "trace [FILE]",
-		Short: "Step one cell through a current or power profile",
-		Example: `  yunchu trace case.trace.yaml --out result.csv
+		Short: "Step one cell or module through a current, power or voltage profile",
+		Example: `  yunchu trace case.trace.yaml --out result.csv --plot result.svg
+  yunchu trace module.trace.yaml --reference exact.csv --plot difference.svg --json
   yunchu trace --cell cell.yaml --profile pulse.csv`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) (err error) {
@@ -36,32 +46,73 @@ func traceCommand() *cobra.Command {
 			if err != nil {
 				return fail(exitInput, err)
 			}
-			return runTrace(t, out, c.OutOrStdout())
+			return opt.run(t, c.OutOrStdout())
 		},
 	}
-	c.Flags().StringVar(&out, "out", "", "file for the result instead of stdout")
+	c.Flags().StringVar(&opt.out, "out", "", "file for the result instead of stdout")
+	c.Flags().StringVar(&opt.plot, "plot", "", "SVG file for a plot")
+	c.Flags().StringVar(&opt.reference, "reference", "", "CSV of another solution, to compare with in the plot and in the summary")
+	c.Flags().BoolVar(&opt.json, "json", false, "print a summary as JSON: energy balance, differences from the reference; the result goes to --out alone")
 	c.Flags().StringVar(&cell, "cell", "", "cell file (the short form for one cell)")
-	c.Flags().StringVar(&profile, "profile", "", "CSV with t_s and current_a or power_w")
+	c.Flags().StringVar(&profile, "profile", "", "CSV with t_s and current_a, power_w or voltage_v")
 	return c
 }
 
-func runTrace(t *scenario.Trace, path string, stdout io.Writer) error {
+// run steps the trace and writes what was asked for. What fails at once leaves no file;
+// what ends at a voltage limit leaves what was reached.
+func (opt *traceOptions) run(t *scenario.Trace, stdout io.Writer) error {
+	var file bytes.Buffer
 	w := stdout
-	var file bytes.Buffer // what fails at once leaves no file
-	if path != "" {
+	switch {
+	case opt.out != "":
 		w = &file
+	case opt.json:
+		w = nil
 	}
-	err := simworld.Trace(t, w)
-	if file.Len() > 0 {
-		if err := os.WriteFile(path, file.Bytes(), 0o644); err != nil {
+	rec, err := opt.recording(t)
+	if err != nil {
+		return fail(exitInput, err)
+	}
+	summary, err := simworld.Trace(t, w, rec)
+	if err != nil && !errors.Is(err, simworld.ErrVoltage) {
+		return fail(exitInput, fmt.Errorf("%s: %w", t.Path, err))
+	}
+	if opt.out != "" {
+		if err := os.WriteFile(opt.out, file.Bytes(), 0o644); err != nil {
 			return fail(exitEnvironment, err)
 		}
 	}
-	switch {
-	case errors.Is(err, simworld.ErrVoltage):
+	if opt.plot != "" {
+		file.Reset()
+		if err := rec.Plot(&file); err != nil {
+			return fail(exitInput, fmt.Errorf("%s: %w", t.Path, err))
+		}
+		if err := os.WriteFile(opt.plot, file.Bytes(), 0o644); err != nil {
+			return fail(exitEnvironment, err)
+		}
+	}
+	if opt.json {
+		if err := json.NewEncoder(stdout).Encode(summary); err != nil {
+			return fail(exitEnvironment, err)
+		}
+	}
+	if err != nil {
 		return fail(exitFailed, fmt.Errorf("%s: %w", t.Path, err))
-	case err != nil:
-		return fail(exitInput, fmt.Errorf("%s: %w", t.Path, err))
 	}
 	return nil
+}
+
+// recording is what a plot and a comparison need, nil when neither is asked for.
+func (opt *traceOptions) recording(t *scenario.Trace) (*simworld.Recording, error) {
+	if opt.reference == "" {
+		if opt.plot == "" {
+			return nil, nil
+		}
+		return simworld.NewRecording(nil), nil
+	}
+	ref, err := simworld.LoadTraceReference(opt.reference, t.Topology.Cells())
+	if err != nil {
+		return nil, fmt.Errorf("reference: %w", err)
+	}
+	return simworld.NewRecording(ref), nil
 }

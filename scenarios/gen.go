@@ -19,6 +19,7 @@ import (
 func main() {
 	regulation("inputs/regulation-1h.csv")
 	site("inputs/site-day.csv")
+	station("inputs/station-day.csv")
 }
 
 func write(path string, b *bytes.Buffer) {
@@ -79,6 +80,30 @@ func site(path string) {
 			price = 0.14
 		}
 		fmt.Fprintf(&b, "%d,%.1f,%.1f,%.2f\n", m*60, max(250, load), pv, price)
+	}
+	write(path, &b)
+}
+
+// station is the plan of a two-hour station for a day, every 5 s, as a share of its
+// rated power (positive charges): charge at night and at noon, discharge in the
+// morning and in the evening, quarter-hour ramps, and a slow regulation signal of
+// 3 % on top, first-order noise with a time constant of 60 s.
+func station(path string) {
+	rng := rand.New(rand.NewPCG(2026, 3))
+	blocks := []struct{ from, to, share float64 }{ // hours
+		{0.5, 5.5, 0.22}, {6.5, 9, -0.3}, {10.5, 14, 0.3}, {17, 20.5, -0.38},
+	}
+	const dt, ramp = 5.0, 0.25
+	var b bytes.Buffer
+	b.WriteString("t_s,share\n")
+	var noise float64
+	for t := 0.0; t <= 86400; t += dt {
+		h, plan := t/3600, 0.0
+		for _, k := range blocks {
+			plan += k.share * min(max((h-k.from)/ramp, 0), 1) * min(max((k.to-h)/ramp, 0), 1)
+		}
+		noise += -noise*dt/60 + rng.NormFloat64()*math.Sqrt(2*dt/60)
+		fmt.Fprintf(&b, "%d,%.4f\n", int(t), plan+0.03*noise)
 	}
 	write(path, &b)
 }

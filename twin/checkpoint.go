@@ -2,11 +2,13 @@ package twin
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
 	"yunchu/twin/cell"
 	"yunchu/twin/pcs"
+	"yunchu/twin/thermal"
 )
 
 // Checkpoint is all a fleet remembers, as plain data: encode it as you like, as
@@ -23,7 +25,9 @@ type Checkpoint struct {
 // UnitCheckpoint is all a unit remembers.
 type UnitCheckpoint struct {
 	Cell      cell.State
-	Scatter   cell.Scatter
+	Scatter   cell.Scatter // as drawn
+	Drift     cell.Scatter
+	Aged      cell.Scatter
 	PCS       pcs.State
 	Energy    Energy
 	ACW       float64 // at the end of the last step
@@ -35,6 +39,10 @@ type UnitCheckpoint struct {
 	FanFailed bool
 	ShortOhm  float64
 	HotK      float64
+	Lives     []LifeCheckpoint
+	UnagedS   float64
+	Pack      *PackCheckpoint         // of a unit of single cells
+	Room      *thermal.ContainerState // the container around them
 }
 
 // Checkpoint returns a copy of all the fleet remembers.
@@ -46,9 +54,16 @@ func (f *Fleet) Checkpoint() Checkpoint {
 	for i := range f.units {
 		u := &f.units[i]
 		c.Units[i] = UnitCheckpoint{
-			Cell: u.cell.State(), Scatter: u.cell.Scatter(), PCS: u.pcs, Energy: u.book,
+			Cell: u.cell.State(), Scatter: u.base, Drift: u.drift, Aged: u.aged, Lives: u.lifeCheckpoint(), UnagedS: u.unaged, PCS: u.pcs, Energy: u.book,
 			ACW: u.ac, MeanACW: u.acMean, CellA: u.amps, Limit: u.limit, Mode: u.mode,
 			Open: u.open, FanFailed: u.fanFailed, ShortOhm: u.shortOhm, HotK: u.hotK,
+		}
+		if u.pack != nil {
+			c.Units[i].Pack = u.pack.checkpoint()
+		}
+		if u.room != nil {
+			state := u.room.state
+			c.Units[i].Room = &state
 		}
 	}
 	return c
@@ -62,9 +77,18 @@ func (f *Fleet) Restore(c Checkpoint) error {
 	}
 	f.start, f.now, f.ambientK = c.Start, c.Elapsed, c.AmbientK
 	for i := range f.units {
-		u := &c.Units[i]
-		f.units[i] = unit{
-			cell: f.kind.Cell(u.Cell, u.Scatter), pcs: u.PCS, book: u.Energy,
+		u, battery, room := &c.Units[i], f.units[i].pack, f.units[i].room
+		if room != nil && u.Room != nil {
+			room.state = *u.Room
+		}
+		if battery != nil {
+			k := f.tick(0, time.Duration(math.Round(u.Pack.stepS()*1e9)))
+			if err := battery.restore(u.Pack, &k.pack); err != nil {
+				return fmt.Errorf("restore unit %s: %w", f.ids[i], err)
+			}
+		}
+		f.units[i] = unit{pack: battery, room: room,
+			cell: f.kind.Cell(u.Cell, u.now()), base: u.Scatter, drift: u.Drift, aged: u.Aged, lives: f.reborn(u.Lives), unaged: u.UnagedS, pcs: u.PCS, book: u.Energy,
 			ac: u.ACW, acMean: u.MeanACW, amps: u.CellA, limit: u.Limit, mode: u.Mode,
 			open: u.Open, fanFailed: u.FanFailed, shortOhm: u.ShortOhm, hotK: u.HotK,
 		}
@@ -72,4 +96,12 @@ func (f *Fleet) Restore(c Checkpoint) error {
 		f.changed(i)
 	}
 	return nil
+}
+
+// now is how the cell differs from its type by what it was drawn, drift and age.
+func (u *UnitCheckpoint) now() cell.Scatter {
+	return cell.Scatter{
+		Capacity:   u.Drift.Capacity * u.Aged.Capacity * u.Scatter.Capacity,
+		Resistance: u.Drift.Resistance * u.Aged.Resistance * u.Scatter.Resistance,
+	}
 }

@@ -26,7 +26,12 @@ func (f *Fleet) Overheat(i int, toK float64) {
 	f.changed(i)
 	u := &f.units[i]
 	u.hotK = toK
-	if toK > 0 {
+	switch {
+	case toK <= 0:
+	case u.pack != nil:
+		u.pack.heat(toK)
+		u.pack.bound(&f.limits, u.pack.dt)
+	default:
 		u.cell.SetTemp(toK)
 		f.end(u)
 	}
@@ -43,6 +48,14 @@ func (f *Fleet) FailFan(i int, failed bool) { f.units[i].fanFailed = failed }
 func (f *Fleet) ShortCell(i int, ohm float64) {
 	f.changed(i)
 	u := &f.units[i]
+	if u.pack != nil {
+		for str := range u.pack.string {
+			for place := range u.pack.length {
+				f.ShortOne(i, str, place, ohm)
+			}
+		}
+		return
+	}
 	u.shortOhm = max(ohm, 0)
 	u.cell.SetLeak(u.shortOhm)
 	f.end(u)

@@ -1,14 +1,19 @@
 package twin
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"yunchu/twin/cell"
+	"yunchu/twin/kernel"
 	"yunchu/twin/params"
 	"yunchu/twin/pcs"
 )
@@ -24,6 +29,16 @@ type Options struct {
 	CapacitySpread, ResistanceSpread float64
 	AmbientK                         float64   // K, 298.15 when 0; units start at it
 	Start                            time.Time // the instant the fleet begins at
+
+	Aging *Aging // how the cells grow old; nil: they do not
+
+	// MaxStep is the longest step the physics takes at once; longer ones are cut.
+	// 0: 30 s for lumped units, which is also the most, and 1 s for units of single
+	// cells, for which the most is what the series of the hysteresis takes.
+	MaxStep time.Duration
+	// Workers is how many units of single cells are stepped at the same time; 0: one
+	// per processor. The result does not depend on it.
+	Workers int
 }
 
 // Fleet is a number of units of one model. It is not safe for concurrent use.
@@ -37,12 +52,18 @@ type Fleet struct {
 	units []unit
 	seen  []State // what State answered since the last change; Mode is unseen where it must be worked out
 
-	cached tick // coefficients of the last step length
+	maxStep time.Duration
+	workers int
+	cached  tick         // coefficients of the last step length
+	ticks   []tick       // of the steps of units of single cells on the way to one instant
+	next    atomic.Int64 // the first unit that no worker has taken
 }
 
-// maxStep is the longest step the physics takes at once; longer ones are cut into
-// equal parts.
-const maxStep = 30 * time.Second
+// Longest steps of the physics.
+const (
+	maxStepLumped = 30 * time.Second
+	maxStepCells  = time.Second
+)
 
 // NewFleet returns one unit per id, all of the given model. The draws of a unit
 // depend on the seed and its id alone.
@@ -76,12 +97,32 @@ func NewFleet(model *params.Model, ids []string, opt Options) (*Fleet, error) {
 			fanFailure: model.Heat.FanFailRatio,
 			ambientK:   opt.AmbientK,
 		},
-		model: model,
-		kind:  kind,
-		ids:   append([]string(nil), ids...),
-		start: opt.Start,
-		units: make([]unit, len(ids)),
-		seen:  make([]State, len(ids)),
+		model:   model,
+		kind:    kind,
+		ids:     append([]string(nil), ids...),
+		start:   opt.Start,
+		units:   make([]unit, len(ids)),
+		seen:    make([]State, len(ids)),
+		workers: cmp.Or(opt.Workers, runtime.GOMAXPROCS(0)),
+		maxStep: min(cmp.Or(opt.MaxStep, maxStepLumped), maxStepLumped),
+	}
+	if model.Strings != nil {
+		f.places = places(model)
+		f.maxStep = min(cmp.Or(opt.MaxStep, maxStepCells), f.longestOfCells())
+		f.tick(0, f.maxStep)
+	}
+	if opt.Aging != nil {
+		if f.aging, err = newAging(opt.Aging); err != nil {
+			return nil, fmt.Errorf("new fleet of %s: %w", model.Name, err)
+		}
+	}
+	if f.kinetics, err = newKinetics(model); err != nil {
+		return nil, fmt.Errorf("new fleet of %s: %w", model.Name, err)
+	}
+	if model.Container != nil {
+		if f.container, err = newContainer(model); err != nil {
+			return nil, fmt.Errorf("new fleet of %s: %w", model.Name, err)
+		}
 	}
 	seen := make(map[string]bool, len(ids))
 	for i, id := range f.ids {
@@ -89,10 +130,23 @@ func NewFleet(model *params.Model, ids []string, opt Options) (*Fleet, error) {
 			return nil, fmt.Errorf("new fleet of %s: id %q of unit %d is empty or taken", model.Name, id, i+1)
 		}
 		seen[id] = true
-		f.units[i] = f.draw(id, opt)
+		if f.units[i], err = f.draw(id, opt); err != nil {
+			return nil, fmt.Errorf("new fleet of %s: %w", model.Name, err)
+		}
+		if f.aging != nil {
+			f.born(&f.units[i])
+		}
 		f.changed(i)
 	}
 	return f, nil
+}
+
+// longestOfCells is the longest step for units of single cells.
+func (f *Fleet) longestOfCells() time.Duration {
+	t := kernel.NewTick(f.kind, f.capacity, 1)
+	limit := f.model.Strings.MaxCurrent
+	longest := t.MaxCurrent(f.kind.Constants().Coulombs) / max(limit.Charge, limit.Discharge)
+	return min(maxStepLumped, time.Duration(longest*float64(time.Second)))
 }
 
 func (o *Options) check(m *params.Model) error {
@@ -117,7 +171,7 @@ func (o *Options) check(m *params.Model) error {
 }
 
 // draw makes the unit called id.
-func (f *Fleet) draw(id string, o Options) unit {
+func (f *Fleet) draw(id string, o Options) (unit, error) {
 	h := fnv.New64a()
 	h.Write([]byte(id))
 	rng := rand.New(rand.NewPCG(o.Seed, h.Sum64()))
@@ -132,10 +186,24 @@ func (f *Fleet) draw(id string, o Options) unit {
 		TempK: o.AmbientK,
 	}
 	x := cell.Scatter{Capacity: factor(capacity, o.CapacitySpread), Resistance: factor(resistance, o.ResistanceSpread)}
-	u := unit{cell: f.kind.Cell(s, x), pcs: pcs.State{Active: pcs.Setpoint{Until: pcs.Never}}}
+	u := unit{
+		cell: f.kind.Cell(s, x), base: x, drift: cell.Nominal, aged: cell.Nominal,
+		pcs: pcs.State{Active: pcs.Setpoint{Until: pcs.Never}},
+	}
+	if f.model.Strings != nil {
+		var err error
+		if u.pack, err = f.newPack(id, o, s.SoC, x); err != nil {
+			return unit{}, err
+		}
+		if f.container != nil {
+			u.room = f.newRoom(f.model, o.AmbientK)
+		}
+		u.pack.settle(&f.limits, f.cached.dt)
+		return u, nil
+	}
 	f.end(&u)
 	u.limit = LimitNone
-	return u
+	return u, nil
 }
 
 // Len is the number of units.
@@ -160,16 +228,66 @@ func (f *Fleet) Step(now time.Time) {
 	if to <= from {
 		return
 	}
-	parts := (to - from + maxStep - 1) / maxStep
+	if f.model.Strings != nil {
+		f.stepPacks(from, to)
+	} else {
+		f.stepLumpedUnits(from, to)
+	}
+	f.now = to
+	for i := range f.seen {
+		f.changed(i)
+	}
+}
+
+// stepLumpedUnits moves the units in equal parts of at most maxStep.
+func (f *Fleet) stepLumpedUnits(from, to time.Duration) {
+	parts := (to - from + f.maxStep - 1) / f.maxStep
 	for n := range parts {
 		k := f.tick(from+(to-from)*n/parts, from+(to-from)*(n+1)/parts)
 		for i := range f.units {
 			f.step(&f.units[i], k)
 		}
 	}
-	f.now = to
-	for i := range f.seen {
-		f.changed(i)
+}
+
+// stepPacks moves units of single cells, cut at the multiples of maxStep. Each unit
+// goes all the way while its cells are in the cache; units share nothing, so they
+// may go at the same time in any order.
+func (f *Fleet) stepPacks(from, to time.Duration) {
+	f.ticks = f.ticks[:0]
+	for at := from; at < to; {
+		end := min(to, (at/f.maxStep+1)*f.maxStep)
+		f.ticks = append(f.ticks, *f.tick(at, end))
+		at = end
+	}
+	f.next.Store(0)
+	if n := min(f.workers, len(f.units)) - 1; n > 0 {
+		f.helped(n)
+	} else {
+		f.work()
+	}
+}
+
+// helped is work with n others at it.
+func (f *Fleet) helped(n int) {
+	var others sync.WaitGroup
+	for range n {
+		others.Go(f.work)
+	}
+	f.work()
+	others.Wait()
+}
+
+// work takes units that nobody has taken yet through all ticks.
+func (f *Fleet) work() {
+	for {
+		i := int(f.next.Add(1)) - 1
+		if i >= len(f.units) {
+			return
+		}
+		for n := range f.ticks {
+			f.step(&f.units[i], &f.ticks[n])
+		}
 	}
 }
 
@@ -187,6 +305,9 @@ func (f *Fleet) tick(from, to time.Duration) *tick {
 		k.cell = f.kind.Tick(dt)
 		k.heat = newHeat(f.capacity, f.toAmbient, dt)
 		k.fanless = newHeat(f.capacity, f.toAmbient*f.fanFailure, dt)
+		if f.model.Strings != nil {
+			k.pack = kernel.NewTick(f.kind, f.capacity, dt)
+		}
 	}
 	k.from, k.to = from, to
 	return k
@@ -227,13 +348,19 @@ func (f *Fleet) SetAmbient(k float64) { f.ambientK = k }
 type State struct {
 	SoC                 float64 // 0..1
 	SoH                 float64 // capacity over rated capacity, at most 1
-	CellV               float64 // V, the representative cell
+	Growth              float64 // resistances over those of the unit as it was drawn
+	CellV               float64 // V, the representative cell, or the one nearest to its limit
+	CellVMin, CellVMax  float64 // V, over all cells
 	PackV               float64 // V, at the battery's terminals
 	PackI               float64 // A, at the battery's terminals
 	DCPowerW            float64 // W
 	ACPowerW            float64 // W
 	MeanACPowerW        float64 // W, over the last step
-	TempK               float64 // K, cells
+	TempK               float64 // K, the hottest cell
+	TempMinK            float64 // K, the coldest cell
+	LoadedK             float64 // K, the hottest cell whose contactors are closed
+	AirK, CoolantK      float64 // K, in the container; 0 without one
+	AuxW                float64 // W, electric, of the container's plant over the last step
 	Hyst                float64 // -1..1
 	AvailableChargeW    float64 // W at AC that could be taken now, >= 0
 	AvailableDischargeW float64 // W at AC that could be given now, >= 0
@@ -251,18 +378,26 @@ func (f *Fleet) State(i int) State {
 
 func (f *Fleet) state(i int) State {
 	u := &f.units[i]
+	if u.pack != nil {
+		return f.statePack(u)
+	}
 	c := u.cell.State()
 	v := u.cell.Voltage(u.amps)
 	s := State{
 		SoC:          c.SoC,
 		SoH:          min(u.cell.Scatter().Capacity, 1),
+		Growth:       u.drift.Resistance * u.aged.Resistance,
 		CellV:        v,
+		CellVMin:     v,
+		CellVMax:     v,
 		PackV:        v * f.series,
 		PackI:        u.amps * f.parallel,
 		DCPowerW:     u.amps * v * f.cells,
 		ACPowerW:     u.ac,
 		MeanACPowerW: u.acMean,
 		TempK:        c.TempK,
+		TempMinK:     c.TempK,
+		LoadedK:      c.TempK,
 		Hyst:         c.Hyst,
 		Limit:        u.limit,
 		Mode:         u.mode,

@@ -4,7 +4,23 @@ import (
 	"math"
 
 	"yunchu/twin/cell"
+	"yunchu/twin/params"
 )
+
+// acRange is the AC power in W that rating, temperature and the limit of the cells'
+// current, at their voltage now, allow.
+func (d *design) acRange(u *unit) (lo, hi float64) {
+	c := &u.cell
+	lo, hi = d.limits.acRange(c.TempK())
+	a := d.limits.amps
+	if a.Charge > 0 {
+		hi = min(hi, d.pcs.AC(a.Charge*c.Voltage(a.Charge)*d.cells))
+	}
+	if a.Discharge > 0 {
+		lo = max(lo, d.pcs.AC(-a.Discharge*c.Voltage(-a.Discharge)*d.cells))
+	}
+	return lo, hi
+}
 
 // powerLimit says why the converter may not follow its setpoint.
 func (d *design) powerLimit(u *unit, tempK float64) Limit {
@@ -17,6 +33,8 @@ func (d *design) powerLimit(u *unit, tempK float64) Limit {
 		return LimitTempHigh
 	case tempK < der.FullFrom:
 		return LimitTempLow
+	case d.limits.amps != (params.CurrentLimit{}) && math.Abs(u.pcs.PowerW) < d.limits.ratedW*(1-slack):
+		return LimitCurrent
 	}
 	return LimitPower
 }
@@ -120,7 +138,7 @@ func (d *design) available(u *unit) (charge, discharge float64) {
 		return 0, 0
 	}
 	c, l := &u.cell, &d.limits
-	lo, hi := l.acRange(c.TempK())
+	lo, hi := d.acRange(u)
 	// DC power at the tightest of the bounds; compared with full power first,
 	// because the inverse of the converter costs a root.
 	if i := min(c.CurrentAtVoltage(l.volt.Max), c.CurrentTo(l.soc.Max, horizon)); i > 0 && hi > 0 {

@@ -51,6 +51,7 @@ type limits struct {
 	soc               params.Range // 0..1
 	volt              params.Range // V per cell
 	charge, discharge params.Derating
+	amps              params.CurrentLimit // A per cell, 0: none
 	ratedW            float64
 }
 
@@ -63,6 +64,7 @@ func newLimits(m *params.Model) limits {
 		volt:      m.Limits.CellV,
 		charge:    kelvin(m.Limits.TempC.Charge),
 		discharge: kelvin(m.Limits.TempC.Discharge),
+		amps:      m.Limits.CellA,
 		ratedW:    m.RatedKW * 1e3,
 	}
 }

@@ -4,77 +4,51 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"yunchu/twin/cell"
-	"yunchu/twin/params"
-	"yunchu/twin/thermal"
 )
 
-// ErrVoltage is the end of a trace at V_min or V_max of its cell.
+// ErrVoltage is the end of a trace at V_min or V_max of a cell.
 var ErrVoltage = errors.New("voltage limit")
 
-// TraceCase is one cell driven through a profile of current or power.
+// TraceCase is a module, or one cell, driven through a profile.
 type TraceCase struct {
-	Cell       *params.Cell
-	Capacity   float64 // factor on the capacity, 1 when 0
-	Resistance float64 // factor on the resistances, 1 when 0
-
-	SoC   float64 // 0..1, at the start
-	Hyst  float64 // -1..1, at the start
-	TempK float64 // K, at the start
-
-	EnvWPerK float64 // W/K to the surroundings
-	EnvK     float64 // K, of the surroundings
-
+	ModuleParams
 	Profile     []ProfileRow
 	Step        time.Duration // of the integration; profile rows cut it
 	OutputEvery time.Duration // Step when 0
 }
 
-// ProfileRow is an input that acts from T on until the next row.
+// ProfileRow is a drive that acts from T on until the next row.
 type ProfileRow struct {
-	T     time.Duration // since the start
-	Power bool          // Value is a power in W, else a current in A; > 0 charges
-	Value float64
+	T time.Duration // since the start
+	Drive
 }
 
-// TraceRow is the state at T and what the input that acts from T on makes of it.
+// TraceRow is the state at T and what the drive that acts from T on makes of it.
 type TraceRow struct {
 	T        time.Duration // since the start
-	CurrentA float64
-	VoltageV float64
-	PowerW   float64
-	SoC      float64 // 0..1
-	TempK    float64 // K
-	Hyst     float64 // -1..1
-	V1, V2   float64 // V across the RC pairs
-	HeatW    float64
+	CurrentA float64       // A, of the module
+	VoltageV float64       // V, of the module
+	PowerW   float64       // W, of the module
+	Cells    []TraceCell   // in order; only valid until the next row
+}
+
+// TraceCell is one cell of a TraceRow.
+type TraceCell struct {
+	cell.State
+	CurrentA float64 // A
+	VoltageV float64 // V, at its own terminals, before its contact
 }
 
 // Validate returns all that is wrong with the case, joined.
 func (c *TraceCase) Validate() error {
 	var errs []error
 	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if c.Cell == nil {
-		add("no cell")
-	} else if err := c.Cell.Validate(); err != nil {
+	if err := c.ModuleParams.Validate(); err != nil {
 		errs = append(errs, err)
-	}
-	if c.Capacity < 0 || c.Resistance < 0 {
-		add("factors of capacity %g and resistance %g must be above 0", c.Capacity, c.Resistance)
-	}
-	if !(c.SoC >= 0 && c.SoC <= 1) {
-		add("soc %g is not within 0..1", c.SoC)
-	}
-	if !(c.Hyst >= -1 && c.Hyst <= 1) {
-		add("hysteresis %g is not within -1..1", c.Hyst)
-	}
-	if !(c.TempK > 200 && c.TempK < 480) {
-		add("temperature %g K is not within 200..480 K", c.TempK)
-	}
-	if !(c.EnvWPerK >= 0) || c.EnvWPerK > 0 && !(c.EnvK > 0) {
-		add("heat path of %g W/K to %g K is impossible", c.EnvWPerK, c.EnvK)
 	}
 	if c.Step <= 0 || c.OutputEvery < 0 {
 		add("step %v must be above 0, output every %v not below", c.Step, c.OutputEvery)
@@ -91,131 +65,121 @@ func (c *TraceCase) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Run drives the cell and hands every row to emit: one each OutputEvery and one at
-// the end, which is the last row of the profile, its input shown but not applied.
+// Run drives the module and hands every row to emit: one each OutputEvery and one at
+// the end, which is the last row of the profile, its drive shown but not applied.
 // Between two steps a row is reached from the step before it by a shorter one that
 // leaves no trace, so the output does not alter the result. Run stops with
-// ErrVoltage, saying when and at what voltage, once the cell leaves V_min..V_max
-// at a step or a row, which is still emitted; and with the first error of emit.
-func (c TraceCase) Run(emit func(TraceRow) error) error {
+// ErrVoltage, saying when and which cell at what voltage, once a cell leaves
+// V_min..V_max at a step or a row, which is still emitted; and with the first error
+// of emit. The book is that of the steps taken.
+func (c TraceCase) Run(emit func(TraceRow) error) (ModuleEnergy, error) {
 	if err := c.Validate(); err != nil {
-		return fmt.Errorf("trace: %w", err)
+		return ModuleEnergy{}, fmt.Errorf("trace: %w", err)
 	}
-	m, err := newCellModel(c.Cell)
-	if err != nil {
-		return fmt.Errorf("trace: %w", err)
+	r := tracer{TraceCase: c, emit: emit, cells: make([]TraceCell, len(c.Cells)), amps: make([]float64, len(c.Cells))}
+	for _, m := range []**Module{&r.module, &r.between} {
+		var err error
+		if *m, err = NewModule(c.ModuleParams); err != nil {
+			return ModuleEnergy{}, fmt.Errorf("trace: %w", err)
+		}
 	}
-	r := tracer{
-		TraceCase: c,
-		model:     m,
-		cell: m.Cell(
-			cell.State{SoC: c.SoC, Hyst: c.Hyst, TempK: c.TempK},
-			cell.Scatter{Capacity: cmp.Or(c.Capacity, 1), Resistance: cmp.Or(c.Resistance, 1)}),
-	}
-	out := cmp.Or(c.OutputEvery, c.Step)
-	end := c.Profile[len(c.Profile)-1].T
-	next := time.Duration(0) // time of the next row to emit
-	for t := time.Duration(0); ; {
-		for r.row+1 < len(c.Profile) && c.Profile[r.row+1].T <= t {
-			r.row++
-		}
-		if t == next || t == end {
-			if err := emit(r.at(&r.cell, t)); err != nil {
-				return err
-			}
-			next += out
-		}
-		if err := r.check(t); err != nil || t == end {
-			return err
-		}
-		to := min((t/c.Step+1)*c.Step, c.Profile[r.row+1].T)
-		for ; next < to; next += out {
-			between := r.cell
-			r.advance(&between, next-t)
-			if err := emit(r.at(&between, next)); err != nil {
-				return err
-			}
-		}
-		r.advance(&r.cell, to-t)
-		if err := r.check(to); err != nil { // with the input that led here
-			return errors.Join(emit(r.at(&r.cell, to)), err)
-		}
-		t = to
-	}
+	err := r.run()
+	return r.module.Energy(), err
 }
 
 // tracer is a run under way.
 type tracer struct {
 	TraceCase
-	model *cell.Model
-	cell  cell.Cell
-	row   int // of the profile that acts
-
-	ticks [2]traceTick // coefficients of the last step lengths
+	emit    func(TraceRow) error
+	module  *Module
+	between *Module // the module on its way to a row between two steps
+	drive   Drive   // that acts
+	cells   []TraceCell
+	amps    []float64
 }
 
-type traceTick struct {
-	dt         time.Duration
-	cell       cell.Tick
-	half, full thermal.Step
-}
-
-// tick returns the coefficients of a step, kept for the two lengths used last.
-func (r *tracer) tick(dt time.Duration) *traceTick {
-	if r.ticks[0].dt != dt {
-		r.ticks[0], r.ticks[1] = r.ticks[1], r.ticks[0]
-	}
-	if k := &r.ticks[0]; k.dt != dt {
-		s, capacity := dt.Seconds(), r.Cell.Thermal.HeatCapacity()
-		*k = traceTick{
-			dt: dt, cell: r.model.Tick(s),
-			half: thermal.NewStep(capacity, r.EnvWPerK, s/2), full: thermal.NewStep(capacity, r.EnvWPerK, s),
+func (r *tracer) run() error {
+	out := cmp.Or(r.OutputEvery, r.Step)
+	row, end := 0, r.Profile[len(r.Profile)-1].T
+	next := time.Duration(0) // time of the next row to emit
+	r.drive = r.Profile[0].Drive
+	at, limit := r.look(r.module, 0)
+	for t := time.Duration(0); ; {
+		if t == next || t == end || limit != nil {
+			if err := r.emit(at); err != nil {
+				return err
+			}
+			next += out
+		}
+		if limit != nil || t == end {
+			return limit
+		}
+		to := min((t/r.Step+1)*r.Step, r.Profile[row+1].T)
+		for ; next < to; next += out {
+			r.between.CopyFrom(r.module)
+			r.between.Step(r.drive, (next - t).Seconds())
+			at, limit := r.look(r.between, next)
+			if err := errors.Join(r.emit(at), limit); err != nil {
+				return err
+			}
+		}
+		r.module.Step(r.drive, (to - t).Seconds())
+		t = to
+		at, limit = r.look(r.module, t) // under the drive that led here
+		if limit == nil && row+1 < len(r.Profile) && r.Profile[row+1].T == t {
+			row++
+			r.drive = r.Profile[row].Drive
+			at, limit = r.look(r.module, t)
 		}
 	}
-	return &r.ticks[0]
 }
 
-// current is what the acting input draws through c now, in A.
-func (r *tracer) current(c *cell.Cell) float64 {
-	if in := r.Profile[r.row]; !in.Power {
-		return in.Value
+// look is the row of m at t, and ErrVoltage if a cell is beyond its limits.
+func (r *tracer) look(m *Module, t time.Duration) (TraceRow, error) {
+	i, v, ok := m.Terminals(r.drive, r.amps)
+	for k := range r.cells {
+		c := m.Cell(k)
+		r.cells[k] = TraceCell{State: c.State(), CurrentA: r.amps[k], VoltageV: c.Voltage(r.amps[k])}
 	}
-	return c.Current(r.Profile[r.row].Value)
-}
-
-// advance moves c on by dt under the acting input.
-func (r *tracer) advance(c *cell.Cell, dt time.Duration) {
-	k, t, i := r.tick(dt), c.TempK(), r.current(c)
-	tMid := k.half.Next(t, r.EnvK, c.Heat(i))
-	var flow cell.Flow
-	if in := r.Profile[r.row]; in.Power {
-		c.StepPower(in.Value, i, tMid, &k.cell, &flow)
-	} else {
-		c.StepCurrent(i, tMid, &k.cell, &flow)
+	row := TraceRow{T: t, CurrentA: i, VoltageV: v, PowerW: v * i, Cells: r.cells}
+	if !ok {
+		return row, fmt.Errorf("at %.3f s %s cannot give %g W, %.4g W at most: %w", t.Seconds(), r.name(-1), -r.drive.Value, -v*i, ErrVoltage)
 	}
-	c.SetTemp(k.full.Next(t, r.EnvK, flow.HeatW))
+	return row, r.check(t)
 }
 
-// at is the row of c at t.
-func (r *tracer) at(c *cell.Cell, t time.Duration) TraceRow {
-	i, s := r.current(c), c.State()
-	v := c.Voltage(i)
-	return TraceRow{
-		T: t, CurrentA: i, VoltageV: v, PowerW: v * i,
-		SoC: s.SoC, TempK: s.TempK, Hyst: s.Hyst, V1: s.V1, V2: s.V2, HeatW: c.Heat(i),
-	}
-}
+// slackV is how far past a limit a voltage may be, in V: rounding where the voltage
+// held is the limit.
+const slackV = 1e-9
 
-// check holds the cell against its voltage window at t.
+// check holds the cells against their voltage window at t; of several beyond it the
+// one that is furthest is named.
 func (r *tracer) check(t time.Duration) error {
-	if in := r.Profile[r.row]; in.Power && in.Value < r.cell.MinPower() {
-		return fmt.Errorf("at %.3f s the cell cannot give %g W, %.4g W at most: %w", t.Seconds(), -in.Value, -r.cell.MinPower(), ErrVoltage)
+	worst, past := 0, math.Inf(-1)
+	for k := range r.cells {
+		v := r.cells[k].VoltageV
+		if d := max(v-r.Cell.VMax, r.Cell.VMin-v); d > past || d != d {
+			worst, past = k, d
+		}
 	}
-	switch v := r.cell.Voltage(r.current(&r.cell)); {
+	v := r.cells[worst].VoltageV
+	switch {
+	case past <= slackV:
+		return nil
 	case v > r.Cell.VMax:
-		return fmt.Errorf("at %.3f s the cell reached %.4f V, above V_max %g V: %w", t.Seconds(), v, r.Cell.VMax, ErrVoltage)
-	case v < r.Cell.VMin:
-		return fmt.Errorf("at %.3f s the cell reached %.4f V, below V_min %g V: %w", t.Seconds(), v, r.Cell.VMin, ErrVoltage)
+		return fmt.Errorf("at %.3f s %s reached %.4f V, above V_max %g V: %w", t.Seconds(), r.name(worst), v, r.Cell.VMax, ErrVoltage)
+	default:
+		return fmt.Errorf("at %.3f s %s reached %.4f V, below V_min %g V: %w", t.Seconds(), r.name(worst), v, r.Cell.VMin, ErrVoltage)
 	}
-	return nil
+}
+
+// name is what cell k is called in a message, the module with k below 0.
+func (r *tracer) name(k int) string {
+	switch {
+	case len(r.cells) == 1:
+		return "the cell"
+	case k < 0:
+		return "the module"
+	}
+	return fmt.Sprintf("cell %d", k+1)
 }

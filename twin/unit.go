@@ -4,8 +4,11 @@ import (
 	"math"
 	"time"
 
+	"yunchu/twin/aging"
 	"yunchu/twin/cell"
+	"yunchu/twin/kernel"
 	"yunchu/twin/pcs"
+	"yunchu/twin/runaway"
 	"yunchu/twin/thermal"
 )
 
@@ -32,6 +35,7 @@ type Limit uint8
 const (
 	LimitNone Limit = iota
 	LimitPower
+	LimitCurrent
 	LimitTempHigh
 	LimitTempLow
 	LimitSoCHigh
@@ -41,7 +45,7 @@ const (
 )
 
 func (l Limit) String() string {
-	return [...]string{"", "power", "temp-high", "temp-low", "soc-high", "soc-low", "v-high", "v-low"}[min(l, LimitVLow)]
+	return [...]string{"", "power", "current", "temp-high", "temp-low", "soc-high", "soc-low", "v-high", "v-low"}[min(l, LimitVLow)]
 }
 
 // Energy is the book of a unit since its start, in J. All entries but StoredJ,
@@ -57,6 +61,7 @@ type Energy struct {
 	HeatJ     float64 // made by overpotentials and shorts
 	EntropicJ float64 // integral of I*T*dU/dT: reversible heat, not part of HeatJ
 	ResidualJ float64 // sum over steps of |AC - losses - stored - heat|: rounding, else a fault of the model
+	AuxJ      float64 // electric energy of the plant that cools and heats the container, from a supply of its own
 	RefusedJ  float64 // magnitude of what voltage and state of charge took off the AC energy asked for
 }
 
@@ -72,6 +77,8 @@ func (e Energy) BalanceError() float64 {
 // unit is one storage unit: value type, no pointers but to shared models.
 type unit struct {
 	cell cell.Cell
+	pack *pack // the battery cell by cell, instead of cell; nil for a lumped one
+	room *room // the container around the pack; nil without
 	pcs  pcs.State
 	book Energy
 
@@ -80,6 +87,13 @@ type unit struct {
 	amps   float64 // A, per cell at the end of the last step
 	limit  Limit
 	mode   Mode
+
+	base  cell.Scatter // as drawn
+	drift cell.Scatter // what faults have made of capacity and resistance, as factors
+	aged  cell.Scatter // what age has made of them
+
+	lives  []life  // how old the cells are; nil where they do not age
+	unaged float64 // s since the last look at it
 
 	open      bool    // contactor open
 	fanFailed bool    //
@@ -99,6 +113,10 @@ type design struct {
 	toAmbient  float64 // W/K per cell, fans running
 	fanFailure float64 // share of toAmbient left without fans
 	ambientK   float64
+	places     []kernel.Place     // of the cells of a string
+	container  *thermal.Container // around the strings, nil without
+	kinetics   *runaway.Kinetics  // of cells too hot, nil where they have none
+	aging      *aging.Model       // nil where cells do not age
 }
 
 // tick is one step of the whole fleet.
@@ -108,6 +126,7 @@ type tick struct {
 	cell     cell.Tick
 	heat     heat // fans running
 	fanless  heat
+	pack     kernel.Tick // for units of single cells
 }
 
 // heat is what half a step and a whole one do to the temperature of a cell.
@@ -123,12 +142,24 @@ const slack = 1e-12
 
 // step moves u through k.
 func (d *design) step(u *unit, k *tick) {
+	if u.pack != nil {
+		d.stepPack(u, k)
+	} else {
+		d.stepLumped(u, k)
+	}
+	if u.lives != nil {
+		d.grow(u, k.dt)
+	}
+}
+
+// stepLumped moves a unit of one representative cell through k.
+func (d *design) stepLumped(u *unit, k *tick) {
 	if u.open {
 		d.idle(u, k)
 		return
 	}
 	tempK := u.cell.TempK()
-	lo, hi := d.limits.acRange(tempK)
+	lo, hi := d.acRange(u)
 	if u.mode != Run {
 		lo, hi = 0, 0
 	}

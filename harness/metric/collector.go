@@ -26,6 +26,11 @@ type Sample struct {
 	SoC    []float64 // percent
 	TempC  []float64
 	UnitKW []float64
+
+	// Of twins, and only where a score asks for them; else nil.
+	CellMinV, CellMaxV []float64
+	SoH, Resistance    []float64 // percent of the new cells
+	AuxKWh             float64   // of cooling and heating, since the start
 }
 
 // Recovery is how one fault ended.
@@ -51,6 +56,7 @@ type Collector struct {
 	cfg Config
 
 	soc, temp, power, site      *Dist
+	cellV, soh, resistance      *Dist
 	command, sync, back, jitter *Dist
 
 	time     float64 // s with a target in force
@@ -62,6 +68,7 @@ type Collector struct {
 	in, out       float64 // kWh
 	energyS       float64 // s
 	stored        [2]float64
+	aux           float64 // kWh, NaN: unknown
 	first, last   float64 // T of the first and last sample
 	n             int64
 	maxDT         float64
@@ -105,9 +112,11 @@ func New(c Config) *Collector {
 		cfg:   c,
 		soc:   NewRange(0, 100),
 		temp:  NewRange(-50, 150),
+		cellV: NewRange(0, 5), soh: NewRange(0, 100), resistance: NewRange(100, 300),
 		power: NewRange(-span(c.RatedKW), span(c.RatedKW)), site: NewRange(-span(c.RatedKW), span(c.RatedKW)),
 		command: NewLatency(), sync: NewLatency(), back: NewLatency(), jitter: NewLatency(),
 		stored: [2]float64{nan, nan},
+		aux:    nan,
 		signs:  make([]int8, c.Devices),
 		signal: make([]float64, 0, pts), reply: make([]float64, 0, pts),
 		agc:        agc{rule: c.K, rated: c.RatedKW, target: nan, lastP: nan},
@@ -136,6 +145,7 @@ func (c *Collector) Step(s Sample) {
 	if s.TempC != nil {
 		c.temp.AddAll(s.TempC)
 	}
+	c.cells(&s)
 	if s.ImportKW == s.ImportKW {
 		c.site.Add(s.ImportKW)
 	}
@@ -153,6 +163,19 @@ func (c *Collector) Step(s Sample) {
 		c.energyS += s.DT
 	}
 	c.track(s)
+}
+
+// cells records what twins tell of their cells.
+func (c *Collector) cells(s *Sample) {
+	if s.CellMinV != nil {
+		c.cellV.AddAll(s.CellMinV)
+		c.cellV.AddAll(s.CellMaxV)
+	}
+	if s.SoH != nil {
+		c.soh.AddAll(s.SoH)
+		c.resistance.AddAll(s.Resistance)
+		c.aux = s.AuxKWh
+	}
 }
 
 // units sums charging and discharging power, and counts changes of direction.
@@ -289,6 +312,12 @@ func (c *Collector) Dist(name string) *Dist {
 		return c.temp
 	case "fleet.power_kw":
 		return c.power
+	case "fleet.cell_voltage_v":
+		return c.cellV
+	case "fleet.soh_percent":
+		return c.soh
+	case "fleet.resistance_percent":
+		return c.resistance
 	case "site.import_kw":
 		return c.site
 	case "command.latency_ms":

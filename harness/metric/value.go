@@ -35,6 +35,7 @@ func DefaultStat(name string) string {
 //     over energy asked for: 1 when the fleet was never short, whatever it did too much elsewhere.
 //   - fleet.power_kw is the sum over all units, over all samples.
 //   - fleet.soc and fleet.temperature_c are over all devices and samples; last is the mean of the devices in the last sample.
+//   - fleet.cell_voltage_v has two values of each device and sample, its lowest and its highest cell.
 //   - fleet.efficiency_percent is out/(in − Δstored).
 //   - control.direction_changes_per_h is per device; availability_percent is of requests where there was load, else of device-seconds.
 func (c *Collector) Value(name, stat string) (v float64, unit string, n int64, ci [2]float64, err error) {
@@ -94,6 +95,10 @@ func (c *Collector) scalar(name, stat string) (v float64, n int64, ci [2]float64
 		v, n, err = c.energy(c.in)
 	case "fleet.energy_out_kwh":
 		v, n, err = c.energy(c.out)
+	case "fleet.aux_kwh":
+		if v, n = c.aux, c.n; math.IsNaN(v) {
+			err = fmt.Errorf("nothing told of cooling: %w", ErrNoData)
+		}
 	case "fleet.efficiency_percent":
 		v, n, err = c.efficiency()
 	case "control.direction_changes_per_h":

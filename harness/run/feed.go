@@ -240,7 +240,7 @@ func (r *Run) clockwork() {
 	var last time.Time
 	record := s.Record.Every
 	if record <= 0 {
-		record = max(s.Duration/3600, s.Step)
+		record = max(s.Duration/3600, s.ReadEvery)
 	}
 	var recorded time.Time
 	// The sample is taken with the step, before anything is decided at the same
@@ -291,6 +291,7 @@ func (r *Run) measure(now time.Time, dt float64) {
 	m := metric.Sample{
 		T: r.elapsed(now).Seconds(), DT: dt, TargetKW: math.NaN(), PowerKW: x.SumKW, ImportKW: math.NaN(),
 		StoredKWh: x.StoredKWh, SoC: x.SoC, TempC: x.TempC, UnitKW: x.PowerKW,
+		CellMinV: x.CellMinV, CellMaxV: x.CellMaxV, SoH: x.SoH, Resistance: x.Resistance, AuxKWh: x.AuxKWh,
 	}
 	// What was asked during the step, whether or not dispatch has looked since: a
 	// slow or late dispatch is part of what is scored.
@@ -351,7 +352,7 @@ func (r *Run) recordDevices() {
 	}
 	every := s.Record.DevicesEvery
 	if every <= 0 {
-		every = max(s.Record.Every, s.Duration/3600, s.Step)
+		every = max(s.Record.Every, s.Duration/3600, s.ReadEvery)
 	}
 	ids := s.IDs()
 	r.Sched.Every(r.start, every, sched.Check, func(now time.Time) bool {

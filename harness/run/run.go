@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -279,8 +280,19 @@ func (r *Run) populate() error {
 	}
 	column := func() []float64 { return make([]float64, n) }
 	r.sample = Sample{SoC: column(), TempC: column(), PowerKW: column(), Voltage: column()}
+	if r.scores("fleet.cell_voltage_v") {
+		r.sample.CellMinV, r.sample.CellMaxV = column(), column()
+	}
+	if r.scores("fleet.soh_percent") || r.scores("fleet.resistance_percent") || r.scores("fleet.aux_kwh") {
+		r.sample.SoH, r.sample.Resistance = column(), column()
+	}
 	r.Metrics = metric.New(metric.Config{RatedKW: r.ratedKW, Devices: n, UnitKW: unit, DurationS: s.Duration.Seconds()})
 	return nil
+}
+
+// scores reports whether the scenario asks for a metric.
+func (r *Run) scores(name string) bool {
+	return slices.ContainsFunc(r.Scenario.Score, func(s scenario.Score) bool { return s.Metric == name })
 }
 
 // assemble puts the plant together on the bus, as a start of the program does;
@@ -330,14 +342,8 @@ func (r *Run) assemble() error {
 // recover after a restart, and a day of a large fleet has gigabytes of them.
 const retain = time.Hour
 
-// period is how often devices are read: every step, on the wall clock at least
-// every 500 ms.
-func (r *Run) period() time.Duration {
-	if r.Scenario.Virtual() {
-		return r.Scenario.Step
-	}
-	return min(r.Scenario.Step, 500*time.Millisecond)
-}
+// period is how often devices are read and the world is stepped.
+func (r *Run) period() time.Duration { return r.Scenario.ReadEvery }
 
 func (r *Run) hasTargets() bool {
 	for _, e := range r.Scenario.Timeline {

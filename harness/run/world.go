@@ -37,11 +37,16 @@ type Fleet struct {
 // Sample is the twins' own state, never what a faulted reading says.
 type Sample struct {
 	SoC, TempC, PowerKW, Voltage []float64 // by device: percent, °C, kW at AC, V
-	StoredKWh                    float64
-	SumKW                        float64 // mean over the last step, so that its sum is the energy
-	AvailableChargeKW            float64
-	AvailableDischargeKW         float64
-	OutOfLimits                  int       // devices outside their limits in this step
-	Offender                     device.ID // one of them
-	OffenderWhy                  string
+	// Nil unless a score asks for them: lowest and highest cell in V, capacity and
+	// resistance in percent of the new cells.
+	CellMinV, CellMaxV, SoH, Resistance []float64
+
+	AuxKWh               float64 // of cooling and heating, since the start
+	StoredKWh            float64
+	SumKW                float64 // mean over the last step, so that its sum is the energy
+	AvailableChargeKW    float64
+	AvailableDischargeKW float64
+	OutOfLimits          int       // devices outside their limits in this step
+	Offender             device.ID // one of them
+	OffenderWhy          string
 }

@@ -55,6 +55,17 @@ func (s *Scenario) checkTimes(f *source) {
 	if s.Step > 0 && s.Step%time.Millisecond != 0 {
 		f.wrong("step", "readings carry milliseconds: write 1ms or a multiple of it", "a step of %s cannot be kept", s.Step)
 	}
+	switch {
+	case s.ReadEvery == 0:
+		s.ReadEvery = s.Step
+		if !s.Virtual() {
+			s.ReadEvery = min(s.Step, 500*time.Millisecond)
+		}
+	case s.Step > 0 && s.ReadEvery%s.Step != 0:
+		f.wrong("read_every", "write "+FormatDuration(s.ReadEvery.Truncate(s.Step)+s.Step), "%s is no multiple of the step %s", FormatDuration(s.ReadEvery), FormatDuration(s.Step))
+	case !s.Virtual() && s.ReadEvery > 500*time.Millisecond:
+		f.wrong("read_every", "on the wall clock devices report at least every 500ms", "%s is too long", FormatDuration(s.ReadEvery))
+	}
 	if s.Duration > 0 && s.Step > s.Duration {
 		f.wrong("step", "the run lasts "+FormatDuration(s.Duration), "a step of %s is longer than the run", FormatDuration(s.Step))
 	}
@@ -62,7 +73,7 @@ func (s *Scenario) checkTimes(f *source) {
 		f.wrong("dispatch.every", "the run lasts "+FormatDuration(s.Duration), "a cycle of %s is longer than the run", FormatDuration(s.Dispatch.Every))
 	}
 	if s.Record.Every == 0 {
-		s.Record.Every = max((s.Duration / 3600).Truncate(time.Millisecond), s.Step)
+		s.Record.Every = max((s.Duration / 3600).Truncate(time.Millisecond), s.ReadEvery)
 	}
 	if s.Record.DevicesEvery == 0 {
 		s.Record.DevicesEvery = s.Record.Every

@@ -48,7 +48,14 @@ type Device struct {
 // FleetEntry is one device of a scenario's fleet, or many alike.
 type FleetEntry struct {
 	Device `yaml:",inline"`
-	Count  int `yaml:"count,omitempty" jsonschema:"minimum=1,maximum=1000000" doc:"How many alike; simulated devices only."`
+	Count  int    `yaml:"count,omitempty" jsonschema:"minimum=1,maximum=1000000" doc:"How many alike; simulated devices only."`
+	Aging  *Aging `yaml:"aging,omitempty" doc:"How the cells of simulated devices grow old; without it they do not."`
+}
+
+// Aging is how the cells of a fleet grow old in the run.
+type Aging struct {
+	Set   string  `yaml:"set,omitempty" jsonschema:"default=sony-naumann" doc:"An ageing set by name, or the path of one."`
+	Scale float64 `yaml:"scale,omitempty" jsonschema:"exclusiveMinimum=0,maximum=100000,default=1" doc:"Hours of age that an hour makes: 365 lets a day age the cells like a year of such days."`
 }
 
 // Parts are the wires of a device that has several.

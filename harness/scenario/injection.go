@@ -18,12 +18,15 @@ type Injection struct {
 	Devices string        `yaml:"devices,omitempty" hint:"a glob over device ids, such as ess-00*" doc:"Which devices (a glob); default all. Without it restart, kill, partition and clock-step act on the runtime."`
 	For     time.Duration `yaml:"for,omitempty" jsonschema:"exclusiveMinimum=0" doc:"How long; without it, to the end of the run."`
 	On      string        `yaml:"on,omitempty" jsonschema:"enum=readings,enum=commands,enum=both" doc:"Which way: both for link-down, restart, latency and drop, else readings."`
-	By      Amount        `yaml:"by,omitempty" doc:"A duration for latency, reorder and clock-step; a number in the field's unit for bias."`
+	By      Amount        `yaml:"by,omitempty" doc:"A duration for latency, reorder and clock-step; a number in the field's unit for bias, in percent for resistance-growth and capacity-loss, in A for leak."`
 	Jitter  time.Duration `yaml:"jitter,omitempty" jsonschema:"minimum=0" doc:"Of latency: uniform, up to this much more or less."`
 	Ratio   float64       `yaml:"ratio,omitempty" jsonschema:"minimum=0,maximum=1" doc:"Of drop, duplicate and corrupt: which share."`
 	Field   string        `yaml:"field,omitempty" jsonschema:"enum=soc,enum=soh,enum=voltage,enum=current,enum=power,enum=temperature,enum=status" noun:"field of a reading" doc:"Of bias, noise and stuck: which field."`
 	SD      float64       `yaml:"sd,omitempty" jsonschema:"minimum=0" doc:"Of noise: standard deviation in the field's unit."`
 	ToC     float64       `yaml:"to_c,omitempty" jsonschema:"minimum=-40,maximum=1000" doc:"Of overheat: the temperature reached, degC."`
+	String  int           `yaml:"string,omitempty" jsonschema:"minimum=1" doc:"Of cell-short and thermal-runaway: which string of a unit of single cells, from 1."`
+	Cell    int           `yaml:"cell,omitempty" jsonschema:"minimum=1" doc:"Of cell-short and thermal-runaway: which cell of the string, from 1."`
+	Ohm     float64       `yaml:"ohm,omitempty" jsonschema:"exclusiveMinimum=0" doc:"Of cell-short: the resistance of the short."`
 	Code    int           `yaml:"code,omitempty" jsonschema:"minimum=1,maximum=255" doc:"Of exception: the Modbus exception code."`
 }
 
@@ -84,7 +87,11 @@ var faultKinds = []FaultKind{
 	{Name: "restart", Seam: SeamDriver, On: "both", Runtime: true, Doc: "the device, or without devices the runtime, starts anew"},
 	{Name: "contactor-open", Seam: SeamTwin, Doc: "the battery is cut off"},
 	{Name: "fan-fail", Seam: SeamTwin, Doc: "cooling stops"},
-	{Name: "cell-short", Seam: SeamTwin, Doc: "a cell discharges inside"},
+	{Name: "cell-short", Seam: SeamTwin, Params: "string=1 cell=1 ohm=0.01", Doc: "a cell discharges inside"},
+	{Name: "thermal-runaway", Seam: SeamTwin, Params: "string=1 cell=1", Doc: "a cell goes into thermal runaway; it does not end (models with strings)"},
+	{Name: "resistance-growth", Seam: SeamTwin, Params: "by=20", Doc: "all cells have this many percent more resistance"},
+	{Name: "capacity-loss", Seam: SeamTwin, Params: "by=10", Doc: "all cells have this many percent less capacity"},
+	{Name: "leak", Seam: SeamTwin, Params: "by=0.5", Doc: "all cells lose about this many amperes inside"},
 	{Name: "overheat", Seam: SeamTwin, Params: "to_c=60", Doc: "the hottest cell reaches this temperature"},
 	{Name: "e-stop", Seam: SeamTwin, Doc: "somebody presses the red button"},
 	{Name: "late-answer", Seam: SeamWire, Wall: true, Doc: "the answer comes after the timeout"},
@@ -163,6 +170,12 @@ func (f *Injection) Rule() string {
 			value = number(f.ToC)
 		case "code":
 			value = strconv.Itoa(f.Code)
+		case "string":
+			value = strconv.Itoa(f.String)
+		case "cell":
+			value = strconv.Itoa(f.Cell)
+		case "ohm":
+			value = number(f.Ohm)
 		default:
 			value = preset
 		}
@@ -200,7 +213,7 @@ func (f *Injection) check(s *source, at string, sc *Scenario) {
 		return
 	}
 	params := k.params()
-	for _, key := range []string{"by", "jitter", "ratio", "field", "sd", "to_c", "code"} {
+	for _, key := range []string{"by", "jitter", "ratio", "field", "sd", "to_c", "code", "string", "cell", "ohm"} {
 		preset, belongs := params[key]
 		switch {
 		case !belongs && s.has(join(at, key)):
@@ -244,6 +257,12 @@ func (f *Injection) preset(s *source, key, text string) {
 		s.presetText(elem(&f.ToC), text)
 	case "code":
 		s.presetText(elem(&f.Code), text)
+	case "string":
+		s.presetText(elem(&f.String), text)
+	case "cell":
+		s.presetText(elem(&f.Cell), text)
+	case "ohm":
+		s.presetText(elem(&f.Ohm), text)
 	}
 }
 

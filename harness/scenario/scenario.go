@@ -30,14 +30,16 @@ type Scenario struct {
 	Start    time.Time     `yaml:"start,omitempty" jsonschema:"default=2026-01-01T00:00:00Z" doc:"The instant the run begins at, in simulated time."`
 	Duration time.Duration `yaml:"duration" jsonschema:"required,exclusiveMinimum=0" example:"1h" doc:"How long it runs."`
 	Step     time.Duration `yaml:"step,omitempty" jsonschema:"exclusiveMinimum=0,default=1s" doc:"Step of the physics."`
-	Fleet    []FleetEntry  `yaml:"fleet,omitempty" doc:"The devices."`
-	Site     Site          `yaml:"site,omitempty" doc:"What else is at the site."`
-	Dispatch Dispatch      `yaml:"dispatch,omitempty" doc:"What the fleet is asked for, and how it is shared out."`
-	Timeline []Event       `yaml:"timeline,omitempty" doc:"What happens during the run."`
-	Load     []LoadEntry   `yaml:"load,omitempty" doc:"Load on the API; wall clock only."`
-	Record   Record        `yaml:"record,omitempty" doc:"What goes into signals and devices.parquet."`
-	Score    []Score       `yaml:"score,omitempty" doc:"What is measured, and what it must be."`
-	Checks   Checks        `yaml:"checks,omitempty" doc:"The default checks."`
+	// ReadEvery is how often devices are read and the run is sampled.
+	ReadEvery time.Duration `yaml:"read_every,omitempty" jsonschema:"exclusiveMinimum=0" doc:"How often devices are read and the run is sampled, a multiple of step; default every step, on the wall clock at least every 500 ms."`
+	Fleet     []FleetEntry  `yaml:"fleet,omitempty" doc:"The devices."`
+	Site      Site          `yaml:"site,omitempty" doc:"What else is at the site."`
+	Dispatch  Dispatch      `yaml:"dispatch,omitempty" doc:"What the fleet is asked for, and how it is shared out."`
+	Timeline  []Event       `yaml:"timeline,omitempty" doc:"What happens during the run."`
+	Load      []LoadEntry   `yaml:"load,omitempty" doc:"Load on the API; wall clock only."`
+	Record    Record        `yaml:"record,omitempty" doc:"What goes into signals and devices.parquet."`
+	Score     []Score       `yaml:"score,omitempty" doc:"What is measured, and what it must be."`
+	Checks    Checks        `yaml:"checks,omitempty" doc:"The default checks."`
 
 	Path   string   `yaml:"-"` // the file, as it was named
 	Inputs []string `yaml:"-"` // every file that was opened for it, itself first

@@ -338,7 +338,7 @@ func TestOtherKinds(t *testing.T) {
 	if tr.Name != "trace" || tr.Topology.Cells() != 4 || tr.SoC.Of(3) != 0.58 || tr.Hysteresis.Of(3) != -0.5 || tr.Topology.ContactOhm.Of(3) != 9e-5 {
 		t.Errorf("trace %+v", tr)
 	}
-	want := []scenario.ProfileRow{{0, false, -560}, {30 * time.Minute, false, 0}, {time.Hour, true, 1792}, {90 * time.Minute, false, 0}}
+	want := []scenario.ProfileRow{{0, scenario.CurrentA, -560}, {30 * time.Minute, scenario.CurrentA, 0}, {time.Hour, scenario.PowerW, 1792}, {90 * time.Minute, scenario.CurrentA, 0}}
 	if !slices.Equal(tr.Rows, want) {
 		t.Errorf("profile %v, want %v", tr.Rows, want)
 	}

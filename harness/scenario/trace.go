@@ -16,14 +16,14 @@ import (
 type Trace struct {
 	Head             `yaml:",inline"`
 	Cell             string        `yaml:"cell" jsonschema:"required" example:"../params/cell.yaml" doc:"Path of the cell file."`
-	Topology         Topology      `yaml:"topology,omitempty" doc:"{series: N} or {parallel: N, contact_ohm: [..]}; one cell when left out."`
+	Topology         Topology      `yaml:"topology,omitempty" doc:"{series: S, parallel: P, contact_ohm: [..]}: P cells side by side in each of S groups; one cell when left out."`
 	CapacityFactor   Values        `yaml:"capacity_factor,omitempty" jsonschema:"exclusiveMinimum=0,default=1" doc:"Of each cell, or one for all."`
 	ResistanceFactor Values        `yaml:"resistance_factor,omitempty" jsonschema:"exclusiveMinimum=0,default=1" doc:"Likewise."`
 	SoC              Values        `yaml:"soc,omitempty" jsonschema:"minimum=0,maximum=1,default=0.5" doc:"State of charge at the start, 0..1."`
 	Hysteresis       Values        `yaml:"hysteresis,omitempty" jsonschema:"minimum=-1,maximum=1,default=0" doc:"Hysteresis state at the start, -1..1."`
 	TempK            Values        `yaml:"temp_k,omitempty" jsonschema:"minimum=200,maximum=500,default=298.15" doc:"Temperature at the start, K."`
 	Heat             Heat          `yaml:"heat,omitempty" doc:"Where heat goes."`
-	Profile          string        `yaml:"profile" jsonschema:"required" example:"case.profile.csv" doc:"Path of a CSV: t_s and current_a or power_w, positive charges."`
+	Profile          string        `yaml:"profile" jsonschema:"required" example:"case.profile.csv" doc:"Path of a CSV: t_s and current_a, power_w or voltage_v, positive charges."`
 	Step             time.Duration `yaml:"step,omitempty" jsonschema:"exclusiveMinimum=0,default=1s" doc:"Step of the physics."`
 	OutputEvery      time.Duration `yaml:"output_every,omitempty" jsonschema:"exclusiveMinimum=0" doc:"Distance of the rows of the result; default a step."`
 
@@ -32,16 +32,20 @@ type Trace struct {
 	Rows   []ProfileRow `yaml:"-"` // the profile
 }
 
-// Topology says how the cells of a trace are connected. After reading, one of
-// Series and Parallel is the number of cells and the other is 0.
+// Topology says how the cells of a trace are connected: Parallel of them side by
+// side in each of Series groups, and the groups in a row. They are numbered group by
+// group: those of group 1 are 1 to P, those of group 2 are P+1 to 2P.
 type Topology struct {
-	Series     int    `yaml:"series,omitempty" jsonschema:"minimum=1,maximum=10000" doc:"Cells in series."`
-	Parallel   int    `yaml:"parallel,omitempty" jsonschema:"minimum=1,maximum=10000" doc:"Cells in parallel."`
+	Series     int    `yaml:"series,omitempty" jsonschema:"minimum=1,maximum=10000,default=1" doc:"Groups in series."`
+	Parallel   int    `yaml:"parallel,omitempty" jsonschema:"minimum=1,maximum=10000,default=1" doc:"Cells in parallel in each group."`
 	ContactOhm Values `yaml:"contact_ohm,omitempty" jsonschema:"minimum=0,default=0" doc:"Contact resistance of each parallel cell, Ohm, or one for all."`
 }
 
 // Cells is the number of cells.
-func (t Topology) Cells() int { return max(t.Series, t.Parallel) }
+func (t Topology) Cells() int { return t.Series * t.Parallel }
+
+// maxTraceCells is the most cells a trace may have.
+const maxTraceCells = 10000
 
 // Heat are the paths by which the heat of a cell leaves. A conductance of 0 is
 // no path.
@@ -49,8 +53,9 @@ type Heat struct {
 	EnvWPerK       float64 `yaml:"env_w_per_k,omitempty" jsonschema:"minimum=0" doc:"Each cell to the environment, W/K."`
 	EnvK           float64 `yaml:"env_k,omitempty" jsonschema:"minimum=200,maximum=500,default=298.15" doc:"The environment, K."`
 	NeighbourWPerK float64 `yaml:"neighbour_w_per_k,omitempty" jsonschema:"minimum=0" doc:"Between neighbours, W/K."`
-	CoolantWPerK   float64 `yaml:"coolant_w_per_k,omitempty" jsonschema:"minimum=0" doc:"Cell 1 to the coolant, W/K."`
+	CoolantWPerK   float64 `yaml:"coolant_w_per_k,omitempty" jsonschema:"minimum=0" doc:"A cooled cell to the coolant, W/K."`
 	CoolantK       float64 `yaml:"coolant_k,omitempty" jsonschema:"minimum=200,maximum=500,default=298.15" doc:"The coolant, K."`
+	CoolantEnd     string  `yaml:"coolant_end,omitempty" jsonschema:"enum=first,enum=last,enum=both,default=first" noun:"cooled end" doc:"Which cells are cooled: the first, the last or both."`
 }
 
 // Values is one number for all cells, or one for each.
@@ -85,9 +90,21 @@ func (v *Values) preset(text string) error {
 // ProfileRow is the input that acts from T until the next row.
 type ProfileRow struct {
 	T     time.Duration // since the start
-	Power bool          // Value is W, else A
-	Value float64       // positive charges
+	Input ProfileInput
+	Value float64 // A, W or V; positive charges
 }
+
+// ProfileInput is the column of a profile that acts.
+type ProfileInput string
+
+// The columns of a profile beside t_s: what is held at the terminals.
+const (
+	CurrentA ProfileInput = "current_a"
+	PowerW   ProfileInput = "power_w"
+	VoltageV ProfileInput = "voltage_v"
+)
+
+var profileInputs = [...]ProfileInput{CurrentA, PowerW, VoltageV}
 
 func (*Trace) root() {}
 
@@ -131,15 +148,13 @@ func (t *Trace) check(s *source) {
 	if t.OutputEvery == 0 {
 		t.OutputEvery = t.Step
 	}
-	if t.Topology.Series > 0 && t.Topology.Parallel > 0 {
-		s.fault(s.key("topology.parallel"), "keep one of series and parallel", "cells are in series or in parallel here, not both")
-	} else if t.Topology.Cells() == 0 && !s.has("topology.series") && !s.has("topology.parallel") {
-		t.Topology.Series = 1
-	}
-	if t.Topology.Parallel == 0 {
+	if t.Topology.Parallel == 1 && !s.has("topology.parallel") {
 		s.misplaced("topology", "contact_ohm", "cells in series", "it belongs to parallel")
 	}
 	cells := t.Topology.Cells()
+	if cells > maxTraceCells {
+		s.wrong("topology", fmt.Sprintf("a trace has at most %d", maxTraceCells), "%d groups of %d are %d cells", t.Topology.Series, t.Topology.Parallel, cells)
+	}
 	for _, f := range []struct {
 		key string
 		v   Values
@@ -171,7 +186,7 @@ func (t *Trace) loadProfile(s *source) {
 	}
 	defer func() { _ = file.Close() }() // only read
 	if err := t.fill(file); err != nil {
-		s.wrong("profile", "a profile has the columns t_s and current_a or power_w; with both, one is blank in each row", "%s", err)
+		s.wrong("profile", "a profile has the columns t_s and current_a, power_w or voltage_v; with several, all but one are blank in each row", "%s", err)
 	}
 }
 
@@ -187,29 +202,42 @@ func (t *Trace) fill(file io.Reader) error {
 	if err != nil {
 		return err
 	}
-	ic, noCurrent := rows.column("current_a")
-	pc, noPower := rows.column("power_w")
-	if noCurrent != nil && noPower != nil {
-		return fmt.Errorf("%s has neither a column current_a nor power_w", t.Profile)
+	columns := map[ProfileInput]int{}
+	for _, in := range profileInputs {
+		if k, err := rows.column(string(in)); err == nil {
+			columns[in] = k
+		}
+	}
+	if len(columns) == 0 {
+		return fmt.Errorf("%s has no column current_a, power_w or voltage_v", t.Profile)
 	}
 	for rows.next() {
 		at, err := rows.number(tc)
 		if err != nil {
 			return err
 		}
-		current := noCurrent == nil && strings.TrimSpace(rows.row[ic]) != ""
-		power := noPower == nil && strings.TrimSpace(rows.row[pc]) != ""
-		row, col := ProfileRow{T: time.Duration(math.Round(at * float64(time.Second))), Power: power}, ic
-		switch {
-		case at > longestProfile:
+		if at > longestProfile {
 			return rows.at(tc, "t_s counts seconds; %s is too long", rows.row[tc])
-		case current == power:
-			return rows.at(tc, "a row has a current or a power, exactly one")
-		case power:
-			col = pc
 		}
-		if row.Value, err = rows.number(col); err != nil {
-			return err
+		row := ProfileRow{T: time.Duration(math.Round(at * float64(time.Second)))}
+		for _, in := range profileInputs {
+			k, ok := columns[in]
+			if !ok || strings.TrimSpace(rows.row[k]) == "" {
+				continue
+			}
+			if row.Input != "" {
+				return rows.at(k, "a row has one input, not %s and %s", row.Input, in)
+			}
+			row.Input = in
+			if row.Value, err = rows.number(k); err != nil {
+				return err
+			}
+		}
+		if row.Input == "" {
+			return rows.at(tc, "a row has a current, a power or a voltage")
+		}
+		if row.Input == VoltageV && !(row.Value > 0) {
+			return rows.at(columns[VoltageV], "a voltage is above 0, not %g", row.Value)
 		}
 		n := len(t.Rows)
 		switch {

@@ -16,6 +16,8 @@ import (
 	"yunchu/hil/sim"
 	"yunchu/platform/device"
 	"yunchu/twin"
+	"yunchu/twin/cell"
+	"yunchu/twin/kernel"
 	"yunchu/twin/params"
 )
 
@@ -61,16 +63,36 @@ func (w *World) add(s *scenario.Scenario, e *scenario.FleetEntry, ids []string, 
 	if s.Site.AmbientC != nil {
 		ambient = s.Site.AmbientC.At(0)
 	}
+	aging, err := agingOf(e, filepath.Dir(s.Path))
+	if err != nil {
+		return fmt.Errorf("fleet %s: %w", e.ID, err)
+	}
 	twins, err := twin.NewFleet(model, ids, twin.Options{
 		Seed: s.Seed, SoCMean: e.SoC.Mean, SoCSpread: e.SoC.Spread,
 		CapacitySpread: e.SpreadPercent.Capacity, ResistanceSpread: e.SpreadPercent.Resistance,
-		AmbientK: ambient + kelvin, Start: start,
+		AmbientK: ambient + kelvin, Start: start, MaxStep: s.Step, Aging: aging,
 	})
 	if err != nil {
 		return fmt.Errorf("fleet %s: %w", e.ID, err)
 	}
 	w.parts = append(w.parts, part{twins, model, w.n})
 	return nil
+}
+
+// agingOf is how the cells of an entry grow old, nil where they do not.
+func agingOf(e *scenario.FleetEntry, dir string) (*twin.Aging, error) {
+	if e.Aging == nil {
+		return nil, nil
+	}
+	name := e.Aging.Set
+	if !slices.Contains(params.AgingSets(), name) && !filepath.IsAbs(name) {
+		name = filepath.Join(dir, name)
+	}
+	set, err := params.LoadAging(name)
+	if err != nil {
+		return nil, err
+	}
+	return &twin.Aging{Set: set, Scale: e.Aging.Scale}, nil
 }
 
 // Model loads a model set by its name or, where there is none of that name, from
@@ -130,7 +152,7 @@ const slack = 1e-6
 
 // Sample implements run.World.
 func (w *World) Sample(s *run.Sample) {
-	s.SumKW, s.StoredKWh, s.AvailableChargeKW, s.AvailableDischargeKW, s.OutOfLimits = 0, 0, 0, 0, 0
+	s.SumKW, s.StoredKWh, s.AvailableChargeKW, s.AvailableDischargeKW, s.AuxKWh, s.OutOfLimits = 0, 0, 0, 0, 0, 0
 	for _, p := range w.parts {
 		l := &p.model.Limits
 		for i := range p.twins.Len() {
@@ -139,7 +161,15 @@ func (w *World) Sample(s *run.Sample) {
 			kw := x.ACPowerW / 1000
 			s.SoC[n], s.TempC[n], s.PowerKW[n], s.Voltage[n] = 100*x.SoC, x.TempK-kelvin, kw, x.PackV
 			s.SumKW += x.MeanACPowerW / 1000
-			s.StoredKWh += p.twins.Energy(i).StoredJ / 3.6e6
+			if s.CellMinV != nil {
+				s.CellMinV[n], s.CellMaxV[n] = x.CellVMin, x.CellVMax
+			}
+			if s.SoH != nil {
+				s.SoH[n], s.Resistance[n] = 100*x.SoH, 100*x.Growth
+			}
+			book := p.twins.Energy(i)
+			s.StoredKWh += book.StoredJ / 3.6e6
+			s.AuxKWh += book.AuxJ / 3.6e6
 			s.AvailableChargeKW += x.AvailableChargeW / 1000
 			s.AvailableDischargeKW += x.AvailableDischargeW / 1000
 			if why := beyond(l, &x, p.model.RatedKW); why != "" {
@@ -153,7 +183,7 @@ func (w *World) Sample(s *run.Sample) {
 // beyond says which limit a unit is beyond while power still drives it further. A
 // state that is no number is beyond all of them.
 func beyond(l *params.Limits, x *twin.State, ratedKW float64) string {
-	soc, temp, w := 100*x.SoC, x.TempK-kelvin, x.ACPowerW
+	soc, temp, w := 100*x.SoC, x.LoadedK-kelvin, x.ACPowerW
 	heat := l.TempC.Charge
 	if w < 0 {
 		heat = l.TempC.Discharge
@@ -193,9 +223,33 @@ func finite(vs ...float64) bool {
 	return true
 }
 
-// shortOhm is the internal short of a cell-short fault: 10 mΩ in one cell, the
-// order of a separator that has broken down over some mm².
-const shortOhm = 0.010
+// leakV is the voltage at which a leak carries its current, in V.
+const leakV = 3.3
+
+// shortCell shorts the cell that f names. In a lumped unit the representative cell
+// stands for n cells, so one shorted cell among them is a short of n times the
+// resistance there. The 10 mΩ of the default are of the order of a separator that
+// has broken down over some mm².
+func shortCell(p part, i int, f *scenario.Injection) (end func(), err error) {
+	t := p.twins
+	if p.model.Strings == nil {
+		t.ShortCell(i, f.Ohm*float64(p.model.Cells()))
+		return func() { t.ShortCell(i, 0) }, nil
+	}
+	if err := oneOf(p, f); err != nil {
+		return nil, err
+	}
+	t.ShortOne(i, f.String-1, f.Cell-1, f.Ohm)
+	return func() { t.ShortOne(i, f.String-1, f.Cell-1, 0) }, nil
+}
+
+// oneOf refuses a cell that the model does not have.
+func oneOf(p part, f *scenario.Injection) error {
+	if p.model.Strings != nil && (f.String > p.model.Parallel || f.Cell > p.model.Series) {
+		return fmt.Errorf("fault %s: string %d, cell %d: %s has %d strings of %d cells", f.Kind, f.String, f.Cell, p.model.Name, p.model.Parallel, p.model.Series)
+	}
+	return nil
+}
 
 // Inject implements run.World.
 func (w *World) Inject(f *scenario.Injection, indices []int) (end func(), err error) {
@@ -214,7 +268,28 @@ func (w *World) Inject(f *scenario.Injection, indices []int) (end func(), err er
 			t.FailFan(i, true)
 			undo = append(undo, func() { t.FailFan(i, false) })
 		case "cell-short":
-			t.ShortCell(i, shortOhm*float64(p.model.Cells()))
+			end, err := shortCell(p, i, f)
+			if err != nil {
+				return nil, err
+			}
+			undo = append(undo, end)
+		case "resistance-growth":
+			was := t.Drifted(i)
+			t.Drift(i, cell.Scatter{Capacity: was.Capacity, Resistance: was.Resistance * (1 + f.By.Number/100)})
+			undo = append(undo, func() { t.Drift(i, was) })
+		case "capacity-loss":
+			was := t.Drifted(i)
+			t.Drift(i, cell.Scatter{Capacity: was.Capacity * (1 - f.By.Number/100), Resistance: was.Resistance})
+			undo = append(undo, func() { t.Drift(i, was) })
+		case "thermal-runaway":
+			if err := oneOf(p, f); err != nil {
+				return nil, err
+			}
+			if err := t.Runaway(i, f.String-1, f.Cell-1); err != nil {
+				return nil, err
+			}
+		case "leak":
+			t.ShortCell(i, leakV/f.By.Number)
 			undo = append(undo, func() { t.ShortCell(i, 0) })
 		case "overheat":
 			t.Overheat(i, f.ToC+kelvin)
@@ -252,6 +327,14 @@ func (w *World) Balance() (ratio float64, worst device.ID) {
 	return ratio, worst
 }
 
-// Kernel implements run.World. The fleet's step is plain Go; it is built from
-// operations whose results the language fixes on one platform.
-func (w *World) Kernel() string { return "go" }
+// Kernel implements run.World: the kernel of single cells where there are any.
+// Lumped units are stepped in plain Go.
+func (w *World) Kernel() string {
+	for _, p := range w.parts {
+		if p.model.Strings != nil {
+			k, _ := kernel.Chosen()
+			return k.Name
+		}
+	}
+	return "go"
+}

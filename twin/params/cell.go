@@ -24,6 +24,31 @@ type Cell struct {
 	Entropic   Entropic   `yaml:"entropic"`
 	Resistance Resistance `yaml:"resistance"`
 	Thermal    Thermal    `yaml:"thermal"`
+	Fit        *Fit       `yaml:"fit,omitempty"` // how the set was identified, for a set that was
+}
+
+// Fit is the record of an identification. Nothing is computed from it.
+type Fit struct {
+	Source       string        `yaml:"source"`        // method and inputs
+	Records      []FitRecord   `yaml:"records"`       // what was fitted
+	CorrelationS float64       `yaml:"correlation_s"` // s, integral correlation time of the residuals
+	Confidence   float64       `yaml:"confidence"`    // of the intervals, 0..1
+	Intervals    []FitInterval `yaml:"intervals"`     // of the identified numbers
+}
+
+// FitRecord is one record of a fit and how far the set is from it.
+type FitRecord struct {
+	Name  string  `yaml:"name"`
+	TempC float64 `yaml:"temp_c"`  // degC
+	RMSE  float64 `yaml:"rmse_mV"` // mV, between 10 and 90 % state of charge
+	Max   float64 `yaml:"max_mV"`  // mV, likewise
+}
+
+// FitInterval is the confidence interval of the number at a key of the set.
+type FitInterval struct {
+	Key  string  `yaml:"key"`
+	Low  float64 `yaml:"low"`
+	High float64 `yaml:"high"`
 }
 
 // OCV is the open-circuit voltage between the charge and the discharge branch.
@@ -138,5 +163,19 @@ func (c *Cell) Validate() error {
 	if !(c.Thermal.HAPerK >= 0) {
 		f.add("thermal.hA_env_W_per_K", "is %g, want 0 or more", c.Thermal.HAPerK)
 	}
+	if c.Fit != nil {
+		c.Fit.validate(&f)
+	}
 	return f.join()
+}
+
+func (r *Fit) validate(f *faults) {
+	if !(r.Confidence > 0 && r.Confidence < 1) {
+		f.add("fit.confidence", "is %g, want a probability between 0 and 1", r.Confidence)
+	}
+	for i, v := range r.Intervals {
+		if !(v.Low <= v.High) {
+			f.add("fit.intervals", "entry %d, %s, goes from %g to %g", i+1, v.Key, v.Low, v.High)
+		}
+	}
 }

@@ -60,12 +60,27 @@ func LoadModel(nameOrPath string) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load model %s: %w", nameOrPath, err)
 	}
-	return ParseModel(nameOrPath, src, func(cell string) (*Cell, error) {
-		if !slices.Contains(Cells(), cell) && !filepath.IsAbs(cell) {
-			cell = filepath.Join(filepath.Dir(nameOrPath), cell)
+	beside := func(name string, shipped []string) string {
+		if !slices.Contains(shipped, name) && !filepath.IsAbs(name) {
+			return filepath.Join(filepath.Dir(nameOrPath), name)
 		}
-		return LoadCell(cell)
-	})
+		return name
+	}
+	m, err := ParseModel(nameOrPath, src, func(cell string) (*Cell, error) { return LoadCell(beside(cell, Cells())) })
+	if err != nil {
+		return nil, err
+	}
+	if name := m.ContainerName; name != "" {
+		if m.Container, err = LoadContainer(beside(name, Containers())); err != nil {
+			return nil, locate(nameOrPath, src, &Fault{Key: "container", Msg: err.Error()})
+		}
+	}
+	if m.Strings != nil && m.Strings.RunawayName != "" {
+		if m.Runaway, err = LoadRunaway(beside(m.Strings.RunawayName, Runaways())); err != nil {
+			return nil, locate(nameOrPath, src, &Fault{Key: "strings.runaway", Msg: err.Error()})
+		}
+	}
+	return m, nil
 }
 
 // ParseCell decodes a cell file; file is its name in messages.

@@ -7,20 +7,24 @@ import (
 
 // Model is the parameter set of one storage unit, as written in a model file.
 type Model struct {
-	APIVersion string  `yaml:"apiVersion"` // yunchu/v1
-	Kind       string  `yaml:"kind"`       // Model
-	Name       string  `yaml:"name"`
-	Source     string  `yaml:"source"`
-	CellName   string  `yaml:"cell"`     // an embedded cell, or a path beside the model file
-	Series     int     `yaml:"series"`   // cells in series
-	Parallel   int     `yaml:"parallel"` // strings in parallel
-	PCS        PCS     `yaml:"pcs"`
-	Heat       Heat    `yaml:"heat"`
-	Limits     Limits  `yaml:"limits"`
-	RatedKW    float64 `yaml:"rated_kw"`  // AC power, either direction
-	RatedKWh   float64 `yaml:"rated_kwh"` // nameplate energy of the cells
+	APIVersion    string   `yaml:"apiVersion"` // yunchu/v1
+	Kind          string   `yaml:"kind"`       // Model
+	Name          string   `yaml:"name"`
+	Source        string   `yaml:"source"`
+	CellName      string   `yaml:"cell"`     // an embedded cell, or a path beside the model file
+	Series        int      `yaml:"series"`   // cells in series
+	Parallel      int      `yaml:"parallel"` // strings in parallel
+	PCS           PCS      `yaml:"pcs"`
+	Heat          Heat     `yaml:"heat"`
+	Limits        Limits   `yaml:"limits"`
+	Strings       *Strings `yaml:"strings"`   // optional: every cell is stepped
+	ContainerName string   `yaml:"container"` // optional, with strings: a shipped container, or a path beside the model file
+	RatedKW       float64  `yaml:"rated_kw"`  // AC power, either direction
+	RatedKWh      float64  `yaml:"rated_kwh"` // nameplate energy of the cells
 
-	Cell *Cell `yaml:"-"` // what CellName stands for; set by the loader
+	Cell      *Cell      `yaml:"-"` // what CellName stands for; set by the loader
+	Container *Container `yaml:"-"` // what ContainerName stands for
+	Runaway   *Runaway   `yaml:"-"` // what Strings.RunawayName stands for
 }
 
 // Cells is the number of cells in the unit.
@@ -28,21 +32,29 @@ func (m *Model) Cells() int { return m.Series * m.Parallel }
 
 // PCS is the power converter. Its loss at AC power P is
 // rated*(p0 + k1*p + k2*p^2) with p = |P|/rated on the AC side, and
-// DC = AC - loss in both directions (passive sign).
+// DC = AC - loss in both directions (passive sign). Other forms: m0 and divide of
+// Loss, the sets that losses names, and a table.
 type PCS struct {
-	Source        string   `yaml:"source"`
-	Charge        Loss     `yaml:"charge"`
-	Discharge     Loss     `yaml:"discharge"`
-	StandbyW      float64  `yaml:"standby_w"`       // drawn when it moves no power
-	ResponseDelay Duration `yaml:"response_delay"`  // a setpoint acts so long after it was taken
-	RampPerS      float64  `yaml:"ramp_per_second"` // of rated power
+	Source        string           `yaml:"source"`
+	Charge        Loss             `yaml:"charge"`
+	Discharge     Loss             `yaml:"discharge"`
+	Losses        string           `yaml:"losses"`          // optional: a converter set in the place of charge and discharge
+	Table         *EfficiencyTable `yaml:"table"`           // optional: a table in the place of charge and discharge
+	StandbyW      float64          `yaml:"standby_w"`       // drawn when it moves no power
+	Rest          *Rest            `yaml:"rest"`            // optional: without it, in standby at once and awake at once
+	Capability    *Capability      `yaml:"capability"`      // optional: without it, rated active power and no reactive
+	ResponseDelay Duration         `yaml:"response_delay"`  // a setpoint acts so long after it was taken
+	RampPerS      float64          `yaml:"ramp_per_second"` // of rated power
 }
 
-// Loss are the coefficients of one direction, per unit of rated power.
+// Loss are the coefficients of one direction, per unit of rated power:
+// p0*(1 - exp(-m0*p)) + k1*p + k2*p^2, where m0 = 0 leaves the factor of p0 out.
 type Loss struct {
-	P0 float64 `yaml:"p0"`
-	K1 float64 `yaml:"k1"`
-	K2 float64 `yaml:"k2"`
+	P0     float64 `yaml:"p0"`
+	K1     float64 `yaml:"k1"`
+	K2     float64 `yaml:"k2"`
+	M0     float64 `yaml:"m0"`
+	Divide bool    `yaml:"divide"` // charging: DC = AC*p/(p+loss), as Notton defines the efficiency
 }
 
 // Heat is how the heat of a cell leaves it.
@@ -54,10 +66,11 @@ type Heat struct {
 
 // Limits is the window a unit stays in.
 type Limits struct {
-	Source string     `yaml:"source"`
-	SoC    Range      `yaml:"soc_percent"`
-	CellV  Range      `yaml:"cell_v"`
-	TempC  TempLimits `yaml:"temp_c"`
+	Source string       `yaml:"source"`
+	SoC    Range        `yaml:"soc_percent"`
+	CellV  Range        `yaml:"cell_v"`
+	TempC  TempLimits   `yaml:"temp_c"`
+	CellA  CurrentLimit `yaml:"cell_a"` // optional, of a lumped unit; with strings see max_current_a
 }
 
 // Range is a closed interval.
@@ -112,6 +125,11 @@ func (m *Model) Validate() error {
 		f.add("heat.fan_fail_ratio", "is %g, want 0..1", r)
 	}
 	m.Limits.validate(&f)
+	if m.Strings != nil {
+		m.Strings.validate(&f, m.Series)
+	} else if m.ContainerName != "" {
+		f.add("container", "is %q, but only a unit of single cells (strings) has one", m.ContainerName)
+	}
 	if m.Cell != nil {
 		m.validateCell(&f)
 	}
@@ -119,15 +137,12 @@ func (m *Model) Validate() error {
 }
 
 func (p PCS) validate(f *faults, ratedKW float64) {
-	for i, l := range []Loss{p.Charge, p.Discharge} {
-		key := []string{"charge", "discharge"}[i]
-		if !(l.P0 >= 0 && l.K1 >= 0 && l.K2 >= 0) {
-			f.add("pcs."+key, "has p0 %g, k1 %g, k2 %g, want none below 0", l.P0, l.K1, l.K2)
-		}
-		// The whole range must transmit power, or the converter cannot be inverted.
-		if !(l.P0+l.K1+l.K2 < 0.5) || !(l.K1+2*l.K2 < 0.5) {
-			f.add("pcs."+key, "loses half of rated power or more: p0 %g, k1 %g, k2 %g", l.P0, l.K1, l.K2)
-		}
+	p.validateLosses(f)
+	if p.Rest != nil {
+		p.Rest.validate(f, ratedKW)
+	}
+	if p.Capability != nil {
+		p.Capability.validate(f)
 	}
 	if !notNegative(p.StandbyW) || p.StandbyW > 100*ratedKW {
 		f.add("pcs.standby_w", "is %g W, want 0 .. 10 %% of rated power", p.StandbyW)
@@ -144,6 +159,9 @@ func (l Limits) validate(f *faults) {
 	}
 	if !(l.CellV.Min > 0 && l.CellV.Min < l.CellV.Max) {
 		f.add("limits.cell_v", "is %g..%g V, want a window above 0", l.CellV.Min, l.CellV.Max)
+	}
+	if !notNegative(l.CellA.Charge) || !notNegative(l.CellA.Discharge) {
+		f.add("limits.cell_a", "is %g and %g A, want 0 (no limit) or more", l.CellA.Charge, l.CellA.Discharge)
 	}
 	for i, d := range []Derating{l.TempC.Charge, l.TempC.Discharge} {
 		if !(d.Min <= d.FullFrom && d.FullFrom < d.FullTo && d.FullTo <= d.Max) {

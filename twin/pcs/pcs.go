@@ -1,19 +1,25 @@
-// Package pcs is the power conversion system between the battery and the grid:
-// what it loses, how late it answers and how fast it ramps.
+// Package pcs is what stands between the battery and the grid: the power conversion
+// system with what it loses, what it is able to do, how late it answers, how fast it
+// ramps and how it sleeps; the transformer behind it; and the auxiliary loads.
 //
-// Signs are passive: AC power above zero is drawn from the grid, DC power above
-// zero goes into the battery. With p = |AC|/rated,
+// Signs are passive: AC power above zero is drawn from the grid, DC power above zero
+// goes into the battery, reactive power above zero is absorbed as by a coil. With
+// p = |S|/rated, S the apparent power on the AC side,
 //
-//	loss = rated*(P0 + K1*p + K2*p^2)        DC = AC - loss, both directions
+//	DC = AC - rated*loss(p), both directions
 //
-// The coefficients are those of the direction of the AC power. At exactly zero the
-// converter does not switch and draws its standby power from the battery.
+// where loss is that of the direction of the AC power, by formula (Loss) or by table
+// over power and DC voltage (Surface). It is taken at the apparent power, because
+// the current makes it, not the power (Braun 2007, "Reactive power supplied by PV
+// inverters", 22nd EU PVSEC). At exactly zero the converter does not switch and
+// draws its standby power from the battery, or what its phase of rest draws (Rest).
 //
-// A setpoint acts one response delay after it was accepted; from then on the AC
-// power moves towards it at the ramp limit, in a straight line. When a setpoint
-// expires the power ramps to zero. Within a step this makes a chain of straight
-// pieces, and energy and loss are their exact integrals, so they do not depend on
-// how a time is cut into steps.
+// A setpoint acts one response delay after it was accepted; from then on active and
+// reactive power move towards it in a straight line, the faster of the two at the
+// ramp limit. What a converter is able to do (Capability) is convex, so that no point
+// on the way lies outside it. When a setpoint expires the power ramps to zero. Within
+// a step this makes a chain of straight pieces, and energy and loss are their exact
+// integrals, so they do not depend on how a time is cut into steps.
 package pcs
 
 import (
@@ -21,95 +27,125 @@ import (
 	"time"
 )
 
-// Loss are the loss coefficients of one direction, per unit of rated power.
-type Loss struct {
-	P0, K1, K2 float64
-}
-
-// Params are the constants of a converter.
+// Params are the constants of a converter. They may be shared.
 type Params struct {
-	RatedW    float64 // W, AC, either direction
-	Charge    Loss
-	Discharge Loss
-	StandbyW  float64 // W, when it moves no power
-	Delay     time.Duration
-	RampWPerS float64 // W/s
+	RatedW     float64 // W, AC, either direction
+	Charge     Loss
+	Discharge  Loss
+	Surface    *Surface    // takes the place of Charge and Discharge, nil without
+	StandbyW   float64     // W, when it moves no power
+	Rest       Rest        // phases of rest, zero without
+	Capability *Capability // what it is able to do, nil: active power alone, in the range given to Advance
+	Delay      time.Duration
+	RampWPerS  float64 // W/s, and var/s
 }
 
-// LossW is what is lost at ac watt on the AC side.
-func (p *Params) LossW(ac float64) float64 {
-	if ac == 0 {
-		return p.StandbyW
+// At are the conditions that the loss depends on besides the AC power.
+type At struct {
+	QVar   float64 // var
+	DCVolt float64 // V, 0: the nominal one of the surface
+	RestW  float64 // W drawn when it moves no power
+}
+
+// At are the conditions that s stands in.
+func (p *Params) At(s *State) At {
+	return At{QVar: s.QVar, DCVolt: s.DCVolt, RestW: p.RestW(s)}
+}
+
+// LossW is what is lost at ac watt on the AC side, without reactive power, at
+// nominal DC voltage and in standby.
+func (p *Params) LossW(ac float64) float64 { return p.LossAt(ac, At{RestW: p.StandbyW}) }
+
+// LossAt is what is lost at ac watt on the AC side.
+func (p *Params) LossAt(ac float64, at At) float64 {
+	if at.QVar != 0 {
+		return p.curveLoss(math.Hypot(ac, at.QVar), ac > 0, at.DCVolt)
 	}
-	l := p.loss(ac)
+	if ac == 0 {
+		return at.RestW
+	}
 	x := math.Abs(ac)
-	return p.RatedW*l.P0 + x*(l.K1+x*(l.K2/p.RatedW))
+	if l := p.polynomial(ac > 0); l != nil {
+		return p.RatedW*l.P0 + x*(l.K1+x*(l.K2/p.RatedW))
+	}
+	return p.curveLoss(x, ac > 0, at.DCVolt)
 }
 
-// DC is the power on the DC side at ac watt on the AC side.
+// curveLoss is the loss in W at an apparent power in VA.
+func (p *Params) curveLoss(va float64, charging bool, volt float64) float64 {
+	c := p.curve(charging, volt)
+	return p.RatedW * c.at(va/p.RatedW)
+}
+
+// DC is the power on the DC side at ac watt on the AC side, as LossW.
 func (p *Params) DC(ac float64) float64 { return ac - p.LossW(ac) }
+
+// DCAt is the power on the DC side at ac watt on the AC side.
+func (p *Params) DCAt(ac float64, at At) float64 { return ac - p.LossAt(ac, at) }
 
 // AC is the inverse of DC. Between its two branches lies what no AC power yields:
 // a battery that neither takes power nor gives more than the no-load loss. There
 // the converter does not switch, and the grid makes up its standby power.
-func (p *Params) AC(dc float64) float64 {
+func (p *Params) AC(dc float64) float64 { return p.ACAt(dc, At{RestW: p.StandbyW}) }
+
+// ACAt is the inverse of DCAt, as AC is that of DC. With reactive power the
+// converter switches at every AC power: where the losses of the two directions leave
+// a gap in DC power, it answers 0, and where they overlap, the charging branch.
+func (p *Params) ACAt(dc float64, at At) float64 {
+	if at.QVar != 0 {
+		return p.switching(dc, at)
+	}
 	x := dc / p.RatedW
+	if p.idle(dc, at) {
+		return dc + at.RestW
+	}
+	l := p.polynomial(dc > 0)
 	switch {
+	case l == nil:
+		return p.switching(dc, at)
 	case dc > 0: // p - P0 - K1*p - K2*p^2 = x
-		l := p.Charge
 		b, c := 1-l.K1, x+l.P0
 		return p.RatedW * 2 * c / (b + math.Sqrt(max(b*b-4*l.K2*c, 0)))
-	case x < -p.Discharge.P0: // p + P0 + K1*p + K2*p^2 = -x
-		l := p.Discharge
-		b, c := 1+l.K1, -x-l.P0
-		return -p.RatedW * 2 * c / (b + math.Sqrt(b*b+4*l.K2*c))
 	}
-	return dc + p.StandbyW
+	// p + P0 + K1*p + K2*p^2 = -x
+	b, c := 1+l.K1, -x-l.P0
+	return -p.RatedW * 2 * c / (b + math.Sqrt(b*b+4*l.K2*c))
 }
 
-func (p *Params) loss(ac float64) *Loss {
-	if ac > 0 {
-		return &p.Charge
+// switching is the inverse of DCAt by solution.
+func (p *Params) switching(dc float64, at At) float64 {
+	x, q := dc/p.RatedW, at.QVar/p.RatedW
+	if c := p.curve(true, at.DCVolt); x > 0 || q != 0 && x >= -c.at(math.Abs(q)) {
+		return p.RatedW * c.solve(x, q, -1)
 	}
-	return &p.Discharge
-}
-
-// Never is the expiry of a setpoint that does not expire.
-const Never = time.Duration(math.MaxInt64)
-
-// Setpoint is a power to be held until it expires. Times are measured from an
-// instant of the caller's choice.
-type Setpoint struct {
-	PowerW float64       // AC
-	From   time.Duration // when it begins to act
-	Until  time.Duration // when the power ramps to zero by itself
-}
-
-// State is all a converter remembers. It is a value: copy it to take a snapshot.
-type State struct {
-	PowerW float64     // W, AC power now
-	Active Setpoint    // what it follows
-	Queue  [2]Setpoint // accepted and not yet acting, in order
-	Queued int
-}
-
-// Accept takes a setpoint at now: it begins to act a response delay later. Of
-// those that wait, the first keeps its turn and the newest follows it; what came
-// between is dropped.
-func (p *Params) Accept(s *State, now time.Duration, powerW float64, until time.Duration) {
-	sp := Setpoint{PowerW: powerW, From: now + p.Delay, Until: until}
-	for s.Queued > 0 && s.Queue[s.Queued-1].From >= sp.From {
-		s.Queued-- // accepted at the same moment or later: the new one stands for it
+	c := p.curve(false, at.DCVolt)
+	if -x <= c.at(math.Abs(q)) {
+		return 0
 	}
-	s.Queued = min(s.Queued, 1)
-	s.Queue[s.Queued] = sp
-	s.Queued++
+	return -p.RatedW * c.solve(-x, q, 1)
 }
 
-// Cancel drops all setpoints: the power ramps to zero from now on.
-func (s *State) Cancel() {
-	s.Active = Setpoint{Until: Never}
-	s.Queued = 0
+// idle reports whether at dc watt into the battery, and without reactive power, the
+// converter does not switch: no more is given than the loss at no load, or just what
+// rest draws.
+func (p *Params) idle(dc float64, at At) bool {
+	c := p.curve(false, at.DCVolt)
+	return dc == -at.RestW || dc <= 0 && dc/p.RatedW >= -c.at(0)
+}
+
+// polynomial is the loss of a direction if it is a plain polynomial, else nil.
+func (p *Params) polynomial(charging bool) *Loss {
+	if p.Surface != nil {
+		return nil
+	}
+	l := &p.Discharge
+	if charging {
+		l = &p.Charge
+	}
+	if !l.quadratic() {
+		return nil
+	}
+	return l
 }
 
 // Flow is what a converter moved in one step.
@@ -117,8 +153,11 @@ type Flow struct {
 	InJ      float64 // J drawn from the grid
 	OutJ     float64 // J delivered to the grid, >= 0
 	LossJ    float64 // J lost while it moved power
-	StandbyJ float64 // J of standby power
-	Bound    bool    // the range, not the setpoint, was the target at the end
+	StandbyJ float64 // J drawn at rest
+	VarS     float64 // var*s absorbed
+	VA2S     float64 // VA^2*s, integral of the square of the apparent power
+	Bound    bool    // a limit, not the setpoint, was the target at the end
+	By       Bound   // the limit
 	Steady   bool    // the power was the same all the time
 }
 
@@ -128,101 +167,22 @@ func (f *Flow) ACJ() float64 { return f.InJ - f.OutJ }
 // DCJ is the energy given to the battery in J, negative when taken from it.
 func (f *Flow) DCJ() float64 { return f.InJ - f.OutJ - f.LossJ - f.StandbyJ }
 
-// Constant makes f a step of dt seconds that moves a steady dc watt into the battery.
+// Constant makes f a step of dt seconds that moves a steady dc watt into the
+// battery, without reactive power, at nominal DC voltage and in standby.
 func (p *Params) Constant(dc, dt float64, f *Flow) {
-	ac := p.AC(dc)
-	*f = Flow{InJ: max(ac, 0) * dt, OutJ: max(-ac, 0) * dt, Steady: true}
-	if idle := dc <= 0 && dc >= -p.Discharge.P0*p.RatedW; idle {
+	p.ConstantAt(dc, dt, At{RestW: p.StandbyW}, f)
+}
+
+// ConstantAt makes f a step of dt seconds that moves a steady dc watt into the battery.
+func (p *Params) ConstantAt(dc, dt float64, at At, f *Flow) {
+	ac := p.ACAt(dc, at)
+	*f = Flow{
+		InJ: max(ac, 0) * dt, OutJ: max(-ac, 0) * dt,
+		VarS: at.QVar * dt, VA2S: (ac*ac + at.QVar*at.QVar) * dt, Steady: true,
+	}
+	if at.QVar == 0 && p.idle(dc, at) {
 		f.StandbyJ = (ac - dc) * dt
 	} else {
 		f.LossJ = (ac - dc) * dt
 	}
-}
-
-// Advance moves s from one instant to a later one, with the AC target kept within
-// lo..hi watt (lo <= 0 <= hi), and puts what it moved into f.
-func (p *Params) Advance(s *State, from, to time.Duration, lo, hi float64, f *Flow) {
-	*f = Flow{}
-	if s.Queued == 0 && s.Active.Until > to && s.PowerW == s.Active.PowerW && s.PowerW >= lo && s.PowerW <= hi {
-		f.Steady = true // the common case
-		p.hold(s.PowerW, (to - from).Seconds(), f)
-		return
-	}
-	for t := from; ; {
-		for s.Queued > 0 && s.Queue[0].From <= t {
-			s.Active = s.Queue[0]
-			s.Queue[0] = s.Queue[1]
-			s.Queued--
-		}
-		if s.Active.Until <= t {
-			s.Active = Setpoint{Until: Never}
-		}
-		target := min(max(s.Active.PowerW, lo), hi)
-		f.Bound = target != s.Active.PowerW
-		if t >= to {
-			return
-		}
-		end := min(to, s.Active.Until)
-		if s.Queued > 0 {
-			end = min(end, s.Queue[0].From)
-		}
-		p.ramp(s, target, (end - t).Seconds(), f)
-		t = end
-	}
-}
-
-// ramp moves the power towards target for dt seconds.
-func (p *Params) ramp(s *State, target, dt float64, f *Flow) {
-	if d := target - s.PowerW; d != 0 {
-		need := math.Abs(d) / p.RampWPerS
-		reached := need <= dt
-		next := target
-		if !reached {
-			need = dt
-			next = s.PowerW + math.Copysign(p.RampWPerS*dt, d)
-		}
-		if a, b := s.PowerW, next; a*b < 0 {
-			cut := need * a / (a - b)
-			p.line(a, 0, cut, f)
-			p.line(0, b, need-cut, f)
-		} else {
-			p.line(a, b, need, f)
-		}
-		s.PowerW = next
-		dt -= need
-		if !reached || dt <= 0 {
-			return
-		}
-	}
-	p.hold(s.PowerW, dt, f)
-}
-
-// hold adds dt seconds at a steady power.
-func (p *Params) hold(ac, dt float64, f *Flow) {
-	loss := p.LossW(ac) * dt
-	switch {
-	case ac == 0:
-		f.StandbyJ += loss
-		return
-	case ac > 0:
-		f.InJ += ac * dt
-	default:
-		f.OutJ -= ac * dt
-	}
-	f.LossJ += loss
-}
-
-// line adds dt seconds on which the power goes from a to b in a straight line
-// without changing its sign.
-func (p *Params) line(a, b, dt float64, f *Flow) {
-	sum := a + b
-	e := sum / 2 * dt
-	if e > 0 {
-		f.InJ += e
-	} else {
-		f.OutJ -= e
-	}
-	l := p.loss(sum)
-	square := (a*a + a*b + b*b) * (1.0 / 3) // mean of the square of a line
-	f.LossJ += dt * (p.RatedW*l.P0 + l.K1*math.Abs(sum)/2 + l.K2*square/p.RatedW)
 }

@@ -1,0 +1,126 @@
+//go:build !nosim
+
+package shadow
+
+import "math"
+
+// charge compares the reported state of charge with counted charge. Over blocks of
+// ten minutes or 2 % of the capacity it explains
+//
+//	change reported - change counted = k*counted + b*hours
+//
+// by regression: k is what the capacity lacks, b what leaks.
+type charge struct {
+	tol      *Tolerance
+	capacity float64 // A*h of the pack
+	reg      regression
+
+	last    float64 // reported, 0..1; NaN before the first
+	from    float64 // reported at the start of the block
+	counted float64 // charge moved since, share of capacity
+	seconds float64 // since
+	steps   float64 // smallest change seen in the report, 0..1
+
+	jump    float64 // reported at once and not counted, 0 without
+	jumping hold
+	back    hold
+	alarm   alarm
+}
+
+const (
+	blockS     = 600.0
+	blockShare = 0.02
+	// sampling is what the count of a block is off by, as a share of what has moved,
+	// because the current is known at the readings only.
+	sampling = 0.002
+)
+
+var (
+	chargePrior = []float64{0.1, 0.02}
+	chargeDrift = []float64{0.03, 5e-4}
+)
+
+func newCharge(tol *Tolerance, capacityAh float64) charge {
+	return charge{tol: tol, capacity: capacityAh, reg: newRegression(chargePrior, chargeDrift), last: math.NaN(), steps: 0.01}
+}
+
+// restart begins a new block at the next reading.
+func (c *charge) restart() { c.last, c.jump, c.jumping = math.NaN(), 0, 0 }
+
+// trusted reports whether the twin may be drawn to the reported state of charge.
+func (c *charge) trusted() bool { return c.jump == 0 && !c.alarm.is("soc") }
+
+// step takes in a reported state of charge, dt seconds and moved of the capacity
+// after the one before. away is how far the twin is from the report.
+func (c *charge) step(dt, soc, moved, away float64, quiet bool) {
+	if c.last != c.last {
+		c.last = soc
+		c.begin(soc)
+		return
+	}
+	change := soc - c.last
+	c.last = soc
+	if d := math.Abs(change); d > 1e-6 {
+		c.steps = min(c.steps, d)
+	}
+	if c.alarm.is("soc") || c.jump != 0 {
+		c.settle(dt, soc, away)
+		return
+	}
+	if step := change - moved; math.Abs(step) > c.tol.SoCJump {
+		c.jump, c.jumping = step, 0
+		return
+	}
+	c.counted += moved
+	c.seconds += dt
+	if c.seconds < blockS && math.Abs(c.counted) < blockShare {
+		return
+	}
+	c.learn(soc, quiet)
+	c.begin(soc)
+}
+
+func (c *charge) begin(soc float64) { c.from, c.counted, c.seconds = soc, 0, 0 }
+
+// settle finds out whether a jump stays, and when it is over.
+func (c *charge) settle(dt, soc, away float64) {
+	stays := math.Abs(away) > c.tol.SoCJump/2
+	switch {
+	case c.alarm.is("soc"):
+		if c.back.over(dt, !stays, 60) {
+			c.alarm.on = false
+			c.jump = 0
+			c.begin(soc)
+		}
+	case !stays:
+		c.jump = 0
+		c.begin(soc)
+	case c.jumping.over(dt, true, 10):
+		c.alarm.raise(SensorOffset, "soc", 100*away, 0, "%")
+		c.back = 0
+	}
+}
+
+// learn takes in a block and judges.
+func (c *charge) learn(soc float64, quiet bool) {
+	hours := c.seconds / 3600
+	x := vector{c.counted, hours}
+	noise := sq(c.steps)/6 + sq(sampling*c.counted)
+	c.reg.forget(c.seconds)
+	nu, _ := c.reg.innovation(&x, soc-c.from-c.counted)
+	c.reg.learn(&x, nu, noise)
+	k, b := c.reg.theta[0], c.reg.theta[1]
+	sk, sb := c.reg.sigma(0), c.reg.sigma(1)
+	lacks, leaks := math.Abs(k)/c.tol.Capacity, -b/c.tol.LeakPerH
+	switch {
+	case c.alarm.on:
+		if lacks < 0.5 && leaks < 0.5 {
+			c.alarm.on = false
+		}
+	case quiet:
+	case lacks > 1 && math.Abs(k) > 4*sk && lacks > leaks:
+		c.alarm.raise(CapacityOrLeak, "capacity", -100*k/(1+k), 100*sk, "%")
+	case leaks > 1 && -b > 4*sb:
+		c.alarm.raise(CapacityOrLeak, "leak", -b*c.capacity, sb*c.capacity, "A")
+	}
+}

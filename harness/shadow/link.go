@@ -1,0 +1,170 @@
+//go:build !nosim
+
+package shadow
+
+import (
+	"math"
+
+	"yunchu/platform/device"
+)
+
+// link watches the way to the device: what should have come, what comes late or
+// twice, what stands still, and what is asked without effect.
+type link struct {
+	tol *Tolerance
+
+	arrived int64   // ms, of the newest reading
+	period  float64 // s, smoothed
+	usual   float64 // s, delay of the first readings
+	late    float64 // s, delay beyond that, over half a minute
+	behind  float64 // readings of the last minute that came after a newer one
+	frozen  int     // readings in a row that ingest calls frozen
+	count   int
+	fields  [fields]still
+
+	order    order
+	slow     hold
+	disorder hold
+	unheeded hold
+	back     hold
+	alarm    alarm
+}
+
+// The fields that may stand still.
+const (
+	voltageField = iota
+	currentField
+	powerField
+	socField
+	tempField
+	fields
+)
+
+var fieldNames = [fields]string{"voltage", "current", "power", "soc", "temperature"}
+
+// still is a value that has not changed, and what it should have done meanwhile.
+type still struct {
+	value    float64
+	expected float64
+	count    int
+}
+
+// step reports whether the value has stood still over twenty readings in which it
+// should have moved by more than limit.
+func (s *still) step(value, expected, limit float64) bool {
+	if value != s.value {
+		*s = still{value: value, expected: expected}
+		return false
+	}
+	s.count++
+	return s.count >= 20 && math.Abs(expected-s.expected) > limit
+}
+
+// order is a setpoint that the device has taken.
+type order struct {
+	kw          float64
+	from, until int64 // ms; until 0: without an end
+	on          bool
+}
+
+// blind reports whether the readings say nothing about the device.
+func (l *link) blind() bool {
+	if !l.alarm.on {
+		return false
+	}
+	switch l.alarm.finding.What {
+	case "delay", "disorder", "setpoint":
+		return false
+	}
+	return true
+}
+
+// newest moves the clocks on to a reading that is newer than all before it.
+func (l *link) newest(r *device.Reading, dt float64) {
+	l.arrived = r.Arrived
+	delay := float64(r.Arrived-r.At) / 1e3
+	switch {
+	case l.count == 0:
+		l.usual = delay
+	case l.count < 60:
+		l.usual += (delay - l.usual) / float64(l.count+1)
+	}
+	l.count++
+	if dt > 0 {
+		l.period += (min(dt, 3*max(l.period, dt/3)) - l.period) / float64(min(l.count, 16))
+		l.late += (delay - l.usual - l.late) * min(dt/30, 1)
+		l.behind -= l.behind * min(dt/60, 1)
+	}
+	if r.Flags&device.FlagFrozen != 0 {
+		l.frozen++
+	} else {
+		l.frozen = 0
+	}
+}
+
+// older counts a reading that came after a newer one.
+func (l *link) older() { l.behind++ }
+
+// disordered is the share of readings that came out of order.
+func (l *link) disordered() float64 { return l.behind * l.period / 60 }
+
+// judge raises and clears what the newest reading shows. stuck is the field that
+// stands still, or fields; unheeded tells that a setpoint has no effect.
+func (l *link) judge(dt float64, stuck int, unheeded float64) {
+	slow := l.slow.over(dt, l.late > l.tol.DelayS, 10)
+	disorder := l.disorder.over(dt, l.disordered() > 0.05 && l.behind > 3, 10)
+	ignored := l.unheeded.over(dt, unheeded != 0, 10)
+	if l.alarm.on {
+		l.recover(dt, stuck, unheeded)
+		return
+	}
+	switch {
+	case l.frozen >= 3:
+		l.alarm.raise(Communication, "frozen readings", float64(l.frozen)*dt, 0, "s")
+	case stuck < fields:
+		l.alarm.raise(Communication, fieldNames[stuck]+" stands still", float64(l.fields[stuck].count)*dt, 0, "s")
+	case slow:
+		l.alarm.raise(Communication, "delay", l.late, 0, "s")
+	case disorder:
+		l.alarm.raise(Communication, "disorder", 100*l.disordered(), 0, "%")
+	case ignored:
+		l.alarm.raise(Communication, "setpoint", unheeded, 0, "kW")
+	default:
+		return
+	}
+	l.back = 0
+}
+
+// recover clears the finding when it is over.
+func (l *link) recover(dt float64, stuck int, unheeded float64) {
+	var gone bool
+	switch l.alarm.finding.What {
+	case "silence":
+		gone = true
+	case "frozen readings":
+		gone = l.frozen == 0
+	case "delay":
+		gone = l.late < l.tol.DelayS/2
+	case "disorder":
+		gone = l.disordered() < 0.025
+	case "setpoint":
+		gone = unheeded == 0
+	default:
+		gone = stuck == fields
+	}
+	if l.back.over(dt, gone, 10) {
+		l.alarm.on = false
+	}
+}
+
+// silent raises silence when nothing has come for too long.
+func (l *link) silent(now int64) {
+	if l.count == 0 || l.alarm.on {
+		return
+	}
+	quiet := float64(now-l.arrived) / 1e3
+	if quiet > max(l.tol.SilenceS, 5*l.period) {
+		l.alarm.raise(Communication, "silence", quiet, 0, "s")
+		l.back = 0
+	}
+}

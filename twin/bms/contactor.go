@@ -1,0 +1,134 @@
+package bms
+
+import (
+	"math"
+	"time"
+)
+
+const never = time.Duration(math.MaxInt64)
+
+// Contactor is how a rack is connected and disconnected.
+type Contactor struct {
+	MatchV     float64       // V, most between rack and bus at which it closes
+	Least      time.Duration // of precharge
+	Timeout    time.Duration // of precharge, then it trips
+	Overlap    time.Duration // the precharge path stays in after closing
+	OpenA      float64       // A, the current is gone
+	OpenWithin time.Duration // then it opens under current
+
+	LifeClosings    int // 0: not watched
+	LifeHotOpenings int // openings at more than OpenA; 0: not watched
+}
+
+// Contacts are the contactors of a rack, true for closed.
+type Contacts struct {
+	Positive, Negative, Precharge bool
+}
+
+func (p *Params) contacts(s *State, now time.Duration) Contacts {
+	switch s.Mode {
+	case Precharging:
+		return Contacts{Negative: true, Precharge: true}
+	case Connected:
+		return Contacts{Negative: true, Positive: true, Precharge: now-s.Since < p.Contactor.Overlap}
+	case Opening:
+		return Contacts{Negative: true, Positive: true}
+	}
+	return Contacts{}
+}
+
+func (c *Contactor) worn(s *State) bool {
+	return c.LifeClosings > 0 && s.Closings >= c.LifeClosings ||
+		c.LifeHotOpenings > 0 && s.HotOpenings >= c.LifeHotOpenings
+}
+
+// matches reports whether the positive contactor may close.
+func (c *Contactor) matches(in *Input) bool { return math.Abs(in.RackV-in.BusV) <= c.MatchV }
+
+// Ready reports whether a close command would be followed.
+func (s *State) Ready() bool { return s.Mode == Off && !s.Alarms.tripping() }
+
+// turn does what is due at t to the contactors.
+func (p *Params) turn(s *State, t time.Duration, in *Input, closing, reset bool, log *log) {
+	c := &p.Contactor
+	if reset {
+		p.reset(s, t, log)
+	}
+	if closing && !in.Open {
+		if s.Ready() {
+			s.enter(Precharging, t)
+			log.add(Event{At: t, Kind: PrechargeBegun})
+		} else {
+			log.add(Event{At: t, Kind: CloseRefused})
+		}
+	}
+	switch s.Mode {
+	case Precharging:
+		switch {
+		case in.Open:
+			s.enter(Off, t)
+			log.add(Event{At: t, Kind: Opened})
+		case t-s.Since >= c.Least && c.matches(in):
+			s.enter(Connected, t)
+			s.Closings++
+			log.add(Event{At: t, Kind: Closed})
+		case t-s.Since >= c.Timeout:
+			p.trip(s, t, Precharge, in, log)
+		}
+	case Connected:
+		if in.Open {
+			s.enter(Opening, t)
+			log.add(Event{At: t, Kind: OpeningBegun})
+		}
+	}
+	if s.Mode == Opening && (math.Abs(in.CurrentA) <= c.OpenA || t-s.Since >= c.OpenWithin) {
+		p.open(s, in)
+		s.enter(Off, t)
+		log.add(Event{At: t, Kind: Opened})
+	}
+}
+
+// nextTurn is when turn has something to do after t, under the same input.
+func (p *Params) nextTurn(s *State, t time.Duration, in *Input) time.Duration {
+	c := &p.Contactor
+	switch {
+	case s.Mode == Precharging && c.matches(in):
+		return max(t, s.Since+c.Least)
+	case s.Mode == Precharging:
+		return s.Since + c.Timeout
+	case s.Mode == Opening:
+		return s.Since + c.OpenWithin
+	}
+	return never
+}
+
+// trip opens the contactors at once, and nothing closes them before a reset.
+func (p *Params) trip(s *State, t time.Duration, q Quantity, in *Input, log *log) {
+	s.Trips |= 1 << q
+	if s.Mode != Tripped {
+		p.open(s, in)
+		s.enter(Tripped, t)
+	}
+	log.add(Event{At: t, Kind: TripRaised, Quantity: q, Value: q.value(in)})
+}
+
+// open takes the announced currents away and counts an opening under current.
+func (p *Params) open(s *State, in *Input) {
+	if (s.Mode == Connected || s.Mode == Opening) && math.Abs(in.CurrentA) > p.Contactor.OpenA {
+		s.HotOpenings++
+	}
+	s.ChargeA, s.DisA, s.Rising = 0, 0, [2]bool{}
+}
+
+// reset takes a trip back whose causes are gone.
+func (p *Params) reset(s *State, t time.Duration, log *log) {
+	if s.Mode != Tripped || s.Alarms.tripping() {
+		log.add(Event{At: t, Kind: ResetRefused})
+		return
+	}
+	s.Trips = 0
+	s.enter(Off, t)
+	log.add(Event{At: t, Kind: WasReset})
+}
+
+func (s *State) enter(m Mode, t time.Duration) { s.Mode, s.Since = m, t }

@@ -1,0 +1,51 @@
+package bms
+
+import "time"
+
+// Kind is what an event tells.
+type Kind uint8
+
+// The kinds of event.
+const (
+	WarningRaised Kind = iota
+	WarningCleared
+	TripRaised   // the rack tripped
+	TripCleared  // the cause is gone; the rack stays tripped
+	CloseRefused // a cause to trip is there, or the rack is not off
+	PrechargeBegun
+	Closed
+	OpeningBegun
+	Opened
+	ResetRefused // a cause to trip is there, or nothing is to be reset
+	WasReset
+)
+
+func (k Kind) String() string {
+	return [...]string{
+		"warning", "warning-cleared", "trip", "trip-cleared", "close-refused", "precharge", "closed", "opening", "opened",
+		"reset-refused", "reset",
+	}[min(k, WasReset)]
+}
+
+// Event is something that happened to a rack.
+type Event struct {
+	At       time.Duration
+	Kind     Kind
+	Quantity Quantity // of a warning or a trip
+	Level    int      // of a warning: 1 or 2
+	Value    float64  // of the quantity: V, K, A or 0..1
+}
+
+// log collects events in the room that is there.
+type log struct {
+	room []Event
+	lost *int
+}
+
+func (l *log) add(e Event) {
+	if len(l.room) == cap(l.room) {
+		*l.lost++
+		return
+	}
+	l.room = append(l.room, e)
+}

@@ -1,0 +1,159 @@
+package bms
+
+import "math"
+
+// Taper is a line from full current at Full to none at None. Which side is the bad
+// one follows from their order; equal, it does not bind.
+type Taper struct {
+	Full, None float64
+}
+
+// share is how much of the rating is left at x, 0..1.
+func (t Taper) share(x float64) float64 {
+	switch {
+	case t.Full == t.None:
+		return 1
+	case math.IsNaN(x):
+		return 0 // not known is not safe
+	}
+	return min(max((t.None-x)/(t.None-t.Full), 0), 1)
+}
+
+// Direction is what bounds the current of one direction.
+type Direction struct {
+	RatedA      float64 // A, never more
+	ContinuousA float64 // A, for as long as one likes; 0: as RatedA
+	CellV       Taper   // V, the highest cell charging, the lowest discharging
+	Hot         Taper   // K, the warmest cell
+	Cold        Taper   // K, the coldest cell
+	SoC         Taper   // 0..1, the fullest cell charging, the emptiest discharging
+}
+
+// Limits is how the announced currents follow what is allowed.
+type Limits struct {
+	FallAPerS float64 // A/s
+	RiseAPerS float64 // A/s
+	BandA     float64 // A by which more must be allowed before an announced current rises
+
+	// The mean square of the current over HeatS seconds (0: not watched) narrows the
+	// current from RatedA to ContinuousA on its way from HeatFrom to all of
+	// ContinuousA^2.
+	HeatS    float64 // s
+	HeatFrom float64 // share of ContinuousA^2, below 1
+
+	WarningShare [2]float64 // of the rating left by a warning of level 1 and 2, 0..1
+}
+
+// Bound names what keeps a current from its rating.
+type Bound uint8
+
+// The bounds.
+const (
+	BoundNone      Bound = iota
+	BoundContactor       // the rack is not connected
+	BoundCellV
+	BoundHot
+	BoundCold
+	BoundSoC
+	BoundHeat    // of the current
+	BoundWarning // a warning is on
+)
+
+func (b Bound) String() string {
+	return [...]string{"", "contactor", "cell-v", "temp-high", "temp-low", "soc", "current", "warning"}[min(b, BoundWarning)]
+}
+
+// Allowed is what may flow in A, both at least 0, and what binds.
+type Allowed struct {
+	ChargeA, DischargeA   float64
+	ChargeBy, DischargeBy Bound
+}
+
+// Allowed is what a connected rack may carry under in, with the warnings and the heat
+// of s: the rating times the least of the shares that are left. It is continuous in
+// every value of in and falls towards the bad side.
+func (p *Params) Allowed(in *Input, s *State) Allowed {
+	var a Allowed
+	c, d := &p.Charge, &p.Discharge
+	a.ChargeA, a.ChargeBy = p.allowed(c, s, c.CellV.share(in.MaxCellV), c.SoC.share(in.MaxSoC), in)
+	a.DischargeA, a.DischargeBy = p.allowed(d, s, d.CellV.share(in.MinCellV), d.SoC.share(in.MinSoC), in)
+	return a
+}
+
+func (p *Params) allowed(d *Direction, s *State, cellV, soc float64, in *Input) (amps float64, by Bound) {
+	least := 1.0
+	for _, x := range [...]struct {
+		share float64
+		by    Bound
+	}{
+		{cellV, BoundCellV},
+		{d.Hot.share(in.MaxCellK), BoundHot},
+		{d.Cold.share(in.MinCellK), BoundCold},
+		{soc, BoundSoC},
+		{p.heatShare(d, s.Heat), BoundHeat},
+		{p.warningShare(s, d == &p.Charge), BoundWarning},
+	} {
+		if x.share < least {
+			least, by = x.share, x.by
+		}
+	}
+	return d.RatedA * least, by
+}
+
+// heatShare is what the mean square of the current leaves, in A^2.
+func (p *Params) heatShare(d *Direction, heat float64) float64 {
+	l := &p.Limits
+	if l.HeatS <= 0 || d.ContinuousA <= 0 {
+		return 1
+	}
+	c := d.ContinuousA
+	warm := Taper{Full: l.HeatFrom * c * c, None: c * c}
+	return (c + (d.RatedA-c)*warm.share(heat)) / d.RatedA
+}
+
+// warningShare is what the warnings leave that concern a direction.
+func (p *Params) warningShare(s *State, charge bool) float64 {
+	other := Set(1<<CellVHigh | 1<<SoCHigh | 1<<ChargeCurrent)
+	if charge {
+		other = 1<<CellVLow | 1<<SoCLow | 1<<DischargeCurrent
+	}
+	share := 1.0
+	for k, left := range p.Limits.WarningShare {
+		if s.Alarms.On[k]&^other != 0 {
+			share = min(share, left)
+		}
+	}
+	return share
+}
+
+// follow moves an announced current towards what is allowed for dt seconds: down at
+// once and by any amount, up only from a band below it, or to the full rating.
+func (l *Limits) follow(amps *float64, rising *bool, allowed, rated, dt float64) {
+	switch up := allowed - *amps; {
+	case up <= 0:
+		*rising = false
+		*amps = max(allowed, *amps-l.FallAPerS*dt)
+	case *rising || up >= l.BandA || allowed >= rated:
+		*amps = min(allowed, *amps+l.RiseAPerS*dt)
+		*rising = *amps < allowed
+	}
+}
+
+// Link is the capacitor of the bus, and the resistor it is precharged through.
+type Link struct {
+	Ohm, Farad float64
+}
+
+// Next is the voltage of the bus, and what the resistor has lost in J, dt seconds
+// after it was connected to a rack of rackV volt.
+func (l Link) Next(busV, rackV, dt float64) (nextV, lossJ float64) {
+	before := rackV - busV
+	after := before * math.Exp(-dt/(l.Ohm*l.Farad))
+	return rackV - after, l.Farad / 2 * (before*before - after*after)
+}
+
+// Time is how long the precharge of an empty bus takes, in s, until no more than
+// matchV is left to rackV.
+func (l Link) Time(rackV, matchV float64) float64 {
+	return l.Ohm * l.Farad * math.Log(rackV/matchV)
+}

@@ -1,0 +1,98 @@
+package cell
+
+// Line is the terminal voltage now as a line in the terminal current i in A:
+// v = e + r*i, e in V and r in ohm.
+func (c *Cell) Line() (e, r float64) { return c.source() }
+
+// Trial is one step of a cell whose current follows from the cells it is joined to:
+// Begin it, read its Line, Try currents until the circuit closes, and End it.
+// It is for cells without a short.
+type Trial struct {
+	arc
+
+	// What a ramp of the current adds.
+	bend         [2]float64 // V, to the RC pairs at the end
+	lag          float64    // V, to the mean of U_a
+	stored, heat float64    // W, to the products of the means
+}
+
+// Begin freezes the middle of a step of c as i ampere put it; tMid is the temperature
+// in K half a step on.
+func (t *Trial) Begin(c *Cell, i, tMid float64, k *Tick) {
+	t.begin(c, i, tMid, k)
+	t.bend, t.lag, t.stored, t.heat = [2]float64{}, 0, 0, 0
+	t.i, t.z = 0, c.s.SoC
+	t.v = c.u + (tMid-c.s.TempK)*c.en + t.m*c.s.Hyst + t.base
+}
+
+// Ramp refines a step of from that has begun and has been taken once: to is where it
+// came to, i0 and i1 are the currents in A there, i1 under what acts during the step.
+// What follows from the current then follows a line over the step instead of its mean:
+//
+//   - the drops F_k = R_k*I. With x = dt/tau_k, phi = (1-exp(-x))/x and psi = 1 - phi -
+//     (1-exp(-x))/2, a change of F by dF adds dF*psi to v_k at the end and takes
+//     dF*psi/x from its mean: x^2/12 and x/12 of dF for short steps;
+//   - the state of charge. A change of I by dI takes dI*dt/(12 Q) from its mean;
+//   - power, heat and what is stored: means of products, where changes of the factors
+//     by dI and dV add dI*dV/12 to the product of the means.
+//
+// Of the first two, what has a time constant shorter than the step does not follow a
+// line and is left alone.
+func (t *Trial) Ramp(from, to *Cell, i0, i1 float64, k *Tick) {
+	a, b := from.drop(i0), to.drop(i1)
+	shift := 0.0
+	for n, tau := range from.m.tau {
+		if x := k.dt / tau; x <= 1 {
+			t.bend[n] = (b[n] - a[n]) * (1 - k.phi[n] - (1-k.decay[n])/2)
+			shift -= t.bend[n] / x
+		}
+	}
+	s := &from.m.grid.spans[from.at]
+	if soc := t.slope - t.rStep; 2*soc <= t.rStep { // dt/2 over Q*R/(dU/dz) of the two
+		shift -= (i1 - i0) / 6 * soc
+		t.lag = -(i1 - i0) / 6 * t.perA / 2 * (s.du + t.theta*s.de)
+	}
+	t.base += shift
+	t.v += shift
+	t.stored = (i1 - i0) * (to.u - from.u) / 12
+	t.heat = (i1-i0)*(to.Voltage(i1)-from.Voltage(i0))/12 - t.stored
+}
+
+// drop is R_k*i in V of the RC pairs, where they would settle with i ampere.
+func (c *Cell) drop(i float64) [2]float64 {
+	frac, f := &c.m.frac, &c.f.f
+	rest := c.r0 * i / (frac[0] * f[0])
+	return [2]float64{rest * frac[1] * f[1], rest * frac[2] * f[2]}
+}
+
+// Try works out the step with i ampere and returns the mean terminal voltage in V.
+func (t *Trial) Try(c *Cell, i float64) (v float64) {
+	t.take(c, i)
+	return t.v
+}
+
+// Line is the mean terminal voltage of the step as a line in its current, near the
+// current tried last (0 A after Begin): v = e + r*i, e in V and r in ohm, r > 0.
+func (t *Trial) Line(c *Cell) (e, r float64) {
+	r = t.slope
+	s := &c.m.grid.spans[c.at]
+	if t.z < s.from || t.z > s.to {
+		// The mean of U over 0..i moves by (U(end) - mean)/i per ampere.
+		end := &c.m.grid.spans[c.m.grid.find(t.z)]
+		d := t.z - end.from
+		u := end.u + end.du*d + t.theta*(end.e+end.de*d)
+		r += (u-t.ocv)/t.i - t.perA/2*(s.du+t.theta*s.de)
+	}
+	return t.v - r*t.i, r
+}
+
+// End moves c to the end of the step with the current tried last. The temperature
+// is left to the caller, who ends the step with SetTemp.
+func (t *Trial) End(c *Cell, k *Tick, f *Flow) {
+	t.finish(c, k, f)
+	c.s.V1 += t.bend[0]
+	c.s.V2 += t.bend[1]
+	f.StoredW += t.stored + t.i*t.lag
+	f.HeatW += t.heat - t.i*t.lag
+	f.PowerW += t.stored + t.heat
+}

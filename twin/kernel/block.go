@@ -1,0 +1,229 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"yunchu/twin/cell"
+)
+
+// Block is eight strings of cells of one type, stepped together. It is not safe for
+// concurrent use; different blocks share nothing that changes.
+//
+// A step is taken so: Predict with a current near the right one; work out the
+// current of every string from Drive.A and Drive.B; Step with it and with the
+// current expected for the step after. From then on every Step has predicted the
+// next one, and Predict is needed again only after a jump of the input or a change
+// of a cell.
+type Block struct {
+	Drive Drive // the surroundings in, the results out
+
+	model  *cell.Model
+	slots  []Slot // one more than the strings are long
+	places []Place
+	cells  []Spread // by slot
+	aged   Factors
+	tick   Tick
+	kernel Kernel
+}
+
+// Spread is what a slot need not hold: how its cells differ from their type, and
+// the piece of the tables they are on.
+type Spread struct {
+	Capacity, Resistance Row
+	Span                 [Lanes]uint16
+}
+
+// Factors is a factor on capacities and one on resistances for each string.
+type Factors struct{ Capacity, Resistance Row }
+
+// Cell is one cell of a block, as a value.
+type Cell struct {
+	cell.State
+	cell.Scatter
+	BleedA float64 // A past the cell
+	HeatW  float64 // W made in it by something else
+}
+
+// NewBlock returns strings of len(places) cells of type m, all nominal at half charge
+// and 298.15 K, to be stepped by steps of t. Places may be shared by blocks.
+func NewBlock(m *cell.Model, places []Place, t *Tick) (*Block, error) {
+	if errChosen != nil {
+		return nil, errChosen
+	}
+	if m == nil || len(places) == 0 {
+		return nil, errors.New("new block: no cell type or no places")
+	}
+	if last := places[len(places)-1].Next; last != 0 {
+		return nil, fmt.Errorf("new block: the last cell conducts %g W/K to a next one", last)
+	}
+	b := &Block{
+		model: m, slots: make([]Slot, len(places)+1), places: places,
+		cells: make([]Spread, len(places)), tick: *t, kernel: chosen,
+	}
+	for l := range Lanes {
+		b.aged.Capacity[l], b.aged.Resistance[l] = 1, 1
+		b.Drive.AirK[l], b.Drive.CoolantK[l] = 1, 1
+		b.Drive.Air[l], b.Drive.Coolant[l] = 298.15, 298.15
+		for n := range places {
+			b.SetCell(n, l, Cell{State: cell.State{SoC: 0.5, TempK: 298.15}, Scatter: cell.Nominal})
+		}
+		guard := &b.slots[len(places)]
+		guard.T[l], guard.TM[l] = 298.15, 298.15
+	}
+	return b, nil
+}
+
+// Use makes b run on k.
+func (b *Block) Use(k Kernel) { b.kernel = k }
+
+// Len is the number of cells in each string.
+func (b *Block) Len() int { return len(b.places) }
+
+// SetTick changes the length of the step; Predict must follow.
+func (b *Block) SetTick(t *Tick) { b.tick = *t }
+
+// Slot returns the cells at place n, to be read.
+func (b *Block) Slot(n int) *Slot { return &b.slots[n] }
+
+// Cell returns the cell at place n of string l.
+func (b *Block) Cell(n, l int) Cell {
+	s, x := &b.slots[n], &b.cells[n]
+	return Cell{
+		State:   cell.State{SoC: s.Z[l], V1: s.V1[l], V2: s.V2[l], Hyst: s.H[l], TempK: s.T[l]},
+		Scatter: cell.Scatter{Capacity: x.Capacity[l], Resistance: x.Resistance[l]},
+		BleedA:  s.Bleed[l],
+		HeatW:   s.Heat[l],
+	}
+}
+
+// SetCell puts the cell at place n of string l into a state; Predict must follow.
+func (b *Block) SetCell(n, l int, x Cell) {
+	s := &b.slots[n]
+	b.cells[n].Capacity[l], b.cells[n].Resistance[l] = x.Capacity, x.Resistance
+	s.Z[l], s.V1[l], s.V2[l], s.H[l], s.T[l] = x.SoC, x.V1, x.V2, x.Hyst, x.TempK
+	s.TM[l] = x.TempK
+	s.Bleed[l], s.Heat[l] = x.BleedA, x.HeatW
+	b.setCapacity(n, l)
+	b.setSpan(n, l, x.SoC)
+	b.setNode(n, l)
+}
+
+// SetBleed sets the current in A that flows past the cell at place n of string l and
+// the heat in W that is made in it besides; Predict must follow.
+func (b *Block) SetBleed(n, l int, a, heatW float64) {
+	b.slots[n].Bleed[l], b.slots[n].Heat[l] = a, heatW
+}
+
+// Age sets factors on capacity and resistance of all cells of string l; Predict must
+// follow. States of charge stay.
+func (b *Block) Age(l int, capacity, resistance float64) {
+	b.aged.Capacity[l], b.aged.Resistance[l] = capacity, resistance
+	for n := range b.places {
+		b.setCapacity(n, l)
+		b.setNode(n, l)
+	}
+}
+
+// Coulombs is the capacity in A*s of the cell at place n of string l.
+func (b *Block) Coulombs(n, l int) float64 { return 1 / b.slots[n].InvQ[l] }
+
+func (b *Block) setCapacity(n, l int) {
+	b.slots[n].InvQ[l] = 1 / (b.model.Constants().Coulombs * b.cells[n].Capacity[l] * b.aged.Capacity[l])
+}
+
+// setSpan puts a cell on the piece of the tables that holds z.
+func (b *Block) setSpan(n, l int, z float64) {
+	s := &b.slots[n]
+	x, at := b.model.Span(int(b.cells[n].Span[l]), z)
+	b.cells[n].Span[l] = uint16(at)
+	s.From[l], s.To[l] = x.From, x.To
+	s.U0[l], s.DU[l] = x.U0, x.DU
+	s.M0[l], s.DM[l] = x.M0, x.DM
+	s.E0[l], s.DE[l] = x.E0, x.DE
+	s.R0[l], s.DR[l] = x.R0, x.DR
+}
+
+// setNode takes the Arrhenius factors of a cell at the whole kelvin next to its
+// temperature.
+func (b *Block) setNode(n, l int) {
+	s := &b.slots[n]
+	t0 := math.Round(s.T[l])
+	c := b.model.Constants()
+	f := b.model.Factors(t0)
+	kr := b.cells[n].Resistance[l] * b.aged.Resistance[l]
+	s.InvT0[l] = 1 / t0
+	s.G0[l], s.G1[l], s.G2[l] = c.Fraction[0]*kr*f[0], c.Fraction[1]*kr*f[1], c.Fraction[2]*kr*f[2]
+}
+
+// Predict freezes the middle of the next step as ip puts it and sets Drive.A and B.
+func (b *Block) Predict(ip *Row) {
+	d := &b.Drive
+	d.Ip, d.A, d.B, d.Lean = *ip, Row{}, Row{}, Row{}
+	b.run(doPredict)
+}
+
+// Step ends the step that was predicted, with the currents i, and predicts the next
+// one as ip puts it.
+func (b *Block) Step(i, ip *Row) {
+	d := &b.Drive
+	d.I, d.Ip = *i, *ip
+	d.A, d.B, d.Lean, d.Flow = Row{}, Row{}, Row{}, Row{}
+	d.Stored, d.Over, d.Entropic, d.Bled, d.ToAir, d.ToCoolant = Row{}, Row{}, Row{}, Row{}, Row{}, Row{}
+	d.VMin, d.TMin, d.ZMin = most, most, most
+	d.VMax, d.TMax, d.ZMax = least, least, least
+	b.run(doCorrect | doPredict)
+}
+
+var most, least = rows(math.Inf(1)), rows(math.Inf(-1))
+
+func rows(x float64) (r Row) {
+	for l := range r {
+		r[l] = x
+	}
+	return r
+}
+
+// maxCall bounds the slots of one call into assembly, which cannot be preempted:
+// at 60 ns a slot it stays within 50 µs.
+const maxCall = 512
+
+// run drives the sweep over all slots, with the rare work between its calls.
+func (b *Block) run(do int) {
+	n, resume := 0, 0
+	for n < len(b.places) {
+		to := min(n+maxCall, len(b.places))
+		stop := b.kernel.sweep(b.slots, b.places, &b.tick, &b.Drive, n, to, do|resume)
+		resume = 0
+		if stop < to {
+			b.replace(stop)
+			resume = doResume
+		}
+		n = stop
+	}
+}
+
+// replace does the rare work for slot n: cells that are about to leave their piece of
+// the tables get the one they go to, and in Kink what the mean of the open-circuit
+// voltage on the way there differs from that piece's line; nodes are renewed.
+func (b *Block) replace(n int) {
+	s, k, d := &b.slots[n], &b.tick, &b.Drive
+	d.Kink = Row{}
+	for l := range Lanes {
+		i := d.Ip[l] - s.Bleed[l]
+		z := s.Z[l]
+		zp := math.FMA(i*stored(i, k), k.Dt*s.InvQ[l], z)
+		if z < s.From[l] || z > s.To[l] || zp < s.From[l] || zp > s.To[l] {
+			b.setSpan(n, l, zp)
+			if z < s.From[l] || z > s.To[l] {
+				mid := (z + zp) / 2
+				u, e := b.model.MeanOCV(z, zp)
+				d.Kink[l] = u - (s.U0[l] + s.DU[l]*mid) + (s.T[l]-k.TRef)*(e-(s.E0[l]+s.DE[l]*mid))
+			}
+		}
+		if math.Abs(math.FMA(s.T[l], s.InvT0[l], -1)) > k.Stale {
+			b.setNode(n, l)
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package twin_test
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"yunchu/twin"
+	"yunchu/twin/params"
+)
+
+func agingSet(t *testing.T, name string, scale float64) *twin.Aging {
+	t.Helper()
+	set, err := params.LoadAging(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &twin.Aging{Set: set, Scale: scale}
+}
+
+// A unit that stands for ten years at 25 degC and half charge has lost what the law
+// says (Naumann 2018), whether the years pass or are scaled, and its capacity and its
+// resistance are those of its cells.
+func TestYearsOnTheShelf(t *testing.T) {
+	const q, r = 0.13444663548904712, 0.16826448318336 // of the oracle for 10 years
+	for _, tt := range []struct {
+		model string
+		scale float64
+		run   time.Duration
+	}{
+		{model100, 3650, 24 * time.Hour},
+		{model100, 365, 240 * time.Hour},
+		{modelCells, 365 * 240, time.Hour},
+	} {
+		f := newFleet(t, tt.model, 1, twin.Options{SoCMean: 50, Aging: agingSet(t, "sony-naumann", tt.scale)})
+		f.OpenContactor(0, true)
+		f.FailFan(0, true)
+		for n := range 24 {
+			f.Step(at(tt.run * time.Duration(n+1) / 24))
+		}
+		s := f.State(0)
+		soc, temp := 1e-4, 1e-4
+		if tt.model == modelCells {
+			soc, temp = 0.02, 0.3 // the cells differ in charge, the container in temperature
+		}
+		if math.Abs(s.SoH-(1-q)) > soc*0.1+noticed || math.Abs(s.Growth-(1+r)) > temp*0.1+noticed {
+			t.Errorf("%s, scale %g: capacity %.6f, resistance %.6f, want %.6f and %.6f", tt.model, tt.scale, s.SoH, s.Growth, 1-q, 1+r)
+		}
+	}
+}
+
+// noticed is the change of a factor below which the cells are not told.
+const noticed = 1e-5
+
+// With use the capacity that is left shows in how long a unit can discharge.
+func TestOldCellsHoldLess(t *testing.T) {
+	minutes := func(scale float64) float64 {
+		opt := twin.Options{SoCMean: 90}
+		if scale > 0 {
+			opt.Aging = agingSet(t, "sony-naumann", scale)
+		}
+		f := newFleet(t, model100, 1, opt)
+		f.SetPower(0, at(0), -50e3, time.Time{})
+		n := 0
+		for ; f.State(0).Limit == twin.LimitNone && n < 600; n++ {
+			f.Step(at(time.Duration(n+1) * time.Minute))
+		}
+		return float64(n)
+	}
+	fresh, old := minutes(0), minutes(10*365*24/4) // ten years in the four hours of the discharge
+	if !(old < 0.97*fresh && old > 0.7*fresh) {
+		t.Errorf("%g minutes when new, %g minutes on the way through ten years", fresh, old)
+	}
+}
+
+// A checkpoint in the middle of a life changes nothing.
+func TestLifeGoesOnAfterCheckpoint(t *testing.T) {
+	opt := twin.Options{SoCMean: 50, Aging: agingSet(t, "sony-naumann", 1000)}
+	run := func(f *twin.Fleet, from, to int) {
+		for n := from; n < to; n++ {
+			f.SetPower(0, at(time.Duration(n)*time.Minute), 80e3*math.Sin(float64(n)/40), time.Time{})
+			f.Step(at(time.Duration(n+1) * time.Minute))
+		}
+	}
+	a := newFleet(t, model100, 1, opt)
+	run(a, 0, 500)
+	b := newFleet(t, model100, 1, opt)
+	run(b, 0, 233)
+	c := newFleet(t, model100, 1, opt)
+	if err := c.Restore(b.Checkpoint()); err != nil {
+		t.Fatal(err)
+	}
+	run(c, 233, 500)
+	if a.State(0) != c.State(0) || a.State(0).SoH >= 1 {
+		t.Errorf("%+v after a checkpoint, %+v without", c.State(0), a.State(0))
+	}
+}

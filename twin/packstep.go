@@ -1,0 +1,161 @@
+package twin
+
+import (
+	"math"
+
+	"yunchu/twin/pcs"
+	"yunchu/twin/thermal"
+)
+
+// stepPack moves a unit of single cells through k.
+func (d *design) stepPack(u *unit, k *tick) {
+	p := u.pack
+	if p.dt != k.dt {
+		p.dt = k.dt
+		p.setTick(&k.pack)
+		p.bound(&d.limits, k.dt)
+	}
+	d.surroundPack(u)
+	p.leak()
+	if d.kinetics != nil {
+		d.burn(u, k.dt)
+	}
+	var ac pcs.Flow
+	u.limit = LimitNone
+	p.open(u.open)
+	if u.open {
+		u.pcs.PowerW = 0
+	} else {
+		lo, hi := d.packRange(u)
+		d.pcs.Advance(&u.pcs, k.from, k.to, lo, hi, &ac)
+		if ac.Bound {
+			u.limit = p.boundBy(u.pcs.Active.PowerW)
+		}
+	}
+	asked := ac.ACJ()
+	l, limit := p.step(ac.DCJ()*k.perS, k.dt)
+	if limit != LimitNone {
+		u.limit = limit
+		d.pcs.Constant(l.bus, k.dt, &ac)
+		u.pcs.PowerW = held(u.pcs.PowerW, ac.ACJ()*k.perS)
+	}
+	p.bound(&d.limits, k.dt)
+	if u.room != nil {
+		u.room.step(k.dt, d.ambientK, p.toAirJ, p.toCoolantJ, p.extremes(false).tMax)
+		u.book.AuxJ += u.room.flow.ElectricJ
+	}
+	d.postPack(u, &ac, &l, k.dt)
+	u.book.RefusedJ += math.Abs(asked - ac.ACJ())
+	u.ac, u.acMean = u.pcs.PowerW, ac.ACJ()*k.perS
+}
+
+// held is the power in W a converter goes on from that was at w and delivered only ac.
+func held(w, ac float64) float64 {
+	if w*ac <= 0 {
+		return 0
+	}
+	return math.Copysign(min(math.Abs(w), math.Abs(ac)), w)
+}
+
+// packRange is the AC power in W that mode, rating and battery allow: what the
+// battery management system tells the converter.
+func (d *design) packRange(u *unit) (lo, hi float64) {
+	if u.mode != Run {
+		return 0, 0
+	}
+	hi = min(max(d.pcs.AC(u.pack.hi), 0), d.limits.ratedW)
+	lo = max(min(d.pcs.AC(u.pack.lo), 0), -d.limits.ratedW)
+	return lo, hi
+}
+
+// boundBy is why the converter may not follow a setpoint of w watt.
+func (p *pack) boundBy(w float64) Limit {
+	by := p.byHi
+	if w < 0 {
+		by = p.byLo
+	}
+	if by == LimitCurrent || by == LimitNone {
+		return LimitPower
+	}
+	return by
+}
+
+// surroundPack puts the cells of u where they are: air and coolant at their
+// temperatures, with what is left of the heat paths when the fans have failed.
+func (d *design) surroundPack(u *unit) {
+	air, coolant, share, plate := d.ambientK, d.ambientK, 1.0, 1.0
+	if r := u.room; r != nil {
+		air, coolant, plate = r.state.TempK[thermal.Air], r.state.TempK[thermal.Coolant], r.plate
+		r.state.FanFailed = u.fanFailed
+	}
+	if u.fanFailed {
+		share = d.fanFailure
+	}
+	if u.hotK > 0 {
+		air, coolant = u.hotK, u.hotK
+	}
+	u.pack.surround(air, coolant, share, share*plate)
+}
+
+// postPack enters a step into the book.
+func (d *design) postPack(u *unit, ac *pcs.Flow, l *load, dt float64) {
+	b := &u.book
+	b.ACInJ += ac.InJ
+	b.ACOutJ += ac.OutJ
+	b.PCSLossJ += ac.LossJ
+	b.StandbyJ += ac.StandbyJ
+	if dc := l.bus * dt; dc > 0 {
+		b.DCInJ += dc
+	} else {
+		b.DCOutJ -= dc
+	}
+	b.StoredJ += l.stored * dt
+	b.HeatJ += l.heat * dt
+	b.EntropicJ += l.entropic * dt
+	b.ResidualJ += math.Abs(ac.DCJ() - (l.stored+l.heat)*dt)
+}
+
+// statePack is what can be known of a unit of single cells. Voltage and current are
+// means over the last step.
+func (d *design) statePack(u *unit) State {
+	p := u.pack
+	x := p.extremes(false)
+	s := State{
+		SoC: p.soc(), SoH: u.soh(), Growth: u.growth(),
+		PackV: p.busV, PackI: p.busA, DCPowerW: p.busV * p.busA,
+		ACPowerW: u.ac, MeanACPowerW: u.acMean,
+		TempK: x.tMax, TempMinK: x.tMin, LoadedK: p.extremes(true).tMax, CellV: x.vMax, CellVMin: x.vMin, CellVMax: x.vMax,
+		Limit: u.limit, Mode: u.mode,
+	}
+	if p.busA < 0 {
+		s.CellV = x.vMin
+	}
+	if u.room != nil && p.dt > 0 {
+		s.AuxW = u.room.flow.ElectricJ / p.dt
+		s.AirK, s.CoolantK = u.room.state.TempK[thermal.Air], u.room.state.TempK[thermal.Coolant]
+	}
+	if u.open {
+		s.Mode = Fault
+	}
+	if u.mode == Run && !u.open {
+		lo, hi := d.packRange(u)
+		s.AvailableChargeW, s.AvailableDischargeW = hi, 0-lo
+	}
+	return s
+}
+
+// soh is the capacity of the cells of u over what they were drawn with, at most 1.
+func (u *unit) soh() (mean float64) {
+	for _, s := range u.pack.string {
+		mean += s.aged.Capacity
+	}
+	return min(mean/float64(len(u.pack.string))*u.drift.Capacity, 1)
+}
+
+// growth is the resistance of the cells of u over what they were drawn with.
+func (u *unit) growth() (mean float64) {
+	for _, s := range u.pack.string {
+		mean += s.aged.Resistance
+	}
+	return mean / float64(len(u.pack.string)) * u.drift.Resistance
+}
