@@ -118,7 +118,7 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 		return fail(exitEnvironment, errors.Join(err, l.Close()))
 	}
 	defer func() { err = errors.Join(err, closing("plant", p.Close())) }()
-	if err := addDevices(ctx, p, cfg, s.Now()); err != nil {
+	if err := addDevices(ctx, p, pc, cfg); err != nil {
 		return errors.Join(err, l.Close())
 	}
 	authority, err := auth.New(p.Records(), started, auth.Options{Static: os.Getenv(tokenVariable), Log: log})
@@ -247,7 +247,7 @@ func listenOn(cfg *scenario.Config) (net.Listener, error) {
 }
 
 // addDevices serves the devices of the configuration.
-func addDevices(ctx context.Context, p *platform.Plant, cfg *scenario.Config, now time.Time) error {
+func addDevices(ctx context.Context, p *platform.Plant, on platform.Config, cfg *scenario.Config) error {
 	var simulated []scenario.ConfigDevice
 	for _, d := range cfg.Devices {
 		switch {
@@ -261,5 +261,5 @@ func addDevices(ctx context.Context, p *platform.Plant, cfg *scenario.Config, no
 	if len(simulated) == 0 {
 		return nil
 	}
-	return addSimulated(ctx, p, simulated, filepath.Dir(cfg.Path), now)
+	return addSimulated(ctx, p, on, simulated, filepath.Dir(cfg.Path))
 }

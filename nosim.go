@@ -29,7 +29,7 @@ func scenarioOptions() scenario.Options {
 	return scenario.Options{Models: func(n string) bool { return slices.Contains(names, n) }, ModelNames: names}
 }
 
-func addSimulated(context.Context, *platform.Plant, []scenario.ConfigDevice, string, time.Time) error {
+func addSimulated(context.Context, *platform.Plant, platform.Config, []scenario.ConfigDevice, string) error {
 	return fail(exitInput, errNoSimulation)
 }
 

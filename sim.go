@@ -18,6 +18,7 @@ import (
 	"yunchu/harness/scenario"
 	"yunchu/harness/simworld"
 	"yunchu/platform"
+	"yunchu/platform/sched"
 	"yunchu/twin/params"
 	"yunchu/web"
 )
@@ -33,13 +34,14 @@ func scenarioOptions() scenario.Options {
 	return scenario.Options{Models: func(n string) bool { return slices.Contains(names, n) }, ModelNames: names}
 }
 
-// addSimulated serves the simulated devices of a configuration.
-func addSimulated(ctx context.Context, p *platform.Plant, devices []scenario.ConfigDevice, dir string, now time.Time) error {
+// addSimulated serves the simulated devices of a configuration, and puts shadows
+// beside those that ask for one.
+func addSimulated(ctx context.Context, p *platform.Plant, on platform.Config, devices []scenario.ConfigDevice, dir string) error {
 	s := &scenario.Scenario{Path: filepath.Join(dir, "config"), Seed: 1}
 	for _, d := range devices {
-		s.Fleet = append(s.Fleet, scenario.FleetEntry{Device: d.Device})
+		s.Fleet = append(s.Fleet, scenario.FleetEntry{Device: d.Device, Shadow: d.Shadow})
 	}
-	w, err := simworld.Open(s, now)
+	w, err := simworld.Open(s, on.Sched.Now())
 	if err != nil {
 		return fail(exitInput, err)
 	}
@@ -48,6 +50,17 @@ func addSimulated(ctx context.Context, p *platform.Plant, devices []scenario.Con
 			return fail(exitEnvironment, err)
 		}
 	}
+	if s.Shadows() == 0 {
+		return nil
+	}
+	beside := w.(*simworld.World)
+	if err := beside.Follow(on.Bus, p.Fleet.Slot); err != nil {
+		return fail(exitEnvironment, err)
+	}
+	on.Sched.Every(on.Sched.Now(), time.Second, sched.Check, func(now time.Time) bool {
+		beside.Tick(now)
+		return ctx.Err() == nil
+	})
 	return nil
 }
 

@@ -17,9 +17,11 @@ import (
 )
 
 func main() {
-	regulation("inputs/regulation-1h.csv")
+	regulation("inputs/regulation-1h.csv", 3600, 2)
+	regulation("inputs/regulation-8h.csv", 8*3600, 4)
 	site("inputs/site-day.csv")
 	station("inputs/station-day.csv")
+	cycles("inputs/daily-cycles.csv")
 }
 
 func write(path string, b *bytes.Buffer) {
@@ -28,20 +30,20 @@ func write(path string, b *bytes.Buffer) {
 	}
 }
 
-// regulation is an hour of a fast regulation signal in -1..1 every 2 s: noise
+// regulation is so many seconds of a fast regulation signal in -1..1 every dt: noise
 // through two first-order filters (20 s and 180 s), as an area control error has
 // a fast and a slow part, without its mean, so that it is neutral in energy, and
 // scaled so that it reaches full range. Positive asks for injection.
-func regulation(path string) {
+func regulation(path string, seconds, dt float64) {
 	rng := rand.New(rand.NewPCG(2026, 1))
-	const n, dt = 1801, 2.0
+	n := int(seconds/dt) + 1
 	x := make([]float64, n)
 	var fast, slow, mean float64
 	for i := range x {
 		fast += -fast*dt/20 + rng.NormFloat64()*math.Sqrt(2*dt/20)
 		slow += -slow*dt/180 + rng.NormFloat64()*math.Sqrt(2*dt/180)
 		x[i] = 0.5*fast + slow
-		mean += x[i] / n
+		mean += x[i] / float64(n)
 	}
 	var b bytes.Buffer
 	b.WriteString("t_s,regulation\n")
@@ -104,6 +106,22 @@ func station(path string) {
 		}
 		noise += -noise*dt/60 + rng.NormFloat64()*math.Sqrt(2*dt/60)
 		fmt.Fprintf(&b, "%d,%.4f\n", int(t), plan+0.03*noise)
+	}
+	write(path, &b)
+}
+
+// cycles is ten days of the same cycle, as a share of rated power: charge from
+// midnight, discharge in the evening.
+func cycles(path string) {
+	var b bytes.Buffer
+	b.WriteString("t_s,share\n")
+	for day := range 10 {
+		for _, row := range []struct {
+			hour  int
+			share float64
+		}{{0, 0.36}, {4, 0}, {17, -0.4}, {20, 0}} {
+			fmt.Fprintf(&b, "%d,%g\n", (24*day+row.hour)*3600, row.share)
+		}
 	}
 	write(path, &b)
 }

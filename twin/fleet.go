@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"yunchu/twin/bms"
 	"yunchu/twin/cell"
 	"yunchu/twin/kernel"
 	"yunchu/twin/params"
@@ -115,6 +116,10 @@ func NewFleet(model *params.Model, ids []string, opt Options) (*Fleet, error) {
 		if f.aging, err = newAging(opt.Aging); err != nil {
 			return nil, fmt.Errorf("new fleet of %s: %w", model.Name, err)
 		}
+	}
+	if f.bms = newManagement(model); f.bms != nil {
+		f.level = newBalance(model)
+		f.link = bms.Link{Ohm: model.BMS.Contactor.PrechargeOhm, Farad: model.BMS.Contactor.BusFarad}
 	}
 	if f.kinetics, err = newKinetics(model); err != nil {
 		return nil, fmt.Errorf("new fleet of %s: %w", model.Name, err)
@@ -331,11 +336,15 @@ func (f *Fleet) SetPower(i int, now time.Time, powerW float64, until time.Time) 
 }
 
 // SetMode puts unit i into a mode. Whatever it is, setpoints given before are gone.
+// Run resets strings that have tripped, as far as the cause is gone.
 func (f *Fleet) SetMode(i int, m Mode) {
 	u := &f.units[i]
 	f.changed(i)
 	u.mode = m
 	u.pcs.Cancel()
+	if u.pack != nil && m == Run {
+		u.pack.reset = true
+	}
 	if m == Fault {
 		f.disconnect(u)
 	}
@@ -358,7 +367,8 @@ type State struct {
 	MeanACPowerW        float64 // W, over the last step
 	TempK               float64 // K, the hottest cell
 	TempMinK            float64 // K, the coldest cell
-	LoadedK             float64 // K, the hottest cell whose contactors are closed
+	LoadedK             float64 // K, the hottest cell behind closed contactors when the power of the last step was decided
+	Strings             int     // connected, of a unit of single cells
 	AirK, CoolantK      float64 // K, in the container; 0 without one
 	AuxW                float64 // W, electric, of the container's plant over the last step
 	Hyst                float64 // -1..1

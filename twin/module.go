@@ -90,7 +90,7 @@ type Module struct {
 	flow        []cell.Flow
 	from        []cell.Cell // at the start
 	branch      []line      // each cell with its contact
-	group       []line
+	group       []bundle
 	bars        []float64 // V, of each group
 	first, last []float64 // A, at the start and at the end
 	amps        []float64 // A, the mean
@@ -100,6 +100,12 @@ type Module struct {
 
 // line is a voltage as a line in the current that makes it: v = e + r*i.
 type line struct{ e, r float64 } // V, ohm
+
+// bundle is the line of branches in parallel.
+type bundle struct {
+	line
+	lift float64 // V, of e over that of the first branch
+}
 
 // NewModule returns the module that p describes, or all that is wrong with p.
 func NewModule(p ModuleParams) (*Module, error) {
@@ -116,7 +122,7 @@ func NewModule(p ModuleParams) (*Module, error) {
 		model: model, parallel: p.Parallel, heat: newChain(n, p.Cell.Thermal.HeatCapacity(), p.Heat),
 		cells: make([]cell.Cell, n), contact: floats(),
 		trial: make([]cell.Trial, n), flow: make([]cell.Flow, n), from: make([]cell.Cell, n),
-		branch: make([]line, n), group: make([]line, n/p.Parallel), bars: make([]float64, n/p.Parallel),
+		branch: make([]line, n), group: make([]bundle, n/p.Parallel), bars: make([]float64, n/p.Parallel),
 		first: floats(), last: floats(), amps: floats(), watts: floats(), temp: floats(), next: floats(),
 	}
 	for i, c := range p.Cells {
@@ -313,26 +319,28 @@ func (m *Module) share(d Drive, amps []float64) (i, v float64, ok bool) {
 			amps[g] = i
 			continue
 		}
+		first := m.branch[g*m.parallel].e
 		for k := g * m.parallel; k < (g+1)*m.parallel; k++ {
-			// What circulates and the part of the current: in this form the sum is i
-			// to rounding.
-			amps[k] = ((t.e - m.branch[k].e) + t.r*i) / m.branch[k].r
+			// What circulates and the part of i: in differences of the branches, so that
+			// the sum is i to rounding.
+			amps[k] = (t.lift - (m.branch[k].e - first) + t.r*i) / m.branch[k].r
 		}
 	}
 	return i, pack.e + pack.r*i, ok
 }
 
 // thevenin is the one line that equals all of branches in parallel.
-func thevenin(branches []line) line {
+func thevenin(branches []line) bundle {
 	if len(branches) == 1 {
-		return branches[0]
+		return bundle{line: branches[0]}
 	}
 	var g, excess float64 // S, and A against the first branch
 	for _, b := range branches {
 		g += 1 / b.r
 		excess += (b.e - branches[0].e) / b.r
 	}
-	return line{branches[0].e + excess/g, 1 / g}
+	lift := excess / g
+	return bundle{line{branches[0].e + lift, 1 / g}, lift}
 }
 
 // current is what l draws under d, in A: with power, of the two solutions the one

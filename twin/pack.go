@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"yunchu/twin/bms"
 	"yunchu/twin/cell"
 	"yunchu/twin/kernel"
 	"yunchu/twin/params"
@@ -24,10 +25,17 @@ type pack struct {
 	string []strand
 	shorts []short
 	hots   []hot
+	look   scratch
+	linkV  float64 // V of the link behind the contactors
+	reset  bool    // trips are to be taken back in the next step
+	fresh  [8]bms.Event
+	events []Event // that nobody has taken
+	missed int     // events for which there was no room
 	length int     // cells in a string
 	dt     float64 // s, of the steps
 
 	busV, busA float64 // V and A into the bus, means over the last step
+	loadedK    float64 // K, hottest cell behind closed contactors as the last step began
 	lo, hi     float64 // W, range of the bus that the limits leave for the next step
 	byLo, byHi Limit   // the limits that make them
 
@@ -43,6 +51,11 @@ type strand struct {
 	open   bool    // its contactor
 	aged   cell.Scatter
 	reach  reach
+
+	level               levelling
+	bms                 bms.State
+	chargeA, dischargeA float64 // A, both >= 0: what the management announces
+	chargeBy, disBy     Limit   // what keeps them from the rating
 }
 
 // reach is how far the current of a string may go in the next step.
@@ -63,6 +76,9 @@ func (f *Fleet) newPack(id string, o Options, soc float64, unit cell.Scatter) (*
 		}
 		p.blocks = append(p.blocks, b)
 	}
+	if f.level != nil {
+		p.look = scratch{make([]float64, m.Series), make([]float64, m.Series)}
+	}
 	h := fnv.New64a()
 	h.Write([]byte(id))
 	h.Write([]byte("/cells"))
@@ -82,7 +98,16 @@ func (f *Fleet) newPack(id string, o Options, soc float64, unit cell.Scatter) (*
 				State: cell.State{SoC: min(max(soc+draw(spread.SoC), window.Min), window.Max), TempK: o.AmbientK},
 			})
 		}
-		p.string[s].aged = cell.Nominal
+		x := &p.string[s]
+		x.aged = cell.Nominal
+		x.chargeA, x.dischargeA = m.Strings.MaxCurrent.Charge, m.Strings.MaxCurrent.Discharge
+		x.chargeBy, x.disBy = LimitCurrent, LimitCurrent
+		if f.bms != nil {
+			x.bms = connected(f.bms)
+		}
+		if f.level != nil {
+			x.level.on = make([]bool, m.Series)
+		}
 		p.string[s].measure(b, l)
 	}
 	p.surround(o.AmbientK, o.AmbientK, 1, 1)
@@ -169,6 +194,16 @@ func (p *pack) open(open bool) {
 	for s := range p.string {
 		p.string[s].open = open
 	}
+}
+
+// connected is the number of strings whose contactors are closed.
+func (p *pack) connected() (n int) {
+	for s := range p.string {
+		if !p.string[s].open {
+			n++
+		}
+	}
+	return n
 }
 
 // share puts the currents of the strings at bus voltage v into amps and returns
@@ -294,7 +329,9 @@ func (p *pack) settle(l *limits, dt float64) {
 		}
 	}
 	p.busV, _ = p.bus(0)
+	p.linkV = p.busV
 	p.busA = 0
+	p.loadedK = p.extremes(true).tMax
 	p.bound(l, dt)
 }
 

@@ -66,6 +66,14 @@ func (p *pack) heat(toK float64) {
 // bled is what flowed past the cells of string s in the last step, as the change of
 // the mean state of charge in a second.
 func (p *pack) bled(s int) (perS float64) {
+	if p.string[s].level.active {
+		b, l := p.at(s)
+		for n := range p.length {
+			x := b.Slot(n)
+			perS += x.Bleed[l] * x.InvQ[l]
+		}
+		return perS / float64(p.length)
+	}
 	for _, x := range p.shorts {
 		if x.str == s {
 			b, l := p.at(s)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"yunchu/twin/bms"
 	"yunchu/twin/cell"
 	"yunchu/twin/kernel"
 )
@@ -16,6 +17,9 @@ type PackCheckpoint struct {
 	Hots       []HotCheckpoint
 	StepS      float64
 	BusV, BusA float64
+	LoadedK    float64
+	LinkV      float64
+	Reset      bool
 	LoW, HiW   float64
 	ByLo, ByHi Limit
 }
@@ -26,6 +30,11 @@ type StringCheckpoint struct {
 	SoC, PerA      float64
 	Aged           cell.Scatter
 	Open           bool
+	BMS            bms.State
+	Balance        BalanceCheckpoint
+
+	ChargeA, DischargeA float64
+	ChargeBy, DisBy     Limit
 }
 
 // stepS is the length of the steps, 1 s where there is no checkpoint.
@@ -43,12 +52,12 @@ type ShortCheckpoint struct {
 }
 
 func (p *pack) checkpoint() *PackCheckpoint {
-	c := &PackCheckpoint{StepS: p.dt, BusV: p.busV, BusA: p.busA, LoW: p.lo, HiW: p.hi, ByLo: p.byLo, ByHi: p.byHi}
+	c := &PackCheckpoint{StepS: p.dt, BusV: p.busV, BusA: p.busA, LoadedK: p.loadedK, LinkV: p.linkV, Reset: p.reset, LoW: p.lo, HiW: p.hi, ByLo: p.byLo, ByHi: p.byHi}
 	for _, b := range p.blocks {
 		c.Blocks = append(c.Blocks, b.Checkpoint())
 	}
 	for _, s := range p.string {
-		c.Strings = append(c.Strings, StringCheckpoint{s.amps, s.expect, s.soc, s.perA, s.aged, s.open})
+		c.Strings = append(c.Strings, StringCheckpoint{s.amps, s.expect, s.soc, s.perA, s.aged, s.open, s.bms, BalanceCheckpoint{s.level.state, slices.Clone(s.level.on), s.level.active}, s.chargeA, s.dischargeA, s.chargeBy, s.disBy})
 	}
 	for _, s := range p.shorts {
 		c.Shorts = append(c.Shorts, ShortCheckpoint{s.str, s.place, s.ohm})
@@ -71,7 +80,7 @@ func (p *pack) restore(c *PackCheckpoint, t *kernel.Tick) error {
 		}
 	}
 	for n, s := range c.Strings {
-		p.string[n] = strand{amps: s.AmpsA, expect: s.ExpectA, soc: s.SoC, perA: s.PerA, aged: s.Aged, open: s.Open}
+		p.string[n] = strand{amps: s.AmpsA, expect: s.ExpectA, soc: s.SoC, perA: s.PerA, aged: s.Aged, open: s.Open, bms: s.BMS, level: levelling{s.Balance.State, slices.Clone(s.Balance.On), s.Balance.Active}, chargeA: s.ChargeA, dischargeA: s.DischargeA, chargeBy: s.ChargeBy, disBy: s.DisBy}
 	}
 	p.shorts = nil
 	for _, s := range c.Shorts {
@@ -81,7 +90,8 @@ func (p *pack) restore(c *PackCheckpoint, t *kernel.Tick) error {
 	for _, h := range c.Hots {
 		p.hots = append(p.hots, hot{str: h.String, place: h.Place, state: h.State, heater: h.Heater})
 	}
-	p.dt, p.busV, p.busA = c.StepS, c.BusV, c.BusA
+	p.dt, p.busV, p.busA, p.loadedK = c.StepS, c.BusV, c.BusA, c.LoadedK
+	p.linkV, p.reset = c.LinkV, c.Reset
 	p.lo, p.hi, p.byLo, p.byHi = c.LoW, c.HiW, c.ByLo, c.ByHi
 	return nil
 }

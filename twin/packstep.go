@@ -16,13 +16,18 @@ func (d *design) stepPack(u *unit, k *tick) {
 		p.bound(&d.limits, k.dt)
 	}
 	d.surroundPack(u)
+	if d.level != nil {
+		d.balance(u, k)
+	}
 	p.leak()
 	if d.kinetics != nil {
 		d.burn(u, k.dt)
 	}
 	var ac pcs.Flow
 	u.limit = LimitNone
-	p.open(u.open)
+	if u.open || d.bms == nil {
+		p.open(u.open)
+	}
 	if u.open {
 		u.pcs.PowerW = 0
 	} else {
@@ -32,12 +37,16 @@ func (d *design) stepPack(u *unit, k *tick) {
 			u.limit = p.boundBy(u.pcs.Active.PowerW)
 		}
 	}
+	p.loadedK = p.extremes(true).tMax
 	asked := ac.ACJ()
 	l, limit := p.step(ac.DCJ()*k.perS, k.dt)
 	if limit != LimitNone {
 		u.limit = limit
 		d.pcs.Constant(l.bus, k.dt, &ac)
 		u.pcs.PowerW = held(u.pcs.PowerW, ac.ACJ()*k.perS)
+	}
+	if d.bms != nil {
+		d.manage(u, k, !u.open)
 	}
 	p.bound(&d.limits, k.dt)
 	if u.room != nil {
@@ -63,8 +72,10 @@ func (d *design) packRange(u *unit) (lo, hi float64) {
 	if u.mode != Run {
 		return 0, 0
 	}
-	hi = min(max(d.pcs.AC(u.pack.hi), 0), d.limits.ratedW)
-	lo = max(min(d.pcs.AC(u.pack.lo), 0), -d.limits.ratedW)
+	// A cell too hot stops the whole unit, in whatever string it is.
+	lo, hi = d.limits.acRange(u.pack.extremes(false).tMax)
+	hi = min(max(d.pcs.AC(u.pack.hi), 0), hi)
+	lo = max(min(d.pcs.AC(u.pack.lo), 0), lo)
 	return lo, hi
 }
 
@@ -124,7 +135,7 @@ func (d *design) statePack(u *unit) State {
 		SoC: p.soc(), SoH: u.soh(), Growth: u.growth(),
 		PackV: p.busV, PackI: p.busA, DCPowerW: p.busV * p.busA,
 		ACPowerW: u.ac, MeanACPowerW: u.acMean,
-		TempK: x.tMax, TempMinK: x.tMin, LoadedK: p.extremes(true).tMax, CellV: x.vMax, CellVMin: x.vMin, CellVMax: x.vMax,
+		TempK: x.tMax, TempMinK: x.tMin, LoadedK: p.loadedK, CellV: x.vMax, CellVMin: x.vMin, CellVMax: x.vMax,
 		Limit: u.limit, Mode: u.mode,
 	}
 	if p.busA < 0 {
@@ -134,7 +145,8 @@ func (d *design) statePack(u *unit) State {
 		s.AuxW = u.room.flow.ElectricJ / p.dt
 		s.AirK, s.CoolantK = u.room.state.TempK[thermal.Air], u.room.state.TempK[thermal.Coolant]
 	}
-	if u.open {
+	s.Strings = p.connected()
+	if u.open || s.Strings == 0 {
 		s.Mode = Fault
 	}
 	if u.mode == Run && !u.open {

@@ -13,6 +13,10 @@ type extremes struct {
 	tMin, tMax float64 // K
 	zMin, zMax float64 // 0..1
 	amps       float64 // A
+	charge     float64 // A, >= 0: the most that may flow, before what follows from the rest
+	discharge  float64
+	chargeBy   Limit // what makes it so
+	disBy      Limit
 	ohm        float64 // ohm, of its weakest cell
 	coulombs   float64 // A*s, of its smallest cell
 }
@@ -24,21 +28,20 @@ type extremes struct {
 // no step of dt seconds ends beyond the window of the state of charge.
 func (l *limits) soft(set *params.Strings, x *extremes, dt float64) reach {
 	hi, lo := set.MaxCurrent.Charge, set.MaxCurrent.Discharge
-	r := reach{hi: hi, byHi: LimitCurrent, lo: lo, byLo: LimitCurrent}
+	r := reach{hi: min(hi, x.charge), byHi: x.chargeBy, lo: min(lo, x.discharge), byLo: x.disBy}
 	lower := func(to float64, by Limit, most *float64, why *Limit) {
 		if to < *most {
 			*most, *why = max(to, 0), by
 		}
 	}
-	heat := func(d *params.Derating, most *float64, why *Limit) {
-		full := *most
+	heat := func(full float64, d *params.Derating, most *float64, why *Limit) {
 		lower(full*derated(d, x.tMax), LimitTempHigh, most, why)
 		if cold := derated(d, x.tMin); cold < derated(d, x.tMax) {
 			lower(full*cold, LimitTempLow, most, why)
 		}
 	}
-	heat(&l.charge, &r.hi, &r.byHi)
-	heat(&l.discharge, &r.lo, &r.byLo)
+	heat(hi, &l.charge, &r.hi, &r.byHi)
+	heat(lo, &l.discharge, &r.lo, &r.byLo)
 
 	taper := set.TaperSoC / 100
 	room := l.soc.Max - x.zMax
@@ -64,7 +67,9 @@ const worst = 1.3
 func (p *pack) seen(s int) extremes {
 	b, l := p.at(s)
 	d := &b.Drive
+	x := &p.string[s]
 	return extremes{
+		charge: x.chargeA, discharge: x.dischargeA, chargeBy: x.chargeBy, disBy: x.disBy,
 		vMin: d.VMin[l], vMax: d.VMax[l], tMin: d.TMin[l], tMax: d.TMax[l], zMin: d.ZMin[l], zMax: d.ZMax[l],
 		amps: p.string[s].amps, ohm: worst * d.B[l] / float64(p.length), coulombs: 1 / (p.string[s].perA * worst),
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"yunchu/twin/aging"
+	"yunchu/twin/bms"
 	"yunchu/twin/cell"
 	"yunchu/twin/kernel"
 	"yunchu/twin/pcs"
@@ -115,6 +116,9 @@ type design struct {
 	ambientK   float64
 	places     []kernel.Place     // of the cells of a string
 	container  *thermal.Container // around the strings, nil without
+	bms        *bms.Params        // of the strings, nil without
+	link       bms.Link           // behind their contactors
+	level      *bms.Balance       // of their cells, nil without
 	kinetics   *runaway.Kinetics  // of cells too hot, nil where they have none
 	aging      *aging.Model       // nil where cells do not age
 }

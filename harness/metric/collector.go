@@ -8,6 +8,7 @@ type Config struct {
 	RatedKW      float64 // rated power of the whole fleet
 	RegulationKW float64 // capability assigned to regulation; 0: RatedKW
 	Devices      int
+	Shadows      int     // devices with a shadow beside them
 	UnitKW       float64 // largest rated power of one device; 0: RatedKW/Devices
 	DurationS    float64 // expected length of the run; only saves allocation
 	K            KRule   // rule of regulation.k; the zero value is Hunan
@@ -82,6 +83,7 @@ type Collector struct {
 
 	guardChecks, violations int64
 	acked, lost             int64
+	alarms                  int64
 	deviceSeconds, good     int64
 	simS, wallS             float64
 	loads                   []*Load
@@ -271,6 +273,9 @@ func (c *Collector) Guard(checked, violations int64) {
 	c.guardChecks += checked
 	c.violations += violations
 }
+
+// Diverged records that a shadow has named a divergence.
+func (c *Collector) Diverged() { c.alarms++ }
 
 // Data records how many acknowledged readings were looked for in the history,
 // and how many of them were not there.

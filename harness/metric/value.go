@@ -109,6 +109,8 @@ func (c *Collector) scalar(name, stat string) (v float64, n int64, ci [2]float64
 		}
 	case "guard.violations":
 		v, n, err = counted(c.violations, c.guardChecks, "nothing was held against the envelope")
+	case "shadow.alarms":
+		v, n, err = counted(c.alarms, int64(c.cfg.Shadows), "no device has a shadow")
 	case "data.lost":
 		v, n, err = counted(c.lost, c.acked, "no reading was acknowledged")
 	case "availability_percent":

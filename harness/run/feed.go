@@ -165,11 +165,18 @@ func (r *Run) commands(f *device.Commands) {
 	}
 }
 
+// diverged is the type of the events with which a World that is a Follower names what
+// has diverged.
+const diverged = "shadow-divergence"
+
 func (r *Run) happened(f *device.Events) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := range f.List {
 		e := &f.List[i]
+		if e.Type == diverged {
+			r.Metrics.Diverged()
+		}
 		r.event(device.Time(e.At), e.Type, e.Severity, e.Slot, e.Text)
 	}
 }

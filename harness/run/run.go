@@ -286,7 +286,7 @@ func (r *Run) populate() error {
 	if r.scores("fleet.soh_percent") || r.scores("fleet.resistance_percent") || r.scores("fleet.aux_kwh") {
 		r.sample.SoH, r.sample.Resistance = column(), column()
 	}
-	r.Metrics = metric.New(metric.Config{RatedKW: r.ratedKW, Devices: n, UnitKW: unit, DurationS: s.Duration.Seconds()})
+	r.Metrics = metric.New(metric.Config{RatedKW: r.ratedKW, Devices: n, Shadows: s.Shadows(), UnitKW: unit, DurationS: s.Duration.Seconds()})
 	return nil
 }
 
@@ -330,6 +330,11 @@ func (r *Run) assemble() error {
 	p.OnDecision(r.decided)
 	if err := r.follow(); err != nil {
 		return err
+	}
+	if f, ok := r.world.(Follower); ok {
+		if err := f.Follow(r.bus, p.Fleet.Slot); err != nil {
+			return err
+		}
 	}
 	if r.opt.Listen != "" || !s.Virtual() {
 		ctx := r.work

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"yunchu/harness/scenario"
+	"yunchu/platform/bus"
 	"yunchu/platform/device"
 )
 
@@ -25,6 +26,15 @@ type World interface {
 	Balance() (ratio float64, worst device.ID)
 	// Kernel names the numerical code that the journal hash is promised for.
 	Kernel() string
+}
+
+// Follower is a World that listens to the plant beside its devices and speaks on its
+// bus.
+type Follower interface {
+	// Follow begins with what is published from now on. It is called when the plant
+	// has come up, and again after a restart, with the bus that the plant then has.
+	// slot tells the number of a device on it.
+	Follow(b bus.Bus, slot func(device.ID) (device.Slot, bool)) error
 }
 
 // Fleet is devices that are read and written together.

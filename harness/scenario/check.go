@@ -94,6 +94,7 @@ func (s *Scenario) checkFleet(f *source) {
 			e.Model = DefaultModel
 		}
 		e.check(f, at, false)
+		e.Shadow.check(f, at, &e.Device)
 		if f.has(at+".count") && e.Kind != Sim && e.Kind != "" {
 			f.misplaced(at, "count", "a "+e.Kind+" device", "each wire device and recording is an entry of its own")
 		}

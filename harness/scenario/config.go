@@ -28,6 +28,7 @@ type Config struct {
 // ConfigDevice is one device of a configuration.
 type ConfigDevice struct {
 	Device `yaml:",inline"`
+	Shadow *Shadow `yaml:"shadow,omitempty" doc:"A twin beside the device that names what diverges from it: true, or {model: …}."`
 }
 
 // NATS is the bus of a configuration. Without a URL it is embedded.
@@ -117,6 +118,7 @@ func (c *Config) check(s *source) {
 		if d.Kind == Sim && d.Model == "" && !s.has(at+".model") {
 			d.Model = DefaultModel
 		}
+		d.Shadow.check(s, at, &d.Device)
 	}
 	c.NATS.check(s)
 	if m := c.Site.Meter; m != "" && !seen[m] {

@@ -48,8 +48,9 @@ type Device struct {
 // FleetEntry is one device of a scenario's fleet, or many alike.
 type FleetEntry struct {
 	Device `yaml:",inline"`
-	Count  int    `yaml:"count,omitempty" jsonschema:"minimum=1,maximum=1000000" doc:"How many alike; simulated devices only."`
-	Aging  *Aging `yaml:"aging,omitempty" doc:"How the cells of simulated devices grow old; without it they do not."`
+	Count  int     `yaml:"count,omitempty" jsonschema:"minimum=1,maximum=1000000" doc:"How many alike; simulated devices only."`
+	Aging  *Aging  `yaml:"aging,omitempty" doc:"How the cells of simulated devices grow old; without it they do not."`
+	Shadow *Shadow `yaml:"shadow,omitempty" doc:"A twin beside each device that names what diverges from it: true, or {model: …}."`
 }
 
 // Aging is how the cells of a fleet grow old in the run.

@@ -46,6 +46,7 @@ var metrics = []Metric{
 	{"control.jitter_ms", "ms", OverSamples, "p99", "distance of a dispatch cycle from its instant"},
 	{"control.direction_changes_per_h", "1/h", OverRun, "last", "changes between charging and discharging, per device"},
 	{"guard.violations", "", OverRun, "last", "device-steps beyond a limit, and setpoints taken that the guard should have stopped"},
+	{"shadow.alarms", "", OverRun, "last", "divergences that shadows named"},
 	{"sync.delay_ms", "ms", OverSamples, "p99", "a reading's own time to visible as latest"},
 	{"availability_percent", "percent", OverRun, "last", "answered 2xx within 1 s / sent; without load: device-seconds with a good reading younger than 3 periods"},
 	{"recovery.time_s", "s", OverSamples, "max", "end of a fault to |error| <= 2 % for 5 s"},

@@ -41,6 +41,14 @@ func (SoC) JSONSchema() *jsonschema.Schema {
 	}}
 }
 
+// JSONSchema is true, false or a model.
+func (Shadow) JSONSchema() *jsonschema.Schema {
+	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{
+		{Type: "boolean"},
+		object(nil, "model", text("A model set by name, or the path of a model file; the model of the device when left out.")),
+	}}
+}
+
 // JSONSchema is a number or the keys of a column. Which of scale and scale_kw
 // belongs is for the reader to say.
 func (Series) JSONSchema() *jsonschema.Schema {

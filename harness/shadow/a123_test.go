@@ -133,7 +133,11 @@ func play(t testing.TB, m *params.Model, rows []row, f injected) []shadow.Change
 	if m.Cell.TRefK < 280 {
 		tolerance.OffsetV = 10e-3
 	}
-	s, err := shadow.New(shadow.Options{Model: m, AmbientK: m.Cell.TRefK, Tolerance: tolerance})
+	k, err := shadow.NewKind(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := k.Shadow(shadow.Options{AmbientK: m.Cell.TRefK, Tolerance: tolerance})
 	if err != nil {
 		t.Fatal(err)
 	}

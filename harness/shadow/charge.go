@@ -18,6 +18,7 @@ type charge struct {
 	last    float64 // reported, 0..1; NaN before the first
 	from    float64 // reported at the start of the block
 	counted float64 // charge moved since, share of capacity
+	gross   float64 // its magnitude, in either direction
 	seconds float64 // since
 	steps   float64 // smallest change seen in the report, 0..1
 
@@ -37,7 +38,7 @@ const (
 
 var (
 	chargePrior = []float64{0.1, 0.02}
-	chargeDrift = []float64{0.03, 5e-4}
+	chargeDrift = []float64{0.01, 3e-4}
 )
 
 func newCharge(tol *Tolerance, capacityAh float64) charge {
@@ -72,6 +73,7 @@ func (c *charge) step(dt, soc, moved, away float64, quiet bool) {
 		return
 	}
 	c.counted += moved
+	c.gross += math.Abs(moved)
 	c.seconds += dt
 	if c.seconds < blockS && math.Abs(c.counted) < blockShare {
 		return
@@ -80,7 +82,7 @@ func (c *charge) step(dt, soc, moved, away float64, quiet bool) {
 	c.begin(soc)
 }
 
-func (c *charge) begin(soc float64) { c.from, c.counted, c.seconds = soc, 0, 0 }
+func (c *charge) begin(soc float64) { c.from, c.counted, c.gross, c.seconds = soc, 0, 0, 0 }
 
 // settle finds out whether a jump stays, and when it is over.
 func (c *charge) settle(dt, soc, away float64) {
@@ -105,22 +107,23 @@ func (c *charge) settle(dt, soc, away float64) {
 func (c *charge) learn(soc float64, quiet bool) {
 	hours := c.seconds / 3600
 	x := vector{c.counted, hours}
-	noise := sq(c.steps)/6 + sq(sampling*c.counted)
+	noise := sq(c.steps)/3 + sq(sampling*c.gross)
 	c.reg.forget(c.seconds)
 	nu, _ := c.reg.innovation(&x, soc-c.from-c.counted)
 	c.reg.learn(&x, nu, noise)
 	k, b := c.reg.theta[0], c.reg.theta[1]
 	sk, sb := c.reg.sigma(0), c.reg.sigma(1)
-	lacks, leaks := math.Abs(k)/c.tol.Capacity, -b/c.tol.LeakPerH
+	// Both in tolerances, two standard deviations taken off.
+	lacks, leaks := (math.Abs(k)-2*sk)/c.tol.Capacity, (-b-2*sb)/c.tol.LeakPerH
 	switch {
 	case c.alarm.on:
-		if lacks < 0.5 && leaks < 0.5 {
+		if math.Abs(k) < c.tol.Capacity/2 && -b < c.tol.LeakPerH/2 {
 			c.alarm.on = false
 		}
 	case quiet:
-	case lacks > 1 && math.Abs(k) > 4*sk && lacks > leaks:
+	case lacks > 1 && lacks > leaks:
 		c.alarm.raise(CapacityOrLeak, "capacity", -100*k/(1+k), 100*sk, "%")
-	case leaks > 1 && -b > 4*sb:
+	case leaks > 1:
 		c.alarm.raise(CapacityOrLeak, "leak", -b*c.capacity, sb*c.capacity, "A")
 	}
 }

@@ -11,7 +11,7 @@ const (
 	cusumS = 16.0
 	// clearly is by what factor a shift must explain better than a growth does, and
 	// patience for how long that is waited for, s.
-	clearly  = 1.5
+	clearly  = 1.25
 	patience = 300.0
 )
 

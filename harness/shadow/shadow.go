@@ -7,12 +7,10 @@ import (
 	"math"
 
 	"yunchu/platform/device"
-	"yunchu/twin/params"
 )
 
-// Options are what a shadow is made of.
+// Options are what a shadow is told besides its model.
 type Options struct {
-	Model     *params.Model // of the unit, with its cell
 	Tolerance Tolerance
 	// AmbientK is the temperature around the unit, K. 0: nobody knows it; it is
 	// learnt, and the thermal channel tolerates more.
@@ -47,22 +45,14 @@ const gap = 10 * 60 * 1000
 // anchorS is the time in which the twin follows the reported state of charge, s.
 const anchorS = 600.0
 
-// New returns a shadow that has not seen a reading.
-func New(o Options) (*Shadow, error) {
-	k, err := newKind(o.Model)
-	if err != nil {
-		return nil, err
-	}
-	return newShadow(k, o)
-}
-
-func newShadow(k *kind, o Options) (*Shadow, error) {
+// Shadow returns a shadow that has not seen a reading.
+func (k *Kind) Shadow(o Options) (*Shadow, error) {
 	tol := o.Tolerance.withDefaults(k.series, o.AmbientK > 0)
 	if err := tol.check(); err != nil {
 		return nil, fmt.Errorf("shadow of %s: %w", k.model.Name, err)
 	}
 	s := &Shadow{tol: tol, learn: !(o.AmbientK > 0)}
-	s.twin = twin{kind: k, airK: o.AmbientK}
+	s.twin = twin{Kind: k, airK: o.AmbientK}
 	s.voltage = newVoltage(&s.tol)
 	s.charge = newCharge(&s.tol, k.model.Cell.CapacityAh*k.parallel)
 	s.current = current{limit: tol.Current * k.ratedA()}

@@ -28,6 +28,7 @@ type bench struct {
 	shadows []*shadow.Shadow
 	rng     *rand.Rand
 	now     time.Time
+	every   time.Duration // between two readings
 	start   time.Time
 	noise   float64 // of the sensors, 1: as stated below
 	ambient func(day float64) float64
@@ -47,14 +48,18 @@ const (
 )
 
 func newBench(t testing.TB, units int, seed uint64) *bench {
+	return newBenchOf(t, "ess-100kw-215kwh", units, seed)
+}
+
+func newBenchOf(t testing.TB, model string, units int, seed uint64) *bench {
 	t.Helper()
-	m, err := params.LoadModel("ess-100kw-215kwh")
+	m, err := params.LoadModel(model)
 	if err != nil {
 		t.Fatal(err)
 	}
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	b := &bench{
-		t: t, model: m, start: start, now: start, noise: 1, rng: rand.New(rand.NewPCG(seed, 1)),
+		t: t, model: m, start: start, now: start, every: time.Second, noise: 1, rng: rand.New(rand.NewPCG(seed, 1)),
 		ambient: func(day float64) float64 { return 298.15 - 6*math.Cos(2*math.Pi*day) },
 	}
 	ids := make([]string, units)
@@ -68,8 +73,12 @@ func newBench(t testing.TB, units int, seed uint64) *bench {
 		t.Fatal(err)
 	}
 	b.drivers = sim.Fleets(b.twins)
+	k, err := shadow.NewKind(m)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for range units {
-		s, err := shadow.New(shadow.Options{Model: m, AmbientK: b.ambient(0)})
+		s, err := k.Shadow(shadow.Options{AmbientK: b.ambient(0)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -128,7 +137,7 @@ func (b *bench) step(seen func(i int, c shadow.Change)) {
 	for i := range b.loads {
 		b.ask(i)
 	}
-	b.now = b.now.Add(time.Second)
+	b.now = b.now.Add(b.every)
 	k := b.ambient(b.now.Sub(b.start).Hours() / 24)
 	b.twins.SetAmbient(k)
 	for _, d := range b.drivers {

@@ -14,8 +14,8 @@ import (
 
 const kelvin = 273.15
 
-// kind is what all shadows of one model share.
-type kind struct {
+// Kind is what all shadows of one model share.
+type Kind struct {
 	model    *params.Model
 	cell     *cell.Model
 	pcs      pcs.Params
@@ -29,7 +29,8 @@ type kind struct {
 // slopes is how many spans the table of OCV slopes has.
 const slopes = 100
 
-func newKind(m *params.Model) (*kind, error) {
+// NewKind readies a model, with its cell, to be shadowed.
+func NewKind(m *params.Model) (*Kind, error) {
 	if m == nil || m.Cell == nil {
 		return nil, fmt.Errorf("shadow: no model, or a model without its cell")
 	}
@@ -37,7 +38,7 @@ func newKind(m *params.Model) (*kind, error) {
 	if err != nil {
 		return nil, fmt.Errorf("shadow of %s: %w", m.Name, err)
 	}
-	k := &kind{
+	k := &Kind{
 		model: m, cell: c,
 		pcs: pcs.Params{
 			RatedW: m.RatedKW * 1e3, Charge: pcs.Loss(m.PCS.Charge), Discharge: pcs.Loss(m.PCS.Discharge), StandbyW: m.PCS.StandbyW,
@@ -81,22 +82,22 @@ func newCellModel(p *params.Cell) (*cell.Model, error) {
 }
 
 // slope is how the open-circuit voltage rises around soc, V per unit of soc.
-func (k *kind) slope(soc float64) float64 {
+func (k *Kind) slope(soc float64) float64 {
 	return math.Abs(k.slopes[int(min(max(soc, 0), 1)*slopes+0.5)])
 }
 
 // ratedA is the current of the pack at rated power, A.
-func (k *kind) ratedA() float64 {
+func (k *Kind) ratedA() float64 {
 	c := k.model.Cell
 	return k.pcs.RatedW / (k.series * (c.VMin + c.VMax) / 2)
 }
 
 // coulombs is the capacity of a cell, A*s.
-func (k *kind) coulombs() float64 { return 3600 * k.model.Cell.CapacityAh }
+func (k *Kind) coulombs() float64 { return 3600 * k.model.Cell.CapacityAh }
 
 // twin is the representative cell that goes along, and its heat.
 type twin struct {
-	*kind
+	*Kind
 	cell cell.Cell
 	hotK float64 // K, what the heat balance makes of the temperature
 	airK float64 // K, of the surroundings
@@ -111,7 +112,7 @@ const maxStep = 30.0
 
 // begin puts the twin at a state of charge and temperature, at rest.
 func (t *twin) begin(soc, tempK float64) {
-	t.cell = t.kind.cell.Cell(cell.State{SoC: min(max(soc, 0), 1), TempK: tempK}, cell.Nominal)
+	t.cell = t.Kind.cell.Cell(cell.State{SoC: min(max(soc, 0), 1), TempK: tempK}, cell.Nominal)
 	t.hotK = tempK
 }
 
@@ -122,7 +123,7 @@ func (t *twin) step(dt, amps, tempK float64) (moved float64) {
 	n := math.Ceil(dt / maxStep)
 	if h := dt / n; h != t.dt {
 		t.dt = h
-		t.tick = t.kind.cell.Tick(h)
+		t.tick = t.Kind.cell.Tick(h)
 		t.node = thermal.NewStep(t.heat, t.loss, h)
 	}
 	var flow cell.Flow

@@ -25,8 +25,9 @@ const kelvin = 273.15
 
 // World is the twins of one scenario.
 type World struct {
-	parts []part
-	n     int
+	parts  []part
+	n      int
+	beside beside
 }
 
 // part is one entry of the scenario's fleet.
@@ -49,6 +50,9 @@ func Open(s *scenario.Scenario, start time.Time) (run.World, error) {
 				return nil, err
 			}
 		}
+		if err := w.shadow(e, ids, filepath.Dir(s.Path), ambientOf(s)+kelvin); err != nil {
+			return nil, err
+		}
 		w.n += len(ids)
 	}
 	return w, nil
@@ -59,10 +63,6 @@ func (w *World) add(s *scenario.Scenario, e *scenario.FleetEntry, ids []string, 
 	if err != nil {
 		return fmt.Errorf("fleet %s: %w", e.ID, err)
 	}
-	ambient := 25.0
-	if s.Site.AmbientC != nil {
-		ambient = s.Site.AmbientC.At(0)
-	}
 	aging, err := agingOf(e, filepath.Dir(s.Path))
 	if err != nil {
 		return fmt.Errorf("fleet %s: %w", e.ID, err)
@@ -70,13 +70,21 @@ func (w *World) add(s *scenario.Scenario, e *scenario.FleetEntry, ids []string, 
 	twins, err := twin.NewFleet(model, ids, twin.Options{
 		Seed: s.Seed, SoCMean: e.SoC.Mean, SoCSpread: e.SoC.Spread,
 		CapacitySpread: e.SpreadPercent.Capacity, ResistanceSpread: e.SpreadPercent.Resistance,
-		AmbientK: ambient + kelvin, Start: start, MaxStep: s.Step, Aging: aging,
+		AmbientK: ambientOf(s) + kelvin, Start: start, MaxStep: s.Step, Aging: aging,
 	})
 	if err != nil {
 		return fmt.Errorf("fleet %s: %w", e.ID, err)
 	}
 	w.parts = append(w.parts, part{twins, model, w.n})
 	return nil
+}
+
+// ambientOf is the air temperature that a scenario begins with, °C.
+func ambientOf(s *scenario.Scenario) float64 {
+	if s.Site.AmbientC == nil {
+		return 25
+	}
+	return s.Site.AmbientC.At(0)
 }
 
 // agingOf is how the cells of an entry grow old, nil where they do not.
@@ -137,6 +145,7 @@ func (w *World) Step(now time.Time) {
 	for _, p := range w.parts {
 		p.twins.Step(now)
 	}
+	w.Tick(now)
 }
 
 // SetAmbient implements run.World.
@@ -144,6 +153,7 @@ func (w *World) SetAmbient(celsius float64) {
 	for _, p := range w.parts {
 		p.twins.SetAmbient(celsius + kelvin)
 	}
+	w.beside.setAmbient(celsius + kelvin)
 }
 
 // slack is how far rounding may take a state past its limit before the check

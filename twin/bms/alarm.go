@@ -93,40 +93,18 @@ func (s *Set) put(q Quantity, in bool) {
 type Alarms struct {
 	On      [Levels]Set
 	Pending [Levels]Set                       // about to change
-	Since   [Levels][Quantities]time.Duration // since when they are
+	Since   [Levels][Quantities]time.Duration // when that last changed
 }
 
-// value is the quantity in in.
-func (q Quantity) value(in *Input) float64 {
-	switch q {
-	case CellVHigh:
-		return in.MaxCellV
-	case CellVLow:
-		return in.MinCellV
-	case CellVSpread:
-		return in.MaxCellV - in.MinCellV
-	case TempHigh:
-		return in.MaxCellK
-	case TempLow:
-		return in.MinCellK
-	case TempSpread:
-		return in.MaxCellK - in.MinCellK
-	case ChargeCurrent:
-		return in.CurrentA
-	case DischargeCurrent:
-		return -in.CurrentA
-	case SoCHigh:
-		return in.MaxSoC
-	case SoCLow:
-		return in.MinSoC
-	case Insulation:
-		return yes(in.InsulationFault)
-	case Communication:
-		return yes(in.CommunicationFault)
-	case EmergencyStop:
-		return yes(in.EmergencyStop)
+// values are the quantities that are watched, in in.
+func values(in *Input) [Precharge]float64 {
+	return [...]float64{
+		CellVHigh: in.MaxCellV, CellVLow: in.MinCellV, CellVSpread: in.MaxCellV - in.MinCellV,
+		TempHigh: in.MaxCellK, TempLow: in.MinCellK, TempSpread: in.MaxCellK - in.MinCellK,
+		ChargeCurrent: in.CurrentA, DischargeCurrent: -in.CurrentA,
+		SoCHigh: in.MaxSoC, SoCLow: in.MinSoC,
+		Insulation: yes(in.InsulationFault), Communication: yes(in.CommunicationFault), EmergencyStop: yes(in.EmergencyStop),
 	}
-	return 0
 }
 
 func yes(b bool) float64 {
@@ -155,8 +133,8 @@ func (q Quantity) within(x, threshold float64) bool {
 // watch compares in with every threshold, from the instant at. A value that is not
 // a number changes nothing.
 func (p *Params) watch(a *Alarms, at time.Duration, in *Input) {
-	for q := range Precharge {
-		x := q.value(in)
+	for i, x := range values(in) {
+		q := Quantity(i)
 		for k := range p.Protect[q] {
 			level := &p.Protect[q][k]
 			if !level.Used {
@@ -164,9 +142,10 @@ func (p *Params) watch(a *Alarms, at time.Duration, in *Input) {
 			}
 			on := a.On[k].Has(q)
 			change := on && q.within(x, level.Clear) || !on && q.beyond(x, level.Set)
-			if change && !a.Pending[k].Has(q) {
-				a.Since[k][q] = at
+			if change == a.Pending[k].Has(q) {
+				continue
 			}
+			a.Since[k][q] = at
 			a.Pending[k].put(q, change)
 		}
 	}
@@ -192,7 +171,7 @@ func (p *Params) ring(s *State, t time.Duration, in *Input, log *log) {
 			on := !a.On[k].Has(q)
 			a.On[k].put(q, on)
 			a.Pending[k].put(q, false)
-			e := Event{At: t, Kind: WarningCleared, Quantity: q, Level: k + 1, Value: q.value(in)}
+			e := Event{At: t, Kind: WarningCleared, Quantity: q, Level: k + 1, Value: values(in)[q]}
 			switch {
 			case k == Trip && on:
 				p.trip(s, t, q, in, log)

@@ -102,6 +102,7 @@ func (p *Params) Step(s *State, from, to time.Duration, in *Input, events []Even
 	closing, reset := in.Close && !s.ClosePressed, in.Reset && !s.ResetPressed
 	s.ClosePressed, s.ResetPressed = in.Close, in.Reset
 	p.watch(&s.Alarms, from, in)
+	charge, discharge := p.left(in)
 	for t := from; ; {
 		p.ring(s, t, in, &log)
 		p.turn(s, t, in, closing, reset, &log)
@@ -110,36 +111,27 @@ func (p *Params) Step(s *State, from, to time.Duration, in *Input, events []Even
 			break
 		}
 		next := min(to, p.nextAlarm(&s.Alarms), p.nextTurn(s, t, in))
-		p.follow(s, (next - t).Seconds(), in)
+		p.follow(s, p.allowed(s, charge, discharge), (next - t).Seconds(), in.CurrentA)
 		t = next
 	}
-	return p.output(s, to, in), log.room
+	return p.output(s, to, p.allowed(s, charge, discharge)), log.room
 }
 
-func (p *Params) output(s *State, now time.Duration, in *Input) Output {
-	allowed := p.Allowed(in, s)
-	o := Output{
+func (p *Params) output(s *State, now time.Duration, allowed Allowed) Output {
+	return Output{
 		Mode: s.Mode, Contacts: p.contacts(s, now), Warning: s.Alarms.warning(), Trips: s.Trips,
 		ChargeA: s.ChargeA, DischargeA: s.DisA,
 		ChargeBy: allowed.ChargeBy, DischargeBy: allowed.DischargeBy,
 		Worn: p.Contactor.worn(s),
 	}
-	if s.Mode != Connected {
-		o.ChargeBy, o.DischargeBy = BoundContactor, BoundContactor
-	}
-	return o
 }
 
-// follow lets dt seconds of in pass for the announced currents and the heat.
-func (p *Params) follow(s *State, dt float64, in *Input) {
-	allowed := p.Allowed(in, s)
-	if s.Mode != Connected {
-		allowed = Allowed{}
-	}
+// follow lets dt seconds pass for the announced currents and the heat of amps.
+func (p *Params) follow(s *State, allowed Allowed, dt, amps float64) {
 	p.Limits.follow(&s.ChargeA, &s.Rising[0], allowed.ChargeA, p.Charge.RatedA, dt)
 	p.Limits.follow(&s.DisA, &s.Rising[1], allowed.DischargeA, p.Discharge.RatedA, dt)
 	if tau := p.Limits.HeatS; tau > 0 {
-		i2 := in.CurrentA * in.CurrentA
+		i2 := amps * amps
 		s.Heat = i2 + (s.Heat-i2)*math.Exp(-dt/tau)
 	}
 }

@@ -109,7 +109,11 @@ func (p *Params) trip(s *State, t time.Duration, q Quantity, in *Input, log *log
 		p.open(s, in)
 		s.enter(Tripped, t)
 	}
-	log.add(Event{At: t, Kind: TripRaised, Quantity: q, Value: q.value(in)})
+	e := Event{At: t, Kind: TripRaised, Quantity: q}
+	if q < Precharge {
+		e.Value = values(in)[q]
+	}
+	log.add(e)
 }
 
 // open takes the announced currents away and counts an opening under current.

@@ -10,13 +10,13 @@ type Taper struct {
 
 // share is how much of the rating is left at x, 0..1.
 func (t Taper) share(x float64) float64 {
-	switch {
-	case t.Full == t.None:
+	switch span := t.None - t.Full; {
+	case span == 0 || span > 0 && x <= t.Full || span < 0 && x >= t.Full:
 		return 1
-	case math.IsNaN(x):
-		return 0 // not known is not safe
+	case span > 0 && x < t.None || span < 0 && x > t.None:
+		return (t.None - x) / span
 	}
-	return min(max((t.None-x)/(t.None-t.Full), 0), 1)
+	return 0 // also where x is not known
 }
 
 // Direction is what bounds the current of one direction.
@@ -69,44 +69,63 @@ type Allowed struct {
 	ChargeBy, DischargeBy Bound
 }
 
-// Allowed is what a connected rack may carry under in, with the warnings and the heat
-// of s: the rating times the least of the shares that are left. It is continuous in
-// every value of in and falls towards the bad side.
+// Allowed is what a rack may carry under in, with the mode, the warnings and the heat
+// of s: connected, the rating times the least of the shares that are left, which is
+// continuous in every value of in and falls towards the bad side; else nothing.
 func (p *Params) Allowed(in *Input, s *State) Allowed {
-	var a Allowed
-	c, d := &p.Charge, &p.Discharge
-	a.ChargeA, a.ChargeBy = p.allowed(c, s, c.CellV.share(in.MaxCellV), c.SoC.share(in.MaxSoC), in)
-	a.DischargeA, a.DischargeBy = p.allowed(d, s, d.CellV.share(in.MinCellV), d.SoC.share(in.MinSoC), in)
-	return a
+	charge, discharge := p.left(in)
+	return p.allowed(s, charge, discharge)
 }
 
-func (p *Params) allowed(d *Direction, s *State, cellV, soc float64, in *Input) (amps float64, by Bound) {
-	least := 1.0
-	for _, x := range [...]struct {
-		share float64
-		by    Bound
-	}{
-		{cellV, BoundCellV},
-		{d.Hot.share(in.MaxCellK), BoundHot},
-		{d.Cold.share(in.MinCellK), BoundCold},
-		{soc, BoundSoC},
-		{p.heatShare(d, s.Heat), BoundHeat},
-		{p.warningShare(s, d == &p.Charge), BoundWarning},
-	} {
-		if x.share < least {
-			least, by = x.share, x.by
-		}
+// left is a share of a rating and what keeps it from the whole.
+type left struct {
+	share float64
+	by    Bound
+}
+
+// narrow takes a share if it is less.
+func (l *left) narrow(share float64, by Bound) {
+	if share < l.share {
+		*l = left{share, by}
 	}
-	return d.RatedA * least, by
+}
+
+// left is what the values of in leave of either direction.
+func (p *Params) left(in *Input) (charge, discharge left) {
+	charge = p.Charge.left(in.MaxCellV, in.MaxSoC, in)
+	discharge = p.Discharge.left(in.MinCellV, in.MinSoC, in)
+	return charge, discharge
+}
+
+func (d *Direction) left(cellV, soc float64, in *Input) left {
+	l := left{share: 1}
+	l.narrow(d.CellV.share(cellV), BoundCellV)
+	l.narrow(d.Hot.share(in.MaxCellK), BoundHot)
+	l.narrow(d.Cold.share(in.MinCellK), BoundCold)
+	l.narrow(d.SoC.share(soc), BoundSoC)
+	return l
+}
+
+func (p *Params) allowed(s *State, charge, discharge left) Allowed {
+	if s.Mode != Connected {
+		return Allowed{ChargeBy: BoundContactor, DischargeBy: BoundContactor}
+	}
+	charge.narrow(p.heatShare(&p.Charge, s.Heat), BoundHeat)
+	charge.narrow(p.warningShare(s, true), BoundWarning)
+	discharge.narrow(p.heatShare(&p.Discharge, s.Heat), BoundHeat)
+	discharge.narrow(p.warningShare(s, false), BoundWarning)
+	return Allowed{
+		ChargeA: p.Charge.RatedA * charge.share, DischargeA: p.Discharge.RatedA * discharge.share,
+		ChargeBy: charge.by, DischargeBy: discharge.by,
+	}
 }
 
 // heatShare is what the mean square of the current leaves, in A^2.
 func (p *Params) heatShare(d *Direction, heat float64) float64 {
-	l := &p.Limits
-	if l.HeatS <= 0 || d.ContinuousA <= 0 {
+	l, c := &p.Limits, d.ContinuousA
+	if l.HeatS <= 0 || c <= 0 || heat <= l.HeatFrom*c*c {
 		return 1
 	}
-	c := d.ContinuousA
 	warm := Taper{Full: l.HeatFrom * c * c, None: c * c}
 	return (c + (d.RatedA-c)*warm.share(heat)) / d.RatedA
 }
@@ -118,9 +137,9 @@ func (p *Params) warningShare(s *State, charge bool) float64 {
 		other = 1<<CellVLow | 1<<SoCLow | 1<<DischargeCurrent
 	}
 	share := 1.0
-	for k, left := range p.Limits.WarningShare {
+	for k, after := range p.Limits.WarningShare {
 		if s.Alarms.On[k]&^other != 0 {
-			share = min(share, left)
+			share = min(share, after)
 		}
 	}
 	return share

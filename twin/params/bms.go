@@ -272,7 +272,7 @@ func (b *BalanceSet) validate(f *faults) {
 	if !(b.StopSoC >= 0 && b.StopSoC < b.StartSoC && b.StartSoC <= 100) {
 		f.add("balance.stop_soc_percent", "is %g, want 0 or more and below start_soc_percent = %g", b.StopSoC, b.StartSoC)
 	}
-	if !(b.Window > 0 && b.Window <= b.Period) {
+	if b.Window <= 0 || b.Window > b.Period {
 		f.add("balance.window", "is %v, want above 0s and at most period", time.Duration(b.Window))
 	}
 }

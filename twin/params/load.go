@@ -75,6 +75,11 @@ func LoadModel(nameOrPath string) (*Model, error) {
 			return nil, locate(nameOrPath, src, &Fault{Key: "container", Msg: err.Error()})
 		}
 	}
+	if m.Strings != nil && m.Strings.BMSName != "" {
+		if m.BMS, err = LoadBMS(beside(m.Strings.BMSName, BMSSets())); err != nil {
+			return nil, locate(nameOrPath, src, &Fault{Key: "strings.bms", Msg: err.Error()})
+		}
+	}
 	if m.Strings != nil && m.Strings.RunawayName != "" {
 		if m.Runaway, err = LoadRunaway(beside(m.Strings.RunawayName, Runaways())); err != nil {
 			return nil, locate(nameOrPath, src, &Fault{Key: "strings.runaway", Msg: err.Error()})

@@ -25,6 +25,7 @@ type Model struct {
 	Cell      *Cell      `yaml:"-"` // what CellName stands for; set by the loader
 	Container *Container `yaml:"-"` // what ContainerName stands for
 	Runaway   *Runaway   `yaml:"-"` // what Strings.RunawayName stands for
+	BMS       *BMS       `yaml:"-"` // what Strings.BMSName stands for
 }
 
 // Cells is the number of cells in the unit.

@@ -163,8 +163,10 @@ func (r *Rest) validate(f *faults, ratedKW float64) {
 		d    Duration
 		most time.Duration
 	}{
-		{"standby_after", r.StandbyAfter, 24 * time.Hour}, {"wake_up", r.WakeUp, time.Hour},
-		{"off_after", r.OffAfter, 30 * 24 * time.Hour}, {"start_up", r.StartUp, time.Hour},
+		{"standby_after", r.StandbyAfter, 24 * time.Hour},
+		{"wake_up", r.WakeUp, time.Hour},
+		{"off_after", r.OffAfter, 30 * 24 * time.Hour},
+		{"start_up", r.StartUp, time.Hour},
 	} {
 		if x := time.Duration(d.d); x < 0 || x > d.most {
 			f.add("pcs.rest."+d.key, "is %v, want 0s .. %v", x, d.most)

@@ -11,6 +11,7 @@ type Strings struct {
 	ColdAt      string        `yaml:"coolant_at"`        // first, last, both ends of a module, or all cells
 	WireOhm     float64       `yaml:"wire_ohm"`          // per string: bars, fuse, contactor, cable
 	Spread      StringsSpread `yaml:"spread_percent"`    // from cell to cell
+	BMSName     string        `yaml:"bms"`               // optional: a shipped set of battery management, or a path beside the model file
 	RunawayName string        `yaml:"runaway"`           // optional: a shipped set of runaway kinetics, or a path beside the model file
 	CellM3      float64       `yaml:"cell_m3"`           // m3 of a cell, for them
 	BleedOhm    float64       `yaml:"bleed_ohm"`         // passive balancing; 0: none

@@ -113,6 +113,25 @@ func TestWayIsInside(t *testing.T) {
 	})
 }
 
+// A limit that narrows takes a steady power with it.
+func TestNarrowingLimit(t *testing.T) {
+	p := converter
+	p.Capability = &able
+	s := rest()
+	var f pcs.Flow
+	p.Accept(&s, 0, 90e3, pcs.Never)
+	s.DCVolt = 700
+	p.Advance(&s, 0, time.Second, -100e3, 100e3, &f)
+	if s.PowerW != 90e3 || f.Bound {
+		t.Fatalf("%g W, bound by %v", s.PowerW, f.By)
+	}
+	s.DCVolt = 650
+	p.Advance(&s, time.Second, 2*time.Second, -100e3, 100e3, &f)
+	if !(math.Abs(s.PowerW-75e3) <= 1e-9) || f.By != pcs.BoundVolt || f.Steady {
+		t.Errorf("%g W, bound by %v, steady %v", s.PowerW, f.By, f.Steady)
+	}
+}
+
 // Without a capability there is no reactive power, and the flow says so.
 func TestNoReactivePowerWithoutCapability(t *testing.T) {
 	s := rest()

@@ -32,8 +32,11 @@ func TestIntegralAgainstClosedForms(t *testing.T) {
 // The derivative that the solution goes by.
 func TestSlope(t *testing.T) {
 	for _, l := range []Loss{
-		{P0: 0.006, K1: 0.01, K2: 0.02}, {P0: 0.006, K1: 0.01, K2: 0.02, M0: 97}, {P0: 0.006, K2: 0.02, Divide: true},
-		{P0: 0.006, K1: 0.01, K2: 0.02, M0: 97, Divide: true}, {K1: 0.01, Divide: true},
+		{P0: 0.006, K1: 0.01, K2: 0.02},
+		{P0: 0.006, K1: 0.01, K2: 0.02, M0: 97},
+		{P0: 0.006, K2: 0.02, Divide: true},
+		{P0: 0.006, K1: 0.01, K2: 0.02, M0: 97, Divide: true},
+		{K1: 0.01, Divide: true},
 	} {
 		for _, x := range []float64{0.001, 0.01, 0.3, 1} {
 			const h = 1e-6

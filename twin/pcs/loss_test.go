@@ -246,8 +246,15 @@ func TestLossOnARamp(t *testing.T) {
 	each(t, func(t *testing.T, p *pcs.Params) {
 		p.Capability = &pcs.Capability{SVA: 110e3, ChargeW: 100e3, DischargeW: 100e3, AbsorbVar: 100e3, InjectVar: 100e3}
 		for _, line := range [][4]float64{ // P and Q at both ends
-			{0, 0, 90e3, 0}, {0, 0, -90e3, 0}, {-90e3, 0, 50e3, 0}, {30e3, 0, 31e3, 0},
-			{0, 0, 60e3, 60e3}, {-60e3, 40e3, 80e3, -10e3}, {0, -50e3, 0, 50e3}, {50e3, 1e-3, -50e3, 1e-3}, {70e3, 30e3, 20e3, 30e3},
+			{0, 0, 90e3, 0},
+			{0, 0, -90e3, 0},
+			{-90e3, 0, 50e3, 0},
+			{30e3, 0, 31e3, 0},
+			{0, 0, 60e3, 60e3},
+			{-60e3, 40e3, 80e3, -10e3},
+			{0, -50e3, 0, 50e3},
+			{50e3, 1e-3, -50e3, 1e-3},
+			{70e3, 30e3, 20e3, 30e3},
 		} {
 			s := pcs.State{PowerW: line[0], QVar: line[1], Active: pcs.Setpoint{Until: pcs.Never}, DCVolt: 800}
 			p.AcceptPQ(&s, 0, line[2], line[3], pcs.Never)

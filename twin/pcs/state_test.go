@@ -95,6 +95,23 @@ func TestRestBegins(t *testing.T) {
 	}
 }
 
+// Asked while it sleeps and no longer when it is awake, it idles from then on.
+func TestWokenInVain(t *testing.T) {
+	p := sleeper()
+	s := rest()
+	var f pcs.Flow
+	p.Advance(&s, 0, 20*time.Second, -100e3, 100e3, &f)
+	p.Accept(&s, 20*time.Second, 50e3, 21*time.Second)
+	p.Advance(&s, 20*time.Second, 22*time.Second+p.Delay+9*time.Second, -100e3, 100e3, &f)
+	if s.Phase != pcs.Awake {
+		t.Errorf("%v 9 s after it woke, want awake", s.Phase)
+	}
+	p.Advance(&s, 31*time.Second+p.Delay, 33*time.Second, -100e3, 100e3, &f)
+	if s.Phase != pcs.Asleep {
+		t.Errorf("%v 11 s after it woke, want standby", s.Phase)
+	}
+}
+
 // Energies, phases and powers do not depend on how time is cut into steps, whatever
 // the form of the loss, with reactive power and phases of rest.
 func TestCutsDoNotMatterWithOptions(t *testing.T) {

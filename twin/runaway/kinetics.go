@@ -198,9 +198,9 @@ func (k *Kinetics) trips(s *State, t float64, do bool) (hit bool) {
 	return hit
 }
 
-// shortW is the heat of the short in W while there is energy for it.
+// shortW is the heat of the short in W while there is energy for it to speak of.
 func (k *Kinetics) shortW(s *State) float64 {
-	if s.ShortOhm == 0 || s.ElectricalJ <= 0 {
+	if s.ShortOhm == 0 || s.ElectricalJ < 1e-9 {
 		return 0
 	}
 	return k.short.Volt * k.short.Volt / s.ShortOhm

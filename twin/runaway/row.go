@@ -132,9 +132,11 @@ func larger(a, b float64) float64 {
 	return b
 }
 
-// guess is a first step in s: what brings no cell further than 2 K.
+// guess is a first step in s: what brings no cell further than 2 K, and no film to
+// more than twice the reaction's own scale, beyond which ln(1+w) looks alike at all
+// step lengths and two orders may agree by chance.
 func (r *row) guess() float64 {
-	fastest := 0.0 // K/s
+	fastest := 0.0 // K/s, or twice a w per s
 	for i := range r.body {
 		b := &r.body[i]
 		d := r.stage[0][i*perCell : (i+1)*perCell]
@@ -145,7 +147,7 @@ func (r *row) guess() float64 {
 			electrolyte: b.s.Electrolyte * d[electrolyte],
 		}
 		rate := b.drift + b.perJ*(b.kept*r.k.heatOf(&c)+b.shortW+d[outside])
-		fastest = larger(fastest, math.Abs(rate))
+		fastest = larger(larger(fastest, math.Abs(rate)), 2*d[negative])
 	}
 	return 2 / fastest
 }

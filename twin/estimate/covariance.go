@@ -1,5 +1,7 @@
 package estimate
 
+import "gonum.org/v1/gonum/mat"
+
 // States of the filter, in the order of its vectors.
 const (
 	iSoC    = iota // 0..1
@@ -7,7 +9,7 @@ const (
 	iV2            // V, second RC pair
 	iHyst          // -1..1
 	iOffset        // A, what the current sensor reads too much
-	order
+	order          // of the filter
 )
 
 type vector [order]float64
@@ -38,6 +40,9 @@ type transition struct {
 	keep   vector // diagonal
 	offset vector // column of the offset, its own entry and those after it 0
 }
+
+// unchanged leaves all states as they are.
+var unchanged = transition{keep: vector{1, 1, 1, 1, 1}}
 
 // predict takes P through the transition and adds independent noise of variance q
 // (modified weighted Gram–Schmidt, Thornton 1976).
@@ -122,4 +127,18 @@ func (c *covariance) update(f *vector, r float64) (gain vector) {
 		gain[i] /= alpha
 	}
 	return gain
+}
+
+// dense is P as a matrix.
+func (c *covariance) dense() *mat.SymDense {
+	p := mat.NewSymDense(order, nil)
+	for k := range order {
+		col := mat.NewVecDense(order, nil)
+		col.SetVec(k, 1)
+		for i := range k {
+			col.SetVec(i, c.U[i][k])
+		}
+		p.SymRankOne(p, c.D[k], col)
+	}
+	return p
 }

@@ -8,26 +8,11 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-func (c *covariance) dense() *mat.Dense {
-	u := mat.NewDense(order, order, nil)
-	d := mat.NewDense(order, order, nil)
-	for i := range order {
-		u.Set(i, i, 1)
-		d.Set(i, i, c.D[i])
-		for j := i + 1; j < order; j++ {
-			u.Set(i, j, c.U[i][j])
-		}
-	}
-	var p mat.Dense
-	p.Product(u, d, u.T())
-	return &p
-}
-
 // The factored covariance does what the plain equations do with gonum's matrices.
 func TestCovarianceMatchesPlainFilter(t *testing.T) {
 	rng := rand.New(rand.NewSource(1))
 	c := diagonal(vector{0.04, 1e-4, 1e-4, 0.25, 0})
-	p := c.dense()
+	p := mat.DenseCopyOf(c.dense())
 	for n := range 500 {
 		var f transition
 		var q vector

@@ -1,0 +1,83 @@
+//go:build !nosim
+
+package simworld
+
+import (
+	"fmt"
+	"time"
+
+	"yunchu/harness/run"
+	"yunchu/harness/scenario"
+	"yunchu/harness/shadow"
+	"yunchu/platform/bus"
+	"yunchu/platform/device"
+)
+
+// beside are the shadows of a world. Most have none.
+type beside struct {
+	runner *shadow.Runner // nil: nobody is followed
+	ids    []device.ID
+	each   []*shadow.Shadow // by ids
+}
+
+var _ run.Follower = (*World)(nil)
+
+// shadow puts a shadow beside each device of an entry. The temperature around a twin
+// is known, that around a device on a wire is not.
+func (w *World) shadow(e *scenario.FleetEntry, ids []string, dir string, ambientK float64) error {
+	if e.Shadow == nil || !e.Shadow.On {
+		return nil
+	}
+	model, err := Model(e.Shadow.Model, dir)
+	if err != nil {
+		return fmt.Errorf("shadow of %s: %w", e.ID, err)
+	}
+	kind, err := shadow.NewKind(model)
+	if err != nil {
+		return fmt.Errorf("shadow of %s: %w", e.ID, err)
+	}
+	var opt shadow.Options
+	if e.Kind == scenario.Sim {
+		opt.AmbientK = ambientK
+	}
+	if w.beside.runner == nil {
+		w.beside.runner = shadow.NewRunner()
+	}
+	for _, id := range ids {
+		s, err := kind.Shadow(opt)
+		if err != nil {
+			return fmt.Errorf("shadow of %s: %w", e.ID, err)
+		}
+		w.beside.ids = append(w.beside.ids, device.ID(id))
+		w.beside.each = append(w.beside.each, s)
+	}
+	return nil
+}
+
+// Follow implements run.Follower. The shadows keep what they know over a restart.
+func (w *World) Follow(b bus.Bus, slot func(device.ID) (device.Slot, bool)) error {
+	if w.beside.runner == nil {
+		return nil
+	}
+	for i, id := range w.beside.ids {
+		s, ok := slot(id)
+		if !ok {
+			return fmt.Errorf("shadow of %s: the plant does not know the device", id)
+		}
+		w.beside.runner.Watch(s, w.beside.each[i])
+	}
+	return w.beside.runner.Follow(b)
+}
+
+// Tick lets the shadows notice at now what has not come.
+func (w *World) Tick(now time.Time) {
+	if w.beside.runner != nil {
+		w.beside.runner.Tick(now)
+	}
+}
+
+func (b *beside) setAmbient(k float64) {
+	if b.runner != nil {
+		b.runner.SetAmbient(k)
+	}
+}
