@@ -87,7 +87,7 @@ port is not there; 130 interrupted.`,
 	root.SetErr(stderr)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
-		runCommand(), validateCommand(), schemaCommand(), serveCommand(), demoCommand(), traceCommand(), reportCommand(),
+		runCommand(), validateCommand(), schemaCommand(), serveCommand(), demoCommand(), traceCommand(), fitCommand(), trackCommand(), reportCommand(),
 	)
 	err := root.ExecuteContext(ctx)
 	if err == nil {

@@ -41,6 +41,14 @@ func traceCommand() *cobra.Command {
 	return without("trace", "Step one cell through a current or power profile")
 }
 
+func fitCommand() *cobra.Command {
+	return without("fit", "Identify a cell from laboratory records and write a cell file")
+}
+
+func trackCommand() *cobra.Command {
+	return without("track", "Run the estimator over a record and score it against counted charge")
+}
+
 // without is a command that this build does not have.
 func without(name, short string) *cobra.Command {
 	return &cobra.Command{

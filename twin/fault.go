@@ -15,8 +15,7 @@ func (f *Fleet) OpenContactor(i int, open bool) {
 
 func (d *design) disconnect(u *unit) {
 	u.open = true
-	u.pcs.Cancel()
-	u.pcs.PowerW = 0
+	u.pcs.Trip()
 	u.ac, u.amps = 0, 0
 }
 

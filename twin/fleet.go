@@ -85,9 +85,13 @@ func NewFleet(model *params.Model, ids []string, opt Options) (*Fleet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("new fleet of %s: %w", model.Name, err)
 	}
+	converter, err := newPCS(model)
+	if err != nil {
+		return nil, fmt.Errorf("new fleet of %s: %w", model.Name, err)
+	}
 	f := &Fleet{
 		design: design{
-			pcs:        newPCS(model),
+			pcs:        converter,
 			limits:     newLimits(model),
 			cells:      float64(model.Cells()),
 			perCell:    1 / float64(model.Cells()),
@@ -116,6 +120,9 @@ func NewFleet(model *params.Model, ids []string, opt Options) (*Fleet, error) {
 		if f.aging, err = newAging(opt.Aging); err != nil {
 			return nil, fmt.Errorf("new fleet of %s: %w", model.Name, err)
 		}
+	}
+	if f.station, err = newStation(model); err != nil {
+		return nil, fmt.Errorf("new fleet of %s: %w", model.Name, err)
 	}
 	if f.bms = newManagement(model); f.bms != nil {
 		f.level = newBalance(model)
@@ -323,17 +330,24 @@ func (f *Fleet) tick(from, to time.Duration) *tick {
 // the zero time). More than rated power is taken as asked and delivered as far as
 // possible. A unit that is not in mode Run takes no setpoint and reports false.
 func (f *Fleet) SetPower(i int, now time.Time, powerW float64, until time.Time) bool {
+	return f.SetPQ(i, now, powerW, 0, until)
+}
+
+// SetPQ is SetPower with reactive power in var besides, above zero absorbed.
+func (f *Fleet) SetPQ(i int, now time.Time, powerW, qVar float64, until time.Time) bool {
 	u := &f.units[i]
-	if u.mode != Run || u.open || math.IsNaN(powerW) || math.IsInf(powerW, 0) {
+	if u.mode != Run || u.open || !finite(powerW) || !finite(qVar) {
 		return false
 	}
 	expiry := pcs.Never
 	if !until.IsZero() {
 		expiry = until.Sub(f.start)
 	}
-	f.pcs.Accept(&u.pcs, max(now.Sub(f.start), f.now), powerW, expiry)
+	f.pcs.AcceptPQ(&u.pcs, max(now.Sub(f.start), f.now), powerW, qVar, expiry)
 	return true
 }
+
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
 // SetMode puts unit i into a mode. Whatever it is, setpoints given before are gone.
 // Run resets strings that have tripped, as far as the cause is gone.
@@ -364,13 +378,14 @@ type State struct {
 	PackI               float64 // A, at the battery's terminals
 	DCPowerW            float64 // W
 	ACPowerW            float64 // W
+	ReactiveVar         float64 // var, above zero absorbed
 	MeanACPowerW        float64 // W, over the last step
 	TempK               float64 // K, the hottest cell
 	TempMinK            float64 // K, the coldest cell
 	LoadedK             float64 // K, the hottest cell behind closed contactors when the power of the last step was decided
 	Strings             int     // connected, of a unit of single cells
 	AirK, CoolantK      float64 // K, in the container; 0 without one
-	AuxW                float64 // W, electric, of the container's plant over the last step
+	AuxW                float64 // W, electric, over the last step: cooling, auxiliaries, loss of the transformer
 	Hyst                float64 // -1..1
 	AvailableChargeW    float64 // W at AC that could be taken now, >= 0
 	AvailableDischargeW float64 // W at AC that could be given now, >= 0
@@ -404,6 +419,7 @@ func (f *Fleet) state(i int) State {
 		PackI:        u.amps * f.parallel,
 		DCPowerW:     u.amps * v * f.cells,
 		ACPowerW:     u.ac,
+		ReactiveVar:  u.pcs.QVar,
 		MeanACPowerW: u.acMean,
 		TempK:        c.TempK,
 		TempMinK:     c.TempK,

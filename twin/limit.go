@@ -14,10 +14,10 @@ func (d *design) acRange(u *unit) (lo, hi float64) {
 	lo, hi = d.limits.acRange(c.TempK())
 	a := d.limits.amps
 	if a.Charge > 0 {
-		hi = min(hi, d.pcs.AC(a.Charge*c.Voltage(a.Charge)*d.cells))
+		hi = min(hi, d.pcs.ACAt(a.Charge*c.Voltage(a.Charge)*d.cells, d.pcs.At(&u.pcs)))
 	}
 	if a.Discharge > 0 {
-		lo = max(lo, d.pcs.AC(-a.Discharge*c.Voltage(-a.Discharge)*d.cells))
+		lo = max(lo, d.pcs.ACAt(-a.Discharge*c.Voltage(-a.Discharge)*d.cells, d.pcs.At(&u.pcs)))
 	}
 	return lo, hi
 }
@@ -143,14 +143,14 @@ func (d *design) available(u *unit) (charge, discharge float64) {
 	// because the inverse of the converter costs a root.
 	if i := min(c.CurrentAtVoltage(l.volt.Max), c.CurrentTo(l.soc.Max, horizon)); i > 0 && hi > 0 {
 		charge = hi
-		if p := i * c.Voltage(i) * d.cells; p < d.pcs.DC(hi) {
-			charge = min(d.pcs.AC(p), hi)
+		if p := i * c.Voltage(i) * d.cells; p < d.pcs.DCAt(hi, d.pcs.At(&u.pcs)) {
+			charge = min(d.pcs.ACAt(p, d.pcs.At(&u.pcs)), hi)
 		}
 	}
 	if i := max(c.CurrentAtVoltage(l.volt.Min), c.CurrentTo(l.soc.Min, horizon)); i < 0 && lo < 0 {
 		discharge = -lo
-		if p := i * c.Voltage(i) * d.cells; p > d.pcs.DC(lo) {
-			discharge = max(-d.pcs.AC(p), 0)
+		if p := i * c.Voltage(i) * d.cells; p > d.pcs.DCAt(lo, d.pcs.At(&u.pcs)) {
+			discharge = max(-d.pcs.ACAt(p, d.pcs.At(&u.pcs)), 0)
 		}
 	}
 	return charge, discharge

@@ -71,7 +71,7 @@ func direction(c params.RackCurrent) bms.Direction {
 
 // connected is the management of a string that has long been closed.
 func connected(p *bms.Params) bms.State {
-	return bms.State{Mode: bms.Connected, ChargeA: p.Charge.RatedA, DisA: p.Discharge.RatedA}
+	return bms.State{Mode: bms.Connected, ChargeA: p.Charge.RatedA, DischargeA: p.Discharge.RatedA}
 }
 
 // manage lets the management of every string see the step of k that has ended, and

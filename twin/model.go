@@ -2,11 +2,9 @@ package twin
 
 import (
 	"fmt"
-	"time"
 
 	"yunchu/twin/cell"
 	"yunchu/twin/params"
-	"yunchu/twin/pcs"
 )
 
 const zeroCelsius = 273.15 // K
@@ -32,18 +30,6 @@ func newCellModel(p *params.Cell) (*cell.Model, error) {
 		return nil, fmt.Errorf("cell set %s: %w", p.Name, err)
 	}
 	return m, nil
-}
-
-func newPCS(m *params.Model) pcs.Params {
-	rated := m.RatedKW * 1e3
-	return pcs.Params{
-		RatedW:    rated,
-		Charge:    pcs.Loss(m.PCS.Charge),
-		Discharge: pcs.Loss(m.PCS.Discharge),
-		StandbyW:  m.PCS.StandbyW,
-		Delay:     time.Duration(m.PCS.ResponseDelay),
-		RampWPerS: m.PCS.RampPerS * rated,
-	}
 }
 
 // limits is the window of a model in SI.

@@ -211,12 +211,15 @@ func (o *oracle) try(h float64) (ok bool, used int) {
 	return false, columns
 }
 
+// What is on a kink, and steps too short to matter on which side of one they are.
+const (
+	onKnot  = 1e-12 // of state of charge
+	noAmps  = 1e-7  // A
+	instant = 1e-5  // s
+)
+
 // advance solves the next dt seconds under d.
 func (o *oracle) advance(d twin.Drive, dt float64) {
-	const (
-		onKnot = 1e-12 // of state of charge
-		noAmps = 1e-7  // A
-	)
 	o.drive = d
 	o.share(o.y)
 	for k, i := range o.amps {
@@ -226,11 +229,10 @@ func (o *oracle) advance(d twin.Drive, dt float64) {
 	}
 	before := make([]float64, len(o.amps))
 	for t := 0.0; t < dt; {
-		h := min(o.h, dt-t)
 		o.share(o.y)
 		copy(before, o.amps)
-		flip := -1
-		for n := 0; ; n++ {
+		h := min(o.h, dt-t)
+		for {
 			ok, used := o.try(h)
 			if !ok {
 				h /= 2
@@ -243,52 +245,58 @@ func (o *oracle) advance(d twin.Drive, dt float64) {
 			if h == o.h && used < columns-2 {
 				o.h *= 1.5
 			}
-			part := 1.0 // of the step, to the first kink
-			end := o.tab[0]
-			o.share(end)
-			flipped := -1
-			for k := range o.cells {
-				c, z0, z1 := &o.cells[k], o.y[k*perCell], end[k*perCell]
-				for m, i := range c.span {
-					x, _ := o.table(m)
-					if i < len(x) && z1 > x[i]+onKnot && (x[i]-z0)/(z1-z0) < part {
-						part, flipped = (x[i]-z0)/(z1-z0), -1
-					}
-					if i > 0 && z1 < x[i-1]-onKnot && (x[i-1]-z0)/(z1-z0) < part {
-						part, flipped = (x[i-1]-z0)/(z1-z0), -1
-					}
-				}
-				if i := o.amps[k] * c.sign; i < -noAmps {
-					if f := before[k] / (before[k] - o.amps[k]); f < part {
-						part, flipped = f, k
-					}
-				}
-			}
-			if part == 1 || n > 60 {
+			o.share(o.tab[0])
+			part := o.kink(before)
+			if part == 1 || h <= instant {
 				break
 			}
-			if flipped >= 0 {
-				flip = flipped
-			}
-			h *= math.Max(part, 1e-9)
+			h = max(h*part, instant)
 		}
 		copy(o.y, o.tab[0])
 		t += h
 		o.share(o.y)
-		if flip >= 0 && math.Abs(o.amps[flip]) < 2*noAmps {
-			o.cells[flip].sign = -o.cells[flip].sign
-		}
 		for k := range o.cells {
-			c, z := &o.cells[k], o.y[k*perCell]
-			for m := range c.span {
-				x, _ := o.table(m)
-				switch i := c.span[m]; {
-				case i < len(x) && c.sign > 0 && z >= x[i]-2*onKnot:
-					c.span[m]++
-				case i > 0 && c.sign < 0 && z <= x[i-1]+2*onKnot:
-					c.span[m]--
-				}
+			o.pass(&o.cells[k], o.y[k*perCell], o.amps[k])
+		}
+	}
+}
+
+// kink is the part of the step from o.y to o.tab[0] that has no kink inside; the
+// currents are before at its start and o.amps at its end.
+func (o *oracle) kink(before []float64) float64 {
+	part := 1.0
+	for k := range o.cells {
+		c, z0, z1 := &o.cells[k], o.y[k*perCell], o.tab[0][k*perCell]
+		for m, i := range c.span {
+			x, _ := o.table(m)
+			if i < len(x) && z1 > x[i]+onKnot {
+				part = min(part, (x[i]-z0)/(z1-z0))
 			}
+			if i > 0 && z1 < x[i-1]-onKnot {
+				part = min(part, (x[i-1]-z0)/(z1-z0))
+			}
+		}
+		if o.amps[k]*c.sign < -noAmps {
+			part = min(part, before[k]/(before[k]-o.amps[k]))
+		}
+	}
+	return max(part, 0)
+}
+
+// pass puts c on the far side of the kinks it has come to.
+func (o *oracle) pass(c *oracleCell, z, amps float64) {
+	if math.Abs(amps) <= 2*noAmps {
+		c.sign = -c.sign // it came from the other side, or it does not matter
+	} else {
+		c.sign = math.Copysign(1, amps)
+	}
+	for m := range c.span {
+		x, _ := o.table(m)
+		for c.sign > 0 && c.span[m] < len(x) && z >= x[c.span[m]]-2*onKnot {
+			c.span[m]++
+		}
+		for c.sign < 0 && c.span[m] > 0 && z <= x[c.span[m]-1]+2*onKnot {
+			c.span[m]--
 		}
 	}
 }

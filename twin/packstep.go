@@ -25,11 +25,12 @@ func (d *design) stepPack(u *unit, k *tick) {
 	}
 	var ac pcs.Flow
 	u.limit = LimitNone
+	u.pcs.DCVolt = p.busV
 	if u.open || d.bms == nil {
 		p.open(u.open)
 	}
 	if u.open {
-		u.pcs.PowerW = 0
+		u.pcs.Trip()
 	} else {
 		lo, hi := d.packRange(u)
 		d.pcs.Advance(&u.pcs, k.from, k.to, lo, hi, &ac)
@@ -42,7 +43,7 @@ func (d *design) stepPack(u *unit, k *tick) {
 	l, limit := p.step(ac.DCJ()*k.perS, k.dt)
 	if limit != LimitNone {
 		u.limit = limit
-		d.pcs.Constant(l.bus, k.dt, &ac)
+		d.pcs.ConstantAt(l.bus, k.dt, d.pcs.At(&u.pcs), &ac)
 		u.pcs.PowerW = held(u.pcs.PowerW, ac.ACJ()*k.perS)
 	}
 	if d.bms != nil {
@@ -51,7 +52,6 @@ func (d *design) stepPack(u *unit, k *tick) {
 	p.bound(&d.limits, k.dt)
 	if u.room != nil {
 		u.room.step(k.dt, d.ambientK, p.toAirJ, p.toCoolantJ, p.extremes(false).tMax)
-		u.book.AuxJ += u.room.flow.ElectricJ
 	}
 	d.postPack(u, &ac, &l, k.dt)
 	u.book.RefusedJ += math.Abs(asked - ac.ACJ())
@@ -74,8 +74,8 @@ func (d *design) packRange(u *unit) (lo, hi float64) {
 	}
 	// A cell too hot stops the whole unit, in whatever string it is.
 	lo, hi = d.limits.acRange(u.pack.extremes(false).tMax)
-	hi = min(max(d.pcs.AC(u.pack.hi), 0), hi)
-	lo = max(min(d.pcs.AC(u.pack.lo), 0), lo)
+	hi = min(max(d.pcs.ACAt(u.pack.hi, d.pcs.At(&u.pcs)), 0), hi)
+	lo = max(min(d.pcs.ACAt(u.pack.lo, d.pcs.At(&u.pcs)), 0), lo)
 	return lo, hi
 }
 
@@ -110,6 +110,7 @@ func (d *design) surroundPack(u *unit) {
 
 // postPack enters a step into the book.
 func (d *design) postPack(u *unit, ac *pcs.Flow, l *load, dt float64) {
+	d.besides(u, ac, dt)
 	b := &u.book
 	b.ACInJ += ac.InJ
 	b.ACOutJ += ac.OutJ
@@ -134,15 +135,14 @@ func (d *design) statePack(u *unit) State {
 	s := State{
 		SoC: p.soc(), SoH: u.soh(), Growth: u.growth(),
 		PackV: p.busV, PackI: p.busA, DCPowerW: p.busV * p.busA,
-		ACPowerW: u.ac, MeanACPowerW: u.acMean,
+		ACPowerW: u.ac, ReactiveVar: u.pcs.QVar, AuxW: u.aux, MeanACPowerW: u.acMean,
 		TempK: x.tMax, TempMinK: x.tMin, LoadedK: p.loadedK, CellV: x.vMax, CellVMin: x.vMin, CellVMax: x.vMax,
 		Limit: u.limit, Mode: u.mode,
 	}
 	if p.busA < 0 {
 		s.CellV = x.vMin
 	}
-	if u.room != nil && p.dt > 0 {
-		s.AuxW = u.room.flow.ElectricJ / p.dt
+	if u.room != nil {
 		s.AirK, s.CoolantK = u.room.state.TempK[thermal.Air], u.room.state.TempK[thermal.Coolant]
 	}
 	s.Strings = p.connected()

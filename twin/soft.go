@@ -79,7 +79,7 @@ func (p *pack) seen(s int) extremes {
 // which the first string reaches the end of its range.
 func (p *pack) bound(l *limits, dt float64) {
 	vLo, vHi := math.Inf(-1), math.Inf(1)
-	p.byLo, p.byHi = LimitNone, LimitNone
+	p.byLo, p.byHi = LimitContactor, LimitContactor
 	for s := range p.string {
 		x := &p.string[s]
 		if x.open {

@@ -43,10 +43,11 @@ const (
 	LimitSoCLow
 	LimitVHigh
 	LimitVLow
+	LimitContactor // no string is connected
 )
 
 func (l Limit) String() string {
-	return [...]string{"", "power", "current", "temp-high", "temp-low", "soc-high", "soc-low", "v-high", "v-low"}[min(l, LimitVLow)]
+	return [...]string{"", "power", "current", "temp-high", "temp-low", "soc-high", "soc-low", "v-high", "v-low", "contactor"}[min(l, LimitContactor)]
 }
 
 // Energy is the book of a unit since its start, in J. All entries but StoredJ,
@@ -62,7 +63,7 @@ type Energy struct {
 	HeatJ     float64 // made by overpotentials and shorts
 	EntropicJ float64 // integral of I*T*dU/dT: reversible heat, not part of HeatJ
 	ResidualJ float64 // sum over steps of |AC - losses - stored - heat|: rounding, else a fault of the model
-	AuxJ      float64 // electric energy of the plant that cools and heats the container, from a supply of its own
+	AuxJ      float64 // electric energy of cooling and heating, auxiliaries and the transformer's loss: not part of the unit's own power
 	RefusedJ  float64 // magnitude of what voltage and state of charge took off the AC energy asked for
 }
 
@@ -85,6 +86,7 @@ type unit struct {
 
 	ac     float64 // W, AC power at the end of the last step
 	acMean float64 // W, over the last step
+	aux    float64 // W, over the last step, see Energy.AuxJ
 	amps   float64 // A, per cell at the end of the last step
 	limit  Limit
 	mode   Mode
@@ -115,6 +117,7 @@ type design struct {
 	fanFailure float64 // share of toAmbient left without fans
 	ambientK   float64
 	places     []kernel.Place     // of the cells of a string
+	station    *station           // between converter and grid, nil without
 	container  *thermal.Container // around the strings, nil without
 	bms        *bms.Params        // of the strings, nil without
 	link       bms.Link           // behind their contactors
@@ -168,6 +171,9 @@ func (d *design) stepLumped(u *unit, k *tick) {
 		lo, hi = 0, 0
 	}
 	var ac pcs.Flow
+	if d.pcs.Surface != nil || d.pcs.Capability != nil {
+		u.pcs.DCVolt = u.cell.Voltage(u.amps) * d.series
+	}
 	d.pcs.Advance(&u.pcs, k.from, k.to, lo, hi, &ac)
 	asked := ac.ACJ()
 	u.limit = LimitNone
@@ -185,7 +191,7 @@ func (d *design) stepLumped(u *unit, k *tick) {
 	if d.outside(&u.cell, flow.CurrentA) {
 		u.cell.SetState(before)
 		u.limit = d.bind(u, flow.InnerA, k, &flow)
-		d.pcs.Constant(flow.PowerW*d.cells, k.dt, &ac)
+		d.pcs.ConstantAt(flow.PowerW*d.cells, k.dt, d.pcs.At(&u.pcs), &ac)
 	}
 	d.end(u)
 	d.post(u, &ac, &flow, k.dt)
@@ -242,7 +248,7 @@ func (d *design) end(u *unit) {
 	}
 	c := &u.cell
 	u.ac = u.pcs.PowerW
-	p := d.pcs.DC(u.ac) * d.perCell
+	p := d.pcs.DCAt(u.ac, d.pcs.At(&u.pcs)) * d.perCell
 	u.amps = c.Current(p)
 	var limit Limit
 	v := c.Voltage(u.amps)
@@ -259,7 +265,7 @@ func (d *design) end(u *unit) {
 		return
 	}
 	u.limit = limit
-	u.ac = d.pcs.AC(u.amps * c.Voltage(u.amps) * d.cells)
+	u.ac = d.pcs.ACAt(u.amps*c.Voltage(u.amps)*d.cells, d.pcs.At(&u.pcs))
 	// The converter goes on from what it really delivers.
 	if u.ac*u.pcs.PowerW <= 0 {
 		u.pcs.PowerW = 0
@@ -270,6 +276,9 @@ func (d *design) end(u *unit) {
 
 // post enters a step into the book.
 func (d *design) post(u *unit, ac *pcs.Flow, flow *cell.Flow, dt float64) {
+	if d.station != nil {
+		d.besides(u, ac, dt)
+	}
 	b, n := &u.book, d.cells*dt
 	b.ACInJ += ac.InJ
 	b.ACOutJ += ac.OutJ

@@ -18,7 +18,7 @@ type charge struct {
 	last    float64 // reported, 0..1; NaN before the first
 	from    float64 // reported at the start of the block
 	counted float64 // charge moved since, share of capacity
-	gross   float64 // its magnitude, in either direction
+	unsure  float64 // variance of that, because nobody knows the current between readings
 	seconds float64 // since
 	steps   float64 // smallest change seen in the report, 0..1
 
@@ -31,8 +31,8 @@ type charge struct {
 const (
 	blockS     = 600.0
 	blockShare = 0.02
-	// sampling is what the count of a block is off by, as a share of what has moved,
-	// because the current is known at the readings only.
+	// sampling is what the count of a block is off by, as a share of it, beside what
+	// the distance of the readings makes.
 	sampling = 0.002
 )
 
@@ -51,54 +51,62 @@ func (c *charge) restart() { c.last, c.jump, c.jumping = math.NaN(), 0, 0 }
 // trusted reports whether the twin may be drawn to the reported state of charge.
 func (c *charge) trusted() bool { return c.jump == 0 && !c.alarm.is("soc") }
 
-// step takes in a reported state of charge, dt seconds and moved of the capacity
-// after the one before. away is how far the twin is from the report.
-func (c *charge) step(dt, soc, moved, away float64, quiet bool) {
+// count is one reported state of charge and what has been counted since the last.
+type count struct {
+	dt     float64 // s
+	soc    float64 // reported, 0..1
+	moved  float64 // share of capacity
+	unsure float64 // share of capacity that moved may be off by
+	away   float64 // reported less the twin's
+}
+
+// step takes in a report. Nothing is raised while quiet.
+func (c *charge) step(x *count, quiet bool) {
 	if c.last != c.last {
-		c.last = soc
-		c.begin(soc)
+		c.last = x.soc
+		c.begin(x.soc)
 		return
 	}
-	change := soc - c.last
-	c.last = soc
+	change := x.soc - c.last
+	c.last = x.soc
 	if d := math.Abs(change); d > 1e-6 {
 		c.steps = min(c.steps, d)
 	}
 	if c.alarm.is("soc") || c.jump != 0 {
-		c.settle(dt, soc, away)
+		c.settle(x)
 		return
 	}
-	if step := change - moved; math.Abs(step) > c.tol.SoCJump {
+	if step := change - x.moved; math.Abs(step) > c.tol.SoCJump {
 		c.jump, c.jumping = step, 0
 		return
 	}
-	c.counted += moved
-	c.gross += math.Abs(moved)
-	c.seconds += dt
+	c.counted += x.moved
+	c.unsure += sq(x.unsure)
+	c.seconds += x.dt
 	if c.seconds < blockS && math.Abs(c.counted) < blockShare {
 		return
 	}
-	c.learn(soc, quiet)
-	c.begin(soc)
+	c.learn(x.soc, quiet)
+	c.begin(x.soc)
 }
 
-func (c *charge) begin(soc float64) { c.from, c.counted, c.gross, c.seconds = soc, 0, 0, 0 }
+func (c *charge) begin(soc float64) { c.from, c.counted, c.unsure, c.seconds = soc, 0, 0, 0 }
 
 // settle finds out whether a jump stays, and when it is over.
-func (c *charge) settle(dt, soc, away float64) {
-	stays := math.Abs(away) > c.tol.SoCJump/2
+func (c *charge) settle(x *count) {
+	stays := math.Abs(x.away) > c.tol.SoCJump/2
 	switch {
 	case c.alarm.is("soc"):
-		if c.back.over(dt, !stays, 60) {
+		if c.back.over(x.dt, !stays, 60) {
 			c.alarm.on = false
 			c.jump = 0
-			c.begin(soc)
+			c.begin(x.soc)
 		}
 	case !stays:
 		c.jump = 0
-		c.begin(soc)
-	case c.jumping.over(dt, true, 10):
-		c.alarm.raise(SensorOffset, "soc", 100*away, 0, "%")
+		c.begin(x.soc)
+	case c.jumping.over(x.dt, true, 10):
+		c.alarm.raise(SensorOffset, "soc", 100*x.away, 0, "%")
 		c.back = 0
 	}
 }
@@ -107,7 +115,7 @@ func (c *charge) settle(dt, soc, away float64) {
 func (c *charge) learn(soc float64, quiet bool) {
 	hours := c.seconds / 3600
 	x := vector{c.counted, hours}
-	noise := sq(c.steps)/3 + sq(sampling*c.gross)
+	noise := sq(c.steps)/6 + sq(sampling*c.counted) + c.unsure
 	c.reg.forget(c.seconds)
 	nu, _ := c.reg.innovation(&x, soc-c.from-c.counted)
 	c.reg.learn(&x, nu, noise)

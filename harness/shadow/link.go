@@ -22,7 +22,6 @@ type link struct {
 	count   int
 	fields  [fields]still
 
-	order    order
 	slow     hold
 	disorder hold
 	unheeded hold
@@ -58,13 +57,6 @@ func (s *still) step(value, expected, limit float64) bool {
 	}
 	s.count++
 	return s.count >= 20 && math.Abs(expected-s.expected) > limit
-}
-
-// order is a setpoint that the device has taken.
-type order struct {
-	kw          float64
-	from, until int64 // ms; until 0: without an end
-	on          bool
 }
 
 // blind reports whether the readings say nothing about the device.

@@ -12,8 +12,9 @@ import (
 // Options are what a shadow is told besides its model.
 type Options struct {
 	Tolerance Tolerance
-	// AmbientK is the temperature around the unit, K. 0: nobody knows it; it is
-	// learnt, and the thermal channel tolerates more.
+	// AmbientK is the temperature around the unit, K. 0: nobody knows it. Then, and
+	// where a coolant has a temperature of its own, it is learnt, and the thermal
+	// channel tolerates more.
 	AmbientK float64
 }
 
@@ -24,34 +25,37 @@ type Shadow struct {
 	twin  twin
 	learn bool // the ambient temperature
 
-	at    int64 // ms, of the newest reading; 0 before the first
-	amps  float64
-	moved float64 // charge since the start, share of capacity
-	ready bool    // the twin has a state of charge
-	lost  bool    // the link was blind: the twin must begin anew
+	at     int64 // ms, of the newest reading; 0 before the first
+	driven int64 // ms, of the newest reading that moved the twin; 0 before the first
+	amps   float64
+	moved  float64 // charge since the start, share of capacity
+	ready  bool    // the twin has a state of charge
+	lost   bool    // the readings said nothing: the twin must begin anew
 
 	voltage voltage
 	charge  charge
 	current current
 	heat    heat
 	link    link
+	plan    plan
 
 	changes []Change
 }
 
-// gap is the longest time between two readings that the twin goes on through, ms.
-const gap = 10 * 60 * 1000
+// gap is the longest time between two readings that the twin goes on through, s.
+const gap = 600.0
 
 // anchorS is the time in which the twin follows the reported state of charge, s.
 const anchorS = 600.0
 
 // Shadow returns a shadow that has not seen a reading.
 func (k *Kind) Shadow(o Options) (*Shadow, error) {
-	tol := o.Tolerance.withDefaults(k.series, o.AmbientK > 0)
+	known := o.AmbientK > 0 && !k.cooled
+	tol := o.Tolerance.withDefaults(k.series, known)
 	if err := tol.check(); err != nil {
 		return nil, fmt.Errorf("shadow of %s: %w", k.model.Name, err)
 	}
-	s := &Shadow{tol: tol, learn: !(o.AmbientK > 0)}
+	s := &Shadow{tol: tol, learn: !known}
 	s.twin = twin{Kind: k, airK: o.AmbientK}
 	s.voltage = newVoltage(&s.tol)
 	s.charge = newCharge(&s.tol, k.model.Cell.CapacityAh*k.parallel)
@@ -74,16 +78,6 @@ func (s *Shadow) SetSoC(soc, tempK float64) {
 	s.ready = true
 }
 
-// Findings appends what is diverging now.
-func (s *Shadow) Findings(to []Finding) []Finding {
-	for _, a := range s.alarms() {
-		if a.on {
-			to = append(to, a.finding)
-		}
-	}
-	return to
-}
-
 func (s *Shadow) alarms() [5]*alarm {
 	return [...]*alarm{&s.link.alarm, &s.current.alarm, &s.charge.alarm, &s.voltage.alarm, &s.heat.alarm}
 }
@@ -97,18 +91,39 @@ func (s *Shadow) Step(r *device.Reading) []Change {
 		return nil
 	}
 	before := s.state()
-	dt := float64(r.At-s.at) / 1e3
-	if fresh := s.at == 0; fresh || r.At-s.at > gap {
-		dt = 0
+	dt := 0.0
+	if s.at != 0 {
+		dt = float64(r.At-s.at) / 1e3
 	}
 	s.at = r.At
 	s.link.newest(r, dt)
-	if dt == 0 {
-		s.begin(r)
+	if r.Quality == device.Bad || r.Current != r.Current {
+		s.link.judge(dt, fields, 0)
 	} else {
-		s.advance(r, dt)
+		s.take(r)
 	}
 	return s.diff(before, r.Arrived)
+}
+
+// take lets a reading that can be used move the twin on.
+func (s *Shadow) take(r *device.Reading) {
+	dt := float64(r.At-s.driven) / 1e3
+	fresh := s.driven == 0 || dt > gap
+	s.driven = r.At
+	if fresh || !s.ready {
+		s.begin(r)
+		return
+	}
+	mean := s.drive(r, dt)
+	s.link.judge(dt, s.stuck(r), s.unheeded(r))
+	switch {
+	case s.link.blind():
+		s.lost = true
+	case s.lost:
+		s.begin(r)
+	default:
+		s.look(r, dt, mean)
+	}
 }
 
 // Expect takes in an acknowledgement: from here on the device should do as it said.
@@ -116,7 +131,7 @@ func (s *Shadow) Expect(a *device.Ack) {
 	if a.Status != device.Done || a.Repeat {
 		return
 	}
-	s.link.order = order{kw: a.Power, from: a.At, until: a.Until, on: a.Verb == device.SetPower}
+	s.plan.told(a)
 }
 
 // Tick notices at now, in ms, that nothing comes, and returns what that changes.
@@ -128,13 +143,10 @@ func (s *Shadow) Tick(now int64) []Change {
 
 // begin puts the twin where the device says it is, at the start or after a gap.
 func (s *Shadow) begin(r *device.Reading) {
+	s.lost = false
 	s.voltage.restart()
 	s.charge.restart()
-	s.heat.begun = false
-	if r.Quality == device.Bad {
-		return
-	}
-	s.lost = false
+	s.heat.restart()
 	s.amps = r.Current / s.twin.parallel
 	tempK := r.Temperature + kelvin
 	if tempK != tempK {
@@ -150,37 +162,33 @@ func (s *Shadow) begin(r *device.Reading) {
 	}
 }
 
-// advance moves the twin on by dt seconds to the reading and lets every channel look.
-func (s *Shadow) advance(r *device.Reading, dt float64) {
-	if r.Quality == device.Bad || r.Current != r.Current {
-		s.link.judge(dt, fields, 0)
-		return
-	}
-	if !s.ready || s.lost && !s.link.blind() {
-		s.begin(r)
-	}
-	if !s.ready {
-		s.link.judge(dt, fields, 0)
-		return
-	}
+// drive moves the twin on by dt seconds to the reading and returns the mean current of
+// a cell since the last one, A. Where the device follows setpoints, what it was told
+// says how its power went in between; else a change of current lies anywhere there.
+func (s *Shadow) drive(r *device.Reading, dt float64) (mean float64) {
 	amps := r.Current / s.twin.parallel
-	mean := (amps + s.amps) / 2 // a step between two readings lies anywhere between them
+	mean, half := (s.amps+amps)/2, (amps-s.amps)/2
+	follows := math.Abs(r.Power-s.plan.kw) < s.tol.Power*s.twin.model.RatedKW
+	if more, told := s.plan.between(r, follows); told {
+		more := s.twin.directA(r.Power+more, amps) - s.twin.directA(r.Power, amps)
+		mean, half = amps+more/s.twin.parallel, 0
+	}
 	s.amps = amps
 	tempK := r.Temperature + kelvin
 	if !s.heat.trusted() || tempK != tempK {
 		tempK = s.twin.hotK
 	}
-	moved := s.twin.step(dt, mean, tempK)
-	s.moved += moved
+	s.twin.step(dt, mean, half, tempK)
+	s.moved += s.twin.moved
+	return mean
+}
 
-	s.link.judge(dt, s.stuck(r), s.unheeded(r))
-	if s.link.blind() {
-		s.lost = true
-		return
-	}
+// look lets every channel look at what the twin leaves of the reading. The current
+// comes first, because the others rest on it.
+func (s *Shadow) look(r *device.Reading, dt, mean float64) {
 	s.lookAtCurrent(r, dt)
-	s.lookAtCharge(r, dt, moved)
-	s.lookAtVoltage(r, dt, amps, mean)
+	s.lookAtCharge(r, dt)
+	s.lookAtVoltage(r, dt, mean)
 	s.lookAtHeat(r, dt)
 }
 
@@ -190,26 +198,28 @@ func (s *Shadow) lookAtCurrent(r *device.Reading, dt float64) {
 	}
 }
 
-func (s *Shadow) lookAtCharge(r *device.Reading, dt, moved float64) {
+func (s *Shadow) lookAtCharge(r *device.Reading, dt float64) {
 	if r.SoC != r.SoC {
 		return
 	}
 	soc := r.SoC / 100
-	s.charge.step(dt, soc, moved, soc-s.twin.cell.SoC(), s.current.doubtful())
+	s.charge.step(&count{
+		dt: dt, soc: soc, moved: s.twin.moved, unsure: s.twin.unsureMoved, away: soc - s.twin.cell.SoC(),
+	}, s.current.doubtful())
 	if s.charge.trusted() {
 		s.twin.anchor(soc, -math.Expm1(-dt/anchorS))
 	}
 }
 
-func (s *Shadow) lookAtVoltage(r *device.Reading, dt, amps, mean float64) {
+func (s *Shadow) lookAtVoltage(r *device.Reading, dt, mean float64) {
 	soc, window := s.twin.cell.SoC(), &s.twin.model.Limits.SoC
 	if !(r.Voltage > 0) || r.Status == device.Fault || r.Status == device.Offline || soc < window.Min/100 || soc > window.Max/100 {
 		return
 	}
-	over, quick := s.twin.over(amps)
+	over, quick := s.twin.over(s.amps)
 	s.voltage.step(&sample{
-		dt: dt, left: r.Voltage/s.twin.series - s.twin.cell.Voltage(amps), amps: amps, mean: mean,
-		ohmic: s.twin.ohmic(), over: over, quick: quick, slope: s.twin.slope(soc),
+		dt: dt, left: r.Voltage/s.twin.series - s.twin.cell.Voltage(s.amps), amps: s.amps, mean: mean,
+		ohmic: s.twin.ohmic(), over: over, quick: quick, slope: s.twin.slope(soc), unsure: s.twin.unsure,
 		anchored: r.SoC == r.SoC,
 	}, s.current.doubtful() || !s.charge.trusted())
 }
@@ -250,7 +260,7 @@ func (s *Shadow) stuck(r *device.Reading) int {
 // unheeded is how far the device is from the setpoint that it has taken, kW, 0 where
 // it follows, may not, or has not had the time.
 func (s *Shadow) unheeded(r *device.Reading) float64 {
-	o, m := &s.link.order, s.twin.model
+	o, m := &s.plan, s.twin.model
 	takes := 2e3 * (1 + 2/m.PCS.RampPerS) // ms, from one end of the range to the other, and as much again
 	if !o.on || float64(r.At-o.from) < takes || (o.until != 0 && r.At >= o.until) || r.Power != r.Power {
 		return 0

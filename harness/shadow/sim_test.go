@@ -129,6 +129,8 @@ func (b *bench) ask(i int) {
 	}
 	if b.now.Unix()%4 == 0 {
 		b.twins.SetPower(i, b.now, 1e3*l.kw, time.Time{})
+		at := b.now.Add(b.twins.ResponseDelay(i)).UnixMilli()
+		b.shadows[i].Expect(&device.Ack{Status: device.Done, Verb: device.SetPower, Power: l.kw, At: at})
 	}
 }
 

@@ -19,6 +19,14 @@ type heat struct {
 	begun   bool
 }
 
+// restart forgets what came before a gap.
+func (h *heat) restart() {
+	h.begun, h.beyond = false, 0
+	if !h.alarm.on {
+		h.jump, h.jumping = 0, 0
+	}
+}
+
 // step takes in the difference measured less twin, K.
 func (h *heat) step(dt, difference float64, quiet bool) {
 	if !h.begun {

@@ -23,14 +23,14 @@ type Tolerance struct {
 	Capacity   float64 // share, default 0.05
 	LeakPerH   float64 // share of capacity lost per hour, default 0.001
 	Current    float64 // share of rated current, default 0.02
-	TempK      float64 // K, default 2; without a known ambient temperature 10
+	TempK      float64 // K, default 2, and 10 where nobody knows the temperature of air and coolant
 	TempJumpK  float64 // K within one reading, default 1.5
 	DelayS     float64 // s beyond the usual delay of readings, default 2
 	SilenceS   float64 // s, and at least five periods; default 10
 	Power      float64 // share of rated power that a device may be off its setpoint, default 0.05
 }
 
-func (t Tolerance) withDefaults(series float64, ambientKnown bool) Tolerance {
+func (t Tolerance) withDefaults(series float64, airKnown bool) Tolerance {
 	t.ReportStepV = cmp.Or(t.ReportStepV, 0.1)
 	t.NoiseV = cmp.Or(t.NoiseV, 1e-3)
 	t.Overpotential = cmp.Or(t.Overpotential, 0.01)
@@ -48,7 +48,7 @@ func (t Tolerance) withDefaults(series float64, ambientKnown bool) Tolerance {
 	t.Power = cmp.Or(t.Power, 0.05)
 	if t.TempK == 0 {
 		t.TempK = 2
-		if !ambientKnown {
+		if !airKnown {
 			t.TempK = 10
 		}
 	}

@@ -22,7 +22,8 @@ type Kind struct {
 	series   float64
 	parallel float64
 	heat     float64 // J/K per cell
-	loss     float64 // W/K per cell
+	loss     float64 // W/K per cell, to air and coolant
+	cooled   bool    // by something that has a temperature of its own
 	slopes   [slopes + 1]float64
 }
 
@@ -45,6 +46,14 @@ func NewKind(m *params.Model) (*Kind, error) {
 		},
 		series: float64(m.Series), parallel: float64(m.Parallel),
 		heat: m.Cell.Thermal.HeatCapacity(), loss: m.Heat.EnvWPerK,
+	}
+	if s := m.Strings; s != nil {
+		k.cooled = true
+		for n := range s.Module {
+			if s.Coolant(n, s.Module) {
+				k.loss += s.ColdWPerK / float64(s.Module)
+			}
+		}
 	}
 	ocv := func(soc float64) float64 {
 		x := c.Cell(cell.State{SoC: min(max(soc, 0), 1), TempK: m.Cell.TRefK}, cell.Nominal)
@@ -102,6 +111,13 @@ type twin struct {
 	hotK float64 // K, what the heat balance makes of the temperature
 	airK float64 // K, of the surroundings
 
+	moved float64 // charge in the last step, share of capacity
+
+	// Between two readings the current has been anything between them: what that may
+	// have made of the voltage behind the first RC pair, V^2, and of moved.
+	unsure      float64
+	unsureMoved float64
+
 	tick cell.Tick
 	node thermal.Step
 	dt   float64 // s, of tick and node
@@ -116,10 +132,15 @@ func (t *twin) begin(soc, tempK float64) {
 	t.hotK = tempK
 }
 
-// step lets amps per cell flow for dt seconds at tempK, and returns the charge that
-// has moved as a share of capacity.
-func (t *twin) step(dt, amps, tempK float64) (moved float64) {
-	from := t.cell.SoC()
+// step lets amps flow through each cell for dt seconds at tempK. Nobody knows the current between two readings
+// better than within half a range around amps: a third of that is taken for the
+// standard deviation of its mean.
+func (t *twin) step(dt, amps, half, tempK float64) {
+	from, sigma := t.cell.SoC(), half/3
+	r := &t.model.Cell.Resistance
+	kept := math.Exp(-dt / r.Tau.Tau1)
+	t.unsure = kept*kept*t.unsure + sq(r.Frac.R1/r.Frac.R0*t.ohmic()*(1-kept)*sigma)
+	t.unsureMoved = sigma * dt / t.coulombs()
 	n := math.Ceil(dt / maxStep)
 	if h := dt / n; h != t.dt {
 		t.dt = h
@@ -132,7 +153,7 @@ func (t *twin) step(dt, amps, tempK float64) (moved float64) {
 		t.cell.SetTemp(tempK)
 		t.hotK = t.node.Next(t.hotK, t.airK, flow.HeatW)
 	}
-	return t.cell.SoC() - from
+	t.moved = t.cell.SoC() - from
 }
 
 // anchor draws the twin towards the reported state of charge, by share of the way.

@@ -2,6 +2,7 @@ package bms_test
 
 import (
 	"fmt"
+	"math"
 	"reflect"
 	"testing"
 	"time"
@@ -57,8 +58,8 @@ func TestTripDelays(t *testing.T) {
 						t.Errorf("no event of the trip in %+v", events)
 					}
 				}
-				if s.ChargeA != 0 || s.DisA != 0 {
-					t.Errorf("announces %g and %g A", s.ChargeA, s.DisA)
+				if s.ChargeA != 0 || s.DischargeA != 0 {
+					t.Errorf("announces %g and %g A", s.ChargeA, s.DischargeA)
 				}
 			})
 		}
@@ -131,7 +132,7 @@ func draw(t *rapid.T) bms.Input {
 	in.MaxCellK = zeroC + pick("max T", 27, 27, 48, 52, 65)
 	in.MinSoC, in.MaxSoC = pick("min SoC", 0.5, 0.5, 0.04, 0.01), pick("max SoC", 0.5, 0.5, 0.97, 0.99)
 	in.CurrentA = pick("I", 0, 0, 100, -100, 190, -220, 3)
-	in.RackV, in.BusV = pick("rack", 790, 790, 800), pick("bus", 790, 790, 0, 770, 806)
+	in.RackV, in.BusV = pick("rack", 790, 790, 800), pick("bus", 790, 790, 0, 770, 806, math.NaN())
 	in.InsulationFault, in.CommunicationFault, in.EmergencyStop = one("insulation"), one("communication"), one("stop")
 	return in
 }
@@ -224,7 +225,7 @@ func TestCutsDoNotMatter(t *testing.T) {
 				t.Fatalf("events\n%+v at once,\n%+v in parts", a, b)
 			}
 			near := func(x, y float64) bool { return x-y < 1e-6 && y-x < 1e-6 }
-			if whole.Mode != cut.Mode || whole.Since != cut.Since || whole.Alarms != cut.Alarms || !near(whole.ChargeA, cut.ChargeA) || !near(whole.DisA, cut.DisA) {
+			if whole.Mode != cut.Mode || whole.Since != cut.Since || whole.Alarms != cut.Alarms || !near(whole.ChargeA, cut.ChargeA) || !near(whole.DischargeA, cut.DischargeA) {
 				t.Fatalf("%+v at once,\n%+v in parts", whole, cut)
 			}
 			now = end

@@ -68,14 +68,14 @@ func (m Mode) String() string {
 
 // State is all a rack remembers. It is a value: copy it to take a snapshot.
 type State struct {
-	Mode    Mode
-	Since   time.Duration // when the mode began
-	Alarms  Alarms
-	Trips   Set     // what tripped, until the reset
-	ChargeA float64 // A, announced, >= 0
-	DisA    float64 // A, announced discharging, >= 0
-	Rising  [2]bool // the announced current charging and discharging is on its way up
-	Heat    float64 // A^2, mean square of the current over the last while
+	Mode       Mode
+	Since      time.Duration // when the mode began
+	Alarms     Alarms
+	Trips      Set     // what tripped, until the reset
+	ChargeA    float64 // A, announced, >= 0
+	DischargeA float64 // A, announced discharging, >= 0
+	Rising     [2]bool // the announced current charging and discharging is on its way up
+	Heat       float64 // A^2, mean square of the current over the last while
 
 	Closings    int // of the contactors
 	HotOpenings int // openings under current
@@ -120,7 +120,7 @@ func (p *Params) Step(s *State, from, to time.Duration, in *Input, events []Even
 func (p *Params) output(s *State, now time.Duration, allowed Allowed) Output {
 	return Output{
 		Mode: s.Mode, Contacts: p.contacts(s, now), Warning: s.Alarms.warning(), Trips: s.Trips,
-		ChargeA: s.ChargeA, DischargeA: s.DisA,
+		ChargeA: s.ChargeA, DischargeA: s.DischargeA,
 		ChargeBy: allowed.ChargeBy, DischargeBy: allowed.DischargeBy,
 		Worn: p.Contactor.worn(s),
 	}
@@ -129,7 +129,7 @@ func (p *Params) output(s *State, now time.Duration, allowed Allowed) Output {
 // follow lets dt seconds pass for the announced currents and the heat of amps.
 func (p *Params) follow(s *State, allowed Allowed, dt, amps float64) {
 	p.Limits.follow(&s.ChargeA, &s.Rising[0], allowed.ChargeA, p.Charge.RatedA, dt)
-	p.Limits.follow(&s.DisA, &s.Rising[1], allowed.DischargeA, p.Discharge.RatedA, dt)
+	p.Limits.follow(&s.DischargeA, &s.Rising[1], allowed.DischargeA, p.Discharge.RatedA, dt)
 	if tau := p.Limits.HeatS; tau > 0 {
 		i2 := amps * amps
 		s.Heat = i2 + (s.Heat-i2)*math.Exp(-dt/tau)

@@ -121,7 +121,7 @@ func (p *Params) open(s *State, in *Input) {
 	if (s.Mode == Connected || s.Mode == Opening) && math.Abs(in.CurrentA) > p.Contactor.OpenA {
 		s.HotOpenings++
 	}
-	s.ChargeA, s.DisA, s.Rising = 0, 0, [2]bool{}
+	s.ChargeA, s.DischargeA, s.Rising = 0, 0, [2]bool{}
 }
 
 // reset takes a trip back whose causes are gone.

@@ -1,6 +1,9 @@
 package bms
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Kind is what an event tells.
 type Kind uint8
@@ -31,9 +34,22 @@ func (k Kind) String() string {
 type Event struct {
 	At       time.Duration
 	Kind     Kind
-	Quantity Quantity // of a warning or a trip
+	Quantity Quantity // of a warning or a trip, else without meaning
 	Level    int      // of a warning: 1 or 2
 	Value    float64  // of the quantity: V, K, A or 0..1
+}
+
+// String is the event as a line: when, what and, of a warning or a trip, of which
+// quantity at which value.
+func (e Event) String() string {
+	if e.Kind > TripCleared {
+		return fmt.Sprintf("%v %v", e.At, e.Kind)
+	}
+	text := fmt.Sprintf("%v %v %v at %.4g", e.At, e.Kind, e.Quantity, e.Value)
+	if e.Level > 0 {
+		text += fmt.Sprintf(", level %d", e.Level)
+	}
+	return text
 }
 
 // log collects events in the room that is there.

@@ -36,57 +36,37 @@ type UnitState struct {
 
 // UnitOutput is what a unit announces.
 type UnitOutput struct {
-	Connected, Tripped  int     // racks
-	Waiting             int     // racks that are ready and too far from the bus
-	ChargeA, DischargeA float64 // A of all racks together, both >= 0
-	ChargeBy, DisBy     int     // the rack that binds, -1: none
+	Connected, Tripped    int     // racks
+	Waiting               int     // racks that are ready and too far from the bus
+	ChargeA, DischargeA   float64 // A of all racks together, both >= 0
+	ChargeBy, DischargeBy int     // the rack that binds, -1: none
 }
 
 // Step tells each rack in commands, which is as long as racks, what to do. The racks
 // close one after the other: first the one with the most others within MatchV of it,
 // then those within MatchV of the bus, the nearest first.
 func (p *UnitParams) Step(s *UnitState, in UnitInput, racks []Rack, commands []Command) UnitOutput {
-	if in.Close {
-		s.Wanted = true
-	}
-	if in.Open {
-		s.Wanted = false
-	}
-	o := UnitOutput{ChargeBy: -1, DisBy: -1}
-	var busV float64
+	s.Wanted = (s.Wanted || in.Close) && !in.Open
+	o := UnitOutput{ChargeBy: -1, DischargeBy: -1}
+	var sum float64 // V
 	busy := false
 	for i, r := range racks {
 		commands[i] = Command{Open: !s.Wanted, Reset: in.Reset}
 		switch r.Mode {
 		case Connected:
 			o.Connected++
-			busV += r.RackV
+			sum += r.RackV
 		case Tripped:
 			o.Tripped++
 		case Precharging, Opening:
 			busy = true
 		}
 	}
-	first := o.Connected == 0
-	if !first {
-		busV /= float64(o.Connected)
-	}
-	next := -1
-	best := math.Inf(-1)
-	for i, r := range racks {
-		if !r.Ready {
-			continue
-		}
-		merit := -math.Abs(r.RackV - busV)
-		if first {
-			merit = float64(p.near(racks, r.RackV))
-		} else if -merit > p.MatchV {
-			o.Waiting++
-			continue
-		}
-		if merit > best {
-			best, next = merit, i
-		}
+	var next int
+	if o.Connected == 0 {
+		next = p.first(racks)
+	} else {
+		next, o.Waiting = p.nearest(racks, sum/float64(o.Connected))
 	}
 	// A rack closes when the command becomes true, so one that did not follow is let go
 	// for a step before it is asked again.
@@ -98,6 +78,38 @@ func (p *UnitParams) Step(s *UnitState, in UnitInput, racks []Rack, commands []C
 	}
 	p.limit(racks, &o)
 	return o
+}
+
+// first is the rack that is ready with the most others near it, -1 without.
+func (p *UnitParams) first(racks []Rack) int {
+	next, most := -1, 0
+	for i, r := range racks {
+		if !r.Ready {
+			continue
+		}
+		if n := p.near(racks, r.RackV); n > most {
+			next, most = i, n
+		}
+	}
+	return next
+}
+
+// nearest is the rack that is ready whose voltage is nearest to that of the bus and
+// within MatchV of it, -1 without, and how many are not within.
+func (p *UnitParams) nearest(racks []Rack, busV float64) (next, waiting int) {
+	next = -1
+	least := p.MatchV
+	for i, r := range racks {
+		if !r.Ready {
+			continue
+		}
+		if d := math.Abs(r.RackV - busV); d > p.MatchV {
+			waiting++
+		} else if d < least || next < 0 {
+			next, least = i, d
+		}
+	}
+	return next, waiting
 }
 
 // near is how many racks that are ready lie within MatchV of volt.
@@ -136,7 +148,7 @@ func (p *UnitParams) limit(racks []Rack, o *UnitOutput) {
 			o.ChargeA, o.ChargeBy = a, i
 		}
 		if a := r.DischargeA / share; a < o.DischargeA {
-			o.DischargeA, o.DisBy = a, i
+			o.DischargeA, o.DischargeBy = a, i
 		}
 	}
 }

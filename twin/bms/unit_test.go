@@ -27,7 +27,7 @@ func (w *plant) step(t testing.TB, in bms.UnitInput) bms.UnitOutput {
 	view, commands := make([]bms.Rack, len(w.racks)), make([]bms.Command, len(w.racks))
 	for i := range w.racks {
 		s := &w.racks[i]
-		view[i] = bms.Rack{Mode: s.Mode, Ready: s.Ready(), RackV: w.volts[i], ChargeA: s.ChargeA, DischargeA: s.DisA}
+		view[i] = bms.Rack{Mode: s.Mode, Ready: s.Ready(), RackV: w.volts[i], ChargeA: s.ChargeA, DischargeA: s.DischargeA}
 	}
 	o := shared.Step(&w.unit, in, view, commands)
 	const dt = 100 * time.Millisecond

@@ -22,10 +22,10 @@ type Sheet struct {
 // File is the fitted cell as a cell set.
 func (r *Result) File(in *Input, s Sheet) *params.Cell {
 	c, p := &params.Cell{}, &r.Params
-	c.Name, c.Kind = s.Name, "fitted to measured records"
+	c.Name = s.Name
 	c.Convention = "passive: I > 0 and P > 0 charge the cell"
 	c.Interpolation = "piecewise linear in soc, flat clamp outside [0,1]"
-	c.CapacityAh, c.CoulombicEfficiency = p.CapacityAh, p.CoulombicEfficiency
+	c.CapacityAh, c.CoulombicEfficiency = p.CapacityAh, round(p.CoulombicEfficiency)
 	c.VMin, c.VMax, c.TRefK, c.RGas = s.VMin, s.VMax, p.TRefK, p.RGas
 	c.OCV = params.OCV{Source: s.Source, SoC: p.OCV.SoC, V: rounded(p.OCV.Value)}
 	c.Hysteresis = params.Hysteresis{Source: s.Source + "; gamma fitted", Gamma: round(p.Gamma), SoC: p.HalfGap.SoC, M: rounded(p.HalfGap.Value)}
@@ -37,7 +37,7 @@ func (r *Result) File(in *Input, s Sheet) *params.Cell {
 	source := "fitted to " + strings.Join(names, ", ")
 	c.Resistance = params.Resistance{
 		Source: source, SoC: p.Resistance.SoC, RTot: rounded(p.Resistance.Value),
-		Frac:     params.Split{R0: p.Fraction[0], R1: p.Fraction[1], R2: p.Fraction[2]},
+		Frac:     params.Split{R0: share(p.Fraction[0]), R1: share(p.Fraction[1]), R2: share(1 - share(p.Fraction[0]) - share(p.Fraction[1]))},
 		EaPerMol: params.Split{R0: round(p.Activation[0]), R1: round(p.Activation[1]), R2: round(p.Activation[2])},
 		Tau:      params.TimeConsts{Tau1: round(p.Tau[0]), Tau2: round(p.Tau[1])},
 	}
@@ -77,6 +77,9 @@ func round(x float64) float64 {
 	scale := math.Pow(10, 5-math.Floor(math.Log10(math.Abs(x))))
 	return math.Round(x*scale) / scale
 }
+
+// share keeps six places behind the point, so that shares still add up.
+func share(x float64) float64 { return math.Round(x*1e6) / 1e6 }
 
 func rounded(x []float64) []float64 {
 	y := make([]float64, len(x))

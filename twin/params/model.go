@@ -7,20 +7,21 @@ import (
 
 // Model is the parameter set of one storage unit, as written in a model file.
 type Model struct {
-	APIVersion    string   `yaml:"apiVersion"` // yunchu/v1
-	Kind          string   `yaml:"kind"`       // Model
-	Name          string   `yaml:"name"`
-	Source        string   `yaml:"source"`
-	CellName      string   `yaml:"cell"`     // an embedded cell, or a path beside the model file
-	Series        int      `yaml:"series"`   // cells in series
-	Parallel      int      `yaml:"parallel"` // strings in parallel
-	PCS           PCS      `yaml:"pcs"`
-	Heat          Heat     `yaml:"heat"`
-	Limits        Limits   `yaml:"limits"`
-	Strings       *Strings `yaml:"strings"`   // optional: every cell is stepped
-	ContainerName string   `yaml:"container"` // optional, with strings: a shipped container, or a path beside the model file
-	RatedKW       float64  `yaml:"rated_kw"`  // AC power, either direction
-	RatedKWh      float64  `yaml:"rated_kwh"` // nameplate energy of the cells
+	APIVersion    string    `yaml:"apiVersion"` // yunchu/v1
+	Kind          string    `yaml:"kind"`       // Model
+	Name          string    `yaml:"name"`
+	Source        string    `yaml:"source"`
+	CellName      string    `yaml:"cell"`     // an embedded cell, or a path beside the model file
+	Series        int       `yaml:"series"`   // cells in series
+	Parallel      int       `yaml:"parallel"` // strings in parallel
+	PCS           PCS       `yaml:"pcs"`
+	Heat          Heat      `yaml:"heat"`
+	Limits        Limits    `yaml:"limits"`
+	Strings       *Strings  `yaml:"strings"`   // optional: every cell is stepped
+	Grid          *GridSide `yaml:"grid"`      // optional: transformer and auxiliaries
+	ContainerName string    `yaml:"container"` // optional, with strings: a shipped container, or a path beside the model file
+	RatedKW       float64   `yaml:"rated_kw"`  // AC power, either direction
+	RatedKWh      float64   `yaml:"rated_kwh"` // nameplate energy of the cells
 
 	Cell      *Cell      `yaml:"-"` // what CellName stands for; set by the loader
 	Container *Container `yaml:"-"` // what ContainerName stands for
@@ -56,6 +57,14 @@ type Loss struct {
 	K2     float64 `yaml:"k2"`
 	M0     float64 `yaml:"m0"`
 	Divide bool    `yaml:"divide"` // charging: DC = AC*p/(p+loss), as Notton defines the efficiency
+}
+
+// GridSide is what stands between the converter and the grid, by shipped set or path:
+// the smallest transformer of a series that carries the rated power, and auxiliaries
+// scaled to it.
+type GridSide struct {
+	Transformer string `yaml:"transformer"`
+	Auxiliary   string `yaml:"auxiliary"`
 }
 
 // Heat is how the heat of a cell leaves it.

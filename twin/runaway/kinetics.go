@@ -106,7 +106,7 @@ type State struct {
 	Film        float64 // thickness, in the unit of Params.Film
 	Positive    float64 // fraction converted, 0..1
 	Electrolyte float64 // fraction left
-	ElectricalJ float64 // electrical energy that a short can still turn into heat
+	ElectricalJ float64 // electrical energy that a short can still turn into heat; set it anew when the charge changes
 	ShortOhm    float64 // of the internal short, 0 without
 	Vented      bool
 }

@@ -1,10 +1,28 @@
-// Package thermal is where the heat of a cell goes: a lumped mass that is joined
-// to its surroundings by conductances.
+// Package thermal is where the heat of cells goes. All of it is exact for inputs that
+// are constant over a step, or go linearly from one value to another, whatever the
+// length of the step.
 //
-// A step is exact for constant heat and surroundings, whatever its length:
+// A Step is a lumped mass that is joined to its surroundings by conductances:
 //
 //	C*dT/dt = q + sum G_k*(T_k - T)
 //	T(t)    = T_inf + (T(0) - T_inf)*exp(-G*t/C),  G = sum G_k,  T_inf = (sum G_k*T_k + q)/G
+//
+// A Network is any number of such masses that are also joined to each other, and a
+// Chain is a row of cells as a network. Its Propagator of one step length is a pair
+// of matrices.
+//
+// A Container is the network of batteries, air and walls, with an HVAC unit or a
+// coolant loop and the controller of either; it finds the instants at which the
+// controller switches inside the step. Its batteries are one node of it, or racks
+// that are stepped elsewhere. In that case step the container first, with what the
+// racks are expected to do, then the racks with the air and the coolant (mean over
+// the step) that it returns, and take ContainerFlow.RacksJ out of them:
+//
+//	in.Racks0K, in.Racks1K = racks, racks + (heat*dt - flow.RacksJ)/capacity
+//	c.Step(&state, &in, &flow)
+//	racks += (heat*dt - flow.RacksJ) / capacity
+//
+// That is as good as one node up to steps of a minute.
 package thermal
 
 import "math"

@@ -1,0 +1,373 @@
+//go:build !nosim
+
+package simworld
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+
+	"yunchu/twin/fit"
+	"yunchu/twin/params"
+)
+
+// FitOptions say what to fit a cell to. Lists that go with files hold one value for
+// each, or one for all.
+type FitOptions struct {
+	Pulses     []string  // CSV files of dynamic records
+	TempC      []float64 // degC, of the records; empty: from the files
+	SoC        []float64 // per cent at their starts; empty: from their first voltages
+	OCV        []string  // CSV files of slow cycles, or of tables
+	OCVTempC   []float64 // degC, of those; empty: from the files, or those of the records
+	CapacityAh float64
+	Efficiency float64 // coulombic; 0: from the ends of the records
+	Name       string  // of the cell set
+
+	VMin, VMax float64 // V; 0: a tenth of a volt beyond the records
+	MassKg     float64 // kg; 0: an assumption from the capacity
+	CpJPerKg   float64 // J/kg/K; likewise
+	HAPerK     float64 // W/K; likewise
+}
+
+// FitResult is a fitted cell set and what was assumed on the way.
+type FitResult struct {
+	Cell       *params.Cell
+	Notes      []string
+	Iterations int
+}
+
+// tRefK is the reference temperature of fitted cell sets.
+const tRefK = 298.15
+
+// Fit identifies a cell set from laboratory records. Faults in the files come back as
+// scenario.Faults.
+func Fit(o FitOptions) (*FitResult, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	out := &FitResult{}
+	labs, err := o.records()
+	if err != nil {
+		return nil, err
+	}
+	branches, err := o.branches(labs)
+	if err != nil {
+		return nil, err
+	}
+	in := fit.Input{CapacityAh: o.CapacityAh, Efficiency: o.Efficiency, TRefK: tRefK}
+	if in.OCV, err = fit.NewOpenCircuit(branches, tRefK); err != nil {
+		return nil, err
+	}
+	for k, l := range labs {
+		r, err := o.record(k, l, in.OCV)
+		if err != nil {
+			return nil, err
+		}
+		in.Records = append(in.Records, r)
+		out.Notes = append(out.Notes, fmt.Sprintf("%v, from %.4g %%", l, 100*r.SoC))
+	}
+	for _, b := range branches {
+		out.Notes = append(out.Notes, fmt.Sprintf("open-circuit voltage from %s at %g degC", b.Name, round2(b.TempK-kelvin)))
+	}
+	r, err := fit.Cell(in)
+	if err != nil {
+		return nil, err
+	}
+	out.Iterations = r.Iterations
+	out.Cell = r.File(&in, o.sheet(labs, branches))
+	return out, out.Cell.Validate()
+}
+
+func (o *FitOptions) check() error {
+	var errs []error
+	if len(o.Pulses) == 0 || len(o.OCV) == 0 {
+		errs = append(errs, errors.New("name a dynamic record and an open-circuit record: --pulses CSV --ocv CSV"))
+	}
+	if !(o.CapacityAh > 0) || math.IsInf(o.CapacityAh, 0) {
+		errs = append(errs, fmt.Errorf("--capacity-ah %g: want the capacity in Ah, above 0", o.CapacityAh))
+	}
+	if o.Efficiency < 0 || o.Efficiency > 1 {
+		errs = append(errs, fmt.Errorf("--efficiency %g: want 0..1", o.Efficiency))
+	}
+	for _, l := range []struct {
+		flag  string
+		n     int
+		files int
+	}{{"--temp-c", len(o.TempC), len(o.Pulses)}, {"--soc", len(o.SoC), len(o.Pulses)}} {
+		if l.n > 1 && l.n != l.files {
+			errs = append(errs, fmt.Errorf("%s has %d values for %d files, want one for all or one for each", l.flag, l.n, l.files))
+		}
+	}
+	for _, z := range o.SoC {
+		if !(z >= 0 && z <= 100) {
+			errs = append(errs, fmt.Errorf("--soc %g: want per cent, 0..100", z))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// of is the value of file k in a list that may be empty.
+func of(list []float64, k int) *float64 {
+	switch {
+	case len(list) == 0:
+		return nil
+	case len(list) == 1:
+		return &list[0]
+	}
+	return &list[k]
+}
+
+func (o *FitOptions) records() ([]*lab, error) {
+	var labs []*lab
+	for k, path := range o.Pulses {
+		l, err := readLab(path)
+		if err != nil {
+			return nil, err
+		}
+		l.settle(of(o.TempC, k))
+		labs = append(labs, l)
+	}
+	return labs, nil
+}
+
+// record readies record k for the fit.
+func (o *FitOptions) record(k int, l *lab, ocv *fit.OpenCircuit) (*fit.Record, error) {
+	r := &fit.Record{Name: filepath.Base(l.path), T: l.t, I: l.i, V: l.v, TempK: l.tempKnown + kelvin}
+	if given := of(o.SoC, k); given != nil {
+		r.SoC = *given / 100
+		if r.SoC == 1 {
+			r.Hyst = 1
+		}
+	} else {
+		var ok bool
+		if r.SoC, r.Hyst, ok = begin(ocv, o.CapacityAh, l.i[0], l.v[0], r.TempK, tRefK); !ok {
+			return nil, fmt.Errorf("%s: the first reading, %g V at %g A, does not tell the state of charge: give it with --soc", l.path, l.v[0], l.i[0])
+		}
+	}
+	if l.in != nil {
+		r.Follow(l.in, l.out)
+	}
+	return r, nil
+}
+
+// branches reads the open-circuit files: slow cycles, or tables.
+func (o *FitOptions) branches(labs []*lab) ([]fit.Branches, error) {
+	var cycles []fit.SlowCycle
+	var tables []fit.Branches
+	for k, path := range o.OCV {
+		s, err := readSheet(path, ocvColumn)
+		if err != nil {
+			return nil, err
+		}
+		if s.has("z", "soc") {
+			b, err := tableBranches(s, o.tableTemps(labs))
+			if err != nil {
+				return nil, err
+			}
+			tables = append(tables, b...)
+			continue
+		}
+		c, err := slowCycle(s)
+		if err != nil {
+			return nil, err
+		}
+		c.TempK = o.slowTemp(k, path, labs) + kelvin
+		cycles = append(cycles, c)
+	}
+	if len(cycles) > 0 && len(tables) > 0 {
+		return nil, errors.New("--ocv: slow cycles and tables cannot be mixed")
+	}
+	if len(tables) > 0 {
+		return tables, nil
+	}
+	return fit.NewBranches(cycles, o.CapacityAh)
+}
+
+// ocvColumn tells the columns of slow cycles and of tables.
+func ocvColumn(name string) bool {
+	known := slices.Concat([]string{"z", "soc"}, timeColumn, currentColumn, voltageColumn, chargeColumn, givenColumn)
+	return slices.Contains(known, name) || strings.HasPrefix(name, "U_dis") || strings.HasPrefix(name, "U_chg")
+}
+
+// slowTemp is the temperature of slow cycle k in degC: the one given, that of its name,
+// or that of the record in the same place.
+func (o *FitOptions) slowTemp(k int, path string, labs []*lab) float64 {
+	if given := of(o.OCVTempC, min(k, max(0, len(o.OCVTempC)-1))); given != nil {
+		return *given
+	}
+	l := lab{path: path}
+	if l.settle(nil); !chamber.MatchString(strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))) {
+		return labs[min(k, len(labs)-1)].tempKnown
+	}
+	return l.tempKnown
+}
+
+// tableTemps are the temperatures in degC to take from a table of several.
+func (o *FitOptions) tableTemps(labs []*lab) []float64 {
+	if len(o.OCVTempC) > 0 {
+		return o.OCVTempC
+	}
+	var c []float64
+	for _, l := range labs {
+		c = append(c, l.tempKnown)
+	}
+	return c
+}
+
+// slowCycle takes the longest discharge and the longest charge of a slow record.
+func slowCycle(s *sheet) (fit.SlowCycle, error) {
+	c := fit.SlowCycle{Name: filepath.Base(s.path)}
+	t, err := s.full(timeColumn...)
+	if err != nil {
+		return c, err
+	}
+	i, err := s.full(currentColumn...)
+	if err != nil {
+		return c, err
+	}
+	v, err := s.full(voltageColumn...)
+	if err != nil {
+		return c, err
+	}
+	for _, side := range []struct {
+		sign    float64
+		counter []string
+		ah, v   *[]float64
+	}{{-1, givenColumn, &c.DischargeAh, &c.DischargeV}, {1, chargeColumn, &c.ChargeAh, &c.ChargeV}} {
+		var count []float64
+		if s.has(side.counter...) {
+			if count, err = s.full(side.counter...); err != nil {
+				return c, err
+			}
+		}
+		from, to := longest(i, side.sign)
+		if to-from < 10 {
+			return c, s.fault(1, 1, "a slow cycle has rows of current below 0 and rows above 0; a table has columns z, U_dis, U_chg", "the record has no branch with current %+g", side.sign)
+		}
+		var ah float64
+		for k := from; k < to; k++ {
+			switch {
+			case count != nil:
+				ah = count[k] - count[from]
+			case k > from:
+				ah += math.Abs(i[k]+i[k-1]) / 2 * (t[k] - t[k-1]) / 3600
+			}
+			*side.ah, *side.v = append(*side.ah, ah), append(*side.v, v[k])
+		}
+	}
+	return c, nil
+}
+
+// longest is the longest run of rows with a current of the sign.
+func longest(i []float64, sign float64) (from, to int) {
+	for k := 0; k < len(i); k++ {
+		start := k
+		for k < len(i) && i[k]*sign > 0 {
+			k++
+		}
+		if k-start > to-from {
+			from, to = start, k
+		}
+	}
+	return from, to
+}
+
+// tableBranches takes the columns U_dis and U_chg of a table over z, and from one of
+// several temperatures (U_dis_P05_V, …) those asked for, or all if it has none of them.
+func tableBranches(s *sheet, tempC []float64) ([]fit.Branches, error) {
+	z, err := s.full("z", "soc")
+	if err != nil {
+		return nil, err
+	}
+	var asked, all []fit.Branches
+	for k, h := range s.header {
+		tag, ok := strings.CutPrefix(h, "U_dis")
+		if !ok {
+			continue
+		}
+		chg := slices.Index(s.header, "U_chg"+tag)
+		if chg < 0 {
+			return nil, s.fault(1, 1, "", "column %s has no partner U_chg%s", h, tag)
+		}
+		b := fit.Branches{Name: filepath.Base(s.path), TempK: tRefK, SoC: z, Discharge: s.column[k], Charge: s.column[chg]}
+		c := 25.0
+		if m := chamber.FindStringSubmatch(strings.TrimSuffix(tag, "_V")); m != nil {
+			c, _ = strconv.ParseFloat(strings.NewReplacer("P", "", "N", "-").Replace(m[1])+m[2], 64)
+		}
+		b.TempK = c + kelvin
+		all = append(all, b)
+		if slices.Contains(tempC, c) {
+			asked = append(asked, b)
+		}
+	}
+	if len(all) == 0 {
+		return nil, s.fault(1, 1, "a table of open-circuit voltages has columns z, U_dis, U_chg", "there are no columns U_dis and U_chg")
+	}
+	if len(asked) > 0 {
+		return asked, nil
+	}
+	return all, nil
+}
+
+// sheet is what the electrical records do not show.
+func (o *FitOptions) sheet(labs []*lab, branches []fit.Branches) fit.Sheet {
+	s := fit.Sheet{Name: o.Name, VMin: o.VMin, VMax: o.VMax, MassKg: o.MassKg, CpJPerKg: o.CpJPerKg, HAPerK: o.HAPerK}
+	if s.Name == "" {
+		s.Name = strings.TrimSuffix(filepath.Base(labs[0].path), filepath.Ext(labs[0].path))
+	}
+	var names []string
+	low, high := math.Inf(1), math.Inf(-1)
+	for _, b := range branches {
+		names = append(names, fmt.Sprintf("%s (%g degC)", b.Name, round2(b.TempK-kelvin)))
+		for _, v := range slices.Concat(b.Discharge, b.Charge) {
+			if !math.IsNaN(v) {
+				low, high = min(low, v), max(high, v)
+			}
+		}
+	}
+	s.Source = "mean and half distance of the branches of " + strings.Join(names, ", ")
+	for _, l := range labs {
+		low, high = min(low, slices.Min(l.v)), max(high, slices.Max(l.v))
+	}
+	if s.VMin == 0 {
+		s.VMin = math.Floor(10*low-1) / 10
+	}
+	if s.VMax == 0 {
+		s.VMax = math.Ceil(10*high+1) / 10
+	}
+	s.ThermalSource = "given"
+	if s.MassKg == 0 || s.CpJPerKg == 0 || s.HAPerK == 0 {
+		s.ThermalSource = "ASSUMPTION where not given: mass and heat loss of the Sony US26650FTC1 (SimSES: 0.07 kg, 15 W/m2K on 6.4e-3 m2) scaled by capacity, cp 1001 J/kg/K"
+	}
+	scale := o.CapacityAh / 3
+	if s.MassKg == 0 {
+		s.MassKg = round2(100*0.07*scale) / 100
+	}
+	if s.CpJPerKg == 0 {
+		s.CpJPerKg = 1001
+	}
+	if s.HAPerK == 0 {
+		s.HAPerK = round2(100*0.096*scale) / 100
+	}
+	return s
+}
+
+func round2(x float64) float64 { return math.Round(100*x) / 100 }
+
+// WriteCell is the text of a cell file: lists of numbers on one line each.
+func WriteCell(c *params.Cell) ([]byte, error) {
+	list := func(x []float64) ([]byte, error) {
+		text := make([]string, len(x))
+		for k, v := range x {
+			text[k] = strconv.FormatFloat(v, 'g', -1, 64)
+		}
+		return []byte("[" + strings.Join(text, ", ") + "]"), nil
+	}
+	return yaml.MarshalWithOptions(c, yaml.CustomMarshaler[[]float64](list))
+}

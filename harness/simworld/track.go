@@ -1,0 +1,212 @@
+//go:build !nosim
+
+package simworld
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+
+	"yunchu/twin/estimate"
+	"yunchu/twin/params"
+)
+
+// TrackOptions say what to track, what the filter is told wrong, and what is true.
+type TrackOptions struct {
+	Cell string // cell file or the name of a set
+	Data string // CSV of readings
+
+	SoC     float64   // per cent, what the filter is told at the start
+	AddA    float64   // A, added to every current reading
+	Gain    float64   // on every current reading
+	TempC   *float64  // degC; nil: from the file
+	TrueSoC float64   // per cent at the start
+	Ah      float64   // capacity of the true state of charge; 0: that of the cell set
+	Eta     float64   // its coulombic efficiency; 0: likewise
+	Rows    io.Writer // gets a CSV of all rows; may be nil
+}
+
+// TrackResult is how well a filter tracked a record. Per cents are of state of charge.
+type TrackResult struct {
+	Cell     string  `json:"cell"`
+	Data     string  `json:"data"`
+	TempC    float64 `json:"temp_c"`
+	TempFrom string  `json:"temp_from"`
+
+	RMSE  float64 `json:"rmse_percent"` // true state of charge of 10..90 %, after the first hour
+	Max   float64 `json:"max_percent"`  // likewise
+	Rows  int     `json:"rows"`         // that count in these
+	Whole Spread  `json:"whole_record"`
+
+	VoltageRMSE float64 `json:"voltage_rmse_mv"`   // of what the filter expects next, over the same rows
+	NIS         float64 `json:"nis_mean"`          // mean normalised innovation squared, over the same rows
+	Sigma       float64 `json:"soc_sigma_percent"` // mean of what the filter takes its error for, over the same rows
+	Gated       int     `json:"gated_rows"`        // of the whole record
+
+	Truth Truth `json:"truth"`
+	End   End   `json:"end"`
+}
+
+// Spread is an error over all rows.
+type Spread struct {
+	RMSE float64 `json:"rmse_percent"`
+	Max  float64 `json:"max_percent"`
+	Rows int     `json:"rows"`
+}
+
+// Truth is how the true state of charge was counted.
+type Truth struct {
+	Method     string  `json:"method"`
+	StartSoC   float64 `json:"start_percent"`
+	EndSoC     float64 `json:"end_percent"`
+	CapacityAh float64 `json:"capacity_ah"`
+	Efficiency float64 `json:"coulombic_efficiency"`
+}
+
+// End is what the filter believes at the end of the record.
+type End struct {
+	SoC              float64 `json:"soc_percent"`
+	CurrentOffsetA   float64 `json:"current_offset_a"`
+	ResistanceFactor float64 `json:"resistance_factor"`
+	CapacityFactor   float64 `json:"capacity_factor"`
+	CurrentSigmaA    float64 `json:"current_offset_sigma_a"`
+	ResistanceSigma  float64 `json:"resistance_factor_sigma"`
+	CapacitySigma    float64 `json:"capacity_factor_sigma"`
+}
+
+// The range an estimate is scored in: where its state of charge counts, and after the
+// hour it has to find it.
+const (
+	scoredFromSoC = 0.1
+	scoredToSoC   = 0.9
+	scoredAfterS  = 3600.0
+)
+
+// Track runs the filter over a record and compares it with counted charge.
+func Track(o TrackOptions) (*TrackResult, error) {
+	p, err := params.LoadCell(o.Cell)
+	if err != nil {
+		return nil, err
+	}
+	l, err := readLab(o.Data)
+	if err != nil {
+		return nil, err
+	}
+	l.settle(o.TempC)
+	f, err := estimate.New(p, estimate.Options{SoC: o.SoC / 100})
+	if err != nil {
+		return nil, fmt.Errorf("--soc0 %g: %w", o.SoC, err)
+	}
+	out := &TrackResult{Cell: p.Name, Data: o.Data, TempC: l.tempKnown, TempFrom: l.tempFrom}
+	truth, err := o.truth(p, l, &out.Truth)
+	if err != nil {
+		return nil, err
+	}
+	rows := newTrackWriter(o.Rows)
+	var scored, whole sums
+	var last estimate.Result
+	for k := range l.t {
+		dt := 0.0
+		if k > 0 {
+			dt = l.t[k] - l.t[k-1]
+		}
+		tempC := l.tempKnown
+		if o.TempC == nil && l.tempC != nil {
+			tempC = l.tempC[k]
+		}
+		last = f.Step(dt, l.i[k]*o.Gain+o.AddA, l.v[k], tempC+kelvin)
+		if last.Gated {
+			out.Gated++
+		}
+		whole.add(&last, truth[k])
+		if truth[k] >= scoredFromSoC && truth[k] <= scoredToSoC && l.t[k]-l.t[0] >= scoredAfterS {
+			scored.add(&last, truth[k])
+		}
+		rows.row(l.t[k], truth[k], &last)
+	}
+	out.finish(&scored, &whole, &last)
+	return out, rows.flush()
+}
+
+// truth counts the state of charge: with the counters of the laboratory if the file
+// has them, else with the readings before anything is added to them.
+func (o *TrackOptions) truth(p *params.Cell, l *lab, t *Truth) ([]float64, error) {
+	t.CapacityAh, t.Efficiency, t.StartSoC = p.CapacityAh, p.CoulombicEfficiency, o.TrueSoC
+	if o.Ah != 0 {
+		t.CapacityAh = o.Ah
+	}
+	if o.Eta != 0 {
+		t.Efficiency = o.Eta
+	}
+	if !(t.CapacityAh > 0) || !(t.Efficiency > 0 && t.Efficiency <= 1) || !(t.StartSoC >= 0 && t.StartSoC <= 100) {
+		return nil, errors.New("the true state of charge needs a capacity above 0, an efficiency of 0..1 and a start of 0..100 %")
+	}
+	t.Method = "current integrated from reading to reading"
+	if l.in != nil {
+		t.Method = "ampere-hour counters of the record"
+	}
+	z := make([]float64, len(l.t))
+	var in, out float64 // Ah
+	for k := range z {
+		switch {
+		case l.in != nil:
+			in, out = l.in[k]-l.in[0], l.out[k]-l.out[0]
+		case k > 0:
+			ah := (l.i[k] + l.i[k-1]) / 2 * (l.t[k] - l.t[k-1]) / 3600
+			in += max(ah, 0)
+			out -= min(ah, 0)
+		}
+		z[k] = t.StartSoC/100 + (t.Efficiency*in-out)/t.CapacityAh
+	}
+	t.EndSoC = 100 * z[len(z)-1]
+	return z, nil
+}
+
+// sums gathers errors.
+type sums struct {
+	n                        int
+	square, most             float64 // of the state of charge
+	voltage, nis, confidence float64
+}
+
+func (s *sums) add(r *estimate.Result, truth float64) {
+	e := r.SoC - truth
+	s.n++
+	s.square += e * e
+	s.most = max(s.most, math.Abs(e))
+	s.voltage += r.InnovationV * r.InnovationV
+	s.nis += r.NIS
+	s.confidence += r.SoCSigma
+}
+
+func (t *TrackResult) finish(scored, whole *sums, last *estimate.Result) {
+	n := float64(max(scored.n, 1))
+	t.Rows, t.RMSE, t.Max = scored.n, 100*math.Sqrt(scored.square/n), 100*scored.most
+	t.VoltageRMSE, t.NIS, t.Sigma = 1e3*math.Sqrt(scored.voltage/n), scored.nis/n, 100*scored.confidence/n
+	t.Whole = Spread{RMSE: 100 * math.Sqrt(whole.square/float64(whole.n)), Max: 100 * whole.most, Rows: whole.n}
+	t.End = End{
+		SoC: 100 * last.SoC, CurrentOffsetA: last.CurrentOffsetA, ResistanceFactor: last.ResistanceFactor, CapacityFactor: last.CapacityFactor,
+		CurrentSigmaA: last.CurrentOffsetSigmaA, ResistanceSigma: last.ResistanceFactorSigma, CapacitySigma: last.CapacityFactorSigma,
+	}
+}
+
+// trackWriter writes the rows of a track as CSV.
+type trackWriter struct{ w *bufio.Writer }
+
+func newTrackWriter(w io.Writer) trackWriter {
+	if w == nil {
+		w = io.Discard
+	}
+	out := trackWriter{bufio.NewWriter(w)}
+	fmt.Fprintln(out.w, "t_s,true_percent,soc_percent,soc_sigma_percent,voltage_v,innovation_v,nis,current_offset_a,resistance_factor,capacity_factor")
+	return out
+}
+
+func (t trackWriter) row(at, truth float64, r *estimate.Result) {
+	fmt.Fprintf(t.w, "%g,%.4f,%.4f,%.4f,%.5f,%.5f,%.4f,%.5f,%.4f,%.4f\n", at, 100*truth, 100*r.SoC, 100*r.SoCSigma,
+		r.VoltageV, r.InnovationV, r.NIS, r.CurrentOffsetA, r.ResistanceFactor, r.CapacityFactor)
+}
+
+func (t trackWriter) flush() error { return t.w.Flush() }
