@@ -60,7 +60,7 @@ type count struct {
 	away   float64 // reported less the twin's
 }
 
-// step takes in a report. Nothing is raised while quiet.
+// step takes in a report. What comes while it must be quiet says nothing.
 func (c *charge) step(x *count, quiet bool) {
 	if c.last != c.last {
 		c.last = x.soc
@@ -111,12 +111,15 @@ func (c *charge) settle(x *count) {
 	}
 }
 
-// learn takes in a block and judges.
+// learn takes in a block and judges, unless it must be quiet.
 func (c *charge) learn(soc float64, quiet bool) {
 	hours := c.seconds / 3600
 	x := vector{c.counted, hours}
 	noise := sq(c.steps)/6 + sq(sampling*c.counted) + c.unsure
 	c.reg.forget(c.seconds)
+	if quiet {
+		return
+	}
 	nu, _ := c.reg.innovation(&x, soc-c.from-c.counted)
 	c.reg.learn(&x, nu, noise)
 	k, b := c.reg.theta[0], c.reg.theta[1]
@@ -128,7 +131,6 @@ func (c *charge) learn(soc float64, quiet bool) {
 		if math.Abs(k) < c.tol.Capacity/2 && -b < c.tol.LeakPerH/2 {
 			c.alarm.on = false
 		}
-	case quiet:
 	case lacks > 1 && lacks > leaks:
 		c.alarm.raise(CapacityOrLeak, "capacity", -100*k/(1+k), 100*sk, "%")
 	case leaks > 1:

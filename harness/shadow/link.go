@@ -44,19 +44,23 @@ var fieldNames = [fields]string{"voltage", "current", "power", "soc", "temperatu
 // still is a value that has not changed, and what it should have done meanwhile.
 type still struct {
 	value    float64
-	expected float64
-	count    int
+	expected float64 // when it last changed
+	count    int     // readings since
+	dubious  bool    // it should have moved by now
+	stuck    bool    // and has not in twenty readings
 }
 
-// step reports whether the value has stood still over twenty readings in which it
-// should have moved by more than limit.
-func (s *still) step(value, expected, limit float64) bool {
+// step takes in a value and what is expected of it. A value stands still when it
+// should have moved by more than limit, and it does so until it moves.
+func (s *still) step(value, expected, limit float64) {
 	if value != s.value {
 		*s = still{value: value, expected: expected}
-		return false
+		return
 	}
 	s.count++
-	return s.count >= 20 && math.Abs(expected-s.expected) > limit
+	moved := math.Abs(expected - s.expected)
+	s.dubious = s.dubious || s.count >= 3 && moved > limit/2
+	s.stuck = s.stuck || s.count >= 20 && moved > limit
 }
 
 // blind reports whether the readings say nothing about the device.
@@ -100,14 +104,25 @@ func (l *link) older() { l.behind++ }
 // disordered is the share of readings that came out of order.
 func (l *link) disordered() float64 { return l.behind * l.period / 60 }
 
-// judge raises and clears what the newest reading shows. stuck is the field that
-// stands still, or fields; unheeded tells that a setpoint has no effect.
-func (l *link) judge(dt float64, stuck int, unheeded float64) {
+// stuck is the field that stands still, or fields when there is none.
+func (l *link) stuck() int {
+	for i := range l.fields {
+		if l.fields[i].stuck {
+			return i
+		}
+	}
+	return fields
+}
+
+// judge raises and clears what the newest reading shows. unheeded is by how much the
+// device is off its setpoint, kW, 0 where it follows.
+func (l *link) judge(dt float64, unheeded float64) {
+	stuck := l.stuck()
 	slow := l.slow.over(dt, l.late > l.tol.DelayS, 10)
 	disorder := l.disorder.over(dt, l.disordered() > 0.05 && l.behind > 3, 10)
 	ignored := l.unheeded.over(dt, unheeded != 0, 10)
 	if l.alarm.on {
-		l.recover(dt, stuck, unheeded)
+		l.recover(dt, unheeded)
 		return
 	}
 	switch {
@@ -128,7 +143,7 @@ func (l *link) judge(dt float64, stuck int, unheeded float64) {
 }
 
 // recover clears the finding when it is over.
-func (l *link) recover(dt float64, stuck int, unheeded float64) {
+func (l *link) recover(dt float64, unheeded float64) {
 	var gone bool
 	switch l.alarm.finding.What {
 	case "silence":
@@ -142,7 +157,7 @@ func (l *link) recover(dt float64, stuck int, unheeded float64) {
 	case "setpoint":
 		gone = unheeded == 0
 	default:
-		gone = stuck == fields
+		gone = l.stuck() == fields
 	}
 	if l.back.over(dt, gone, 10) {
 		l.alarm.on = false

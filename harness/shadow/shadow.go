@@ -98,7 +98,7 @@ func (s *Shadow) Step(r *device.Reading) []Change {
 	s.at = r.At
 	s.link.newest(r, dt)
 	if r.Quality == device.Bad || r.Current != r.Current {
-		s.link.judge(dt, fields, 0)
+		s.link.judge(dt, 0)
 	} else {
 		s.take(r)
 	}
@@ -115,7 +115,8 @@ func (s *Shadow) take(r *device.Reading) {
 		return
 	}
 	mean := s.drive(r, dt)
-	s.link.judge(dt, s.stuck(r), s.unheeded(r))
+	s.watch(r)
+	s.link.judge(dt, s.unheeded(r))
 	switch {
 	case s.link.blind():
 		s.lost = true
@@ -205,7 +206,7 @@ func (s *Shadow) lookAtCharge(r *device.Reading, dt float64) {
 	soc := r.SoC / 100
 	s.charge.step(&count{
 		dt: dt, soc: soc, moved: s.twin.moved, unsure: s.twin.unsureMoved, away: soc - s.twin.cell.SoC(),
-	}, s.current.doubtful())
+	}, s.current.doubtful() || s.link.fields[socField].dubious)
 	if s.charge.trusted() {
 		s.twin.anchor(soc, -math.Expm1(-dt/anchorS))
 	}
@@ -221,7 +222,7 @@ func (s *Shadow) lookAtVoltage(r *device.Reading, dt, mean float64) {
 		dt: dt, left: r.Voltage/s.twin.series - s.twin.cell.Voltage(s.amps), amps: s.amps, mean: mean,
 		ohmic: s.twin.ohmic(), over: over, quick: quick, slope: s.twin.slope(soc), unsure: s.twin.unsure,
 		anchored: r.SoC == r.SoC,
-	}, s.current.doubtful() || !s.charge.trusted())
+	}, s.current.doubtful() || !s.charge.trusted() || s.link.fields[voltageField].dubious)
 }
 
 func (s *Shadow) lookAtHeat(r *device.Reading, dt float64) {
@@ -237,24 +238,14 @@ func (s *Shadow) lookAtHeat(r *device.Reading, dt float64) {
 	}
 }
 
-// stuck is the field that stands still while the twin says that it should move, or
-// fields when there is none.
-func (s *Shadow) stuck(r *device.Reading) int {
+// watch holds every field against what the twin, or another field, says of it.
+func (s *Shadow) watch(r *device.Reading) {
 	t, f := &s.twin, &s.link.fields
-	volt := t.series * t.cell.Voltage(s.amps)
-	found := fields
-	for i, x := range [fields]struct{ value, expected, limit float64 }{
-		voltageField: {r.Voltage, volt, t.series * 0.01},
-		currentField: {r.Current, t.directA(r.Power, s.amps), 0.05 * t.ratedA()},
-		powerField:   {r.Power, r.Current * r.Voltage / 1e3, 0.05 * t.model.RatedKW},
-		socField:     {r.SoC / 100, s.moved, 0.01},
-		tempField:    {r.Temperature, t.hotK, s.tol.TempK * 2 / 3},
-	} {
-		if f[i].step(x.value, x.expected, x.limit) && found == fields {
-			found = i
-		}
-	}
-	return found
+	f[voltageField].step(r.Voltage, t.series*t.cell.Voltage(s.amps), max(t.series*s.tol.OffsetV, 3*s.tol.ReportStepV))
+	f[currentField].step(r.Current, t.directA(r.Power, s.amps), 0.05*t.ratedA())
+	f[powerField].step(r.Power, r.Current*r.Voltage/1e3, 0.05*t.model.RatedKW)
+	f[socField].step(r.SoC, s.moved, max(0.01, 2*s.charge.steps))
+	f[tempField].step(r.Temperature, t.hotK, s.tol.TempK*2/3)
 }
 
 // unheeded is how far the device is from the setpoint that it has taken, kW, 0 where

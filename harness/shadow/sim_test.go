@@ -33,10 +33,12 @@ type bench struct {
 	noise   float64 // of the sensors, 1: as stated below
 	ambient func(day float64) float64
 	loads   []load
+	steady  bool // regulation all the time
+	heavy   bool // full power up and down
+	deaf    bool // setpoints are acknowledged and have no effect
 	frame   device.Readings
-	change  func(i int, r *device.Reading) // faults of the sensors
-	force   bool                           // regulation only
-	heavy   bool                           // full power up and down
+	change  func(i int, r *device.Reading) // faults of sensors and links
+	lost    func(i int) bool               // readings that never come
 }
 
 // The noise of the sensors, one sigma, before the report is rounded as the driver
@@ -100,7 +102,7 @@ func (b *bench) ask(i int) {
 	soc := b.twins.State(i).SoC
 	if !b.now.Before(l.until) {
 		l.kind = b.rng.IntN(4)
-		if b.force {
+		if b.steady {
 			l.kind = 0
 		}
 		l.until = b.now.Add(time.Duration(10+b.rng.IntN(170)) * time.Minute)
@@ -110,7 +112,7 @@ func (b *bench) ask(i int) {
 		l.kind, l.until = 2, b.now.Add(time.Hour)
 		if soc > 0.8 {
 			l.kw = -u
-		} else if soc < 0.2 || l.kw == 0 {
+		} else if soc < 0.2 || math.Abs(l.kw) < u {
 			l.kw = u
 		}
 	}
@@ -128,7 +130,9 @@ func (b *bench) ask(i int) {
 		l.kw = 0
 	}
 	if b.now.Unix()%4 == 0 {
-		b.twins.SetPower(i, b.now, 1e3*l.kw, time.Time{})
+		if !b.deaf {
+			b.twins.SetPower(i, b.now, 1e3*l.kw, time.Time{})
+		}
 		at := b.now.Add(b.twins.ResponseDelay(i)).UnixMilli()
 		b.shadows[i].Expect(&device.Ack{Status: device.Done, Verb: device.SetPower, Power: l.kw, At: at})
 	}
@@ -159,7 +163,12 @@ func (b *bench) step(seen func(i int, c shadow.Change)) {
 				b.change(i, &r)
 			}
 			b.shadows[i].SetAmbient(k)
-			for _, c := range b.shadows[i].Step(&r) {
+			if b.lost == nil || !b.lost(i) {
+				for _, c := range b.shadows[i].Step(&r) {
+					seen(i, c)
+				}
+			}
+			for _, c := range b.shadows[i].Tick(b.now.UnixMilli()) {
 				seen(i, c)
 			}
 		}

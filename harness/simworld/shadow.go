@@ -56,6 +56,7 @@ func (w *World) shadow(e *scenario.FleetEntry, ids []string, dir string, ambient
 
 // Follow implements run.Follower. The shadows keep what they know over a restart.
 func (w *World) Follow(b bus.Bus, slot func(device.ID) (device.Slot, bool)) error {
+	w.speaker.bus, w.speaker.slot = b, slot
 	if w.beside.runner == nil {
 		return nil
 	}

@@ -28,6 +28,8 @@ type World struct {
 	parts  []part
 	n      int
 	beside beside
+
+	speaker speaker
 }
 
 // part is one entry of the scenario's fleet.
@@ -41,7 +43,7 @@ var _ run.World = (*World)(nil)
 
 // Open builds the twins of a scenario, from start on.
 func Open(s *scenario.Scenario, start time.Time) (run.World, error) {
-	w := &World{}
+	w := &World{speaker: speaker{start: start}}
 	for i := range s.Fleet {
 		e := &s.Fleet[i]
 		ids := e.IDs()
@@ -146,6 +148,7 @@ func (w *World) Step(now time.Time) {
 		p.twins.Step(now)
 	}
 	w.Tick(now)
+	w.report()
 }
 
 // SetAmbient implements run.World.

@@ -1,0 +1,87 @@
+//go:build !nosim
+
+package simworld
+
+import (
+	"fmt"
+	"time"
+
+	"yunchu/platform/bus"
+	"yunchu/platform/device"
+	"yunchu/twin"
+	"yunchu/twin/bms"
+)
+
+// speaker puts what the battery managements of twins do and see on the bus.
+type speaker struct {
+	bus   bus.Bus // nil before the plant has come up
+	slot  func(device.ID) (device.Slot, bool)
+	start time.Time
+	n     int // events so far
+}
+
+// report publishes what has happened in the strings of the twins since the last call.
+func (w *World) report() {
+	if w.speaker.bus == nil {
+		return
+	}
+	var list []device.Event
+	for _, p := range w.parts {
+		if p.model.BMS == nil {
+			continue
+		}
+		for i := range p.twins.Len() {
+			events, missed := p.twins.Events(i)
+			if len(events) == 0 {
+				continue
+			}
+			slot, ok := w.speaker.slot(device.ID(p.twins.ID(i)))
+			if !ok {
+				continue // the plant has not heard of it yet
+			}
+			for _, e := range events {
+				list = append(list, w.speaker.event(&e, slot))
+			}
+			if missed > 0 {
+				list[len(list)-1].Text += fmt.Sprintf(" (and %d more events than there was room for)", missed)
+			}
+		}
+	}
+	for len(list) > 0 {
+		n := min(len(list), device.MaxRows)
+		bus.Events.Publish(w.speaker.bus, &device.Events{List: list[:n:n]}, nil)
+		list = list[n:]
+	}
+}
+
+func (s *speaker) event(e *twin.Event, slot device.Slot) device.Event {
+	at := s.start.Add(e.At).UnixMilli()
+	s.n++
+	return device.Event{
+		ID: fmt.Sprintf("bms-%d-%d", at, s.n), Slot: slot, Type: "bms-" + e.Kind.String(),
+		Severity: severity(&e.Event), Text: tells(e), At: at,
+	}
+}
+
+// tells is the event in words: the string, and of a warning or a trip the quantity with
+// its value in V, K, A or parts of the charge.
+func tells(e *twin.Event) string {
+	text := fmt.Sprintf("string %d", e.String+1)
+	if e.Kind <= bms.TripCleared {
+		text += fmt.Sprintf(": %v at %.4g", e.Quantity, e.Value)
+	}
+	if e.Level > 0 {
+		text += fmt.Sprintf(", level %d", e.Level)
+	}
+	return text
+}
+
+func severity(e *bms.Event) device.Severity {
+	switch e.Kind {
+	case bms.TripRaised:
+		return device.Critical
+	case bms.WarningRaised, bms.CloseRefused, bms.ResetRefused:
+		return device.Warning
+	}
+	return device.Information
+}
