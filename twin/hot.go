@@ -18,7 +18,6 @@ type hot struct {
 const (
 	watchK  = 343.15 // K: above it a cell's own reactions are followed
 	heatToK = 573.15 // K: there the heater of a fault ends
-	meltK   = 433.15 // K: a cell this hot is no source any more, whatever its charge
 )
 
 // newKinetics readies the kinetics of a model's cells, nil where it has none.
@@ -115,11 +114,9 @@ func (d *design) burn(u *unit, dt float64) {
 		// Adiabatic over the step: what it gives to its neighbours meanwhile cools it
 		// by a fraction of a kelvin, and counts from the next step on.
 		_, heat := d.kinetics.AdvanceCoupled(&h.state, dt, x.T[l], d.capacity, around)
-		bleed := 0.0
-		if h.state.ShortOhm > 0 && x.Z[l] > 0 && x.T[l] < meltK {
-			bleed = (x.UM[l] + x.OV[l]) / (h.state.ShortOhm + x.US[l] + x.RB[l])
-		}
-		b.SetBleed(h.place, l, bleed, heat.CellJ()/dt+around.HeatW)
+		// The heat of the short behind a molten separator is in the kinetics; that the
+		// cell also loses its charge by it changes nothing any more.
+		b.SetBleed(h.place, l, 0, heat.CellJ()/dt+around.HeatW)
 	}
 	if len(p.hots) > 0 {
 		p.predict()

@@ -81,12 +81,5 @@ func (p *pack) bled(s int) (perS float64) {
 			perS += slot.Bleed[l] * slot.InvQ[l] / float64(p.length)
 		}
 	}
-	for _, h := range p.hots {
-		if h.str == s {
-			b, l := p.at(s)
-			slot := b.Slot(h.place)
-			perS += slot.Bleed[l] * slot.InvQ[l] / float64(p.length)
-		}
-	}
 	return perS
 }

@@ -4,7 +4,6 @@ package shadow_test
 
 import (
 	"bufio"
-	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -121,96 +120,155 @@ type injected struct {
 	from       float64 // s
 	resistance float64 // share of R0
 	volt       float64 // V
-	leak       float64 // A that the sensor does not see leave
-	kelvin     float64
-	r0         float64
+	leak       float64 // A that leave the cell and not the terminals: the sensor reads so much more
+	temp       float64 // K
 }
 
-// play runs a shadow over a record down to 20 % of charge and returns what it raised.
-func play(t testing.TB, m *params.Model, rows []row, f injected) []shadow.Change {
+// player runs shadows over one record.
+type player struct {
+	kind *shadow.Kind
+	cell *params.Cell
+	tol  shadow.Tolerance
+	rows []row
+	// reports: the device reports its state of charge, to 0.1 %, as the laboratory
+	// counted it; else nobody says what it is after the start.
+	reports bool
+}
+
+func newPlayer(t testing.TB, chamber string, reports bool) *player {
 	t.Helper()
-	tolerance := shadow.Tolerance{ReportStepV: 1e-4}
-	if m.Cell.TRefK < 280 {
-		tolerance.OffsetV = 10e-3
-	}
+	m := a123(t, chamber)
 	k, err := shadow.NewKind(m)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := k.Shadow(shadow.Options{AmbientK: m.Cell.TRefK, Tolerance: tolerance})
+	tol := shadow.Tolerance{ReportStepV: 1e-4}
+	if m.Cell.TRefK < 280 {
+		tol.OffsetV = 10e-3 // the model drifts by as much within minutes in the cold
+	}
+	return &player{k, m.Cell, tol, record(t, chamber), reports}
+}
+
+// play runs a shadow over the record, down to 20 % of charge, with a fault laid over
+// it, and stops at the first thing that it says after the fault has begun. moving is
+// the time from there on in which more than 0.1 A flowed.
+func (p *player) play(t testing.TB, f injected) (said []shadow.Change, moving float64) {
+	t.Helper()
+	s, err := p.kind.Shadow(shadow.Options{AmbientK: p.cell.TRefK, Tolerance: p.tol})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.SetSoC(1, m.Cell.TRefK)
-	var changes []shadow.Change
+	s.SetSoC(1, p.cell.TRefK)
+	r0 := p.cell.Resistance.RTot[0] * p.cell.Resistance.Frac.R0
 	soc := 1.0
-	for _, x := range rows {
+	for n := range p.rows {
+		x := &p.rows[n]
+		if n > 0 {
+			counted := p.rows[n-1].amps * (x.t - p.rows[n-1].t) / 3600 / p.cell.CapacityAh
+			if counted > 0 {
+				counted *= p.cell.CoulombicEfficiency
+			}
+			soc += counted
+		}
 		if soc < 0.2 {
 			break
 		}
-		soc += x.amps / 3600 / m.Cell.CapacityAh
 		r := device.Empty()
 		r.At = int64(1000*x.t) + 1
 		r.Arrived = r.At
-		r.Current, r.Voltage = x.amps, x.volt
-		if x.t >= f.from {
-			r.Voltage += f.resistance*f.r0*x.amps + f.volt
-			r.Current += f.leak
+		r.Current, r.Voltage, r.Temperature = x.amps, x.volt, p.cell.TRefK-273.15
+		if p.reports {
+			r.SoC = math.Round(1000*soc) / 10
 		}
-		for _, c := range s.Step(&r) {
-			changes = append(changes, c)
+		if x.t >= f.from {
+			r.Voltage += f.resistance*r0*x.amps + f.volt
+			r.Current += f.leak
+			r.Temperature += f.temp
+			if math.Abs(x.amps) > 0.1 {
+				moving++
+			}
+		}
+		if said = append(said, s.Step(&r)...); len(said) > 0 && x.t >= f.from {
+			break
 		}
 	}
-	return changes
+	return said, moving
 }
 
-func TestA123(t *testing.T) {
-	for _, chamber := range []string{"P05", "P25", "P45"} {
-		m, rows := a123(t, chamber), record(t, chamber)
-		r0 := m.Cell.Resistance.RTot[0] * m.Cell.Resistance.Frac.R0
-		for _, c := range play(t, m, rows, injected{from: math.Inf(1)}) {
-			t.Errorf("%s: false alarm at %.0f s: %s over %v", chamber, float64(c.At)/1000, c.Finding, c.Over)
-		}
-		for _, tt := range []struct {
-			name string
-			f    injected
-			want shadow.Cause
-		}{
-			{"R0 +20 %", injected{resistance: 0.2}, shadow.Resistance},
-			{"R0 +50 %", injected{resistance: 0.5}, shadow.Resistance},
-			{"voltage +5 mV", injected{volt: 5e-3}, shadow.SensorOffset},
-			{"voltage -5 mV", injected{volt: -5e-3}, shadow.SensorOffset},
-			{"voltage +10 mV", injected{volt: 10e-3}, shadow.SensorOffset},
-			{"voltage -10 mV", injected{volt: -10e-3}, shadow.SensorOffset},
-			{"leak 0.1 A", injected{leak: .1}, shadow.CapacityOrLeak},
-		} {
+// TestMeasuredRecords lays faults over the measured records of an A123 cell in three
+// chambers, at many instants, and counts what its shadow makes of them. The twin is the
+// cell as it was identified with constant parameters: its voltage is off by up to 12 mV
+// without any fault.
+func TestMeasuredRecords(t *testing.T) {
+	const minute = 60.0
+	any := math.Inf(1)
+	type expected struct {
+		median, most float64 // s; of the resistance: s of current
+		named        float64 // least share that is named right
+	}
+	for _, tt := range []struct {
+		name    string
+		fault   injected
+		cause   shadow.Cause
+		reports bool
+		warm    expected // at 25 and 45 degC
+		cold    expected // at 5 degC
+	}{
+		{"R0 +20 %", injected{resistance: 0.2}, shadow.Resistance, false, expected{5 * minute, 15 * minute, 1}, expected{5 * minute, 15 * minute, 1}},
+		{"R0 +50 %", injected{resistance: 0.5}, shadow.Resistance, false, expected{2 * minute, 8 * minute, 1}, expected{2 * minute, 8 * minute, 1}},
+		{"voltage +5 mV", injected{volt: 5e-3}, shadow.SensorOffset, true, expected{minute, 3 * minute, 1}, expected{any, any, 0}},
+		{"voltage -5 mV", injected{volt: -5e-3}, shadow.SensorOffset, true, expected{minute, 3 * minute, 1}, expected{any, any, 0}},
+		{"voltage +10 mV", injected{volt: 10e-3}, shadow.SensorOffset, true, expected{minute / 2, minute, 1}, expected{any, any, 0}},
+		{"voltage -10 mV", injected{volt: -10e-3}, shadow.SensorOffset, true, expected{minute / 2, minute, 1}, expected{any, any, 0}},
+		{"voltage +5 mV, SoC unknown", injected{volt: 5e-3}, shadow.SensorOffset, false, expected{minute, 3 * minute, 0.9}, expected{any, any, 0}},
+		{"leak 0.1 A", injected{leak: 0.1}, shadow.CapacityOrLeak, true, expected{30 * minute, 30 * minute, 1}, expected{30 * minute, 30 * minute, 1}},
+		{"leak 0.1 A, SoC unknown", injected{leak: 0.1}, shadow.CapacityOrLeak, false, expected{75 * minute, any, 0.85}, expected{75 * minute, any, 0.85}},
+		{"temperature +5 K", injected{temp: 5}, shadow.SensorOffset, true, expected{minute, minute, 1}, expected{minute, minute, 1}},
+	} {
+		for _, chamber := range []string{"P05", "P25", "P45"} {
+			p := newPlayer(t, chamber, tt.reports)
+			want := tt.warm
+			if chamber == "P05" {
+				want = tt.cold
+			}
 			var late []float64
-			other, missed := map[string]int{}, 0
-			for from := 4800.0; from < 25000; from += 1009 {
-				tt.f.from, tt.f.r0 = from, r0
-				found := play(t, m, rows, tt.f)
-				switch {
-				case len(found) == 0:
-					missed++
-				case found[0].Finding.Cause != tt.want:
-					other[fmt.Sprintf("%s@%.0f+%.0f", found[0].Finding, from, float64(found[0].At)/1000-from)]++
-				default:
-					late = append(late, float64(found[0].At)/1000-from)
+			named, n := 0, 0
+			for from := 4800.0; from < 25000; from += 509 {
+				f := tt.fault
+				f.from = from
+				n++
+				said, moving := p.play(t, f)
+				if len(said) == 0 {
+					late = append(late, math.Inf(1))
+					continue
+				}
+				if said[0].Finding.Cause == tt.cause {
+					named++
+				}
+				if tt.cause == shadow.Resistance {
+					late = append(late, moving)
+				} else {
+					late = append(late, float64(said[0].At)/1000-from)
 				}
 			}
 			slices.Sort(late)
-			line := fmt.Sprintf("%s %-15s", chamber, tt.name)
-			if len(late) > 0 {
-				line += fmt.Sprintf(" median %.0f s, 90 %% %.0f, max %.0f of %d", late[len(late)/2], late[len(late)*9/10], late[len(late)-1], len(late))
+			got := expected{late[n/2], late[n-1], float64(named) / float64(n)}
+			t.Logf("%s  %-26s median %6.0f s, 90 %% %6.0f s, most %6.0f s of %d; named right %3.0f %%", chamber, tt.name, got.median, late[n*9/10], got.most, n, 100*got.named)
+			if got.median > want.median || got.most > want.most || got.named < want.named {
+				t.Errorf("%s %s: median %.0f s, most %.0f s, named %.2f; want %.0f, %.0f, %.2f", chamber, tt.name, got.median, got.most, got.named, want.median, want.most, want.named)
 			}
-			line += fmt.Sprintf(" missed %d other %d", missed, len(other))
-			k := 0
-			for o := range other {
-				if k++; k < 4 {
-					line += "; " + o
-				}
+		}
+	}
+}
+
+// TestMeasuredRecordsRaiseNothing: the records without a fault, down to 20 % of charge.
+func TestMeasuredRecordsRaiseNothing(t *testing.T) {
+	for _, chamber := range []string{"P05", "P25", "P45"} {
+		for _, reports := range []bool{false, true} {
+			said, _ := newPlayer(t, chamber, reports).play(t, injected{from: math.Inf(1)})
+			for _, c := range said {
+				t.Errorf("%s, SoC reported %v: %s at %.0f s", chamber, reports, c.Finding, float64(c.At)/1000)
 			}
-			t.Log(line)
 		}
 	}
 }

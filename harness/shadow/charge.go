@@ -20,8 +20,10 @@ type charge struct {
 	counted float64 // charge moved since, share of capacity
 	unsure  float64 // variance of that, because nobody knows the current between readings
 	seconds float64 // since
+	kept    float64 // charge moved since the report last changed
 	steps   float64 // smallest change seen in the report, 0..1
 
+	astray  bool    // the last block was beyond tolerance
 	jump    float64 // reported at once and not counted, 0 without
 	jumping hold
 	back    hold
@@ -34,6 +36,9 @@ const (
 	// sampling is what the count of a block is off by, as a share of it, beside what
 	// the distance of the readings makes.
 	sampling = 0.002
+	// surprise is the innovation of a block, in sigmas, after which the regression
+	// begins to learn anew.
+	surprise = 4.0
 )
 
 var (
@@ -50,6 +55,15 @@ func (c *charge) restart() { c.last, c.jump, c.jumping = math.NaN(), 0, 0 }
 
 // trusted reports whether the twin may be drawn to the reported state of charge.
 func (c *charge) trusted() bool { return c.jump == 0 && !c.alarm.is("soc") }
+
+// beyond reports whether charge counted and reported have parted by more than the
+// tolerance since the block began.
+func (c *charge) beyond(soc float64) bool {
+	return math.Abs(soc-c.from-c.counted) > c.tol.Capacity*math.Abs(c.counted)+2*c.tol.LeakPerH*c.seconds/3600+2*c.steps+3*math.Sqrt(c.unsure)
+}
+
+// doubtful reports whether the charge goes astray, so that the voltage may follow it.
+func (c *charge) doubtful() bool { return c.astray || c.beyond(c.last) }
 
 // count is one reported state of charge and what has been counted since the last.
 type count struct {
@@ -71,6 +85,7 @@ func (c *charge) step(x *count, quiet bool) {
 	c.last = x.soc
 	if d := math.Abs(change); d > 1e-6 {
 		c.steps = min(c.steps, d)
+		c.kept = 0
 	}
 	if c.alarm.is("soc") || c.jump != 0 {
 		c.settle(x)
@@ -81,11 +96,13 @@ func (c *charge) step(x *count, quiet bool) {
 		return
 	}
 	c.counted += x.moved
+	c.kept += x.moved
 	c.unsure += sq(x.unsure)
 	c.seconds += x.dt
 	if c.seconds < blockS && math.Abs(c.counted) < blockShare {
 		return
 	}
+	c.astray = c.beyond(x.soc)
 	c.learn(x.soc, quiet)
 	c.begin(x.soc)
 }
@@ -117,10 +134,15 @@ func (c *charge) learn(soc float64, quiet bool) {
 	x := vector{c.counted, hours}
 	noise := sq(c.steps)/6 + sq(sampling*c.counted) + c.unsure
 	c.reg.forget(c.seconds)
-	if quiet {
+	if frozen := math.Abs(c.kept) > 3*c.steps; quiet || frozen {
 		return
 	}
-	nu, _ := c.reg.innovation(&x, soc-c.from-c.counted)
+	nu, predicted := c.reg.innovation(&x, soc-c.from-c.counted)
+	if nu*nu > surprise*surprise*(predicted+noise) {
+		// What was known does not hold any more, and this block is half of either.
+		c.reg.doubt()
+		return
+	}
 	c.reg.learn(&x, nu, noise)
 	k, b := c.reg.theta[0], c.reg.theta[1]
 	sk, sb := c.reg.sigma(0), c.reg.sigma(1)

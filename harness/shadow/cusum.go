@@ -29,7 +29,7 @@ type run struct {
 	ohmic   growth
 	quick   growth
 
-	edge float64 // V, the largest rise of the deviation from one reading to the next
+	edge float64 // V, the largest since then and in the minute before
 }
 
 // growth is how well a deviation goes with one overpotential of the twin, as it does
@@ -54,7 +54,6 @@ func (g *growth) explains() float64 {
 // observation is what the filter did not foresee in one reading.
 type observation struct {
 	nu     float64 // V
-	rise   float64 // V, of nu since the reading before
 	level  float64 // V, of the filter before this reading
 	ohmic  float64 // V, R0*I
 	quick  float64 // V, overpotential that comes within a minute
@@ -62,9 +61,9 @@ type observation struct {
 	dt     float64 // s
 }
 
-// step adds an observation. A single reading counts for no more than three tolerances
+// step adds an observation; edge is the largest rise of the last minute. A single reading counts for no more than three tolerances
 // and no more than a third of the way, so that one wrong value raises nothing.
-func (r *run) step(sign float64, o *observation, tol *Tolerance) {
+func (r *run) step(sign, edge float64, o *observation, tol *Tolerance) {
 	gain := o.weight * (min(sign*o.nu, 3*tol.OffsetV) - allowance*tol.OffsetV) * o.dt
 	sum := r.sum + min(gain, tol.OffsetV*cusumS/3)
 	if sum <= 0 {
@@ -74,8 +73,7 @@ func (r *run) step(sign float64, o *observation, tol *Tolerance) {
 	if r.n == 0 {
 		r.level = o.level
 	}
-	r.sum = sum
-	r.edge = max(r.edge, sign*o.rise*math.Sqrt(o.weight))
+	r.sum, r.edge = sum, max(r.edge, edge)
 	y := o.nu + o.level - r.level
 	r.n += o.weight
 	r.seconds += o.dt
@@ -101,8 +99,19 @@ func (r *run) shifted(factor float64) bool {
 	return r.shifts*r.shifts/r.n >= factor*max(r.ohmic.explains(), r.quick.explains())
 }
 
-// sudden reports whether most of the shift came from one reading to the next.
-func (r *run) sudden() bool { return r.edge > math.Abs(r.shift())/2 }
+// sudden reports whether the shift came from one reading to the next.
+func (r *run) sudden() bool { return r.edge > math.Abs(r.shift())/3 }
 
 // shift is the mean deviation since the run began, V.
 func (r *run) shift() float64 { return r.shifts / r.n }
+
+// edges are the largest rises of the innovation from one reading to the next in the
+// last minute, up and down, two of its standard deviations taken off, V.
+type edges struct{ before, up, down float64 }
+
+func (e *edges) step(nu, sigma, dt float64) {
+	rise, fade := nu-e.before, math.Exp(-dt/60)
+	e.before = nu
+	e.up = max(e.up*fade, rise-2*sigma)
+	e.down = max(e.down*fade, -rise-2*sigma)
+}

@@ -46,18 +46,20 @@ type still struct {
 	value    float64
 	expected float64 // when it last changed
 	count    int     // readings since
+	seconds  float64 // since
 	dubious  bool    // it should have moved by now
 	stuck    bool    // and has not in twenty readings
 }
 
 // step takes in a value and what is expected of it. A value stands still when it
 // should have moved by more than limit, and it does so until it moves.
-func (s *still) step(value, expected, limit float64) {
+func (s *still) step(dt, value, expected, limit float64) {
 	if value != s.value {
 		*s = still{value: value, expected: expected}
 		return
 	}
 	s.count++
+	s.seconds += dt
 	moved := math.Abs(expected - s.expected)
 	s.dubious = s.dubious || s.count >= 3 && moved > limit/2
 	s.stuck = s.stuck || s.count >= 20 && moved > limit
@@ -129,7 +131,7 @@ func (l *link) judge(dt float64, unheeded float64) {
 	case l.frozen >= 3:
 		l.alarm.raise(Communication, "frozen readings", float64(l.frozen)*dt, 0, "s")
 	case stuck < fields:
-		l.alarm.raise(Communication, fieldNames[stuck]+" stands still", float64(l.fields[stuck].count)*dt, 0, "s")
+		l.alarm.raise(Communication, fieldNames[stuck]+" stands still", l.fields[stuck].seconds, 0, "s")
 	case slow:
 		l.alarm.raise(Communication, "delay", l.late, 0, "s")
 	case disorder:
@@ -145,6 +147,7 @@ func (l *link) judge(dt float64, unheeded float64) {
 // recover clears the finding when it is over.
 func (l *link) recover(dt float64, unheeded float64) {
 	var gone bool
+	need := 10.0
 	switch l.alarm.finding.What {
 	case "silence":
 		gone = true
@@ -155,11 +158,11 @@ func (l *link) recover(dt float64, unheeded float64) {
 	case "disorder":
 		gone = l.disordered() < 0.025
 	case "setpoint":
-		gone = unheeded == 0
+		gone, need = unheeded == 0, 300
 	default:
 		gone = l.stuck() == fields
 	}
-	if l.back.over(dt, gone, 10) {
+	if l.back.over(dt, gone, need) {
 		l.alarm.on = false
 	}
 }

@@ -9,6 +9,7 @@ import "yunchu/platform/device"
 type plan struct {
 	on          bool    // a setpoint is in force
 	kw          float64 // that setpoint, else the power last read
+	was         float64 // kW, what was before
 	from, until int64   // ms; until 0: without an end
 
 	since int64   // ms, of the newest reading
@@ -24,7 +25,7 @@ func (p *plan) told(a *device.Ack) {
 	p.reach(a.At)
 	p.on = a.Verb == device.SetPower
 	if p.on {
-		p.kw, p.from, p.until = a.Power, a.At, a.Until
+		p.was, p.kw, p.from, p.until = p.kw, a.Power, a.At, a.Until
 	}
 }
 

@@ -28,8 +28,8 @@ func newRegression(sigma, drift []float64) regression {
 	for i := range sigma {
 		r.prior[i] = sigma[i] * sigma[i]
 		r.walk[i] = drift[i] * drift[i] / 3600
-		r.p[i][i] = r.prior[i]
 	}
+	r.doubt()
 	return r
 }
 
@@ -44,6 +44,14 @@ func (r *regression) forget(dt float64) {
 
 // widen gives coefficient i the variance v beyond what it has.
 func (r *regression) widen(i int, v float64) { r.p[i][i] += v }
+
+// doubt gives all coefficients the uncertainty of the start.
+func (r *regression) doubt() {
+	r.p = [terms]vector{}
+	for i := range r.n {
+		r.p[i][i] = r.prior[i]
+	}
+}
 
 // innovation is what y is beyond its prediction, before it has been learnt, with the
 // variance of that prediction.

@@ -115,7 +115,7 @@ func (s *Shadow) take(r *device.Reading) {
 		return
 	}
 	mean := s.drive(r, dt)
-	s.watch(r)
+	s.watch(r, dt)
 	s.link.judge(dt, s.unheeded(r))
 	switch {
 	case s.link.blind():
@@ -222,7 +222,7 @@ func (s *Shadow) lookAtVoltage(r *device.Reading, dt, mean float64) {
 		dt: dt, left: r.Voltage/s.twin.series - s.twin.cell.Voltage(s.amps), amps: s.amps, mean: mean,
 		ohmic: s.twin.ohmic(), over: over, quick: quick, slope: s.twin.slope(soc), unsure: s.twin.unsure,
 		anchored: r.SoC == r.SoC,
-	}, s.current.doubtful() || !s.charge.trusted() || s.link.fields[voltageField].dubious)
+	}, s.current.doubtful() || !s.charge.trusted() || s.charge.doubtful() || s.link.fields[voltageField].dubious)
 }
 
 func (s *Shadow) lookAtHeat(r *device.Reading, dt float64) {
@@ -238,35 +238,41 @@ func (s *Shadow) lookAtHeat(r *device.Reading, dt float64) {
 	}
 }
 
+// trickle is the charge, as a share of capacity per hour, that may flow for ever while
+// the state of charge stands still: what a large leak takes.
+const trickle = 0.1
+
 // watch holds every field against what the twin, or another field, says of it.
-func (s *Shadow) watch(r *device.Reading) {
+func (s *Shadow) watch(r *device.Reading, dt float64) {
 	t, f := &s.twin, &s.link.fields
-	f[voltageField].step(r.Voltage, t.series*t.cell.Voltage(s.amps), max(t.series*s.tol.OffsetV, 3*s.tol.ReportStepV))
-	f[currentField].step(r.Current, t.directA(r.Power, s.amps), 0.05*t.ratedA())
-	f[powerField].step(r.Power, r.Current*r.Voltage/1e3, 0.05*t.model.RatedKW)
-	f[socField].step(r.SoC, s.moved, max(0.01, 2*s.charge.steps))
-	f[tempField].step(r.Temperature, t.hotK, s.tol.TempK*2/3)
+	f[voltageField].step(dt, r.Voltage, t.series*t.cell.Voltage(s.amps), max(t.series*s.tol.OffsetV, 3*s.tol.ReportStepV))
+	f[currentField].step(dt, r.Current, t.directA(r.Power, s.amps), 0.05*t.ratedA())
+	f[powerField].step(dt, r.Power, r.Current*r.Voltage/1e3, 0.05*t.model.RatedKW)
+	f[socField].step(dt, r.SoC, s.moved, max(0.003, 3*s.charge.steps)+trickle*f[socField].seconds/3600)
+	f[tempField].step(dt, r.Temperature, t.hotK, s.tol.TempK*2/3)
 }
 
-// unheeded is how far the device is from the setpoint that it has taken, kW, 0 where
-// it follows, may not, or has not had the time.
+// unheeded is how far the device is from what it has been told, kW, 0 where it follows
+// or may not. On its way it is anywhere between one setpoint and the next.
 func (s *Shadow) unheeded(r *device.Reading) float64 {
-	o, m := &s.plan, s.twin.model
-	takes := 2e3 * (1 + 2/m.PCS.RampPerS) // ms, from one end of the range to the other, and as much again
-	if !o.on || float64(r.At-o.from) < takes || (o.until != 0 && r.At >= o.until) || r.Power != r.Power {
+	p, m := &s.plan, s.twin.model
+	if !p.on || r.Power != r.Power || r.Status == device.Fault || r.Status == device.Offline {
 		return 0
 	}
-	if r.Status == device.Fault || r.Status == device.Offline {
-		return 0
+	lo, hi := p.kw, p.kw
+	if way := 2e3 * (1 + 2/m.PCS.RampPerS); float64(r.At-p.from) < way { // twice the time from end to end, ms
+		lo, hi = min(lo, p.was), max(hi, p.was)
 	}
-	want := o.kw
 	if r.MaxCharge == r.MaxCharge && r.MaxDischarge == r.MaxDischarge {
-		want = min(max(want, -r.MaxDischarge), r.MaxCharge)
+		lo, hi = min(max(lo, -r.MaxDischarge), r.MaxCharge), min(max(hi, -r.MaxDischarge), r.MaxCharge)
 	} else if !s.free(r) {
 		return 0
 	}
-	if d := r.Power - want; math.Abs(d) > s.tol.Power*m.RatedKW {
-		return d
+	switch slack := s.tol.Power * m.RatedKW; {
+	case r.Power < lo-slack:
+		return r.Power - lo
+	case r.Power > hi+slack:
+		return r.Power - hi
 	}
 	return 0
 }

@@ -34,6 +34,8 @@ const (
 	// before it is judged, s.
 	excited = 0.1
 	known   = 600.0
+	// gradual is how long a voltage that leaves its place slowly is looked at, s.
+	gradual = 900.0
 	// outlier is the innovation, in sigmas of the filter, that it does not learn from,
 	// and foreign how long outliers may last before they are taken for real, s.
 	outlier = 5.0
@@ -55,14 +57,14 @@ type voltage struct {
 	lag lowpass
 	new mean // resistance of the device when it was new to us, a share beyond its model's
 
-	age    float64 // s of readings so far
-	wait   float64 // s until something may be raised again
-	busy   float64 // V, overpotential of the last half minute
-	before float64 // V, innovation of the reading before
-	scale  float64 // of the expected variance, as the innovations of the last hour have it
-	nis    float64 // mean of innovations squared over their expected variance
-	aside  hold    // outliers
+	age   float64 // s of readings so far
+	wait  float64 // s until something may be raised again
+	busy  float64 // V, overpotential of the last half minute
+	scale float64 // of the expected variance, as the innovations of the last hour have it
+	nis   float64 // mean of innovations squared over their expected variance
+	aside hold    // outliers
 
+	edges    edges
 	up, down run
 	ohmic    hold
 	slow     hold
@@ -120,8 +122,8 @@ func (v *voltage) step(x *sample, quiet bool) {
 	case v.alarm.on:
 		v.recover(x)
 	default:
-		v.up.step(1, &o, v.tol)
-		v.down.step(-1, &o, v.tol)
+		v.up.step(1, v.edges.up, &o, v.tol)
+		v.down.step(-1, v.edges.down, &o, v.tol)
 		v.judge(x)
 	}
 }
@@ -155,12 +157,10 @@ func (v *voltage) learn(x *sample, noise float64) observation {
 	if !far {
 		v.reg.learn(&regressors, nu, effective)
 	}
-	o := observation{
-		nu: nu, rise: nu - v.before, level: level, ohmic: regressors[atOhmic], quick: x.quick,
-		weight: sq(v.tol.NoiseV) / noise, dt: x.dt,
+	v.edges.step(nu, math.Sqrt(noise), x.dt)
+	return observation{
+		nu: nu, level: level, ohmic: regressors[atOhmic], quick: x.quick, weight: sq(v.tol.NoiseV) / noise, dt: x.dt,
 	}
-	v.before = nu
-	return o
 }
 
 // measure takes in an innovation squared over its expected variance.
@@ -194,9 +194,9 @@ func (v *voltage) judge(x *sample) {
 	switch {
 	case v.ohmic.over(x.dt, changed, 30):
 		v.alarm.raise(Resistance, "resistance", 100*rise, 100*sigma, "%")
-	case v.up.full(v.tol):
+	case v.up.full(v.tol) && v.clear(&v.up, x):
 		v.shifted(&v.up, x)
-	case v.down.full(v.tol):
+	case v.down.full(v.tol) && v.clear(&v.down, x):
 		v.shifted(&v.down, x)
 	case v.slow.over(x.dt, away, 120):
 		v.home = 0
@@ -207,6 +207,13 @@ func (v *voltage) judge(x *sample) {
 		return
 	}
 	v.silence()
+}
+
+// clear reports whether what a CUSUM has found can be named. A voltage that has left
+// its place slowly may be the work of a leak, which the channel of the charge will name
+// in its own time where it can.
+func (v *voltage) clear(r *run, x *sample) bool {
+	return r.sudden() || !x.anchored || r.seconds > gradual
 }
 
 // shifted raises what a CUSUM has found and lets the level find its new place.

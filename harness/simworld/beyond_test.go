@@ -16,7 +16,7 @@ func TestBeyond(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	good := twin.State{SoC: 0.5, CellV: 3.3, PackV: 792, PackI: 60, ACPowerW: 50e3, TempK: 298.15}
+	good := twin.State{SoC: 0.5, CellV: 3.3, PackV: 792, PackI: 60, ACPowerW: 50e3, LoadedK: 298.15}
 	tests := []struct {
 		name   string
 		change func(*twin.State)
@@ -28,9 +28,9 @@ func TestBeyond(t *testing.T) {
 		{"discharged when empty", func(s *twin.State) { s.SoC, s.ACPowerW = m.Limits.SoC.Min/100-1e-4, -5e4 }, "discharged at"},
 		{"cell too high", func(s *twin.State) { s.CellV = m.Limits.CellV.Max + 0.01 }, "V a cell"},
 		{"cell too low", func(s *twin.State) { s.CellV, s.ACPowerW = m.Limits.CellV.Min-0.01, -5e4 }, "V a cell"},
-		{"too hot", func(s *twin.State) { s.TempK = kelvin + m.Limits.TempC.Charge.Max + 1 }, "°C"},
-		{"too hot and standing", func(s *twin.State) { s.TempK, s.ACPowerW = kelvin+m.Limits.TempC.Charge.Max+1, 60 }, ""},
-		{"too cold", func(s *twin.State) { s.TempK = kelvin + m.Limits.TempC.Charge.Min - 1 }, "°C"},
+		{"too hot", func(s *twin.State) { s.LoadedK = kelvin + m.Limits.TempC.Charge.Max + 1 }, "°C"},
+		{"too hot and standing", func(s *twin.State) { s.LoadedK, s.ACPowerW = kelvin+m.Limits.TempC.Charge.Max+1, 60 }, ""},
+		{"too cold", func(s *twin.State) { s.LoadedK = kelvin + m.Limits.TempC.Charge.Min - 1 }, "°C"},
 		{"more than rated", func(s *twin.State) { s.ACPowerW = 100.1e3 }, "rated"},
 		{"no number", func(s *twin.State) { s.SoC = math.NaN() }, "not all numbers"},
 		{"no power number", func(s *twin.State) { s.ACPowerW = math.Inf(1) }, "not all numbers"},

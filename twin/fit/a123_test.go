@@ -1,63 +1,21 @@
 package fit_test
 
 import (
-	"encoding/csv"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strconv"
 	"testing"
-
-	"github.com/goccy/go-yaml"
 
 	"yunchu/twin/cell"
 	"yunchu/twin/fit"
 )
 
-// columns reads a CSV file of numbers; empty fields are NaN.
-func columns(t testing.TB, path string) map[string][]float64 {
-	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	rows, err := csv.NewReader(f).ReadAll()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := map[string][]float64{}
-	for i, name := range rows[0] {
-		for _, row := range rows[1:] {
-			x, err := strconv.ParseFloat(row[i], 64)
-			if err != nil {
-				break // a column of words
-			}
-			out[name] = append(out[name], x)
-		}
-	}
-	return out
-}
-
-func measured(t testing.TB, parts ...string) string {
-	t.Helper()
-	data := os.Getenv("YUNCHU_DATA")
-	if data == "" {
-		t.Skip("YUNCHU_DATA is not set: it names the folder with the measured records")
-	}
-	return filepath.Join(append([]string{data, "twin", "measured"}, parts...)...)
-}
-
+// a123 is the drive cycle and the slow cycle of the A123 26650 cell at a temperature.
 func a123(t testing.TB, degC int) (*fit.Record, fit.SlowCycle) {
 	t.Helper()
 	tag := fmt.Sprintf("P%02d.csv", degC)
-	c := columns(t, measured(t, "lfp_a123_esc_uccs", "a123_dyn_"+tag))
-	h0, _ := strconv.ParseFloat(os.Getenv("H0"), 64)
 	kelvin := float64(degC) + 273.15
-	r := &fit.Record{Name: "a123_dyn_" + tag, T: c["t_s"], I: c["I_A"], V: c["V_V"], TempK: kelvin, SoC: 1, Hyst: h0}
-	if os.Getenv("NOCOUNT") == "" {
-		r.Follow(c["chgAh"], c["disAh"])
-	}
+	c := columns(t, measured(t, "lfp_a123_esc_uccs", "a123_dyn_"+tag))
+	r := &fit.Record{Name: "a123_dyn_" + tag, T: c["t_s"], I: c["I_A"], V: c["V_V"], TempK: kelvin, SoC: 1, Hyst: 1}
+	r.Follow(c["chgAh"], c["disAh"])
 	c = columns(t, measured(t, "lfp_a123_esc_uccs", "a123_ocv_C30_"+tag))
 	s := fit.SlowCycle{Name: "a123_ocv_C30_" + tag, TempK: kelvin}
 	for k, script := range c["script"] {
@@ -70,49 +28,52 @@ func a123(t testing.TB, degC int) (*fit.Record, fit.SlowCycle) {
 	return r, s
 }
 
+// A cell fitted at two temperatures is scored at the third, which it has not seen: the
+// bar is 15 mV, good 10. At those it was fitted to the bar is 8 mV.
 func TestA123(t *testing.T) {
-	for _, tt := range [][]int{{5, 25, 45}, {5, 25}, {5, 45}, {25, 45}, {5}, {25}, {45}} {
-		var in fit.Input
-		in.CapacityAh, in.TRefK = 2.0495, 298.15
-		var cycles []fit.SlowCycle
-		for _, c := range tt {
-			r, s := a123(t, c)
-			in.Records, cycles = append(in.Records, r), append(cycles, s)
-		}
-		b, err := fit.NewBranches(cycles, 2.0495)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if in.OCV, err = fit.NewOpenCircuit(b, in.TRefK); err != nil {
-			t.Fatal(err)
-		}
-		res, err := fit.Cell(in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		m, _ := cell.New(res.Params)
-		if d := os.Getenv("OUTDIR"); d != "" {
-			name := "a"
-			for _, c := range tt {
-				name += fmt.Sprintf("_%d", c)
+	for _, tt := range []struct {
+		fitted []int
+		scored int
+	}{{[]int{5, 25}, 45}, {[]int{5, 45}, 25}, {[]int{25, 45}, 5}} {
+		t.Run(fmt.Sprintf("%d", tt.scored), func(t *testing.T) {
+			t.Parallel()
+			in := fit.Input{CapacityAh: 2.0495, TRefK: 298.15}
+			var cycles []fit.SlowCycle
+			for _, c := range tt.fitted {
+				r, s := a123(t, c)
+				in.Records, cycles = append(in.Records, r), append(cycles, s)
 			}
-			b, _ := yaml.Marshal(res.File(&in, fit.Sheet{Name: name, Source: "x", VMin: 1.9, VMax: 3.6, ThermalSource: "x", MassKg: 0.076, CpJPerKg: 1000, HAPerK: 0.1}))
-			os.WriteFile(filepath.Join(d, name+".yaml"), b, 0o644)
-		}
-		fmt.Printf("%v it %d sigma %.2f mV corr %.0f s:", tt, res.Iterations, 1e3*res.SigmaV, res.CorrelationS)
-		for _, c := range []int{5, 25, 45} {
-			r, _ := a123(t, c)
-			s := r.Score(m, 0.1, 0.9)
-			fmt.Printf("  %d: %.2f/%.0f", c, 1e3*s.RMSE, 1e3*s.Max)
-		}
-		fmt.Println()
-		for _, iv := range res.Intervals {
-			if os.Getenv("IV") == "" {
-				break
+			branches, err := fit.NewBranches(cycles, in.CapacityAh)
+			if err != nil {
+				t.Fatal(err)
 			}
-
-			fmt.Printf("    %s %.4g..%.4g\n", iv.Key, iv.Low, iv.High)
-		}
-		fmt.Printf("  Ea %.0f tau %.0f R %.4f f %.3f gamma %.1f eta %.4f\n", res.Params.Activation, res.Params.Tau, res.Params.Resistance.Value, res.Params.Fraction, res.Params.Gamma, res.Params.CoulombicEfficiency)
+			if in.OCV, err = fit.NewOpenCircuit(branches, in.TRefK); err != nil {
+				t.Fatal(err)
+			}
+			got, err := fit.Cell(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for k, s := range got.Scores {
+				if s.RMSE > 0.008 {
+					t.Errorf("at %d degC, fitted: %.2f mV, want 8", tt.fitted[k], 1e3*s.RMSE)
+				}
+				t.Logf("at %d degC, fitted: RMSE %.2f mV, at most %.1f mV", tt.fitted[k], 1e3*s.RMSE, 1e3*s.Max)
+			}
+			m, err := cell.New(got.Params)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, _ := a123(t, tt.scored)
+			s := r.Score(m, fit.Window[0], fit.Window[1])
+			if s.RMSE > 0.010 {
+				t.Errorf("at %d degC, not fitted: %.2f mV, want 10", tt.scored, 1e3*s.RMSE)
+			}
+			t.Logf("at %d degC, not fitted: RMSE %.2f mV, at most %.1f mV", tt.scored, 1e3*s.RMSE, 1e3*s.Max)
+			// The laboratory's own figure at 25 degC is 0.9945 with a sensor that counts the directions differently.
+			if eta := got.Params.CoulombicEfficiency; eta < 0.98 || eta > 1 {
+				t.Errorf("coulombic efficiency %.4f", eta)
+			}
+		})
 	}
 }

@@ -29,7 +29,6 @@ type Result struct {
 	SigmaV       float64    // V, RMSE of the residuals the intervals were taken with
 	CorrelationS float64    // s, their integral correlation time
 	Iterations   int
-	Theta        []float64
 }
 
 // Cell fits a cell. The records should move the state of charge through the range

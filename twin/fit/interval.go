@@ -31,7 +31,7 @@ func (p *problem) result(s *solution) (*Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fit: %w", err)
 	}
-	out := &Result{Params: c, SigmaV: p.sigmaV, CorrelationS: p.correlationS, Iterations: s.iterations, Theta: s.theta}
+	out := &Result{Params: c, SigmaV: p.sigmaV, CorrelationS: p.correlationS, Iterations: s.iterations}
 	for _, r := range p.Records {
 		out.Scores = append(out.Scores, r.Score(m, Window[0], Window[1]))
 	}

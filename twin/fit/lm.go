@@ -13,9 +13,8 @@ type leastSquares struct {
 	low, high []float64 // of the parameters
 	step      []float64 // of the forward differences
 
-	// residuals writes the residuals at theta into dst. changed is the parameter
-	// that alone differs from the call before the last with changed < 0, which
-	// lets it spare work; -1 when any may.
+	// residuals writes the residuals at theta into dst. changed is the one parameter
+	// that differs from the last call with changed below 0, which may spare work.
 	residuals func(dst, theta []float64, changed int)
 	size      int // number of residuals
 }

@@ -19,15 +19,24 @@ type Record struct {
 	SoC   float64   // 0..1 at the first reading
 	Hyst  float64   // -1..1 at the first reading: 1 for a cell that was charged before
 
-	// Mean is the mean current in A over the step that ends at a reading. nil: the
-	// current changes evenly from one reading to the next. See Follow.
+	// Mean is the mean current in A over the step that ends at a reading. nil: between
+	// readings the current changes evenly, or is that of the later one where they are far
+	// apart. See Follow.
 	Mean []float64
 }
 
+// holdS is how far apart readings are between which the current did not change evenly:
+// cyclers space them out in steps of constant current, write the last of a step at its
+// end and the first of the next when that has lasted as long.
+const holdS = 5.0
+
 // mean is the mean current in A on the way to reading k > 0.
 func (r *Record) mean(k int) float64 {
-	if r.Mean != nil {
+	switch {
+	case r.Mean != nil:
 		return r.Mean[k]
+	case r.T[k]-r.T[k-1] > holdS:
+		return r.I[k]
 	}
 	return (r.I[k] + r.I[k-1]) / 2
 }
@@ -41,6 +50,7 @@ const followS = 600.0
 // counters are too coarse to give the current of one step, so the readings of either
 // direction are scaled, over followS at a time, to what the counters gained.
 func (r *Record) Follow(in, out []float64) {
+	r.Mean = nil
 	n := len(r.T)
 	mean := make([]float64, n)
 	var done [2]float64 // Ah moved by mean so far, in and out
@@ -48,7 +58,7 @@ func (r *Record) Follow(in, out []float64) {
 		to := from
 		var moved [2]float64 // Ah of the readings in this stretch
 		for ; to < n && (to == from || r.T[to] <= r.T[from-1]+followS); to++ {
-			ah := (r.I[to] + r.I[to-1]) / 2 * (r.T[to] - r.T[to-1]) / 3600
+			ah := r.mean(to) * (r.T[to] - r.T[to-1]) / 3600
 			moved[0] += max(ah, 0)
 			moved[1] -= min(ah, 0)
 		}
@@ -61,7 +71,7 @@ func (r *Record) Follow(in, out []float64) {
 			done[d] += scale[d] * moved[d]
 		}
 		for ; from < to; from++ {
-			i := (r.I[from] + r.I[from-1]) / 2
+			i := r.mean(from)
 			if i > 0 {
 				mean[from] = scale[0] * i
 			} else {

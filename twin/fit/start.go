@@ -76,10 +76,8 @@ func (p *problem) linear(fast, slow float64) (r [3]float64, left float64, ok boo
 	e.SubVec(b, &e)
 	for k := range r {
 		r[k] = x.AtVec(k)
-		ok = k == 0 || ok
-		ok = ok && r[k] > 0
 	}
-	return r, mat.Dot(&e, &e), ok
+	return r, mat.Dot(&e, &e), r[0] > 0 && r[1] > 0 && r[2] > 0
 }
 
 // at is the open-circuit voltage in V.

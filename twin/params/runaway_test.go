@@ -88,7 +88,7 @@ func TestRunawaysAreTheSharedKinetics(t *testing.T) {
 func TestRunawayFaults(t *testing.T) {
 	text := readThermal(t, "runaway-lfp")
 	for _, tt := range []struct{ name, old, new, want string }{
-		{"unknown key", "film: 0.033", "layer: 0.033", "r.yaml:11:1: "},
+		{"unknown key", "film: 0.033", "layer: 0.033", "r.yaml:13:1: "},
 		{"kind", "kind: Runaway", "kind: Fire", "kind: "},
 		{"status", "status: unverified", "status: sure", "positive.status"},
 		{"rate", "a_per_s: 2.0e8", "a_per_s: -2.0e8", "positive.a_per_s"},

@@ -245,6 +245,7 @@ func TestNotANumber(t *testing.T) {
 	if got, _ := k.AdvanceCoupled(&s, 1, math.NaN(), capacity, runaway.Surroundings{}); !math.IsNaN(got) {
 		t.Errorf("%g K from no number", got)
 	}
+	k.AdvanceCoupled(&s, 1, 300, capacity, runaway.Surroundings{HeatW: math.Inf(1)}) // returns
 }
 
 func TestNewRefuses(t *testing.T) {

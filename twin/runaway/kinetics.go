@@ -181,21 +181,22 @@ func (k *Kinetics) apply(s *State, c *[reactions]float64, y []float64) {
 	s.Electrolyte *= math.Exp(-y[electrolyte])
 }
 
-// trips reports whether something opens in s at t kelvin, and opens it if do.
-func (k *Kinetics) trips(s *State, t float64, do bool) (hit bool) {
-	if k.sep.TempK > 0 && t >= k.sep.TempK && s.ShortOhm == 0 {
-		hit = true
-		if do {
-			s.ShortOhm = k.sep.Ohm
-		}
+// due says what has yet to open in s at t kelvin: a short, the vent.
+func (k *Kinetics) due(s *State, t float64) (short, vent bool) {
+	short = k.sep.TempK > 0 && t >= k.sep.TempK && s.ShortOhm == 0
+	vent = k.vent.TempK > 0 && t >= k.vent.TempK && !s.Vented
+	return short, vent
+}
+
+// open opens in s what is due at t kelvin.
+func (k *Kinetics) open(s *State, t float64) {
+	short, vent := k.due(s, t)
+	if short {
+		s.ShortOhm = k.sep.Ohm
 	}
-	if k.vent.TempK > 0 && t >= k.vent.TempK && !s.Vented {
-		hit = true
-		if do {
-			s.Vented = true
-		}
+	if vent {
+		s.Vented = true
 	}
-	return hit
 }
 
 // shortW is the heat of the short in W while there is energy for it to speak of.

@@ -106,7 +106,7 @@ const (
 )
 
 // distance is how far the two solutions of a trial lie apart, in units of the
-// tolerances.
+// tolerances, and not a number if they are not.
 func (r *row) distance() (worst float64) {
 	var c, d [reactions]float64
 	for i := range r.body {
@@ -116,20 +116,12 @@ func (r *row) distance() (worst float64) {
 		r.k.changes(&d, z, &b.s)
 		for k := range d {
 			d[k] -= c[k]
-			worst = larger(worst, math.Abs(d[k])/fractionTolerance)
+			worst = max(worst, math.Abs(d[k])/fractionTolerance)
 		}
 		kelvin := b.perJ * (b.kept*r.k.heatOf(&d) + z[outside] - y[outside])
-		worst = larger(worst, math.Abs(kelvin)/temperatureTolerance)
+		worst = max(worst, math.Abs(kelvin)/temperatureTolerance)
 	}
 	return worst
-}
-
-// larger is the maximum; a b that is not a number counts as the largest.
-func larger(a, b float64) float64 {
-	if b <= a {
-		return a
-	}
-	return b
 }
 
 // guess is a first step in s: what brings no cell further than 2 K, and no film to
@@ -147,7 +139,7 @@ func (r *row) guess() float64 {
 			electrolyte: b.s.Electrolyte * d[electrolyte],
 		}
 		rate := b.drift + b.perJ*(b.kept*r.k.heatOf(&c)+b.shortW+d[outside])
-		fastest = larger(larger(fastest, math.Abs(rate)), 2*d[negative])
+		fastest = max(fastest, math.Abs(rate), 2*d[negative])
 	}
 	return 2 / fastest
 }

@@ -49,7 +49,7 @@ func (r *row) advance(dt float64) (heat Heat, lostJ float64) {
 		span := left
 		for i := range r.body {
 			b := &r.body[i]
-			r.k.trips(&b.s, b.t0, true)
+			r.k.open(&b.s, b.t0)
 			b.kept, b.shortW = r.k.kept(&b.s), r.k.shortW(&b.s)
 			if b.shortW > 0 {
 				span = min(span, b.s.ElectricalJ/b.shortW)
@@ -69,8 +69,8 @@ func (r *row) integrate(span float64) (at float64) {
 	clear(r.y)
 	r.derivative(r.stage[0], r.y, 0)
 	h := r.guess()
-	if math.IsNaN(h) {
-		return span // nor are the temperatures numbers
+	if !(h > 0) {
+		return span // what came in are no numbers
 	}
 	shortest := 1e-14 * span
 	for span-at > shortest {
@@ -106,10 +106,10 @@ func rescale(off float64) float64 {
 }
 
 // tripped reports whether a body at the end of a trial has come to where something
-// opens.
+// opens: it is the ends of steps that are looked at.
 func (r *row) tripped() bool {
 	for i := range r.body {
-		if r.k.trips(&r.body[i].s, r.temp[i], false) {
+		if short, vent := r.k.due(&r.body[i].s, r.temp[i]); short || vent {
 			return true
 		}
 	}

@@ -1,9 +1,11 @@
 package thermal
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // The nodes of a container. A container without a coolant loop, or whose racks
@@ -126,9 +128,8 @@ func (cfg *ContainerConfig) check() error {
 		}
 	}
 	w := cfg.Walls
-	for _, v := range []float64{w.Air, w.Inner, w.Middle, w.Outer, w.AirInner, w.InnerMiddle, w.MiddleOuter, w.OuterToAmbient} {
-		demand(v > 0 && !math.IsInf(v, 0), "walls %+v are not all above 0", w)
-	}
+	parts := []float64{w.Air, w.Inner, w.Middle, w.Outer, w.AirInner, w.InnerMiddle, w.MiddleOuter, w.OuterToAmbient}
+	demand(slices.Min(parts) > 0 && !math.IsInf(slices.Max(parts), 0), "walls %+v are not all above 0", w)
 	demand(cfg.Batteries.Capacity >= 0 && cfg.Batteries.Air >= 0, "batteries %+v are below 0", cfg.Batteries)
 	l := cfg.Loop
 	demand(l == Loop{} || l.Capacity > 0 && l.Flow > 0 && l.Plate >= 0, "coolant loop %+v has no capacity or flow", l)
@@ -143,7 +144,7 @@ func (cfg *ContainerConfig) check() error {
 
 // absent is the heat capacity in J/K of a node that the container does not have.
 // Nothing is joined to it.
-const absent = 1
+const absent = 1.0
 
 // tune builds the network with band W/K between medium and a set point, its medium
 // moving or still.
@@ -157,7 +158,7 @@ func (c *Container) tune(band float64, still bool) tuned {
 		v.air *= cfg.Plant.StillRatio
 		film *= cfg.Plant.StillRatio
 	}
-	n := NewNetwork(max(absent, cfg.Batteries.Capacity), w.Air, w.Inner, w.Middle, w.Outer, max(absent, cfg.Loop.Capacity))
+	n := NewNetwork(cmp.Or(cfg.Batteries.Capacity, absent), w.Air, w.Inner, w.Middle, w.Outer, cmp.Or(cfg.Loop.Capacity, absent))
 	n.Connect(Air, Inner, film)
 	n.Connect(Inner, Middle, w.InnerMiddle)
 	n.Connect(Middle, Outer, w.MiddleOuter)
