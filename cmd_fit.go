@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,12 +12,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"yunchu/harness/simworld"
+	"yunchu/twin/params"
 )
 
 func fitCommand() *cobra.Command {
 	var o simworld.FitOptions
-	var out string
-	var summary bool
+	var to fitOutput
 	c := &cobra.Command{
 		Use:   "fit --pulses CSV --ocv CSV --capacity-ah N --out FILE",
 		Short: "Identify a cell from laboratory records and write a cell file",
@@ -35,6 +36,7 @@ The temperature of a record is --temp-c, the mean of its column, the end of its 
 25 degC, _N05 -5), or 25 degC. The coulombic efficiency follows from records that begin and end
 at rest where the voltage is steep, unless it is given.`,
 		Example: `  yunchu fit --pulses dyn_P25.csv --ocv ocv_C30_P25.csv --capacity-ah 2.05 --out cell.yaml
+  yunchu fit --pulses dyn_P05.csv --pulses dyn_P45.csv --ocv ocv_C30_P05.csv --ocv ocv_C30_P45.csv --score dyn_P25.csv --capacity-ah 2.05 --out cell.yaml --plot fit.svg
   yunchu fit --pulses cold.csv --pulses hot.csv --temp-c 5,45 --ocv slow5.csv --ocv slow45.csv --ocv-temp-c 5,45 --capacity-ah 2.05 --out cell.yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -42,14 +44,10 @@ at rest where the voltage is steep, unless it is given.`,
 			if err != nil {
 				return fail(exitInput, err)
 			}
-			text, err := simworld.WriteCell(r.Cell)
-			if err != nil {
-				return fail(exitInput, err)
-			}
 			for _, note := range r.Notes {
 				fmt.Fprintln(c.ErrOrStderr(), note)
 			}
-			return writeFit(r, text, out, summary, c.OutOrStdout())
+			return to.write(r, c.OutOrStdout())
 		},
 	}
 	f := c.Flags()
@@ -58,6 +56,8 @@ at rest where the voltage is steep, unless it is given.`,
 	f.Float64SliceVar(&o.SoC, "soc", nil, "state of charge at the start of the records, %: one, or one for each (default: from the first voltage)")
 	f.StringArrayVar(&o.OCV, "ocv", nil, "CSV of a slow cycle or of an open-circuit table; may be repeated")
 	f.Float64SliceVar(&o.OCVTempC, "ocv-temp-c", nil, "temperature of the open-circuit records, degC (default: from the files, or those of the records)")
+	f.StringArrayVar(&o.Score, "score", nil, "CSV of a record to score the fitted cell on, not to fit; may be repeated")
+	f.StringVar(&to.plot, "plot", "", "SVG file for a plot of measured and simulated voltages")
 	f.Float64Var(&o.CapacityAh, "capacity-ah", 0, "capacity, Ah")
 	f.Float64Var(&o.Efficiency, "efficiency", 0, "coulombic efficiency of charge, 0..1 (default: from the ends of the records)")
 	f.StringVar(&o.Name, "name", "", "name of the cell set (default: that of the first record)")
@@ -66,33 +66,59 @@ at rest where the voltage is steep, unless it is given.`,
 	f.Float64Var(&o.MassKg, "mass-kg", 0, "mass of the cell, kg (default: an assumption, named in the file)")
 	f.Float64Var(&o.CpJPerKg, "cp", 0, "specific heat of the cell, J/kg/K (likewise)")
 	f.Float64Var(&o.HAPerK, "ha", 0, "heat loss of the free-standing cell, W/K (likewise)")
-	f.StringVar(&out, "out", "", "file for the cell instead of stdout")
-	f.BoolVar(&summary, "json", false, "print the fit block as JSON; the cell goes to --out alone")
+	f.StringVar(&to.cell, "out", "", "file for the cell instead of stdout")
+	f.BoolVar(&to.json, "json", false, "print the figures and intervals as JSON; the cell goes to --out alone")
 	return c
 }
 
-// writeFit puts the cell file where it belongs and says how good it is.
-func writeFit(r *simworld.FitResult, text []byte, path string, summary bool, stdout io.Writer) error {
-	if path != "" {
-		if err := os.WriteFile(path, text, 0o644); err != nil {
+// fitOutput is where a fit goes.
+type fitOutput struct {
+	cell, plot string // files; empty: the cell to stdout, no plot
+	json       bool
+}
+
+// write puts the cell where it belongs and says how good it is.
+func (to *fitOutput) write(r *simworld.FitResult, stdout io.Writer) error {
+	text, err := simworld.WriteCell(r.Cell)
+	if err != nil {
+		return fail(exitInput, err)
+	}
+	if to.cell != "" {
+		if err := os.WriteFile(to.cell, text, 0o644); err != nil {
 			return fail(exitEnvironment, err)
 		}
 	}
-	var err error
+	if to.plot != "" {
+		var svg bytes.Buffer
+		if err := r.Plot(&svg); err != nil {
+			return fail(exitInput, err)
+		}
+		if err := os.WriteFile(to.plot, svg.Bytes(), 0o644); err != nil {
+			return fail(exitEnvironment, err)
+		}
+	}
 	switch {
-	case summary:
+	case to.json:
 		e := json.NewEncoder(stdout)
 		e.SetIndent("", "  ")
-		err = e.Encode(r.Cell.Fit)
-	case path == "":
+		err = e.Encode(struct {
+			*params.Fit
+			Scored []params.FitRecord `json:"scored,omitempty"`
+		}{r.Cell.Fit, r.Scored})
+	case to.cell == "":
 		_, err = stdout.Write(text)
 	default:
-		for _, rec := range r.Cell.Fit.Records {
-			fmt.Fprintf(stdout, "%s at %g degC: RMSE %.2f mV, at most %.1f mV between 10 and 90 %%\n", rec.Name, rec.TempC, rec.RMSE, rec.Max)
-		}
+		figures(stdout, "fitted", r.Cell.Fit.Records)
+		figures(stdout, "not fitted", r.Scored)
 	}
 	if err != nil {
 		return fail(exitEnvironment, err)
 	}
 	return nil
+}
+
+func figures(w io.Writer, what string, records []params.FitRecord) {
+	for _, r := range records {
+		fmt.Fprintf(w, "%s at %g degC, %s: RMSE %.2f mV, at most %.1f mV between 10 and 90 %%\n", r.Name, r.TempC, what, r.RMSE, r.Max)
+	}
 }

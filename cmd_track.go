@@ -17,7 +17,7 @@ import (
 func trackCommand() *cobra.Command {
 	var o simworld.TrackOptions
 	var tempC float64
-	var out string
+	var out, plot string
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "track --cell FILE --data CSV --soc0 PERCENT",
@@ -34,7 +34,7 @@ rmse_percent and max_percent are over true states of charge of 10 to 90 % after 
 whole_record is over all rows. The temperature is --temp-c, the column of the record, the end of
 its name (_P25 is 25 degC, _N05 -5), or 25 degC.`,
 		Example: `  yunchu track --cell cell.yaml --data dyn_P05.csv --soc0 80 --json
-  yunchu track --cell cell.yaml --data dyn.csv --temp-c 5 --soc0 80 --add-current-a 0.02 --gain 1.005 --out rows.csv`,
+  yunchu track --cell cell.yaml --data dyn.csv --temp-c 5 --soc0 80 --add-current-a 0.02 --gain 1.005 --out rows.csv --plot track.svg`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if o.Cell == "" || o.Data == "" {
@@ -43,16 +43,22 @@ its name (_P25 is 25 degC, _N05 -5), or 25 degC.`,
 			if c.Flags().Changed("temp-c") {
 				o.TempC = &tempC
 			}
-			var rows bytes.Buffer // what fails leaves no file
+			var rows, svg bytes.Buffer // what fails leaves no file
 			if out != "" {
 				o.Rows = &rows
+			}
+			if plot != "" {
+				o.Plot = &svg
 			}
 			r, err := simworld.Track(o)
 			if err != nil {
 				return fail(exitInput, err)
 			}
-			if out != "" {
-				if err := os.WriteFile(out, rows.Bytes(), 0o644); err != nil {
+			for path, b := range map[string]*bytes.Buffer{out: &rows, plot: &svg} {
+				if path == "" {
+					continue
+				}
+				if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
 					return fail(exitEnvironment, err)
 				}
 			}
@@ -84,6 +90,7 @@ its name (_P25 is 25 degC, _N05 -5), or 25 degC.`,
 	f.Float64Var(&o.Ah, "capacity-ah", 0, "capacity of the true state of charge, Ah (default: that of the cell file)")
 	f.Float64Var(&o.Eta, "efficiency", 0, "coulombic efficiency of the true state of charge, 0..1 (default: that of the cell file)")
 	f.StringVar(&out, "out", "", "CSV file for all rows")
+	f.StringVar(&plot, "plot", "", "SVG file for a plot of state of charge, error, innovation and offset")
 	f.BoolVar(&asJSON, "json", false, "print the result as JSON")
 	return c
 }

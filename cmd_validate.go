@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +20,7 @@ import (
 func validateCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "validate FILE...",
-		Short: "Check scenario, config, rig, model, cell and trace files",
+		Short: "Check scenario, config, rig, model, cell, trace and parameter files",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, files []string) error {
 			var faults scenario.Faults
@@ -57,20 +59,65 @@ func check(file string) (kind string, err error) {
 		_, err = scenario.LoadConfig(file, opt)
 	case "Trace":
 		_, err = scenario.LoadTrace(file, opt)
-	case "Model":
-		_, err = params.LoadModel(file)
-	case "":
-		if _, cellErr := params.LoadCell(file); cellErr == nil {
-			return "Cell", nil
-		}
-		_, err = scenario.Load(file, opt)
+	case "Model", "Aging", "Container", "Runaway", "BMS", "Converter", "Transformers", "Auxiliary":
+		err = shown(parameters[kind](file), text)
 	default:
+		if cellKeys.Match(text) { // whose kind is a text in words
+			_, err = params.LoadCell(file)
+			return "Cell", shown(err, text)
+		}
 		var sc *scenario.Scenario
 		if sc, err = scenario.Load(file, opt); err == nil {
 			err = buildable(sc)
 		}
 	}
 	return kind, err
+}
+
+// parameters load the kinds of parameter files.
+var parameters = map[string]func(file string) error{
+	"Model":        func(f string) error { _, err := params.LoadModel(f); return err },
+	"Aging":        func(f string) error { _, err := params.LoadAging(f); return err },
+	"Container":    func(f string) error { _, err := params.LoadContainer(f); return err },
+	"Runaway":      func(f string) error { _, err := params.LoadRunaway(f); return err },
+	"BMS":          func(f string) error { _, err := params.LoadBMS(f); return err },
+	"Converter":    func(f string) error { _, err := params.LoadConverter(f); return err },
+	"Transformers": func(f string) error { _, err := params.LoadTransformers(f); return err },
+	"Auxiliary":    func(f string) error { _, err := params.LoadAuxiliary(f); return err },
+}
+
+// cellKeys tell a cell file by a key that no other file has at its top.
+var cellKeys = regexp.MustCompile(`(?m)^(capacity_Ah|U_avg_V|ocv|entropic):`)
+
+// shown gives the faults of a parameter file the lines they stand on.
+func shown(err error, text []byte) error {
+	lines := strings.Split(string(text), "\n")
+	var faults scenario.Faults
+	for _, e := range unjoin(err) {
+		f, ok := errors.AsType[*params.Fault](e)
+		if !ok || f.Line < 1 || f.Line > len(lines) {
+			return err
+		}
+		msg := f.Msg
+		if f.Key != "" {
+			msg = f.Key + ": " + msg
+		}
+		faults = append(faults, scenario.Fault{Path: f.File, Line: f.Line, Col: f.Col, Msg: msg, Source: strings.TrimRight(lines[f.Line-1], "\r")})
+	}
+	if len(faults) == 0 {
+		return nil
+	}
+	return faults
+}
+
+func unjoin(err error) []error {
+	if err == nil {
+		return nil
+	}
+	if j, ok := err.(interface{ Unwrap() []error }); ok {
+		return j.Unwrap()
+	}
+	return []error{err}
 }
 
 // buildable builds the twins of a scenario and forgets them: some values are only
@@ -89,9 +136,9 @@ func schemaCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:       "schema KIND",
 		Short:     "Print the JSON Schema of a kind of file",
-		Long:      "Print the JSON Schema (2020-12) of scenario, config, rig, model, cell, trace, profile, rules or report.",
+		Long:      "Print the JSON Schema (2020-12) of scenario, config, rig, model, cell, trace,\naging, container, runaway, bms, converter, profile, rules or report.",
 		Args:      cobra.ExactArgs(1),
-		ValidArgs: []string{"scenario", "config", "rig", "model", "cell", "trace", "profile", "rules", "report"},
+		ValidArgs: []string{"scenario", "config", "rig", "model", "cell", "trace", "aging", "container", "runaway", "bms", "converter", "profile", "rules", "report"},
 		RunE: func(c *cobra.Command, args []string) error {
 			return writeSchema(c.OutOrStdout(), args[0])
 		},
@@ -102,6 +149,11 @@ func writeSchema(w io.Writer, kind string) error {
 	set := schema.New()
 	set.Register("model", params.Model{})
 	set.Register("cell", params.Cell{})
+	set.Register("aging", params.Aging{})
+	set.Register("container", params.Container{})
+	set.Register("runaway", params.Runaway{})
+	set.Register("bms", params.BMS{})
+	set.Register("converter", params.Converter{})
 	set.Register("report", report.Report{})
 	b, err := set.JSON(kind)
 	if err != nil {

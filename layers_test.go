@@ -42,7 +42,7 @@ var layers = []layer{
 	{"hil/sim", "twin platform/device", "a twin as a driver, and nothing else"},
 	{"harness/shadow", "twin platform/device platform/bus platform/sched", "a twin beside a device: it reads the bus and answers with events, and steers nothing"},
 	{"harness/plot", "", "curves become a picture; what they mean is the caller's"},
-	{"harness/simworld", "harness twin hil platform/device scenarios", "the only door for twins"},
+	{"harness/simworld", "harness twin hil platform/device platform/bus scenarios", "the only door for twins; shadows and managements speak on the bus"},
 	{"harness", "harness platform hil scenarios !twin !hil/sim !harness/simworld", "the engine plays scenarios on devices, whatever answers"},
 	{"scenarios", "", "files"},
 	{"web", "", "files"},

@@ -232,7 +232,7 @@ func (o *oracle) advance(d twin.Drive, dt float64) {
 		o.share(o.y)
 		copy(before, o.amps)
 		h := min(o.h, dt-t)
-		for {
+		for n := 0; ; n++ {
 			ok, used := o.try(h)
 			if !ok {
 				h /= 2
@@ -246,6 +246,9 @@ func (o *oracle) advance(d twin.Drive, dt float64) {
 				o.h *= 1.5
 			}
 			o.share(o.tab[0])
+			if n < 9 && o.turn(before) {
+				continue
+			}
 			part := o.kink(before)
 			if part == 1 || h <= instant {
 				break
@@ -259,6 +262,17 @@ func (o *oracle) advance(d twin.Drive, dt float64) {
 			o.pass(&o.cells[k], o.y[k*perCell], o.amps[k])
 		}
 	}
+}
+
+// turn gives the currents that leave zero in the step the sign they get, and tells
+// whether there were any.
+func (o *oracle) turn(before []float64) (turned bool) {
+	for k := range o.cells {
+		if c := &o.cells[k]; math.Abs(before[k]) <= 2*noAmps && o.amps[k]*c.sign < -2*noAmps {
+			c.sign, turned = -c.sign, true
+		}
+	}
+	return turned
 }
 
 // kink is the part of the step from o.y to o.tab[0] that has no kink inside; the
@@ -276,7 +290,7 @@ func (o *oracle) kink(before []float64) float64 {
 				part = min(part, (x[i-1]-z0)/(z1-z0))
 			}
 		}
-		if o.amps[k]*c.sign < -noAmps {
+		if o.amps[k]*c.sign < -2*noAmps && before[k]*c.sign > 0 {
 			part = min(part, before[k]/(before[k]-o.amps[k]))
 		}
 	}
@@ -285,9 +299,7 @@ func (o *oracle) kink(before []float64) float64 {
 
 // pass puts c on the far side of the kinks it has come to.
 func (o *oracle) pass(c *oracleCell, z, amps float64) {
-	if math.Abs(amps) <= 2*noAmps {
-		c.sign = -c.sign // it came from the other side, or it does not matter
-	} else {
+	if math.Abs(amps) > noAmps {
 		c.sign = math.Copysign(1, amps)
 	}
 	for m := range c.span {

@@ -203,7 +203,7 @@ func TestMeasuredRecords(t *testing.T) {
 	const minute = 60.0
 	any := math.Inf(1)
 	type expected struct {
-		median, most float64 // s; of the resistance: s of current
+		median, most float64 // s; of the resistance: s in which current flows
 		named        float64 // least share that is named right
 	}
 	for _, tt := range []struct {
@@ -214,16 +214,16 @@ func TestMeasuredRecords(t *testing.T) {
 		warm    expected // at 25 and 45 degC
 		cold    expected // at 5 degC
 	}{
-		{"R0 +20 %", injected{resistance: 0.2}, shadow.Resistance, false, expected{5 * minute, 15 * minute, 1}, expected{5 * minute, 15 * minute, 1}},
-		{"R0 +50 %", injected{resistance: 0.5}, shadow.Resistance, false, expected{2 * minute, 8 * minute, 1}, expected{2 * minute, 8 * minute, 1}},
-		{"voltage +5 mV", injected{volt: 5e-3}, shadow.SensorOffset, true, expected{minute, 3 * minute, 1}, expected{any, any, 0}},
-		{"voltage -5 mV", injected{volt: -5e-3}, shadow.SensorOffset, true, expected{minute, 3 * minute, 1}, expected{any, any, 0}},
-		{"voltage +10 mV", injected{volt: 10e-3}, shadow.SensorOffset, true, expected{minute / 2, minute, 1}, expected{any, any, 0}},
-		{"voltage -10 mV", injected{volt: -10e-3}, shadow.SensorOffset, true, expected{minute / 2, minute, 1}, expected{any, any, 0}},
-		{"voltage +5 mV, SoC unknown", injected{volt: 5e-3}, shadow.SensorOffset, false, expected{minute, 3 * minute, 0.9}, expected{any, any, 0}},
-		{"leak 0.1 A", injected{leak: 0.1}, shadow.CapacityOrLeak, true, expected{30 * minute, 30 * minute, 1}, expected{30 * minute, 30 * minute, 1}},
-		{"leak 0.1 A, SoC unknown", injected{leak: 0.1}, shadow.CapacityOrLeak, false, expected{75 * minute, any, 0.85}, expected{75 * minute, any, 0.85}},
-		{"temperature +5 K", injected{temp: 5}, shadow.SensorOffset, true, expected{minute, minute, 1}, expected{minute, minute, 1}},
+		{"R0 +20 %", injected{resistance: 0.2}, shadow.Resistance, false, expected{2 * minute, 5 * minute, 1}, expected{2 * minute, 5 * minute, 1}},
+		{"R0 +50 %", injected{resistance: 0.5}, shadow.Resistance, false, expected{minute, 2 * minute, 1}, expected{minute, 2 * minute, 1}},
+		{"voltage +5 mV", injected{volt: 5e-3}, shadow.SensorOffset, true, expected{minute, 4 * minute, 1}, expected{any, any, 0}},
+		{"voltage -5 mV", injected{volt: -5e-3}, shadow.SensorOffset, true, expected{minute, 4 * minute, 1}, expected{any, any, 0}},
+		{"voltage +10 mV", injected{volt: 10e-3}, shadow.SensorOffset, true, expected{20, minute / 2, 1}, expected{any, any, 0.7}},
+		{"voltage -10 mV", injected{volt: -10e-3}, shadow.SensorOffset, true, expected{20, minute / 2, 1}, expected{any, any, 0.9}},
+		{"voltage +5 mV, SoC unknown", injected{volt: 5e-3}, shadow.SensorOffset, false, expected{minute, 4 * minute, 0.95}, expected{any, any, 0}},
+		{"leak 0.1 A", injected{leak: 0.1}, shadow.CapacityOrLeak, true, expected{30 * minute, 45 * minute, 0.85}, expected{30 * minute, 45 * minute, 0.7}},
+		{"leak 0.1 A, SoC unknown", injected{leak: 0.1}, shadow.CapacityOrLeak, false, expected{75 * minute, any, 0.95}, expected{75 * minute, any, 0.95}},
+		{"temperature +5 K", injected{temp: 5}, shadow.SensorOffset, true, expected{12, 12, 1}, expected{12, 12, 1}},
 	} {
 		for _, chamber := range []string{"P05", "P25", "P45"} {
 			p := newPlayer(t, chamber, tt.reports)

@@ -56,10 +56,12 @@ func (c *charge) restart() { c.last, c.jump, c.jumping = math.NaN(), 0, 0 }
 // trusted reports whether the twin may be drawn to the reported state of charge.
 func (c *charge) trusted() bool { return c.jump == 0 && !c.alarm.is("soc") }
 
-// beyond reports whether charge counted and reported have parted by more than the
-// tolerance since the block began.
+// beyond reports whether charge counted and reported have parted since the block began
+// by more than the tolerance beyond what is known of the device.
 func (c *charge) beyond(soc float64) bool {
-	return math.Abs(soc-c.from-c.counted) > c.tol.Capacity*math.Abs(c.counted)+2*c.tol.LeakPerH*c.seconds/3600+2*c.steps+3*math.Sqrt(c.unsure)
+	hours := c.seconds / 3600
+	parted := soc - c.from - c.counted*(1+c.reg.theta[0]) - c.reg.theta[1]*hours
+	return math.Abs(parted) > c.tol.Capacity*math.Abs(c.counted)+2*c.tol.LeakPerH*hours+2*c.steps+3*math.Sqrt(c.unsure)
 }
 
 // doubtful reports whether the charge goes astray, so that the voltage may follow it.
@@ -122,7 +124,7 @@ func (c *charge) settle(x *count) {
 	case !stays:
 		c.jump = 0
 		c.begin(x.soc)
-	case c.jumping.over(x.dt, true, 10):
+	case c.jumping.over(x.dt, true, 10) && !c.alarm.on:
 		c.alarm.raise(SensorOffset, "soc", 100*x.away, 0, "%")
 		c.back = 0
 	}

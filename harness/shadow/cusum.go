@@ -61,8 +61,9 @@ type observation struct {
 	dt     float64 // s
 }
 
-// step adds an observation; edge is the largest rise of the last minute. A single reading counts for no more than three tolerances
-// and no more than a third of the way, so that one wrong value raises nothing.
+// step adds an observation; edge is the largest rise of the last minute, V. A single
+// reading counts for no more than three tolerances and no more than a third of the way,
+// so that one wrong value raises nothing.
 func (r *run) step(sign, edge float64, o *observation, tol *Tolerance) {
 	gain := o.weight * (min(sign*o.nu, 3*tol.OffsetV) - allowance*tol.OffsetV) * o.dt
 	sum := r.sum + min(gain, tol.OffsetV*cusumS/3)
@@ -93,8 +94,8 @@ func (r *run) full(tol *Tolerance) bool {
 }
 
 // shifted reports whether a shift explains the run better by a factor than a growth of
-// the ohmic or of the quick overpotential does: of the fits with one parameter, the one that
-// takes most off the sum of squares.
+// the ohmic or of the quick overpotential does: of the fits with one parameter, the one
+// that takes most off the sum of squares.
 func (r *run) shifted(factor float64) bool {
 	return r.shifts*r.shifts/r.n >= factor*max(r.ohmic.explains(), r.quick.explains())
 }

@@ -51,7 +51,7 @@ func faults() []broken {
 			func(b *bench) { scattered(b, cell.Nominal) },
 		},
 		{
-			"capacity -10 %", shadow.CapacityOrLeak, "capacity", -12, -5, 3 * time.Hour, 12 * time.Hour,
+			"capacity -10 %", shadow.CapacityOrLeak, "capacity", -13, -5, 3 * time.Hour, 12 * time.Hour,
 			func(b *bench) { scattered(b, cell.Scatter{Capacity: 0.9, Resistance: 1}) },
 			func(b *bench) { scattered(b, cell.Nominal) },
 		},
@@ -83,7 +83,7 @@ func faults() []broken {
 			kept.SoC = cmpOr(kept.SoC, r.SoC)
 			r.SoC = kept.SoC
 		}),
-		sensor("readings repeat", shadow.Communication, "frozen readings", 2, 4, time.Minute, time.Minute, func(r *device.Reading) {
+		sensor("readings repeat", shadow.Communication, "frozen readings", 1, 60, time.Minute, time.Minute, func(r *device.Reading) {
 			if frozen.At == 0 {
 				frozen = *r
 			}

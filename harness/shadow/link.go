@@ -2,11 +2,7 @@
 
 package shadow
 
-import (
-	"math"
-
-	"yunchu/platform/device"
-)
+import "yunchu/platform/device"
 
 // link watches the way to the device: what should have come, what comes late or
 // twice, what stands still, and what is asked without effect.
@@ -45,24 +41,30 @@ var fieldNames = [fields]string{"voltage", "current", "power", "soc", "temperatu
 type still struct {
 	value    float64
 	expected float64 // when it last changed
+	last     float64 // expected at the reading before
+	up, down float64 // how far it should have moved since, either way, for two readings
 	count    int     // readings since
 	seconds  float64 // since
 	dubious  bool    // it should have moved by now
 	stuck    bool    // and has not in twenty readings
 }
 
-// step takes in a value and what is expected of it. A value stands still when it
-// should have moved by more than limit, and it does so until it moves.
-func (s *still) step(dt, value, expected, limit float64) {
+// step takes in a value and what is expected of it. A value stands still when it should
+// have moved one way by limit and what creeps in so many seconds, or both ways by half
+// of limit; and it does so until it moves.
+func (s *still) step(dt, value, expected, limit, creep float64) {
 	if value != s.value {
-		*s = still{value: value, expected: expected}
+		*s = still{value: value, expected: expected, last: expected}
 		return
 	}
 	s.count++
 	s.seconds += dt
-	moved := math.Abs(expected - s.expected)
-	s.dubious = s.dubious || s.count >= 3 && moved > limit/2
-	s.stuck = s.stuck || s.count >= 20 && moved > limit
+	s.up = max(s.up, min(expected, s.last)-s.expected)
+	s.down = max(s.down, s.expected-max(expected, s.last))
+	s.last = expected
+	far := max(max(s.up, s.down)-creep*s.seconds, 2*min(s.up, s.down))
+	s.dubious = s.dubious || s.count >= 3 && far > limit/2
+	s.stuck = s.stuck || s.count >= 20 && far > limit
 }
 
 // blind reports whether the readings say nothing about the device.
@@ -77,14 +79,11 @@ func (l *link) blind() bool {
 	return true
 }
 
-// newest moves the clocks on to a reading that is newer than all before it.
+// newest takes in the times of a reading that is newer than all before it.
 func (l *link) newest(r *device.Reading, dt float64) {
 	l.arrived = r.Arrived
 	delay := float64(r.Arrived-r.At) / 1e3
-	switch {
-	case l.count == 0:
-		l.usual = delay
-	case l.count < 60:
+	if l.count < 60 {
 		l.usual += (delay - l.usual) / float64(l.count+1)
 	}
 	l.count++
@@ -116,6 +115,15 @@ func (l *link) stuck() int {
 	return fields
 }
 
+// repeated is for how many readings, and s, the device has repeated itself.
+func (l *link) repeated() (readings int, seconds float64) {
+	readings, seconds = l.fields[0].count, l.fields[0].seconds
+	for i := range l.fields {
+		readings, seconds = min(readings, l.fields[i].count), min(seconds, l.fields[i].seconds)
+	}
+	return readings, seconds
+}
+
 // judge raises and clears what the newest reading shows. unheeded is by how much the
 // device is off its setpoint, kW, 0 where it follows.
 func (l *link) judge(dt float64, unheeded float64) {
@@ -127,9 +135,10 @@ func (l *link) judge(dt float64, unheeded float64) {
 		l.recover(dt, unheeded)
 		return
 	}
+	same, seconds := l.repeated()
 	switch {
-	case l.frozen >= 3:
-		l.alarm.raise(Communication, "frozen readings", float64(l.frozen)*dt, 0, "s")
+	case l.frozen >= 3, ignored && same >= 5: // ingest says so, or the setpoints do
+		l.alarm.raise(Communication, "frozen readings", seconds, 0, "s")
 	case stuck < fields:
 		l.alarm.raise(Communication, fieldNames[stuck]+" stands still", l.fields[stuck].seconds, 0, "s")
 	case slow:
@@ -152,7 +161,8 @@ func (l *link) recover(dt float64, unheeded float64) {
 	case "silence":
 		gone = true
 	case "frozen readings":
-		gone = l.frozen == 0
+		same, _ := l.repeated()
+		gone = l.frozen == 0 && same == 0
 	case "delay":
 		gone = l.late < l.tol.DelayS/2
 	case "disorder":

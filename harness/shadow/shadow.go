@@ -55,8 +55,10 @@ func (k *Kind) Shadow(o Options) (*Shadow, error) {
 	if err := tol.check(); err != nil {
 		return nil, fmt.Errorf("shadow of %s: %w", k.model.Name, err)
 	}
-	s := &Shadow{tol: tol, learn: !known}
-	s.twin = twin{Kind: k, airK: o.AmbientK}
+	s := &Shadow{tol: tol, twin: twin{Kind: k}, learn: !known}
+	if known {
+		s.twin.airK = o.AmbientK
+	}
 	s.voltage = newVoltage(&s.tol)
 	s.charge = newCharge(&s.tol, k.model.Cell.CapacityAh*k.parallel)
 	s.current = current{limit: tol.Current * k.ratedA()}
@@ -129,10 +131,9 @@ func (s *Shadow) take(r *device.Reading) {
 
 // Expect takes in an acknowledgement: from here on the device should do as it said.
 func (s *Shadow) Expect(a *device.Ack) {
-	if a.Status != device.Done || a.Repeat {
-		return
+	if a.Status == device.Done && !a.Repeat {
+		s.plan.told(a)
 	}
-	s.plan.told(a)
 }
 
 // Tick notices at now, in ms, that nothing comes, and returns what that changes.
@@ -213,16 +214,18 @@ func (s *Shadow) lookAtCharge(r *device.Reading, dt float64) {
 }
 
 func (s *Shadow) lookAtVoltage(r *device.Reading, dt, mean float64) {
+	s.voltage.lag.step(mean, dt)
 	soc, window := s.twin.cell.SoC(), &s.twin.model.Limits.SoC
 	if !(r.Voltage > 0) || r.Status == device.Fault || r.Status == device.Offline || soc < window.Min/100 || soc > window.Max/100 {
 		return
 	}
+	quiet := s.current.doubtful() || !s.charge.trusted() || s.charge.doubtful() || s.link.fields[voltageField].dubious
 	over, quick := s.twin.over(s.amps)
 	s.voltage.step(&sample{
-		dt: dt, left: r.Voltage/s.twin.series - s.twin.cell.Voltage(s.amps), amps: s.amps, mean: mean,
+		dt: dt, left: r.Voltage/s.twin.series - s.twin.cell.Voltage(s.amps), amps: s.amps,
 		ohmic: s.twin.ohmic(), over: over, quick: quick, slope: s.twin.slope(soc), unsure: s.twin.unsure,
 		anchored: r.SoC == r.SoC,
-	}, s.current.doubtful() || !s.charge.trusted() || s.charge.doubtful() || s.link.fields[voltageField].dubious)
+	}, quiet)
 }
 
 func (s *Shadow) lookAtHeat(r *device.Reading, dt float64) {
@@ -238,18 +241,18 @@ func (s *Shadow) lookAtHeat(r *device.Reading, dt float64) {
 	}
 }
 
-// trickle is the charge, as a share of capacity per hour, that may flow for ever while
-// the state of charge stands still: what a large leak takes.
-const trickle = 0.1
+// trickle is the charge, as a share of capacity per second, that may flow one way for
+// ever while the state of charge stands still: more than any leak takes.
+const trickle = 0.1 / 3600
 
 // watch holds every field against what the twin, or another field, says of it.
 func (s *Shadow) watch(r *device.Reading, dt float64) {
 	t, f := &s.twin, &s.link.fields
-	f[voltageField].step(dt, r.Voltage, t.series*t.cell.Voltage(s.amps), max(t.series*s.tol.OffsetV, 3*s.tol.ReportStepV))
-	f[currentField].step(dt, r.Current, t.directA(r.Power, s.amps), 0.05*t.ratedA())
-	f[powerField].step(dt, r.Power, r.Current*r.Voltage/1e3, 0.05*t.model.RatedKW)
-	f[socField].step(dt, r.SoC, s.moved, max(0.003, 3*s.charge.steps)+trickle*f[socField].seconds/3600)
-	f[tempField].step(dt, r.Temperature, t.hotK, s.tol.TempK*2/3)
+	f[voltageField].step(dt, r.Voltage, t.series*t.cell.Voltage(s.amps), max(t.series*s.tol.OffsetV, 3*s.tol.ReportStepV), 0)
+	f[currentField].step(dt, r.Current, t.directA(r.Power, s.amps), 0.05*t.ratedA(), 0)
+	f[powerField].step(dt, r.Power, r.Current*r.Voltage/1e3, 0.05*t.model.RatedKW, 0)
+	f[socField].step(dt, r.SoC, s.moved, max(0.003, 3*s.charge.steps), trickle)
+	f[tempField].step(dt, r.Temperature, t.hotK, s.tol.TempK*2/3, 0)
 }
 
 // unheeded is how far the device is from what it has been told, kW, 0 where it follows

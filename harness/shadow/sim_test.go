@@ -182,7 +182,7 @@ func (b *bench) passes(d time.Duration, seen func(i int, c shadow.Change)) {
 	}
 }
 
-var weeks = flag.Int("weeks", 4, "device-weeks without a fault that the false alarms are counted in")
+var weeks = flag.Int("weeks", 8, "device-weeks without a fault that the false alarms are counted in")
 
 // TestFaultFreeWeeks counts false alarms over units that are as different as units
 // are, through weeks of regulation, steady power and rest under a daily swing of the

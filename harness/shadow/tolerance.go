@@ -64,10 +64,22 @@ func (t *Tolerance) check() error {
 		name  string
 		value float64
 	}{
-		{"noise", t.NoiseV}, {"report step", t.ReportStepV}, {"overpotential", t.Overpotential}, {"state of charge", t.SoC},
-		{"model voltage", t.ModelV}, {"offset", t.OffsetV}, {"resistance", t.Resistance}, {"jump of the state of charge", t.SoCJump},
-		{"capacity", t.Capacity}, {"leak", t.LeakPerH}, {"current", t.Current}, {"temperature", t.TempK},
-		{"jump of the temperature", t.TempJumpK}, {"delay", t.DelayS}, {"silence", t.SilenceS}, {"power", t.Power},
+		{"noise", t.NoiseV},
+		{"report step", t.ReportStepV},
+		{"overpotential", t.Overpotential},
+		{"state of charge", t.SoC},
+		{"model voltage", t.ModelV},
+		{"offset", t.OffsetV},
+		{"resistance", t.Resistance},
+		{"jump of the state of charge", t.SoCJump},
+		{"capacity", t.Capacity},
+		{"leak", t.LeakPerH},
+		{"current", t.Current},
+		{"temperature", t.TempK},
+		{"jump of the temperature", t.TempJumpK},
+		{"delay", t.DelayS},
+		{"silence", t.SilenceS},
+		{"power", t.Power},
 	} {
 		if !(f.value > 0) {
 			errs = append(errs, fmt.Errorf("tolerance of %s %g is not above 0", f.name, f.value))

@@ -17,7 +17,7 @@ const kelvin = 273.15
 // Kind is what all shadows of one model share.
 type Kind struct {
 	model    *params.Model
-	cell     *cell.Model
+	cells    *cell.Model
 	pcs      pcs.Params
 	series   float64
 	parallel float64
@@ -40,7 +40,7 @@ func NewKind(m *params.Model) (*Kind, error) {
 		return nil, fmt.Errorf("shadow of %s: %w", m.Name, err)
 	}
 	k := &Kind{
-		model: m, cell: c,
+		model: m, cells: c,
 		pcs: pcs.Params{
 			RatedW: m.RatedKW * 1e3, Charge: pcs.Loss(m.PCS.Charge), Discharge: pcs.Loss(m.PCS.Discharge), StandbyW: m.PCS.StandbyW,
 		},
@@ -128,13 +128,13 @@ const maxStep = 30.0
 
 // begin puts the twin at a state of charge and temperature, at rest.
 func (t *twin) begin(soc, tempK float64) {
-	t.cell = t.Kind.cell.Cell(cell.State{SoC: min(max(soc, 0), 1), TempK: tempK}, cell.Nominal)
+	t.cell = t.cells.Cell(cell.State{SoC: min(max(soc, 0), 1), TempK: tempK}, cell.Nominal)
 	t.hotK = tempK
 }
 
-// step lets amps flow through each cell for dt seconds at tempK. Nobody knows the current between two readings
-// better than within half a range around amps: a third of that is taken for the
-// standard deviation of its mean.
+// step lets amps flow through each cell for dt seconds at tempK. The current may have
+// been anything within half around amps: a third of that is taken for the standard
+// deviation of its mean.
 func (t *twin) step(dt, amps, half, tempK float64) {
 	from, sigma := t.cell.SoC(), half/3
 	r := &t.model.Cell.Resistance
@@ -144,7 +144,7 @@ func (t *twin) step(dt, amps, half, tempK float64) {
 	n := math.Ceil(dt / maxStep)
 	if h := dt / n; h != t.dt {
 		t.dt = h
-		t.tick = t.Kind.cell.Tick(h)
+		t.tick = t.cells.Tick(h)
 		t.node = thermal.NewStep(t.heat, t.loss, h)
 	}
 	var flow cell.Flow

@@ -35,7 +35,7 @@ const (
 	excited = 0.1
 	known   = 600.0
 	// gradual is how long a voltage that leaves its place slowly is looked at, s.
-	gradual = 900.0
+	gradual = 150.0
 	// outlier is the innovation, in sigmas of the filter, that it does not learn from,
 	// and foreign how long outliers may last before they are taken for real, s.
 	outlier = 5.0
@@ -79,7 +79,6 @@ type sample struct {
 	dt       float64 // s since the reading before
 	left     float64 // V per cell, measured less twin
 	amps     float64 // A per cell, now
-	mean     float64 // A per cell, since the reading before
 	ohmic    float64 // ohm, of the twin
 	over     float64 // V, its overpotential
 	quick    float64 // V, the part of that which comes within a minute
@@ -107,7 +106,6 @@ func (v *voltage) silence() {
 
 // step takes in a reading. Nothing is raised while quiet.
 func (v *voltage) step(x *sample, quiet bool) {
-	v.lag.step(x.mean, x.dt)
 	v.busy += (math.Abs(x.over) - v.busy) * min(x.dt/30, 1)
 	noise := v.noise(x)
 	o := v.learn(x, noise)

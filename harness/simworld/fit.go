@@ -3,8 +3,10 @@
 package simworld
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"path/filepath"
 	"slices"
@@ -13,6 +15,8 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"yunchu/harness/plot"
+	"yunchu/twin/cell"
 	"yunchu/twin/fit"
 	"yunchu/twin/params"
 )
@@ -25,6 +29,7 @@ type FitOptions struct {
 	SoC        []float64 // per cent at their starts; empty: from their first voltages
 	OCV        []string  // CSV files of slow cycles, or of tables
 	OCVTempC   []float64 // degC, of those; empty: from the files, or those of the records
+	Score      []string  // CSV files of records that are only scored
 	CapacityAh float64
 	Efficiency float64 // coulombic; 0: from the ends of the records
 	Name       string  // of the cell set
@@ -37,9 +42,12 @@ type FitOptions struct {
 
 // FitResult is a fitted cell set and what was assumed on the way.
 type FitResult struct {
-	Cell       *params.Cell
-	Notes      []string
-	Iterations int
+	Cell   *params.Cell
+	Notes  []string
+	Scored []params.FitRecord // records that were not fitted
+
+	model   *cell.Model
+	records []*fit.Record // fitted ones, then those only scored
 }
 
 // tRefK is the reference temperature of fitted cell sets.
@@ -65,7 +73,7 @@ func Fit(o FitOptions) (*FitResult, error) {
 		return nil, err
 	}
 	for k, l := range labs {
-		r, err := o.record(k, l, in.OCV)
+		r, err := o.record(l, of(o.SoC, k), in.OCV)
 		if err != nil {
 			return nil, err
 		}
@@ -79,9 +87,62 @@ func Fit(o FitOptions) (*FitResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	out.Iterations = r.Iterations
-	out.Cell = r.File(&in, o.sheet(labs, branches))
+	if out.model, err = cell.New(r.Params); err != nil {
+		return nil, err
+	}
+	out.records = in.Records
+	if err := o.score(out, in.OCV); err != nil {
+		return nil, err
+	}
+	sheet, err := o.sheet(labs, branches)
+	if err != nil {
+		return nil, err
+	}
+	out.Cell = r.File(&in, sheet)
 	return out, out.Cell.Validate()
+}
+
+// score compares the fitted cell with records it has not seen.
+func (o *FitOptions) score(out *FitResult, ocv *fit.OpenCircuit) error {
+	for _, path := range o.Score {
+		l, err := readLab(path)
+		if err != nil {
+			return err
+		}
+		l.settle(nil)
+		r, err := o.record(l, nil, ocv)
+		if err != nil {
+			return err
+		}
+		s := r.Score(out.model, fit.WindowLow, fit.WindowHigh)
+		out.Scored = append(out.Scored, params.FitRecord{Name: r.Name, TempC: l.tempKnown, RMSE: round4(1e3 * s.RMSE), Max: round4(1e3 * s.Max)})
+		out.records = append(out.records, r)
+	}
+	return nil
+}
+
+// Plot draws the voltage of every record, measured and simulated, as SVG.
+func (r *FitResult) Plot(w io.Writer) error {
+	f := plot.Figure{Title: r.Cell.Name + ": measured voltage and that of the fitted cell"}
+	known := len(r.records) - len(r.Scored)
+	for k, rec := range r.records {
+		v := make([]float64, len(rec.T))
+		rec.Simulate(r.model, v, make([]float64, len(rec.T)))
+		d := make([]float64, len(v))
+		for i := range v {
+			d[i] = 1e3 * (v[i] - rec.V[i])
+		}
+		var x []float64
+		x, f.X = plot.Seconds(rec.T)
+		name := fmt.Sprintf("%g °C", round2(rec.TempK-kelvin))
+		if k >= known {
+			name += ", not fitted"
+		}
+		f.Panels = append(f.Panels,
+			plot.Panel{Y: name + ", V", Curves: []plot.Curve{{Name: "measured", X: x, Y: rec.V, Color: plot.Black}, {Name: "fitted cell", X: x, Y: v, Color: plot.Blue, Style: plot.Thin}}},
+			plot.Panel{Y: "Δ, mV", Curves: []plot.Curve{{X: x, Y: d}}})
+	}
+	return f.WriteSVG(w)
 }
 
 func (o *FitOptions) check() error {
@@ -136,10 +197,11 @@ func (o *FitOptions) records() ([]*lab, error) {
 	return labs, nil
 }
 
-// record readies record k for the fit.
-func (o *FitOptions) record(k int, l *lab, ocv *fit.OpenCircuit) (*fit.Record, error) {
+// record readies a record for the fit; given is the state of charge at its start in per
+// cent, if that is known.
+func (o *FitOptions) record(l *lab, given *float64, ocv *fit.OpenCircuit) (*fit.Record, error) {
 	r := &fit.Record{Name: filepath.Base(l.path), T: l.t, I: l.i, V: l.v, TempK: l.tempKnown + kelvin}
-	if given := of(o.SoC, k); given != nil {
+	if given != nil {
 		r.SoC = *given / 100
 		if r.SoC == 1 {
 			r.Hyst = 1
@@ -316,7 +378,7 @@ func tableBranches(s *sheet, tempC []float64) ([]fit.Branches, error) {
 }
 
 // sheet is what the electrical records do not show.
-func (o *FitOptions) sheet(labs []*lab, branches []fit.Branches) fit.Sheet {
+func (o *FitOptions) sheet(labs []*lab, branches []fit.Branches) (fit.Sheet, error) {
 	s := fit.Sheet{Name: o.Name, VMin: o.VMin, VMax: o.VMax, MassKg: o.MassKg, CpJPerKg: o.CpJPerKg, HAPerK: o.HAPerK}
 	if s.Name == "" {
 		s.Name = strings.TrimSuffix(filepath.Base(labs[0].path), filepath.Ext(labs[0].path))
@@ -341,22 +403,32 @@ func (o *FitOptions) sheet(labs []*lab, branches []fit.Branches) fit.Sheet {
 	if s.VMax == 0 {
 		s.VMax = math.Ceil(10*high+1) / 10
 	}
-	s.ThermalSource = "given"
-	if s.MassKg == 0 || s.CpJPerKg == 0 || s.HAPerK == 0 {
-		s.ThermalSource = "ASSUMPTION where not given: mass and heat loss of the Sony US26650FTC1 (SimSES: 0.07 kg, 15 W/m2K on 6.4e-3 m2) scaled by capacity, cp 1001 J/kg/K"
-	}
-	scale := o.CapacityAh / 3
-	if s.MassKg == 0 {
-		s.MassKg = round2(100*0.07*scale) / 100
-	}
-	if s.CpJPerKg == 0 {
-		s.CpJPerKg = 1001
-	}
-	if s.HAPerK == 0 {
-		s.HAPerK = round2(100*0.096*scale) / 100
-	}
-	return s
+	return s, o.thermal(&s)
 }
+
+// assumed is the cell set whose thermal numbers stand in for those not given.
+const assumed = "lfp280_ref"
+
+// thermal fills in what is not given: of a cell like the assumed one, the mass goes with
+// the capacity and the heat loss with the surface.
+func (o *FitOptions) thermal(s *fit.Sheet) error {
+	s.ThermalSource = "given"
+	if s.MassKg > 0 && s.CpJPerKg > 0 && s.HAPerK > 0 {
+		return nil
+	}
+	like, err := params.LoadCell(assumed)
+	if err != nil {
+		return err
+	}
+	s.ThermalSource = "ASSUMPTION where not given: " + assumed + ", mass scaled by the capacity and heat loss by its power of 2/3"
+	scale := o.CapacityAh / like.CapacityAh
+	s.MassKg = cmp.Or(s.MassKg, round4(like.Thermal.MassKg*scale))
+	s.CpJPerKg = cmp.Or(s.CpJPerKg, like.Thermal.CpJPerKg)
+	s.HAPerK = cmp.Or(s.HAPerK, round4(like.Thermal.HAPerK*math.Cbrt(scale*scale)))
+	return nil
+}
+
+func round4(x float64) float64 { return math.Round(1e4*x) / 1e4 }
 
 func round2(x float64) float64 { return math.Round(100*x) / 100 }
 

@@ -48,8 +48,12 @@ func readLab(path string) (*lab, error) {
 		names    []string
 		required bool
 	}{
-		{&l.t, timeColumn, true}, {&l.i, currentColumn, true}, {&l.v, voltageColumn, true},
-		{&l.in, chargeColumn, false}, {&l.out, givenColumn, false}, {&l.tempC, tempColumn, false},
+		{&l.t, timeColumn, true},
+		{&l.i, currentColumn, true},
+		{&l.v, voltageColumn, true},
+		{&l.in, chargeColumn, false},
+		{&l.out, givenColumn, false},
+		{&l.tempC, tempColumn, false},
 	} {
 		if !c.required && !s.has(c.names...) {
 			continue

@@ -33,8 +33,7 @@ type sheet struct {
 func readSheet(path string, want func(column string) bool) (*sheet, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		var reason *os.PathError
-		if errors.As(err, &reason) {
+		if reason, ok := errors.AsType[*os.PathError](err); ok {
 			err = reason.Err
 		}
 		return nil, scenario.Faults{{Path: path, Msg: err.Error()}}

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"path/filepath"
 
+	"yunchu/harness/plot"
 	"yunchu/twin/estimate"
 	"yunchu/twin/params"
 )
@@ -26,6 +28,7 @@ type TrackOptions struct {
 	Ah      float64   // capacity of the true state of charge; 0: that of the cell set
 	Eta     float64   // its coulombic efficiency; 0: likewise
 	Rows    io.Writer // gets a CSV of all rows; may be nil
+	Plot    io.Writer // gets a plot as SVG; may be nil
 }
 
 // TrackResult is how well a filter tracked a record. Per cents are of state of charge.
@@ -105,6 +108,7 @@ func Track(o TrackOptions) (*TrackResult, error) {
 		return nil, err
 	}
 	rows := newTrackWriter(o.Rows)
+	var drawn trackPlot
 	var scored, whole sums
 	var last estimate.Result
 	for k := range l.t {
@@ -125,8 +129,16 @@ func Track(o TrackOptions) (*TrackResult, error) {
 			scored.add(&last, truth[k])
 		}
 		rows.row(l.t[k], truth[k], &last)
+		if o.Plot != nil {
+			drawn.add(l.t[k], truth[k], &last)
+		}
 	}
 	out.finish(&scored, &whole, &last)
+	if o.Plot != nil {
+		if err := drawn.write(out, o.Plot); err != nil {
+			return nil, err
+		}
+	}
 	return out, rows.flush()
 }
 
@@ -210,3 +222,32 @@ func (t trackWriter) row(at, truth float64, r *estimate.Result) {
 }
 
 func (t trackWriter) flush() error { return t.w.Flush() }
+
+// trackPlot is what the plot of a track shows, in per cent, mV and mA.
+type trackPlot struct{ t, truth, soc, low, high, miss, missLow, missHigh, innovation, offset []float64 }
+
+func (p *trackPlot) add(t, truth float64, r *estimate.Result) {
+	p.t, p.truth, p.soc = append(p.t, t), append(p.truth, 100*truth), append(p.soc, 100*r.SoC)
+	p.low, p.high = append(p.low, 100*(r.SoC-2*r.SoCSigma)), append(p.high, 100*(r.SoC+2*r.SoCSigma))
+	p.miss = append(p.miss, 100*(r.SoC-truth))
+	p.missLow, p.missHigh = append(p.missLow, -200*r.SoCSigma), append(p.missHigh, 200*r.SoCSigma)
+	p.innovation, p.offset = append(p.innovation, 1e3*r.InnovationV), append(p.offset, 1e3*r.CurrentOffsetA)
+}
+
+func (p *trackPlot) write(r *TrackResult, w io.Writer) error {
+	x, label := plot.Seconds(p.t)
+	f := plot.Figure{
+		Title: fmt.Sprintf("%s at %g °C: RMSE %.2f %%, at most %.2f %%", filepath.Base(r.Data), r.TempC, r.RMSE, r.Max), X: label,
+		Panels: []plot.Panel{
+			{Y: "state of charge, %", Curves: []plot.Curve{
+				{Name: "±2σ", X: x, Y: p.high, Low: p.low, Color: plot.Cycle(1)},
+				{Name: "estimated", X: x, Y: p.soc, Color: plot.Blue},
+				{Name: "counted", X: x, Y: p.truth, Color: plot.Black, Style: plot.Dashed},
+			}},
+			{Y: "error, %", Curves: []plot.Curve{{Name: "±2σ", X: x, Y: p.missHigh, Low: p.missLow, Color: plot.Cycle(1)}, {X: x, Y: p.miss}}},
+			{Y: "innovation, mV", Curves: []plot.Curve{{X: x, Y: p.innovation}}},
+			{Y: "current offset, mA", Curves: []plot.Curve{{X: x, Y: p.offset}}},
+		},
+	}
+	return f.WriteSVG(w)
+}

@@ -1,5 +1,6 @@
 // Package estimate tracks a cell from its readings: state of charge, resistance,
-// capacity and the offset of the current sensor, each with its uncertainty.
+// capacity and the offset of the current sensor, each with its uncertainty. For a pack,
+// divide its voltage by the cells in series and its current by those in parallel.
 //
 // # Filter
 //

@@ -54,9 +54,16 @@ func (o Options) check() error {
 		name  string
 		value float64
 	}{
-		{"SoCSigma", o.SoCSigma}, {"SensorSigmaV", o.SensorSigmaV}, {"ModelSigmaV", o.ModelSigmaV}, {"TableSigma", o.TableSigma},
-		{"ResistanceSigma", o.ResistanceSigma}, {"ModelTauS", o.ModelTauS}, {"CurrentSigmaA", o.CurrentSigmaA},
-		{"OffsetSigmaA", o.OffsetSigmaA}, {"OffsetAfterS", o.OffsetAfterS}, {"GateSigma", o.GateSigma},
+		{"SoCSigma", o.SoCSigma},
+		{"SensorSigmaV", o.SensorSigmaV},
+		{"ModelSigmaV", o.ModelSigmaV},
+		{"TableSigma", o.TableSigma},
+		{"ResistanceSigma", o.ResistanceSigma},
+		{"ModelTauS", o.ModelTauS},
+		{"CurrentSigmaA", o.CurrentSigmaA},
+		{"OffsetSigmaA", o.OffsetSigmaA},
+		{"OffsetAfterS", o.OffsetAfterS},
+		{"GateSigma", o.GateSigma},
 	} {
 		if !(v.value > 0) || math.IsInf(v.value, 0) {
 			errs = append(errs, fmt.Errorf("%s %g is not above 0", v.name, v.value))

@@ -65,7 +65,7 @@ func TestA123(t *testing.T) {
 				t.Fatal(err)
 			}
 			r, _ := a123(t, tt.scored)
-			s := r.Score(m, fit.Window[0], fit.Window[1])
+			s := r.Score(m, fit.WindowLow, fit.WindowHigh)
 			if s.RMSE > 0.010 {
 				t.Errorf("at %d degC, not fitted: %.2f mV, want 10", tt.scored, 1e3*s.RMSE)
 			}

@@ -9,8 +9,11 @@ import (
 	"yunchu/twin/cell"
 )
 
-// Window is the range of states of charge a fit is made for and scored in.
-var Window = [2]float64{0.1, 0.9}
+// WindowLow and WindowHigh bound the states of charge a fit is made for and scored in.
+const (
+	WindowLow  = 0.1
+	WindowHigh = 0.9
+)
 
 // Input is what a cell is fitted to.
 type Input struct {
@@ -24,7 +27,7 @@ type Input struct {
 // Result is a fitted cell.
 type Result struct {
 	Params       cell.Params
-	Scores       []Score    // of the cell on each record, within Window
+	Scores       []Score    // of the cell on each record, within the window
 	Intervals    []Interval // of its parameters
 	SigmaV       float64    // V, RMSE of the residuals the intervals were taken with
 	CorrelationS float64    // s, their integral correlation time
@@ -38,17 +41,16 @@ func Cell(in Input) (*Result, error) {
 		return nil, err
 	}
 	p := newProblem(in)
-	theta := p.start()
-	var s *solution
-	// The weight of the data against what was known before follows from the
-	// residuals, so it is worked out from a first fit.
-	for range 2 {
-		var err error
-		if s, err = p.leastSquares().solve(theta); err != nil {
-			return nil, fmt.Errorf("fit: %w", err)
-		}
-		theta = s.theta
-		p.weigh(s)
+	// The weight of the data against what was known before follows from the residuals,
+	// so it is worked out from a first fit.
+	first, err := p.leastSquares().solve(p.start())
+	if err != nil {
+		return nil, fmt.Errorf("fit: %w", err)
+	}
+	p.weigh(first)
+	s, err := p.leastSquares().solve(first.theta)
+	if err != nil {
+		return nil, fmt.Errorf("fit: %w", err)
 	}
 	return p.result(s)
 }
@@ -98,7 +100,7 @@ type row struct {
 const (
 	rowEvery      = 5.0   // s, at least, between readings that count
 	rowStands     = 10.0  // s that one reading counts for at most
-	outsideWeight = 0.2   // of readings outside Window: they shape the ends of the tables
+	outsideWeight = 0.2   // of readings outside the window: they shape the ends of the tables
 	firstSigmaV   = 0.005 // V, before residuals are there
 	firstTimeS    = 300.0 // s, likewise
 )
@@ -146,7 +148,7 @@ func (p *problem) choose(r *Record) (rows []row) {
 		if k > 0 {
 			w.dt = min(max(rowEvery, r.T[k]-r.T[k-1]), rowStands)
 		}
-		if z < Window[0]-margin || z > Window[1]+margin {
+		if z < WindowLow-margin || z > WindowHigh+margin {
 			w.weight = outsideWeight
 		}
 		rows = append(rows, w)

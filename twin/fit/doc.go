@@ -8,20 +8,21 @@
 // # Open-circuit voltage
 //
 // A slow cycle gives a discharge and a charge branch over the charge moved, each
-// over its own counter. With z the charge as a share of the largest swing of the
-// slow cycles,
+// over its own counter: the sensors of a slow and a fast record, and of the two
+// directions, differ by half a per cent. With z the charge as a share of the largest
+// swing of the slow cycles, or of the capacity if that is more,
 //
 //	U(z) = (U_ch + U_dch)/2    M(z) = (U_ch - U_dch)/2    E(z) = dU/dT by regression over temperatures
 //
-// M still holds the overpotential of the slow current and is scaled by the fit.
+// M still holds the overpotential of the slow current, some millivolts of it, which on
+// LFP cannot be told from hysteresis; nor can the rate of the hysteresis from the slower
+// time constant. Both are fitted within bounds and their intervals say how loosely.
 //
 // # Dynamics
 //
 // The parameters are ln R_tot at the knots of the table, the split of R_tot, one
-// activation energy for each part, two time constants, the share of M that is
-// hysteresis, its rate, the coulombic efficiency, and a bend of the axis of U
-// (U(z - 4wz(1-z)): slow and fast records do not pass the steps of an LFP curve at
-// the same charge). They minimise
+// activation energy for each part, two time constants, the rate of the hysteresis and
+// the coulombic efficiency. They minimise
 //
 //	sum_k (v_k - V_k)^2/(s^2 tau_int/dt) + sum_j ((theta_j - mean_j)/sigma_j)^2
 //

@@ -3,6 +3,7 @@ package fit
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"yunchu/twin/params"
@@ -35,6 +36,9 @@ func (r *Result) File(in *Input, s Sheet) *params.Cell {
 		names = append(names, fmt.Sprintf("%s (%.4g degC)", rec.Name, rec.TempK-zeroCelsius))
 	}
 	source := "fitted to " + strings.Join(names, ", ")
+	if !slices.ContainsFunc(in.Records, func(r *Record) bool { return r.TempK != in.Records[0].TempK }) {
+		source += "; ASSUMPTION: activation energies, from one temperature they are those of the Sony US26650FTC1 (SimSES), 15 +- 3 kJ/mol"
+	}
 	c.Resistance = params.Resistance{
 		Source: source, SoC: p.Resistance.SoC, RTot: rounded(p.Resistance.Value),
 		Frac:     params.Split{R0: share(p.Fraction[0]), R1: share(p.Fraction[1]), R2: share(1 - share(p.Fraction[0]) - share(p.Fraction[1]))},

@@ -33,7 +33,7 @@ func (p *problem) result(s *solution) (*Result, error) {
 	}
 	out := &Result{Params: c, SigmaV: p.sigmaV, CorrelationS: p.correlationS, Iterations: s.iterations}
 	for _, r := range p.Records {
-		out.Scores = append(out.Scores, r.Score(m, Window[0], Window[1]))
+		out.Scores = append(out.Scores, r.Score(m, WindowLow, WindowHigh))
 	}
 	cov, err := s.covariance()
 	if err != nil {
@@ -59,28 +59,29 @@ func (s *solution) covariance() (*mat.SymDense, error) {
 
 // quantity is a number of a cell file as a function of the parameters.
 type quantity struct {
-	key string
-	of  func(c *cell.Params) float64
-	log bool // above 0: its logarithm is what is normal
+	key  string
+	of   func(c *cell.Params) float64
+	log  bool    // above 0: its logarithm is what is normal
+	most float64 // it can be
 }
 
 func quantities() []quantity {
 	var q []quantity
 	for j := range knots {
-		q = append(q, quantity{fmt.Sprintf("resistance.R_tot_ref_ohm[%d]", j), func(c *cell.Params) float64 { return c.Resistance.Value[j] }, true})
+		q = append(q, quantity{fmt.Sprintf("resistance.R_tot_ref_ohm[%d]", j), func(c *cell.Params) float64 { return c.Resistance.Value[j] }, true, math.Inf(1)})
 	}
 	for k := range 3 {
-		q = append(q, quantity{fmt.Sprintf("resistance.frac.R%d", k), func(c *cell.Params) float64 { return c.Fraction[k] }, true})
+		q = append(q, quantity{fmt.Sprintf("resistance.frac.R%d", k), func(c *cell.Params) float64 { return c.Fraction[k] }, true, math.Inf(1)})
 	}
 	for k := range 3 {
-		q = append(q, quantity{fmt.Sprintf("resistance.Ea_J_per_mol.R%d", k), func(c *cell.Params) float64 { return c.Activation[k] }, false})
+		q = append(q, quantity{fmt.Sprintf("resistance.Ea_J_per_mol.R%d", k), func(c *cell.Params) float64 { return c.Activation[k] }, false, math.Inf(1)})
 	}
 	for k := range 2 {
-		q = append(q, quantity{fmt.Sprintf("resistance.tau_s.tau%d", k+1), func(c *cell.Params) float64 { return c.Tau[k] }, true})
+		q = append(q, quantity{fmt.Sprintf("resistance.tau_s.tau%d", k+1), func(c *cell.Params) float64 { return c.Tau[k] }, true, math.Inf(1)})
 	}
 	return append(q,
-		quantity{"hysteresis.gamma", func(c *cell.Params) float64 { return c.Gamma }, true},
-		quantity{"coulombic_efficiency_charge", func(c *cell.Params) float64 { return c.CoulombicEfficiency }, false})
+		quantity{"hysteresis.gamma", func(c *cell.Params) float64 { return c.Gamma }, true, math.Inf(1)},
+		quantity{"coulombic_efficiency_charge", func(c *cell.Params) float64 { return c.CoulombicEfficiency }, false, 1})
 }
 
 // intervals are those of all quantities, to first order in the parameters.
@@ -108,7 +109,7 @@ func (p *problem) intervals(theta []float64, cov *mat.SymDense) (out []Interval)
 		if q.log {
 			out = append(out, Interval{q.key, y * math.Exp(-half), y * math.Exp(half)})
 		} else {
-			out = append(out, Interval{q.key, max(0, y-half), y + half})
+			out = append(out, Interval{q.key, max(0, y-half), min(y+half, q.most)})
 		}
 	}
 	return out

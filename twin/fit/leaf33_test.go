@@ -2,6 +2,7 @@ package fit_test
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"gonum.org/v1/gonum/interp"
@@ -35,8 +36,8 @@ func TestLeaf33(t *testing.T) {
 	}
 	// A curve through the rests; empty, the cell rests at 3.147 V (its other record).
 	knots, volts := []float64{0}, []float64{3.147}
-	for k := len(z) - 1; k >= 0; k-- {
-		knots, volts = append(knots, z[k]), append(volts, v[k])
+	for k, v0 := range slices.Backward(z) {
+		knots, volts = append(knots, v0), append(volts, v[k])
 	}
 	var curve interp.FritschButland
 	if err := curve.Fit(knots, volts); err != nil {

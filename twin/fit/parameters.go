@@ -2,6 +2,7 @@ package fit
 
 import (
 	"math"
+	"slices"
 
 	"yunchu/twin/cell"
 )
@@ -89,7 +90,7 @@ func (p *problem) params(theta []float64, temperature int) cell.Params {
 	for k := range part {
 		c.Fraction[k] = part[k] / sum
 	}
-	c.Resistance = cell.Table{SoC: knots, Value: make([]float64, len(knots))}
+	c.Resistance = cell.Table{SoC: slices.Clone(knots), Value: make([]float64, len(knots))}
 	for j := range knots {
 		c.Resistance.Value[j] = math.Exp(theta[atR+j]) * sum
 	}

@@ -29,26 +29,26 @@ type Cell struct {
 
 // Fit is the record of an identification. Nothing is computed from it.
 type Fit struct {
-	Source       string        `yaml:"source"`        // method and inputs
-	Records      []FitRecord   `yaml:"records"`       // what was fitted
-	CorrelationS float64       `yaml:"correlation_s"` // s, integral correlation time of the residuals
-	Confidence   float64       `yaml:"confidence"`    // of the intervals, 0..1
-	Intervals    []FitInterval `yaml:"intervals"`     // of the identified numbers
+	Source       string        `yaml:"source" json:"source"`               // method and inputs
+	Records      []FitRecord   `yaml:"records" json:"records"`             // what was fitted
+	CorrelationS float64       `yaml:"correlation_s" json:"correlation_s"` // s, integral correlation time of the residuals
+	Confidence   float64       `yaml:"confidence" json:"confidence"`       // of the intervals, 0..1
+	Intervals    []FitInterval `yaml:"intervals" json:"intervals"`         // of the identified numbers
 }
 
 // FitRecord is one record of a fit and how far the set is from it.
 type FitRecord struct {
-	Name  string  `yaml:"name"`
-	TempC float64 `yaml:"temp_c"`  // degC
-	RMSE  float64 `yaml:"rmse_mV"` // mV, between 10 and 90 % state of charge
-	Max   float64 `yaml:"max_mV"`  // mV, likewise
+	Name  string  `yaml:"name" json:"name"`
+	TempC float64 `yaml:"temp_c" json:"temp_c"`   // degC
+	RMSE  float64 `yaml:"rmse_mV" json:"rmse_mV"` // mV, between 10 and 90 % state of charge
+	Max   float64 `yaml:"max_mV" json:"max_mV"`   // mV, likewise
 }
 
 // FitInterval is the confidence interval of the number at a key of the set.
 type FitInterval struct {
-	Key  string  `yaml:"key"`
-	Low  float64 `yaml:"low"`
-	High float64 `yaml:"high"`
+	Key  string  `yaml:"key" json:"key"`
+	Low  float64 `yaml:"low" json:"low"`
+	High float64 `yaml:"high" json:"high"`
 }
 
 // OCV is the open-circuit voltage between the charge and the discharge branch.
