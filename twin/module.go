@@ -272,7 +272,7 @@ func (m *Module) tick(dt float64) *cell.Tick {
 }
 
 const (
-	closeV    = 2e-13 // relative, of voltages that should be one
+	closeV    = 2e-13 // V, between voltages that should be one: thousands of roundings
 	maxTrials = 30
 )
 
@@ -294,7 +294,7 @@ func (m *Module) settle(d Drive) (i, v float64) {
 			bar := m.trial[k].Try(&m.cells[k], amps) + m.contact[k]*amps
 			off = max(off, math.Abs(bar-m.bars[k/m.parallel]))
 		}
-		if off <= closeV*math.Abs(v) || !ok {
+		if off <= closeV || !ok {
 			break
 		}
 	}

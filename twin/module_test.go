@@ -52,7 +52,7 @@ func variants(t testing.TB) map[string]*params.Cell {
 }
 
 // drawCase draws a module, its surroundings and a profile of powers and currents up
-// to 1C, pauses and noise, -10 to 50 degC warm, 5 to 95 % full.
+// to 1C, pauses and noise, -10 to 50 degC warm, 10 to 95 % full.
 func drawCase(t *rapid.T, sets map[string]*params.Cell) twin.TraceCase {
 	f := func(name string, low, high float64) float64 { return rapid.Float64Range(low, high).Draw(t, name) }
 	set := sets[rapid.SampledFrom([]string{"280 Ah", "3 Ah", "side reaction", "few knots", "quick"}).Draw(t, "cell")]
@@ -71,7 +71,7 @@ func drawCase(t *rapid.T, sets map[string]*params.Cell) twin.TraceCase {
 		},
 		Step: time.Second, OutputEvery: time.Second,
 	}
-	soc, hyst, temp := f("soc", 0.1, 0.9), f("h", -1, 1), f("K", 263.15, 323.15)
+	soc, hyst, temp := f("soc", 0.15, 0.9), f("h", -1, 1), f("K", 263.15, 323.15)
 	ohm := set.Resistance.RTot[len(set.Resistance.RTot)/2]
 	for range n {
 		m := twin.Member{
@@ -89,7 +89,7 @@ func drawCase(t *rapid.T, sets map[string]*params.Cell) twin.TraceCase {
 	longest := min(1500, 4000/n) // s, of a piece
 	at := time.Duration(0)
 	drive := func(kind twin.DriveKind, rate float64, seconds int) {
-		if end := soc + rate*float64(seconds)/3600; end < 0.06 || end > 0.94 {
+		if end := soc + rate*float64(seconds)/3600; end < 0.1 || end > 0.94 {
 			seconds = 5
 		}
 		d := twin.Drive{Kind: kind, Value: rate * amps}

@@ -257,19 +257,24 @@ func (o *oracle) advance(d twin.Drive, dt float64) {
 		}
 		copy(o.y, o.tab[0])
 		t += h
-		o.share(o.y)
-		for k := range o.cells {
-			o.pass(&o.cells[k], o.y[k*perCell], o.amps[k])
-		}
 	}
 }
 
-// turn gives the currents that leave zero in the step the sign they get, and tells
-// whether there were any.
+// turn puts what begins the step on a kink on the side where it goes, and tells whether
+// there was any.
 func (o *oracle) turn(before []float64) (turned bool) {
 	for k := range o.cells {
-		if c := &o.cells[k]; math.Abs(before[k]) <= 2*noAmps && o.amps[k]*c.sign < -2*noAmps {
+		c, z0, z1 := &o.cells[k], o.y[k*perCell], o.tab[0][k*perCell]
+		if math.Abs(before[k]) <= 2*noAmps && o.amps[k]*c.sign < -2*noAmps {
 			c.sign, turned = -c.sign, true
+		}
+		for m := range c.span {
+			x, _ := o.table(m)
+			if i := c.span[m]; i < len(x) && z0 >= x[i]-2*onKnot && z1 > x[i]+onKnot {
+				c.span[m], turned = i+1, true
+			} else if i > 0 && z0 <= x[i-1]+2*onKnot && z1 < x[i-1]-onKnot {
+				c.span[m], turned = i-1, true
+			}
 		}
 	}
 	return turned
@@ -295,22 +300,6 @@ func (o *oracle) kink(before []float64) float64 {
 		}
 	}
 	return max(part, 0)
-}
-
-// pass puts c on the far side of the kinks it has come to.
-func (o *oracle) pass(c *oracleCell, z, amps float64) {
-	if math.Abs(amps) > noAmps {
-		c.sign = math.Copysign(1, amps)
-	}
-	for m := range c.span {
-		x, _ := o.table(m)
-		for c.sign > 0 && c.span[m] < len(x) && z >= x[c.span[m]]-2*onKnot {
-			c.span[m]++
-		}
-		for c.sign < 0 && c.span[m] > 0 && z <= x[c.span[m]-1]+2*onKnot {
-			c.span[m]--
-		}
-	}
 }
 
 // row is what a trace should say at this moment under d.

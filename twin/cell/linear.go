@@ -18,11 +18,48 @@ type Trial struct {
 
 // Begin freezes the middle of a step of c as i ampere put it; tMid is the temperature
 // in K half a step on.
+// Where the tables bend on the way, their mean stands for the resistance at the middle.
 func (t *Trial) Begin(c *Cell, i, tMid float64, k *Tick) {
 	t.begin(c, i, tMid, k)
+	if bend := c.m.grid.bend(c.at, c.s.SoC, c.s.SoC+c.moved(i, k)); bend != 1 {
+		t.r0, t.r1, t.r2 = bend*t.r0, bend*t.r1, bend*t.r2
+		t.slope += (bend - 1) * t.rStep
+		t.rStep *= bend
+	}
 	t.bend, t.lag, t.stored, t.heat = [2]float64{}, 0, 0, 0
 	t.i, t.z = 0, c.s.SoC
 	t.v = c.u + (tMid-c.s.TempK)*c.en + t.m*c.s.Hyst + t.base
+}
+
+// moved is by how much i ampere change the state of charge in a step.
+func (c *Cell) moved(i float64, k *Tick) float64 {
+	if i > 0 {
+		i *= c.m.eta
+	}
+	return i * k.dt * c.invQ
+}
+
+// bend is the mean of the resistance on the way from a to b in state of charge, over
+// that in the middle. i is the span that holds a.
+func (g *grid) bend(i int, a, b float64) float64 {
+	s := &g.spans[i]
+	if b >= s.from && b <= s.to {
+		return 1
+	}
+	middle, sum := (a+b)/2, 0.0
+	m := &g.spans[g.find(middle)]
+	for z := a; ; s = &g.spans[i] {
+		end := max(min(b, s.to), s.from)
+		sum += (end - z) * (s.r + s.dr*((z+end)/2-s.from))
+		if z = end; z == b {
+			return sum / (b - a) / (m.r + m.dr*(middle-m.from))
+		}
+		if b > a {
+			i++
+		} else {
+			i--
+		}
+	}
 }
 
 // Ramp refines a step of from that has begun and has been taken once: to is where it

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 
 	"yunchu/twin/cell"
 )
@@ -26,6 +27,7 @@ type Block struct {
 	aged   Factors
 	tick   Tick
 	kernel Kernel
+	u0     Row // U0 of the slot that rare work is done for
 }
 
 // Spread is what a slot need not hold: how its cells differ from their type, and
@@ -82,7 +84,15 @@ func (b *Block) Use(k Kernel) { b.kernel = k }
 func (b *Block) Len() int { return len(b.places) }
 
 // SetTick changes the length of the step; Predict must follow.
-func (b *Block) SetTick(t *Tick) { b.tick = *t }
+func (b *Block) SetTick(t *Tick) {
+	b.tick = *t
+	for n := range b.places {
+		s := &b.slots[n]
+		for l := range Lanes {
+			s.PerA[l] = t.Dt * s.InvQ[l]
+		}
+	}
+}
 
 // Slot returns the cells at place n, to be read.
 func (b *Block) Slot(n int) *Slot { return &b.slots[n] }
@@ -104,6 +114,7 @@ func (b *Block) SetCell(n, l int, x Cell) {
 	b.cells[n].Capacity[l], b.cells[n].Resistance[l] = x.Capacity, x.Resistance
 	s.Z[l], s.V1[l], s.V2[l], s.H[l], s.T[l] = x.SoC, x.V1, x.V2, x.Hyst, x.TempK
 	s.TM[l] = x.TempK
+	b.Drive.Moved = true
 	s.Bleed[l], s.Heat[l] = x.BleedA, x.HeatW
 	b.setCapacity(n, l)
 	b.setSpan(n, l, x.SoC)
@@ -130,38 +141,58 @@ func (b *Block) Age(l int, capacity, resistance float64) {
 func (b *Block) Coulombs(n, l int) float64 { return 1 / b.slots[n].InvQ[l] }
 
 func (b *Block) setCapacity(n, l int) {
-	b.slots[n].InvQ[l] = 1 / (b.model.Constants().Coulombs * b.cells[n].Capacity[l] * b.aged.Capacity[l])
+	s := &b.slots[n]
+	s.InvQ[l] = 1 / (b.model.Constants().Coulombs * b.cells[n].Capacity[l] * b.aged.Capacity[l])
+	s.PerA[l] = b.tick.Dt * s.InvQ[l]
 }
 
 // setSpan puts a cell on the piece of the tables that holds z.
 func (b *Block) setSpan(n, l int, z float64) {
 	s := &b.slots[n]
-	x, at := b.model.Span(int(b.cells[n].Span[l]), z)
+	at := b.tick.find(int(b.cells[n].Span[l]), z)
 	b.cells[n].Span[l] = uint16(at)
-	s.From[l], s.To[l] = x.From, x.To
-	s.U0[l], s.DU[l] = x.U0, x.DU
-	s.M0[l], s.DM[l] = x.M0, x.DM
-	s.E0[l], s.DE[l] = x.E0, x.DE
-	s.R0[l], s.DR[l] = x.R0, x.DR
+	x := &b.tick.pieces[at]
+	s.From[l], s.To[l] = x.from, x.to
+	s.U0[l], s.DU[l] = x.u0, x.du
+	s.M0[l], s.DM[l] = x.m0, x.dm
+	s.E0[l], s.DE[l] = x.e0, x.de
+	s.R0[l], s.DR[l] = x.r0, x.dr
 }
 
-// setNode takes the Arrhenius factors of a cell at the whole kelvin next to its
-// temperature.
+// setNode takes the Arrhenius factors of a cell at its temperature.
 func (b *Block) setNode(n, l int) {
 	s := &b.slots[n]
-	t0 := math.Round(s.T[l])
 	c := b.model.Constants()
-	f := b.model.Factors(t0)
+	f := b.model.Factors(s.T[l])
 	kr := b.cells[n].Resistance[l] * b.aged.Resistance[l]
-	s.InvT0[l] = 1 / t0
+	s.T0[l], s.InvT2[l] = s.T[l], 1/(s.T[l]*s.T[l])
 	s.G0[l], s.G1[l], s.G2[l] = c.Fraction[0]*kr*f[0], c.Fraction[1]*kr*f[1], c.Fraction[2]*kr*f[2]
 }
 
 // Predict freezes the middle of the next step as ip puts it and sets Drive.A and B.
 func (b *Block) Predict(ip *Row) {
 	d := &b.Drive
-	d.Ip, d.A, d.B, d.Lean = *ip, Row{}, Row{}, Row{}
-	b.run(doPredict)
+	d.Ip, d.A, d.B = *ip, Row{}, Row{}
+	if d.Moved {
+		b.exchange()
+		d.Moved = false
+	}
+	b.run(len(b.places))
+}
+
+// exchange works out the heat to the outside as temperatures are now.
+func (b *Block) exchange() {
+	d := &b.Drive
+	var flow Row
+	for n, p := range b.places {
+		s, next := &b.slots[n], &b.slots[n+1]
+		for l := range Lanes {
+			t := s.T[l]
+			on := p.Next * (t - next.T[l])
+			s.Lost[l] = p.Air*d.AirK[l]*(t-d.Air[l]) + p.Coolant*d.CoolantK[l]*(t-d.Coolant[l]) + on - flow[l]
+			flow[l] = on
+		}
+	}
 }
 
 // Step ends the step that was predicted, with the currents i, and predicts the next
@@ -169,11 +200,11 @@ func (b *Block) Predict(ip *Row) {
 func (b *Block) Step(i, ip *Row) {
 	d := &b.Drive
 	d.I, d.Ip = *i, *ip
-	d.A, d.B, d.Lean, d.Flow = Row{}, Row{}, Row{}, Row{}
+	d.A, d.B, d.Flow = Row{}, Row{}, Row{}
 	d.Stored, d.Over, d.Entropic, d.Bled, d.ToAir, d.ToCoolant = Row{}, Row{}, Row{}, Row{}, Row{}, Row{}
 	d.VMin, d.TMin, d.ZMin = most, most, most
 	d.VMax, d.TMax, d.ZMax = least, least, least
-	b.run(doCorrect | doPredict)
+	b.run(0)
 }
 
 var most, least = rows(math.Inf(1)), rows(math.Inf(-1))
@@ -185,45 +216,84 @@ func rows(x float64) (r Row) {
 	return r
 }
 
+var Events int
+
 // maxCall bounds the slots of one call into assembly, which cannot be preempted:
 // at 60 ns a slot it stays within 50 µs.
 const maxCall = 512
 
-// run drives the sweep over all slots, with the rare work between its calls.
-func (b *Block) run(do int) {
-	n, resume := 0, 0
+// run drives the sweep over all slots, with the rare work between its calls. The
+// first slots are at the end of the step already.
+func (b *Block) run(corrected int) {
+	d := &b.Drive
+	for l := range Lanes {
+		d.AirT[l], d.CoolantT[l] = d.AirK[l]*d.Air[l], d.CoolantK[l]*d.Coolant[l]
+		d.I[l] += 0 // no -0: the sign of a current tells charge from discharge
+		d.Ip[l] += 0
+	}
+	d.Corrected = corrected
+	n, resume := 0, false
 	for n < len(b.places) {
 		to := min(n+maxCall, len(b.places))
-		stop := b.kernel.sweep(b.slots, b.places, &b.tick, &b.Drive, n, to, do|resume)
-		resume = 0
-		if stop < to {
+		stop := b.kernel.sweep(b.slots, b.places, &b.tick, d, n, to, resume)
+		if resume {
+			b.slots[n].U0 = b.u0
+		}
+		if resume = stop < to; resume {
+			Events++
 			b.replace(stop)
-			resume = doResume
 		}
 		n = stop
 	}
 }
 
 // replace does the rare work for slot n: cells that are about to leave their piece of
-// the tables get the one they go to, and in Kink what the mean of the open-circuit
-// voltage on the way there differs from that piece's line; nodes are renewed.
+// the tables get the one they go to, and nodes are renewed. What the mean of the
+// open-circuit voltage on the way differs from the line of that piece is lent to U0
+// for one prediction; run puts back what was there.
 func (b *Block) replace(n int) {
 	s, k, d := &b.slots[n], &b.tick, &b.Drive
-	d.Kink = Row{}
-	for l := range Lanes {
-		i := d.Ip[l] - s.Bleed[l]
-		z := s.Z[l]
-		zp := math.FMA(i*stored(i, k), k.Dt*s.InvQ[l], z)
-		if z < s.From[l] || z > s.To[l] || zp < s.From[l] || zp > s.To[l] {
+	b.u0 = s.U0
+	for m := d.Rare; m != 0; m &= m - 1 {
+		l := bits.TrailingZeros(uint(m)) & 7
+		i, z := d.Ip[l]-s.Bleed[l], s.Z[l]
+		perA := s.PerA[l]
+		if i >= 0 {
+			perA = k.Eta * perA
+		}
+		zp := z + mul(i, perA)
+		if min(z, zp) < s.From[l] || max(z, zp) > s.To[l] {
 			b.setSpan(n, l, zp)
+			b.u0[l] = s.U0[l]
 			if z < s.From[l] || z > s.To[l] {
-				mid := (z + zp) / 2
-				u, e := b.model.MeanOCV(z, zp)
-				d.Kink[l] = u - (s.U0[l] + s.DU[l]*mid) + (s.T[l]-k.TRef)*(e-(s.E0[l]+s.DE[l]*mid))
+				s.U0[l] += b.kink(n, l, z, zp)
 			}
 		}
-		if math.Abs(math.FMA(s.T[l], s.InvT0[l], -1)) > k.Stale {
+		if math.Abs(s.T[l]-s.T0[l]) > k.Stale {
 			b.setNode(n, l)
 		}
 	}
+}
+
+func (b *Block) kink(n, l int, z, zp float64) float64 {
+	s := &b.slots[n]
+	at := int(b.cells[n].Span[l])
+	x := &b.tick.pieces[at]
+	t := s.T[l]
+	if z < x.from {
+		y := &b.tick.pieces[at-1]
+		if z >= y.from {
+			f := x.from - z
+			return ((x.du - y.du) + t*(x.de-y.de)) * (f * f) / (zp - z)
+		}
+	} else {
+		y := &b.tick.pieces[at+1]
+		if z <= y.to {
+			f := z - x.to
+			return ((y.du - x.du) + t*(y.de-x.de)) * (f * f) / (z - zp)
+		}
+	}
+	u, e := b.model.MeanOCV(z, zp)
+	line := (s.U0[l] + s.DU[l]*(z+zp)) + t*(s.E0[l]+s.DE[l]*(z+zp))
+	return u + (t-b.model.Constants().TRefK)*e - line
 }

@@ -12,7 +12,7 @@ type Kernel struct {
 	sweep sweepFunc
 }
 
-type sweepFunc func(s []Slot, places []Place, k *Tick, d *Drive, from, to, do int) int
+type sweepFunc func(s []Slot, places []Place, k *Tick, d *Drive, from, to int, resume bool) int
 
 // Kernels are the implementations this machine can run, the fastest first.
 func Kernels() []Kernel {

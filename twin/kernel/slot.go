@@ -17,15 +17,17 @@ type Slot struct {
 	T  Row // K
 
 	// What differs from cell to cell.
-	InvQ  Row // 1/(A*s), of the capacity
+	PerA  Row // 1/A, state of charge that one ampere takes out in a step
 	Bleed Row // A that flow past the cell, out of its terminals: balancing, short, leak
 	Heat  Row // W that something else makes in the cell
 
-	// The piece of the tables the cell is on, see cell.Span.
+	// The piece of the tables the cell is on, see cell.Span: values at z = 0 and half
+	// the slopes, which go with the sum of the states of charge at both ends of a step.
+	// U is at 0 K: where it would be if E held down to there.
 	From, To, U0, DU, M0, DM, E0, DE, R0, DR Row
 
 	// The node of the Arrhenius factors.
-	InvT0      Row // 1/K
+	T0, InvT2  Row // K, 1/K^2: its temperature, and one over the square
 	G0, G1, G2 Row // resistance over that of the table at the node: fraction, cell and Arrhenius factor
 
 	// The step that was predicted, frozen at its middle.
@@ -34,6 +36,10 @@ type Slot struct {
 	R1, R2 Row // ohm of the RC pairs
 	TE     Row // V, temperature times entropic coefficient
 	TM     Row // K
+
+	Lost Row // W, heat to the outside in the middle of the last step
+
+	InvQ Row // 1/(A*s), of the capacity; no sweep needs it
 }
 
 // Place is how the cells of one slot lose heat, in W/K.
@@ -69,7 +75,9 @@ type Drive struct {
 	ZMin, ZMax Row // at its end
 
 	// Of a sweep under way.
-	Flow Row // W, from the slot before into the next one to be corrected
-	Lean Row // W, the same as the prediction takes it
-	Kink Row // V, added to UM of the slot at which a sweep goes on after rare work
+	AirT, CoolantT Row  // K, AirK*Air and CoolantK*Coolant
+	Flow           Row  // W, from the slot before into the next one to be corrected
+	Rare           int  // lanes that need rare work, as bits
+	Corrected      int  // slots that are at the end of the step
+	Moved          bool // a cell was set: heat to the outside is to be worked out anew
 }
