@@ -14,6 +14,7 @@ import (
 
 	"yunchu/twin/bms"
 	"yunchu/twin/cell"
+	"yunchu/twin/celltype"
 	"yunchu/twin/kernel"
 	"yunchu/twin/params"
 	"yunchu/twin/pcs"
@@ -81,7 +82,7 @@ func NewFleet(model *params.Model, ids []string, opt Options) (*Fleet, error) {
 	if err := opt.check(model); err != nil {
 		return nil, fmt.Errorf("new fleet of %s: %w", model.Name, err)
 	}
-	kind, err := newCellModel(model.Cell)
+	kind, err := celltype.New(model.Cell)
 	if err != nil {
 		return nil, fmt.Errorf("new fleet of %s: %w", model.Name, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"yunchu/twin/cell"
+	"yunchu/twin/celltype"
 	"yunchu/twin/params"
 )
 
@@ -112,7 +113,7 @@ func NewModule(p ModuleParams) (*Module, error) {
 	if err := p.Validate(); err != nil {
 		return nil, fmt.Errorf("module: %w", err)
 	}
-	model, err := newCellModel(p.Cell)
+	model, err := celltype.New(p.Cell)
 	if err != nil {
 		return nil, fmt.Errorf("module: %w", err)
 	}

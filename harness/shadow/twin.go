@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"yunchu/twin/cell"
+	"yunchu/twin/celltype"
 	"yunchu/twin/params"
 	"yunchu/twin/pcs"
 	"yunchu/twin/thermal"
@@ -35,7 +36,7 @@ func NewKind(m *params.Model) (*Kind, error) {
 	if m == nil || m.Cell == nil {
 		return nil, fmt.Errorf("shadow: no model, or a model without its cell")
 	}
-	c, err := newCellModel(m.Cell)
+	c, err := celltype.New(m.Cell)
 	if err != nil {
 		return nil, fmt.Errorf("shadow of %s: %w", m.Name, err)
 	}
@@ -65,29 +66,6 @@ func NewKind(m *params.Model) (*Kind, error) {
 		k.slopes[i] = (ocv(hi) - ocv(lo)) / (hi - lo)
 	}
 	return k, nil
-}
-
-// newCellModel readies a cell set for stepping.
-func newCellModel(p *params.Cell) (*cell.Model, error) {
-	r := p.Resistance
-	m, err := cell.New(cell.Params{
-		CapacityAh:          p.CapacityAh,
-		CoulombicEfficiency: p.CoulombicEfficiency,
-		TRefK:               p.TRefK,
-		RGas:                p.RGas,
-		OCV:                 cell.Table{SoC: p.OCV.SoC, Value: p.OCV.V},
-		HalfGap:             cell.Table{SoC: p.Hysteresis.SoC, Value: p.Hysteresis.M},
-		Gamma:               p.Hysteresis.Gamma,
-		Entropy:             cell.Table{SoC: p.Entropic.SoC, Value: p.Entropic.DUDT},
-		Resistance:          cell.Table{SoC: r.SoC, Value: r.RTot},
-		Fraction:            [3]float64{r.Frac.R0, r.Frac.R1, r.Frac.R2},
-		Activation:          [3]float64{r.EaPerMol.R0, r.EaPerMol.R1, r.EaPerMol.R2},
-		Tau:                 [2]float64{r.Tau.Tau1, r.Tau.Tau2},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("cell set %s: %w", p.Name, err)
-	}
-	return m, nil
 }
 
 // slope is how the open-circuit voltage rises around soc, V per unit of soc.

@@ -7,6 +7,7 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"yunchu/twin/cell"
+	"yunchu/twin/celltype"
 	"yunchu/twin/params"
 )
 
@@ -85,7 +86,7 @@ func New(p *params.Cell, o Options) (*Filter, error) {
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("filter: %w", err)
 	}
-	m, err := newModel(p)
+	m, err := celltype.New(p)
 	if err != nil {
 		return nil, fmt.Errorf("filter: %w", err)
 	}

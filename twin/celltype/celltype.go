@@ -1,4 +1,5 @@
-package estimate
+// Package celltype makes a cell type that can be stepped out of a parameter set.
+package celltype
 
 import (
 	"fmt"
@@ -7,8 +8,8 @@ import (
 	"yunchu/twin/params"
 )
 
-// newModel readies a cell set for stepping.
-func newModel(p *params.Cell) (*cell.Model, error) {
+// New readies a cell set for stepping. The error says what is impossible about it.
+func New(p *params.Cell) (*cell.Model, error) {
 	r := p.Resistance
 	m, err := cell.New(cell.Params{
 		CapacityAh:          p.CapacityAh,
