@@ -51,6 +51,9 @@ type Config struct {
 	Dir string
 	// Period is how often devices are read.
 	Period time.Duration
+	// Origin is the instant that dispatch cycles count from; zero: the start of the
+	// plant. A plant that comes up again keeps to the cycles it had.
+	Origin time.Time
 	// Dispatch is used until an operator's settings are found in the log.
 	Dispatch dispatch.Settings
 	// Target, when set, is asked in every cycle and rules over what operators
@@ -282,6 +285,9 @@ func (p *Plant) Start(ctx context.Context, start time.Time) error {
 		return err
 	}
 	first := start
+	if late := start.Sub(p.cfg.Origin) % p.cfg.Dispatch.Every; !p.cfg.Origin.IsZero() && late > 0 {
+		first = start.Add(p.cfg.Dispatch.Every - late)
+	}
 	if !p.sched.Virtual() { // the first readings are on their way to the log
 		first = start.Add(p.cfg.Dispatch.Every)
 	}

@@ -306,6 +306,7 @@ func (r *Run) assemble() error {
 	cfg := platform.Config{
 		Name: s.Name, Bus: r.bus, Sched: r.Sched, Log: r.opt.Log, Dir: filepath.Join(r.dir, "data"),
 		Period:        r.period(),
+		Origin:        r.start,
 		Dispatch:      dispatch.Settings{Every: s.Dispatch.Every, Strategy: dispatch.Strategy(s.Dispatch.Strategy)},
 		Site:          r.site,
 		Initial:       r.opt.Initial,
@@ -422,8 +423,10 @@ func (r *Run) restart() error {
 	}
 	// It keeps to the grid of the steps.
 	period := r.period()
-	r.cycles = r.start.Add(r.Sched.Now().Sub(r.start)/period*period + period)
-	if err := r.plant.Start(r.work, r.cycles); err != nil {
+	begin := r.start.Add(r.Sched.Now().Sub(r.start)/period*period + period)
+	every := r.Scenario.Dispatch.Every // its own grid, on which decisions go on
+	r.cycles = r.start.Add((begin.Sub(r.start) + every - 1) / every * every)
+	if err := r.plant.Start(r.work, begin); err != nil {
 		return fmt.Errorf("start the plant: %w", err)
 	}
 	if address == "" {
