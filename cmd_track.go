@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	picture "yunchu/harness/plot"
 	"yunchu/harness/simworld"
 )
 
@@ -47,10 +48,14 @@ its name (_P25 is 25 degC, _N05 -5), or 25 degC.`,
 			if out != "" {
 				o.Rows = &rows
 			}
+			var figure picture.Figure
 			if plot != "" {
-				o.Plot = &svg
+				o.Figure = &figure
 			}
 			r, err := simworld.Track(o)
+			if err == nil && plot != "" {
+				err = figure.WriteSVG(&svg)
+			}
 			if err != nil {
 				return fail(exitInput, err)
 			}

@@ -118,7 +118,7 @@ func NewFleet(model *params.Model, ids []string, opt Options) (*Fleet, error) {
 		f.tick(0, f.maxStep)
 	}
 	if opt.Aging != nil {
-		if f.aging, err = newAging(opt.Aging); err != nil {
+		if f.aging, err = AgingModel(opt.Aging); err != nil {
 			return nil, fmt.Errorf("new fleet of %s: %w", model.Name, err)
 		}
 	}

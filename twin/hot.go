@@ -25,21 +25,25 @@ func newKinetics(m *params.Model) (*runaway.Kinetics, error) {
 	if m.Runaway == nil {
 		return nil, nil
 	}
-	p := m.Runaway
+	k, err := Kinetics(m.Runaway, m.Strings.CellM3)
+	if err != nil {
+		return nil, fmt.Errorf("runaway set %s: %w", m.Runaway.Name, err)
+	}
+	return k, nil
+}
+
+// Kinetics readies a runaway set for cells of so many m3.
+func Kinetics(p *params.Runaway, volume float64) (*runaway.Kinetics, error) {
 	reaction := func(r params.RunawayReaction) runaway.Reaction {
 		return runaway.Reaction{A: r.A, Ea: r.Ea, HeatVol: r.Heat * r.Content, Initial: r.Initial}
 	}
-	k, err := runaway.New(runaway.Params{
+	return runaway.New(runaway.Params{
 		GasConstant: p.GasConstant, SEI: reaction(p.SEI), Negative: reaction(p.Negative), Positive: reaction(p.Positive),
-		Electrolyte: reaction(p.Electrolyte), Film: p.Film, Volume: m.Strings.CellM3,
+		Electrolyte: reaction(p.Electrolyte), Film: p.Film, Volume: volume,
 		Short:     runaway.Short{Volt: p.Short.Volt, Share: p.Short.Share},
 		Separator: runaway.Separator{TempK: kelvinOr0(p.Separator.TempC, p.Separator.Ohm), Ohm: p.Separator.Ohm},
 		Vent:      runaway.Vent{TempK: kelvinOr0(p.Vent.TempC, p.Vent.Share), Share: p.Vent.Share},
 	})
-	if err != nil {
-		return nil, fmt.Errorf("runaway set %s: %w", p.Name, err)
-	}
-	return k, nil
 }
 
 // kelvinOr0 is a temperature in K, 0 where what belongs to it is left out.

@@ -18,8 +18,8 @@ type Aging struct {
 	Scale float64
 }
 
-// newAging readies the laws of a set.
-func newAging(a *Aging) (*aging.Model, error) {
+// AgingModel readies the laws of a set.
+func AgingModel(a *Aging) (*aging.Model, error) {
 	p := aging.Params{Anode: (*aging.Anode)(a.Set.Anode), Scale: a.Scale}
 	switch c := a.Set.Calendar; {
 	case c.Naumann2018 != nil:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -194,4 +195,216 @@ func TestModuleIsExact(t *testing.T) {
 		}
 	})
 	t.Logf("at most %v", worst)
+}
+
+// steady is a module of n cells alike in groups of p.
+func steady(set *params.Cell, n, p int) twin.ModuleParams {
+	return twin.ModuleParams{
+		Cell: set, Parallel: p, Heat: twin.HeatPaths{EnvWPerK: 0.4, EnvK: 285},
+		Cells: members(n, one(1), one(1), one(0.4), one(0.5), one(290), one(0)),
+	}
+}
+
+func newModule(t testing.TB, p twin.ModuleParams) *twin.Module {
+	t.Helper()
+	m, err := twin.NewModule(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// Cells alike share alike: a module of them is one cell, its power n times as much,
+// its voltage that of the groups in series.
+func TestCellsAlikeAreOneCell(t *testing.T) {
+	set := variants(t)["280 Ah"]
+	for _, tt := range []struct{ series, parallel int }{{5, 1}, {1, 5}, {3, 4}} {
+		n := tt.series * tt.parallel
+		one, many := newModule(t, steady(set, 1, 1)), newModule(t, steady(set, n, tt.parallel))
+		amps, each := make([]float64, 1), make([]float64, n)
+		for k := range 600 {
+			p := 800 * math.Sin(float64(k)/40)
+			one.Step(twin.Drive{Kind: twin.ByPower, Value: p}, 1)
+			many.Step(twin.Drive{Kind: twin.ByPower, Value: p * float64(n)}, 1)
+		}
+		i, v, _ := one.Terminals(twin.Drive{Kind: twin.ByPower, Value: 500}, amps)
+		sum, volts, _ := many.Terminals(twin.Drive{Kind: twin.ByPower, Value: 500 * float64(n)}, each)
+		if math.Abs(sum-i*float64(tt.parallel)) > 1e-9 || math.Abs(volts-v*float64(tt.series)) > 1e-11 {
+			t.Errorf("%+v: %.12g A at %.12g V, one cell has %.12g A at %.12g V", tt, sum, volts, i, v)
+		}
+		for k := range n {
+			a, b := one.Cell(0).State(), many.Cell(k).State()
+			if math.Abs(each[k]-i) > 1e-9 || math.Abs(a.SoC-b.SoC) > 1e-13 || math.Abs(a.TempK-b.TempK) > 1e-10 {
+				t.Errorf("%+v: cell %d with %.12g A is %+v, one alone with %.12g A %+v", tt, k, each[k], b, i, a)
+			}
+		}
+	}
+}
+
+// A held voltage is there at every row, and the exact solution is followed: one cell
+// that is charged to a voltage and kept there, and a module.
+func TestHeldVoltage(t *testing.T) {
+	set := variants(t)["280 Ah"]
+	for _, tt := range []struct {
+		name  string
+		p     twin.ModuleParams
+		volts float64
+		bar   bar
+	}{
+		{"one cell", steady(set, 1, 1), 3.45, bar{1e-7, 5e-5, 5e-3}},
+		{"three in series", twin.ModuleParams{
+			Cell: set, Parallel: 1,
+			Cells: members(3, []float64{1, 0.98, 1.01}, []float64{1, 1.05, 0.97}, []float64{0.4, 0.41, 0.395}, one(0), one(295), one(0)),
+		}, 10.3, bar{1e-6, 5e-5, 5e-3}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			n := float64(len(tt.p.Cells))
+			c := twin.TraceCase{
+				ModuleParams: tt.p, Step: time.Second,
+				Profile: []twin.ProfileRow{
+					{Drive: twin.Drive{Value: 140}},
+					{T: 20 * time.Minute, Drive: twin.Drive{Kind: twin.ByVoltage, Value: tt.volts}},
+					{T: 50 * time.Minute, Drive: twin.Drive{Kind: twin.ByPower, Value: -300 * n}},
+					{T: 55 * time.Minute, Drive: twin.Drive{Kind: twin.ByVoltage, Value: tt.volts}},
+					{T: 60 * time.Minute, Drive: twin.Drive{Kind: twin.ByVoltage, Value: tt.volts}},
+				},
+			}
+			d, book, err := against(c)
+			t.Log(d, book.BalanceError())
+			if err != nil || !d.within(tt.bar) || book.BalanceError() > 1e-12 {
+				t.Errorf("%v from the exact solution, balance %g, %v", d, book.BalanceError(), err)
+			}
+			rows := 0
+			if _, err := c.Run(func(r twin.TraceRow) error {
+				if held := r.T >= 20*time.Minute && r.T < 50*time.Minute || r.T >= 55*time.Minute; held {
+					rows++
+					if math.Abs(r.VoltageV-tt.volts) > 1e-12 {
+						return fmt.Errorf("at %v %.15g V, want %g", r.T, r.VoltageV, tt.volts)
+					}
+				}
+				return nil
+			}); err != nil || rows != 2101 {
+				t.Errorf("%d rows with the voltage held, %v", rows, err)
+			}
+		})
+	}
+}
+
+// The error falls with the square of the step, for voltage, current and temperature.
+func TestModuleIsSecondOrder(t *testing.T) {
+	set := variants(t)["few knots"]
+	p := twin.ModuleParams{
+		Cell: set, Parallel: 3, Heat: twin.HeatPaths{EnvWPerK: 0.4, EnvK: 285, NeighbourWPerK: 0.5, CoolantWPerK: 2, CoolantK: 280, CoolFirst: true, CoolLast: true},
+		Cells: members(6, []float64{1, 0.98, 1.02, 0.99, 1, 1.01}, []float64{1, 1.1, 0.95, 1.02, 0.97, 1.06},
+			[]float64{0.62, 0.6, 0.63, 0.61, 0.6, 0.62}, one(0.3), one(290), []float64{5e-5, 6e-5, 4e-5, 5e-5, 7e-5, 3e-5}),
+	}
+	c := twin.TraceCase{ModuleParams: p, OutputEvery: 16 * time.Second, Profile: []twin.ProfileRow{
+		{Drive: twin.Drive{Kind: twin.ByPower, Value: -4000}}, {T: 480 * time.Second, Drive: twin.Drive{Value: 600}}, {T: 960 * time.Second},
+	}}
+	worst := func(step time.Duration) off {
+		c.Step = step
+		d, _, err := against(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("step %v: %v", step, d)
+		return d
+	}
+	coarse, fine := worst(8*time.Second), worst(2*time.Second)
+	for name, r := range map[string]float64{"voltage": coarse.v / fine.v, "current": coarse.i / fine.i, "temperature": coarse.t / fine.t} {
+		if r < 12 {
+			t.Errorf("a fourth of the step divides the error of the %s by %.1f, want 16 or more", name, r)
+		}
+	}
+}
+
+// Steps far too long for the cells stay finite and balanced.
+func TestLongSteps(t *testing.T) {
+	sets := variants(t)
+	rapid.Check(t, func(t *rapid.T) {
+		c := drawCase(t, sets)
+		c.Step = time.Duration(rapid.IntRange(2, 900).Draw(t, "step")) * time.Second
+		c.OutputEvery = c.Step
+		book, err := c.Run(func(r twin.TraceRow) error {
+			for k, x := range r.Cells {
+				if !(x.VoltageV > 1.5 && x.VoltageV < 5) || !(x.TempK > 240 && x.TempK < 380) || math.Abs(x.Hyst) > 1 {
+					return fmt.Errorf("at %v cell %d is %+v", r.T, k+1, x)
+				}
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, twin.ErrVoltage) {
+			t.Fatal(err)
+		}
+		if math.Abs(book.ResidualJ()) > 1e-10*(book.MovedJ+book.HeatJ)+1e-9 {
+			t.Fatalf("energy balance %g: %+v", book.BalanceError(), book)
+		}
+	})
+}
+
+// What is written does not change what happens.
+func TestOutputLeavesNoTrace(t *testing.T) {
+	set := variants(t)["280 Ah"]
+	c := twin.TraceCase{ModuleParams: steady(set, 6, 2), Step: 10 * time.Second, Profile: []twin.ProfileRow{
+		{Drive: twin.Drive{Kind: twin.ByPower, Value: 2000}}, {T: 33 * time.Second, Drive: twin.Drive{Value: -90}}, {T: 2 * time.Minute},
+	}}
+	end := func(every time.Duration) (state cell.State, rows int) {
+		c.OutputEvery = every
+		if _, err := c.Run(func(r twin.TraceRow) error { state = r.Cells[3].State; rows++; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		return state, rows
+	}
+	want, n := end(10 * time.Second)
+	got, m := end(300 * time.Millisecond)
+	if got != want || n != 13 || m != 401 {
+		t.Errorf("%d rows end with %+v, %d rows with %+v", n, want, m, got)
+	}
+}
+
+func TestModuleStepDoesNotAllocate(t *testing.T) {
+	m := newModule(t, steady(variants(t)["280 Ah"], 32, 4))
+	amps := make([]float64, 32)
+	for _, d := range []twin.Drive{{Value: 30}, {Kind: twin.ByPower, Value: -3000}, {Kind: twin.ByVoltage, Value: 26.5}} {
+		if n := testing.AllocsPerRun(20, func() { m.Terminals(d, amps); m.Step(d, 1); m.Step(d, 0.5) }); n != 0 {
+			t.Errorf("%v: %g allocations per step, want 0", d.Kind, n)
+		}
+	}
+}
+
+func TestNewModuleNamesEveryFault(t *testing.T) {
+	p := twin.ModuleParams{
+		Cells: []twin.Member{{}, {Scatter: cell.Nominal, State: cell.State{SoC: 1.2, Hyst: 2, TempK: 300}, ContactOhm: -1}}, Parallel: 3,
+		Heat: twin.HeatPaths{EnvWPerK: -1, CoolantWPerK: 2},
+	}
+	_, err := twin.NewModule(p)
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{
+		"no cell type", "2 cells cannot be groups of 3", "cell 1: capacity factor", "cell 1: resistance factor", "cell 1: temperature",
+		"cell 2: soc 1.2", "cell 2: hysteresis 2", "cell 2: contact", "surroundings: -1 W/K", "coolant: 0 K",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error %q does not name %q", err, want)
+		}
+	}
+}
+
+// BenchmarkModule steps the module of 16 cells in series by a second.
+func BenchmarkModule(b *testing.B) {
+	r := references()[3]
+	set := variants(b)["280 Ah"]
+	m := newModule(b, twin.ModuleParams{Cell: set, Cells: r.cells, Parallel: r.p, Heat: r.heat})
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		p := 4000.0
+		if n/300%2 == 0 {
+			p = -p
+		}
+		m.Step(twin.Drive{Kind: twin.ByPower, Value: p}, 1)
+		n++
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(16*n), "ns/cell-step")
 }

@@ -2,7 +2,10 @@ package twin_test
 
 import (
 	"math"
+	"path/filepath"
 	"sort"
+	"testing"
+	"time"
 
 	"yunchu/twin"
 	"yunchu/twin/cell"
@@ -316,4 +319,36 @@ func (o *oracle) row(d twin.Drive) twin.TraceRow {
 		})
 	}
 	return r
+}
+
+// The oracle agrees with the reference traces, which other solvers made.
+func TestOracle(t *testing.T) {
+	dir := referenceDir()
+	for _, ref := range references() {
+		t.Run(ref.name, func(t *testing.T) {
+			c := ref.traceCase(t, dir)
+			want := readReference(t, filepath.Join(dir, ref.name+".csv"))
+			o := newOracle(c.ModuleParams)
+			var d off
+			at, last := time.Duration(0), len(c.Profile)-1
+			look := func(drive twin.Drive) {
+				if w, ok := want[at.Milliseconds()]; ok {
+					w.compare(o.row(drive), &d)
+				}
+			}
+			for k, p := range c.Profile[:last] {
+				for end := c.Profile[k+1].T; at < end; {
+					look(p.Drive)
+					step := min(50*time.Second, end-at)
+					o.advance(p.Drive, step.Seconds())
+					at += step
+				}
+			}
+			look(c.Profile[last].Drive)
+			t.Log(d)
+			if !d.within(bar{2e-9, 2e-7, 1e-6}) {
+				t.Errorf("%v apart", d)
+			}
+		})
+	}
 }

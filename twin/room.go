@@ -18,7 +18,15 @@ type room struct {
 
 // newContainer readies the container set of m, whose racks are stepped cell by cell.
 func newContainer(m *params.Model) (*thermal.Container, error) {
-	p := m.Container
+	c, err := thermal.NewContainer(ContainerConfig(m.Container))
+	if err != nil {
+		return nil, fmt.Errorf("container set %s: %w", m.Container.Name, err)
+	}
+	return c, nil
+}
+
+// ContainerConfig is the container of a set with no batteries of its own.
+func ContainerConfig(p *params.Container) thermal.ContainerConfig {
 	cfg := thermal.ContainerConfig{
 		Walls: thermal.Box{
 			Length: p.Box.Length, Width: p.Box.Width, Height: p.Box.Height,
@@ -42,11 +50,7 @@ func newContainer(m *params.Model) (*thermal.Container, error) {
 	if p.Loop != nil {
 		cfg.Loop = thermal.Loop{Capacity: p.Loop.Capacity, Flow: p.Loop.Flow}
 	}
-	c, err := thermal.NewContainer(cfg)
-	if err != nil {
-		return nil, fmt.Errorf("container set %s: %w", p.Name, err)
-	}
-	return c, nil
+	return cfg
 }
 
 func layer(l params.WallLayer) thermal.Layer {

@@ -13,17 +13,20 @@ import (
 type Figure struct {
 	Title  string
 	X      string  // label of the horizontal axis, unit included
+	LogX   bool    // the axis is logarithmic
 	Panels []Panel // from top to bottom
 }
 
 // Panel is curves of one quantity.
 type Panel struct {
 	Y      string // label of the vertical axis, unit included
+	LogY   bool   // the axis is logarithmic
 	Curves []Curve
 }
 
 // Curve is a line through the points (X[i], Y[i]), X rising; with Low the area from
-// (X[i], Low[i]) up to it. A point that is not a number is a gap.
+// (X[i], Low[i]) up to it. A point that is not a number, or that a logarithmic axis
+// cannot show, is a gap.
 type Curve struct {
 	Name  string // in the legend of its panel; none when empty
 	X, Y  []float64
@@ -41,6 +44,7 @@ const (
 	Thin         // one of many
 	Dashed       // what others are compared with
 	Points       // no line
+	Marked       // a line with its points
 )
 
 // Color is a color of the palette, distinct on white for most readers.
@@ -98,27 +102,22 @@ func Seconds(t []float64) (x []float64, label string) {
 	return x, label
 }
 
+// check returns what is wrong with the figure.
 func (f *Figure) check() error {
 	if len(f.Panels) == 0 {
 		return fmt.Errorf("plot %q: no panels", f.Title)
 	}
-	for _, p := range f.Panels {
-		points := 0
+	for i := range f.Panels {
+		p := &f.Panels[i]
 		for _, c := range p.Curves {
 			if len(c.X) != len(c.Y) || c.Low != nil && len(c.Low) != len(c.X) {
 				return fmt.Errorf("plot %q: %q has %d abscissas for %d and %d values", f.Title, c.Name, len(c.X), len(c.Y), len(c.Low))
 			}
-			for i := range c.X {
-				if !finite(c.X[i]) || i > 0 && c.X[i] < c.X[i-1] {
-					return fmt.Errorf("plot %q: %q does not rise at point %d", f.Title, c.Name, i+1)
-				}
-				if finite(c.Y[i]) {
-					points++
+			for k := range c.X {
+				if !finite(c.X[k]) || k > 0 && c.X[k] < c.X[k-1] {
+					return fmt.Errorf("plot %q: %q does not rise at point %d", f.Title, c.Name, k+1)
 				}
 			}
-		}
-		if points == 0 {
-			return fmt.Errorf("plot %q: no points in panel %q", f.Title, p.Y)
 		}
 	}
 	return nil

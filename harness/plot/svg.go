@@ -53,16 +53,31 @@ func (f *Figure) draw(paper draw.Canvas) {
 
 	area := draw.Crop(paper, margin, -margin-8, margin, -margin-titleHeight)
 	rows := make([][]*gonum.Plot, len(f.Panels))
-	low, high := f.span()
+	low, high := math.Inf(1), math.Inf(-1)
 	for i := range f.Panels {
-		p := f.Panels[i].draw()
-		p.X.Min, p.X.Max = low, high
-		last := i == len(f.Panels)-1
-		p.X.Tick.Marker = ticks{about: 8, blank: !last}
-		if last {
-			p.X.Label.Text = f.X
+		p := &f.Panels[i]
+		lines := p.lines(f.LogX)
+		for _, l := range lines {
+			for _, run := range l.runs {
+				low, high = min(low, run[0].x), max(high, run[len(run)-1].x)
+			}
 		}
-		rows[i] = []*gonum.Plot{p}
+		last := i == len(f.Panels)-1
+		g := p.plot(lines)
+		g.X.Tick.Marker = ticks{about: 8, blank: !last, log: f.LogX}
+		if last {
+			g.X.Label.Text = f.X
+		}
+		rows[i] = []*gonum.Plot{g}
+	}
+	switch {
+	case low > high: // no points
+		low, high = 0, 1
+	case low == high:
+		low, high = low-0.5, high+0.5
+	}
+	for _, row := range rows {
+		row[0].X.Min, row[0].X.Max = low, high
 	}
 	for i, row := range gonum.Align(rows, draw.Tiles{Rows: len(rows), Cols: 1, PadY: 4}, area) {
 		rows[i][0].Draw(row[0])
@@ -70,36 +85,64 @@ func (f *Figure) draw(paper draw.Canvas) {
 	}
 }
 
-// span is the range of all abscissas.
-func (f *Figure) span() (low, high float64) {
-	low, high = math.Inf(1), math.Inf(-1)
-	for _, p := range f.Panels {
-		for _, c := range p.Curves {
-			if n := len(c.X); n > 0 {
-				low, high = min(low, c.X[0]), max(high, c.X[n-1])
-			}
-		}
-	}
-	return low, high
+// runs is what is drawn of a curve: its points on the axes, between gaps.
+type runs struct {
+	*Curve
+	runs [][]point // none is empty
+	low  []point   // lower edge of an area, with one run
 }
 
-// span is the range of all values.
-func (p *Panel) span() (low, high float64) {
-	low, high = math.Inf(1), math.Inf(-1)
-	for _, c := range p.Curves {
-		for _, values := range [][]float64{c.Y, c.Low} {
-			for _, y := range values {
-				if finite(y) {
-					low, high = min(low, y), max(high, y)
-				}
+// lines are the curves of the panel that have something to be drawn.
+func (p *Panel) lines(logX bool) (out []runs) {
+	for i := range p.Curves {
+		c := &p.Curves[i]
+		r := runs{Curve: c, runs: split(c.X, c.Y, logX, p.LogY)}
+		if c.Low != nil {
+			r.runs = [][]point{flat(r.runs)}
+			r.low = flat(split(c.X, c.Low, logX, p.LogY))
+			if len(r.low) == 0 || len(r.runs[0]) == 0 {
+				continue
 			}
 		}
+		if len(r.runs) > 0 {
+			out = append(out, r)
+		}
 	}
-	return low, high
+	return out
 }
 
-// draw makes the plot of a panel.
-func (p *Panel) draw() *gonum.Plot {
+// split puts points on the axes and cuts their row at gaps.
+func split(x, y []float64, logX, logY bool) (out [][]point) {
+	on := func(v float64, log bool) float64 {
+		if log {
+			return math.Log10(v) // no number for v <= 0, or not a finite one
+		}
+		return v
+	}
+	open := false
+	for i := range x {
+		p := point{on(x[i], logX), on(y[i], logY)}
+		switch {
+		case !finite(p.x) || !finite(p.y):
+			open = false
+		case open:
+			out[len(out)-1] = append(out[len(out)-1], p)
+		default:
+			out, open = append(out, []point{p}), true
+		}
+	}
+	return out
+}
+
+func flat(runs [][]point) (out []point) {
+	for _, r := range runs {
+		out = append(out, r...)
+	}
+	return out
+}
+
+// plot makes the plot of a panel.
+func (p *Panel) plot(lines []runs) *gonum.Plot {
 	g := gonum.New()
 	g.BackgroundColor = color.White
 	for _, a := range []*gonum.Axis{&g.X, &g.Y} {
@@ -111,24 +154,33 @@ func (p *Panel) draw() *gonum.Plot {
 		a.Padding = 2
 	}
 	g.X.Label.TextStyle.XAlign, g.Y.Label.TextStyle.XAlign = text.XCenter, text.XCenter
-	g.Y.Tick.Marker = ticks{about: 4}
 	g.X.Tick.Label.XAlign, g.X.Tick.Label.YAlign = text.XCenter, text.YTop
 	g.Y.Tick.Label.XAlign, g.Y.Tick.Label.YAlign = text.XRight, text.YCenter
 	g.Y.Label.Text = p.Y
+	g.Y.Tick.Marker = ticks{about: 5, log: p.LogY}
 
 	grid := plotter.NewGrid()
 	grid.Vertical = draw.LineStyle{Color: color.Gray{Y: 0xe4}, Width: 0.4}
 	grid.Horizontal = grid.Vertical
 	g.Add(grid)
-	low, high := p.span()
+
+	low, high := math.Inf(1), math.Inf(-1)
+	for _, l := range lines {
+		for _, pt := range append(flat(l.runs), l.low...) {
+			low, high = min(low, pt.y), max(high, pt.y)
+		}
+	}
+	if len(lines) == 0 {
+		low, high = 0, 1
+	}
 	pad := 0.04 * (high - low)
 	if pad == 0 {
 		pad = max(1e-9, 1e-3*math.Abs(high))
 	}
-	for _, bands := range []bool{true, false} { // areas under lines
-		for i := range p.Curves {
-			if c := &p.Curves[i]; (c.Low != nil) == bands {
-				c.add(g, high-low+2*pad)
+	for _, areas := range []bool{true, false} { // areas under lines
+		for _, l := range lines {
+			if (l.low != nil) == areas {
+				l.add(g, high-low+2*pad)
 			}
 		}
 	}
@@ -136,25 +188,24 @@ func (p *Panel) draw() *gonum.Plot {
 	return g
 }
 
-// add draws c into a plot that spans height in y.
-func (c *Curve) add(g *gonum.Plot, height float64) {
-	if c.Low != nil {
-		low, high := thin(c.points(c.Low)[0], height), thin(c.points(c.Y)[0], height)
-		ring := xys(low)
+// add draws the runs into a plot that spans height in y.
+func (l *runs) add(g *gonum.Plot, height float64) {
+	if l.low != nil {
+		ring := xys(thin(l.low, height))
+		high := thin(l.runs[0], height)
 		for i := len(high) - 1; i >= 0; i-- {
 			ring = append(ring, plotter.XY{X: high[i].x, Y: high[i].y})
 		}
-		fill := palette[c.Color]
-		fill.A = 0x40
-		g.Add(&plotter.Polygon{XYs: []plotter.XYs{ring}, Color: fill})
+		g.Add(&plotter.Polygon{XYs: []plotter.XYs{ring}, Color: l.faint()})
 		return
 	}
-	for _, run := range c.points(c.Y) {
-		if c.Style == Points {
-			g.Add(&plotter.Scatter{XYs: xys(run), GlyphStyle: draw.GlyphStyle{Color: palette[c.Color], Radius: 1.8, Shape: draw.CircleGlyph{}}})
-			continue
+	for _, run := range l.runs {
+		if l.Style != Points {
+			g.Add(&plotter.Line{XYs: xys(thin(run, height)), LineStyle: l.line()})
 		}
-		g.Add(&plotter.Line{XYs: xys(thin(run, height)), LineStyle: c.line()})
+		if l.Style == Points || l.Style == Marked {
+			g.Add(&plotter.Scatter{XYs: xys(run), GlyphStyle: l.dot()})
+		}
 	}
 }
 
@@ -169,19 +220,14 @@ func (c *Curve) line() draw.LineStyle {
 	return s
 }
 
-// points are the runs of points between gaps; one at least.
-func (c *Curve) points(y []float64) [][]point {
-	runs := [][]point{nil}
-	for i := range y {
-		last := len(runs) - 1
-		switch {
-		case finite(y[i]):
-			runs[last] = append(runs[last], point{c.X[i], y[i]})
-		case c.Low == nil && len(runs[last]) > 0:
-			runs = append(runs, nil)
-		}
-	}
-	return runs
+func (c *Curve) dot() draw.GlyphStyle {
+	return draw.GlyphStyle{Color: palette[c.Color], Radius: 1.5, Shape: draw.CircleGlyph{}}
+}
+
+func (c *Curve) faint() color.Color {
+	fill := palette[c.Color]
+	fill.A = 0x40
+	return fill
 }
 
 func xys(pts []point) plotter.XYs {
@@ -203,16 +249,16 @@ func (p *Panel) legend(panel, data draw.Canvas) {
 		}
 		x -= label.Width(c.Name)
 		panel.FillText(label, vg.Point{X: x, Y: y}, c.Name)
-		from, to := vg.Point{X: x - 18, Y: y + 3}, vg.Point{X: x - 4, Y: y + 3}
-		switch {
-		case c.Low != nil:
-			fill := palette[c.Color]
-			fill.A = 0x40
-			panel.FillPolygon(fill, []vg.Point{{X: from.X, Y: y}, {X: to.X, Y: y}, {X: to.X, Y: y + 6}, {X: from.X, Y: y + 6}})
-		case c.Style == Points:
-			panel.DrawGlyph(draw.GlyphStyle{Color: palette[c.Color], Radius: 1.8, Shape: draw.CircleGlyph{}}, vg.Point{X: x - 8, Y: y + 3})
-		default:
-			panel.StrokeLines(c.line(), []vg.Point{from, to})
+		from, to := x-18, x-4
+		if c.Low != nil {
+			panel.FillPolygon(c.faint(), []vg.Point{{X: from, Y: y}, {X: to, Y: y}, {X: to, Y: y + 6}, {X: from, Y: y + 6}})
+		} else {
+			if c.Style != Points {
+				panel.StrokeLines(c.line(), []vg.Point{{X: from, Y: y + 3}, {X: to, Y: y + 3}})
+			}
+			if c.Style == Points || c.Style == Marked {
+				panel.DrawGlyph(c.dot(), vg.Point{X: (from + to) / 2, Y: y + 3})
+			}
 		}
 		x -= 28
 	}

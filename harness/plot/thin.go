@@ -4,11 +4,11 @@ import "math"
 
 // columns is how many steps a curve is cut into along its axis: about one to a point
 // of the paper, within which only the lowest and the highest value can be seen.
-const columns = 500
+const columns = 400
 
 // tolerance is how far a thinned line may be from the curve, as a share of the height
 // of its panel.
-const tolerance = 5e-4
+const tolerance = 1e-3
 
 type point struct{ x, y float64 }
 

@@ -11,6 +11,7 @@ import (
 type ticks struct {
 	about int
 	blank bool // no labels: the axis below shows them
+	log   bool // the axis shows logarithms to the base of 10
 }
 
 // Ticks returns the marks from low to high.
@@ -18,15 +19,41 @@ func (t ticks) Ticks(low, high float64) (out []gonum.Tick) {
 	if !(high > low) {
 		return nil
 	}
+	if t.log && high-low > 1 {
+		return t.decades(low, high)
+	}
 	step, digits := round((high - low) / float64(t.about))
 	for n := math.Ceil(low/step - 1e-9); n*step <= high+1e-9*step; n++ {
 		label := strconv.FormatFloat(n*step+0, 'f', digits, 64) // + 0: no -0
-		if t.blank {
-			label = " "
+		if t.log {
+			label = strconv.FormatFloat(math.Pow(10, n*step), 'g', 3, 64)
 		}
-		out = append(out, gonum.Tick{Value: n * step, Label: label})
+		out = append(out, t.tick(n*step, label))
 	}
 	return out
+}
+
+// decades are the powers of 10, labelled, and what lies between them.
+func (t ticks) decades(low, high float64) (out []gonum.Tick) {
+	each := max(1, math.Ceil((high-low)/float64(2*t.about))) // powers to a label
+	for n := math.Floor(low); n <= high; n++ {
+		if n >= low && math.Mod(n, each) == 0 {
+			out = append(out, t.tick(n, strconv.FormatFloat(math.Pow(10, n), 'g', 3, 64)))
+		}
+		for k := 2.0; k < 10 && each == 1; k++ {
+			if x := n + math.Log10(k); x >= low && x <= high {
+				out = append(out, gonum.Tick{Value: x})
+			}
+		}
+	}
+	return out
+}
+
+func (t ticks) tick(x float64, label string) gonum.Tick {
+	if t.blank {
+		label = " "
+	}
+	return gonum.Tick{Value: x, Label: label}
 }
 
 // round is the round number next to x, and how many digits it has after the point.

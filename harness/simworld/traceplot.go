@@ -188,7 +188,7 @@ func (rec *Recording) Figure() plot.Figure {
 	f := plot.Figure{Title: rec.title(), X: label}
 	panel := func(name string, curves []plot.Curve, reference []float64) {
 		if reference != nil {
-			curves = append(curves, plot.Curve{Name: "reference", X: refX, Y: reference, Color: plot.Black, Style: plot.Dashed})
+			curves = append(curves, plot.Curve{Name: "reference", X: some(refX), Y: some(reference), Color: plot.Black, Style: plot.Points})
 		}
 		f.Panels = append(f.Panels, plot.Panel{Y: name, Curves: curves})
 	}
@@ -224,6 +224,15 @@ func (rec *Recording) Figure() plot.Figure {
 	return f
 }
 
+// some are about a hundred of values, for points that are told apart.
+func some(values []float64) (out []float64) {
+	each := max(1, len(values)/100)
+	for i := 0; i < len(values); i += each {
+		out = append(out, values[i])
+	}
+	return out
+}
+
 func flat(columns [][]float64) (out []float64) {
 	for _, c := range columns {
 		out = append(out, c...)
@@ -241,7 +250,7 @@ func prefix(values []float64, unit string) (scale float64, name string) {
 	for _, p := range []struct {
 		scale float64
 		name  string
-	}{{1e-6, "M"}, {1e-3, "k"}, {1, ""}, {1e3, "m"}, {1e6, "µ"}, {1e9, "n"}} {
+	}{{1e-6, "M"}, {1e-3, "k"}, {1, ""}, {1e3, "m"}, {1e6, "µ"}, {1e9, "n"}, {1e12, "p"}} {
 		if most*p.scale >= 1 {
 			return p.scale, p.name + unit
 		}
@@ -252,7 +261,11 @@ func prefix(values []float64, unit string) (scale float64, name string) {
 // quantityOf is x with two digits and a unit that suits it.
 func quantityOf(x float64, unit string) string {
 	scale, name := prefix([]float64{x}, unit)
-	return strconv.FormatFloat(x*scale, 'g', 2, 64) + " " + name
+	digits := 0
+	if x*scale < 10 {
+		digits = 1
+	}
+	return strconv.FormatFloat(x*scale, 'f', digits, 64) + " " + name
 }
 
 // title says what was stepped, and how far it is from the reference.

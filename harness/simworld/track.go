@@ -20,15 +20,15 @@ type TrackOptions struct {
 	Cell string // cell file or the name of a set
 	Data string // CSV of readings
 
-	SoC     float64   // per cent, what the filter is told at the start
-	AddA    float64   // A, added to every current reading
-	Gain    float64   // on every current reading
-	TempC   *float64  // degC; nil: from the file
-	TrueSoC float64   // per cent at the start
-	Ah      float64   // capacity of the true state of charge; 0: that of the cell set
-	Eta     float64   // its coulombic efficiency; 0: likewise
-	Rows    io.Writer // gets a CSV of all rows; may be nil
-	Plot    io.Writer // gets a plot as SVG; may be nil
+	SoC     float64      // per cent, what the filter is told at the start
+	AddA    float64      // A, added to every current reading
+	Gain    float64      // on every current reading
+	TempC   *float64     // degC; nil: from the file
+	TrueSoC float64      // per cent at the start
+	Ah      float64      // capacity of the true state of charge; 0: that of the cell set
+	Eta     float64      // its coulombic efficiency; 0: likewise
+	Rows    io.Writer    // gets a CSV of all rows; may be nil
+	Figure  *plot.Figure // gets a plot; may be nil
 }
 
 // TrackResult is how well a filter tracked a record. Per cents are of state of charge.
@@ -129,15 +129,13 @@ func Track(o TrackOptions) (*TrackResult, error) {
 			scored.add(&last, truth[k])
 		}
 		rows.row(l.t[k], truth[k], &last)
-		if o.Plot != nil {
+		if o.Figure != nil {
 			drawn.add(l.t[k], truth[k], &last)
 		}
 	}
 	out.finish(&scored, &whole, &last)
-	if o.Plot != nil {
-		if err := drawn.write(out, o.Plot); err != nil {
-			return nil, err
-		}
+	if o.Figure != nil {
+		*o.Figure = drawn.figure(out)
 	}
 	return out, rows.flush()
 }
@@ -234,9 +232,9 @@ func (p *trackPlot) add(t, truth float64, r *estimate.Result) {
 	p.innovation, p.offset = append(p.innovation, 1e3*r.InnovationV), append(p.offset, 1e3*r.CurrentOffsetA)
 }
 
-func (p *trackPlot) write(r *TrackResult, w io.Writer) error {
+func (p *trackPlot) figure(r *TrackResult) plot.Figure {
 	x, label := plot.Seconds(p.t)
-	f := plot.Figure{
+	return plot.Figure{
 		Title: fmt.Sprintf("%s at %g °C: RMSE %.2f %%, at most %.2f %%", filepath.Base(r.Data), r.TempC, r.RMSE, r.Max), X: label,
 		Panels: []plot.Panel{
 			{Y: "state of charge, %", Curves: []plot.Curve{
@@ -249,5 +247,4 @@ func (p *trackPlot) write(r *TrackResult, w io.Writer) error {
 			{Y: "current offset, mA", Curves: []plot.Curve{{X: x, Y: p.offset}}},
 		},
 	}
-	return f.WriteSVG(w)
 }

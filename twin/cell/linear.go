@@ -73,19 +73,21 @@ func (g *grid) bend(i int, a, b float64) float64 {
 //   - power, heat and what is stored: means of products, where changes of the factors
 //     by dI and dV add dI*dV/12 to the product of the means.
 //
-// Of the first two, what has a time constant shorter than the step does not follow a
-// line and is left alone.
+// The currents are those of the step without this, so the first two are left out where
+// they would change them too much for that: where a long step meets RC pairs far larger
+// than the ohmic resistance, or a steep open-circuit voltage.
 func (t *Trial) Ramp(from, to *Cell, i0, i1 float64, k *Tick) {
-	a, b := from.drop(i0), to.drop(i1)
+	a, b, rk := from.drop(i0), to.drop(i1), [2]float64{t.r1, t.r2}
 	shift := 0.0
 	for n, tau := range from.m.tau {
-		if x := k.dt / tau; x <= 1 {
-			t.bend[n] = (b[n] - a[n]) * (1 - k.phi[n] - (1-k.decay[n])/2)
-			shift -= t.bend[n] / x
+		psi := 1 - k.phi[n] - (1-k.decay[n])/2
+		if 2*psi*rk[n] <= t.r0 {
+			t.bend[n] = (b[n] - a[n]) * psi
+			shift -= t.bend[n] * tau / k.dt
 		}
 	}
 	s := &from.m.grid.spans[from.at]
-	if soc := t.slope - t.rStep; 2*soc <= t.rStep { // dt/2 over Q*R/(dU/dz) of the two
+	if soc := t.slope - t.rStep; 2*soc <= t.rStep {
 		shift -= (i1 - i0) / 6 * soc
 		t.lag = -(i1 - i0) / 6 * t.perA / 2 * (s.du + t.theta*s.de)
 	}
