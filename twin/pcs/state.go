@@ -151,7 +151,7 @@ func (p *Params) piece(s *State, target point, t, end time.Duration, f *Flow) ti
 	if p.Rest.given() && s.point() == (point{}) {
 		if until, resting := p.rest(s, target, t, end); resting {
 			f.StandbyJ += p.RestW(s) * (until - t).Seconds()
-			if until == p.phaseEnds(s) {
+			if p.phaseEnds(s) <= until { // long ago for one that stood apart meanwhile
 				p.nextPhase(s)
 			}
 			return until
