@@ -1,5 +1,5 @@
 // Package twin composes the physics of its children into things one can own: a
-// storage unit, a fleet of them, and a single cell driven through a trace.
+// storage unit, a fleet of them, and a module or one cell driven through a trace.
 //
 // A unit is one representative cell (twin/cell) times so many in series and
 // parallel, warm or cold by what it makes and loses (twin/thermal), behind a power

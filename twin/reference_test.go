@@ -14,7 +14,9 @@ import (
 
 	"yunchu/twin"
 	"yunchu/twin/cell"
+	"yunchu/twin/celltype"
 	"yunchu/twin/params"
+	"yunchu/twin/thermal"
 )
 
 // bar is how far a trace may be from the exact solution.
@@ -154,6 +156,55 @@ func TestReferenceTraces(t *testing.T) {
 				if energy.BalanceError() > 1e-11 {
 					t.Errorf("at a step of %v: energy balance %g: %+v", step, energy.BalanceError(), energy)
 				}
+			}
+		})
+	}
+}
+
+// The plain step of a cell, which fleets take as it is or in their kernels, keeps the
+// bars of a cell as well.
+func TestCellStepReference(t *testing.T) {
+	for _, ref := range references()[:3] {
+		t.Run(ref.name, func(t *testing.T) {
+			c := ref.traceCase(t, referenceDir())
+			want := readReference(t, filepath.Join(referenceDir(), ref.name+".csv"))
+			model, err := celltype.New(c.Cell)
+			if err != nil {
+				t.Fatal(err)
+			}
+			one := model.Cell(c.Cells[0].State, c.Cells[0].Scatter)
+			tick, capacity := model.Tick(1), c.Cell.Thermal.HeatCapacity()
+			half, full := thermal.NewStep(capacity, c.Heat.EnvWPerK, 0.5), thermal.NewStep(capacity, c.Heat.EnvWPerK, 1)
+			var d off
+			row := 0
+			for at := time.Duration(0); ; at += time.Second {
+				if row+1 < len(c.Profile) && c.Profile[row+1].T == at {
+					row++
+				}
+				in := c.Profile[row]
+				i := in.Value
+				if in.Kind == twin.ByPower {
+					i = one.Current(in.Value)
+				}
+				if w, ok := want[at.Milliseconds()]; ok {
+					d.add(one.Voltage(i)-w["V_V"], one.TempK()-w["T_K"], i-w["I_A"], one.SoC()-w["soc"])
+				}
+				if row == len(c.Profile)-1 {
+					break
+				}
+				var f cell.Flow
+				k := one.TempK()
+				mid := half.Next(k, c.Heat.EnvK, one.Heat(i))
+				if in.Kind == twin.ByPower {
+					one.StepPower(in.Value, i, mid, &tick, &f)
+				} else {
+					one.StepCurrent(i, mid, &tick, &f)
+				}
+				one.SetTemp(full.Next(k, c.Heat.EnvK, f.HeatW))
+			}
+			t.Log(d)
+			if !d.within(ref.bars[time.Second]) {
+				t.Errorf("%v from the reference, want at most %+v", d, ref.bars[time.Second])
 			}
 		})
 	}

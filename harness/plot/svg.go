@@ -5,6 +5,7 @@ import (
 	"image/color"
 	"io"
 	"math"
+	"slices"
 
 	gonum "gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -37,7 +38,7 @@ func (f *Figure) WriteSVG(w io.Writer) error {
 	// The metrics are those of Liberation Sans, which has the widths of Helvetica and
 	// Arial; a reader has one of the three.
 	_, err := w.Write(bytes.ReplaceAll(out.Bytes(),
-		[]byte("font-family:Liberation Sans;font-variant:none"), []byte("font-family:Helvetica,Arial,Liberation Sans,sans-serif")))
+		[]byte("font-family:Liberation Sans;font-variant:normal;font-weight:normal;font-style:normal"), []byte("font-family:Helvetica,Arial,Liberation Sans,sans-serif")))
 	return err
 }
 
@@ -81,7 +82,7 @@ func (f *Figure) draw(paper draw.Canvas) {
 	}
 	for i, row := range gonum.Align(rows, draw.Tiles{Rows: len(rows), Cols: 1, PadY: 4}, area) {
 		rows[i][0].Draw(row[0])
-		f.Panels[i].legend(row[0], rows[i][0].DataCanvas(row[0]))
+		f.Panels[i].legend(paper, rows[i][0].DataCanvas(row[0]).Max)
 	}
 }
 
@@ -144,7 +145,7 @@ func flat(runs [][]point) (out []point) {
 // plot makes the plot of a panel.
 func (p *Panel) plot(lines []runs) *gonum.Plot {
 	g := gonum.New()
-	g.BackgroundColor = color.White
+	g.BackgroundColor = nil
 	for _, a := range []*gonum.Axis{&g.X, &g.Y} {
 		a.Label.TextStyle = style(fontSize, palette[Black])
 		a.Tick.Label = style(fontSize-1, palette[Black])
@@ -192,9 +193,8 @@ func (p *Panel) plot(lines []runs) *gonum.Plot {
 func (l *runs) add(g *gonum.Plot, height float64) {
 	if l.low != nil {
 		ring := xys(thin(l.low, height))
-		high := thin(l.runs[0], height)
-		for i := len(high) - 1; i >= 0; i-- {
-			ring = append(ring, plotter.XY{X: high[i].x, Y: high[i].y})
+		for _, p := range slices.Backward(thin(l.runs[0], height)) {
+			ring = append(ring, plotter.XY{X: p.x, Y: p.y})
 		}
 		g.Add(&plotter.Polygon{XYs: []plotter.XYs{ring}, Color: l.faint()})
 		return
@@ -238,26 +238,26 @@ func xys(pts []point) plotter.XYs {
 	return out
 }
 
-// legend names the curves of a panel in a row above its data, from the right.
-func (p *Panel) legend(panel, data draw.Canvas) {
+// legend names the curves of a panel in a row above the upper right corner of its data.
+func (p *Panel) legend(paper draw.Canvas, corner vg.Point) {
 	label := style(fontSize-1, palette[Black])
-	x, y := data.Max.X, data.Max.Y+2
+	x, y := corner.X, corner.Y+2
 	for i := len(p.Curves) - 1; i >= 0; i-- {
 		c := &p.Curves[i]
 		if c.Name == "" {
 			continue
 		}
 		x -= label.Width(c.Name)
-		panel.FillText(label, vg.Point{X: x, Y: y}, c.Name)
+		paper.FillText(label, vg.Point{X: x, Y: y}, c.Name)
 		from, to := x-18, x-4
 		if c.Low != nil {
-			panel.FillPolygon(c.faint(), []vg.Point{{X: from, Y: y}, {X: to, Y: y}, {X: to, Y: y + 6}, {X: from, Y: y + 6}})
+			paper.FillPolygon(c.faint(), []vg.Point{{X: from, Y: y}, {X: to, Y: y}, {X: to, Y: y + 6}, {X: from, Y: y + 6}})
 		} else {
 			if c.Style != Points {
-				panel.StrokeLines(c.line(), []vg.Point{{X: from, Y: y + 3}, {X: to, Y: y + 3}})
+				paper.StrokeLines(c.line(), []vg.Point{{X: from, Y: y + 3}, {X: to, Y: y + 3}})
 			}
 			if c.Style == Points || c.Style == Marked {
-				panel.DrawGlyph(c.dot(), vg.Point{X: (from + to) / 2, Y: y + 3})
+				paper.DrawGlyph(c.dot(), vg.Point{X: (from + to) / 2, Y: y + 3})
 			}
 		}
 		x -= 28

@@ -2,9 +2,9 @@ package plot
 
 import "math"
 
-// columns is how many steps a curve is cut into along its axis: about one to a point
-// of the paper, within which only the lowest and the highest value can be seen.
-const columns = 400
+// columns is how many steps a curve is cut into along its axis: about one to two
+// points of the paper, within which only the lowest and the highest value can be seen.
+const columns = 300
 
 // tolerance is how far a thinned line may be from the curve, as a share of the height
 // of its panel.

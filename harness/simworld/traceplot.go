@@ -224,9 +224,9 @@ func (rec *Recording) Figure() plot.Figure {
 	return f
 }
 
-// some are about a hundred of values, for points that are told apart.
+// some are about sixty of values, for points that are told apart.
 func some(values []float64) (out []float64) {
-	each := max(1, len(values)/100)
+	each := max(1, len(values)/60)
 	for i := 0; i < len(values); i += each {
 		out = append(out, values[i])
 	}

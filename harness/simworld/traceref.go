@@ -4,6 +4,7 @@ package simworld
 
 import (
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -64,7 +65,7 @@ func (r *TraceReference) read(f io.Reader, cells int) error {
 	r.rows = map[int64][]float64{}
 	for {
 		record, err := in.Read()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err

@@ -9,6 +9,7 @@ func (c *Cell) Line() (e, r float64) { return c.source() }
 // It is for cells without a short.
 type Trial struct {
 	arc
+	steep float64 // ohm, the part of the slope that is due to U_a
 
 	// What a ramp of the current adds.
 	bend         [2]float64 // V, to the RC pairs at the end
@@ -17,11 +18,14 @@ type Trial struct {
 }
 
 // Begin freezes the middle of a step of c as i ampere put it; tMid is the temperature
-// in K half a step on.
-// Where the tables bend on the way, their mean stands for the resistance at the middle.
+// in K half a step on. Where the table of the resistance bends on the way, its mean
+// stands for its middle.
 func (t *Trial) Begin(c *Cell, i, tMid float64, k *Tick) {
 	t.begin(c, i, tMid, k)
-	if bend := c.m.grid.bend(c.at, c.s.SoC, c.s.SoC+c.moved(i, k)); bend != 1 {
+	dz := c.moved(i, k)
+	s := &c.m.grid.spans[c.m.grid.near(c.at, c.s.SoC+dz/2)]
+	t.steep = t.perA / 2 * (s.du + t.theta*s.de)
+	if bend := c.m.grid.bend(c.at, c.s.SoC, c.s.SoC+dz); bend != 1 {
 		t.r0, t.r1, t.r2 = bend*t.r0, bend*t.r1, bend*t.r2
 		t.slope += (bend - 1) * t.rStep
 		t.rStep *= bend
@@ -43,7 +47,7 @@ func (c *Cell) moved(i float64, k *Tick) float64 {
 // that in the middle. i is the span that holds a.
 func (g *grid) bend(i int, a, b float64) float64 {
 	s := &g.spans[i]
-	if b >= s.from && b <= s.to {
+	if !(b < s.from || b > s.to) {
 		return 1
 	}
 	middle, sum := (a+b)/2, 0.0
@@ -86,10 +90,9 @@ func (t *Trial) Ramp(from, to *Cell, i0, i1 float64, k *Tick) {
 			shift -= t.bend[n] * tau / k.dt
 		}
 	}
-	s := &from.m.grid.spans[from.at]
 	if soc := t.slope - t.rStep; 2*soc <= t.rStep {
 		shift -= (i1 - i0) / 6 * soc
-		t.lag = -(i1 - i0) / 6 * t.perA / 2 * (s.du + t.theta*s.de)
+		t.lag = -(i1 - i0) / 6 * t.steep
 	}
 	t.base += shift
 	t.v += shift
@@ -120,7 +123,7 @@ func (t *Trial) Line(c *Cell) (e, r float64) {
 		end := &c.m.grid.spans[c.m.grid.find(t.z)]
 		d := t.z - end.from
 		u := end.u + end.du*d + t.theta*(end.e+end.de*d)
-		r += (u-t.ocv)/t.i - t.perA/2*(s.du+t.theta*s.de)
+		r += (u-t.ocv)/t.i - t.steep
 	}
 	return t.v - r*t.i, r
 }
