@@ -87,7 +87,8 @@ func (f *Fleet) Restore(c Checkpoint) error {
 				return fmt.Errorf("restore unit %s: %w", f.ids[i], err)
 			}
 		}
-		f.units[i] = unit{pack: battery, room: room,
+		f.units[i] = unit{
+			pack: battery, room: room,
 			cell: f.kind.Cell(u.Cell, u.now()), base: u.Scatter, drift: u.Drift, aged: u.Aged, lives: f.reborn(u.Lives), unaged: u.UnagedS, pcs: u.PCS, book: u.Energy,
 			ac: u.ACW, acMean: u.MeanACW, amps: u.CellA, limit: u.Limit, mode: u.Mode,
 			open: u.Open, fanFailed: u.FanFailed, shortOhm: u.ShortOhm, hotK: u.HotK,

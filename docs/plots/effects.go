@@ -108,8 +108,10 @@ func container(data string) (f plot.Figure, err error) {
 		Title: "A 20 ft container for a day, steps of 60 s", X: label,
 		Panels: []plot.Panel{
 			{Y: "temperature (°C)", Curves: []plot.Curve{
-				{Name: "battery", X: x, Y: bat, Color: plot.Red}, {Name: "air", X: x, Y: air, Color: plot.Blue},
-				{Name: "outer wall", X: x, Y: out, Color: plot.Gray}, {Name: "battery, exact solver", X: x, Y: ref[1], Color: plot.Black, Style: plot.Dashed},
+				{Name: "battery", X: x, Y: bat, Color: plot.Red},
+				{Name: "air", X: x, Y: air, Color: plot.Blue},
+				{Name: "outer wall", X: x, Y: out, Color: plot.Gray},
+				{Name: "battery, exact solver", X: x, Y: ref[1], Color: plot.Black, Style: plot.Dashed},
 			}},
 			{Y: "electric power (kW)", Curves: []plot.Curve{{X: x, Y: ref[4], Color: plot.Orange}}},
 			{Y: "battery, difference (mK)", Curves: []plot.Curve{{X: x, Y: miss, Color: plot.Purple}}},

@@ -35,7 +35,7 @@ func estimation(data string) (f plot.Figure, err error) {
 	if err != nil {
 		return f, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	cell := filepath.Join(dir, "cell.yaml")
 	if err := os.WriteFile(cell, text, 0o600); err != nil {
 		return f, err

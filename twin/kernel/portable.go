@@ -16,7 +16,7 @@ func sweepPortable(s []Slot, places []Place, k *Tick, d *Drive, from, to int, re
 			correct(&s[c], &s[c+1], &places[c], k, d, &w)
 			d.Corrected++
 		}
-		if rare(&s[n], k, d, &w) && !(resume && n == from) {
+		if rare(&s[n], k, d, &w) && (!resume || n > from) {
 			return n
 		}
 		predict(&s[n], k, d, &w)

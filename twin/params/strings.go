@@ -56,8 +56,13 @@ func (s *Strings) validate(f *faults, series int) {
 		key string
 		v   float64
 	}{
-		{"neighbour_w_per_k", s.NextWPerK}, {"coolant_w_per_k", s.ColdWPerK}, {"wire_ohm", s.WireOhm}, {"bleed_ohm", s.BleedOhm},
-		{"spread_percent.capacity", s.Spread.Capacity}, {"spread_percent.resistance", s.Spread.Resistance}, {"spread_percent.soc", s.Spread.SoC},
+		{"neighbour_w_per_k", s.NextWPerK},
+		{"coolant_w_per_k", s.ColdWPerK},
+		{"wire_ohm", s.WireOhm},
+		{"bleed_ohm", s.BleedOhm},
+		{"spread_percent.capacity", s.Spread.Capacity},
+		{"spread_percent.resistance", s.Spread.Resistance},
+		{"spread_percent.soc", s.Spread.SoC},
 	} {
 		if !notNegative(q.v) {
 			f.add("strings."+q.key, "is %g, want 0 or more", q.v)
