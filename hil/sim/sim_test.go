@@ -22,6 +22,11 @@ func twins(t testing.TB, model string, n int) *twin.Fleet {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if m.RatedKW > 1000 { // a string of it: the 10 kW of the suite are less than the whole loses
+		m.RatedKW, m.RatedKWh = m.RatedKW/float64(m.Parallel), m.RatedKWh/float64(m.Parallel)
+		m.PCS.StandbyW /= float64(m.Parallel)
+		m.Parallel = 1
+	}
 	ids := make([]string, n)
 	for i := range ids {
 		ids[i] = fmt.Sprintf("ess-%03d", i+1)
