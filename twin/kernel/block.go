@@ -216,8 +216,6 @@ func rows(x float64) (r Row) {
 	return r
 }
 
-var Events int
-
 // maxCall bounds the slots of one call into assembly, which cannot be preempted:
 // at 60 ns a slot it stays within 50 µs.
 const maxCall = 512
@@ -240,7 +238,6 @@ func (b *Block) run(corrected int) {
 			b.slots[n].U0 = b.u0
 		}
 		if resume = stop < to; resume {
-			Events++
 			b.replace(stop)
 		}
 		n = stop
