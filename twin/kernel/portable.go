@@ -1,5 +1,7 @@
 package kernel
 
+import "math"
+
 // sweepPortable is the sweep in plain Go, and the definition of what the vector code
 // does: it predicts slots from..to-1 of s, each after it has been moved to the end
 // of the step, which d.Corrected counts.
@@ -16,7 +18,9 @@ func sweepPortable(s []Slot, places []Place, k *Tick, d *Drive, from, to int, re
 			correct(&s[c], &s[c+1], &places[c], k, d, &w)
 			d.Corrected++
 		}
-		if rare(&s[n], k, d, &w) && (!resume || n > from) {
+		found := rare(&s[n], k, d, &w)
+		if found != 0 && (!resume || n > from) {
+			d.Rare = found
 			return n
 		}
 		predict(&s[n], k, d, &w)
@@ -30,6 +34,9 @@ func sweepPortable(s []Slot, places []Place, k *Tick, d *Drive, from, to int, re
 type scratch struct {
 	i, perA, z, h, e, r, x, q Row
 }
+
+// fma is a*b + c, rounded once.
+func fma(a, b, c float64) float64 { return math.FMA(a, b, c) }
 
 // mul is a product that is rounded before anything is added to it: on no machine is
 // it fused with an addition.
@@ -51,7 +58,7 @@ func correct(c, next *Slot, p *Place, k *Tick, d *Drive, w *scratch) {
 			y, far = dz, h-1
 		}
 		c.Z[l] += dz
-		c.H[l] = h - mul(far*y, m0+mul(y, (m1+mul(y, m2))+mul(y*y, m3+mul(y, m4))))
+		c.H[l] = fma(-(far*y), fma(y, fma(y*y, fma(y, m4, m3), fma(y, m2, m1)), m0), h)
 		if z := c.Z[l]; z < d.ZMin[l] {
 			d.ZMin[l] = z
 		}
@@ -62,18 +69,18 @@ func correct(c, next *Slot, p *Place, k *Tick, d *Drive, w *scratch) {
 	g0, g1 := k.Gain[0], k.Gain[1]
 	for l := range Lanes {
 		i := d.I[l] - c.Bleed[l]
-		c.V1[l] += mul(g0, mul(c.R1[l], i)-c.V1[l])
-		c.V2[l] += mul(g1, mul(c.R2[l], i)-c.V2[l])
+		c.V1[l] = fma(g0, fma(c.R1[l], i, -c.V1[l]), c.V1[l])
+		c.V2[l] = fma(g1, fma(c.R2[l], i, -c.V2[l]), c.V2[l])
 
-		u := c.UM[l] + mul(c.US[l], i)
-		over := c.OV[l] + mul(c.RB[l], i)
+		u := fma(c.US[l], i, c.UM[l])
+		over := fma(c.RB[l], i, c.OV[l])
 		v := u + over
 		qOver, qEntropic := mul(i, over), mul(i, c.TE[l])
 		w.q[l] = qOver + qEntropic
-		d.Stored[l] += mul(i, u)
+		d.Stored[l] = fma(i, u, d.Stored[l])
 		d.Over[l] += qOver
 		d.Entropic[l] += qEntropic
-		d.Bled[l] += mul(c.Bleed[l], v)
+		d.Bled[l] = fma(c.Bleed[l], v, d.Bled[l])
 		if v < d.VMin[l] {
 			d.VMin[l] = v
 		}
@@ -84,8 +91,8 @@ func correct(c, next *Slot, p *Place, k *Tick, d *Drive, w *scratch) {
 	toNext, toAir, toCoolant, dtC := p.Next, p.Air, p.Coolant, k.DtC
 	for l := range Lanes {
 		tm := c.TM[l]
-		air := mul(toAir, mul(d.AirK[l], tm)-d.AirT[l])
-		coolant := mul(toCoolant, mul(d.CoolantK[l], tm)-d.CoolantT[l])
+		air := mul(toAir, fma(d.AirK[l], tm, -d.AirT[l]))
+		coolant := mul(toCoolant, fma(d.CoolantK[l], tm, -d.CoolantT[l]))
 		on := mul(toNext, tm-next.TM[l])
 		lost := ((air + coolant) - d.Flow[l]) + on
 		q := w.q[l] + (c.Heat[l] - lost)
@@ -93,7 +100,7 @@ func correct(c, next *Slot, p *Place, k *Tick, d *Drive, w *scratch) {
 		d.Flow[l] = on
 		d.ToAir[l] += air
 		d.ToCoolant[l] += coolant
-		t := c.T[l] + mul(dtC, q)
+		t := fma(dtC, q, c.T[l])
 		c.T[l] = t
 		if t < d.TMin[l] {
 			d.TMin[l] = t
@@ -104,10 +111,11 @@ func correct(c, next *Slot, p *Place, k *Tick, d *Drive, w *scratch) {
 	}
 }
 
-// rare reports whether a cell of c is about to leave its piece of the tables, or has
-// left its node. It leaves to predict where the hysteresis will be on average.
-func rare(c *Slot, k *Tick, d *Drive, w *scratch) bool {
-	eta, stale, found := k.Eta, k.Stale, 0
+// rare returns the lanes, as bits, whose cells are about to leave their piece of the
+// tables or have left their node. It leaves to predict where the hysteresis will be
+// on average.
+func rare(c *Slot, k *Tick, d *Drive, w *scratch) (found int) {
+	eta, stale := k.Eta, k.Stale
 	s1, s2, s3, s4 := k.Stay[1], k.Stay[2], k.Stay[3], k.Stay[4]
 	for l := range Lanes {
 		i, z, h := d.Ip[l]-c.Bleed[l], c.Z[l], c.H[l]
@@ -130,10 +138,9 @@ func rare(c *Slot, k *Tick, d *Drive, w *scratch) bool {
 			found |= 1 << l
 		}
 		w.i[l], w.perA[l], w.z[l] = i, perA, z+(z+dz)
-		w.h[l] = toward + mul(far, 1+mul(y, (s1+mul(y, s2))+mul(y*y, s3+mul(y, s4))))
+		w.h[l] = fma(far, fma(y, fma(y*y, fma(y, s4, s3), fma(y, s2, s1)), 1), toward)
 	}
-	d.Rare = found
-	return found != 0
+	return found
 }
 
 // predict freezes the middle of the next step of the cells of c, after rare.
@@ -142,26 +149,26 @@ func predict(c *Slot, k *Tick, d *Drive, w *scratch) {
 	mean0, mean1 := k.Mean[0], k.Mean[1]
 	for l := range Lanes {
 		z := w.z[l]
-		w.e[l] = c.E0[l] + mul(c.DE[l], z)
-		w.r[l] = c.R0[l] + mul(c.DR[l], z)
-		c.OV[l] = mul(w.h[l], c.M0[l]+mul(c.DM[l], z)) + (mul(c.V1[l], mean0) + mul(c.V2[l], mean1))
+		w.e[l] = fma(c.DE[l], z, c.E0[l])
+		w.r[l] = fma(c.DR[l], z, c.R0[l])
+		c.OV[l] = fma(w.h[l], fma(c.DM[l], z, c.M0[l]), fma(c.V1[l], mean0, c.V2[l]*mean1))
 	}
 
 	// Temperature at the middle, with the heat at the start.
 	halfC := k.HalfC
 	for l := range Lanes {
 		i, t := w.i[l], c.T[l]
-		v := c.OV[l] + (mul(t, w.e[l]) + mul(c.G0[l]*w.r[l], i))
-		c.TM[l] = t + mul(halfC, mul(i, v)+(c.Heat[l]-c.Lost[l]))
+		v := c.OV[l] + fma(c.G0[l]*w.r[l], i, t*w.e[l])
+		c.TM[l] = fma(halfC, fma(i, v, c.Heat[l]-c.Lost[l]), t)
 	}
 
 	// Mean open-circuit voltage.
 	for l := range Lanes {
 		tm := c.TM[l]
 		te := mul(tm, w.e[l])
-		us := (c.DU[l] + mul(tm, c.DE[l])) * w.perA[l]
-		um := (c.U0[l] + mul(c.DU[l], w.z[l])) + te
-		c.UM[l], c.US[l], c.TE[l] = um-mul(us, w.i[l]), us, te
+		us := fma(tm, c.DE[l], c.DU[l]) * w.perA[l]
+		um := fma(c.DU[l], w.z[l], c.U0[l]) + te
+		c.UM[l], c.US[l], c.TE[l] = fma(-us, w.i[l], um), us, te
 		w.x[l] = (tm - c.T0[l]) * c.InvT2[l]
 	}
 
@@ -170,13 +177,13 @@ func predict(c *Slot, k *Tick, d *Drive, w *scratch) {
 	late0, late1 := k.Late[0], k.Late[1]
 	for l := range Lanes {
 		x, r := w.x[l], w.r[l]
-		r0 := mul(c.G0[l]*r, 1+mul(x, a0+mul(x, a1)))
-		r1 := mul(c.G1[l]*r, 1+mul(x, b0+mul(x, b1)))
-		r2 := mul(c.G2[l]*r, 1+mul(x, c0+mul(x, c1)))
-		rb := (r0 + mul(r1, late0)) + mul(r2, late1)
+		r0 := c.G0[l] * r * fma(x, fma(x, a1, a0), 1)
+		r1 := c.G1[l] * r * fma(x, fma(x, b1, b0), 1)
+		r2 := c.G2[l] * r * fma(x, fma(x, c1, c0), 1)
+		rb := fma(r2, late1, fma(r1, late0, r0))
 		c.R1[l], c.R2[l], c.RB[l] = r1, r2, rb
 		b := c.US[l] + rb
-		d.A[l] += (c.UM[l] + c.OV[l]) - mul(b, c.Bleed[l])
+		d.A[l] += fma(-b, c.Bleed[l], c.UM[l]+c.OV[l])
 		d.B[l] += b
 	}
 }

@@ -1,0 +1,399 @@
+// Asm writes the vector code of yunchu/twin/kernel, from one description for all
+// widths of registers:
+//
+//	go generate ./twin/kernel
+//
+// It does what portable.go there does, the same operations in the same order;
+// the names are those of portable.go.
+package main
+
+import (
+	"math"
+	"unsafe"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+
+	"yunchu/twin/kernel"
+)
+
+func main() {
+	Package("yunchu/twin/kernel")
+	ConstraintExpr("amd64,!kernelgen") // this program runs without what it writes
+	one, sign := row("one", 1), row("sign", math.Copysign(0, -1))
+	sweep("sweepAVX512", avx512{}, one, sign)
+	sweep("sweepAVX2", avx2{}, one, sign)
+	Generate()
+}
+
+var (
+	slot  kernel.Slot
+	drive kernel.Drive
+	tick  kernel.Tick
+	place kernel.Place
+)
+
+// accumulators are the rows of a drive that grow from slot to slot.
+var accumulators = []uintptr{
+	unsafe.Offsetof(drive.A), unsafe.Offsetof(drive.B),
+	unsafe.Offsetof(drive.Stored), unsafe.Offsetof(drive.Over), unsafe.Offsetof(drive.Entropic),
+	unsafe.Offsetof(drive.Bled), unsafe.Offsetof(drive.ToAir), unsafe.Offsetof(drive.ToCoolant),
+	unsafe.Offsetof(drive.VMin), unsafe.Offsetof(drive.VMax), unsafe.Offsetof(drive.TMin),
+	unsafe.Offsetof(drive.TMax), unsafe.Offsetof(drive.ZMin), unsafe.Offsetof(drive.ZMax),
+	unsafe.Offsetof(drive.Flow),
+}
+
+// generator is one sweep under way.
+type generator struct {
+	machine
+
+	slot, place, tick, drive reg.Register
+	one, sign                constant
+	part                     int // of the row, in registers
+	acc                      map[uintptr]reg.VecVirtual
+}
+
+// sweep writes the function name: see sweepPortable. skip is the bits of the lanes of
+// slot from that are not asked about rare work.
+func sweep(name string, m machine, one, sign constant) {
+	TEXT(name, NOSPLIT, "func(s *Slot, places *Place, k *Tick, d *Drive, from, to, skip int) (stop int)")
+	Doc(name + " is sweepPortable. Lanes of slot from whose bits are set in skip are not asked about rare work.")
+	g := &generator{machine: m, acc: map[uintptr]reg.VecVirtual{}}
+	g.slot, g.place = Load(Param("s"), GP64()), Load(Param("places"), GP64())
+	g.tick, g.drive = Load(Param("k"), GP64()), Load(Param("d"), GP64())
+	n, to := Load(Param("from"), GP64()), Load(Param("to"), GP64())
+	skip := Load(Param("skip"), GP64()).(reg.GPVirtual)
+	g.one, g.sign = one, sign
+
+	corrected := GP64()
+	MOVQ(g.of(g.drive, unsafe.Offsetof(drive.Corrected)), corrected)
+	at := GP64()
+	IMUL3Q(U32(unsafe.Sizeof(slot)), n, at)
+	ADDQ(at, g.slot)
+	IMUL3Q(U32(unsafe.Sizeof(place)), n, at)
+	ADDQ(at, g.place)
+	for _, a := range accumulators {
+		if m.keeps() {
+			g.acc[a] = m.vector()
+			m.move(g.of(g.drive, a), g.acc[a])
+		}
+	}
+	parts := m.parts()
+	w := make([]predicted, parts)
+
+	Label("loop")
+	CMPQ(n, to)
+	JGE(LabelRef("done"))
+	CMPQ(corrected, n)
+	JGT(LabelRef("ask"))
+	for g.part = range parts {
+		g.correct()
+	}
+	INCQ(corrected)
+
+	Label("ask")
+	found := GP32()
+	for g.part = range parts {
+		var bits reg.GPVirtual
+		w[g.part], bits = g.rare()
+		switch g.part {
+		case 0:
+			MOVL(bits, found)
+		default:
+			SHLL(U8(g.part*8/parts), bits)
+			ORL(bits, found)
+		}
+	}
+	ANDNL(found, skip.As32(), found)
+	XORL(skip.As32(), skip.As32())
+	TESTL(found, found)
+	JNE(LabelRef("stopped"))
+	for g.part = range parts {
+		g.predict(w[g.part])
+	}
+	INCQ(n)
+	ADDQ(U32(unsafe.Sizeof(slot)), g.slot)
+	ADDQ(U32(unsafe.Sizeof(place)), g.place)
+	JMP(LabelRef("loop"))
+
+	Label("stopped")
+	MOVQ(found.As64(), g.of(g.drive, unsafe.Offsetof(drive.Rare)))
+	Label("done")
+	for _, a := range accumulators {
+		if m.keeps() {
+			m.move(g.acc[a], g.of(g.drive, a))
+		}
+	}
+	MOVQ(corrected, g.of(g.drive, unsafe.Offsetof(drive.Corrected)))
+	Store(n.(reg.GPVirtual), ReturnIndex(0))
+	m.end()
+	RET()
+}
+
+func (g *generator) of(base reg.Register, offset uintptr) Mem {
+	return Mem{Base: base, Disp: int(offset)}
+}
+
+// Rows of memory, the part that is worked on.
+
+func (g *generator) row(base reg.Register, offset uintptr) Mem {
+	return g.of(base, offset+uintptr(g.part*64/g.parts()))
+}
+func (g *generator) s(offset uintptr) Mem { return g.row(g.slot, offset) }
+func (g *generator) d(offset uintptr) Mem { return g.row(g.drive, offset) }
+
+// k and p are one number for all lanes.
+
+func (g *generator) k(offset uintptr) scalar { return scalar{g.of(g.tick, offset)} }
+func (g *generator) p(offset uintptr) scalar { return scalar{g.of(g.place, offset)} }
+
+// load brings a row into a register of its own.
+func (g *generator) load(m Mem) reg.VecVirtual {
+	x := g.vector()
+	g.move(m, x)
+	return x
+}
+
+// grow lets f change an accumulator.
+func (g *generator) grow(offset uintptr, f func(acc reg.VecVirtual)) {
+	if g.keeps() {
+		f(g.acc[offset])
+		return
+	}
+	x := g.load(g.d(offset))
+	f(x)
+	g.move(x, g.d(offset))
+}
+
+// add adds x to an accumulator, accumulate x*y.
+func (g *generator) add(offset uintptr, x Op) {
+	g.grow(offset, func(acc reg.VecVirtual) { VADDPD(x, acc, acc) })
+}
+
+func (g *generator) accumulate(offset uintptr, x Op, y reg.VecVirtual) {
+	g.grow(offset, func(acc reg.VecVirtual) { VFMADD231PD(x, y, acc) })
+}
+
+// extremes takes x into a least and a largest.
+func (g *generator) extremes(x reg.VecVirtual, least, largest uintptr) {
+	g.grow(least, func(acc reg.VecVirtual) { VMINPD(acc, x, acc) })
+	g.grow(largest, func(acc reg.VecVirtual) { VMAXPD(acc, x, acc) })
+}
+
+// horner is c0 + y*(c1 + y*c2 + y*y*(c3 + y*c4)), the constants in memory from c0
+// on; c0 may be another.
+func (g *generator) horner(y reg.VecVirtual, c uintptr, c0 source) reg.VecVirtual {
+	p, q, yy := g.vector(), g.vector(), g.vector()
+	g.broadcast(g.k(c+32), p)
+	g.op(fmadd213, g.k(c+24), y, p) // c3 + y*c4
+	g.broadcast(g.k(c+16), q)
+	g.op(fmadd213, g.k(c+8), y, q) // c1 + y*c2
+	VMULPD(y, y, yy)
+	VFMADD213PD(q, yy, p)
+	g.op(fmadd213, c0, y, p)
+	return p
+}
+
+// move of the state of charge with current i: perA with the efficiency in it, the
+// move dz, the sign of i as 1 or -1, the size of the move.
+func (g *generator) charge(i reg.VecVirtual) (perA, dz, sgn, y reg.VecVirtual) {
+	raw := g.load(g.s(unsafe.Offsetof(slot.PerA)))
+	perA = g.vector()
+	g.op(mul, g.k(unsafe.Offsetof(tick.Eta)), raw, perA)
+	g.pick(i, raw, perA)
+	dz, sgn, y = g.vector(), g.vector(), g.vector()
+	VMULPD(perA, i, dz)
+	g.and(g.sign, i, sgn)
+	g.or(g.one, sgn, sgn)
+	g.andNot(g.sign, dz, y)
+	return perA, dz, sgn, y
+}
+
+func (g *generator) correct() {
+	bleed := g.s(unsafe.Offsetof(slot.Bleed))
+	i := g.load(g.d(unsafe.Offsetof(drive.I)))
+	VSUBPD(bleed, i, i)
+
+	// State of charge and hysteresis.
+	_, dz, far, y := g.charge(i)
+	z := dz
+	VADDPD(g.s(unsafe.Offsetof(slot.Z)), z, z)
+	g.move(z, g.s(unsafe.Offsetof(slot.Z)))
+	g.extremes(z, unsafe.Offsetof(drive.ZMin), unsafe.Offsetof(drive.ZMax))
+	h := g.load(g.s(unsafe.Offsetof(slot.H)))
+	VSUBPD(far, h, far)
+	p := g.horner(y, unsafe.Offsetof(tick.Move), g.k(unsafe.Offsetof(tick.Move)))
+	VMULPD(y, far, far)
+	VFNMADD231PD(p, far, h)
+	g.move(h, g.s(unsafe.Offsetof(slot.H)))
+
+	// RC pairs.
+	for _, rc := range []struct{ v, r, gain uintptr }{
+		{unsafe.Offsetof(slot.V1), unsafe.Offsetof(slot.R1), unsafe.Offsetof(tick.Gain)},
+		{unsafe.Offsetof(slot.V2), unsafe.Offsetof(slot.R2), unsafe.Offsetof(tick.Gain) + 8},
+	} {
+		v, x := g.load(g.s(rc.v)), g.load(g.s(rc.r))
+		VFMSUB213PD(v, i, x)
+		g.op(fmadd231, g.k(rc.gain), x, v)
+		g.move(v, g.s(rc.v))
+	}
+
+	// Energy.
+	u, over := g.load(g.s(unsafe.Offsetof(slot.US))), g.load(g.s(unsafe.Offsetof(slot.RB)))
+	VFMADD213PD(g.s(unsafe.Offsetof(slot.UM)), i, u)
+	VFMADD213PD(g.s(unsafe.Offsetof(slot.OV)), i, over)
+	g.accumulate(unsafe.Offsetof(drive.Stored), u, i)
+	v := u
+	VADDPD(over, u, v)
+	g.extremes(v, unsafe.Offsetof(drive.VMin), unsafe.Offsetof(drive.VMax))
+	g.accumulate(unsafe.Offsetof(drive.Bled), bleed, v)
+	q, entropic := over, g.vector()
+	VMULPD(over, i, q)
+	VMULPD(g.s(unsafe.Offsetof(slot.TE)), i, entropic)
+	g.add(unsafe.Offsetof(drive.Over), q)
+	g.add(unsafe.Offsetof(drive.Entropic), entropic)
+	VADDPD(entropic, q, q)
+
+	// Heat.
+	tm := g.load(g.s(unsafe.Offsetof(slot.TM)))
+	lost := g.outside(tm, unsafe.Offsetof(drive.AirK), unsafe.Offsetof(drive.AirT), unsafe.Offsetof(place.Air))
+	g.add(unsafe.Offsetof(drive.ToAir), lost)
+	coolant := g.outside(tm, unsafe.Offsetof(drive.CoolantK), unsafe.Offsetof(drive.CoolantT), unsafe.Offsetof(place.Coolant))
+	g.add(unsafe.Offsetof(drive.ToCoolant), coolant)
+	VADDPD(coolant, lost, lost)
+	on := tm
+	VSUBPD(g.s(unsafe.Sizeof(slot)+unsafe.Offsetof(slot.TM)), tm, on)
+	g.op(mul, g.p(unsafe.Offsetof(place.Next)), on, on)
+	g.grow(unsafe.Offsetof(drive.Flow), func(flow reg.VecVirtual) {
+		VSUBPD(flow, lost, lost)
+		g.move(on, flow)
+	})
+	VADDPD(on, lost, lost)
+	g.move(lost, g.s(unsafe.Offsetof(slot.Lost)))
+	heat := g.load(g.s(unsafe.Offsetof(slot.Heat)))
+	VSUBPD(lost, heat, heat)
+	VADDPD(heat, q, q)
+	t := g.load(g.s(unsafe.Offsetof(slot.T)))
+	g.op(fmadd231, g.k(unsafe.Offsetof(tick.DtC)), q, t)
+	g.move(t, g.s(unsafe.Offsetof(slot.T)))
+	g.extremes(t, unsafe.Offsetof(drive.TMin), unsafe.Offsetof(drive.TMax))
+}
+
+// outside is the heat to something around: conductance*(share*tm - shareT).
+func (g *generator) outside(tm reg.VecVirtual, share, shareT, conductance uintptr) reg.VecVirtual {
+	x := g.load(g.d(share))
+	VFMSUB213PD(g.d(shareT), tm, x)
+	g.op(mul, g.p(conductance), x, x)
+	return x
+}
+
+// predicted is what rare leaves to predict: registers, or rows of memory where there
+// are not enough of them.
+type predicted struct{ i, perA, z2, h Op }
+
+func (g *generator) rare() (predicted, reg.GPVirtual) {
+	i := g.load(g.d(unsafe.Offsetof(drive.Ip)))
+	VSUBPD(g.s(unsafe.Offsetof(slot.Bleed)), i, i)
+	perA, dz, sgn, y := g.charge(i)
+	z := g.load(g.s(unsafe.Offsetof(slot.Z)))
+	zp, lo := dz, g.vector()
+	VADDPD(dz, z, zp)
+	VMINPD(zp, z, lo)
+	hi := g.vector()
+	VMAXPD(zp, z, hi)
+	z2 := z
+	VADDPD(zp, z, z2)
+	off := g.load(g.s(unsafe.Offsetof(slot.T)))
+	VSUBPD(g.s(unsafe.Offsetof(slot.T0)), off, off)
+	g.andNot(g.sign, off, off)
+	bits := g.any(
+		compare{lo, less, g.s(unsafe.Offsetof(slot.From))},
+		compare{hi, greater, g.s(unsafe.Offsetof(slot.To))},
+		compare{off, greater, g.k(unsafe.Offsetof(tick.Stale))},
+	)
+	far := g.load(g.s(unsafe.Offsetof(slot.H)))
+	VSUBPD(sgn, far, far)
+	p := g.horner(y, unsafe.Offsetof(tick.Stay), g.one)
+	h := p
+	VFMADD213PD(sgn, far, h)
+	return predicted{g.keep(i), g.keep(perA), g.keep(z2), g.keep(h)}, bits
+}
+
+func (g *generator) predict(w predicted) {
+	z2, de := g.have(w.z2), g.load(g.s(unsafe.Offsetof(slot.DE)))
+	line := func(slope, at0 uintptr) reg.VecVirtual {
+		x := g.load(g.s(slope))
+		VFMADD213PD(g.s(at0), z2, x)
+		return x
+	}
+	e, r := g.vector(), line(unsafe.Offsetof(slot.DR), unsafe.Offsetof(slot.R0))
+	g.move(de, e)
+	VFMADD213PD(g.s(unsafe.Offsetof(slot.E0)), z2, e)
+	m := line(unsafe.Offsetof(slot.DM), unsafe.Offsetof(slot.M0))
+
+	// Mean overpotential over the step, but for what the resistances add.
+	ov, v1 := g.load(g.s(unsafe.Offsetof(slot.V2))), g.load(g.s(unsafe.Offsetof(slot.V1)))
+	g.op(mul, g.k(unsafe.Offsetof(tick.Mean)+8), ov, ov)
+	g.op(fmadd231, g.k(unsafe.Offsetof(tick.Mean)), v1, ov)
+	VFMADD231PD(w.h, m, ov)
+	g.move(ov, g.s(unsafe.Offsetof(slot.OV)))
+
+	// Temperature at the middle.
+	t, r0, v := g.load(g.s(unsafe.Offsetof(slot.T))), g.vector(), g.vector()
+	VMULPD(g.s(unsafe.Offsetof(slot.G0)), r, r0)
+	VMULPD(t, e, v)
+	VFMADD231PD(w.i, r0, v)
+	VADDPD(ov, v, v)
+	q := g.load(g.s(unsafe.Offsetof(slot.Heat)))
+	VSUBPD(g.s(unsafe.Offsetof(slot.Lost)), q, q)
+	VFMADD231PD(w.i, v, q)
+	tm := t
+	g.op(fmadd231, g.k(unsafe.Offsetof(tick.HalfC)), q, tm)
+	g.move(tm, g.s(unsafe.Offsetof(slot.TM)))
+
+	// Mean open-circuit voltage.
+	te, du := e, g.load(g.s(unsafe.Offsetof(slot.DU)))
+	VMULPD(tm, e, te)
+	g.move(te, g.s(unsafe.Offsetof(slot.TE)))
+	us := de
+	VFMADD213PD(du, tm, us)
+	VMULPD(w.perA, us, us)
+	g.move(us, g.s(unsafe.Offsetof(slot.US)))
+	um := du
+	VFMADD213PD(g.s(unsafe.Offsetof(slot.U0)), z2, um)
+	VADDPD(te, um, um)
+	VFNMADD231PD(w.i, us, um)
+	g.move(um, g.s(unsafe.Offsetof(slot.UM)))
+	VADDPD(ov, um, um)
+
+	// Resistances.
+	x := tm
+	VSUBPD(g.s(unsafe.Offsetof(slot.T0)), tm, x)
+	VMULPD(g.s(unsafe.Offsetof(slot.InvT2)), x, x)
+	resistance := func(n int, gr reg.VecVirtual) {
+		f, grow := g.vector(), unsafe.Offsetof(tick.Grow)+uintptr(16*n)
+		g.broadcast(g.k(grow+8), f)
+		g.op(fmadd213, g.k(grow), x, f)
+		g.op(fmadd213, g.one, x, f)
+		VMULPD(f, gr, gr)
+	}
+	resistance(0, r0)
+	rb := r0
+	for n, at := range []struct{ g, r uintptr }{
+		{unsafe.Offsetof(slot.G1), unsafe.Offsetof(slot.R1)},
+		{unsafe.Offsetof(slot.G2), unsafe.Offsetof(slot.R2)},
+	} {
+		rk := g.vector()
+		VMULPD(g.s(at.g), r, rk)
+		resistance(n+1, rk)
+		g.move(rk, g.s(at.r))
+		g.op(fmadd231, g.k(unsafe.Offsetof(tick.Late)+uintptr(8*n)), rk, rb)
+	}
+	g.move(rb, g.s(unsafe.Offsetof(slot.RB)))
+	b := us
+	VADDPD(rb, us, b)
+	g.add(unsafe.Offsetof(drive.B), b)
+	VFNMADD231PD(g.s(unsafe.Offsetof(slot.Bleed)), b, um)
+	g.add(unsafe.Offsetof(drive.A), um)
+}
