@@ -30,12 +30,8 @@ type Block struct {
 	u0     Row // U0 of the slot that rare work is done for
 }
 
-// Spread is what a slot need not hold: how its cells differ from their type, and
-// the piece of the tables they are on.
-type Spread struct {
-	Capacity, Resistance Row
-	Span                 [Lanes]uint16
-}
+// Spread is what a slot need not hold: how its cells differ from their type.
+type Spread struct{ Capacity, Resistance Row }
 
 // Factors is a factor on capacities and one on resistances for each string.
 type Factors struct{ Capacity, Resistance Row }
@@ -146,17 +142,17 @@ func (b *Block) setCapacity(n, l int) {
 	s.PerA[l] = b.tick.Dt * s.InvQ[l]
 }
 
-// setSpan puts a cell on the piece of the tables that holds z.
-func (b *Block) setSpan(n, l int, z float64) {
+// setSpan puts a cell on the piece of the tables that holds z, and returns its number.
+func (b *Block) setSpan(n, l int, z float64) (at int) {
 	s := &b.slots[n]
-	at := b.tick.find(int(b.cells[n].Span[l]), z)
-	b.cells[n].Span[l] = uint16(at)
+	at = b.tick.find(z)
 	x := &b.tick.pieces[at]
 	s.From[l], s.To[l] = x.from, x.to
 	s.U0[l], s.DU[l] = x.u0, x.du
 	s.M0[l], s.DM[l] = x.m0, x.dm
 	s.E0[l], s.DE[l] = x.e0, x.de
 	s.R0[l], s.DR[l] = x.r0, x.dr
+	return at
 }
 
 // setNode takes the Arrhenius factors of a cell at its temperature.
@@ -260,10 +256,10 @@ func (b *Block) replace(n int) {
 		}
 		zp := z + mul(i, perA)
 		if min(z, zp) < s.From[l] || max(z, zp) > s.To[l] {
-			b.setSpan(n, l, zp)
+			at := b.setSpan(n, l, zp)
 			b.u0[l] = s.U0[l]
 			if z < s.From[l] || z > s.To[l] {
-				s.U0[l] += b.kink(n, l, z, zp)
+				s.U0[l] += b.kink(n, l, at, z, zp)
 			}
 		}
 		if math.Abs(s.T[l]-s.T0[l]) > k.Stale {
@@ -272,9 +268,11 @@ func (b *Block) replace(n int) {
 	}
 }
 
-func (b *Block) kink(n, l int, z, zp float64) float64 {
+// kink is what the mean of the open-circuit voltage on the way from z to zp differs,
+// in V, from the line of piece at, which zp is on: from a neighbouring piece two lines
+// that meet at the kink, from farther away the integral of the tables.
+func (b *Block) kink(n, l, at int, z, zp float64) float64 {
 	s := &b.slots[n]
-	at := int(b.cells[n].Span[l])
 	x := &b.tick.pieces[at]
 	t := s.T[l]
 	if z < x.from {

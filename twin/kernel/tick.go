@@ -27,6 +27,7 @@ type Tick struct {
 	Gamma float64 // hysteresis rate per full charge throughput
 
 	pieces []piece
+	first  *[finds]uint16 // by state of charge, see find
 }
 
 // MaxX is the largest move of the hysteresis in one step, Gamma*|dz|, that the
@@ -56,6 +57,8 @@ func NewTick(m *cell.Model, heatCapacity, dt float64) Tick {
 		t.Mean[k] = t.Gain[k] / x
 		t.Late[k] = 1 - t.Mean[k]
 	}
+	first := entries(t.pieces)
+	t.first = &first
 	power := 1.
 	for n, p := range phi {
 		t.Stay[n] = p * power
@@ -97,13 +100,32 @@ func pieces(m *cell.Model) (all []piece) {
 	return all
 }
 
-// find is the number of the piece that holds z; hint is one likely close to it.
-func (t *Tick) find(hint int, z float64) int {
-	for hint > 0 && z < t.pieces[hint].from {
-		hint--
+// finds is how many parts of the range of the state of charge have an entry of their
+// own to the pieces.
+const finds = 1024
+
+// entries are the pieces that hold the lower ends of those parts.
+func entries(pieces []piece) (first [finds]uint16) {
+	at := 0
+	for n := range first {
+		for float64(n)/finds >= pieces[at].to {
+			at++
+		}
+		first[n] = uint16(at)
 	}
-	for hint < len(t.pieces)-1 && z >= t.pieces[hint].to {
-		hint++
+	return first
+}
+
+// find is the number of the piece that holds z.
+func (t *Tick) find(z float64) int {
+	at := 0
+	if n := int(z * finds); n >= finds {
+		at = int(t.first[finds-1])
+	} else if n > 0 {
+		at = int(t.first[n])
 	}
-	return hint
+	for at < len(t.pieces)-1 && z >= t.pieces[at].to {
+		at++
+	}
+	return at
 }
