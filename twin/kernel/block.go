@@ -27,7 +27,7 @@ type Block struct {
 	aged   Factors
 	tick   Tick
 	kernel Kernel
-	u0     Row // U0 of the slot that rare work is done for
+	list   []Rare // of one call
 }
 
 // Spread is what a slot need not hold: how its cells differ from their type.
@@ -59,6 +59,7 @@ func NewBlock(m *cell.Model, places []Place, t *Tick) (*Block, error) {
 	b := &Block{
 		model: m, slots: make([]Slot, len(places)+1), places: places,
 		cells: make([]Spread, len(places)), tick: *t, kernel: chosen,
+		list: make([]Rare, min(len(places), maxCall)),
 	}
 	for l := range Lanes {
 		b.aged.Capacity[l], b.aged.Resistance[l] = 1, 1
@@ -142,17 +143,15 @@ func (b *Block) setCapacity(n, l int) {
 	s.PerA[l] = b.tick.Dt * s.InvQ[l]
 }
 
-// setSpan puts a cell on the piece of the tables that holds z, and returns its number.
-func (b *Block) setSpan(n, l int, z float64) (at int) {
+// setSpan puts a cell on the piece of the tables that holds z.
+func (b *Block) setSpan(n, l int, z float64) {
 	s := &b.slots[n]
-	at = b.tick.find(z)
-	x := &b.tick.pieces[at]
+	x := &b.tick.pieces[b.tick.find(z)]
 	s.From[l], s.To[l] = x.from, x.to
 	s.U0[l], s.DU[l] = x.u0, x.du
 	s.M0[l], s.DM[l] = x.m0, x.dm
 	s.E0[l], s.DE[l] = x.e0, x.de
 	s.R0[l], s.DR[l] = x.r0, x.dr
-	return at
 }
 
 // setNode takes the Arrhenius factors of a cell at its temperature.
@@ -216,7 +215,7 @@ func rows(x float64) (r Row) {
 // at 60 ns a slot it stays within 50 µs.
 const maxCall = 512
 
-// run drives the sweep over all slots, with the rare work between its calls. The
+// run drives the sweep over all slots, with the rare work after each call of it. The
 // first slots are at the end of the step already.
 func (b *Block) run(corrected int) {
 	d := &b.Drive
@@ -226,41 +225,37 @@ func (b *Block) run(corrected int) {
 		d.Ip[l] += 0
 	}
 	d.Corrected = corrected
-	n, resume := 0, false
-	for n < len(b.places) {
-		to := min(n+maxCall, len(b.places))
-		stop := b.kernel.sweep(b.slots, b.places, &b.tick, d, n, to, resume)
-		if resume {
-			b.slots[n].U0 = b.u0
+	for n := 0; n < len(b.places); n += maxCall {
+		found := b.list[:b.kernel.sweep(b.slots, b.places, &b.tick, d, n, min(n+maxCall, len(b.places)), b.list)]
+		if len(found) == 0 {
+			continue
 		}
-		if resume = stop < to; resume {
-			b.replace(stop)
+		for _, r := range found {
+			b.replace(r)
 		}
-		n = stop
+		b.kernel.predict(b.slots, &b.tick, d, found)
+		for _, r := range found {
+			b.bend(r)
+		}
 	}
 }
 
-// replace does the rare work for slot n: cells that are about to leave their piece of
-// the tables get the one they go to, and nodes are renewed. What the mean of the
-// open-circuit voltage on the way differs from the line of that piece is lent to U0
-// for one prediction; run puts back what was there.
-func (b *Block) replace(n int) {
+// Rare is a slot with cells that need rare work.
+type Rare struct {
+	Slot  int32
+	Lanes int32 // which of them, as bits
+}
+
+// replace puts cells that are about to leave their piece of the tables on the one that
+// they go to, and takes the Arrhenius factors of others anew.
+func (b *Block) replace(r Rare) {
+	n := int(r.Slot)
 	s, k, d := &b.slots[n], &b.tick, &b.Drive
-	b.u0 = s.U0
-	for m := d.Rare; m != 0; m &= m - 1 {
-		l := bits.TrailingZeros(uint(m)) & 7
-		i, z := d.Ip[l]-s.Bleed[l], s.Z[l]
-		perA := s.PerA[l]
-		if i >= 0 {
-			perA = k.Eta * perA
-		}
-		zp := z + mul(i, perA)
-		if min(z, zp) < s.From[l] || max(z, zp) > s.To[l] {
-			at := b.setSpan(n, l, zp)
-			b.u0[l] = s.U0[l]
-			if z < s.From[l] || z > s.To[l] {
-				s.U0[l] += b.kink(n, l, at, z, zp)
-			}
+	for m := uint8(r.Lanes); m != 0; m &= m - 1 {
+		l := bits.TrailingZeros8(m) & (Lanes - 1)
+		z := s.Z[l]
+		if zp := k.next(s, d, l); min(z, zp) < s.From[l] || max(z, zp) > s.To[l] {
+			b.setSpan(n, l, zp)
 		}
 		if math.Abs(s.T[l]-s.T0[l]) > k.Stale {
 			b.setNode(n, l)
@@ -268,13 +263,37 @@ func (b *Block) replace(n int) {
 	}
 }
 
-// kink is what the mean of the open-circuit voltage on the way from z to zp differs,
-// in V, from the line of piece at, which zp is on: from a neighbouring piece two lines
-// that meet at the kink, from farther away the integral of the tables.
-func (b *Block) kink(n, l, at int, z, zp float64) float64 {
+// next is the state of charge of lane l of s after the step that is predicted.
+func (k *Tick) next(s *Slot, d *Drive, l int) float64 {
+	i, perA := d.Ip[l]-s.Bleed[l], s.PerA[l]
+	if i >= 0 {
+		perA = k.Eta * perA
+	}
+	return s.Z[l] + mul(i, perA)
+}
+
+// bend adds to the predicted voltage of cells that come from another piece of the
+// tables what the mean of the open-circuit voltage on their way differs from the line
+// of the piece they go to.
+func (b *Block) bend(r Rare) {
+	n := int(r.Slot)
 	s := &b.slots[n]
-	x := &b.tick.pieces[at]
-	t := s.T[l]
+	for m := uint8(r.Lanes); m != 0; m &= m - 1 {
+		l := bits.TrailingZeros8(m) & (Lanes - 1)
+		if z := s.Z[l]; z < s.From[l] || z > s.To[l] {
+			u := b.kink(s, l, z, b.tick.next(s, &b.Drive, l))
+			s.UM[l] += u
+			b.Drive.A[l] += u
+		}
+	}
+}
+
+// kink is what the mean of the open-circuit voltage on the way from z to zp differs,
+// in V, from the line of the piece of lane l, which zp is on: from a neighbouring
+// piece two lines that meet at the kink, from farther away the integral of the tables.
+func (b *Block) kink(s *Slot, l int, z, zp float64) float64 {
+	at := b.tick.find(zp)
+	x, t := &b.tick.pieces[at], s.T[l]
 	if z < x.from {
 		y := &b.tick.pieces[at-1]
 		if z >= y.from {

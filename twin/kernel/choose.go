@@ -6,17 +6,32 @@ import (
 	"strings"
 )
 
-// Kernel is one implementation of the sweep. All give the same bits.
+// Kernel is one implementation of the two loops over slots. All give the same bits.
 type Kernel struct {
-	Name  string // avx512, avx2 or go
-	sweep sweepFunc
+	Name    string // avx512, avx2 or go
+	sweep   func(s []Slot, places []Place, k *Tick, d *Drive, from, to int, list []Rare) (listed int)
+	predict func(s []Slot, k *Tick, d *Drive, list []Rare)
 }
 
-type sweepFunc func(s []Slot, places []Place, k *Tick, d *Drive, from, to int, resume bool) int
+// Foreign makes a kernel of loops that are not written in Go; see sweepPortable and
+// predictPortable.
+func Foreign(
+	name string,
+	sweep func(s *Slot, places *Place, k *Tick, d *Drive, from, to int, list *Rare) (listed int),
+	predict func(s *Slot, k *Tick, d *Drive, list *Rare, listed int),
+) Kernel {
+	return Kernel{
+		name,
+		func(s []Slot, places []Place, k *Tick, d *Drive, from, to int, list []Rare) int {
+			return sweep(&s[0], &places[0], k, d, from, to, &list[0])
+		},
+		func(s []Slot, k *Tick, d *Drive, list []Rare) { predict(&s[0], k, d, &list[0], len(list)) },
+	}
+}
 
 // Kernels are the implementations this machine can run, the fastest first.
 func Kernels() []Kernel {
-	return append(vectorKernels(), Kernel{"go", sweepPortable})
+	return append(vectorKernels(), Kernel{"go", sweepPortable, predictPortable})
 }
 
 // chosen is the kernel of new blocks: the fastest, or the one that the environment

@@ -3,36 +3,44 @@ package kernel
 import "math"
 
 // sweepPortable is the sweep in plain Go, and the definition of what the vector code
-// does: it predicts slots from..to-1 of s, each after it has been moved to the end
-// of the step, which d.Corrected counts.
-//
-// It stops before predicting a slot that needs rare work and returns its number; to
-// resume there is not to ask again. It returns to at the end.
+// does. It moves slots from..to-1 of s to the end of the step, unless d.Corrected says
+// that they are there, and predicts the next step of those that need no rare work; the
+// others it lists and returns how many there are.
 //
 // places are those of all slots; s has one slot more, whose TM is finite.
-func sweepPortable(s []Slot, places []Place, k *Tick, d *Drive, from, to int, resume bool) int {
+func sweepPortable(s []Slot, places []Place, k *Tick, d *Drive, from, to int, list []Rare) (listed int) {
 	var w scratch
 	for n := from; n < to; n++ {
-		for d.Corrected < n+1 {
-			c := d.Corrected
-			correct(&s[c], &s[c+1], &places[c], k, d, &w)
+		if d.Corrected <= n {
+			correct(&s[n], &s[n+1], &places[n], k, d, &w)
 			d.Corrected++
 		}
-		found := rare(&s[n], k, d, &w)
-		if found != 0 && (!resume || n > from) {
-			d.Rare = found
-			return n
+		expect(&s[n], k, d, &w)
+		if lanes := rare(&s[n], k, &w); lanes != 0 {
+			list[listed] = Rare{int32(n), lanes}
+			listed++
+			continue
 		}
 		predict(&s[n], k, d, &w)
 	}
-	return to
+	return listed
+}
+
+// predictPortable predicts the next step of the slots listed, of whom sweepPortable
+// did not.
+func predictPortable(s []Slot, k *Tick, d *Drive, list []Rare) {
+	var w scratch
+	for _, r := range list {
+		expect(&s[r.Slot], k, d, &w)
+		predict(&s[r.Slot], k, d, &w)
+	}
 }
 
 // scratch holds what one loop over the lanes leaves to the next. The loops are short:
 // what a processor can look ahead over then spans several lanes, which do not wait
 // for each other.
 type scratch struct {
-	i, perA, z, h, e, r, x, q Row
+	i, perA, zp, z, h, e, r, x, q Row
 }
 
 // fma is a*b + c, rounded once.
@@ -58,7 +66,7 @@ func correct(c, next *Slot, p *Place, k *Tick, d *Drive, w *scratch) {
 			y, far = dz, h-1
 		}
 		c.Z[l] += dz
-		c.H[l] = fma(-(far*y), fma(y, fma(y*y, fma(y, m4, m3), fma(y, m2, m1)), m0), h)
+		c.H[l] = fma(-(far * y), fma(y, fma(y*y, fma(y, m4, m3), fma(y, m2, m1)), m0), h)
 		if z := c.Z[l]; z < d.ZMin[l] {
 			d.ZMin[l] = z
 		}
@@ -111,39 +119,44 @@ func correct(c, next *Slot, p *Place, k *Tick, d *Drive, w *scratch) {
 	}
 }
 
-// rare returns the lanes, as bits, whose cells are about to leave their piece of the
-// tables or have left their node. It leaves to predict where the hysteresis will be
-// on average.
-func rare(c *Slot, k *Tick, d *Drive, w *scratch) (found int) {
-	eta, stale := k.Eta, k.Stale
+// expect works out where the state of charge of the cells of c goes in the next step,
+// and where their hysteresis will be on average.
+func expect(c *Slot, k *Tick, d *Drive, w *scratch) {
+	eta := k.Eta
 	s1, s2, s3, s4 := k.Stay[1], k.Stay[2], k.Stay[3], k.Stay[4]
 	for l := range Lanes {
 		i, z, h := d.Ip[l]-c.Bleed[l], c.Z[l], c.H[l]
 		perA := c.PerA[l]
-		var dz, y, far, toward, lo, hi float64
+		var dz, y, far, toward float64
 		if i < 0 {
 			dz = mul(i, perA)
 			y, far, toward = 0-dz, h+1, -1
-			lo, hi = z+dz, z
 		} else {
 			perA = eta * perA
 			dz = mul(i, perA)
 			y, far, toward = dz, h-1, 1
-			lo, hi = z, z+dz
 		}
-		if lo < c.From[l] || hi > c.To[l] {
-			found |= 1 << l
-		}
-		if off := c.T[l] - c.T0[l]; off > stale || off < -stale {
-			found |= 1 << l
-		}
-		w.i[l], w.perA[l], w.z[l] = i, perA, z+(z+dz)
+		zp := z + dz
+		w.i[l], w.perA[l], w.zp[l], w.z[l] = i, perA, zp, z+zp
 		w.h[l] = fma(far, fma(y, fma(y*y, fma(y, s4, s3), fma(y, s2, s1)), 1), toward)
 	}
-	return found
 }
 
-// predict freezes the middle of the next step of the cells of c, after rare.
+// rare returns the lanes, as bits, whose cells are about to leave their piece of the
+// tables or have left their node.
+func rare(c *Slot, k *Tick, w *scratch) (lanes int32) {
+	stale := k.Stale
+	for l := range Lanes {
+		z, zp := c.Z[l], w.zp[l]
+		off := c.T[l] - c.T0[l]
+		if z < c.From[l] || zp < c.From[l] || z > c.To[l] || zp > c.To[l] || off > stale || off < -stale {
+			lanes |= 1 << l
+		}
+	}
+	return lanes
+}
+
+// predict freezes the middle of the next step of the cells of c, after expect.
 func predict(c *Slot, k *Tick, d *Drive, w *scratch) {
 	// Mean overpotential over the step, but for what the resistances add.
 	mean0, mean1 := k.Mean[0], k.Mean[1]

@@ -77,7 +77,6 @@ type Drive struct {
 	// Of a sweep under way.
 	AirT, CoolantT Row  // K, AirK*Air and CoolantK*Coolant
 	Flow           Row  // W, from the slot before into the next one to be corrected
-	Rare           int  // lanes that need rare work, as bits
 	Corrected      int  // slots that are at the end of the step
 	Moved          bool // a cell was set: heat to the outside is to be worked out anew
 }

@@ -58,7 +58,6 @@ type machine interface {
 	any(all ...compare) reg.GPVirtual         // bits of the lanes for which one holds
 	keep(x reg.VecVirtual) Op                 // for predict
 	have(x Op) reg.VecVirtual                 // what was kept, in a register
-	end()                                     // of the function
 }
 
 // row writes a constant, as often as a row has lanes.
@@ -77,7 +76,6 @@ func (avx512) parts() int             { return 1 }
 func (avx512) keeps() bool            { return true }
 func (avx512) vector() reg.VecVirtual { return ZMM() }
 func (avx512) move(from, to Op)       { VMOVUPD(from, to) }
-func (avx512) end()                   { VZEROUPPER() }
 
 func (avx512) broadcast(x scalar, to reg.VecVirtual) { VBROADCASTSD(x.Mem, to) }
 
@@ -136,7 +134,6 @@ func (avx2) parts() int             { return 2 }
 func (avx2) keeps() bool            { return false }
 func (avx2) vector() reg.VecVirtual { return YMM() }
 func (avx2) move(from, to Op)       { VMOVUPD(from, to) }
-func (avx2) end()                   { VZEROUPPER() }
 
 func (avx2) broadcast(x scalar, to reg.VecVirtual) { VBROADCASTSD(x.Mem, to) }
 

@@ -4,7 +4,7 @@
 //	go generate ./twin/kernel
 //
 // It does what portable.go there does, the same operations in the same order;
-// the names are those of portable.go.
+// The names are those of portable.go.
 package main
 
 import (
@@ -23,7 +23,9 @@ func main() {
 	ConstraintExpr("amd64,!kernelgen") // this program runs without what it writes
 	one, sign := row("one", 1), row("sign", math.Copysign(0, -1))
 	sweep("sweepAVX512", avx512{}, one, sign)
+	predict("predictAVX512", avx512{}, one, sign)
 	sweep("sweepAVX2", avx2{}, one, sign)
+	predict("predictAVX2", avx2{}, one, sign)
 	Generate()
 }
 
@@ -34,8 +36,9 @@ var (
 	place kernel.Place
 )
 
-// accumulators are the rows of a drive that grow from slot to slot.
-var accumulators = []uintptr{
+// all are the rows of a drive that grow from slot to slot, the first ones where slots
+// are predicted.
+var all = []uintptr{
 	unsafe.Offsetof(drive.A), unsafe.Offsetof(drive.B),
 	unsafe.Offsetof(drive.Stored), unsafe.Offsetof(drive.Over), unsafe.Offsetof(drive.Entropic),
 	unsafe.Offsetof(drive.Bled), unsafe.Offsetof(drive.ToAir), unsafe.Offsetof(drive.ToCoolant),
@@ -43,6 +46,8 @@ var accumulators = []uintptr{
 	unsafe.Offsetof(drive.TMax), unsafe.Offsetof(drive.ZMin), unsafe.Offsetof(drive.ZMax),
 	unsafe.Offsetof(drive.Flow),
 }
+
+const predicted = 2
 
 // generator is one sweep under way.
 type generator struct {
@@ -54,81 +59,125 @@ type generator struct {
 	acc                      map[uintptr]reg.VecVirtual
 }
 
-// sweep writes the function name: see sweepPortable. skip is the bits of the lanes of
-// slot from that are not asked about rare work.
-func sweep(name string, m machine, one, sign constant) {
-	TEXT(name, NOSPLIT, "func(s *Slot, places *Place, k *Tick, d *Drive, from, to, skip int) (stop int)")
-	Doc(name + " is sweepPortable. Lanes of slot from whose bits are set in skip are not asked about rare work.")
-	g := &generator{machine: m, acc: map[uintptr]reg.VecVirtual{}}
-	g.slot, g.place = Load(Param("s"), GP64()), Load(Param("places"), GP64())
-	g.tick, g.drive = Load(Param("k"), GP64()), Load(Param("d"), GP64())
-	n, to := Load(Param("from"), GP64()), Load(Param("to"), GP64())
-	skip := Load(Param("skip"), GP64()).(reg.GPVirtual)
-	g.one, g.sign = one, sign
+// start begins a function on slots with a signature, and loads what all of them need.
+func start(name, signature, does string, m machine, one, sign constant) *generator {
+	TEXT(name, NOSPLIT, signature)
+	Doc(name + " is " + does + ".")
+	g := &generator{machine: m, one: one, sign: sign, acc: map[uintptr]reg.VecVirtual{}}
+	g.slot, g.tick, g.drive = Load(Param("s"), GP64()), Load(Param("k"), GP64()), Load(Param("d"), GP64())
+	return g
+}
 
-	corrected := GP64()
+// sweep writes sweepPortable.
+func sweep(name string, m machine, one, sign constant) {
+	g := start(name, "func(s *Slot, places *Place, k *Tick, d *Drive, from, to int, list *Rare) (listed int)",
+		"sweepPortable", m, one, sign)
+	g.place = Load(Param("places"), GP64())
+	n, to := Load(Param("from"), GP64()), Load(Param("to"), GP64())
+	list := Load(Param("list"), GP64())
+	listed, corrected := GP64(), GP64()
+	XORQ(listed, listed)
 	MOVQ(g.of(g.drive, unsafe.Offsetof(drive.Corrected)), corrected)
 	at := GP64()
 	IMUL3Q(U32(unsafe.Sizeof(slot)), n, at)
 	ADDQ(at, g.slot)
 	IMUL3Q(U32(unsafe.Sizeof(place)), n, at)
 	ADDQ(at, g.place)
-	for _, a := range accumulators {
-		if m.keeps() {
-			g.acc[a] = m.vector()
-			m.move(g.of(g.drive, a), g.acc[a])
-		}
-	}
-	parts := m.parts()
-	w := make([]predicted, parts)
+	g.accumulators(all)
 
 	Label("loop")
 	CMPQ(n, to)
 	JGE(LabelRef("done"))
 	CMPQ(corrected, n)
-	JGT(LabelRef("ask"))
-	for g.part = range parts {
+	JGT(LabelRef("corrected"))
+	for g.part = range m.parts() {
 		g.correct()
 	}
 	INCQ(corrected)
 
-	Label("ask")
-	found := GP32()
-	for g.part = range parts {
+	Label("corrected")
+	w := make([]expected, m.parts())
+	lanes := GP32()
+	for g.part = range m.parts() {
 		var bits reg.GPVirtual
-		w[g.part], bits = g.rare()
-		switch g.part {
-		case 0:
-			MOVL(bits, found)
-		default:
-			SHLL(U8(g.part*8/parts), bits)
-			ORL(bits, found)
+		w[g.part], bits = g.expect(true)
+		if g.part == 0 {
+			MOVL(bits, lanes)
+		} else {
+			SHLL(U8(8*g.part/m.parts()), bits)
+			ORL(bits, lanes)
 		}
 	}
-	ANDNL(found, skip.As32(), found)
-	XORL(skip.As32(), skip.As32())
-	TESTL(found, found)
-	JNE(LabelRef("stopped"))
-	for g.part = range parts {
+	TESTL(lanes, lanes)
+	JNE(LabelRef("rare"))
+	for g.part = range m.parts() {
 		g.predict(w[g.part])
 	}
+	Label("next")
 	INCQ(n)
 	ADDQ(U32(unsafe.Sizeof(slot)), g.slot)
 	ADDQ(U32(unsafe.Sizeof(place)), g.place)
 	JMP(LabelRef("loop"))
 
-	Label("stopped")
-	MOVQ(found.As64(), g.of(g.drive, unsafe.Offsetof(drive.Rare)))
+	Label("rare")
+	MOVL(n.(reg.GPVirtual).As32(), Mem{Base: list, Index: listed, Scale: 8})
+	MOVL(lanes, Mem{Base: list, Index: listed, Scale: 8, Disp: 4})
+	INCQ(listed)
+	JMP(LabelRef("next"))
+
 	Label("done")
-	for _, a := range accumulators {
-		if m.keeps() {
-			m.move(g.acc[a], g.of(g.drive, a))
+	g.store(all)
+	MOVQ(corrected, g.of(g.drive, unsafe.Offsetof(drive.Corrected)))
+	Store(listed, ReturnIndex(0))
+	VZEROUPPER()
+	RET()
+}
+
+// predict writes predictPortable.
+func predict(name string, m machine, one, sign constant) {
+	g := start(name, "func(s *Slot, k *Tick, d *Drive, list *Rare, listed int)", "predictPortable", m, one, sign)
+	slots := g.slot
+	list, listed := Load(Param("list"), GP64()), Load(Param("listed"), GP64())
+	g.accumulators(all[:predicted])
+
+	Label("loop")
+	TESTQ(listed, listed)
+	JE(LabelRef("done"))
+	at := GP64()
+	MOVLQSX(Mem{Base: list}, at)
+	IMUL3Q(U32(unsafe.Sizeof(slot)), at, at)
+	ADDQ(slots, at)
+	g.slot = at
+	for g.part = range m.parts() {
+		w, _ := g.expect(false)
+		g.predict(w)
+	}
+	ADDQ(U8(unsafe.Sizeof(kernel.Rare{})), list)
+	DECQ(listed)
+	JMP(LabelRef("loop"))
+
+	Label("done")
+	g.store(all[:predicted])
+	VZEROUPPER()
+	RET()
+}
+
+// accumulators loads those rows of the drive that grow, where registers keep them.
+func (g *generator) accumulators(rows []uintptr) {
+	if g.keeps() {
+		for _, a := range rows {
+			g.acc[a] = g.load(g.of(g.drive, a))
 		}
 	}
-	MOVQ(corrected, g.of(g.drive, unsafe.Offsetof(drive.Corrected)))
-	Store(n.(reg.GPVirtual), ReturnIndex(0))
-	m.end()
-	RET()
+}
+
+// store puts them back.
+func (g *generator) store(rows []uintptr) {
+	if g.keeps() {
+		for _, a := range rows {
+			g.move(g.acc[a], g.of(g.drive, a))
+		}
+	}
 }
 
 func (g *generator) of(base reg.Register, offset uintptr) Mem {
@@ -288,39 +337,42 @@ func (g *generator) outside(tm reg.VecVirtual, share, shareT, conductance uintpt
 	return x
 }
 
-// predicted is what rare leaves to predict: registers, or rows of memory where there
+// expected is what expect leaves to predict: registers, or rows of memory where there
 // are not enough of them.
-type predicted struct{ i, perA, z2, h Op }
+type expected struct{ i, perA, z2, h Op }
 
-func (g *generator) rare() (predicted, reg.GPVirtual) {
+// expect is expect and, if asked for, rare.
+func (g *generator) expect(rare bool) (w expected, lanes reg.GPVirtual) {
 	i := g.load(g.d(unsafe.Offsetof(drive.Ip)))
 	VSUBPD(g.s(unsafe.Offsetof(slot.Bleed)), i, i)
 	perA, dz, sgn, y := g.charge(i)
 	z := g.load(g.s(unsafe.Offsetof(slot.Z)))
-	zp, lo := dz, g.vector()
+	zp := dz
 	VADDPD(dz, z, zp)
-	VMINPD(zp, z, lo)
-	hi := g.vector()
-	VMAXPD(zp, z, hi)
+	if rare {
+		lo, hi := g.vector(), g.vector()
+		VMINPD(zp, z, lo)
+		VMAXPD(zp, z, hi)
+		off := g.load(g.s(unsafe.Offsetof(slot.T)))
+		VSUBPD(g.s(unsafe.Offsetof(slot.T0)), off, off)
+		g.andNot(g.sign, off, off)
+		lanes = g.any(
+			compare{lo, less, g.s(unsafe.Offsetof(slot.From))},
+			compare{hi, greater, g.s(unsafe.Offsetof(slot.To))},
+			compare{off, greater, g.k(unsafe.Offsetof(tick.Stale))},
+		)
+	}
 	z2 := z
 	VADDPD(zp, z, z2)
-	off := g.load(g.s(unsafe.Offsetof(slot.T)))
-	VSUBPD(g.s(unsafe.Offsetof(slot.T0)), off, off)
-	g.andNot(g.sign, off, off)
-	bits := g.any(
-		compare{lo, less, g.s(unsafe.Offsetof(slot.From))},
-		compare{hi, greater, g.s(unsafe.Offsetof(slot.To))},
-		compare{off, greater, g.k(unsafe.Offsetof(tick.Stale))},
-	)
 	far := g.load(g.s(unsafe.Offsetof(slot.H)))
 	VSUBPD(sgn, far, far)
 	p := g.horner(y, unsafe.Offsetof(tick.Stay), g.one)
 	h := p
 	VFMADD213PD(sgn, far, h)
-	return predicted{g.keep(i), g.keep(perA), g.keep(z2), g.keep(h)}, bits
+	return expected{g.keep(i), g.keep(perA), g.keep(z2), g.keep(h)}, lanes
 }
 
-func (g *generator) predict(w predicted) {
+func (g *generator) predict(w expected) {
 	z2, de := g.have(w.z2), g.load(g.s(unsafe.Offsetof(slot.DE)))
 	line := func(slope, at0 uintptr) reg.VecVirtual {
 		x := g.load(g.s(slope))
