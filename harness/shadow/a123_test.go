@@ -200,6 +200,9 @@ func (p *player) play(t testing.TB, f injected) (said []shadow.Change, moving fl
 // cell as it was identified with constant parameters: its voltage is off by up to 12 mV
 // without any fault.
 func TestMeasuredRecords(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine, and minutes long under the race detector")
+	}
 	const minute = 60.0
 	any := math.Inf(1)
 	type expected struct {

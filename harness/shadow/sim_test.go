@@ -188,6 +188,9 @@ var weeks = flag.Int("weeks", 8, "device-weeks without a fault that the false al
 // are, through weeks of regulation, steady power and rest under a daily swing of the
 // air.
 func TestFaultFreeWeeks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine, and minutes long under the race detector")
+	}
 	const units = 4
 	raised := 0
 	for seed := uint64(1); int(seed)*units <= *weeks; seed++ {

@@ -98,6 +98,9 @@ func fitted(t *testing.T, o FitOptions, path string) *FitResult {
 
 // A cell fitted to files, written and read again tracks another record of the same cell.
 func TestFitAndTrack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine, and minutes long under the race detector")
+	}
 	dir := t.TempDir()
 	cold, slow := made(t, dir, 10)
 	warm, _ := made(t, dir, 35)
@@ -132,6 +135,9 @@ func TestFitAndTrack(t *testing.T) {
 // The figures at temperatures that were not fitted, with a start 20 % off, 20 mA and
 // 0.5 %: 3 % and 5 % must be, 2.2 % and 3 % are good.
 func TestTrackA123(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine, and minutes long under the race detector")
+	}
 	data := os.Getenv("YUNCHU_DATA")
 	if data == "" {
 		t.Skip("YUNCHU_DATA is not set: it names the folder with the measured records")

@@ -31,6 +31,9 @@ func named(r *report.Run) (diverged, recovered map[string][]string) {
 // of healthy devices name nothing, also when the runtime starts anew in between.
 func TestShadowScenario(t *testing.T) {
 	for _, restart := range []bool{false, true} {
+		if testing.Short() && !restart {
+			continue // the other way does the same and more
+		}
 		s := load(t, "../../scenarios/shadow.yaml")
 		if restart {
 			s.Timeline = append(s.Timeline, scenario.Event{At: 90 * time.Minute, Fault: &scenario.Injection{Kind: "restart"}})
