@@ -26,10 +26,7 @@ import (
 	"yunchu/twin/params"
 )
 
-const (
-	length = 416 // cells in a string, 8 strings in a block
-	pass   = 10  // steps that a block takes while its cells are in the cache
-)
+const length = 416 // cells in a string, 8 strings in a block
 
 func main() {
 	few := flag.Int("few", 100_000, "cells of the first table")
@@ -54,7 +51,8 @@ func run(few, many, rounds int) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("full physics of the cell, constant power, steps of 1 s, %d per pass, one core, %d cells\n\n", pass, small.cells())
+	small.pass = 60
+	fmt.Printf("full physics of the cell, constant power, steps of 1 s, one core, %d cells, %d steps per pass\n\n", small.cells(), small.pass)
 	first := small.race(contenders, rounds)
 	table(contenders, first)
 	anchors(first[0])
@@ -65,16 +63,17 @@ func run(few, many, rounds int) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\nthe same with %d cells, in turns with %d\n\n", big.cells(), small.cells())
+	fmt.Printf("\n%s, by the number of cells and of steps that a block takes before the next one\n\n", contenders[0].Name)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(w, "\t%d\t%d\tratio\t\n", small.cells(), big.cells())
-	for _, k := range contenders[:1] {
+	fmt.Fprintf(w, "steps\t%d cells\t%d cells\tratio\t\n", small.cells(), big.cells())
+	for _, pass := range []int{1, 5, 60} {
+		small.pass, big.pass = pass, pass
 		var a, b []float64
-		for range max(rounds/3, 3) {
-			a = append(a, small.turn(k, big.cells()*pass))
-			b = append(b, big.turn(k, big.cells()*pass))
+		for range max(rounds/5, 3) {
+			a = append(a, small.turn(contenders[0], 60*big.cells()))
+			b = append(b, big.turn(contenders[0], 60*big.cells()))
 		}
-		fmt.Fprintf(w, "%s\t%.2f ns\t%.2f ns\t%.2f\t\n", k.Name, median(a), median(b), median(ratios(b, a)))
+		fmt.Fprintf(w, "%d\t%.2f ns\t%.2f ns\t%.2f\t\n", pass, median(a), median(b), median(ratios(b, a)))
 	}
 	return w.Flush()
 }
@@ -84,6 +83,7 @@ type work struct {
 	blocks []*kernel.Block
 	powers []kernel.Row // W
 	steps  int
+	pass   int // steps that a block takes while its cells are in the cache
 }
 
 func newWork(cells int) (*work, error) {
@@ -102,7 +102,7 @@ func newWork(cells int) (*work, error) {
 	}
 	places[length-1].Next = 0
 	rng := rand.New(rand.NewPCG(1, 1))
-	w := &work{}
+	w := &work{pass: 60}
 	for range max(1, cells/(length*kernel.Lanes)) {
 		b, err := kernel.NewBlock(m, places, &t)
 		if err != nil {
@@ -133,7 +133,7 @@ func (w *work) cells() int { return len(w.blocks) * length * kernel.Lanes }
 func (w *work) turn(k kernel.Kernel, cellSteps int) float64 {
 	runtime.GC() // what it would do during the turn
 	begun := time.Now()
-	passes := max(1, cellSteps/(w.cells()*pass))
+	passes := max(1, cellSteps/(w.cells()*w.pass))
 	for range passes {
 		sign := 1.
 		if w.steps/1800%2 == 1 {
@@ -141,13 +141,13 @@ func (w *work) turn(k kernel.Kernel, cellSteps int) float64 {
 		}
 		for n, b := range w.blocks {
 			b.Use(k)
-			for range pass {
+			for range w.pass {
 				step(b, &w.powers[n], sign)
 			}
 		}
-		w.steps += pass
+		w.steps += w.pass
 	}
-	return float64(time.Since(begun).Nanoseconds()) / float64(passes*w.cells()*pass)
+	return float64(time.Since(begun).Nanoseconds()) / float64(passes*w.cells()*w.pass)
 }
 
 // step takes a string's power by i*(A + B*i) = P.
@@ -165,7 +165,7 @@ func (w *work) race(contenders []kernel.Kernel, rounds int) [][]float64 {
 	times := make([][]float64, len(contenders))
 	for r := range rounds + 1 {
 		for n, k := range contenders {
-			ns := w.turn(k, 10_000_000)
+			ns := w.turn(k, 20_000_000)
 			if r > 0 { // the first brings everything into place
 				times[n] = append(times[n], ns)
 			}
