@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"path/filepath"
+
 	"strconv"
 
 	"yunchu/harness/plot"
@@ -56,10 +56,7 @@ func columns(path string, names ...string) ([][]float64, error) {
 // container is the day of the reference: 3,840 cells with air conditioning, the heat of
 // a cycle every six hours and a sine of the ambient, in steps of 60 s.
 func container(data string) (f plot.Figure, err error) {
-	if data == "" {
-		return f, errNoData
-	}
-	ref, err := columns(filepath.Join(data, "twin", "reference", "G_container_20ft.csv"), "t_s", "T_bat_K", "T_air_K", "T_out_K", "P_el_W")
+	ref, err := columns(traceFile(data, "G_container_20ft.csv"), "t_s", "T_bat_K", "T_air_K", "T_out_K", "P_el_W")
 	if err != nil {
 		return f, err
 	}
@@ -150,19 +147,17 @@ func oven(data string) (f plot.Figure, err error) {
 	}
 	f.Title = "One cell in an oven (Hatchard 2001, Kim 2007)"
 	f.Panels = []plot.Panel{temps}
-	if data != "" {
-		ref, err := columns(filepath.Join(data, "twin", "reference", "F2_tr_oven_140C.csv"), "t_s", "T_K")
-		if err != nil {
-			return f, err
-		}
-		n := 0
-		for n < len(ref[0]) && ref[0][n] <= ovenS {
-			ref[1][n] -= zeroCelsius
-			n++
-		}
-		x, _ := plot.Seconds(ref[0][:n])
-		f.Panels[0].Curves = append(f.Panels[0].Curves, plot.Curve{Name: "140 °C, exact solver", X: x, Y: ref[1][:n], Color: plot.Black, Style: plot.Dashed})
+	ref, err := columns(traceFile(data, "F2_tr_oven_140C.csv"), "t_s", "T_K")
+	if err != nil {
+		return f, err
 	}
+	n := 0
+	for n < len(ref[0]) && ref[0][n] <= ovenS {
+		ref[1][n] -= zeroCelsius
+		n++
+	}
+	x, _ := plot.Seconds(ref[0][:n])
+	f.Panels[0].Curves = append(f.Panels[0].Curves, plot.Curve{Name: "140 °C, exact solver", X: x, Y: ref[1][:n], Color: plot.Black, Style: plot.Dashed})
 	return f, nil
 }
 

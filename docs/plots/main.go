@@ -37,6 +37,10 @@ var figures = []struct {
 	{"row", row},
 	{"ageing", ageing},
 	{"estimation", estimation},
+	{"voltage", voltage},
+	{"heat", heat},
+	{"converter", converter},
+	{"balancing", balancing},
 }
 
 var errNoData = errors.New("YUNCHU_DATA is not set")

@@ -40,10 +40,11 @@
 // # Rare work
 //
 // A slot carries the straight piece of the tables its cells are on and the Arrhenius
-// factors at a node of whole kelvins near their temperatures (cubic expansion around
-// it: 2e-9 of a resistance at half a kelvin away). When a cell is about to leave its
-// piece or has left its node, the sweep stops and portable Go code, the same
-// for all kernels, replaces them: once in half a minute for a cell at half its rated
+// factors at the temperature T0 where they were last taken, with an expansion of second
+// order around it: 2e-7 of a resistance at 0.3 K away, where they are taken anew. When
+// a cell is about to leave its piece or is that far from T0, the sweep lists its slot and leaves it out; after the
+// sweep portable Go code, the same for all kernels, replaces what the cell keeps, and
+// the slots listed are predicted: once in half a minute for a cell at half its rated
 // current.
 //
 // # Heat

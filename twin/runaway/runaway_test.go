@@ -105,11 +105,7 @@ func number(t *testing.T, text string) float64 {
 // The oven at 140 degC, which the cell survives, at several step lengths against
 // the exact solver: the whole trace of temperature and fractions.
 func TestOvenTrace(t *testing.T) {
-	root := os.Getenv("YUNCHU_DATA")
-	if root == "" {
-		t.Skip("YUNCHU_DATA is not set: the reference traces are not at hand")
-	}
-	rows := readCSV(t, filepath.Join(root, "twin", "reference", "F2_tr_oven_140C.csv"))
+	rows := readCSV(t, filepath.Join("..", "testdata", "reference", "F2_tr_oven_140C.csv"))
 	k := kinetics(t, "runaway-lco", volume)
 	for _, dt := range []float64{0.5, 5, 60, 900} {
 		s, temp, at := k.Fresh(0), startK, 0.0

@@ -95,19 +95,12 @@ type caseG struct {
 	Switches  [][2]float64 `yaml:"switch_times_s_and_mode"`
 }
 
-// reference returns a file of data/twin/reference.
-func reference(t *testing.T, name string) string {
-	t.Helper()
-	root := os.Getenv("YUNCHU_DATA")
-	if root == "" {
-		t.Skip("YUNCHU_DATA is not set: the reference traces are not at hand")
-	}
-	return filepath.Join(root, "twin", "reference", name)
-}
+// reference is a file of the exact solver.
+func reference(name string) string { return filepath.Join("..", "testdata", "reference", name) }
 
 func loadCaseG(t *testing.T) (caseG, thermal.ContainerConfig) {
 	t.Helper()
-	src, err := os.ReadFile(reference(t, "cases.yaml"))
+	src, err := os.ReadFile(reference("cases.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +173,7 @@ func runG(c *thermal.Container, g caseG, dt float64, each func(at float64, s *th
 
 func loadTraceG(t *testing.T) map[float64][5]float64 {
 	t.Helper()
-	file, err := os.Open(reference(t, "G_container_20ft.csv"))
+	file, err := os.Open(reference("G_container_20ft.csv"))
 	if err != nil {
 		t.Fatal(err)
 	}
