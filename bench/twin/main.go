@@ -54,10 +54,11 @@ func run(few, many, rounds int) error {
 	small.pass = 60
 	fmt.Printf("full physics of the cell, constant power, steps of 1 s, one core, %d cells, %d steps per pass\n\n", small.cells(), small.pass)
 	first := small.race(contenders, rounds)
-	table(contenders, first)
-	anchors(first[0])
-	if many == 0 {
-		return nil
+	if err := table(contenders, first); err != nil {
+		return err
+	}
+	if err := anchors(first[0]); err != nil || many == 0 {
+		return err
 	}
 	big, err := newWork(many)
 	if err != nil {
@@ -174,7 +175,7 @@ func (w *work) race(contenders []kernel.Kernel, rounds int) [][]float64 {
 	return times
 }
 
-func table(contenders []kernel.Kernel, times [][]float64) {
+func table(contenders []kernel.Kernel, times [][]float64) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(w, "\tns a cell-step\tmillion/s\t")
 	for _, k := range contenders {
@@ -193,12 +194,12 @@ func table(contenders []kernel.Kernel, times [][]float64) {
 		}
 		fmt.Fprintln(w)
 	}
-	w.Flush()
+	return w.Flush()
 }
 
 // anchors are speeds of other tools on one core, in ns per cell-step, as measured or
 // published by others: not in this run, and with less physics where it says so.
-func anchors(ours []float64) {
+func anchors(ours []float64) error {
 	ns := median(ours)
 	fmt.Printf("\nto other tools, at %.2f ns:\n\n", ns)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -219,7 +220,7 @@ func anchors(ours []float64) {
 			fmt.Fprintf(w, "%s\t%.0f–%.0f ns\t%.0f–%.0f ×\t\n", a.what, a.lo, a.hi, a.lo/ns, a.hi/ns)
 		}
 	}
-	w.Flush()
+	return w.Flush()
 }
 
 func median(x []float64) float64 {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-
 	"strconv"
 
 	"yunchu/harness/plot"
