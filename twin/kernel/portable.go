@@ -15,8 +15,7 @@ func sweepPortable(s []Slot, places []Place, k *Tick, d *Drive, from, to int, li
 			correct(&s[n], &s[n+1], &places[n], k, d, &w)
 			d.Corrected++
 		}
-		expect(&s[n], k, d, &w)
-		if lanes := rare(&s[n], k, &w); lanes != 0 {
+		if lanes := expect(&s[n], k, d, &w); lanes != 0 {
 			list[listed] = Rare{int32(n), lanes}
 			listed++
 			continue
@@ -40,7 +39,7 @@ func predictPortable(s []Slot, k *Tick, d *Drive, list []Rare) {
 // what a processor can look ahead over then spans several lanes, which do not wait
 // for each other.
 type scratch struct {
-	i, perA, zp, z, h, e, r, x, q Row
+	i, perA, z, h, e, r, x, q Row
 }
 
 // fma is a*b + c, rounded once.
@@ -120,40 +119,32 @@ func correct(c, next *Slot, p *Place, k *Tick, d *Drive, w *scratch) {
 }
 
 // expect works out where the state of charge of the cells of c goes in the next step,
-// and where their hysteresis will be on average.
-func expect(c *Slot, k *Tick, d *Drive, w *scratch) {
-	eta := k.Eta
+// and where their hysteresis will be on average. It returns the lanes, as bits, whose
+// cells are about to leave their piece of the tables or have left their node.
+func expect(c *Slot, k *Tick, d *Drive, w *scratch) (rare int32) {
+	eta, stale := k.Eta, k.Stale
 	s1, s2, s3, s4 := k.Stay[1], k.Stay[2], k.Stay[3], k.Stay[4]
 	for l := range Lanes {
 		i, z, h := d.Ip[l]-c.Bleed[l], c.Z[l], c.H[l]
 		perA := c.PerA[l]
-		var dz, y, far, toward float64
+		var dz, y, far, toward, lo, hi float64
 		if i < 0 {
 			dz = mul(i, perA)
 			y, far, toward = 0-dz, h+1, -1
+			lo, hi = z+dz, z
 		} else {
 			perA = eta * perA
 			dz = mul(i, perA)
 			y, far, toward = dz, h-1, 1
+			lo, hi = z, z+dz
 		}
-		zp := z + dz
-		w.i[l], w.perA[l], w.zp[l], w.z[l] = i, perA, zp, z+zp
+		if lo < c.From[l] || hi > c.To[l] || math.Abs(c.T[l]-c.T0[l]) > stale {
+			rare |= 1 << l
+		}
+		w.i[l], w.perA[l], w.z[l] = i, perA, lo+hi
 		w.h[l] = fma(far, fma(y, fma(y*y, fma(y, s4, s3), fma(y, s2, s1)), 1), toward)
 	}
-}
-
-// rare returns the lanes, as bits, whose cells are about to leave their piece of the
-// tables or have left their node.
-func rare(c *Slot, k *Tick, w *scratch) (lanes int32) {
-	stale := k.Stale
-	for l := range Lanes {
-		z, zp := c.Z[l], w.zp[l]
-		off := c.T[l] - c.T0[l]
-		if z < c.From[l] || zp < c.From[l] || z > c.To[l] || zp > c.To[l] || off > stale || off < -stale {
-			lanes |= 1 << l
-		}
-	}
-	return lanes
+	return rare
 }
 
 // predict freezes the middle of the next step of the cells of c, after expect.
