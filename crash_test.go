@@ -153,7 +153,7 @@ func TestKillLosesNothing(t *testing.T) {
 	p := fresh(t, "YUNCHU_TOKEN="+token)
 	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0)) // a real power cut does not ask for a seed
 	x, c := serving(t, p)
-	x.says(t, "setup token: ", time.Second)
+	x.says(t, "setup token: ")
 	c.token = token
 	target := -1234.5
 	c.do(t, http.StatusOK, http.MethodPut, "/api/v1/dispatch", map[string]any{"enabled": true, "strategy": "cost", "target_kw": target})
@@ -171,7 +171,7 @@ func TestKillLosesNothing(t *testing.T) {
 			most = 1000 // so much that the history is sealed and the log trimmed meanwhile
 		}
 		w := startWriters(c, 64, round, most)
-		eventually(t, 20*time.Second, "writers at work", func() bool { return w.acknowledged() > 500 })
+		eventually(t, "writers at work", func() bool { return w.acknowledged() > 500 })
 		after := time.Duration(rng.Int64N(int64(1200 * time.Millisecond)))
 		time.Sleep(after)
 		x.kill(t)
@@ -222,7 +222,7 @@ func TestKillKeepsTokens(t *testing.T) {
 	x, c := serving(t, p)
 	var admin struct{ Token string }
 	decode(t, c.do(t, http.StatusCreated, http.MethodPost, "/api/v1/setup", map[string]string{
-		"token": x.says(t, "setup token: ", time.Second), "user": "ann", "password": password,
+		"token": x.says(t, "setup token: "), "user": "ann", "password": password,
 	}), &admin)
 	c.token = admin.Token
 	var kept, revoked struct{ Token, ID string }

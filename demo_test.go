@@ -18,9 +18,8 @@ import (
 func TestDemo(t *testing.T) {
 	const token = "engineer-token-of-the-tests"
 	p := fresh(t, "YUNCHU_TOKEN="+token)
-	began := time.Now()
 	x := p.start(t, "demo", "--listen", "127.0.0.1:0")
-	base, viewer, ok := strings.Cut(x.says(t, "portal: ", 10*time.Second), "/#token=")
+	base, viewer, ok := strings.Cut(x.says(t, "portal: "), "/#token=")
 	if !ok || strings.HasSuffix(base, ":0") || !strings.HasPrefix(base, "http://127.0.0.1:") {
 		t.Fatalf("portal at %q with a viewer token %q", base, viewer)
 	}
@@ -29,7 +28,7 @@ func TestDemo(t *testing.T) {
 	if !bytes.Contains(page, []byte("<script")) {
 		t.Errorf("the portal is %.200q", page)
 	}
-	eventually(t, 10*time.Second-time.Since(began), "a fleet of 100 that is followed by readings", func() bool {
+	eventually(t, "a fleet of 100 that is followed by readings", func() bool {
 		status, _, err := c.try(http.MethodGet, "/api/v1/devices/ess-100/latest", nil)
 		return err == nil && status == http.StatusOK
 	})
@@ -38,7 +37,7 @@ func TestDemo(t *testing.T) {
 	t.Run("setPower 50 for an hour", func(t *testing.T) { setPower(t, c) })
 	t.Run("who may do what", func(t *testing.T) { access(t, c, viewer) })
 	t.Run("it stops", func(t *testing.T) {
-		if code := x.signal(t, os.Interrupt, 3*time.Second); code != exitPassed {
+		if code := x.signal(t, os.Interrupt); code != exitPassed {
 			t.Errorf("exit code %d after Ctrl-C, want %d", code, exitPassed)
 		}
 		p.leavesNothing(t)
@@ -90,17 +89,19 @@ func setPower(t *testing.T, c client) {
 		return r
 	}
 	began := time.Now()
-	body := c.do(t, http.StatusOK, http.MethodPost, "/api/v1/device/control", order{
+	body := c.do(t, http.StatusOK, http.MethodPost, "/api/v1/device/control", order{ // after a second it would be 202
 		Device: unit, ID: "CMD_20231201_001", Command: "setPower", Timestamp: began.UnixMilli(),
 		Parameters: map[string]any{"power": 50.0, "duration": 3600, "priority": "high"},
 	})
-	if took := time.Since(began); took > time.Second {
-		t.Errorf("acknowledged after %v, want within 1 s", took)
-	}
 	if string(bytes.TrimSpace(body)) != `{"code":"SUCCESS"}` {
 		t.Errorf("control answers %s", body)
 	}
-	eventually(t, 2*time.Second-time.Since(began), "power of exactly 50.0 kW", func() bool { return latest().Data.Power == 50 })
+	eventually(t, "power of exactly 50.0 kW", func() bool { return latest().Data.Power == 50 })
+	for _, r := range c.history(t, unit) { // by their own time, however long it takes to ask
+		if late := r.Timestamp - began.UnixMilli(); late > 2000 && r.Data.Power != 50 {
+			t.Errorf("power %v kW %d ms after the command, want 50 within 2 s", r.Data.Power, late)
+		}
+	}
 
 	// It stays there while dispatch moves the others around it.
 	first, until := latest(), time.Now().Add(5*time.Second)
@@ -124,7 +125,7 @@ func setPower(t *testing.T, c client) {
 	c.do(t, http.StatusOK, http.MethodPost, "/api/v1/device/control", order{
 		Device: unit, ID: "go", Command: "release", Parameters: map[string]any{"priority": "high"},
 	})
-	eventually(t, 10*time.Second, "dispatch having the unit again", func() bool { return latest().Data.Power != 50 })
+	eventually(t, "dispatch having the unit again", func() bool { return latest().Data.Power != 50 })
 }
 
 // access looks at who may do what.
@@ -193,7 +194,7 @@ func access(t *testing.T, c client, viewer string) {
 func TestDemoPortTaken(t *testing.T) {
 	p := fresh(t)
 	x := p.start(t, "demo", "--listen", "127.0.0.1:0")
-	base, _, _ := strings.Cut(x.says(t, "portal: ", 10*time.Second), "/#")
+	base, _, _ := strings.Cut(x.says(t, "portal: "), "/#")
 	address := strings.TrimPrefix(base, "http://")
 	other := fresh(t)
 	for _, args := range [][]string{{"demo", "--listen", address}, {"serve", "--listen", address}} {
@@ -203,7 +204,7 @@ func TestDemoPortTaken(t *testing.T) {
 		}
 	}
 	other.leavesNothing(t)
-	if code := x.signal(t, syscall.SIGTERM, 3*time.Second); code != exitPassed {
+	if code := x.signal(t, syscall.SIGTERM); code != exitPassed {
 		t.Errorf("exit code %d after SIGTERM, want %d", code, exitPassed)
 	}
 	if s := fmt.Sprint(x.stderr); strings.Contains(s, "level=ERROR") {

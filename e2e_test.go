@@ -27,6 +27,10 @@ func TestMain(m *testing.M) {
 // long says that the tests may take minutes.
 var long = os.Getenv("YUNCHU_LONG") != ""
 
+// hung is when the tests take a program for one that hangs. They do not time it:
+// on a busy machine everything may take a while.
+const hung = 30 * time.Second
+
 // raced says that the race detector looks on, which makes a simulation twenty
 // times slower.
 var raced bool
@@ -137,7 +141,7 @@ func (p program) start(t *testing.T, args ...string) *process {
 }
 
 // says waits for a line of stderr that begins with prefix and returns its rest.
-func (x *process) says(t *testing.T, prefix string, within time.Duration) string {
+func (x *process) says(t *testing.T, prefix string) string {
 	t.Helper()
 	var rest string
 	found := func() bool {
@@ -150,7 +154,7 @@ func (x *process) says(t *testing.T, prefix string, within time.Duration) string
 		}
 		return false
 	}
-	for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(hung); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if found() {
 			return rest
 		}
@@ -163,21 +167,20 @@ func (x *process) says(t *testing.T, prefix string, within time.Duration) string
 		default:
 		}
 	}
-	t.Fatalf("did not say %q within %v", prefix, within)
+	t.Fatalf("did not say %q within %v", prefix, hung)
 	return ""
 }
 
-// signal sends a signal and returns the exit code when the process ends within
-// the given time.
-func (x *process) signal(t *testing.T, s os.Signal, within time.Duration) int {
+// signal sends a signal and returns the exit code when the process has ended.
+func (x *process) signal(t *testing.T, s os.Signal) int {
 	t.Helper()
 	if err := x.cmd.Process.Signal(s); err != nil {
 		t.Fatal(err)
 	}
 	select {
 	case <-x.done:
-	case <-time.After(within):
-		t.Fatalf("still runs %v after %v", within, s)
+	case <-time.After(hung):
+		t.Fatalf("still runs %v after %v", hung, s)
 	}
 	return x.cmd.ProcessState.ExitCode()
 }
@@ -201,7 +204,7 @@ type client struct {
 }
 
 // patient bounds how long a test waits for one answer.
-var patient = &http.Client{Timeout: 10 * time.Second}
+var patient = &http.Client{Timeout: hung}
 
 // try sends one request and returns status and body.
 func (c client) try(method, path string, body any) (status int, answer []byte, err error) {
@@ -310,14 +313,14 @@ func (c client) history(t *testing.T, device string) []reading {
 }
 
 // eventually waits for something to hold.
-func eventually(t *testing.T, within time.Duration, what string, holds func() bool) {
+func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(within); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(hung); ; time.Sleep(20 * time.Millisecond) {
 		if holds() {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("not within %v: %s", within, what)
+			t.Fatalf("not within %v: %s", hung, what)
 		}
 	}
 }

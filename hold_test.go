@@ -50,18 +50,18 @@ func TestKillKeepsCommands(t *testing.T) {
 		status, _, err := c.try(http.MethodGet, "/api/v1/devices/"+device+"/latest", nil)
 		return err == nil && status == http.StatusOK
 	}
-	eventually(t, 5*time.Second, "readings of both units", func() bool { return seen("unit-1") && seen("unit-2") })
+	eventually(t, "readings of both units", func() bool { return seen("unit-1") && seen("unit-2") })
 	once := map[string]any{"power": 40.0, "duration": 3600}
 	take("unit-1", "once", "setPower", once)
-	eventually(t, 5*time.Second, "unit-1 at 40 kW", func() bool { return power("unit-1") == 40 })
+	eventually(t, "unit-1 at 40 kW", func() bool { return power("unit-1") == 40 })
 	take("unit-1", "let go", "release", nil)
-	eventually(t, 5*time.Second, "unit-1 at rest", func() bool { return power("unit-1") == 0 })
+	eventually(t, "unit-1 at rest", func() bool { return power("unit-1") == 0 })
 	take("unit-2", "hold", "setPower", map[string]any{"power": 30.0, "duration": 3600, "priority": "high"})
 
 	x.kill(t)
 	x, c = serving(t, p, "-c", "plant.yaml")
 	c.token = token
-	eventually(t, 5*time.Second, "readings of both units", func() bool { return seen("unit-1") && seen("unit-2") })
+	eventually(t, "readings of both units", func() bool { return seen("unit-1") && seen("unit-2") })
 	take("unit-1", "once", "setPower", once) // its answer, without a second effect
 	if b := send(http.StatusConflict, "unit-2", "weaker", "setPower", map[string]any{"power": 5.0}); !bytes.Contains(b, []byte(`"HELD"`)) {
 		t.Errorf("a weaker command after the power cut is answered %s", b)
@@ -74,8 +74,8 @@ func TestKillKeepsCommands(t *testing.T) {
 		time.Sleep(50 * time.Millisecond) // between two looks
 	}
 	take("unit-2", "stronger", "setPower", map[string]any{"power": 20.0, "priority": "high"})
-	eventually(t, 5*time.Second, "unit-2 at 20 kW", func() bool { return power("unit-2") == 20 })
-	if code := x.signal(t, syscall.SIGTERM, 3*time.Second); code != exitPassed {
+	eventually(t, "unit-2 at 20 kW", func() bool { return power("unit-2") == 20 })
+	if code := x.signal(t, syscall.SIGTERM); code != exitPassed {
 		t.Errorf("exit code %d, want %d", code, exitPassed)
 	}
 }

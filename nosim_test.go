@@ -63,7 +63,7 @@ func TestProductionBuild(t *testing.T) {
 	if n := len(c.history(t, "real")); n != 1 {
 		t.Errorf("%d readings in the history, want 1", n)
 	}
-	if code := x.signal(t, syscall.SIGTERM, 3*time.Second); code != exitPassed {
+	if code := x.signal(t, syscall.SIGTERM); code != exitPassed {
 		t.Errorf("exit code %d after SIGTERM, want %d", code, exitPassed)
 	}
 	p.leavesNothing(t)

@@ -279,13 +279,13 @@ func TestInterrupt(t *testing.T) {
 				args = append(args, "--speed", "100")
 			}
 			x := p.start(t, args...)
-			base, viewer, _ := strings.Cut(x.says(t, "portal: ", 10*time.Second), "/#token=")
+			base, viewer, _ := strings.Cut(x.says(t, "portal: "), "/#token=")
 			c := client{base, viewer}
-			eventually(t, 10*time.Second, "readings", func() bool {
+			eventually(t, "readings", func() bool {
 				status, _, err := c.try("GET", "/api/v1/devices/"+tt.device+"/latest", nil)
 				return err == nil && status == 200
 			})
-			if code := x.signal(t, os.Interrupt, 4*time.Second); code != exitInterrupted {
+			if code := x.signal(t, os.Interrupt); code != exitInterrupted {
 				t.Errorf("exit code %d after Ctrl-C, want %d", code, exitInterrupted)
 			}
 			var printed, written report.Report

@@ -15,7 +15,7 @@ import (
 func serving(t *testing.T, p program, args ...string) (*process, client) {
 	t.Helper()
 	x := p.start(t, append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...)
-	return x, client{base: x.says(t, "listening on ", 10*time.Second)}
+	return x, client{base: x.says(t, "listening on ")}
 }
 
 const password = "three wet bicycles"
@@ -25,7 +25,7 @@ const password = "three wet bicycles"
 func TestServeFirstStart(t *testing.T) {
 	p := fresh(t)
 	x, c := serving(t, p)
-	first := x.says(t, "setup token: ", time.Second)
+	first := x.says(t, "setup token: ")
 	status, _, err := c.try(http.MethodGet, "/healthz", nil)
 	if err != nil || status != http.StatusOK {
 		t.Errorf("healthz answers %d, %v", status, err)
@@ -34,11 +34,11 @@ func TestServeFirstStart(t *testing.T) {
 	ownerOnly(t, filepath.Join(p.dir, "data"))
 
 	// Not used: the next start prints another one, and the first is void.
-	if code := x.signal(t, syscall.SIGTERM, 3*time.Second); code != exitPassed {
+	if code := x.signal(t, syscall.SIGTERM); code != exitPassed {
 		t.Errorf("exit code %d after SIGTERM, want %d", code, exitPassed)
 	}
 	x, c = serving(t, p)
-	second := x.says(t, "setup token: ", time.Second)
+	second := x.says(t, "setup token: ")
 	if first == second {
 		t.Error("two starts print the same setup token")
 	}
@@ -83,7 +83,7 @@ func TestServeFirstStart(t *testing.T) {
 	})
 
 	// From now on no start prints a setup token; the administrator logs in.
-	if code := x.signal(t, os.Interrupt, 3*time.Second); code != exitPassed {
+	if code := x.signal(t, os.Interrupt); code != exitPassed {
 		t.Errorf("exit code %d after Ctrl-C, want %d", code, exitPassed)
 	}
 	if strings.Contains(x.stderr.String(), password) || strings.Contains(x.stderr.String(), machine.Token) {
@@ -191,8 +191,8 @@ func TestServeStopsUnderLoad(t *testing.T) {
 	x, c := serving(t, p)
 	c.token = token
 	w := startWriters(c, 32, 0, 4)
-	eventually(t, 10*time.Second, "a thousand acknowledged readings", func() bool { return w.acknowledged() >= 1000 })
-	if code := x.signal(t, syscall.SIGTERM, 3*time.Second); code != exitPassed {
+	eventually(t, "a thousand acknowledged readings", func() bool { return w.acknowledged() >= 1000 })
+	if code := x.signal(t, syscall.SIGTERM); code != exitPassed {
 		t.Errorf("exit code %d after SIGTERM under load, want %d", code, exitPassed)
 	}
 	w.stop()

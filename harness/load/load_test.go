@@ -376,7 +376,7 @@ func TestCancel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > 30*time.Second {
 		t.Errorf("ended %v after its begin", took)
 	}
 	if got := score(t, r).requests(); got < 20 || got > 30 {

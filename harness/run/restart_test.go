@@ -195,7 +195,7 @@ func TestPushedIntoVirtualTime(t *testing.T) {
 		})
 	}
 	p := play(t, s, opt, nil, nil)
-	if took := time.Since(began); took > 4*time.Second {
+	if took := time.Since(began); took > 30*time.Second { // whoever holds it up would do so for ever
 		t.Errorf("a run of a second took %v", took)
 	}
 	clients.Wait()

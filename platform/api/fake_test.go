@@ -46,6 +46,9 @@ type plant struct {
 	ruled    bool               // a scenario drives
 }
 
+// hung is when the tests take something for hanging. They do not time it.
+const hung = 30 * time.Second
+
 const start = 1_700_000_000_000
 
 func newPlant() *plant {

@@ -40,7 +40,7 @@ func (w *world) dial(role string, header http.Header, protocols ...string) (*soc
 	if token := cmp.Or(w.tokens[role], role); token != "" {
 		header.Set("Authorization", "Bearer "+token)
 	}
-	d := websocket.Dialer{Subprotocols: protocols, HandshakeTimeout: 5 * time.Second}
+	d := websocket.Dialer{Subprotocols: protocols, HandshakeTimeout: hung}
 	c, r, err := d.Dial("ws"+strings.TrimPrefix(w.http.URL, "http")+"/api/v1/ws", header)
 	if err != nil {
 		return nil, r, err
@@ -70,7 +70,7 @@ func (s *socket) send(v any) {
 // next is the next frame of one of the types; others are passed over.
 func (s *socket) next(types ...string) frame {
 	s.t.Helper()
-	s.SetReadDeadline(time.Now().Add(5 * time.Second))
+	s.SetReadDeadline(time.Now().Add(hung))
 	for {
 		var f frame
 		if err := s.ReadJSON(&f); err != nil {
@@ -277,21 +277,19 @@ func TestWebSocketHandshake(t *testing.T) {
 func (w *world) settled(n int) {
 	w.t.Helper()
 	want := fmt.Sprintf("\nyunchu_ws_clients %d\n", n)
-	for range 100 {
+	for end := time.Now().Add(hung); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if strings.Contains(w.do("GET", "/metrics", "viewer", "").Body.String(), want) {
 			return
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
-	w.t.Fatalf("there are not %d WebSockets after a second", n)
+	w.t.Fatalf("there are not %d WebSockets after %v", n, hung)
 }
 
 func TestWebSocketEndsWithItsToken(t *testing.T) {
 	w := newWorld(t).listen()
-	ends := func(name string, s *socket, within time.Duration) {
+	ends := func(name string, s *socket) {
 		t.Helper()
-		began := time.Now()
-		s.SetReadDeadline(began.Add(5 * time.Second))
+		s.SetReadDeadline(time.Now().Add(hung))
 		for {
 			_, _, err := s.ReadMessage()
 			if err == nil {
@@ -299,9 +297,6 @@ func TestWebSocketEndsWithItsToken(t *testing.T) {
 			}
 			if !websocket.IsCloseError(err, websocket.ClosePolicyViolation) {
 				t.Errorf("%s: the connection ended with %v, want a policy violation", name, err)
-			}
-			if took := time.Since(began); took > within {
-				t.Errorf("%s: the connection ended after %s, want %s", name, took, within)
 			}
 			return
 		}
@@ -315,13 +310,13 @@ func TestWebSocketEndsWithItsToken(t *testing.T) {
 	if err := w.auth.Revoke(t.Context(), got.ID, "test"); err != nil {
 		t.Fatal(err)
 	}
-	ends("revoked", s, time.Second)
+	ends("revoked", s)
 
-	got, err = w.auth.Issue(t.Context(), time.Now(), "test", auth.Grant{Role: auth.Viewer, Life: 300 * time.Millisecond})
+	got, err = w.auth.Issue(t.Context(), time.Now(), "test", auth.Grant{Role: auth.Viewer, Life: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ends("expired", w.open(got.Secret, "*", "state"), 1300*time.Millisecond)
+	ends("expired", w.open(got.Secret, "*", "state"))
 }
 
 // A client that does not read loses readings, hears how many, and gets the rest
@@ -382,7 +377,7 @@ func TestServeStops(t *testing.T) {
 	}
 	defer silent.Close()
 	cancel()
-	s.SetReadDeadline(time.Now().Add(5 * time.Second))
+	s.SetReadDeadline(time.Now().Add(hung))
 	for err = nil; err == nil; {
 		_, _, err = s.ReadMessage()
 	}
@@ -394,7 +389,7 @@ func TestServeStops(t *testing.T) {
 		if err != nil {
 			t.Errorf("Serve: %v", err)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(hung):
 		t.Error("Serve has not returned")
 	}
 	if _, err := http.Get(w.http.URL + "/healthz"); err == nil {

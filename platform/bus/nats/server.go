@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -97,7 +98,20 @@ func syncs(c *server.JetStreamConfig) error {
 
 // health is the server's own judgement of its streams and their files.
 func (e *embedded) health() error {
-	if h := e.Healthz(nil); h.Error != "" {
+	return judgement(func() *server.HealthStatus { return e.Healthz(nil) })
+}
+
+// judgement asks again when the answer is that the server takes no connections.
+// launch has waited until it does; Healthz gives itself a millisecond to find
+// out, which a busy machine may spend on somebody else.
+func judgement(ask func() *server.HealthStatus) error {
+	var h *server.HealthStatus
+	for range 100 {
+		if h = ask(); h.StatusCode != http.StatusInternalServerError {
+			break
+		}
+	}
+	if h.Error != "" {
 		return errors.New(h.Error)
 	}
 	return nil
