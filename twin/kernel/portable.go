@@ -51,6 +51,7 @@ func mul(a, b float64) float64 { return float64(a * b) }
 
 // correct moves the cells of c to the end of the step that was predicted.
 func correct(c, next *Slot, p *Place, k *Tick, d *Drive, w *scratch) {
+	_, _, _, _ = c.Z[0], next.Z[0], d.I[0], w.i[0] // not nil, which no loop has to ask again
 	eta := k.Eta
 	m0, m1, m2, m3, m4 := k.Move[0], k.Move[1], k.Move[2], k.Move[3], k.Move[4]
 	for l := range Lanes {
@@ -122,6 +123,7 @@ func correct(c, next *Slot, p *Place, k *Tick, d *Drive, w *scratch) {
 // and where their hysteresis will be on average. It returns the lanes, as bits, whose
 // cells are about to leave their piece of the tables or have left their node.
 func expect(c *Slot, k *Tick, d *Drive, w *scratch) (rare int32) {
+	_, _, _ = c.Z[0], d.I[0], w.i[0]
 	eta, stale := k.Eta, k.Stale
 	s1, s2, s3, s4 := k.Stay[1], k.Stay[2], k.Stay[3], k.Stay[4]
 	for l := range Lanes {
@@ -149,6 +151,7 @@ func expect(c *Slot, k *Tick, d *Drive, w *scratch) (rare int32) {
 
 // predict freezes the middle of the next step of the cells of c, after expect.
 func predict(c *Slot, k *Tick, d *Drive, w *scratch) {
+	_, _, _ = c.Z[0], d.I[0], w.i[0]
 	// Mean overpotential over the step, but for what the resistances add.
 	mean0, mean1 := k.Mean[0], k.Mean[1]
 	for l := range Lanes {
