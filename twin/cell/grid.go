@@ -102,13 +102,26 @@ func (g *grid) find(z float64) int {
 	if uint(b) < uint(len(g.first)) { // not so for NaN either
 		i = int(g.first[b])
 	}
-	for z < g.spans[i].from {
+	for i > 0 && z < g.spans[i].from {
 		i--
 	}
-	for z >= g.spans[i].to {
+	for i < len(g.spans)-1 && z >= g.spans[i].to {
 		i++
 	}
 	return i
+}
+
+// way is how far span i goes on the way to b in state of charge, and the span behind
+// it: i itself where the way ends. The outermost spans go on for ever, so that no state
+// of charge, however absurd, leads out of the grid.
+func (g *grid) way(i int, b float64) (end float64, next int) {
+	switch s := &g.spans[i]; {
+	case b > s.to && i < len(g.spans)-1:
+		return s.to, i + 1
+	case b < s.from && i > 0:
+		return s.from, i - 1
+	}
+	return b, i
 }
 
 // near is find for a z that is likely in span i.
@@ -126,14 +139,7 @@ func (g *grid) mean(i int, a, b float64) (u, e float64) {
 	s := &g.spans[i]
 	z := a
 	for {
-		end := b
-		next := i
-		switch {
-		case b > s.to:
-			end, next = s.to, i+1
-		case b < s.from:
-			end, next = s.from, i-1
-		}
+		end, next := g.way(i, b)
 		d, w := (z+end)/2-s.from, end-z
 		u += w * (s.u + s.du*d)
 		e += w * (s.e + s.de*d)

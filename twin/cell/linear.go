@@ -53,16 +53,12 @@ func (g *grid) bend(i int, a, b float64) float64 {
 	middle, sum := (a+b)/2, 0.0
 	m := &g.spans[g.find(middle)]
 	for z := a; ; s = &g.spans[i] {
-		end := max(min(b, s.to), s.from)
+		end, next := g.way(i, b)
 		sum += (end - z) * (s.r + s.dr*((z+end)/2-s.from))
-		if z = end; z == b {
+		if next == i {
 			return sum / (b - a) / (m.r + m.dr*(middle-m.from))
 		}
-		if b > a {
-			i++
-		} else {
-			i--
-		}
+		z, i = end, next
 	}
 }
 

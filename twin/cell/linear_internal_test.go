@@ -36,6 +36,25 @@ func TestBendIsMeanOverMiddle(t *testing.T) {
 	})
 }
 
+// However absurd a state of charge, it lies in a span.
+func TestGridHasNoEnd(t *testing.T) {
+	g := &linearModel(t).grid
+	for _, z := range []float64{-1e300, -1e12, -2, 0.5, 2, 1e12, 1e300, math.Inf(1), math.Inf(-1)} {
+		if s := &g.spans[g.find(z)]; (z < s.from && s != &g.spans[0]) || (z >= s.to && s != &g.spans[len(g.spans)-1]) {
+			t.Errorf("%g is found in %g..%g", z, s.from, s.to)
+		}
+		for _, a := range []float64{-3, 0.5, 3} {
+			i := g.find(a)
+			if b := g.bend(i, a, z); math.Abs(z) <= 1e12 && !(b > 0) {
+				t.Errorf("bend from %g to %g is %g", a, z, b)
+			}
+			if z != a {
+				g.mean(i, a, z)
+			}
+		}
+	}
+}
+
 func drawCell(t *rapid.T, m *Model) Cell {
 	f := func(name string, low, high float64) float64 { return rapid.Float64Range(low, high).Draw(t, name) }
 	return m.Cell(
