@@ -109,13 +109,17 @@ type Thermal struct {
 // HeatCapacity is m*cp in J/K.
 func (t Thermal) HeatCapacity() float64 { return t.MassKg * t.CpJPerKg }
 
+// leastEa is an activation energy in J/mol that no resistance of a cell falls below
+// unless it has none: what is smaller was written in kJ.
+const leastEa = 200
+
 // Validate returns all faults of the set, each naming its key, joined.
 func (c *Cell) Validate() error {
 	var f faults
 	if c.Name == "" {
 		f.add("name", "missing: give the set a name")
 	}
-	f.positive("capacity_Ah", c.CapacityAh)
+	f.within("capacity_Ah", c.CapacityAh, 1e-6, 1e6)
 	if !(c.CoulombicEfficiency > 0 && c.CoulombicEfficiency <= 1) {
 		f.add("coulombic_efficiency_charge", "is %g, want above 0 and at most 1", c.CoulombicEfficiency)
 	}
@@ -152,17 +156,15 @@ func (c *Cell) Validate() error {
 	}
 	ea := c.Resistance.EaPerMol
 	for i, v := range []float64{ea.R0, ea.R1, ea.R2} {
-		if !(v >= 0) || v > 2e5 {
-			f.add(fmt.Sprintf("resistance.Ea_J_per_mol.R%d", i), "is %g, want 0..200000 J/mol", v)
+		if v != 0 && !(v >= leastEa && v <= 2e5) {
+			f.add(fmt.Sprintf("resistance.Ea_J_per_mol.R%d", i), "is %g, want 0 or %g..200000 J/mol, not kJ/mol", v, leastEa)
 		}
 	}
 	f.positive("resistance.tau_s.tau1", c.Resistance.Tau.Tau1)
 	f.positive("resistance.tau_s.tau2", c.Resistance.Tau.Tau2)
-	f.positive("thermal.mass_kg", c.Thermal.MassKg)
-	f.positive("thermal.cp_J_per_kgK", c.Thermal.CpJPerKg)
-	if !(c.Thermal.HAPerK >= 0) {
-		f.add("thermal.hA_env_W_per_K", "is %g, want 0 or more", c.Thermal.HAPerK)
-	}
+	f.within("thermal.mass_kg", c.Thermal.MassKg, 1e-6, 1e6)
+	f.within("thermal.cp_J_per_kgK", c.Thermal.CpJPerKg, 1, 1e6)
+	f.within("thermal.hA_env_W_per_K", c.Thermal.HAPerK, 0, 1e6)
 	if c.Fit != nil {
 		c.Fit.validate(&f)
 	}

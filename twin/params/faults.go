@@ -45,6 +45,14 @@ func (f *faults) positive(key string, v float64) {
 	}
 }
 
+// within demands a number of low..high: beyond that it is no battery's, and what is
+// computed with it may leave the range of a float64.
+func (f *faults) within(key string, v, low, high float64) {
+	if !(v >= low && v <= high) {
+		f.add(key, "is %g, want a number of %g..%g", v, low, high)
+	}
+}
+
 func positive(v float64) bool    { return v > 0 && !math.IsInf(v, 0) }
 func notNegative(v float64) bool { return v >= 0 && !math.IsInf(v, 0) }
 func anyNumber(v float64) bool   { return !math.IsNaN(v) && !math.IsInf(v, 0) }

@@ -152,6 +152,8 @@ func TestFaultsHaveAPlace(t *testing.T) {
 		{"fractions", cell, "R0: 0.4", "R0: 0.5", []string{"m.yaml:", "resistance.frac: ", "1.1"}},
 		{"soc not rising", cell, "soc: [0.0, 0.1, 0.2,", "soc: [0.0, 0.2, 0.1,", []string{"m.yaml:", "entropic.soc", "rising"}},
 		{"table lengths", cell, "dUdT_V_per_K: [-0.000490011, ", "dUdT_V_per_K: [", []string{"m.yaml:", "entropic.dUdT_V_per_K", "10 entries, soc has 11"}},
+		{"a capacity of no battery", cell, "capacity_Ah: 280.0", "capacity_Ah: 1e-12", []string{"m.yaml:4:14: capacity_Ah: is 1e-12, want a number of 1e-06..1e+06"}},
+		{"an activation energy in kJ", cell, "R1: 18000", "R1: 18", []string{"Ea_J_per_mol.R1: is 18", "not kJ"}},
 		{"negative capacity", cell, "capacity_Ah: 280.0", "capacity_Ah: -280.0", []string{"m.yaml:4:14: capacity_Ah"}},
 		{"limits turned round", cell, "V_max: 3.65", "V_max: 1.65", []string{"m.yaml:7:8: V_max"}},
 	} {
