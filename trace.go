@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -46,7 +47,7 @@ func traceCommand() *cobra.Command {
 			if err != nil {
 				return fail(exitInput, err)
 			}
-			return opt.run(t, c.OutOrStdout())
+			return opt.run(c.Context(), t, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
 	c.Flags().StringVar(&opt.out, "out", "", "file for the result instead of stdout")
@@ -60,7 +61,7 @@ func traceCommand() *cobra.Command {
 
 // run steps the trace and writes what was asked for. What fails at once leaves no file;
 // what ends at a voltage limit leaves what was reached.
-func (opt *traceOptions) run(t *scenario.Trace, stdout io.Writer) error {
+func (opt *traceOptions) run(ctx context.Context, t *scenario.Trace, stdout, stderr io.Writer) error {
 	var file bytes.Buffer
 	w := stdout
 	switch {
@@ -73,7 +74,13 @@ func (opt *traceOptions) run(t *scenario.Trace, stdout io.Writer) error {
 	if err != nil {
 		return fail(exitInput, err)
 	}
-	summary, err := simworld.Trace(t, w, rec)
+	summary, err := simworld.Trace(ctx, t, w, rec)
+	if err != nil && ctx.Err() != nil {
+		return fail(exitInterrupted, fmt.Errorf("%s: interrupted after %g s", t.Path, summary.EndS))
+	}
+	if warning := summary.Warning(); warning != "" {
+		fmt.Fprintf(stderr, "%s: %s\n", t.Path, warning)
+	}
 	if err != nil && !errors.Is(err, simworld.ErrVoltage) {
 		return fail(exitInput, fmt.Errorf("%s: %w", t.Path, err))
 	}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"encoding/xml"
@@ -14,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // traceReferences is where the reference traces are: all of their rows, or those kept
@@ -196,4 +198,51 @@ func table(t *testing.T, path string) map[float64]map[string]float64 {
 		out[math.Round(1000*values["t_s"])] = values
 	}
 	return out
+}
+
+// traceFile writes a trace of the reference cell through a profile, with more keys.
+func traceFile(t *testing.T, profile, more string) (path string) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"p.csv": profile, "t.yaml": "apiVersion: yunchu/v1\nkind: Trace\ncell: " + cellFile(t) + "\nprofile: p.csv\n" + more,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return filepath.Join(dir, "t.yaml")
+}
+
+func TestTraceEndsWhenInterrupted(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	p := fresh(t)
+	code := execute(ctx, []string{"trace", traceFile(t, "t_s,current_a\n0,1\n100000,1\n", "step: 100ns\noutput_every: 1h\n"), "--out", filepath.Join(p.dir, "x.csv")}, io.Discard, io.Discard)
+	if code != exitInterrupted {
+		t.Errorf("exit code %d, want %d", code, exitInterrupted)
+	}
+}
+
+// What no cell can do is refused, in seconds, and what leaves 0..1 is said.
+func TestTraceOfAbsurdNumbers(t *testing.T) {
+	p := fresh(t)
+	for _, tt := range []struct {
+		name, profile, more string
+		code                int
+		want                string
+	}{
+		{"a tiny cell", "t_s,current_a\n0,1\n10,1\n", "capacity_factor: 1e-300\n", exitInput, "capacity_factor cannot be 1e-300"},
+		{"heat in no time", "t_s,current_a\n0,1\n10,1\n", "heat: {env_w_per_k: 1e300}\n", exitInput, "heat.env_w_per_k cannot be 1e300"},
+		{"many parts of a step", "t_s,current_a\n0,1\n10,1\n", "heat: {env_w_per_k: 1e6}\nstep: 24h\n", exitInput, "want a step of at most"},
+		{"overcharged", "t_s,current_a\n0,140\n36000,140\n", "", exitPassed, "the state of charge goes from 0.5 to 5.5"},
+		{"a huge current", "t_s,current_a\n0,1e300\n10,1\n", "", exitFailed, "reached 1.9842e+296 V"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := p.run(t, "trace", traceFile(t, tt.profile, tt.more), "--out", "x.csv")
+			if o.code != tt.code || !strings.Contains(o.stderr, tt.want) || len(o.stderr) > 600 {
+				t.Errorf("exit code %d, want %d and %q: %s", o.code, tt.code, tt.want, o.stderr)
+			}
+		})
+	}
 }

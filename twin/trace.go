@@ -19,6 +19,7 @@ type TraceCase struct {
 	Profile     []ProfileRow
 	Step        time.Duration // of the integration; profile rows cut it
 	OutputEvery time.Duration // Step when 0
+	Stop        func() error  // asked before every step; its error ends the run; may be nil
 }
 
 // ProfileRow is a drive that acts from T on until the next row.
@@ -53,6 +54,13 @@ func (c *TraceCase) Validate() error {
 	if c.Step <= 0 || c.OutputEvery < 0 {
 		add("step %v must be above 0, output every %v not below", c.Step, c.OutputEvery)
 	}
+	if capacity := c.heatCapacity(); capacity > 0 && c.Step > 0 && len(c.Cells) > 0 {
+		// Beyond this the series of a step takes minutes, and what it solves is no cell.
+		const most = 1e5
+		if h := newChain(len(c.Cells), capacity, c.Heat); !(h.rate*c.Step.Seconds() <= most) {
+			add("heat leaves a cell of %.3g J/K within %.3g s: want a step of at most %.3g s, or smaller conductances", capacity, 1/h.rate, most/h.rate)
+		}
+	}
 	if len(c.Profile) < 2 || c.Profile[0].T != 0 {
 		add("the profile needs a row at 0 s and one at its end, it has %d", len(c.Profile))
 	}
@@ -65,13 +73,21 @@ func (c *TraceCase) Validate() error {
 	return errors.Join(errs...)
 }
 
+// heatCapacity is that of a cell in J/K, 0 where there is none.
+func (c *TraceCase) heatCapacity() float64 {
+	if c.Cell == nil {
+		return 0
+	}
+	return c.Cell.Thermal.HeatCapacity()
+}
+
 // Run drives the module and hands every row to emit: one each OutputEvery and one at
 // the end, which is the last row of the profile, its drive shown but not applied.
 // Between two steps a row is reached from the step before it by a shorter one that
 // leaves no trace, so the output does not alter the result. Run stops with
 // ErrVoltage, saying when and which cell at what voltage, once a cell leaves
 // V_min..V_max at a step or a row, which is still emitted; and with the first error
-// of emit. The book is that of the steps taken.
+// of emit or Stop. The book is that of the steps taken.
 func (c TraceCase) Run(emit func(TraceRow) error) (ModuleEnergy, error) {
 	if err := c.Validate(); err != nil {
 		return ModuleEnergy{}, fmt.Errorf("trace: %w", err)
@@ -123,6 +139,11 @@ func (r *tracer) run() error {
 				return err
 			}
 		}
+		if r.Stop != nil {
+			if err := r.Stop(); err != nil {
+				return err
+			}
+		}
 		r.module.Step(r.drive, (to - t).Seconds())
 		t = to
 		at, limit = r.look(r.module, t) // under the drive that led here
@@ -167,9 +188,9 @@ func (r *tracer) check(t time.Duration) error {
 	case past <= slackV:
 		return nil
 	case v > r.Cell.VMax:
-		return fmt.Errorf("at %.3f s %s reached %.4f V, above V_max %g V: %w", t.Seconds(), r.name(worst), v, r.Cell.VMax, ErrVoltage)
+		return fmt.Errorf("at %.3f s %s reached %.5g V, above V_max %g V: %w", t.Seconds(), r.name(worst), v, r.Cell.VMax, ErrVoltage)
 	default:
-		return fmt.Errorf("at %.3f s %s reached %.4f V, below V_min %g V: %w", t.Seconds(), r.name(worst), v, r.Cell.VMin, ErrVoltage)
+		return fmt.Errorf("at %.3f s %s reached %.5g V, below V_min %g V: %w", t.Seconds(), r.name(worst), v, r.Cell.VMin, ErrVoltage)
 	}
 }
 

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"path/filepath"
 	"time"
 
@@ -34,7 +35,7 @@ func trace(data, name string, step time.Duration) (*simworld.Recording, simworld
 		return nil, simworld.TraceSummary{}, err
 	}
 	rec := simworld.NewRecording(against)
-	sum, err := simworld.Trace(t, nil, rec)
+	sum, err := simworld.Trace(context.Background(), t, nil, rec)
 	return rec, sum, err
 }
 

@@ -17,8 +17,8 @@ type Trace struct {
 	Head             `yaml:",inline"`
 	Cell             string        `yaml:"cell" jsonschema:"required" example:"../params/cell.yaml" doc:"Path of the cell file."`
 	Topology         Topology      `yaml:"topology,omitempty" doc:"{series: S, parallel: P, contact_ohm: [..]}: P cells side by side in each of S groups; one cell when left out."`
-	CapacityFactor   Values        `yaml:"capacity_factor,omitempty" jsonschema:"exclusiveMinimum=0,default=1" doc:"Of each cell, or one for all."`
-	ResistanceFactor Values        `yaml:"resistance_factor,omitempty" jsonschema:"exclusiveMinimum=0,default=1" doc:"Likewise."`
+	CapacityFactor   Values        `yaml:"capacity_factor,omitempty" jsonschema:"minimum=0.001,maximum=1000,default=1" doc:"Of each cell, or one for all."`
+	ResistanceFactor Values        `yaml:"resistance_factor,omitempty" jsonschema:"minimum=0.001,maximum=1000,default=1" doc:"Likewise."`
 	SoC              Values        `yaml:"soc,omitempty" jsonschema:"minimum=0,maximum=1,default=0.5" doc:"State of charge at the start, 0..1."`
 	Hysteresis       Values        `yaml:"hysteresis,omitempty" jsonschema:"minimum=-1,maximum=1,default=0" doc:"Hysteresis state at the start, -1..1."`
 	TempK            Values        `yaml:"temp_k,omitempty" jsonschema:"minimum=200,maximum=500,default=298.15" doc:"Temperature at the start, K."`
@@ -50,10 +50,10 @@ const maxTraceCells = 10000
 // Heat are the paths by which the heat of a cell leaves. A conductance of 0 is
 // no path.
 type Heat struct {
-	EnvWPerK       float64 `yaml:"env_w_per_k,omitempty" jsonschema:"minimum=0" doc:"Each cell to the environment, W/K."`
+	EnvWPerK       float64 `yaml:"env_w_per_k,omitempty" jsonschema:"minimum=0,maximum=1e6" doc:"Each cell to the environment, W/K."`
 	EnvK           float64 `yaml:"env_k,omitempty" jsonschema:"minimum=200,maximum=500,default=298.15" doc:"The environment, K."`
-	NeighbourWPerK float64 `yaml:"neighbour_w_per_k,omitempty" jsonschema:"minimum=0" doc:"Between neighbours, W/K."`
-	CoolantWPerK   float64 `yaml:"coolant_w_per_k,omitempty" jsonschema:"minimum=0" doc:"A cooled cell to the coolant, W/K."`
+	NeighbourWPerK float64 `yaml:"neighbour_w_per_k,omitempty" jsonschema:"minimum=0,maximum=1e6" doc:"Between neighbours, W/K."`
+	CoolantWPerK   float64 `yaml:"coolant_w_per_k,omitempty" jsonschema:"minimum=0,maximum=1e6" doc:"A cooled cell to the coolant, W/K."`
 	CoolantK       float64 `yaml:"coolant_k,omitempty" jsonschema:"minimum=200,maximum=500,default=298.15" doc:"The coolant, K."`
 	CoolantEnd     string  `yaml:"coolant_end,omitempty" jsonschema:"enum=first,enum=last,enum=both,default=first" noun:"cooled end" doc:"Which cells are cooled: the first, the last or both."`
 }

@@ -4,9 +4,11 @@ package simworld
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 
 	"yunchu/harness/scenario"
@@ -21,19 +23,25 @@ var ErrVoltage = twin.ErrVoltage
 // Trace steps the cells of a trace file through its profile, writes the result to w
 // as CSV and keeps in rec, if there is one, what a plot shows; w may be nil. Rows that
 // were reached before a voltage limit are there when ErrVoltage is returned.
-func Trace(t *scenario.Trace, w io.Writer, rec *Recording) (TraceSummary, error) {
+// ctx ends it early, with its error.
+func Trace(ctx context.Context, t *scenario.Trace, w io.Writer, rec *Recording) (TraceSummary, error) {
 	sum := TraceSummary{Trace: t.Name, Cells: t.Topology.Cells()}
 	c, err := traceCase(t)
 	if err != nil {
 		return sum, err
 	}
+	sum.lowest, sum.highest = math.Inf(1), math.Inf(-1)
 	if w == nil {
 		w = io.Discard
 	}
+	c.Stop = ctx.Err
 	out := newTraceWriter(w, len(c.Cells))
 	book, err := c.Run(func(r twin.TraceRow) error {
 		sum.Rows++
 		sum.EndS = r.T.Seconds()
+		for i := range r.Cells {
+			sum.lowest, sum.highest = min(sum.lowest, r.Cells[i].SoC), max(sum.highest, r.Cells[i].SoC)
+		}
 		if rec != nil {
 			rec.add(r)
 		}
@@ -62,6 +70,18 @@ type TraceSummary struct {
 	ContactJ     float64           `json:"contact_j"`
 	BalanceError float64           `json:"balance_error"`
 	Reference    *TraceDifferences `json:"reference,omitempty"`
+
+	lowest, highest float64 // state of charge of any cell in any row
+}
+
+// Warning says what is wrong with a trace that went through, or nothing: tables are flat
+// outside 0..1, so V_min and V_max do not stop what leaves it with a small current.
+func (s *TraceSummary) Warning() string {
+	const slack = 1e-3 // of a cell that was charged to its end
+	if s.lowest >= -slack && s.highest <= 1+slack || s.Rows == 0 {
+		return ""
+	}
+	return fmt.Sprintf("warning: the state of charge goes from %.4g to %.4g, and a cell ends at 0 and 1: beyond them only the charge is counted on", s.lowest, s.highest)
 }
 
 // TraceDifferences are the largest differences of a trace against a reference, over
