@@ -40,9 +40,10 @@ at rest where the voltage is steep, unless it is given.`,
   yunchu fit --pulses cold.csv --pulses hot.csv --temp-c 5,45 --ocv slow5.csv --ocv slow45.csv --ocv-temp-c 5,45 --capacity-ah 2.05 --out cell.yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			o.Stop = c.Context().Err
 			r, err := simworld.Fit(o)
 			if err != nil {
-				return fail(exitInput, err)
+				return failed(c.Context(), err)
 			}
 			for _, note := range r.Notes {
 				fmt.Fprintln(c.ErrOrStderr(), note)

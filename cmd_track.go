@@ -52,12 +52,13 @@ its name (_P25 is 25 degC, _N05 -5), or 25 degC.`,
 			if plot != "" {
 				o.Figure = &figure
 			}
+			o.Stop = c.Context().Err
 			r, err := simworld.Track(o)
 			if err == nil && plot != "" {
 				err = figure.WriteSVG(&svg)
 			}
 			if err != nil {
-				return fail(exitInput, err)
+				return failed(c.Context(), err)
 			}
 			for path, b := range map[string]*bytes.Buffer{out: &rows, plot: &svg} {
 				if path == "" {
@@ -74,14 +75,16 @@ its name (_P25 is 25 degC, _N05 -5), or 25 degC.`,
 				if err := e.Encode(r); err != nil {
 					return fail(exitEnvironment, err)
 				}
-				return nil
+				return scored(r)
 			}
-			fmt.Fprintf(w, "state of charge  RMSE %.2f %%, at most %.2f %% between 10 and 90 %% after the first hour; %.2f %% and %.2f %% over all\n", r.RMSE, r.Max, r.Whole.RMSE, r.Whole.Max)
+			if r.Rows > 0 {
+				fmt.Fprintf(w, "state of charge  RMSE %.2f %%, at most %.2f %% between 10 and 90 %% after the first hour; %.2f %% and %.2f %% over all\n", r.RMSE, r.Max, r.Whole.RMSE, r.Whole.Max)
+			}
 			fmt.Fprintf(w, "at the end       %.2f %%, counted %.2f %%\n", r.End.SoC, r.Truth.EndSoC)
 			fmt.Fprintf(w, "current offset   %.4f A +- %.4f\n", r.End.CurrentOffsetA, r.End.CurrentSigmaA)
 			fmt.Fprintf(w, "resistance       %.3f +- %.3f of the cell file\n", r.End.ResistanceFactor, r.End.ResistanceSigma)
 			fmt.Fprintf(w, "capacity         %.3f +- %.3f of the cell file\n", r.End.CapacityFactor, r.End.CapacitySigma)
-			return nil
+			return scored(r)
 		},
 	}
 	f := c.Flags()
@@ -98,4 +101,12 @@ its name (_P25 is 25 degC, _N05 -5), or 25 degC.`,
 	f.StringVar(&plot, "plot", "", "SVG file for a plot of state of charge, error, innovation and offset")
 	f.BoolVar(&asJSON, "json", false, "print the result as JSON")
 	return c
+}
+
+// scored fails a result that no row counts for: it says nothing about the filter.
+func scored(r *simworld.TrackResult) error {
+	if r.Rows > 0 {
+		return nil
+	}
+	return fail(exitFailed, fmt.Errorf("%s: nothing to score: the true state of charge goes from %.4g to %.4g %%, and what counts is 10 to 90 %% after the first hour", r.Data, r.Truth.StartSoC, r.Truth.EndSoC))
 }

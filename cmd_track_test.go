@@ -68,6 +68,10 @@ func TestTrackCommand(t *testing.T) {
 			t.Errorf("yunchu %s: exit code %d, want %d: %q %q", strings.Join(args, " "), code, exitInput, stdout, stderr)
 		}
 	}
+	write("short.csv", "t_s,I_A,V_V\n0,0,3.3\n1,0,3.3\n")
+	if code, stdout, stderr := run("track", "--cell", "lfp280_ref", "--data", path("short.csv")); code != exitFailed || strings.Contains(stdout, "RMSE") || !strings.Contains(stderr, "nothing to score") {
+		t.Errorf("nothing scored: exit code %d, want %d: %q %q", code, exitFailed, stdout, stderr)
+	}
 	if _, _, stderr := run("track", "--cell", "lfp280_ref", "--data", path("bad.csv")); !strings.Contains(stderr, `bad.csv:2:3: "full" in column I_A is not a number`) {
 		t.Errorf("%s", stderr)
 	}

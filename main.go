@@ -50,6 +50,14 @@ func (e *exit) Unwrap() error { return e.err }
 // fail ends the program with a code and a message.
 func fail(code int, err error) error { return &exit{code, err} }
 
+// failed is the end of work on files by err: they are wrong, unless ctx ended it.
+func failed(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return fail(exitInterrupted, errors.New("interrupted"))
+	}
+	return fail(exitInput, err)
+}
+
 // silently ends the program with a code and no further word.
 func silently(code int) error {
 	if code == exitPassed {

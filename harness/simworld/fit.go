@@ -16,6 +16,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"yunchu/harness/plot"
+	"yunchu/harness/scenario"
 	"yunchu/twin/cell"
 	"yunchu/twin/fit"
 	"yunchu/twin/params"
@@ -38,6 +39,8 @@ type FitOptions struct {
 	MassKg     float64 // kg; 0: an assumption from the capacity
 	CpJPerKg   float64 // J/kg/K; likewise
 	HAPerK     float64 // W/K; likewise
+
+	Stop func() error // asked now and then; its error ends the fit; may be nil
 }
 
 // FitResult is a fitted cell set and what was assumed on the way.
@@ -64,21 +67,26 @@ func Fit(o FitOptions) (*FitResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	branches, err := o.branches(labs)
+	branches, err := o.branches(labs, out)
 	if err != nil {
 		return nil, err
 	}
-	in := fit.Input{CapacityAh: o.CapacityAh, Efficiency: o.Efficiency, TRefK: tRefK}
+	in := fit.Input{CapacityAh: o.CapacityAh, Efficiency: o.Efficiency, TRefK: tRefK, Stop: o.Stop}
 	if in.OCV, err = fit.NewOpenCircuit(branches, tRefK); err != nil {
 		return nil, err
 	}
+	var all wrong
 	for k, l := range labs {
 		r, err := o.record(l, of(o.SoC, k), in.OCV)
 		if err != nil {
-			return nil, err
+			all.add(err)
+			continue
 		}
 		in.Records = append(in.Records, r)
 		out.Notes = append(out.Notes, fmt.Sprintf("%v, from %.4g %%", l, 100*r.SoC))
+	}
+	if err := all.err(); err != nil {
+		return nil, err
 	}
 	for _, b := range branches {
 		out.Notes = append(out.Notes, fmt.Sprintf("open-circuit voltage from %s at %g degC", b.Name, round2(b.TempK-kelvin)))
@@ -109,7 +117,9 @@ func (o *FitOptions) score(out *FitResult, ocv *fit.OpenCircuit) error {
 		if err != nil {
 			return err
 		}
-		l.settle(nil)
+		if err := l.settle(nil, o.around()...); err != nil {
+			return err
+		}
 		r, err := o.record(l, nil, ocv)
 		if err != nil {
 			return err
@@ -153,7 +163,7 @@ func (o *FitOptions) check() error {
 	if !(o.CapacityAh > 0) || math.IsInf(o.CapacityAh, 0) {
 		errs = append(errs, fmt.Errorf("--capacity-ah %g: want the capacity in Ah, above 0", o.CapacityAh))
 	}
-	if o.Efficiency < 0 || o.Efficiency > 1 {
+	if !(o.Efficiency >= 0 && o.Efficiency <= 1) {
 		errs = append(errs, fmt.Errorf("--efficiency %g: want 0..1", o.Efficiency))
 	}
 	for _, l := range []struct {
@@ -163,6 +173,11 @@ func (o *FitOptions) check() error {
 	}{{"--temp-c", len(o.TempC), len(o.Pulses)}, {"--soc", len(o.SoC), len(o.Pulses)}} {
 		if l.n > 1 && l.n != l.files {
 			errs = append(errs, fmt.Errorf("%s has %d values for %d files, want one for all or one for each", l.flag, l.n, l.files))
+		}
+	}
+	for _, c := range o.OCVTempC {
+		if !livable(c) {
+			errs = append(errs, fmt.Errorf("--ocv-temp-c %g: want degC, %g..%g", c, coldestC, hottestC))
 		}
 	}
 	for _, z := range o.SoC {
@@ -186,20 +201,63 @@ func of(list []float64, k int) *float64 {
 
 func (o *FitOptions) records() ([]*lab, error) {
 	var labs []*lab
+	var all wrong
 	for k, path := range o.Pulses {
 		l, err := readLab(path)
-		if err != nil {
-			return nil, err
+		if err == nil {
+			err = l.settle(of(o.TempC, k), o.around()...)
 		}
-		l.settle(of(o.TempC, k))
+		all.add(err)
 		labs = append(labs, l)
 	}
-	return labs, nil
+	return labs, all.err()
+}
+
+// around are the temperatures in degC that the open-circuit records are known to have.
+func (o *FitOptions) around() (c []float64) {
+	c = slices.Clone(o.OCVTempC)
+	if len(c) == 0 {
+		for _, path := range o.OCV {
+			c = append(c, chambers(path)...)
+		}
+	}
+	slices.Sort(c)
+	return slices.Compact(c)
+}
+
+// wrong collects what is wrong with several files, so that all of it is told at once.
+type wrong struct {
+	faults scenario.Faults
+	other  []error
+}
+
+func (w *wrong) add(err error) {
+	var f scenario.Faults
+	switch {
+	case errors.As(err, &f):
+		w.faults = append(w.faults, f...)
+	case err != nil:
+		w.other = append(w.other, err)
+	}
+}
+
+func (w *wrong) err() error {
+	if len(w.other) > 0 {
+		return errors.Join(w.other...)
+	}
+	if len(w.faults) > 0 {
+		return w.faults
+	}
+	return nil
 }
 
 // record readies a record for the fit; given is the state of charge at its start in per
 // cent, if that is known.
 func (o *FitOptions) record(l *lab, given *float64, ocv *fit.OpenCircuit) (*fit.Record, error) {
+	last := len(ocv.U) - 1
+	if err := l.plausible(ocv.U[0], ocv.U[last], o.CapacityAh, "the open-circuit record"); err != nil {
+		return nil, err
+	}
 	r := &fit.Record{Name: filepath.Base(l.path), T: l.t, I: l.i, V: l.v, TempK: l.tempKnown + kelvin}
 	if given != nil {
 		r.SoC = *given / 100
@@ -209,17 +267,25 @@ func (o *FitOptions) record(l *lab, given *float64, ocv *fit.OpenCircuit) (*fit.
 	} else {
 		var ok bool
 		if r.SoC, r.Hyst, ok = begin(ocv, o.CapacityAh, l.i[0], l.v[0], r.TempK, tRefK); !ok {
-			return nil, fmt.Errorf("%s: the first reading, %g V at %g A, does not tell the state of charge: give it with --soc", l.path, l.v[0], l.i[0])
+			return nil, l.at(0, voltageColumn, "give it with --soc", "the first reading, %g V at %g A, does not tell the state of charge", l.v[0], l.i[0])
 		}
 	}
 	if l.in != nil {
 		r.Follow(l.in, l.out)
 	}
+	soc := r.Count(o.CapacityAh, 1)
+	if err := l.within(soc, o.CapacityAh); err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(soc, func(z float64) bool { return z >= fit.WindowLow && z <= fit.WindowHigh }) {
+		return nil, l.at(0, currentColumn, "a cell is fitted and scored there; take more of the record", "from %.4g to %.4g %%, the record has no state of charge of %g to %g %%",
+			100*soc[0], 100*soc[len(soc)-1], 100*fit.WindowLow, 100*fit.WindowHigh)
+	}
 	return r, nil
 }
 
 // branches reads the open-circuit files: slow cycles, or tables.
-func (o *FitOptions) branches(labs []*lab) ([]fit.Branches, error) {
+func (o *FitOptions) branches(labs []*lab, out *FitResult) ([]fit.Branches, error) {
 	var cycles []fit.SlowCycle
 	var tables []fit.Branches
 	for k, path := range o.OCV {
@@ -239,7 +305,11 @@ func (o *FitOptions) branches(labs []*lab) ([]fit.Branches, error) {
 		if err != nil {
 			return nil, err
 		}
-		c.TempK = o.slowTemp(k, path, labs) + kelvin
+		degC, err := o.slowTemp(k, path, labs)
+		if err != nil {
+			return nil, err
+		}
+		c.TempK = degC + kelvin
 		cycles = append(cycles, c)
 	}
 	if len(cycles) > 0 && len(tables) > 0 {
@@ -248,7 +318,28 @@ func (o *FitOptions) branches(labs []*lab) ([]fit.Branches, error) {
 	if len(tables) > 0 {
 		return tables, nil
 	}
+	if err := o.doubt(cycles, out); err != nil {
+		return nil, err
+	}
 	return fit.NewBranches(cycles, o.CapacityAh)
+}
+
+// doubt holds the capacity against what slow cycles move between full and empty.
+func (o *FitOptions) doubt(cycles []fit.SlowCycle, out *FitResult) error {
+	const notes, refuses = 0.05, 0.5 // of the capacity or of what was moved
+	most := 0.0
+	for _, c := range cycles {
+		most = max(most, c.DischargeAh[len(c.DischargeAh)-1], c.ChargeAh[len(c.ChargeAh)-1])
+	}
+	off := math.Abs(o.CapacityAh-most) / max(o.CapacityAh, most)
+	msg := fmt.Sprintf("--capacity-ah %g: the slow cycles move %.4g Ah at most between full and empty", o.CapacityAh, most)
+	if off > refuses {
+		return errors.New(msg + ": check the units of both")
+	}
+	if off > notes {
+		out.Notes = append(out.Notes, "warning: "+msg+"; every state of charge is counted with the capacity")
+	}
+	return nil
 }
 
 // ocvColumn tells the columns of slow cycles and of tables.
@@ -259,15 +350,18 @@ func ocvColumn(name string) bool {
 
 // slowTemp is the temperature of slow cycle k in degC: the one given, that of its name,
 // or that of the record in the same place.
-func (o *FitOptions) slowTemp(k int, path string, labs []*lab) float64 {
+func (o *FitOptions) slowTemp(k int, path string, labs []*lab) (float64, error) {
 	if given := of(o.OCVTempC, min(k, max(0, len(o.OCVTempC)-1))); given != nil {
-		return *given
+		return *given, nil
 	}
-	l := lab{path: path}
-	if l.settle(nil); !chamber.MatchString(strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))) {
-		return labs[min(k, len(labs)-1)].tempKnown
+	switch c := chambers(path); len(c) {
+	case 0:
+		return labs[min(k, len(labs)-1)].tempKnown, nil
+	case 1:
+		return c[0], nil
+	default:
+		return 0, scenario.Faults{{Path: path, Msg: fmt.Sprintf("its temperature is not clear: its name says %s degC", list(c)), Hint: "give it with --ocv-temp-c"}}
 	}
-	return l.tempKnown
 }
 
 // tableTemps are the temperatures in degC to take from a table of several.
@@ -312,8 +406,14 @@ func slowCycle(s *sheet) (fit.SlowCycle, error) {
 		if to-from < 10 {
 			return c, s.fault(1, 1, "a slow cycle has rows of current below 0 and rows above 0; a table has columns z, U_dis, U_chg", "the record has no branch with current %+g", side.sign)
 		}
+		if rise := (v[to-1] - v[from]) * side.sign; !(rise > 0) {
+			return c, s.at(from, voltageColumn, "a current above 0 charges", "from here on the current is %g A, and the voltage goes from %g to %g V", i[from], v[from], v[to-1])
+		}
 		var ah float64
 		for k := from; k < to; k++ {
+			if count != nil && k > from && count[k] < count[k-1] {
+				return c, s.at(k, side.counter, "the counters of a cycler rise", "the charge falls from %g to %g Ah", count[k-1], count[k])
+			}
 			switch {
 			case count != nil:
 				ah = count[k] - count[from]
@@ -347,6 +447,14 @@ func tableBranches(s *sheet, tempC []float64) ([]fit.Branches, error) {
 	if err != nil {
 		return nil, err
 	}
+	for k, x := range z {
+		switch {
+		case !(x >= 0 && x <= 1):
+			return nil, s.at(k, []string{"z", "soc"}, "write it from 0 to 1, not in per cent", "a state of charge of %g", x)
+		case k > 0 && x <= z[k-1]:
+			return nil, s.at(k, []string{"z", "soc"}, "sort the rows from empty to full", "the state of charge does not rise from %g to %g", z[k-1], x)
+		}
+	}
 	var asked, all []fit.Branches
 	for k, h := range s.header {
 		tag, ok := strings.CutPrefix(h, "U_dis")
@@ -357,10 +465,15 @@ func tableBranches(s *sheet, tempC []float64) ([]fit.Branches, error) {
 		if chg < 0 {
 			return nil, s.fault(1, 1, "", "column %s has no partner U_chg%s", h, tag)
 		}
+		for _, i := range []int{k, chg} {
+			if err := s.rises(i); err != nil {
+				return nil, err
+			}
+		}
 		b := fit.Branches{Name: filepath.Base(s.path), TempK: tRefK, SoC: z, Discharge: s.column[k], Charge: s.column[chg]}
 		c := 25.0
-		if m := chamber.FindStringSubmatch(strings.TrimSuffix(tag, "_V")); m != nil {
-			c, _ = strconv.ParseFloat(strings.NewReplacer("P", "", "N", "-").Replace(m[1])+m[2], 64)
+		if told := chambers(h); len(told) > 0 {
+			c = told[0]
 		}
 		b.TempK = c + kelvin
 		all = append(all, b)
@@ -375,6 +488,22 @@ func tableBranches(s *sheet, tempC []float64) ([]fit.Branches, error) {
 		return asked, nil
 	}
 	return all, nil
+}
+
+// rises finds where a column of voltages falls over the state of charge, by more than
+// the noise of a measurement.
+func (s *sheet) rises(column int) error {
+	const noise = 0.05 // V
+	most := math.Inf(-1)
+	for k, v := range s.column[column] {
+		if v < most-noise {
+			return s.at(k, s.header[column:column+1], "voltages of one cell in V, from empty at 0 to full at 1", "%s falls from %g to %g V as the state of charge rises", s.header[column], most, v)
+		}
+		if !math.IsNaN(v) {
+			most = max(most, v)
+		}
+	}
+	return nil
 }
 
 // sheet is what the electrical records do not show.

@@ -3,6 +3,8 @@
 package simworld
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand"
@@ -247,6 +249,25 @@ func TestLabFaults(t *testing.T) {
 func TestFitFaults(t *testing.T) {
 	dir := t.TempDir()
 	drive, slow := made(t, dir, 25)
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		write(t, path, text)
+		return path
+	}
+	// changed is the drive cycle with other currents and voltages.
+	changed := func(name string, f func(i, v float64) (float64, float64)) string {
+		l, err := readLab(drive)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		b.WriteString("t_s,I_A,V_V\n")
+		for k := range l.t {
+			i, v := f(l.i[k], l.v[k])
+			fmt.Fprintf(&b, "%g,%g,%g\n", l.t[k], i, v)
+		}
+		return file(name, b.String())
+	}
 	middle := filepath.Join(dir, "middle.csv")
 	write(t, middle, "t_s,I_A,V_V\n0,0,3.3\n1,-1,3.28\n2,0,3.3\n")
 	table := filepath.Join(dir, "table.csv")
@@ -262,11 +283,100 @@ func TestFitFaults(t *testing.T) {
 		{"unknown start", FitOptions{Pulses: []string{middle}, OCV: []string{slow}, CapacityAh: 2}, "give it with --soc"},
 		{"no branch", FitOptions{Pulses: []string{drive}, OCV: []string{middle}, CapacityAh: 2}, "no branch with current"},
 		{"table", FitOptions{Pulses: []string{drive}, OCV: []string{table}, CapacityAh: 2}, "has no partner U_chg_P25_V"},
+		{"table in mV", FitOptions{Pulses: []string{drive}, OCV: []string{file("mv.csv", "z,U_dis,U_chg\n0,2500,2600\n0.5,3300,3400\n1,3500,3600\n")}, CapacityAh: 2}, "drive25.csv:3:"},
+		{"table in per cent", FitOptions{Pulses: []string{drive}, OCV: []string{file("percent.csv", "z,U_dis,U_chg\n0,2.5,2.6\n50,3.3,3.4\n100,3.5,3.6\n")}, CapacityAh: 2}, "percent.csv:3:1: a state of charge of 50"},
+		{"table not sorted", FitOptions{Pulses: []string{drive}, OCV: []string{file("sort.csv", "z,U_dis,U_chg\n0,2.5,2.6\n0.5,3.3,3.4\n0.5,3.5,3.6\n")}, CapacityAh: 2}, "sort.csv:4:1: the state of charge does not rise"},
+		{"table upside down", FitOptions{Pulses: []string{drive}, OCV: []string{file("falls.csv", "z,U_dis,U_chg\n0,3.5,3.6\n0.5,3.3,3.4\n1,2.5,2.6\n")}, CapacityAh: 2}, "falls.csv:3:5: U_dis falls from 3.5 to 3.3 V"},
+		{"a column twice", FitOptions{Pulses: []string{file("twice.csv", "t_s,I_A,V_V,I_A\n0,0,3.3,0\n")}, OCV: []string{slow}, CapacityAh: 2}, "twice.csv:1:13: column I_A is there twice"},
+		{"voltages of 0", FitOptions{Pulses: []string{changed("zero.csv", func(i, v float64) (float64, float64) { return i, 0 })}, OCV: []string{slow}, CapacityAh: 2}, "zero.csv:2:"},
+		{"mV", FitOptions{Pulses: []string{changed("mv_.csv", func(i, v float64) (float64, float64) { return i, 1e3 * v })}, OCV: []string{slow}, CapacityAh: 2}, "write the voltage of one cell in V, here and there"},
+		{"mA", FitOptions{Pulses: []string{changed("ma_.csv", func(i, v float64) (float64, float64) { return 1e3 * i, v })}, OCV: []string{slow}, CapacityAh: 2}, "write A, above 0 on charge"},
+		{"sign", FitOptions{Pulses: []string{changed("sign.csv", func(i, v float64) (float64, float64) { return -i, v })}, OCV: []string{slow}, CapacityAh: 2}, "check the sign of the current"},
+		{"mAh", FitOptions{Pulses: []string{drive}, OCV: []string{slow}, CapacityAh: 2000}, "--capacity-ah 2000: the slow cycles move"},
+		{"no number", FitOptions{Pulses: []string{drive}, OCV: []string{slow}, CapacityAh: 2, Efficiency: math.NaN()}, "--efficiency NaN"},
+		{"no temperature", FitOptions{Pulses: []string{drive}, OCV: []string{slow}, CapacityAh: 2, TempC: []float64{500}}, "--temp-c 500"},
+		{"two temperatures", FitOptions{Pulses: []string{file("a_P05_P45.csv", "t_s,I_A,V_V\n0,0,3.3\n1,0,3.3\n")}, OCV: []string{slow}, CapacityAh: 2}, "its name says 5 and 45 degC"},
+		{"stopped", FitOptions{Pulses: []string{drive}, OCV: []string{slow}, CapacityAh: 2, Stop: func() error { return errors.New("enough") }}, "enough"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if _, err := Fit(tt.o); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want %q in it", err, tt.want)
 			}
 		})
+	}
+}
+
+// A file says its temperature anywhere in its name, or the open-circuit record does.
+func TestTemperatureOfARecord(t *testing.T) {
+	dir := t.TempDir()
+	for _, tt := range []struct {
+		name   string
+		around []float64
+		want   float64
+	}{
+		{"a123_dyn_P05.csv", nil, 5}, {"a123_dyn_P05_train.csv", []float64{25}, 5}, {"a_N10_x_N10.csv", nil, -10},
+		{"dyn.csv", []float64{45}, 45}, {"dyn.csv", nil, 25}, {"P05.csv", nil, 25},
+	} {
+		path := filepath.Join(dir, tt.name)
+		write(t, path, "t_s,I_A,V_V\n0,0,3.3\n1,0,3.3\n")
+		l, err := readLab(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.settle(nil, tt.around...); err != nil || l.tempKnown != tt.want {
+			t.Errorf("%s beside %v: %g degC, %v, want %g", tt.name, tt.around, l.tempKnown, err, tt.want)
+		}
+	}
+	l, err := readLab(filepath.Join(dir, "dyn.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.settle(nil, 5, 45); err == nil || !strings.Contains(err.Error(), "--temp-c") {
+		t.Errorf("beside 5 and 45 degC: %v, want a question", err)
+	}
+}
+
+// What cannot be tracked is refused, and what no row counts for has no figures.
+func TestTrackFaults(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name string, i, v float64) string {
+		var b strings.Builder
+		b.WriteString("t_s,I_A,V_V\n")
+		for k := range 200 {
+			fmt.Fprintf(&b, "%d,%g,%g\n", 60*k, i, v)
+		}
+		path := filepath.Join(dir, name)
+		write(t, path, b.String())
+		return path
+	}
+	hot, rest := 500.0, file("rest.csv", 0, 3.3)
+	for _, tt := range []struct {
+		name string
+		o    TrackOptions
+		want string
+	}{
+		{"mV", TrackOptions{Data: file("mv.csv", 0, 3300)}, "mv.csv:2:5: a voltage of 3300 V"},
+		{"no voltage", TrackOptions{Data: file("zero.csv", 0, 0)}, "zero.csv:2:5: a voltage of 0 V, and 200 of 200"},
+		{"mA", TrackOptions{Data: file("ma.csv", 1e5, 3.3)}, "ma.csv:2:3: a current of 1e+05 A"},
+		{"sign", TrackOptions{Data: file("sign.csv", 56, 3.3)}, "check the sign of the current"},
+		{"gain", TrackOptions{Data: rest, Gain: math.NaN()}, "--gain NaN"},
+		{"offset", TrackOptions{Data: rest, AddA: math.Inf(1)}, "--add-current-a +Inf"},
+		{"temperature", TrackOptions{Data: rest, TempC: &hot}, "--temp-c 500"},
+	} {
+		tt.o.Cell, tt.o.SoC, tt.o.TrueSoC = "lfp280_ref", 80, 100
+		if tt.o.Gain == 0 {
+			tt.o.Gain = 1
+		}
+		if _, err := Track(tt.o); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: error %v, want %q in it", tt.name, err, tt.want)
+		}
+	}
+	r, err := Track(TrackOptions{Cell: "lfp280_ref", Data: rest, SoC: 80, TrueSoC: 100, Gain: 1})
+	if err != nil || r.Rows != 0 || !math.IsNaN(r.RMSE) || !math.IsNaN(r.Max) {
+		t.Fatalf("%+v, %v, want no figures", r, err)
+	}
+	text, err := json.Marshal(r)
+	if err != nil || !strings.Contains(string(text), `"rmse_percent":null`) || !strings.Contains(string(text), `"whole_record":{"rmse_percent":`) {
+		t.Errorf("%s, %v", text, err)
 	}
 }

@@ -11,12 +11,15 @@ import (
 	"strconv"
 	"strings"
 
+	"yunchu/harness/scenario"
 	"yunchu/twin/fit"
 )
 
 // lab is a laboratory record: readings of one cell at rising times.
 type lab struct {
 	path      string
+	sheet     *sheet
+	row       []int     // of the sheet, of each reading
 	t, i, v   []float64 // s, A, V
 	in, out   []float64 // Ah counted since the start; nil: the file has no counters
 	tempC     []float64 // degC; nil: the file has no temperature
@@ -42,7 +45,7 @@ func readLab(path string) (*lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lab{path: path}
+	l := &lab{path: path, sheet: s}
 	for _, c := range []struct {
 		to       *[]float64
 		names    []string
@@ -83,6 +86,7 @@ func (l *lab) order(s *sheet) error {
 				c[n] = c[k]
 			}
 		}
+		l.row = append(l.row[:n], k)
 		n++
 	}
 	for _, c := range []*[]float64{&l.t, &l.i, &l.v, &l.in, &l.out, &l.tempC} {
@@ -96,35 +100,122 @@ func (l *lab) order(s *sheet) error {
 	return nil
 }
 
-// chamber finds the temperature in the name of a record, in degC: P25 and N05 are 25
-// and -5, as the public UCCS records are named.
-var chamber = regexp.MustCompile(`_([PN])(\d{2})$`)
+// at is a fault of reading k in one of the columns.
+func (l *lab) at(k int, column []string, hint, format string, args ...any) error {
+	return l.sheet.at(l.row[k], column, hint, format, args...)
+}
+
+// chamber is a part of a name that tells a temperature: P25 and N05 are 25 and -5 degC,
+// as the public UCCS records are named.
+var chamber = regexp.MustCompile(`^[PN]\d{2}$`)
+
+// chambers are the temperatures in degC that the name of a file or of a column tells,
+// each once: of a123_dyn_P05_train.csv 5.
+func chambers(name string) (c []float64) {
+	name = strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
+	for _, part := range strings.Split(name, "_")[1:] {
+		if !chamber.MatchString(part) {
+			continue
+		}
+		x, _ := strconv.ParseFloat(part[1:], 64) // two digits
+		if part[0] == 'N' {
+			x = -x
+		}
+		if !slices.Contains(c, x) {
+			c = append(c, x)
+		}
+	}
+	return c
+}
+
+// Temperatures in degC that a cell may have: those that its parameters hold for.
+const coldestC, hottestC = -70.0, 125.0
+
+func livable(degC float64) bool { return degC >= coldestC && degC <= hottestC }
 
 // settle decides on the temperature of the record: the one given, the mean of its
-// column, that of its name, or 25 degC.
-func (l *lab) settle(given *float64) {
-	name := strings.TrimSuffix(filepath.Base(l.path), filepath.Ext(l.path))
-	switch m := chamber.FindStringSubmatch(name); {
+// column, that of its name, the one of its surroundings if there is exactly one, or
+// 25 degC.
+func (l *lab) settle(given *float64, around ...float64) error {
+	named := chambers(l.path)
+	unclear := func(who string, c []float64) error {
+		return scenario.Faults{{Path: l.path, Msg: fmt.Sprintf("its temperature is not clear: %s %s degC", who, list(c)), Hint: "give it with --temp-c"}}
+	}
+	switch {
 	case given != nil:
 		l.tempKnown, l.tempFrom = *given, "given"
+		if !livable(*given) {
+			return fmt.Errorf("--temp-c %g: want degC, %g..%g", *given, coldestC, hottestC)
+		}
 	case l.tempC != nil:
 		var sum float64
-		for _, c := range l.tempC {
+		for k, c := range l.tempC {
+			if !livable(c) {
+				return l.at(k, tempColumn, "write degC, not K", "%g degC is no temperature of a cell", c)
+			}
 			sum += c
 		}
 		l.tempKnown, l.tempFrom = math.Round(100*sum/float64(len(l.tempC)))/100, "mean of its column"
-	case m != nil:
-		l.tempKnown, _ = strconv.ParseFloat(m[2], 64) // two digits
-		if m[1] == "N" {
-			l.tempKnown = -l.tempKnown
-		}
-		l.tempFrom = "from the name of the file"
+	case len(named) > 1:
+		return unclear("its name says", named)
+	case len(named) == 1:
+		l.tempKnown, l.tempFrom = named[0], "from the name of the file"
+	case len(around) > 1:
+		return unclear("neither a column nor its name tells it, and the open-circuit records are at", around)
+	case len(around) == 1:
+		l.tempKnown, l.tempFrom = around[0], "that of the open-circuit record"
 	default:
 		l.tempKnown, l.tempFrom = 25, "ASSUMPTION: nothing tells it"
 	}
+	return nil
 }
 
-// full is how near to full, or to empty, a record that begins at rest is taken to
+func list(x []float64) string {
+	text := make([]string, len(x))
+	for k, v := range x {
+		text[k] = strconv.FormatFloat(v, 'g', -1, 64)
+	}
+	return strings.Join(text, " and ")
+}
+
+// plausible finds readings that are no cell's of the capacity and of lowV to highV,
+// which whose has: they are in another unit. A single voltage may be off, as a glitch.
+func (l *lab) plausible(lowV, highV, capacityAh float64, whose string) error {
+	const mostC = 100 // of the current that would empty the cell in an hour
+	first, odd := 0, 0
+	for k, v := range l.v {
+		switch i := l.i[k]; {
+		case math.Abs(i) > mostC*capacityAh:
+			return l.at(k, currentColumn, "write A, above 0 on charge", "a current of %.4g A would move the %g Ah of the cell in %.2g s", i, capacityAh, 3600*capacityAh/math.Abs(i))
+		case math.Abs(v) > 10*highV:
+			return l.at(k, voltageColumn, "write the voltage of one cell in V, here and there", "a voltage of %.4g V, where %s has %.4g to %.4g V", v, whose, lowV, highV)
+		case v < lowV/2 || v > 2*highV:
+			if odd == 0 {
+				first = k
+			}
+			odd++
+		}
+	}
+	if 2*odd > len(l.v) {
+		return l.at(first, voltageColumn, "write the voltage of one cell in V, here and there", "a voltage of %.4g V, and %d of %d readings like it, where %s has %.4g to %.4g V", l.v[first], odd, len(l.v), whose, lowV, highV)
+	}
+	return nil
+}
+
+// within finds where a state of charge that was counted leaves what a cell can hold by
+// far.
+func (l *lab) within(soc []float64, capacityAh float64) error {
+	const slack = 0.2 // of a capacity or a start that is not quite right
+	for k, z := range soc {
+		if !(z >= -slack && z <= 1+slack) {
+			return l.at(k, currentColumn, "check the sign of the current (above 0 charges), its unit, the start and the capacity",
+				"counted from %.4g %% with %g Ah, the state of charge is %.4g %% here", 100*soc[0], capacityAh, 100*z)
+		}
+	}
+	return nil
+}
+
+// full is how// full is how near to full, or to empty, a record that begins at rest is taken to
 // begin there: the last per cent of the curve depends on how long the cell rested.
 const full = 0.02
 

@@ -57,6 +57,12 @@ func readSheet(path string, want func(column string) bool) (*sheet, error) {
 		}
 		s.header = append(s.header, strings.TrimSpace(h))
 	}
+	for i, h := range s.header {
+		if first := slices.Index(s.header, h); first < i && want(h) {
+			line, col := r.FieldPos(i)
+			return nil, s.fault(line, col, "keep one of the two", "column %s is there twice", h)
+		}
+	}
 	s.column = make([][]float64, len(s.header))
 	for {
 		row, err := r.Read()
@@ -121,6 +127,19 @@ func (s *sheet) fault(line, col int, hint, format string, args ...any) error {
 		f.Col = 1 + utf8.RuneCountInString(f.Source[:min(max(col-1, 0), len(f.Source))])
 	}
 	return scenario.Faults{f}
+}
+
+// at is a fault in the field of row k, from 0, that stands in one of the columns.
+func (s *sheet) at(k int, column []string, hint, format string, args ...any) error {
+	r := csv.NewReader(strings.NewReader(s.text[s.line[k]-1]))
+	r.TrimLeadingSpace = true
+	col := 1
+	if row, err := r.Read(); err == nil {
+		if i := s.find(column); i >= 0 && i < len(row) {
+			_, col = r.FieldPos(i)
+		}
+	}
+	return s.fault(s.line[k], col, hint, format, args...)
 }
 
 // has tells whether there is a column of one of the names.

@@ -4,6 +4,7 @@ package simworld
 
 import (
 	"bufio"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -29,9 +30,12 @@ type TrackOptions struct {
 	Eta     float64      // its coulombic efficiency; 0: likewise
 	Rows    io.Writer    // gets a CSV of all rows; may be nil
 	Figure  *plot.Figure // gets a plot; may be nil
+
+	Stop func() error // asked at every reading; its error ends the run; may be nil
 }
 
 // TrackResult is how well a filter tracked a record. Per cents are of state of charge.
+// Figures over no rows are NaN, in JSON null: what scored nothing is no perfect score.
 type TrackResult struct {
 	Cell     string  `json:"cell"`
 	Data     string  `json:"data"`
@@ -50,6 +54,24 @@ type TrackResult struct {
 
 	Truth Truth `json:"truth"`
 	End   End   `json:"end"`
+}
+
+// MarshalJSON implements json.Marshaler.
+func (t TrackResult) MarshalJSON() ([]byte, error) {
+	type plain TrackResult
+	if t.Rows > 0 {
+		return json.Marshal(plain(t))
+	}
+	t.RMSE, t.Max, t.VoltageRMSE, t.NIS, t.Sigma = 0, 0, 0, 0, 0
+	type none = *float64
+	return json.Marshal(struct {
+		plain
+		RMSE        none `json:"rmse_percent"`
+		Max         none `json:"max_percent"`
+		VoltageRMSE none `json:"voltage_rmse_mv"`
+		NIS         none `json:"nis_mean"`
+		Sigma       none `json:"soc_sigma_percent"`
+	}{plain: plain(t)})
 }
 
 // Spread is an error over all rows.
@@ -89,6 +111,9 @@ const (
 
 // Track runs the filter over a record and compares it with counted charge.
 func Track(o TrackOptions) (*TrackResult, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
 	p, err := params.LoadCell(o.Cell)
 	if err != nil {
 		return nil, err
@@ -97,7 +122,12 @@ func Track(o TrackOptions) (*TrackResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.settle(o.TempC)
+	if err := l.settle(o.TempC); err != nil {
+		return nil, err
+	}
+	if err := l.plausible(p.VMin, p.VMax, p.CapacityAh, "the cell file"); err != nil {
+		return nil, err
+	}
 	f, err := estimate.New(p, estimate.Options{SoC: o.SoC / 100})
 	if err != nil {
 		return nil, fmt.Errorf("--soc0 %g: %w", o.SoC, err)
@@ -107,11 +137,19 @@ func Track(o TrackOptions) (*TrackResult, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := l.within(truth, out.Truth.CapacityAh); err != nil {
+		return nil, err
+	}
 	rows := newTrackWriter(o.Rows)
 	var drawn trackPlot
 	var scored, whole sums
 	var last estimate.Result
 	for k := range l.t {
+		if o.Stop != nil {
+			if err := o.Stop(); err != nil {
+				return nil, err
+			}
+		}
 		dt := 0.0
 		if k > 0 {
 			dt = l.t[k] - l.t[k-1]
@@ -138,6 +176,19 @@ func Track(o TrackOptions) (*TrackResult, error) {
 		*o.Figure = drawn.figure(out)
 	}
 	return out, rows.flush()
+}
+
+func (o *TrackOptions) check() error {
+	var errs []error
+	for _, f := range []struct {
+		flag string
+		x    float64
+	}{{"--add-current-a", o.AddA}, {"--gain", o.Gain}} {
+		if math.IsNaN(f.x) || math.IsInf(f.x, 0) {
+			errs = append(errs, fmt.Errorf("%s %g: want a number", f.flag, f.x))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // truth counts the state of charge: with the counters of the laboratory if the file
@@ -192,8 +243,11 @@ func (s *sums) add(r *estimate.Result, truth float64) {
 }
 
 func (t *TrackResult) finish(scored, whole *sums, last *estimate.Result) {
-	n := float64(max(scored.n, 1))
+	n := float64(scored.n)
 	t.Rows, t.RMSE, t.Max = scored.n, 100*math.Sqrt(scored.square/n), 100*scored.most
+	if scored.n == 0 {
+		t.Max = math.NaN() // as the other figures are
+	}
 	t.VoltageRMSE, t.NIS, t.Sigma = 1e3*math.Sqrt(scored.voltage/n), scored.nis/n, 100*scored.confidence/n
 	t.Whole = Spread{RMSE: 100 * math.Sqrt(whole.square/float64(whole.n)), Max: 100 * whole.most, Rows: whole.n}
 	t.End = End{
@@ -234,8 +288,12 @@ func (p *trackPlot) add(t, truth float64, r *estimate.Result) {
 
 func (p *trackPlot) figure(r *TrackResult) plot.Figure {
 	x, label := plot.Seconds(p.t)
+	score := "not scored"
+	if r.Rows > 0 {
+		score = fmt.Sprintf("RMSE %.2f %%, at most %.2f %%", r.RMSE, r.Max)
+	}
 	return plot.Figure{
-		Title: fmt.Sprintf("%s at %g °C: RMSE %.2f %%, at most %.2f %%", filepath.Base(r.Data), r.TempC, r.RMSE, r.Max), X: label,
+		Title: fmt.Sprintf("%s at %g °C: %s", filepath.Base(r.Data), r.TempC, score), X: label,
 		Panels: []plot.Panel{
 			{Y: "state of charge, %", Curves: []plot.Curve{
 				{Name: "±2σ", X: x, Y: p.high, Low: p.low, Color: plot.Cycle(1)},

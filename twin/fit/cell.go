@@ -22,6 +22,8 @@ type Input struct {
 	CapacityAh float64 // in the ampere-hours of the records
 	Efficiency float64 // coulombic, of charge; 0: from the ends of the records
 	TRefK      float64 // K, that of the tables of OCV
+
+	Stop func() error // asked before every simulation; its error ends the fit; may be nil
 }
 
 // Result is a fitted cell.
@@ -41,6 +43,9 @@ func Cell(in Input) (*Result, error) {
 		return nil, err
 	}
 	p := newProblem(in)
+	if err := p.empty(); err != nil {
+		return nil, err
+	}
 	// The weight of the data against what was known before follows from the residuals,
 	// so it is worked out from a first fit.
 	first, err := p.leastSquares().solve(p.start())
@@ -131,16 +136,8 @@ func newProblem(in Input) *problem {
 // choose picks the readings of r that count.
 func (p *problem) choose(r *Record) (rows []row) {
 	const margin = 0.02 // the counted state of charge is not that of the fit to the last digit
-	z := r.SoC
 	next := r.T[0]
-	for k := range r.T {
-		if k > 0 {
-			as := r.mean(k) * (r.T[k] - r.T[k-1])
-			if as > 0 {
-				as *= p.efficiency
-			}
-			z += as / (3600 * p.CapacityAh)
-		}
+	for k, z := range r.Count(p.CapacityAh, p.efficiency) {
 		if r.T[k] < next || z < 0.04 || z > 1.02 {
 			continue
 		}
@@ -155,6 +152,17 @@ func (p *problem) choose(r *Record) (rows []row) {
 		next = r.T[k] + rowEvery
 	}
 	return rows
+}
+
+// empty names the records that have no reading within the window.
+func (p *problem) empty() error {
+	var errs []error
+	for i, rows := range p.rows {
+		if !slices.ContainsFunc(rows, func(w row) bool { return w.weight == 1 }) {
+			errs = append(errs, fmt.Errorf("%s: no reading at a state of charge of %g..%g, counted from %g at its start", p.Records[i].Name, WindowLow, WindowHigh, p.Records[i].SoC))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // ohm is a first guess of the total resistance: several times that of sudden changes.
@@ -174,7 +182,7 @@ func (p *problem) ohm() float64 {
 }
 
 func (p *problem) leastSquares() *leastSquares {
-	l := &leastSquares{size: p.size, residuals: p.residuals}
+	l := &leastSquares{size: p.size, residuals: p.residuals, stop: p.Stop}
 	for _, b := range p.beliefs {
 		l.low, l.high, l.step = append(l.low, b.low), append(l.high, b.high), append(l.step, b.step)
 	}

@@ -17,6 +17,8 @@ type leastSquares struct {
 	// that differs from the last call with changed below 0, which may spare work.
 	residuals func(dst, theta []float64, changed int)
 	size      int // number of residuals
+
+	stop func() error // asked before residuals; its error ends the search; may be nil
 }
 
 // solution is a minimum found.
@@ -39,6 +41,9 @@ const (
 // solve minimises by Levenberg–Marquardt with the scaling of Marquardt (1963).
 // Parameters at a bound that the gradient holds there sit out an iteration.
 func (p *leastSquares) solve(start []float64) (*solution, error) {
+	if p.stop == nil {
+		p.stop = func() error { return nil }
+	}
 	n := len(start)
 	s := &solution{theta: append([]float64(nil), start...), residuals: make([]float64, p.size), jacobian: mat.NewDense(p.size, n, nil)}
 	p.clamp(s.theta)
@@ -50,11 +55,16 @@ func (p *leastSquares) solve(start []float64) (*solution, error) {
 	damping := 1e-2
 	trial, next := make([]float64, n), make([]float64, p.size)
 	for s.iterations = 1; s.iterations <= maxIterations; s.iterations++ {
-		p.differentiate(s)
+		if err := p.differentiate(s); err != nil {
+			return nil, err
+		}
 		before := s.cost
 		for ; damping < maxDamping; damping *= 5 {
 			if !p.propose(trial, s, damping) {
 				continue
+			}
+			if err := p.stop(); err != nil {
+				return nil, err
 			}
 			p.residuals(next, trial, -1)
 			if cost := floats.Dot(next, next); cost < s.cost {
@@ -70,8 +80,7 @@ func (p *leastSquares) solve(start []float64) (*solution, error) {
 		}
 	}
 	p.residuals(s.residuals, s.theta, -1)
-	p.differentiate(s)
-	return s, nil
+	return s, p.differentiate(s)
 }
 
 func (p *leastSquares) clamp(theta []float64) {
@@ -81,9 +90,12 @@ func (p *leastSquares) clamp(theta []float64) {
 }
 
 // differentiate fills the Jacobian at s.theta, where s.residuals were the last.
-func (p *leastSquares) differentiate(s *solution) {
+func (p *leastSquares) differentiate(s *solution) error {
 	theta, r := append([]float64(nil), s.theta...), make([]float64, p.size)
 	for j := range theta {
+		if err := p.stop(); err != nil {
+			return err
+		}
 		h := p.step[j]
 		if theta[j]+h > p.high[j] {
 			h = -h
@@ -95,6 +107,7 @@ func (p *leastSquares) differentiate(s *solution) {
 			s.jacobian.Set(k, j, (r[k]-s.residuals[k])/h)
 		}
 	}
+	return nil
 }
 
 // propose solves (J'J + damping*diag(J'J))*d = -J'r for the free parameters and

@@ -118,6 +118,24 @@ func (r *Record) Moved() (in, out float64) {
 	return in, out
 }
 
+// Count returns the state of charge at every reading: that of the first and what moved
+// since, taken in with the coulombic efficiency eta.
+func (r *Record) Count(capacityAh, eta float64) []float64 {
+	soc := make([]float64, len(r.T))
+	z := r.SoC
+	for k := range r.T {
+		if k > 0 {
+			as := r.mean(k) * (r.T[k] - r.T[k-1])
+			if as > 0 {
+				as *= eta
+			}
+			z += as / (3600 * capacityAh)
+		}
+		soc[k] = z
+	}
+	return soc
+}
+
 // Simulate fills v with the voltages in V and soc with the states of charge that a
 // cell of the type m has at the readings of r.
 func (r *Record) Simulate(m *cell.Model, v, soc []float64) {
@@ -135,7 +153,7 @@ func (r *Record) Simulate(m *cell.Model, v, soc []float64) {
 	}
 }
 
-// Score is how far a simulation is from a record.
+// Score is how far a simulation is from a record: NaN where N is 0.
 type Score struct {
 	RMSE float64 // V
 	Max  float64 // V
@@ -155,6 +173,9 @@ func (r *Record) Score(m *cell.Model, lo, hi float64) Score {
 			s.N++
 		}
 	}
-	s.RMSE = math.Sqrt(s.RMSE / float64(max(s.N, 1)))
+	if s.N == 0 { // never a perfect score
+		return Score{RMSE: math.NaN(), Max: math.NaN()}
+	}
+	s.RMSE = math.Sqrt(s.RMSE / float64(s.N))
 	return s
 }
