@@ -1,13 +1,11 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -26,9 +24,9 @@ func validateCommand() *cobra.Command {
 			var faults scenario.Faults
 			for _, file := range files {
 				kind, err := check(file)
-				var wrong scenario.Faults
+				wrong, ok := faultsOf(err)
 				switch {
-				case errors.As(err, &wrong):
+				case ok:
 					faults = append(faults, wrong...)
 				case err != nil:
 					return fail(exitInput, err)
@@ -58,13 +56,16 @@ func check(file string) (kind string, err error) {
 	case "Config":
 		_, err = scenario.LoadConfig(file, opt)
 	case "Trace":
-		_, err = scenario.LoadTrace(file, opt)
+		var t *scenario.Trace
+		if t, err = scenario.LoadTrace(file, opt); err == nil {
+			_, err = params.LoadCell(t.Cell)
+		}
 	case "Model", "Aging", "Container", "Runaway", "BMS", "Converter", "Transformers", "Auxiliary":
-		err = shown(parameters[kind](file), text)
+		err = parameters[kind](file)
 	default:
 		if cellKeys.Match(text) { // whose kind is a text in words
 			_, err = params.LoadCell(file)
-			return "Cell", shown(err, text)
+			return "Cell", err
 		}
 		var sc *scenario.Scenario
 		if sc, err = scenario.Load(file, opt); err == nil {
@@ -88,37 +89,6 @@ var parameters = map[string]func(file string) error{
 
 // cellKeys tell a cell file by a key that no other file has at its top.
 var cellKeys = regexp.MustCompile(`(?m)^(capacity_Ah|U_avg_V|ocv|entropic):`)
-
-// shown gives the faults of a parameter file the lines they stand on.
-func shown(err error, text []byte) error {
-	lines := strings.Split(string(text), "\n")
-	var faults scenario.Faults
-	for _, e := range unjoin(err) {
-		f, ok := errors.AsType[*params.Fault](e)
-		if !ok || f.Line < 1 || f.Line > len(lines) {
-			return err
-		}
-		msg := f.Msg
-		if f.Key != "" {
-			msg = f.Key + ": " + msg
-		}
-		faults = append(faults, scenario.Fault{Path: f.File, Line: f.Line, Col: f.Col, Msg: msg, Source: strings.TrimRight(lines[f.Line-1], "\r")})
-	}
-	if len(faults) == 0 {
-		return nil
-	}
-	return faults
-}
-
-func unjoin(err error) []error {
-	if err == nil {
-		return nil
-	}
-	if j, ok := err.(interface{ Unwrap() []error }); ok {
-		return j.Unwrap()
-	}
-	return []error{err}
-}
 
 // buildable builds the twins of a scenario and forgets them: some values are only
 // wrong for the model they meet.

@@ -18,7 +18,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"yunchu/harness/scenario"
 	"yunchu/platform"
 )
 
@@ -106,9 +105,8 @@ port is not there; 130 interrupted.`,
 		fmt.Fprintf(stderr, "yunchu: %v\nSee 'yunchu --help'.\n", err)
 		return exitInput
 	}
-	var faults scenario.Faults
-	switch {
-	case errors.As(e.err, &faults):
+	switch faults, ok := faultsOf(e.err); {
+	case ok:
 		faults.Print(stderr)
 	case e.err != nil:
 		fmt.Fprintf(stderr, "yunchu: %v\n", e.err)

@@ -5,6 +5,9 @@ import (
 	"strings"
 )
 
+// Suggest returns the hint for a word that is not known among those that are.
+func Suggest(got string, known []string) string { return suggest(got, known) }
+
 // suggest returns `did you mean "x"?` for the nearest of the known words, or
 // else the list of what is allowed.
 func suggest(got string, known []string) string {

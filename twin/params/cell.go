@@ -111,7 +111,7 @@ func (t Thermal) HeatCapacity() float64 { return t.MassKg * t.CpJPerKg }
 
 // leastEa is an activation energy in J/mol that no resistance of a cell falls below
 // unless it has none: what is smaller was written in kJ.
-const leastEa = 200
+const leastEa = 200.0
 
 // Validate returns all faults of the set, each naming its key, joined.
 func (c *Cell) Validate() error {

@@ -8,10 +8,12 @@ import (
 
 // Fault is one thing wrong with a parameter file.
 type Fault struct {
-	File      string // as given to the loader, empty for a set built in code
-	Line, Col int    // 1-based, 0 when unknown
-	Key       string // dotted path of the key at fault
-	Msg       string
+	File      string   // as given to the loader, empty for a set built in code
+	Line, Col int      // 1-based, 0 when unknown
+	Key       string   // dotted path of the key at fault
+	Msg       string   // what is wrong, mostly with ", want " and what is right
+	Source    string   // the line itself, empty when unknown
+	Known     []string // of a key that nobody knows: those that may stand there
 }
 
 // Error is "file:line:col: key: message", without the parts that are unknown.

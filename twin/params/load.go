@@ -1,6 +1,7 @@
 package params
 
 import (
+	"bytes"
 	"embed"
 	"errors"
 	"fmt"
@@ -148,12 +149,15 @@ func (d *Duration) UnmarshalYAML(n ast.Node) error {
 
 // decode reads src strictly: unknown and repeated keys are faults.
 func decode(file string, src []byte, into any) error {
+	if err := misfits(file, src, into); err != nil {
+		return err
+	}
 	err := yaml.UnmarshalWithOptions(src, into, yaml.Strict())
 	if err == nil {
 		return nil
 	}
 	if f, ok := errors.AsType[*Fault](err); ok {
-		f.File = file
+		f.File, f.Source = file, line(src, f.Line)
 		return f
 	}
 	f := &Fault{File: file, Msg: err.Error()}
@@ -161,9 +165,19 @@ func decode(file string, src []byte, into any) error {
 		f.Msg = y.GetMessage()
 		if t := y.GetToken(); t != nil && t.Position != nil {
 			f.Line, f.Col = t.Position.Line, t.Position.Column
+			f.Source = line(src, f.Line)
 		}
 	}
 	return f
+}
+
+// line is line n of src, from 1.
+func line(src []byte, n int) string {
+	lines := bytes.Split(src, []byte("\n"))
+	if n < 1 || n > len(lines) {
+		return ""
+	}
+	return string(bytes.TrimRight(lines[n-1], "\r"))
 }
 
 // locate gives every Fault in err its place in src: that of its key, or of the
@@ -186,6 +200,7 @@ func locate(file string, src []byte, err error) error {
 		at := *f
 		at.File = file
 		at.Line, at.Col = place(tree, f.Key)
+		at.Source = line(src, at.Line)
 		out = append(out, &at)
 	}
 	return errors.Join(out...)
