@@ -13,7 +13,7 @@ import (
 // instead. Only what another file contains, and what is no number at all, may
 // stand without a hint.
 var (
-	fault    = regexp.MustCompile(`^([^\n]+?\.yaml:\d+:\d+: [^\n]+)\n( +\d+ \| [^\n]*\n +\| \s*\^\n)?( {6}\S[^\n]*\n)?`)
+	fault    = regexp.MustCompile(`^([^\n]+?\.(?:yaml|csv):\d+:\d+: [^\n]+)\n( +\d+ \| [^\n]*\n +\| \s*\^\n)?( {6}\S[^\n]*\n)?`)
 	hintless = regexp.MustCompile(`\.csv|finite number`)
 )
 

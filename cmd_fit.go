@@ -32,8 +32,8 @@ activation energies.
 same columns, or a table z, U_dis, U_chg; tables of several temperatures have columns such as
 U_dis_P25_V. Slow cycles at several temperatures give the entropic coefficient as well.
 
-The temperature of a record is --temp-c, the mean of its column, the end of its name (_P25 is
-25 degC, _N05 -5), or 25 degC. The coulombic efficiency follows from records that begin and end
+The temperature of a record is --temp-c, the mean of its column, a part of its name (_P25 is
+25 degC, _N05 -5), that of the open-circuit records, or 25 degC. The coulombic efficiency follows from records that begin and end
 at rest where the voltage is steep, unless it is given.`,
 		Example: `  yunchu fit --pulses dyn_P25.csv --ocv ocv_C30_P25.csv --capacity-ah 2.05 --out cell.yaml
   yunchu fit --pulses dyn_P05.csv --pulses dyn_P45.csv --ocv ocv_C30_P05.csv --ocv ocv_C30_P45.csv --score dyn_P25.csv --capacity-ah 2.05 --out cell.yaml --plot fit.svg

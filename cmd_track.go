@@ -32,8 +32,8 @@ with the counters chgAh and disAh of the record, else from its current; capacity
 efficiency are those of the cell file unless given.
 
 rmse_percent and max_percent are over true states of charge of 10 to 90 % after the first hour;
-whole_record is over all rows. The temperature is --temp-c, the column of the record, the end of
-its name (_P25 is 25 degC, _N05 -5), or 25 degC.`,
+where no row counts they are null, and the exit code is 1. whole_record is over all rows. The
+temperature is --temp-c, the column of the record, a part of its name (_P25 is 25 degC, _N05 -5), or 25 degC.`,
 		Example: `  yunchu track --cell cell.yaml --data dyn_P05.csv --soc0 80 --json
   yunchu track --cell cell.yaml --data dyn.csv --temp-c 5 --soc0 80 --add-current-a 0.02 --gain 1.005 --out rows.csv --plot track.svg`,
 		Args: cobra.NoArgs,

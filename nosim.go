@@ -26,7 +26,7 @@ var errNoSimulation = errors.New("built without simulation")
 
 func scenarioOptions() scenario.Options {
 	names := params.Models()
-	return scenario.Options{Models: func(n string) bool { return slices.Contains(names, n) }, ModelNames: names}
+	return scenario.Options{Models: func(n string) bool { return slices.Contains(names, n) }, ModelNames: names, CellNames: params.Cells()}
 }
 
 func addSimulated(context.Context, *platform.Plant, platform.Config, []scenario.ConfigDevice, string) error {

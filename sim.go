@@ -31,7 +31,7 @@ var openWorld = simworld.Open
 
 func scenarioOptions() scenario.Options {
 	names := params.Models()
-	return scenario.Options{Models: func(n string) bool { return slices.Contains(names, n) }, ModelNames: names}
+	return scenario.Options{Models: func(n string) bool { return slices.Contains(names, n) }, ModelNames: names, CellNames: params.Cells()}
 }
 
 // addSimulated serves the simulated devices of a configuration, and puts shadows

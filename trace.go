@@ -54,7 +54,7 @@ func traceCommand() *cobra.Command {
 	c.Flags().StringVar(&opt.plot, "plot", "", "SVG file for a plot")
 	c.Flags().StringVar(&opt.reference, "reference", "", "CSV of another solution, to compare with in the plot and in the summary")
 	c.Flags().BoolVar(&opt.json, "json", false, "print a summary as JSON: energy balance, differences from the reference; the result goes to --out alone")
-	c.Flags().StringVar(&cell, "cell", "", "cell file (the short form for one cell)")
+	c.Flags().StringVar(&cell, "cell", "", "cell file or the name of a set that ships (the short form for one cell, free-standing in air of 25 degC)")
 	c.Flags().StringVar(&profile, "profile", "", "CSV with t_s and current_a, power_w or voltage_v")
 	return c
 }

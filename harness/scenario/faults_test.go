@@ -54,10 +54,10 @@ func TestBadFiles(t *testing.T) {
 				t.Fatalf("accepted: %v", err)
 			}
 			for i, f := range faults {
-				if f.Path != file || f.Msg == "" || f.Line < 1 || f.Col < 1 {
+				if f.Path != file && filepath.Ext(f.Path) != ".csv" || f.Msg == "" || f.Line < 1 || f.Col < 1 {
 					t.Errorf("fault without place: %+v", f)
 				}
-				if i > 0 && (f.Line < faults[i-1].Line || f.Line == faults[i-1].Line && f.Col < faults[i-1].Col) {
+				if i > 0 && f.Path == faults[i-1].Path && (f.Line < faults[i-1].Line || f.Line == faults[i-1].Line && f.Col < faults[i-1].Col) {
 					t.Errorf("line %d:%d comes after %d:%d", f.Line, f.Col, faults[i-1].Line, faults[i-1].Col)
 				}
 			}

@@ -311,6 +311,9 @@ func (b *bounded) Read(p []byte) (int, error) {
 
 func (t *table) column(name string) (int, error) {
 	if i := slices.Index(t.header, name); i >= 0 {
+		if second := slices.Index(t.header[i+1:], name); second >= 0 {
+			return 0, t.at(i+1+second, "column %s is there twice", name)
+		}
 		return i, nil
 	}
 	return 0, &columnError{t.name, name, t.header}
@@ -330,16 +333,25 @@ func (t *table) next() bool {
 
 func (t *table) wrap(err error) error {
 	if e, ok := errors.AsType[*csv.ParseError](err); ok {
-		return fmt.Errorf("%s:%d: %w", t.name, e.Line, e.Err)
+		return &rowError{t.name, e.Line, e.Column, e.Err.Error()}
 	}
 	return fmt.Errorf("read %s: %w", t.name, err)
 }
 
 // at is an error at a field of the current row.
 func (t *table) at(column int, format string, args ...any) error {
-	line, _ := t.r.FieldPos(column)
-	return fmt.Errorf("%s:%d: %s", t.name, line, fmt.Sprintf(format, args...))
+	line, col := t.r.FieldPos(column)
+	return &rowError{t.name, line, col, fmt.Sprintf(format, args...)}
 }
+
+// rowError is what is wrong at a line and a byte of a CSV file, both from 1.
+type rowError struct {
+	file      string
+	line, col int
+	msg       string
+}
+
+func (e *rowError) Error() string { return fmt.Sprintf("%s:%d: %s", e.file, e.line, e.msg) }
 
 // number reads a finite number of the current row.
 func (t *table) number(column int) (float64, error) {

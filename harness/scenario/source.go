@@ -37,6 +37,7 @@ type Options struct {
 	FS         fs.FS                  // where files and their inputs are opened; nil: the operating system
 	Models     func(name string) bool // whether a model set of that name exists; nil: not checked
 	ModelNames []string               // the model sets, for hints; may be empty
+	CellNames  []string               // the cell sets that a trace may name; may be empty
 }
 
 // place is where a value stands, and its key when it has one.

@@ -1,12 +1,16 @@
 package scenario
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
 )
@@ -15,7 +19,7 @@ import (
 // those of the cell models: SI, soc from 0 to 1, temperatures in K.
 type Trace struct {
 	Head             `yaml:",inline"`
-	Cell             string        `yaml:"cell" jsonschema:"required" example:"../params/cell.yaml" doc:"Path of the cell file."`
+	Cell             string        `yaml:"cell" jsonschema:"required" example:"../params/cell.yaml" doc:"Path of the cell file, or the name of a set that ships."`
 	Topology         Topology      `yaml:"topology,omitempty" doc:"{series: S, parallel: P, contact_ohm: [..]}: P cells side by side in each of S groups; one cell when left out."`
 	CapacityFactor   Values        `yaml:"capacity_factor,omitempty" jsonschema:"minimum=0.001,maximum=1000,default=1" doc:"Of each cell, or one for all."`
 	ResistanceFactor Values        `yaml:"resistance_factor,omitempty" jsonschema:"minimum=0.001,maximum=1000,default=1" doc:"Likewise."`
@@ -30,6 +34,8 @@ type Trace struct {
 	Path   string       `yaml:"-"` // the file, as it was named
 	Inputs []string     `yaml:"-"` // every file that was opened for it, itself first
 	Rows   []ProfileRow `yaml:"-"` // the profile
+
+	FreeStanding bool `yaml:"-"` // each cell loses heat to the environment as its own file says
 }
 
 // Topology says how the cells of a trace are connected: Parallel of them side by
@@ -133,11 +139,17 @@ func ParseTrace(name string, data []byte, opt Options) (*Trace, error) {
 	return t, nil
 }
 
-// NewTrace is the trace of one cell through a profile, with all defaults: the
-// short form of the command line. Its error is Faults.
+// NewTrace is the trace of one cell through a profile, with all defaults but that of
+// heat: the cell stands free in air. It is the short form of the command line. Its error
+// is Faults.
 func NewTrace(cell, profile string, opt Options) (*Trace, error) {
 	text := fmt.Sprintf("apiVersion: %s\nkind: Trace\ncell: %q\nprofile: %q\n", APIVersion, cell, profile)
-	return ParseTrace("command line", []byte(text), opt)
+	t, err := ParseTrace("command line", []byte(text), opt)
+	if err != nil {
+		return nil, err
+	}
+	t.FreeStanding = true
+	return t, nil
 }
 
 func (t *Trace) check(s *source) {
@@ -170,7 +182,7 @@ func (t *Trace) check(s *source) {
 			s.wrong(f.key, fmt.Sprintf("write one number, or %d", cells), "%s has %d values for %d cells", f.key, n, cells)
 		}
 	}
-	if t.Cell != "" {
+	if t.Cell != "" && !slices.Contains(s.opt.CellNames, t.Cell) {
 		s.exists("cell", &t.Cell)
 	}
 	if t.Profile != "" {
@@ -185,74 +197,114 @@ func (t *Trace) loadProfile(s *source) {
 		return
 	}
 	defer func() { _ = file.Close() }() // only read
-	if err := t.fill(file); err != nil {
-		s.wrong("profile", "a profile has the columns t_s and current_a, power_w or voltage_v; with several, all but one are blank in each row", "%s", err)
+	const hint = "a profile has the columns t_s and current_a, power_w or voltage_v; with several, all but one are blank in each row"
+	text, err := io.ReadAll(&bounded{file, maxInputBytes})
+	if err != nil {
+		s.wrong("profile", hint, "%s: %s", t.Profile, err)
+		return
+	}
+	lines := strings.Split(string(text), "\n")
+	for _, err := range t.fill(bytes.NewReader(text)) {
+		e, ok := errors.AsType[*rowError](err)
+		if !ok {
+			s.wrong("profile", hint, "%s", err)
+			continue
+		}
+		f := Fault{Path: s.path(t.Profile), Line: e.line, Col: 1, Msg: e.msg, Hint: hint}
+		if e.line <= len(lines) {
+			f.Source = strings.TrimRight(lines[e.line-1], "\r")
+			f.Col = 1 + utf8.RuneCountInString(f.Source[:min(max(e.col-1, 0), len(f.Source))])
+		}
+		s.faults = append(s.faults, f)
 	}
 }
 
 // longestProfile is the last t_s a profile may have: 30 years.
 const longestProfile = 1e9
 
-func (t *Trace) fill(file io.Reader) error {
+// mostInput is the largest current, power or voltage of a profile: beyond what any
+// battery is asked for, and far from where numbers end.
+const mostInput = 1e9
+
+// fill reads the rows of the profile and returns what is wrong with them, row by row.
+// Time counts from the first row.
+func (t *Trace) fill(file io.Reader) (errs []error) {
 	rows, err := newTable(file, t.Profile)
 	if err != nil {
-		return err
+		return []error{err}
 	}
 	tc, err := rows.column("t_s")
 	if err != nil {
-		return err
+		return []error{err}
 	}
 	columns := map[ProfileInput]int{}
 	for _, in := range profileInputs {
-		if k, err := rows.column(string(in)); err == nil {
-			columns[in] = k
+		k, err := rows.column(string(in))
+		if _, absent := errors.AsType[*columnError](err); absent {
+			continue
+		} else if err != nil {
+			return []error{err}
 		}
+		columns[in] = k
 	}
 	if len(columns) == 0 {
-		return fmt.Errorf("%s has no column current_a, power_w or voltage_v", t.Profile)
+		return []error{fmt.Errorf("%s has no column current_a, power_w or voltage_v", t.Profile)}
 	}
-	for rows.next() {
-		at, err := rows.number(tc)
+	first := math.NaN()
+	for rows.next() && len(errs) < maxFaults {
+		row, err := t.row(rows, tc, columns, &first)
 		if err != nil {
-			return err
-		}
-		if at > longestProfile {
-			return rows.at(tc, "t_s counts seconds; %s is too long", rows.row[tc])
-		}
-		row := ProfileRow{T: time.Duration(math.Round(at * float64(time.Second)))}
-		for _, in := range profileInputs {
-			k, ok := columns[in]
-			if !ok || strings.TrimSpace(rows.row[k]) == "" {
-				continue
-			}
-			if row.Input != "" {
-				return rows.at(k, "a row has one input, not %s and %s", row.Input, in)
-			}
-			row.Input = in
-			if row.Value, err = rows.number(k); err != nil {
-				return err
-			}
-		}
-		if row.Input == "" {
-			return rows.at(tc, "a row has a current, a power or a voltage")
-		}
-		if row.Input == VoltageV && !(row.Value > 0) {
-			return rows.at(columns[VoltageV], "a voltage is above 0, not %g", row.Value)
-		}
-		n := len(t.Rows)
-		switch {
-		case n == 0 && at != 0:
-			return rows.at(tc, "the first row is at t_s = 0, not %s", rows.row[tc])
-		case n > 0 && row.T <= t.Rows[n-1].T:
-			return rows.at(tc, "time %s does not come after the row before", rows.row[tc])
+			errs = append(errs, err)
+			continue
 		}
 		t.Rows = append(t.Rows, row)
 	}
 	if rows.err != nil {
-		return rows.err
+		errs = append(errs, rows.err)
 	}
-	if len(t.Rows) < 2 {
-		return fmt.Errorf("%s needs two rows: the run ends at the last one", t.Profile)
+	if len(errs) == 0 && len(t.Rows) < 2 {
+		errs = append(errs, fmt.Errorf("%s needs two rows: the run ends at the last one", t.Profile))
 	}
-	return nil
+	return errs
+}
+
+// row reads the current row; first is the time of the first one in s, NaN before that.
+func (t *Trace) row(rows *table, tc int, columns map[ProfileInput]int, first *float64) (row ProfileRow, err error) {
+	at, err := rows.number(tc)
+	if err != nil {
+		return row, err
+	}
+	if math.IsNaN(*first) {
+		*first = at
+	}
+	if at -= *first; at > longestProfile {
+		return row, rows.at(tc, "t_s counts seconds; %s is too long", rows.row[tc])
+	}
+	row.T = time.Duration(math.Round(at * float64(time.Second)))
+	if n := len(t.Rows); at < 0 || n > 0 && row.T <= t.Rows[n-1].T {
+		return row, rows.at(tc, "time %s does not come after the row before", rows.row[tc])
+	}
+	for _, in := range profileInputs {
+		k, ok := columns[in]
+		if !ok || strings.TrimSpace(rows.row[k]) == "" {
+			continue
+		}
+		if row.Input != "" {
+			return row, rows.at(k, "a row has one input, not %s and %s", row.Input, in)
+		}
+		row.Input = in
+		if row.Value, err = rows.number(k); err != nil {
+			return row, err
+		}
+		if math.Abs(row.Value) > mostInput {
+			return row, rows.at(k, "%s is beyond what a battery is asked for, %g", strings.TrimSpace(rows.row[k]), mostInput)
+		}
+	}
+	if row.Input == "" {
+		return row, rows.at(tc, "a row has a current, a power or a voltage")
+	}
+	if row.Input == VoltageV && !(row.Value > 0) {
+		return row, rows.at(columns[VoltageV], "a voltage is above 0, not %g", row.Value)
+	}
+	return row, nil
 }

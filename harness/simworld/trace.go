@@ -98,9 +98,12 @@ type TraceDifferences struct {
 func traceCase(t *scenario.Trace) (c twin.TraceCase, err error) {
 	set, err := params.LoadCell(t.Cell)
 	if err != nil {
-		return c, fmt.Errorf("cell %s: %w", t.Cell, err)
+		return c, err
 	}
 	h := t.Heat
+	if t.FreeStanding {
+		h.EnvWPerK = set.Thermal.HAPerK
+	}
 	c = twin.TraceCase{
 		ModuleParams: twin.ModuleParams{
 			Cell: set, Parallel: t.Topology.Parallel,

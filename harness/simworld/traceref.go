@@ -3,12 +3,8 @@
 package simworld
 
 import (
-	"encoding/csv"
-	"errors"
 	"fmt"
-	"io"
 	"math"
-	"os"
 	"strconv"
 	"strings"
 
@@ -34,51 +30,33 @@ type column struct {
 	offset float64
 }
 
-// LoadTraceReference reads the reference of a trace of so many cells.
+// LoadTraceReference reads the reference of a trace of so many cells. Its error is
+// scenario.Faults.
 func LoadTraceReference(path string, cells int) (*TraceReference, error) {
-	f, err := os.Open(path)
+	s, err := readSheet(path, func(string) bool { return true })
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	r := &TraceReference{path: path}
-	if err := r.read(f, cells); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return r, nil
-}
-
-func (r *TraceReference) read(f io.Reader, cells int) error {
-	in := csv.NewReader(f)
-	in.ReuseRecord = true
-	head, err := in.Read()
+	t, err := s.full("t_s")
 	if err != nil {
-		return err
+		return nil, err
 	}
+	r := &TraceReference{path: path, rows: map[int64][]float64{}}
 	at := map[string]int{}
-	for i, name := range head {
-		at[strings.TrimSpace(name)] = i
+	for i, name := range s.header {
+		at[name] = i
 	}
 	if err := r.columns(at, cells); err != nil {
-		return err
+		return nil, s.fault(1, 1, "its columns are "+strings.Join(s.header, ", "), "%v", err)
 	}
-	r.rows = map[int64][]float64{}
-	for {
-		record, err := in.Read()
-		if errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return err
+	for k := range t {
+		row := make([]float64, len(s.column))
+		for i := range row {
+			row[i] = s.column[i][k]
 		}
-		row := make([]float64, len(record))
-		for i, text := range record {
-			if row[i], err = strconv.ParseFloat(strings.TrimSpace(text), 64); err != nil {
-				line, _ := in.FieldPos(i)
-				return fmt.Errorf("line %d: %s is %q, not a number", line, head[i], text)
-			}
-		}
-		r.rows[milliseconds(row[at["t_s"]])] = row
+		r.rows[milliseconds(t[k])] = row
 	}
+	return r, nil
 }
 
 func milliseconds(s float64) int64 { return int64(math.Round(s * 1e3)) }
@@ -112,9 +90,6 @@ func (r *TraceReference) columns(at map[string]int, cells int) error {
 		if r.v[i].at < 0 && r.packV.at < 0 {
 			return fmt.Errorf("no column V%s_V or %svoltage_v", own, cell)
 		}
-	}
-	if _, ok := at["t_s"]; !ok {
-		return fmt.Errorf("no column t_s")
 	}
 	return nil
 }
