@@ -314,8 +314,12 @@ func TestTemperatureOfARecord(t *testing.T) {
 		around []float64
 		want   float64
 	}{
-		{"a123_dyn_P05.csv", nil, 5}, {"a123_dyn_P05_train.csv", []float64{25}, 5}, {"a_N10_x_N10.csv", nil, -10},
-		{"dyn.csv", []float64{45}, 45}, {"dyn.csv", nil, 25}, {"P05.csv", nil, 25},
+		{"a123_dyn_P05.csv", nil, 5},
+		{"a123_dyn_P05_train.csv", []float64{25}, 5},
+		{"a_N10_x_N10.csv", nil, -10},
+		{"dyn.csv", []float64{45}, 45},
+		{"dyn.csv", nil, 25},
+		{"P05.csv", nil, 25},
 	} {
 		path := filepath.Join(dir, tt.name)
 		write(t, path, "t_s,I_A,V_V\n0,0,3.3\n1,0,3.3\n")
