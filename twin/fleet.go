@@ -59,6 +59,8 @@ type Fleet struct {
 	cached  tick         // coefficients of the last step length
 	ticks   []tick       // of the steps of units of single cells on the way to one instant
 	next    atomic.Int64 // the first unit that no worker has taken
+	others  sync.WaitGroup
+	help    func() // what they run: made once, so that a step allocates nothing
 }
 
 // Longest steps of the physics.
@@ -111,6 +113,10 @@ func NewFleet(model *params.Model, ids []string, opt Options) (*Fleet, error) {
 		seen:    make([]State, len(ids)),
 		workers: cmp.Or(opt.Workers, runtime.GOMAXPROCS(0)),
 		maxStep: min(cmp.Or(opt.MaxStep, maxStepLumped), maxStepLumped),
+	}
+	f.help = func() {
+		defer f.others.Done()
+		f.work()
 	}
 	if model.Strings != nil {
 		f.places = places(model)
@@ -281,14 +287,15 @@ func (f *Fleet) stepPacks(from, to time.Duration) {
 	}
 }
 
-// helped is work with n others at it.
+// helped is work with n others at it, who have gone when it returns. The runtime uses
+// the goroutines of the last step again, so there is none to keep or to close.
 func (f *Fleet) helped(n int) {
-	var others sync.WaitGroup
+	f.others.Add(n)
 	for range n {
-		others.Go(f.work)
+		go f.help()
 	}
 	f.work()
-	others.Wait()
+	f.others.Wait()
 }
 
 // work takes units that nobody has taken yet through all ticks.
