@@ -5,6 +5,7 @@
 package simworld
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -331,13 +332,19 @@ func (w *World) find(n int) (p part, i int, ok bool) {
 func (w *World) Balance() (ratio float64, worst device.ID) {
 	for _, p := range w.parts {
 		for i := range p.twins.Len() {
-			e := p.twins.Energy(i)
-			if moved := e.ACInJ + e.ACOutJ; moved != 0 && !(e.ResidualJ/moved < ratio) { // NaN is the worst
-				ratio, worst = e.ResidualJ/moved, device.ID(p.twins.ID(i))
+			if r := imbalance(p.twins.Energy(i)); !(r < ratio) { // NaN is the worst
+				ratio, worst = r, device.ID(p.twins.ID(i))
 			}
 		}
 	}
 	return ratio, worst
+}
+
+// imbalance is the residual of a unit over the energy that it moved: on the AC side, or
+// where nothing went through its converter, the heat that its cells made by themselves.
+func imbalance(e twin.Energy) float64 {
+	const least = 1 // J, where there was neither
+	return e.ResidualJ / cmp.Or(e.ACInJ+e.ACOutJ, e.HeatJ, least)
 }
 
 // Kernel implements run.World: the kernel of single cells where there are any.
