@@ -133,7 +133,9 @@ func NewFleet(model *params.Model, ids []string, opt Options) (*Fleet, error) {
 	}
 	if f.bms = newManagement(model); f.bms != nil {
 		f.level = newBalance(model)
-		f.link = bms.Link{Ohm: model.BMS.Contactor.PrechargeOhm, Farad: model.BMS.Contactor.BusFarad}
+		c := model.BMS.Contactor
+		f.link = bms.Link{Ohm: c.PrechargeOhm, Farad: c.BusFarad, BleedOhm: c.BusBleedOhm}
+		f.racks = bms.UnitParams{MatchV: model.BMS.Unit.MatchV}
 	}
 	if f.kinetics, err = newKinetics(model); err != nil {
 		return nil, fmt.Errorf("new fleet of %s: %w", model.Name, err)
@@ -344,7 +346,7 @@ func (f *Fleet) SetPower(i int, now time.Time, powerW float64, until time.Time) 
 // SetPQ is SetPower with reactive power in var besides, above zero absorbed.
 func (f *Fleet) SetPQ(i int, now time.Time, powerW, qVar float64, until time.Time) bool {
 	u := &f.units[i]
-	if u.mode != Run || u.open || !finite(powerW) || !finite(qVar) {
+	if u.mode != Run || u.open() || f.off(u) || !finite(powerW) || !finite(qVar) {
 		return false
 	}
 	expiry := pcs.Never
@@ -358,18 +360,15 @@ func (f *Fleet) SetPQ(i int, now time.Time, powerW, qVar float64, until time.Tim
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
 // SetMode puts unit i into a mode. Whatever it is, setpoints given before are gone.
-// Run resets strings that have tripped, as far as the cause is gone.
+// Run takes back what has tripped, as far as the cause is gone.
 func (f *Fleet) SetMode(i int, m Mode) {
 	u := &f.units[i]
-	f.changed(i)
 	u.mode = m
 	u.pcs.Cancel()
-	if u.pack != nil && m == Run {
-		u.pack.reset = true
+	if m == Run && u.told == 0 {
+		u.tripped = false
 	}
-	if m == Fault {
-		f.disconnect(u)
-	}
+	f.switched(i, m == Run)
 }
 
 // SetAmbient changes the temperature around all units, in K.
@@ -436,7 +435,7 @@ func (f *Fleet) state(i int) State {
 		Limit:        u.limit,
 		Mode:         u.mode,
 	}
-	if u.open {
+	if u.open() {
 		s.Mode = Fault
 	}
 	s.AvailableChargeW, s.AvailableDischargeW = f.available(u)

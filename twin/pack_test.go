@@ -199,6 +199,7 @@ func TestCellsBehindOpenContactors(t *testing.T) {
 	f.SetPower(0, at(0), 1e6, time.Time{})
 	f.Step(at(time.Minute))
 	f.OpenContactor(0, true)
+	f.Step(at(time.Minute + 3*time.Second)) // the current goes before they open
 	before := f.Energy(0)
 	f.Step(at(2 * time.Minute))
 	s, e := f.State(0), f.Energy(0)
