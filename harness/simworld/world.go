@@ -275,9 +275,18 @@ func (w *World) Inject(f *scenario.Injection, indices []int) (end func(), err er
 		}
 		t := p.twins
 		switch f.Kind {
-		case "contactor-open", "e-stop":
+		case "contactor-open":
 			t.OpenContactor(i, true)
 			undo = append(undo, func() { t.OpenContactor(i, false) })
+		case "e-stop":
+			t.EmergencyStop(i, true)
+			undo = append(undo, func() { t.EmergencyStop(i, false) })
+		case "insulation-fault", "bms-link-down", "bms-bias":
+			set := management(t, i, f)
+			if err := set(true); err != nil {
+				return nil, fmt.Errorf("fault %s: %w", f.Kind, err)
+			}
+			undo = append(undo, func() { _ = set(false) }) // which the unit has taken before
 		case "fan-fail":
 			t.FailFan(i, true)
 			undo = append(undo, func() { t.FailFan(i, false) })
