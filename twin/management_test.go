@@ -405,3 +405,41 @@ func TestManagementIsDeterministic(t *testing.T) {
 		}
 	}
 }
+
+// Whatever the contactors do: each cell of a string has taken the charge that its
+// string has carried.
+func TestContactorsConserveCharge(t *testing.T) {
+	b := newBench(t, nil)
+	var before, carried [8]float64 // A*s
+	held := func(str int) float64 {
+		c := b.Cell(0, str, 17)
+		return c.SoC * c.Capacity * b.Model().Cell.CapacityAh * 3600
+	}
+	for str := range before {
+		before[str] = held(str)
+	}
+	for n := range 300 {
+		switch n {
+		case 0, 150, 250:
+			b.ask(-1e6)
+		case 50:
+			b.OpenContactor(0, true)
+		case 60:
+			b.OpenContactor(0, false)
+		case 200:
+			b.EmergencyStop(0, true)
+		case 210:
+			b.EmergencyStop(0, false)
+			b.SetMode(0, twin.Run)
+		}
+		b.pass(1)
+		for str, a := range b.StringA(0) {
+			carried[str] += a
+		}
+	}
+	for str := range before {
+		if got := held(str) - before[str]; math.Abs(carried[str]) < 1e3 || !(math.Abs(got-carried[str]) <= 1e-9*math.Abs(carried[str])) {
+			t.Errorf("string %d: %.12g A s in a cell, %.12g A s carried", str, got, carried[str])
+		}
+	}
+}
