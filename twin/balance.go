@@ -16,7 +16,6 @@ func newBalance(m *params.Model) *bms.Balance {
 	b := m.BMS.Balance
 	return &bms.Balance{
 		Ohm: b.Ohm, StartV: b.StartV, StopV: b.StopV, MinV: b.MinV, RestA: b.RestA,
-		StartSoC: b.StartSoC / 100, StopSoC: b.StopSoC / 100,
 		Period: time.Duration(b.Period), Window: time.Duration(b.Window),
 	}
 }

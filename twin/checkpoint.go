@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"yunchu/twin/bms"
 	"yunchu/twin/cell"
 	"yunchu/twin/pcs"
 	"yunchu/twin/thermal"
@@ -35,7 +36,9 @@ type UnitCheckpoint struct {
 	CellA     float64 // per cell, at the end of the last step
 	Limit     Limit
 	Mode      Mode
-	Open      bool
+	Cut       bool
+	Tripped   bool
+	Told      bms.Set
 	FanFailed bool
 	ShortOhm  float64
 	HotK      float64
@@ -56,7 +59,7 @@ func (f *Fleet) Checkpoint() Checkpoint {
 		c.Units[i] = UnitCheckpoint{
 			Cell: u.cell.State(), Scatter: u.base, Drift: u.drift, Aged: u.aged, Lives: u.lifeCheckpoint(), UnagedS: u.unaged, PCS: u.pcs, Energy: u.book,
 			ACW: u.ac, MeanACW: u.acMean, CellA: u.amps, Limit: u.limit, Mode: u.mode,
-			Open: u.open, FanFailed: u.fanFailed, ShortOhm: u.shortOhm, HotK: u.hotK,
+			Cut: u.cut, Tripped: u.tripped, Told: u.told, FanFailed: u.fanFailed, ShortOhm: u.shortOhm, HotK: u.hotK,
 		}
 		if u.pack != nil {
 			c.Units[i].Pack = u.pack.checkpoint()
@@ -91,7 +94,7 @@ func (f *Fleet) Restore(c Checkpoint) error {
 			pack: battery, room: room,
 			cell: f.kind.Cell(u.Cell, u.now()), base: u.Scatter, drift: u.Drift, aged: u.Aged, lives: f.reborn(u.Lives), unaged: u.UnagedS, pcs: u.PCS, book: u.Energy,
 			ac: u.ACW, acMean: u.MeanACW, amps: u.CellA, limit: u.Limit, mode: u.Mode,
-			open: u.Open, fanFailed: u.FanFailed, shortOhm: u.ShortOhm, hotK: u.HotK,
+			cut: u.Cut, tripped: u.Tripped, told: u.Told, fanFailed: u.FanFailed, shortOhm: u.ShortOhm, hotK: u.HotK,
 		}
 		f.units[i].cell.SetLeak(u.ShortOhm)
 		f.changed(i)

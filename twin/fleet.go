@@ -59,6 +59,8 @@ type Fleet struct {
 	cached  tick         // coefficients of the last step length
 	ticks   []tick       // of the steps of units of single cells on the way to one instant
 	next    atomic.Int64 // the first unit that no worker has taken
+	others  sync.WaitGroup
+	help    func() // what they run: made once, so that a step allocates nothing
 }
 
 // Longest steps of the physics.
@@ -112,6 +114,10 @@ func NewFleet(model *params.Model, ids []string, opt Options) (*Fleet, error) {
 		workers: cmp.Or(opt.Workers, runtime.GOMAXPROCS(0)),
 		maxStep: min(cmp.Or(opt.MaxStep, maxStepLumped), maxStepLumped),
 	}
+	f.help = func() {
+		defer f.others.Done()
+		f.work()
+	}
 	if model.Strings != nil {
 		f.places = places(model)
 		f.maxStep = min(cmp.Or(opt.MaxStep, maxStepCells), f.longestOfCells())
@@ -127,7 +133,9 @@ func NewFleet(model *params.Model, ids []string, opt Options) (*Fleet, error) {
 	}
 	if f.bms = newManagement(model); f.bms != nil {
 		f.level = newBalance(model)
-		f.link = bms.Link{Ohm: model.BMS.Contactor.PrechargeOhm, Farad: model.BMS.Contactor.BusFarad}
+		c := model.BMS.Contactor
+		f.link = bms.Link{Ohm: c.PrechargeOhm, Farad: c.BusFarad, BleedOhm: c.BusBleedOhm}
+		f.racks = bms.UnitParams{MatchV: model.BMS.Unit.MatchV}
 	}
 	if f.kinetics, err = newKinetics(model); err != nil {
 		return nil, fmt.Errorf("new fleet of %s: %w", model.Name, err)
@@ -281,14 +289,15 @@ func (f *Fleet) stepPacks(from, to time.Duration) {
 	}
 }
 
-// helped is work with n others at it.
+// helped is work with n others at it, who have gone when it returns. The runtime uses
+// the goroutines of the last step again, so there is none to keep or to close.
 func (f *Fleet) helped(n int) {
-	var others sync.WaitGroup
+	f.others.Add(n)
 	for range n {
-		others.Go(f.work)
+		go f.help()
 	}
 	f.work()
-	others.Wait()
+	f.others.Wait()
 }
 
 // work takes units that nobody has taken yet through all ticks.
@@ -337,7 +346,7 @@ func (f *Fleet) SetPower(i int, now time.Time, powerW float64, until time.Time) 
 // SetPQ is SetPower with reactive power in var besides, above zero absorbed.
 func (f *Fleet) SetPQ(i int, now time.Time, powerW, qVar float64, until time.Time) bool {
 	u := &f.units[i]
-	if u.mode != Run || u.open || !finite(powerW) || !finite(qVar) {
+	if u.mode != Run || u.open() || f.off(u) || !finite(powerW) || !finite(qVar) {
 		return false
 	}
 	expiry := pcs.Never
@@ -351,18 +360,15 @@ func (f *Fleet) SetPQ(i int, now time.Time, powerW, qVar float64, until time.Tim
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
 // SetMode puts unit i into a mode. Whatever it is, setpoints given before are gone.
-// Run resets strings that have tripped, as far as the cause is gone.
+// Run takes back what has tripped, as far as the cause is gone.
 func (f *Fleet) SetMode(i int, m Mode) {
 	u := &f.units[i]
-	f.changed(i)
 	u.mode = m
 	u.pcs.Cancel()
-	if u.pack != nil && m == Run {
-		u.pack.reset = true
+	if m == Run && u.told == 0 {
+		u.tripped = false
 	}
-	if m == Fault {
-		f.disconnect(u)
-	}
+	f.switched(i, m == Run)
 }
 
 // SetAmbient changes the temperature around all units, in K.
@@ -429,7 +435,7 @@ func (f *Fleet) state(i int) State {
 		Limit:        u.limit,
 		Mode:         u.mode,
 	}
-	if u.open {
+	if u.open() {
 		s.Mode = Fault
 	}
 	s.AvailableChargeW, s.AvailableDischargeW = f.available(u)

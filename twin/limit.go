@@ -134,7 +134,7 @@ const horizon = 1.0
 
 // available is the AC power in W that u could take and give now, both >= 0.
 func (d *design) available(u *unit) (charge, discharge float64) {
-	if u.mode != Run || u.open {
+	if u.mode != Run || u.open() {
 		return 0, 0
 	}
 	c, l := &u.cell, &d.limits

@@ -1,6 +1,7 @@
 package twin
 
 import (
+	"slices"
 	"time"
 
 	"yunchu/twin/bms"
@@ -22,7 +23,7 @@ func newManagement(m *params.Model) *bms.Params {
 		},
 		Contactor: bms.Contactor{
 			MatchV: p.Contactor.MatchV, Least: time.Duration(p.Contactor.Least), Timeout: time.Duration(p.Contactor.Timeout),
-			Overlap: time.Duration(p.Contactor.Overlap), OpenA: p.Contactor.OpenA, OpenWithin: time.Duration(p.Contactor.OpenWithin),
+			OpenA: p.Contactor.OpenA, OpenWithin: time.Duration(p.Contactor.OpenWithin),
 			LifeClosings: p.Contactor.LifeClosings, LifeHotOpenings: p.Contactor.LifeHotOpenings,
 		},
 	}
@@ -74,47 +75,103 @@ func connected(p *bms.Params) bms.State {
 	return bms.State{Mode: bms.Connected, ChargeA: p.Charge.RatedA, DischargeA: p.Discharge.RatedA}
 }
 
-// manage lets the management of every string see the step of k that has ended, and
-// puts its contactors and its limits into force for the next one. wanted says that
-// the unit is to be connected.
-func (d *design) manage(u *unit, k *tick, wanted bool) {
+// manage lets the management of u and of its strings see what the time from one
+// instant to the next has brought, and puts contactors and limits into force for what
+// follows. No time at all passes when the unit has been told something. reset takes
+// back what has tripped.
+func (d *design) manage(u *unit, from, to time.Duration, reset bool) {
 	p := u.pack
+	wanted := !u.open()
 	for s := range p.string {
 		x := &p.string[s]
-		seen := p.seen(s)
-		rest, _ := p.line(s)
-		in := bms.Input{
-			MinCellV: seen.vMin, MaxCellV: seen.vMax, MinCellK: seen.tMin, MaxCellK: seen.tMax,
-			MinSoC: seen.zMin, MaxSoC: seen.zMax, CurrentA: x.amps,
-			RackV: rest, BusV: p.linkV,
-			Close: wanted && x.bms.Mode == bms.Off, Open: !wanted, Reset: p.reset,
+		r := bms.Rack{Mode: x.bms.Mode, Ready: x.bms.Ready(), RackV: p.linkV}
+		if x.open {
+			r.RackV, _ = p.line(s)
 		}
-		out, events := d.bms.Step(&x.bms, k.from, k.to, &in, p.fresh[:0])
+		p.racks[s] = r
+	}
+	d.racks.Step(&p.unit, bms.UnitInput{Close: wanted, Open: !wanted, Reset: reset}, p.racks, p.commands)
+	for s := range p.string {
+		x := &p.string[s]
+		in := p.measured(s)
+		in.InsulationFault, in.CommunicationFault = u.told.Has(bms.Insulation), u.told.Has(bms.Communication)
+		in.EmergencyStop = u.told.Has(bms.EmergencyStop)
+		c := p.commands[s]
+		in.Close, in.Open, in.Reset = c.Close, c.Open, c.Reset
+		out, events := d.bms.Step(&x.bms, from, to, &in, p.fresh[:0])
 		p.note(s, events)
-		x.open = out.Mode != bms.Connected && out.Mode != bms.Opening
+		x.open = !out.Contacts.Positive
 		x.chargeA, x.dischargeA = out.ChargeA, out.DischargeA
 		x.chargeBy, x.disBy = limitOf(out.ChargeBy, true), limitOf(out.DischargeBy, false)
 	}
-	p.reset = false
-	p.follow(d, k.dt)
+	if p.connected() == 0 {
+		p.follow(d, (to - from).Seconds())
+	}
 }
 
-// follow lets the voltage of the link behind the contactors follow: at once a string
-// that is connected, through the precharge resistor one that is about to be.
+// measured is what the management of string s measures, with what its sensors are
+// off by.
+func (p *pack) measured(s int) bms.Input {
+	x, seen := &p.string[s], p.seen(s)
+	rest, _ := p.line(s)
+	in := bms.Input{
+		MinCellV: seen.vMin, MaxCellV: seen.vMax, MinCellK: seen.tMin, MaxCellK: seen.tMax,
+		MinSoC: seen.zMin, MaxSoC: seen.zMax, CurrentA: x.amps + x.off.CurrentA,
+		RackV: rest, BusV: p.linkV,
+	}
+	shift(x.off.CellV, &in.MinCellV, &in.MaxCellV)
+	shift(x.off.TempK, &in.MinCellK, &in.MaxCellK)
+	shift(x.off.SoC, &in.MinSoC, &in.MaxSoC)
+	return in
+}
+
+// follow lets the voltage of the link follow for dt seconds without a string behind
+// it: that of one which is about to be connected, through the precharge resistor, or
+// down through its bleeder. The charge that this takes from the string, some 1e-5 of
+// what it holds, is not counted.
 func (p *pack) follow(d *design, dt float64) {
-	pre := -1
 	for s := range p.string {
-		if !p.string[s].open {
-			p.linkV = p.busV
+		if p.string[s].bms.Mode == bms.Precharging {
+			v, _ := p.line(s)
+			p.linkV = d.link.Next(p.linkV, v, dt)
 			return
 		}
-		if p.string[s].bms.Mode == bms.Precharging {
-			pre = s
-		}
 	}
-	if pre >= 0 {
-		v, _ := p.line(pre)
-		p.linkV, _ = d.link.Next(p.linkV, v, dt)
+	p.linkV = d.link.Left(p.linkV, dt)
+}
+
+// lost reports whether every string has tripped.
+func (p *pack) lost() bool {
+	return !slices.ContainsFunc(p.string, func(s strand) bool { return s.bms.Mode != bms.Tripped })
+}
+
+// open reports whether u is to be disconnected.
+func (u *unit) open() bool { return u.cut || u.tripped || u.mode == Fault }
+
+// off reports whether nothing connects u, and nothing is about to.
+func (d *design) off(u *unit) bool {
+	if d.bms == nil {
+		return u.open()
+	}
+	return u.pack.connected() == 0 && (u.open() || u.pack.lost())
+}
+
+// switched acts on what unit i has been told about its contactors. Without a
+// management they open at once; a management waits for the current to go, as the
+// converter runs down, but not for long.
+func (f *Fleet) switched(i int, reset bool) {
+	f.changed(i)
+	u := &f.units[i]
+	if u.open() {
+		u.pcs.Cancel()
+	}
+	if f.bms != nil {
+		f.manage(u, f.now, f.now, reset)
+		u.pack.bound(&f.limits, u.pack.dt)
+	}
+	if f.off(u) {
+		u.pcs.Trip()
+		u.ac, u.amps = 0, 0
 	}
 }
 
@@ -135,6 +192,8 @@ func limitOf(b bms.Bound, charging bool) Limit {
 		return LimitTempHigh
 	case bms.BoundCold:
 		return LimitTempLow
+	case bms.BoundContactor:
+		return LimitContactor
 	}
 	return LimitCurrent
 }

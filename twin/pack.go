@@ -27,10 +27,15 @@ type pack struct {
 	hots   []hot
 	look   scratch
 	linkV  float64 // V of the link behind the contactors
-	reset  bool    // trips are to be taken back in the next step
+	least  int     // strings, fewer connected take no power
+	unit   bms.UnitState
 	fresh  [8]bms.Event
 	events []Event // that nobody has taken
 	missed int     // events for which there was no room
+
+	racks    []bms.Rack // what the management of the unit sees of its strings
+	commands []bms.Command
+
 	length int     // cells in a string
 	dt     float64 // s, of the steps
 
@@ -56,6 +61,7 @@ type strand struct {
 	bms                 bms.State
 	chargeA, dischargeA float64 // A, both >= 0: what the management announces
 	chargeBy, disBy     Limit   // what keeps them from the rating
+	off                 Misreading
 }
 
 // reach is how far the current of a string may go in the next step.
@@ -78,6 +84,10 @@ func (f *Fleet) newPack(id string, o Options, soc float64, unit cell.Scatter) (*
 	}
 	if f.level != nil {
 		p.look = scratch{make([]float64, m.Series), make([]float64, m.Series)}
+	}
+	if f.bms != nil {
+		p.least, p.unit.Wanted = m.BMS.Unit.MinRacks, true
+		p.racks, p.commands = make([]bms.Rack, m.Parallel), make([]bms.Command, m.Parallel)
 	}
 	h := fnv.New64a()
 	h.Write([]byte(id))

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"yunchu/twin"
 	"yunchu/twin/params"
 )
@@ -173,15 +175,21 @@ func TestCellsKeepTheirVoltage(t *testing.T) {
 	}
 }
 
+// A step allocates nothing, and nothing of its workers is left when it is done.
 func TestCellsDoNotAllocate(t *testing.T) {
-	f := newFleet(t, modelCells, 1, twin.Options{SoCMean: 50, Workers: 1})
-	f.SetPower(0, at(0), 1e6, time.Time{})
-	n := 0
-	step := func() { n++; f.Step(at(time.Duration(n) * time.Second)) }
-	step()
-	if a := testing.AllocsPerRun(20, step); a != 0 {
-		t.Errorf("%g allocations in a step", a)
+	for _, workers := range []int{1, 2, 5} {
+		f := newFleet(t, modelCells, 6, twin.Options{SoCMean: 50, Workers: workers})
+		f.SetPower(0, at(0), 1e6, time.Time{})
+		n := 0
+		step := func() { n++; f.Step(at(time.Duration(n) * time.Second)) }
+		for range 5 {
+			step()
+		}
+		if a := testing.AllocsPerRun(50, step); a != 0 {
+			t.Errorf("%d workers: %g allocations in a step", workers, a)
+		}
 	}
+	goleak.VerifyNone(t)
 }
 
 // With the contactors open nothing flows, not even between the strings, and the
@@ -191,6 +199,7 @@ func TestCellsBehindOpenContactors(t *testing.T) {
 	f.SetPower(0, at(0), 1e6, time.Time{})
 	f.Step(at(time.Minute))
 	f.OpenContactor(0, true)
+	f.Step(at(time.Minute + 3*time.Second)) // the current goes before they open
 	before := f.Energy(0)
 	f.Step(at(2 * time.Minute))
 	s, e := f.State(0), f.Energy(0)

@@ -19,7 +19,7 @@ type PackCheckpoint struct {
 	BusV, BusA float64
 	LoadedK    float64
 	LinkV      float64
-	Reset      bool
+	Unit       bms.UnitState
 	LoW, HiW   float64
 	ByLo, ByHi Limit
 }
@@ -35,6 +35,7 @@ type StringCheckpoint struct {
 
 	ChargeA, DischargeA float64
 	ChargeBy, DisBy     Limit
+	Off                 Misreading
 }
 
 // stepS is the length of the steps, 1 s where there is no checkpoint.
@@ -52,12 +53,12 @@ type ShortCheckpoint struct {
 }
 
 func (p *pack) checkpoint() *PackCheckpoint {
-	c := &PackCheckpoint{StepS: p.dt, BusV: p.busV, BusA: p.busA, LoadedK: p.loadedK, LinkV: p.linkV, Reset: p.reset, LoW: p.lo, HiW: p.hi, ByLo: p.byLo, ByHi: p.byHi}
+	c := &PackCheckpoint{StepS: p.dt, BusV: p.busV, BusA: p.busA, LoadedK: p.loadedK, LinkV: p.linkV, Unit: p.unit, LoW: p.lo, HiW: p.hi, ByLo: p.byLo, ByHi: p.byHi}
 	for _, b := range p.blocks {
 		c.Blocks = append(c.Blocks, b.Checkpoint())
 	}
 	for _, s := range p.string {
-		c.Strings = append(c.Strings, StringCheckpoint{s.amps, s.expect, s.soc, s.perA, s.aged, s.open, s.bms, BalanceCheckpoint{s.level.state, slices.Clone(s.level.on), s.level.active}, s.chargeA, s.dischargeA, s.chargeBy, s.disBy})
+		c.Strings = append(c.Strings, StringCheckpoint{s.amps, s.expect, s.soc, s.perA, s.aged, s.open, s.bms, BalanceCheckpoint{s.level.state, slices.Clone(s.level.on), s.level.active}, s.chargeA, s.dischargeA, s.chargeBy, s.disBy, s.off})
 	}
 	for _, s := range p.shorts {
 		c.Shorts = append(c.Shorts, ShortCheckpoint{s.str, s.place, s.ohm})
@@ -80,7 +81,7 @@ func (p *pack) restore(c *PackCheckpoint, t *kernel.Tick) error {
 		}
 	}
 	for n, s := range c.Strings {
-		p.string[n] = strand{amps: s.AmpsA, expect: s.ExpectA, soc: s.SoC, perA: s.PerA, aged: s.Aged, open: s.Open, bms: s.BMS, level: levelling{s.Balance.State, slices.Clone(s.Balance.On), s.Balance.Active}, chargeA: s.ChargeA, dischargeA: s.DischargeA, chargeBy: s.ChargeBy, disBy: s.DisBy}
+		p.string[n] = strand{amps: s.AmpsA, expect: s.ExpectA, soc: s.SoC, perA: s.PerA, aged: s.Aged, open: s.Open, bms: s.BMS, level: levelling{s.Balance.State, slices.Clone(s.Balance.On), s.Balance.Active}, chargeA: s.ChargeA, dischargeA: s.DischargeA, chargeBy: s.ChargeBy, disBy: s.DisBy, off: s.Off}
 	}
 	p.shorts = nil
 	for _, s := range c.Shorts {
@@ -91,7 +92,7 @@ func (p *pack) restore(c *PackCheckpoint, t *kernel.Tick) error {
 		p.hots = append(p.hots, hot{str: h.String, place: h.Place, state: h.State, heater: h.Heater})
 	}
 	p.dt, p.busV, p.busA, p.loadedK = c.StepS, c.BusV, c.BusA, c.LoadedK
-	p.linkV, p.reset = c.LinkV, c.Reset
+	p.linkV, p.unit = c.LinkV, c.Unit
 	p.lo, p.hi, p.byLo, p.byHi = c.LoW, c.HiW, c.ByLo, c.ByHi
 	return nil
 }

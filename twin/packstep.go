@@ -26,10 +26,10 @@ func (d *design) stepPack(u *unit, k *tick) {
 	var ac pcs.Flow
 	u.limit = LimitNone
 	u.pcs.DCVolt = p.busV
-	if u.open || d.bms == nil {
-		p.open(u.open)
+	if d.bms == nil {
+		p.open(u.open())
 	}
-	if u.open {
+	if d.off(u) {
 		u.pcs.Trip()
 	} else {
 		lo, hi := d.packRange(u)
@@ -46,8 +46,11 @@ func (d *design) stepPack(u *unit, k *tick) {
 		d.pcs.ConstantAt(l.bus, k.dt, d.pcs.At(&u.pcs), &ac)
 		u.pcs.PowerW = held(u.pcs.PowerW, ac.ACJ()*k.perS)
 	}
+	if p.connected() > 0 {
+		p.linkV = p.busV
+	}
 	if d.bms != nil {
-		d.manage(u, k, !u.open)
+		d.manage(u, k.from, k.to, false)
 	}
 	p.bound(&d.limits, k.dt)
 	if u.room != nil {
@@ -146,10 +149,10 @@ func (d *design) statePack(u *unit) State {
 		s.AirK, s.CoolantK = u.room.state.TempK[thermal.Air], u.room.state.TempK[thermal.Coolant]
 	}
 	s.Strings = p.connected()
-	if u.open || s.Strings == 0 {
+	if u.open() || s.Strings == 0 {
 		s.Mode = Fault
 	}
-	if u.mode == Run && !u.open {
+	if u.mode == Run && !u.open() {
 		lo, hi := d.packRange(u)
 		s.AvailableChargeW, s.AvailableDischargeW = hi, 0-lo
 	}

@@ -96,7 +96,8 @@ func (p *pack) bound(l *limits, dt float64) {
 		}
 	}
 	p.lo, p.hi = 0, 0
-	if math.IsInf(vHi, 1) { // all open
+	if n := p.connected(); n == 0 || n < p.least {
+		p.byLo, p.byHi = LimitContactor, LimitContactor
 		return
 	}
 	e, r := p.source()

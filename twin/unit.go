@@ -98,7 +98,9 @@ type unit struct {
 	lives  []life  // how old the cells are; nil where they do not age
 	unaged float64 // s since the last look at it
 
-	open      bool    // contactor open
+	cut       bool    // its contactors are to be open
+	tripped   bool    // without a battery management: the emergency stop was pressed
+	told      bms.Set // causes to trip that are there
 	fanFailed bool    //
 	shortOhm  float64 // internal short of every cell, 0 without
 	hotK      float64 // K, surroundings forced by a fault, 0 without
@@ -120,6 +122,7 @@ type design struct {
 	station    *station           // between converter and grid, nil without
 	container  *thermal.Container // around the strings, nil without
 	bms        *bms.Params        // of the strings, nil without
+	racks      bms.UnitParams     // of all of them together
 	link       bms.Link           // behind their contactors
 	level      *bms.Balance       // of their cells, nil without
 	kinetics   *runaway.Kinetics  // of cells too hot, nil where they have none
@@ -161,7 +164,7 @@ func (d *design) step(u *unit, k *tick) {
 
 // stepLumped moves a unit of one representative cell through k.
 func (d *design) stepLumped(u *unit, k *tick) {
-	if u.open {
+	if u.open() {
 		d.idle(u, k)
 		return
 	}
@@ -242,7 +245,7 @@ func (d *design) surroundings(u *unit, k *tick) (h *heat, env float64) {
 // end settles what the terminals show at the end of a step: the power the
 // converter has reached, or what of it the battery can take.
 func (d *design) end(u *unit) {
-	if u.open {
+	if u.open() {
 		u.ac, u.amps = 0, 0
 		return
 	}

@@ -18,13 +18,13 @@ type Injection struct {
 	Devices string        `yaml:"devices,omitempty" hint:"a glob over device ids, such as ess-00*" doc:"Which devices (a glob); default all. Without it restart, kill, partition and clock-step act on the runtime."`
 	For     time.Duration `yaml:"for,omitempty" jsonschema:"exclusiveMinimum=0" doc:"How long; without it, to the end of the run."`
 	On      string        `yaml:"on,omitempty" jsonschema:"enum=readings,enum=commands,enum=both" doc:"Which way: both for link-down, restart, latency and drop, else readings."`
-	By      Amount        `yaml:"by,omitempty" doc:"A duration for latency, reorder and clock-step; a number in the field's unit for bias, in percent for resistance-growth and capacity-loss, in A for leak."`
+	By      Amount        `yaml:"by,omitempty" doc:"A duration for latency, reorder and clock-step; a number in the field's unit for bias and bms-bias (V of a cell, A of a string), in percent for resistance-growth and capacity-loss, in A for leak."`
 	Jitter  time.Duration `yaml:"jitter,omitempty" jsonschema:"minimum=0" doc:"Of latency: uniform, up to this much more or less."`
 	Ratio   float64       `yaml:"ratio,omitempty" jsonschema:"minimum=0,maximum=1" doc:"Of drop, duplicate and corrupt: which share."`
-	Field   string        `yaml:"field,omitempty" jsonschema:"enum=soc,enum=soh,enum=voltage,enum=current,enum=power,enum=temperature,enum=status" noun:"field of a reading" doc:"Of bias, noise and stuck: which field."`
+	Field   string        `yaml:"field,omitempty" jsonschema:"enum=soc,enum=soh,enum=voltage,enum=current,enum=power,enum=temperature,enum=status" noun:"field of a reading" doc:"Of bias, noise and stuck: which field; of bms-bias: soc, voltage, current or temperature."`
 	SD      float64       `yaml:"sd,omitempty" jsonschema:"minimum=0" doc:"Of noise: standard deviation in the field's unit."`
 	ToC     float64       `yaml:"to_c,omitempty" jsonschema:"minimum=-40,maximum=1000" doc:"Of overheat: the temperature reached, degC."`
-	String  int           `yaml:"string,omitempty" jsonschema:"minimum=1" doc:"Of cell-short and thermal-runaway: which string of a unit of single cells, from 1."`
+	String  int           `yaml:"string,omitempty" jsonschema:"minimum=1" doc:"Of cell-short, thermal-runaway and bms-bias: which string of a unit of single cells, from 1."`
 	Cell    int           `yaml:"cell,omitempty" jsonschema:"minimum=1" doc:"Of cell-short and thermal-runaway: which cell of the string, from 1."`
 	Ohm     float64       `yaml:"ohm,omitempty" jsonschema:"exclusiveMinimum=0" doc:"Of cell-short: the resistance of the short."`
 	Code    int           `yaml:"code,omitempty" jsonschema:"minimum=1,maximum=255" doc:"Of exception: the Modbus exception code."`
@@ -93,7 +93,10 @@ var faultKinds = []FaultKind{
 	{Name: "capacity-loss", Seam: SeamTwin, Params: "by=10", Doc: "all cells have this many percent less capacity"},
 	{Name: "leak", Seam: SeamTwin, Params: "by=0.5", Doc: "all cells lose about this many amperes inside"},
 	{Name: "overheat", Seam: SeamTwin, Params: "to_c=60", Doc: "the hottest cell reaches this temperature"},
-	{Name: "e-stop", Seam: SeamTwin, Doc: "somebody presses the red button"},
+	{Name: "e-stop", Seam: SeamTwin, Doc: "somebody presses the red button; the unit stays off until mode: run"},
+	{Name: "insulation-fault", Seam: SeamTwin, Doc: "the battery management finds too little insulation (models with one)"},
+	{Name: "bms-link-down", Seam: SeamTwin, Doc: "battery management and plant do not hear each other (models with one)"},
+	{Name: "bms-bias", Seam: SeamTwin, Params: "string=1 field=temperature by=5", Doc: "a sensor of a string's battery management is off (models with one)"},
 	{Name: "late-answer", Seam: SeamWire, Wall: true, Doc: "the answer comes after the timeout"},
 	{Name: "previous-answer", Seam: SeamWire, Wall: true, Doc: "the answer belongs to the request before"},
 	{Name: "exception", Seam: SeamWire, Params: "code=4", Wall: true, Wires: []string{Modbus, SunSpec}, Doc: "the device answers with an exception"},
@@ -229,6 +232,9 @@ func (f *Injection) check(s *source, at string, sc *Scenario) {
 	f.checkBy(s, at, k)
 	if f.Field == "status" && k.Name != "stuck" && s.has(at+".field") {
 		s.wrong(at+".field", "status is a word; only stuck can hold it", "%s needs a number, status is none", k.Name)
+	}
+	if k.Name == "bms-bias" && f.Field != "status" && !slices.Contains([]string{"soc", "voltage", "current", "temperature"}, f.Field) && s.has(at+".field") {
+		s.wrong(at+".field", "it measures soc, voltage, current and temperature", "a battery management measures no %s", f.Field)
 	}
 	f.checkOn(s, at, k)
 	if k.Wall && sc.Virtual() {

@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"yunchu/twin"
 	"yunchu/twin/params"
@@ -43,5 +44,45 @@ func TestBeyond(t *testing.T) {
 				t.Errorf("beyond(%+v) = %q, want %q", s, got, tt.want)
 			}
 		})
+	}
+}
+
+// A unit behind open contactors is judged too: by the heat of its cells.
+func TestImbalance(t *testing.T) {
+	for _, q := range []struct {
+		name string
+		book twin.Energy
+		want float64
+	}{
+		{"moved power", twin.Energy{ACInJ: 60, ACOutJ: 40, HeatJ: 5, ResidualJ: 1}, 0.01},
+		{"only lost charge", twin.Energy{HeatJ: 50, ResidualJ: 1}, 0.02},
+		{"out of nothing", twin.Energy{ResidualJ: 3}, 3},
+		{"nothing", twin.Energy{}, 0},
+	} {
+		if got := imbalance(q.book); got != q.want {
+			t.Errorf("%s: %g, want %g", q.name, got, q.want)
+		}
+	}
+	if got := imbalance(twin.Energy{HeatJ: 1, ResidualJ: math.NaN()}); !math.IsNaN(got) {
+		t.Errorf("no number: %g", got)
+	}
+}
+
+func TestBalanceSeesUnitsWithoutPower(t *testing.T) {
+	m, err := params.LoadModel("ess-100kw-215kwh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	twins, err := twin.NewFleet(m, []string{"a"}, twin.Options{SoCMean: 50, Start: start})
+	if err != nil {
+		t.Fatal(err)
+	}
+	twins.OpenContactor(0, true)
+	twins.ShortCell(0, 10)
+	w := World{parts: []part{{twins: twins, model: m}}}
+	twins.Step(start.Add(time.Hour))
+	if ratio, worst := w.Balance(); worst != "a" || !(ratio <= 1e-9) || twins.Energy(0).HeatJ == 0 {
+		t.Errorf("%g of %q, %+v", ratio, worst, twins.Energy(0))
 	}
 }

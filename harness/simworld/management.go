@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"yunchu/harness/scenario"
 	"yunchu/platform/bus"
 	"yunchu/platform/device"
 	"yunchu/twin"
@@ -63,6 +64,32 @@ func (s *speaker) event(e *twin.Event, slot device.Slot) device.Event {
 	}
 }
 
+// management begins and ends a fault that the battery management of a twin sees.
+func management(t *twin.Fleet, i int, f *scenario.Injection) func(there bool) error {
+	switch f.Kind {
+	case "insulation-fault":
+		return func(there bool) error { return t.Insulation(i, there) }
+	case "bms-link-down":
+		return func(there bool) error { return t.LoseLink(i, there) }
+	}
+	return func(there bool) error {
+		var by twin.Misreading
+		if there {
+			switch f.Field {
+			case "soc":
+				by.SoC = f.By.Number / 100
+			case "voltage":
+				by.CellV = f.By.Number
+			case "current":
+				by.CurrentA = f.By.Number
+			case "temperature":
+				by.TempK = f.By.Number
+			}
+		}
+		return t.Misread(i, f.String-1, by)
+	}
+}
+
 // tells is the event in words: the string, and of a warning or a trip the quantity with
 // its value in V, K, A or parts of the charge.
 func tells(e *twin.Event) string {
@@ -80,7 +107,7 @@ func severity(e *bms.Event) device.Severity {
 	switch e.Kind {
 	case bms.TripRaised:
 		return device.Critical
-	case bms.WarningRaised, bms.CloseRefused, bms.ResetRefused:
+	case bms.WarningRaised, bms.CloseRefused, bms.ResetRefused, bms.WornOut:
 		return device.Warning
 	}
 	return device.Information

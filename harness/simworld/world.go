@@ -5,6 +5,7 @@
 package simworld
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -274,9 +275,18 @@ func (w *World) Inject(f *scenario.Injection, indices []int) (end func(), err er
 		}
 		t := p.twins
 		switch f.Kind {
-		case "contactor-open", "e-stop":
+		case "contactor-open":
 			t.OpenContactor(i, true)
 			undo = append(undo, func() { t.OpenContactor(i, false) })
+		case "e-stop":
+			t.EmergencyStop(i, true)
+			undo = append(undo, func() { t.EmergencyStop(i, false) })
+		case "insulation-fault", "bms-link-down", "bms-bias":
+			set := management(t, i, f)
+			if err := set(true); err != nil {
+				return nil, fmt.Errorf("fault %s: %w", f.Kind, err)
+			}
+			undo = append(undo, func() { _ = set(false) }) // which the unit has taken before
 		case "fan-fail":
 			t.FailFan(i, true)
 			undo = append(undo, func() { t.FailFan(i, false) })
@@ -331,13 +341,19 @@ func (w *World) find(n int) (p part, i int, ok bool) {
 func (w *World) Balance() (ratio float64, worst device.ID) {
 	for _, p := range w.parts {
 		for i := range p.twins.Len() {
-			e := p.twins.Energy(i)
-			if moved := e.ACInJ + e.ACOutJ; moved != 0 && !(e.ResidualJ/moved < ratio) { // NaN is the worst
-				ratio, worst = e.ResidualJ/moved, device.ID(p.twins.ID(i))
+			if r := imbalance(p.twins.Energy(i)); !(r < ratio) { // NaN is the worst
+				ratio, worst = r, device.ID(p.twins.ID(i))
 			}
 		}
 	}
 	return ratio, worst
+}
+
+// imbalance is the residual of a unit over the energy that it moved: on the AC side, or
+// where nothing went through its converter, the heat that its cells made by themselves.
+func imbalance(e twin.Energy) float64 {
+	const least = 1 // J, where there was neither
+	return e.ResidualJ / cmp.Or(e.ACInJ+e.ACOutJ, e.HeatJ, least)
 }
 
 // Kernel implements run.World: the kernel of single cells where there are any.

@@ -66,6 +66,12 @@ type Set uint32
 // Has reports whether q is in the set.
 func (s Set) Has(q Quantity) bool { return s&(1<<q) != 0 }
 
+// With is the set with q in it, or without.
+func (s Set) With(q Quantity, in bool) Set {
+	s.put(q, in)
+	return s
+}
+
 // Len is the number of quantities in the set.
 func (s Set) Len() int { return bits.OnesCount32(uint32(s)) }
 

@@ -1,6 +1,9 @@
 package bms
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Balance is how a string of cells is levelled: the fuller ones are bled through a
 // resistor. Bleeding happens in the first Window of each Period, counted from time 0,
@@ -13,16 +16,11 @@ type Balance struct {
 	RestA  float64       // A, a discharge of no more counts as rest
 	Period time.Duration // of the decision
 	Window time.Duration // of bleeding in it, at most Period
-
-	// The same band in state of charge, taken where that is known of each cell; the
-	// voltage tells little on the flat part of the curve.
-	StartSoC, StopSoC float64 // 0..1
 }
 
 // BalanceInput is what is known of the string. It holds for a whole step.
 type BalanceInput struct {
 	CellV    []float64 // V
-	SoC      []float64 // 0..1, nil: not known
 	CurrentA float64   // A, > 0 charges
 }
 
@@ -62,15 +60,8 @@ func (b *Balance) Step(s *BalanceState, from, to time.Duration, in *BalanceInput
 
 // decide says which cells are bled in the next window.
 func (b *Balance) decide(in *BalanceInput, on []bool) {
-	x, start, stop := in.CellV, b.StartV, b.StopV
-	if in.SoC != nil {
-		x, start, stop = in.SoC, b.StartSoC, b.StopSoC
-	}
-	low := x[0]
-	for _, v := range x {
-		low = min(low, v)
-	}
-	for i, v := range x {
-		on[i] = in.CellV[i] >= b.MinV && (v-low > start || on[i] && v-low > stop)
+	low := slices.Min(in.CellV)
+	for i, v := range in.CellV {
+		on[i] = v >= b.MinV && (v-low > b.StartV || on[i] && v-low > b.StopV)
 	}
 }

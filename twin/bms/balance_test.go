@@ -12,7 +12,7 @@ import (
 
 var level = bms.Balance{
 	Ohm: 33, StartV: 0.005, StopV: 0.002, MinV: 3.4, RestA: 2,
-	StartSoC: 0.005, StopSoC: 0.002, Period: 10 * time.Second, Window: 8 * time.Second,
+	Period: 10 * time.Second, Window: 8 * time.Second,
 }
 
 func TestBalanceDecisions(t *testing.T) {
@@ -28,7 +28,6 @@ func TestBalanceDecisions(t *testing.T) {
 		{name: "goes on in the band", in: bms.BalanceInput{CellV: []float64{3.45, 3.453, 3.453}}, on: []bool{false, true, false}, want: []bool{false, true, false}},
 		{name: "ends below it", in: bms.BalanceInput{CellV: []float64{3.45, 3.4515, 3.45}}, on: []bool{false, true, false}, want: []bool{false, false, false}},
 		{name: "too low", in: bms.BalanceInput{CellV: []float64{3.30, 3.39, 3.41}}, want: []bool{false, false, true}},
-		{name: "by state of charge", in: bms.BalanceInput{CellV: []float64{3.41, 3.41, 3.41}, SoC: []float64{0.9, 0.906, 0.904}}, want: []bool{false, true, false}},
 	} {
 		on, bleed := make([]bool, 3), make([]float64, 3)
 		copy(on, tt.on)

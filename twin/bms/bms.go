@@ -92,7 +92,6 @@ type Output struct {
 	Trips                 Set     // what tripped and was not reset
 	ChargeA, DischargeA   float64 // A, most that may flow, both >= 0
 	ChargeBy, DischargeBy Bound   // what keeps them from the rating
-	Worn                  bool    // a contactor is past its life
 }
 
 // Step moves s from one instant to a later one under in. What happened is appended
@@ -114,15 +113,14 @@ func (p *Params) Step(s *State, from, to time.Duration, in *Input, events []Even
 		p.follow(s, p.allowed(s, charge, discharge), (next - t).Seconds(), in.CurrentA)
 		t = next
 	}
-	return p.output(s, to, p.allowed(s, charge, discharge)), log.room
+	return p.output(s, p.allowed(s, charge, discharge)), log.room
 }
 
-func (p *Params) output(s *State, now time.Duration, allowed Allowed) Output {
+func (p *Params) output(s *State, allowed Allowed) Output {
 	return Output{
-		Mode: s.Mode, Contacts: p.contacts(s, now), Warning: s.Alarms.warning(), Trips: s.Trips,
+		Mode: s.Mode, Contacts: s.contacts(), Warning: s.Alarms.warning(), Trips: s.Trips,
 		ChargeA: s.ChargeA, DischargeA: s.DischargeA,
 		ChargeBy: allowed.ChargeBy, DischargeBy: allowed.DischargeBy,
-		Worn: p.Contactor.worn(s),
 	}
 }
 

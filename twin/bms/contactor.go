@@ -12,7 +12,6 @@ type Contactor struct {
 	MatchV     float64       // V, most between rack and bus at which it closes
 	Least      time.Duration // of precharge
 	Timeout    time.Duration // of precharge, then it trips
-	Overlap    time.Duration // the precharge path stays in after closing
 	OpenA      float64       // A, the current is gone
 	OpenWithin time.Duration // then it opens under current
 
@@ -25,21 +24,22 @@ type Contacts struct {
 	Positive, Negative, Precharge bool
 }
 
-func (p *Params) contacts(s *State, now time.Duration) Contacts {
+func (s *State) contacts() Contacts {
 	switch s.Mode {
 	case Precharging:
 		return Contacts{Negative: true, Precharge: true}
-	case Connected:
-		return Contacts{Negative: true, Positive: true, Precharge: now-s.Since < p.Contactor.Overlap}
-	case Opening:
+	case Connected, Opening:
 		return Contacts{Negative: true, Positive: true}
 	}
 	return Contacts{}
 }
 
-func (c *Contactor) worn(s *State) bool {
-	return c.LifeClosings > 0 && s.Closings >= c.LifeClosings ||
-		c.LifeHotOpenings > 0 && s.HotOpenings >= c.LifeHotOpenings
+// wear counts one more operation of a contactor that is good for life of them, and
+// tells when it is the last.
+func wear(count *int, life int, t time.Duration, log *log) {
+	if *count++; *count == life {
+		log.add(Event{At: t, Kind: WornOut})
+	}
 }
 
 // matches reports whether the positive contactor may close.
@@ -70,8 +70,8 @@ func (p *Params) turn(s *State, t time.Duration, in *Input, closing, reset bool,
 			log.add(Event{At: t, Kind: Opened})
 		case t-s.Since >= c.Least && c.matches(in):
 			s.enter(Connected, t)
-			s.Closings++
 			log.add(Event{At: t, Kind: Closed})
+			wear(&s.Closings, c.LifeClosings, t, log)
 		case t-s.Since >= c.Timeout:
 			p.trip(s, t, Precharge, in, log)
 		}
@@ -82,7 +82,7 @@ func (p *Params) turn(s *State, t time.Duration, in *Input, closing, reset bool,
 		}
 	}
 	if s.Mode == Opening && (math.Abs(in.CurrentA) <= c.OpenA || t-s.Since >= c.OpenWithin) {
-		p.open(s, in)
+		p.open(s, t, in, log)
 		s.enter(Off, t)
 		log.add(Event{At: t, Kind: Opened})
 	}
@@ -106,7 +106,7 @@ func (p *Params) nextTurn(s *State, t time.Duration, in *Input) time.Duration {
 func (p *Params) trip(s *State, t time.Duration, q Quantity, in *Input, log *log) {
 	s.Trips |= 1 << q
 	if s.Mode != Tripped {
-		p.open(s, in)
+		p.open(s, t, in, log)
 		s.enter(Tripped, t)
 	}
 	e := Event{At: t, Kind: TripRaised, Quantity: q}
@@ -117,9 +117,9 @@ func (p *Params) trip(s *State, t time.Duration, q Quantity, in *Input, log *log
 }
 
 // open takes the announced currents away and counts an opening under current.
-func (p *Params) open(s *State, in *Input) {
+func (p *Params) open(s *State, t time.Duration, in *Input, log *log) {
 	if (s.Mode == Connected || s.Mode == Opening) && math.Abs(in.CurrentA) > p.Contactor.OpenA {
-		s.HotOpenings++
+		wear(&s.HotOpenings, p.Contactor.LifeHotOpenings, t, log)
 	}
 	s.ChargeA, s.DischargeA, s.Rising = 0, 0, [2]bool{}
 }

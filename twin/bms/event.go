@@ -21,13 +21,14 @@ const (
 	Opened
 	ResetRefused // a cause to trip is there, or nothing is to be reset
 	WasReset
+	WornOut // a contactor has come to the end of its life
 )
 
 func (k Kind) String() string {
 	return [...]string{
 		"warning", "warning-cleared", "trip", "trip-cleared", "close-refused", "precharge", "closed", "opening", "opened",
-		"reset-refused", "reset",
-	}[min(k, WasReset)]
+		"reset-refused", "reset", "worn",
+	}[min(k, WornOut)]
 }
 
 // Event is something that happened to a rack.

@@ -2,21 +2,22 @@ package bms
 
 import "math"
 
-// Link is the capacitor of the bus, and the resistor it is precharged through.
+// Link is the capacitor of the bus, the resistor it is precharged through, and the one
+// that discharges it.
 type Link struct {
 	Ohm, Farad float64
+	BleedOhm   float64
 }
 
-// Next is the voltage of the bus, and what the resistor has lost in J, dt seconds
-// after it was connected to a rack of rackV volt.
-func (l Link) Next(busV, rackV, dt float64) (nextV, lossJ float64) {
-	before := rackV - busV
-	after := before * math.Exp(-dt/(l.Ohm*l.Farad))
-	return rackV - after, l.Farad / 2 * (before*before - after*after)
+// Next is the voltage of the bus dt seconds after the resistor was connected to a rack
+// of rackV volt. It ends below that by what flows through the bleeder meanwhile.
+func (l Link) Next(busV, rackV, dt float64) float64 {
+	share := l.BleedOhm / (l.BleedOhm + l.Ohm)
+	end := rackV * share
+	return end + (busV-end)*math.Exp(-dt/(l.Ohm*share*l.Farad))
 }
 
-// Time is how long the precharge of an empty bus takes, in s, until no more than
-// matchV is left to rackV.
-func (l Link) Time(rackV, matchV float64) float64 {
-	return l.Ohm * l.Farad * math.Log(rackV/matchV)
+// Left is the voltage of the bus dt seconds after everything was disconnected.
+func (l Link) Left(busV, dt float64) float64 {
+	return busV * math.Exp(-dt/(l.BleedOhm*l.Farad))
 }

@@ -25,7 +25,7 @@ func rack(t testing.TB) *bms.Params {
 		},
 		Contactor: bms.Contactor{
 			MatchV: p.Contactor.MatchV, Least: time.Duration(p.Contactor.Least), Timeout: time.Duration(p.Contactor.Timeout),
-			Overlap: time.Duration(p.Contactor.Overlap), OpenA: p.Contactor.OpenA, OpenWithin: time.Duration(p.Contactor.OpenWithin),
+			OpenA: p.Contactor.OpenA, OpenWithin: time.Duration(p.Contactor.OpenWithin),
 			LifeClosings: p.Contactor.LifeClosings, LifeHotOpenings: p.Contactor.LifeHotOpenings,
 		},
 	}
@@ -71,7 +71,7 @@ func link(t testing.TB) bms.Link {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return bms.Link{Ohm: p.Contactor.PrechargeOhm, Farad: p.Contactor.BusFarad}
+	return bms.Link{Ohm: p.Contactor.PrechargeOhm, Farad: p.Contactor.BusFarad, BleedOhm: p.Contactor.BusBleedOhm}
 }
 
 // well is an input at which nothing binds and nothing warns.

@@ -4,18 +4,14 @@ import "math"
 
 // UnitParams are the constants of the management of racks in parallel on one bus.
 type UnitParams struct {
-	MatchV   float64 // V between a rack and the bus at which it may join
-	MinRacks int     // fewer connected: no current
-	ShareA   float64 // A of the unit above which the measured shares of the racks count
+	MatchV float64 // V between a rack and the bus at which it may join
 }
 
 // Rack is what the unit knows of one of its racks.
 type Rack struct {
-	Mode                Mode
-	Ready               bool    // it would follow a close command (State.Ready)
-	RackV               float64 // V
-	CurrentA            float64 // A
-	ChargeA, DischargeA float64 // A, announced
+	Mode  Mode
+	Ready bool    // it would follow a close command (State.Ready)
+	RackV float64 // V, of the bus where it is connected
 }
 
 // Command is what the unit tells a rack.
@@ -23,7 +19,8 @@ type Command struct {
 	Close, Open, Reset bool
 }
 
-// UnitInput is what the unit is told. It closes and opens as a rack does.
+// UnitInput is what the unit is told: Close and Open act while they are true, Open
+// before Close, Reset on the racks that have tripped.
 type UnitInput struct {
 	Close, Open, Reset bool
 }
@@ -34,12 +31,10 @@ type UnitState struct {
 	Asked  int  // 1 + the rack that was told to close in the last step, 0: none
 }
 
-// UnitOutput is what a unit announces.
+// UnitOutput is what a unit sees of its racks.
 type UnitOutput struct {
-	Connected, Tripped    int     // racks
-	Waiting               int     // racks that are ready and too far from the bus
-	ChargeA, DischargeA   float64 // A of all racks together, both >= 0
-	ChargeBy, DischargeBy int     // the rack that binds, -1: none
+	Connected, Tripped int // racks
+	Waiting            int // racks that are ready and too far from the bus
 }
 
 // Step tells each rack in commands, which is as long as racks, what to do. The racks
@@ -47,11 +42,11 @@ type UnitOutput struct {
 // then those within MatchV of the bus, the nearest first.
 func (p *UnitParams) Step(s *UnitState, in UnitInput, racks []Rack, commands []Command) UnitOutput {
 	s.Wanted = (s.Wanted || in.Close) && !in.Open
-	o := UnitOutput{ChargeBy: -1, DischargeBy: -1}
+	var o UnitOutput
 	var sum float64 // V
 	busy := false
 	for i, r := range racks {
-		commands[i] = Command{Open: !s.Wanted, Reset: in.Reset}
+		commands[i] = Command{Open: !s.Wanted, Reset: in.Reset && r.Mode == Tripped}
 		switch r.Mode {
 		case Connected:
 			o.Connected++
@@ -76,7 +71,6 @@ func (p *UnitParams) Step(s *UnitState, in UnitInput, racks []Rack, commands []C
 		commands[next].Close = true
 		s.Asked = next + 1
 	}
-	p.limit(racks, &o)
 	return o
 }
 
@@ -120,35 +114,4 @@ func (p *UnitParams) near(racks []Rack, volt float64) (n int) {
 		}
 	}
 	return n
-}
-
-// limit is the current of the unit at which the first rack reaches its own limit. The
-// racks share the current equally or, once it is large enough to tell, at least as
-// unequally as is measured.
-func (p *UnitParams) limit(racks []Rack, o *UnitOutput) {
-	if o.Connected == 0 || o.Connected < p.MinRacks {
-		return
-	}
-	var total float64
-	for _, r := range racks {
-		if r.Mode == Connected {
-			total += r.CurrentA
-		}
-	}
-	o.ChargeA, o.DischargeA = math.Inf(1), math.Inf(1)
-	for i, r := range racks {
-		if r.Mode != Connected {
-			continue
-		}
-		share := 1 / float64(o.Connected)
-		if math.Abs(total) > p.ShareA {
-			share = max(share, r.CurrentA/total)
-		}
-		if a := r.ChargeA / share; a < o.ChargeA {
-			o.ChargeA, o.ChargeBy = a, i
-		}
-		if a := r.DischargeA / share; a < o.DischargeA {
-			o.DischargeA, o.DischargeBy = a, i
-		}
-	}
 }

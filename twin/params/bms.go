@@ -90,9 +90,9 @@ type ContactorSet struct {
 	MatchV          float64  `yaml:"match_v"`
 	PrechargeOhm    float64  `yaml:"precharge_ohm"`
 	BusFarad        float64  `yaml:"bus_farad"`
+	BusBleedOhm     float64  `yaml:"bus_bleed_ohm"` // discharges the bus behind open contactors
 	Least           Duration `yaml:"least"`
 	Timeout         Duration `yaml:"timeout"`
-	Overlap         Duration `yaml:"overlap"`
 	OpenA           float64  `yaml:"open_a"`
 	OpenWithin      Duration `yaml:"open_within"`
 	LifeClosings    int      `yaml:"life_closings"`
@@ -101,24 +101,21 @@ type ContactorSet struct {
 
 // BalanceSet is how the cells of a string are levelled.
 type BalanceSet struct {
-	Source   string   `yaml:"source"`
-	Ohm      float64  `yaml:"ohm"`
-	StartV   float64  `yaml:"start_v"`
-	StopV    float64  `yaml:"stop_v"`
-	MinV     float64  `yaml:"min_v"`
-	StartSoC float64  `yaml:"start_soc_percent"`
-	StopSoC  float64  `yaml:"stop_soc_percent"`
-	RestA    float64  `yaml:"rest_a"`
-	Period   Duration `yaml:"period"`
-	Window   Duration `yaml:"window"`
+	Source string   `yaml:"source"`
+	Ohm    float64  `yaml:"ohm"`
+	StartV float64  `yaml:"start_v"`
+	StopV  float64  `yaml:"stop_v"`
+	MinV   float64  `yaml:"min_v"`
+	RestA  float64  `yaml:"rest_a"`
+	Period Duration `yaml:"period"`
+	Window Duration `yaml:"window"`
 }
 
 // UnitSet is how racks share a bus.
 type UnitSet struct {
 	Source   string  `yaml:"source"`
 	MatchV   float64 `yaml:"match_v"`
-	MinRacks int     `yaml:"min_racks"`
-	ShareA   float64 `yaml:"share_a"`
+	MinRacks int     `yaml:"min_racks"` // fewer connected: no current
 }
 
 // BMSSets returns the names of the management sets that ship, sorted.
@@ -141,7 +138,6 @@ func (b *BMS) Validate() error {
 	b.Contactor.validate(&f)
 	b.Balance.validate(&f)
 	f.positive("unit.match_v", b.Unit.MatchV)
-	f.atLeastZero("unit.share_a", b.Unit.ShareA)
 	if b.Unit.MinRacks < 1 {
 		f.add("unit.min_racks", "is %d, want at least 1", b.Unit.MinRacks)
 	}
@@ -248,17 +244,25 @@ func (c *ContactorSet) validate(f *faults) {
 	for _, d := range []struct {
 		key string
 		d   Duration
-	}{{"least", c.Least}, {"timeout", c.Timeout}, {"overlap", c.Overlap}, {"open_within", c.OpenWithin}} {
+	}{{"least", c.Least}, {"timeout", c.Timeout}, {"open_within", c.OpenWithin}} {
 		if x := time.Duration(d.d); x < 0 || x > time.Minute {
 			f.add("contactor."+d.key, "is %v, want 0s .. 1m", x)
 		}
 	}
-	need := c.PrechargeOhm * c.BusFarad * math.Log(highestRackV/c.MatchV) // s, an empty bus
-	if t := time.Duration(c.Timeout); !(t.Seconds() > need) || c.Timeout <= c.Least {
-		f.add("contactor.timeout", "is %v, but a bus from 0 to %d V takes %.2g s and least is %v", t, highestRackV, need, time.Duration(c.Least))
-	}
 	if c.LifeClosings < 0 || c.LifeHotOpenings < 0 {
 		f.add("contactor", "has a life below 0")
+	}
+	// A bus comes up to the voltage of the rack less what flows through the bleeder.
+	f.positive("contactor.bus_bleed_ohm", c.BusBleedOhm)
+	share := c.BusBleedOhm / (c.BusBleedOhm + c.PrechargeOhm)
+	short := highestRackV * (1 - share)
+	if !(short < c.MatchV) {
+		f.add("contactor.bus_bleed_ohm", "is %g: it keeps the bus %.3g V below a rack of %d V, and match_v is %g", c.BusBleedOhm, short, highestRackV, c.MatchV)
+		return
+	}
+	need := c.PrechargeOhm * share * c.BusFarad * math.Log(highestRackV*share/(c.MatchV-short)) // s, an empty bus
+	if t := time.Duration(c.Timeout); !(t.Seconds() > need) || c.Timeout <= c.Least {
+		f.add("contactor.timeout", "is %v, but a bus from 0 to %d V takes %.2g s and least is %v", t, highestRackV, need, time.Duration(c.Least))
 	}
 }
 
@@ -268,9 +272,6 @@ func (b *BalanceSet) validate(f *faults) {
 	f.atLeastZero("balance.rest_a", b.RestA)
 	if !(b.StopV >= 0 && b.StopV < b.StartV) {
 		f.add("balance.stop_v", "is %g, want 0 or more and below start_v = %g", b.StopV, b.StartV)
-	}
-	if !(b.StopSoC >= 0 && b.StopSoC < b.StartSoC && b.StartSoC <= 100) {
-		f.add("balance.stop_soc_percent", "is %g, want 0 or more and below start_soc_percent = %g", b.StopSoC, b.StartSoC)
 	}
 	if b.Window <= 0 || b.Window > b.Period {
 		f.add("balance.window", "is %v, want above 0s and at most period", time.Duration(b.Window))

@@ -49,6 +49,7 @@ func TestFaultsOfTheManagement(t *testing.T) {
 		{"levels turned round", "trip: {set: 3.65", "trip: {set: 3.55", "protect.cell_v_high.trip.set"},
 		{"low levels turned round", "trip: {set: 2.40", "trip: {set: 2.70", "protect.cell_v_low.trip.set"},
 		{"precharge too short", "timeout: 5s", "timeout: 1s", "contactor.timeout"},
+		{"bus that does not come up", "bus_bleed_ohm: 10000", "bus_bleed_ohm: 2000", "contactor.bus_bleed_ohm"},
 		{"share above 1", "warning_share: [1, 0.5]", "warning_share: [1, 1.5]", "limits.warning_share[1]"},
 		{"window past the period", "window: 8s", "window: 18s", "balance.window"},
 		{"no rate", "rise_a_per_s: 10", "rise_a_per_s: 0", "limits.rise_a_per_s"},

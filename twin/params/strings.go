@@ -14,7 +14,6 @@ type Strings struct {
 	BMSName     string        `yaml:"bms"`               // optional: a shipped set of battery management, or a path beside the model file
 	RunawayName string        `yaml:"runaway"`           // optional: a shipped set of runaway kinetics, or a path beside the model file
 	CellM3      float64       `yaml:"cell_m3"`           // m3 of a cell, for them
-	BleedOhm    float64       `yaml:"bleed_ohm"`         // passive balancing; 0: none
 	MaxCurrent  CurrentLimit  `yaml:"max_current_a"`     // per string
 	TaperV      float64       `yaml:"taper_v"`           // width below the voltage limit in which the current is taken back
 	TaperSoC    float64       `yaml:"taper_soc_percent"` // the same for the state of charge
@@ -59,7 +58,6 @@ func (s *Strings) validate(f *faults, series int) {
 		{"neighbour_w_per_k", s.NextWPerK},
 		{"coolant_w_per_k", s.ColdWPerK},
 		{"wire_ohm", s.WireOhm},
-		{"bleed_ohm", s.BleedOhm},
 		{"spread_percent.capacity", s.Spread.Capacity},
 		{"spread_percent.resistance", s.Spread.Resistance},
 		{"spread_percent.soc", s.Spread.SoC},
