@@ -33,6 +33,7 @@ type UnitCheckpoint struct {
 	Energy    Energy
 	ACW       float64 // at the end of the last step
 	MeanACW   float64
+	AuxW      float64
 	CellA     float64 // per cell, at the end of the last step
 	Limit     Limit
 	Mode      Mode
@@ -58,7 +59,7 @@ func (f *Fleet) Checkpoint() Checkpoint {
 		u := &f.units[i]
 		c.Units[i] = UnitCheckpoint{
 			Cell: u.cell.State(), Scatter: u.base, Drift: u.drift, Aged: u.aged, Lives: u.lifeCheckpoint(), UnagedS: u.unaged, PCS: u.pcs, Energy: u.book,
-			ACW: u.ac, MeanACW: u.acMean, CellA: u.amps, Limit: u.limit, Mode: u.mode,
+			ACW: u.ac, MeanACW: u.acMean, AuxW: u.aux, CellA: u.amps, Limit: u.limit, Mode: u.mode,
 			Cut: u.cut, Tripped: u.tripped, Told: u.told, FanFailed: u.fanFailed, ShortOhm: u.shortOhm, HotK: u.hotK,
 		}
 		if u.pack != nil {
@@ -93,7 +94,7 @@ func (f *Fleet) Restore(c Checkpoint) error {
 		f.units[i] = unit{
 			pack: battery, room: room,
 			cell: f.kind.Cell(u.Cell, u.now()), base: u.Scatter, drift: u.Drift, aged: u.Aged, lives: f.reborn(u.Lives), unaged: u.UnagedS, pcs: u.PCS, book: u.Energy,
-			ac: u.ACW, acMean: u.MeanACW, amps: u.CellA, limit: u.Limit, mode: u.Mode,
+			ac: u.ACW, acMean: u.MeanACW, aux: u.AuxW, amps: u.CellA, limit: u.Limit, mode: u.Mode,
 			cut: u.Cut, tripped: u.Tripped, told: u.Told, fanFailed: u.FanFailed, shortOhm: u.ShortOhm, hotK: u.HotK,
 		}
 		f.units[i].cell.SetLeak(u.ShortOhm)

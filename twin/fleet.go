@@ -140,6 +140,9 @@ func NewFleet(model *params.Model, ids []string, opt Options) (*Fleet, error) {
 	if f.kinetics, err = newKinetics(model); err != nil {
 		return nil, fmt.Errorf("new fleet of %s: %w", model.Name, err)
 	}
+	if model.Runaway != nil {
+		f.shortKept = model.Runaway.Short.Share
+	}
 	if model.Container != nil {
 		if f.container, err = newContainer(model); err != nil {
 			return nil, fmt.Errorf("new fleet of %s: %w", model.Name, err)

@@ -11,7 +11,8 @@ import (
 type hot struct {
 	str, place int
 	state      runaway.State
-	heater     bool // something heats it from outside until it heats itself
+	ownW       float64 // W that it makes in this step, the heater's with it
+	heater     bool    // something heats it from outside until it heats itself
 }
 
 // Temperatures at which a pack looks closer.
@@ -24,6 +25,9 @@ const (
 func newKinetics(m *params.Model) (*runaway.Kinetics, error) {
 	if m.Runaway == nil {
 		return nil, nil
+	}
+	if m.Runaway.Separator.Ohm == 0 {
+		return nil, fmt.Errorf("runaway set %s: it has no separator that fails, so that a cell burnt out would go on working: a battery needs one", m.Runaway.Name)
 	}
 	k, err := Kinetics(m.Runaway, m.Strings.CellM3)
 	if err != nil {
@@ -69,30 +73,24 @@ func (f *Fleet) Runaway(i, str, place int) error {
 }
 
 // watch follows the reactions of a cell, and returns its number among the hot ones.
+// The energy of its charge is left to the short that a failed separator is.
 func (d *design) watch(u *unit, str, place int) int {
 	p := u.pack
-	for n := range p.hots {
-		if p.hots[n].str == str && p.hots[n].place == place {
-			return n
-		}
+	m := p.mark(str, place)
+	if m.hot == 0 {
+		p.hots = append(p.hots, hot{str: str, place: place, state: d.kinetics.Fresh(0)})
+		m.hot = int32(len(p.hots))
 	}
-	b, l := p.at(str)
-	x := b.Slot(place)
-	stored := x.Z[l] / x.InvQ[l] * nominalV
-	p.hots = append(p.hots, hot{str: str, place: place, state: d.kinetics.Fresh(stored)})
-	return len(p.hots) - 1
+	return int(m.hot) - 1
 }
-
-// nominalV is the voltage in V at which the charge of a cell is counted as energy
-// that a short can turn into heat.
-const nominalV = 3.2
 
 // heaterW is the power in W that drives a cell into runaway: a heating pad of its
 // size, as in propagation tests.
 const heaterW = 2000
 
 // burn works out the heat of the hot cells' reactions for the next step of dt
-// seconds, and finds cells that have become hot.
+// seconds, and finds cells that have become hot. It follows what balancing and shorts
+// have set for the step.
 func (d *design) burn(u *unit, dt float64) {
 	p := u.pack
 	for s := range p.string {
@@ -106,23 +104,38 @@ func (d *design) burn(u *unit, dt float64) {
 			}
 		}
 	}
+	changed := false
 	for n := range p.hots {
 		h := &p.hots[n]
 		b, l := p.at(h.str)
 		x := b.Slot(h.place)
-		around := runaway.Surroundings{}
+		var own float64
 		h.heater = h.heater && x.T[l] < heatToK
-		if h.heater {
-			around.HeatW = heaterW
+		if h.heater || x.T[l] >= watchK {
+			around := runaway.Surroundings{}
+			if h.heater {
+				around.HeatW = heaterW
+			}
+			// Adiabatic over the step: what it gives to its neighbours meanwhile cools it
+			// by a fraction of a kelvin, and counts from the next step on.
+			_, heat := d.kinetics.AdvanceCoupled(&h.state, dt, x.T[l], d.capacity, around)
+			own = heat.CellJ()/dt + around.HeatW
 		}
-		// Adiabatic over the step: what it gives to its neighbours meanwhile cools it
-		// by a fraction of a kelvin, and counts from the next step on.
-		_, heat := d.kinetics.AdvanceCoupled(&h.state, dt, x.T[l], d.capacity, around)
-		// The heat of the short behind a molten separator is in the kinetics; that the
-		// cell also loses its charge by it changes nothing any more.
-		b.SetBleed(h.place, l, 0, heat.CellJ()/dt+around.HeatW)
+		shorted := p.shorted(h.str, h.place)
+		if h.state.ShortOhm > 0 && !shorted.dead() {
+			p.kill(shorted, h.str, h.place, h.state.ShortOhm, d.shortKept)
+		}
+		if own == 0 && h.ownW == 0 {
+			continue
+		}
+		heatW := own
+		if shorted != nil {
+			heatW += x.Heat[l]
+		}
+		h.ownW, changed = own, true
+		b.SetBleed(h.place, l, x.Bleed[l], heatW)
 	}
-	if len(p.hots) > 0 {
+	if changed {
 		p.predict()
 	}
 }
@@ -131,5 +144,6 @@ func (d *design) burn(u *unit, dt float64) {
 type HotCheckpoint struct {
 	String, Place int
 	State         runaway.State
+	OwnW          float64
 	Heater        bool
 }

@@ -6,6 +6,7 @@ import (
 
 	"yunchu/twin/aging"
 	"yunchu/twin/cell"
+	"yunchu/twin/kernel"
 	"yunchu/twin/params"
 )
 
@@ -49,7 +50,7 @@ func AgingModel(a *Aging) (*aging.Model, error) {
 }
 
 // life is how old the cells of a unit, or of one string, have become. They age as
-// one, at their mean state of charge and their hottest temperature.
+// one, at their mean state of charge and temperature.
 type life struct {
 	cell aging.Cell
 	soc  float64 // at the last look
@@ -76,7 +77,7 @@ func (d *design) grow(u *unit, dt float64) {
 		soc, temp, now := u.cell.SoC(), u.cell.TempK(), &u.aged
 		if p := u.pack; p != nil {
 			b, lane := p.at(n)
-			soc, temp, now = p.string[n].soc, b.Drive.TMax[lane], &p.string[n].aged
+			soc, temp, now = p.string[n].soc, meanK(b, lane), &p.string[n].aged
 		}
 		l.cell.Advance(span, soc, temp, (soc-l.soc)/span*3600)
 		l.soc = soc
@@ -88,6 +89,16 @@ func (d *design) grow(u *unit, dt float64) {
 	if changed {
 		u.rescale(d)
 	}
+}
+
+// meanK is the mean temperature of the cells of a string in K. What one that runs away
+// is hotter than watchK does not age the others, and is beyond what any law of ageing
+// was made for.
+func meanK(b *kernel.Block, lane int) (t float64) {
+	for n := range b.Len() {
+		t += min(b.Slot(n).T[lane], watchK)
+	}
+	return t / float64(b.Len())
 }
 
 // born gives the cells of u their lives.

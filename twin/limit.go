@@ -28,11 +28,10 @@ func (d *design) powerLimit(u *unit, tempK float64) Limit {
 	if u.pcs.Active.PowerW < 0 {
 		der = &d.limits.discharge
 	}
+	if by := ratedBy(der, tempK); by != LimitPower {
+		return by
+	}
 	switch {
-	case tempK > der.FullTo:
-		return LimitTempHigh
-	case tempK < der.FullFrom:
-		return LimitTempLow
 	case d.limits.amps != (params.CurrentLimit{}) && math.Abs(u.pcs.PowerW) < d.limits.ratedW*(1-slack):
 		return LimitCurrent
 	}

@@ -25,6 +25,8 @@ type pack struct {
 	string []strand
 	shorts []short
 	hots   []hot
+	marks  []mark  // by cell, nil while there are neither shorts nor hot cells
+	eta    float64 // charge stored per charge taken in
 	look   scratch
 	linkV  float64 // V of the link behind the contactors
 	least  int     // strings, fewer connected take no power
@@ -74,7 +76,7 @@ type reach struct {
 // What is drawn depends on the seed, the id and the place of the cell alone.
 func (f *Fleet) newPack(id string, o Options, soc float64, unit cell.Scatter) (*pack, error) {
 	m := f.model
-	p := &pack{set: m.Strings, string: make([]strand, m.Parallel), length: m.Series, dt: f.cached.dt}
+	p := &pack{set: m.Strings, string: make([]strand, m.Parallel), length: m.Series, dt: f.cached.dt, eta: f.kind.Constants().Efficiency}
 	for range (m.Parallel + kernel.Lanes - 1) / kernel.Lanes {
 		b, err := kernel.NewBlock(f.kind, f.places, &f.cached.pack)
 		if err != nil {
@@ -292,7 +294,7 @@ func (p *pack) step(w, dt float64) (l load, bound Limit) {
 		b, lane := p.at(s)
 		d := &b.Drive
 		x.expect = x.amps
-		x.soc += (x.amps*x.perA - p.bled(s)) * dt
+		x.soc += (p.kept(x.amps)*x.perA - p.bled(s)) * dt
 		l.stored += d.Stored[lane]
 		l.entropic += d.Entropic[lane]
 		l.heat += d.Over[lane] + d.Bled[lane] + p.set.WireOhm*x.amps*x.amps

@@ -20,6 +20,8 @@ type PackCheckpoint struct {
 	LoadedK    float64
 	LinkV      float64
 	Unit       bms.UnitState
+	Events     []Event // that nobody has taken
+	Missed     int
 	LoW, HiW   float64
 	ByLo, ByHi Limit
 }
@@ -50,10 +52,12 @@ func (c *PackCheckpoint) stepS() float64 {
 type ShortCheckpoint struct {
 	String, Place int
 	Ohm           float64
+	Kept          float64
+	Dead          bool
 }
 
 func (p *pack) checkpoint() *PackCheckpoint {
-	c := &PackCheckpoint{StepS: p.dt, BusV: p.busV, BusA: p.busA, LoadedK: p.loadedK, LinkV: p.linkV, Unit: p.unit, LoW: p.lo, HiW: p.hi, ByLo: p.byLo, ByHi: p.byHi}
+	c := &PackCheckpoint{StepS: p.dt, BusV: p.busV, BusA: p.busA, LoadedK: p.loadedK, LinkV: p.linkV, Unit: p.unit, Events: slices.Clone(p.events), Missed: p.missed, LoW: p.lo, HiW: p.hi, ByLo: p.byLo, ByHi: p.byHi}
 	for _, b := range p.blocks {
 		c.Blocks = append(c.Blocks, b.Checkpoint())
 	}
@@ -61,10 +65,10 @@ func (p *pack) checkpoint() *PackCheckpoint {
 		c.Strings = append(c.Strings, StringCheckpoint{s.amps, s.expect, s.soc, s.perA, s.aged, s.open, s.bms, BalanceCheckpoint{s.level.state, slices.Clone(s.level.on), s.level.active}, s.chargeA, s.dischargeA, s.chargeBy, s.disBy, s.off})
 	}
 	for _, s := range p.shorts {
-		c.Shorts = append(c.Shorts, ShortCheckpoint{s.str, s.place, s.ohm})
+		c.Shorts = append(c.Shorts, ShortCheckpoint{s.str, s.place, s.ohm, s.kept, s.forever})
 	}
 	for _, h := range p.hots {
-		c.Hots = append(c.Hots, HotCheckpoint{h.str, h.place, h.state, h.heater})
+		c.Hots = append(c.Hots, HotCheckpoint{h.str, h.place, h.state, h.ownW, h.heater})
 	}
 	return c
 }
@@ -83,16 +87,17 @@ func (p *pack) restore(c *PackCheckpoint, t *kernel.Tick) error {
 	for n, s := range c.Strings {
 		p.string[n] = strand{amps: s.AmpsA, expect: s.ExpectA, soc: s.SoC, perA: s.PerA, aged: s.Aged, open: s.Open, bms: s.BMS, level: levelling{s.Balance.State, slices.Clone(s.Balance.On), s.Balance.Active}, chargeA: s.ChargeA, dischargeA: s.DischargeA, chargeBy: s.ChargeBy, disBy: s.DisBy, off: s.Off}
 	}
-	p.shorts = nil
+	p.shorts, p.hots, p.marks = nil, nil, nil
 	for _, s := range c.Shorts {
-		p.shorts = append(p.shorts, short{s.String, s.Place, s.Ohm})
+		p.short(short{s.String, s.Place, s.Ohm, s.Kept, s.Dead})
 	}
-	p.hots = nil
 	for _, h := range c.Hots {
-		p.hots = append(p.hots, hot{str: h.String, place: h.Place, state: h.State, heater: h.Heater})
+		p.hots = append(p.hots, hot{h.String, h.Place, h.State, h.OwnW, h.Heater})
+		p.mark(h.String, h.Place).hot = int32(len(p.hots))
 	}
 	p.dt, p.busV, p.busA, p.loadedK = c.StepS, c.BusV, c.BusA, c.LoadedK
 	p.linkV, p.unit = c.LinkV, c.Unit
+	p.events, p.missed = slices.Clone(c.Events), c.Missed
 	p.lo, p.hi, p.byLo, p.byHi = c.LoW, c.HiW, c.ByLo, c.ByHi
 	return nil
 }

@@ -3,6 +3,7 @@ package twin
 import (
 	"math"
 
+	"yunchu/twin/params"
 	"yunchu/twin/pcs"
 	"yunchu/twin/thermal"
 )
@@ -19,7 +20,7 @@ func (d *design) stepPack(u *unit, k *tick) {
 	if d.level != nil {
 		d.balance(u, k)
 	}
-	p.leak()
+	p.leak(&k.pack, k.dt)
 	if d.kinetics != nil {
 		d.burn(u, k.dt)
 	}
@@ -33,9 +34,12 @@ func (d *design) stepPack(u *unit, k *tick) {
 		u.pcs.Trip()
 	} else {
 		lo, hi := d.packRange(u)
-		d.pcs.Advance(&u.pcs, k.from, k.to, lo, hi, &ac)
-		if ac.Bound {
-			u.limit = p.boundBy(u.pcs.Active.PowerW)
+		d.pcs.Advance(&u.pcs, k.from, k.to, lo.w, hi.w, &ac)
+		switch {
+		case ac.Bound && u.pcs.Active.PowerW < 0:
+			u.limit = lo.by
+		case ac.Bound:
+			u.limit = hi.by
 		}
 	}
 	p.loadedK = p.extremes(true).tMax
@@ -69,29 +73,41 @@ func held(w, ac float64) float64 {
 	return math.Copysign(min(math.Abs(w), math.Abs(ac)), w)
 }
 
-// packRange is the AC power in W that mode, rating and battery allow: what the
-// battery management system tells the converter.
-func (d *design) packRange(u *unit) (lo, hi float64) {
+// end is the end of a range of AC power in W, and what makes it.
+type end struct {
+	w  float64
+	by Limit
+}
+
+// packRange is the AC power that mode, rating and battery allow: what the battery
+// management system tells the converter.
+func (d *design) packRange(u *unit) (lo, hi end) {
 	if u.mode != Run {
-		return 0, 0
+		return end{}, end{}
 	}
 	// A cell too hot stops the whole unit, in whatever string it is.
-	lo, hi = d.limits.acRange(u.pack.extremes(false).tMax)
-	hi = min(max(d.pcs.ACAt(u.pack.hi, d.pcs.At(&u.pcs)), 0), hi)
-	lo = max(min(d.pcs.ACAt(u.pack.lo, d.pcs.At(&u.pcs)), 0), lo)
+	t := u.pack.extremes(false).tMax
+	lo.w, hi.w = d.limits.acRange(t)
+	lo.by, hi.by = ratedBy(&d.limits.discharge, t), ratedBy(&d.limits.charge, t)
+	at := d.pcs.At(&u.pcs)
+	if w := max(d.pcs.ACAt(u.pack.hi, at), 0); w < hi.w {
+		hi = end{w, u.pack.byHi}
+	}
+	if w := min(d.pcs.ACAt(u.pack.lo, at), 0); w > lo.w {
+		lo = end{w, u.pack.byLo}
+	}
 	return lo, hi
 }
 
-// boundBy is why the converter may not follow a setpoint of w watt.
-func (p *pack) boundBy(w float64) Limit {
-	by := p.byHi
-	if w < 0 {
-		by = p.byLo
+// ratedBy is what makes the range of acRange at t kelvin.
+func ratedBy(d *params.Derating, t float64) Limit {
+	switch {
+	case t > d.FullTo:
+		return LimitTempHigh
+	case t < d.FullFrom:
+		return LimitTempLow
 	}
-	if by == LimitCurrent || by == LimitNone {
-		return LimitPower
-	}
-	return by
+	return LimitPower
 }
 
 // surroundPack puts the cells of u where they are: air and coolant at their
@@ -154,7 +170,7 @@ func (d *design) statePack(u *unit) State {
 	}
 	if u.mode == Run && !u.open() {
 		lo, hi := d.packRange(u)
-		s.AvailableChargeW, s.AvailableDischargeW = hi, 0-lo
+		s.AvailableChargeW, s.AvailableDischargeW = hi.w, 0-lo.w
 	}
 	return s
 }

@@ -35,9 +35,11 @@ func (l *limits) soft(set *params.Strings, x *extremes, dt float64) reach {
 		}
 	}
 	heat := func(full float64, d *params.Derating, most *float64, why *Limit) {
-		lower(full*derated(d, x.tMax), LimitTempHigh, most, why)
-		if cold := derated(d, x.tMin); cold < derated(d, x.tMax) {
-			lower(full*cold, LimitTempLow, most, why)
+		if x.tMax > d.FullTo {
+			lower(full*derated(d, x.tMax), LimitTempHigh, most, why)
+		}
+		if x.tMin < d.FullFrom {
+			lower(full*derated(d, x.tMin), LimitTempLow, most, why)
 		}
 	}
 	heat(hi, &l.charge, &r.hi, &r.byHi)

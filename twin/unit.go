@@ -126,6 +126,7 @@ type design struct {
 	link       bms.Link           // behind their contactors
 	level      *bms.Balance       // of their cells, nil without
 	kinetics   *runaway.Kinetics  // of cells too hot, nil where they have none
+	shortKept  float64            // share of the heat of a failed separator's short that stays in its cell
 	aging      *aging.Model       // nil where cells do not age
 }
 
