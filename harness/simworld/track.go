@@ -50,6 +50,7 @@ type TrackResult struct {
 	VoltageRMSE float64 `json:"voltage_rmse_mv"`   // of what the filter expects next, over the same rows
 	NIS         float64 `json:"nis_mean"`          // mean normalised innovation squared, over the same rows
 	Sigma       float64 `json:"soc_sigma_percent"` // mean of what the filter takes its error for, over the same rows
+	MaxSigmas   float64 `json:"max_sigmas"`        // largest error in sigmas of its own time, over the same rows
 	Gated       int     `json:"gated_rows"`        // of the whole record
 
 	Truth Truth `json:"truth"`
@@ -62,7 +63,7 @@ func (t TrackResult) MarshalJSON() ([]byte, error) {
 	if t.Rows > 0 {
 		return json.Marshal(plain(t))
 	}
-	t.RMSE, t.Max, t.VoltageRMSE, t.NIS, t.Sigma = 0, 0, 0, 0, 0
+	t.RMSE, t.Max, t.VoltageRMSE, t.NIS, t.Sigma, t.MaxSigmas = 0, 0, 0, 0, 0, 0
 	type none = *float64
 	return json.Marshal(struct {
 		plain
@@ -71,6 +72,7 @@ func (t TrackResult) MarshalJSON() ([]byte, error) {
 		VoltageRMSE none `json:"voltage_rmse_mv"`
 		NIS         none `json:"nis_mean"`
 		Sigma       none `json:"soc_sigma_percent"`
+		MaxSigmas   none `json:"max_sigmas"`
 	}{plain: plain(t)})
 }
 
@@ -228,7 +230,7 @@ func (o *TrackOptions) truth(p *params.Cell, l *lab, t *Truth) ([]float64, error
 // sums gathers errors.
 type sums struct {
 	n                        int
-	square, most             float64 // of the state of charge
+	square, most, sigmas     float64 // of the state of charge
 	voltage, nis, confidence float64
 }
 
@@ -237,6 +239,7 @@ func (s *sums) add(r *estimate.Result, truth float64) {
 	s.n++
 	s.square += e * e
 	s.most = max(s.most, math.Abs(e))
+	s.sigmas = max(s.sigmas, math.Abs(e)/r.SoCSigma)
 	s.voltage += r.InnovationV * r.InnovationV
 	s.nis += r.NIS
 	s.confidence += r.SoCSigma
@@ -244,9 +247,9 @@ func (s *sums) add(r *estimate.Result, truth float64) {
 
 func (t *TrackResult) finish(scored, whole *sums, last *estimate.Result) {
 	n := float64(scored.n)
-	t.Rows, t.RMSE, t.Max = scored.n, 100*math.Sqrt(scored.square/n), 100*scored.most
+	t.Rows, t.RMSE, t.Max, t.MaxSigmas = scored.n, 100*math.Sqrt(scored.square/n), 100*scored.most, scored.sigmas
 	if scored.n == 0 {
-		t.Max = math.NaN() // as the other figures are
+		t.Max, t.MaxSigmas = math.NaN(), math.NaN() // as the other figures are
 	}
 	t.VoltageRMSE, t.NIS, t.Sigma = 1e3*math.Sqrt(scored.voltage/n), scored.nis/n, 100*scored.confidence/n
 	t.Whole = Spread{RMSE: 100 * math.Sqrt(whole.square/float64(whole.n)), Max: 100 * whole.most, Rows: whole.n}

@@ -54,7 +54,7 @@ func (c *capacity) learn(z float64, m *measurement, rest, drift float64) {
 	if c.Best.Variance > 0 && (math.Abs(z-c.Best.SoC) > passed || variance > 4*anchorSigma*anchorSigma) {
 		c.take(drift)
 	}
-	if !(variance < anchorSigma*anchorSigma) {
+	if !(variance < anchorSigma*anchorSigma) || m.bend > m.model { // flat, or no line
 		return
 	}
 	told := Anchor{SoC: min(max(z+rest/slope, 0), 1), Variance: variance, Way: c.Now}

@@ -32,7 +32,17 @@
 // unlikely as the gate (Huber 1964); if that lasts, the state of charge is released.
 //
 // The offset b joins after an hour only. Before that the state of charge is not known
-// well enough to tell the two apart.
+// well enough to tell the two apart. What it may have moved meanwhile counts as
+// uncertainty of the state of charge.
+//
+// # Start
+//
+// The cell may have been at work: the slow RC pair starts at zero with the spread that a
+// quarter of the current of one hour gives it. The first reading may move the state of
+// charge across the knees of the curve, so the line of the measurement is made anew over
+// what is believed after it (García-Fernández et al., Posterior linearization filter,
+// IEEE Trans. Signal Processing 63, 2015). Once the cell has rested for minutes, how its
+// voltage moves tells what the slow pair holds, whatever its level.
 //
 // # Parameters
 //

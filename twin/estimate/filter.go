@@ -26,6 +26,7 @@ type Filter struct {
 	offset  bool    // the offset is being estimated
 	gated   float64 // s for which readings have been beyond the gate
 
+	rest       Rest
 	resistance resistance
 	capacity   capacity
 
@@ -53,6 +54,7 @@ type State struct {
 	Offset   bool    // the offset is being estimated
 	GatedS   float64 // s for which readings have been beyond the gate
 
+	Rest       Rest
 	Resistance ResistanceState
 	Capacity   CapacityState
 }
@@ -104,7 +106,7 @@ const startHystVar = 0.25
 func (f *Filter) State() State {
 	s := State{
 		X: f.x, D: f.p.D, ElapsedS: f.elapsed, LastA: f.last, Started: f.started, Offset: f.offset, GatedS: f.gated,
-		Resistance: f.resistance.ResistanceState, Capacity: f.capacity.CapacityState,
+		Rest: f.rest, Resistance: f.resistance.ResistanceState, Capacity: f.capacity.CapacityState,
 	}
 	for i := range s.U {
 		s.U[i] = f.p.U[i]
@@ -119,7 +121,7 @@ func (f *Filter) SetState(s State) {
 		f.p.U[i] = s.U[i]
 	}
 	f.elapsed, f.last, f.started, f.offset, f.gated = s.ElapsedS, s.LastA, s.Started, s.Offset, s.GatedS
-	f.resistance.ResistanceState, f.capacity.CapacityState = s.Resistance, s.Capacity
+	f.rest, f.resistance.ResistanceState, f.capacity.CapacityState = s.Rest, s.Resistance, s.Capacity
 }
 
 // Covariance is that of state of charge, V1, V2, hysteresis and current offset.
@@ -151,10 +153,17 @@ func (f *Filter) Step(dtS, currentA, voltageV, tempK float64) Result {
 	return f.correct(dtS, fresh, currentA, voltageV)
 }
 
+// workedRate is the mean current that may have flowed before the first reading, as a
+// share of the current of one hour.
+const workedRate = 0.25
+
 // begin allows for RC pairs that are charged already when the first reading comes.
+// The current of that moment tells nothing about the slow pair: it is what the mean
+// over tens of minutes has made it.
 func (f *Filter) begin(reading float64) {
 	r := f.resistances()
-	v1, v2 := r[1]*reading, r[2]*reading
+	worked := workedRate * f.par.CapacityAh
+	v1, v2 := r[1]*math.Hypot(reading, worked), r[2]*worked
 	f.p.predict(&unchanged, &vector{iV1: v1 * v1, iV2: v2 * v2})
 }
 
@@ -199,6 +208,10 @@ func (f *Filter) predict(dt, reading float64) {
 		iV2:   creepV2PerS * dt,
 		iHyst: branchSigma * branchSigma * (1 - stay*stay),
 	}
+	if !f.offset { // an offset that is not a state yet: the square of what it has moved grows by this
+		d := f.drift()
+		q[iSoC] += d * d * (2*f.elapsed + dt) * dt
+	}
 	if f.elapsed += dt; !f.offset && f.elapsed >= f.opt.OffsetAfterS {
 		f.offset = true
 		q[iOffset] = f.opt.OffsetSigmaA * f.opt.OffsetSigmaA
@@ -237,7 +250,7 @@ func (f *Filter) resistances() (r [3]float64) {
 
 // correct takes in the reading.
 func (f *Filter) correct(dt float64, fresh bool, reading, v float64) Result {
-	m := f.linearise(reading - f.x[iOffset])
+	m := f.measure(fresh, reading-f.x[iOffset], v)
 	proj, variance := f.p.project(&m.h)
 	noise := f.opt.SensorSigmaV*f.opt.SensorSigmaV + m.bend
 	e, s := v-m.v, variance+noise+m.model
@@ -247,9 +260,9 @@ func (f *Filter) correct(dt float64, fresh bool, reading, v float64) Result {
 	} else {
 		noise += m.model * max(1, 2*f.opt.ModelTauS/dt)
 	}
-	if gate := f.opt.GateSigma * f.opt.GateSigma; nis > gate {
+	if more := f.beyond(nis, variance+noise); more > 0 {
 		gated = true
-		noise += (variance + noise) * (nis/gate - 1)
+		noise += more
 	}
 	gain := f.p.update(&proj, noise)
 	rest := e
@@ -258,12 +271,19 @@ func (f *Filter) correct(dt float64, fresh bool, reading, v float64) Result {
 		rest -= m.h[k] * gain[k] * e
 	}
 	f.bound()
+	f.relax(dt, reading-f.x[iOffset], v)
 	f.release(gated, dt)
 	f.identify(&m, gated, reading-f.x[iOffset], e, rest)
 
 	out := f.result()
 	out.VoltageV, out.InnovationV, out.InnovationSigmaV, out.NIS, out.Gated = m.v, e, math.Sqrt(s), nis, gated
 	return out
+}
+
+// beyond is what makes an innovation, expected with variance s and of normalised square
+// nis, just as unlikely as the gate if it is more unlikely than that.
+func (f *Filter) beyond(nis, s float64) float64 {
+	return s * max(0, nis/(f.opt.GateSigma*f.opt.GateSigma)-1)
 }
 
 // result is what is known without the reading.
