@@ -95,3 +95,45 @@ func TestLifeGoesOnAfterCheckpoint(t *testing.T) {
 		t.Errorf("%+v after a checkpoint, %+v without", c.State(0), a.State(0))
 	}
 }
+
+// A unit that goes up and down between two states of charge loses what the law of
+// cycles says of so many of them (Naumann 2020), beside what time takes.
+func TestYearsOfCycles(t *testing.T) {
+	const low, high, cycles = 0.3, 0.7, 40
+	m := *loadModel(t, model100)
+	m.Heat.EnvWPerK = 1e4 // keeps its temperature
+	opt := twin.Options{SoCMean: 100 * low, Aging: agingSet(t, "sony-naumann", 1), Start: start}
+	f, err := twin.NewFleet(&m, []string{"a"}, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	turns, minutes := 0, 0
+	power := m.RatedKWh * 1e3 / 4 // a quarter of what it holds in an hour
+	f.SetPower(0, start, power, time.Time{})
+	for ; turns < 2*cycles; minutes++ {
+		f.Step(at(time.Duration(minutes+1) * time.Minute))
+		if z := f.State(0).SoC; power > 0 && z >= high || power < 0 && z <= low {
+			power, turns = -power, turns+1
+			f.SetPower(0, f.Now(), power, time.Time{})
+		}
+	}
+	laws, err := twin.AgingModel(opt.Aging)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := laws.Start(f.Checkpoint().Units[0].Lives[0].State)
+	_, closed := c.Losses()
+	c.Flush() // turning points differ by a minute's flow, so some swings are open yet
+	_, got := c.Losses()
+	depth := high - low
+	rate := depth * 2 * cycles / (float64(minutes) / 60) // 1/h
+	fec := cycles * depth
+	q := (0.0630*rate + 0.0971) * (4.0253*math.Pow(depth-0.6, 3) + 1.0923) * math.Sqrt(fec) / 100
+	r := (-0.0020*rate + 0.0021) * (6.8477*math.Pow(depth-0.5, 3) + 0.9182) * fec / 100
+	if math.Abs(got.Q/q-1) > 0.01 || math.Abs(got.R/r-1) > 0.02 {
+		t.Errorf("after %g full cycles of %g at %.3g/h capacity fell by %.7f, resistance rose by %.8f, want %.7f and %.8f", fec, depth, rate, got.Q, got.R, q, r)
+	}
+	if s := f.State(0); s.SoH > 1-closed.Q || s.Growth < 1+closed.R {
+		t.Errorf("the unit shows %g and %g", s.SoH, s.Growth)
+	}
+}
