@@ -57,6 +57,13 @@ type generator struct {
 	one, sign                constant
 	part                     int // of the row, in registers
 	acc                      map[uintptr]reg.VecVirtual
+	state                    map[uintptr]reg.VecVirtual // rows of the slot that correct leaves to what follows
+}
+
+// corrected are the rows of a slot that correct has changed and that are needed next.
+var corrected = []uintptr{
+	unsafe.Offsetof(slot.Z), unsafe.Offsetof(slot.H), unsafe.Offsetof(slot.V1), unsafe.Offsetof(slot.V2),
+	unsafe.Offsetof(slot.T), unsafe.Offsetof(slot.Lost),
 }
 
 // start begins a function on slots with a signature, and loads what all of them need.
@@ -75,27 +82,41 @@ func sweep(name string, m machine, one, sign constant) {
 	g.place = Load(Param("places"), GP64())
 	n, to := Load(Param("from"), GP64()), Load(Param("to"), GP64())
 	list := Load(Param("list"), GP64())
-	listed, corrected := GP64(), GP64()
+	listed, done := GP64(), GP64()
 	XORQ(listed, listed)
-	MOVQ(g.of(g.drive, unsafe.Offsetof(drive.Corrected)), corrected)
+	MOVQ(g.of(g.drive, unsafe.Offsetof(drive.Corrected)), done)
 	at := GP64()
 	IMUL3Q(U32(unsafe.Sizeof(slot)), n, at)
 	ADDQ(at, g.slot)
 	IMUL3Q(U32(unsafe.Sizeof(place)), n, at)
 	ADDQ(at, g.place)
 	g.accumulators(all)
+	if m.keeps() {
+		g.state = map[uintptr]reg.VecVirtual{}
+		for _, row := range corrected {
+			g.state[row] = g.vector()
+		}
+	}
 
 	Label("loop")
 	CMPQ(n, to)
 	JGE(LabelRef("done"))
-	CMPQ(corrected, n)
+	CMPQ(done, n)
 	JGT(LabelRef("corrected"))
 	for g.part = range m.parts() {
 		g.correct()
 	}
-	INCQ(corrected)
+	INCQ(done)
+	JMP(LabelRef("expect"))
 
 	Label("corrected")
+	for _, row := range corrected {
+		if m.keeps() {
+			g.move(g.s(row), g.state[row])
+		}
+	}
+
+	Label("expect")
 	w := make([]expected, m.parts())
 	lanes := GP32()
 	for g.part = range m.parts() {
@@ -127,7 +148,7 @@ func sweep(name string, m machine, one, sign constant) {
 
 	Label("done")
 	g.store(all)
-	MOVQ(corrected, g.of(g.drive, unsafe.Offsetof(drive.Corrected)))
+	MOVQ(done, g.of(g.drive, unsafe.Offsetof(drive.Corrected)))
 	Store(listed, ReturnIndex(0))
 	VZEROUPPER()
 	RET()
@@ -196,6 +217,22 @@ func (g *generator) d(offset uintptr) Mem { return g.row(g.drive, offset) }
 
 func (g *generator) k(offset uintptr) scalar { return scalar{g.of(g.tick, offset)} }
 func (g *generator) p(offset uintptr) scalar { return scalar{g.of(g.place, offset)} }
+
+// now is a row of the slot that correct has changed, in a register.
+func (g *generator) now(row uintptr) reg.VecVirtual {
+	if g.state != nil {
+		return g.state[row]
+	}
+	return g.load(g.s(row))
+}
+
+// change is a register for what a row of the slot becomes.
+func (g *generator) change(row uintptr) reg.VecVirtual {
+	if g.state != nil {
+		return g.state[row]
+	}
+	return g.vector()
+}
 
 // load brings a row into a register of its own.
 func (g *generator) load(m Mem) reg.VecVirtual {
@@ -266,11 +303,12 @@ func (g *generator) correct() {
 
 	// State of charge and hysteresis.
 	_, dz, far, y := g.charge(i)
-	z := dz
-	VADDPD(g.s(unsafe.Offsetof(slot.Z)), z, z)
+	z := g.change(unsafe.Offsetof(slot.Z))
+	VADDPD(g.s(unsafe.Offsetof(slot.Z)), dz, z)
 	g.move(z, g.s(unsafe.Offsetof(slot.Z)))
 	g.extremes(z, unsafe.Offsetof(drive.ZMin), unsafe.Offsetof(drive.ZMax))
-	h := g.load(g.s(unsafe.Offsetof(slot.H)))
+	h := g.change(unsafe.Offsetof(slot.H))
+	g.move(g.s(unsafe.Offsetof(slot.H)), h)
 	VSUBPD(far, h, far)
 	p := g.horner(y, unsafe.Offsetof(tick.Move), g.k(unsafe.Offsetof(tick.Move)))
 	VMULPD(y, far, far)
@@ -282,7 +320,8 @@ func (g *generator) correct() {
 		{unsafe.Offsetof(slot.V1), unsafe.Offsetof(slot.R1), unsafe.Offsetof(tick.Gain)},
 		{unsafe.Offsetof(slot.V2), unsafe.Offsetof(slot.R2), unsafe.Offsetof(tick.Gain) + 8},
 	} {
-		v, x := g.load(g.s(rc.v)), g.load(g.s(rc.r))
+		v, x := g.change(rc.v), g.load(g.s(rc.r))
+		g.move(g.s(rc.v), v)
 		VFMSUB213PD(v, i, x)
 		g.op(fmadd231, g.k(rc.gain), x, v)
 		g.move(v, g.s(rc.v))
@@ -318,12 +357,14 @@ func (g *generator) correct() {
 		VSUBPD(flow, lost, lost)
 		g.move(on, flow)
 	})
-	VADDPD(on, lost, lost)
-	g.move(lost, g.s(unsafe.Offsetof(slot.Lost)))
+	out := g.change(unsafe.Offsetof(slot.Lost))
+	VADDPD(on, lost, out)
+	g.move(out, g.s(unsafe.Offsetof(slot.Lost)))
 	heat := g.load(g.s(unsafe.Offsetof(slot.Heat)))
-	VSUBPD(lost, heat, heat)
+	VSUBPD(out, heat, heat)
 	VADDPD(heat, q, q)
-	t := g.load(g.s(unsafe.Offsetof(slot.T)))
+	t := g.change(unsafe.Offsetof(slot.T))
+	g.move(g.s(unsafe.Offsetof(slot.T)), t)
 	g.op(fmadd231, g.k(unsafe.Offsetof(tick.DtC)), q, t)
 	g.move(t, g.s(unsafe.Offsetof(slot.T)))
 	g.extremes(t, unsafe.Offsetof(drive.TMin), unsafe.Offsetof(drive.TMax))
@@ -346,15 +387,15 @@ func (g *generator) expect(rare bool) (w expected, lanes reg.GPVirtual) {
 	i := g.load(g.d(unsafe.Offsetof(drive.Ip)))
 	VSUBPD(g.s(unsafe.Offsetof(slot.Bleed)), i, i)
 	perA, dz, sgn, y := g.charge(i)
-	z := g.load(g.s(unsafe.Offsetof(slot.Z)))
+	z := g.now(unsafe.Offsetof(slot.Z))
 	zp := dz
 	VADDPD(dz, z, zp)
 	if rare {
 		lo, hi := g.vector(), g.vector()
 		VMINPD(zp, z, lo)
 		VMAXPD(zp, z, hi)
-		off := g.load(g.s(unsafe.Offsetof(slot.T)))
-		VSUBPD(g.s(unsafe.Offsetof(slot.T0)), off, off)
+		off := g.vector()
+		VSUBPD(g.s(unsafe.Offsetof(slot.T0)), g.now(unsafe.Offsetof(slot.T)), off)
 		g.andNot(g.sign, off, off)
 		lanes = g.any(
 			compare{lo, less, g.s(unsafe.Offsetof(slot.From))},
@@ -364,8 +405,8 @@ func (g *generator) expect(rare bool) (w expected, lanes reg.GPVirtual) {
 	}
 	z2 := z
 	VADDPD(zp, z, z2)
-	far := g.load(g.s(unsafe.Offsetof(slot.H)))
-	VSUBPD(sgn, far, far)
+	far := g.vector()
+	VSUBPD(sgn, g.now(unsafe.Offsetof(slot.H)), far)
 	p := g.horner(y, unsafe.Offsetof(tick.Stay), g.one)
 	h := p
 	VFMADD213PD(sgn, far, h)
@@ -385,20 +426,20 @@ func (g *generator) predict(w expected) {
 	m := line(unsafe.Offsetof(slot.DM), unsafe.Offsetof(slot.M0))
 
 	// Mean overpotential over the step, but for what the resistances add.
-	ov, v1 := g.load(g.s(unsafe.Offsetof(slot.V2))), g.load(g.s(unsafe.Offsetof(slot.V1)))
-	g.op(mul, g.k(unsafe.Offsetof(tick.Mean)+8), ov, ov)
-	g.op(fmadd231, g.k(unsafe.Offsetof(tick.Mean)), v1, ov)
+	ov := g.vector()
+	g.op(mul, g.k(unsafe.Offsetof(tick.Mean)+8), g.now(unsafe.Offsetof(slot.V2)), ov)
+	g.op(fmadd231, g.k(unsafe.Offsetof(tick.Mean)), g.now(unsafe.Offsetof(slot.V1)), ov)
 	VFMADD231PD(w.h, m, ov)
 	g.move(ov, g.s(unsafe.Offsetof(slot.OV)))
 
 	// Temperature at the middle.
-	t, r0, v := g.load(g.s(unsafe.Offsetof(slot.T))), g.vector(), g.vector()
+	t, r0, v := g.now(unsafe.Offsetof(slot.T)), g.vector(), g.vector()
 	VMULPD(g.s(unsafe.Offsetof(slot.G0)), r, r0)
 	VMULPD(t, e, v)
 	VFMADD231PD(w.i, r0, v)
 	VADDPD(ov, v, v)
 	q := g.load(g.s(unsafe.Offsetof(slot.Heat)))
-	VSUBPD(g.s(unsafe.Offsetof(slot.Lost)), q, q)
+	VSUBPD(g.now(unsafe.Offsetof(slot.Lost)), q, q)
 	VFMADD231PD(w.i, v, q)
 	tm := t
 	g.op(fmadd231, g.k(unsafe.Offsetof(tick.HalfC)), q, tm)
