@@ -53,6 +53,7 @@ func mul(a, b float64) float64 { return float64(a * b) }
 func correct(c, next *Slot, p *Place, k *Tick, d *Drive, w *scratch) {
 	_, _, _, _ = c.Z[0], next.Z[0], d.I[0], w.i[0] // not nil, which no loop has to ask again
 	eta := k.Eta
+	g0, g1 := k.Gain[0], k.Gain[1]
 	m0, m1, m2, m3, m4 := k.Move[0], k.Move[1], k.Move[2], k.Move[3], k.Move[4]
 	for l := range Lanes {
 		i := d.I[l] - c.Bleed[l]
@@ -73,10 +74,7 @@ func correct(c, next *Slot, p *Place, k *Tick, d *Drive, w *scratch) {
 		if z := c.Z[l]; z > d.ZMax[l] {
 			d.ZMax[l] = z
 		}
-	}
-	g0, g1 := k.Gain[0], k.Gain[1]
-	for l := range Lanes {
-		i := d.I[l] - c.Bleed[l]
+
 		c.V1[l] = fma(g0, fma(c.R1[l], i, -c.V1[l]), c.V1[l])
 		c.V2[l] = fma(g1, fma(c.R2[l], i, -c.V2[l]), c.V2[l])
 
@@ -166,12 +164,10 @@ func predict(c *Slot, k *Tick, d *Drive, w *scratch) {
 	for l := range Lanes {
 		i, t := w.i[l], c.T[l]
 		v := c.OV[l] + fma(c.G0[l]*w.r[l], i, t*w.e[l])
-		c.TM[l] = fma(halfC, fma(i, v, c.Heat[l]-c.Lost[l]), t)
-	}
+		tm := fma(halfC, fma(i, v, c.Heat[l]-c.Lost[l]), t)
+		c.TM[l] = tm
 
-	// Mean open-circuit voltage.
-	for l := range Lanes {
-		tm := c.TM[l]
+		// Mean open-circuit voltage.
 		te := mul(tm, w.e[l])
 		us := fma(tm, c.DE[l], c.DU[l]) * w.perA[l]
 		um := fma(c.DU[l], w.z[l], c.U0[l]) + te
