@@ -4,6 +4,7 @@ import (
 	"encoding/gob"
 	"hash/fnv"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -129,11 +130,16 @@ func tellStory(m *params.Model) (sum uint64, err error) {
 		by    twin.Misreading
 		share float64
 	}{
-		{twin.Misreading{CellV: 0.45}, 0.4}, {twin.Misreading{CellV: -1.3}, -0.4},
-		{twin.Misreading{TempK: 40}, 0.4}, {twin.Misreading{TempK: 40}, -0.4},
-		{twin.Misreading{TempK: -55}, 0.4}, {twin.Misreading{TempK: -55}, -0.4},
-		{twin.Misreading{SoC: 0.6}, 0.4}, {twin.Misreading{SoC: -0.6}, -0.4},
-		{twin.Misreading{CurrentA: 250}, 0.4}, {twin.Misreading{CurrentA: -250}, -0.4},
+		{twin.Misreading{CellV: 0.45}, 0.4},
+		{twin.Misreading{CellV: -1.3}, -0.4},
+		{twin.Misreading{TempK: 40}, 0.4},
+		{twin.Misreading{TempK: 40}, -0.4},
+		{twin.Misreading{TempK: -55}, 0.4},
+		{twin.Misreading{TempK: -55}, -0.4},
+		{twin.Misreading{SoC: 0.6}, 0.4},
+		{twin.Misreading{SoC: -0.6}, -0.4},
+		{twin.Misreading{CurrentA: 250}, 0.4},
+		{twin.Misreading{CurrentA: -250}, -0.4},
 	} {
 		s.off(x.by, x.share)
 	}
@@ -267,14 +273,14 @@ func numbers(root string, f func(path []int, name string)) {
 			walk(t.Elem(), path, name)
 		case reflect.Array:
 			for n := range t.Len() {
-				walk(t.Elem(), append(path[:len(path):len(path)], n), name)
+				walk(t.Elem(), append(slices.Clip(path), n), name)
 			}
 		case reflect.Struct:
 			for n := range t.NumField() {
 				x := t.Field(n)
 				key, _, _ := strings.Cut(x.Tag.Get("yaml"), ",")
 				if key != "" {
-					walk(x.Type, append(path[:len(path):len(path)], n), name+"."+key)
+					walk(x.Type, append(slices.Clip(path), n), name+"."+key)
 				}
 			}
 		case reflect.Float64, reflect.Int, reflect.Int64:
