@@ -23,10 +23,13 @@ type Sample struct {
 	PowerKW   float64 // delivered: the sum over all units, faulted or not
 	ImportKW  float64 // at the grid meter of the site; NaN: no site
 	StoredKWh float64 // energy held by all batteries; NaN: unknown
+	// Drawn and delivered, both >= 0, means over the step: sums over units and instants,
+	// so of a unit that turns within the step both count. Known where UnitKW is.
+	InKW, OutKW float64
 
 	SoC    []float64 // percent
 	TempC  []float64
-	UnitKW []float64
+	UnitKW []float64 // at T
 
 	// Of twins, and only where a score asks for them; else nil.
 	CellMinV, CellMaxV []float64
@@ -156,7 +159,8 @@ func (c *Collector) Step(s Sample) {
 	}
 	in, out := max(s.PowerKW, 0), max(-s.PowerKW, 0)
 	if s.UnitKW != nil {
-		in, out = c.units(s.UnitKW)
+		in, out = s.InKW, s.OutKW
+		c.turns(s.UnitKW)
 		c.directionS += s.DT
 	}
 	if sum := in + out; sum == sum {
@@ -180,8 +184,8 @@ func (c *Collector) cells(s *Sample) {
 	}
 }
 
-// units sums charging and discharging power, and counts changes of direction.
-func (c *Collector) units(kw []float64) (in, out float64) {
+// turns counts changes of direction.
+func (c *Collector) turns(kw []float64) {
 	if len(c.signs) < len(kw) {
 		c.signs = append(c.signs, make([]int8, len(kw)-len(c.signs))...)
 	}
@@ -190,10 +194,8 @@ func (c *Collector) units(kw []float64) (in, out float64) {
 	for i, p := range kw {
 		var sign int8
 		if p > 0 {
-			in += p
 			sign = 1
 		} else if p < 0 {
-			out -= p
 			p = -p
 			sign = -1
 		}
@@ -204,7 +206,6 @@ func (c *Collector) units(kw []float64) (in, out float64) {
 			signs[i] = sign
 		}
 	}
-	return in, out
 }
 
 // track records how the target was followed.

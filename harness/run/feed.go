@@ -254,15 +254,15 @@ func (r *Run) clockwork() {
 	// instant: what the fleet delivered is held against the target that was in
 	// force while it did.
 	r.Sched.Every(r.start, period, sched.Physics, func(now time.Time) bool {
-		if s.Site.AmbientC != nil {
-			r.world.SetAmbient(s.Site.AmbientC.At(r.elapsed(now)))
-		}
 		dt := 0.0
 		if !last.IsZero() {
 			dt = now.Sub(last).Seconds()
 		}
 		last = now
 		r.world.Step(now)
+		if s.Site.AmbientC != nil { // after the step: the air holds from now on, not since the last step
+			r.world.SetAmbient(s.Site.AmbientC.At(r.elapsed(now)))
+		}
 		r.world.Sample(&r.sample)
 		r.mu.Lock()
 		r.measure(now, dt)
@@ -297,7 +297,7 @@ func (r *Run) measure(now time.Time, dt float64) {
 	x := &r.sample
 	m := metric.Sample{
 		T: r.elapsed(now).Seconds(), DT: dt, TargetKW: math.NaN(), PowerKW: x.SumKW, ImportKW: math.NaN(),
-		StoredKWh: x.StoredKWh, SoC: x.SoC, TempC: x.TempC, UnitKW: x.PowerKW,
+		InKW: x.InKW, OutKW: x.OutKW, StoredKWh: x.StoredKWh, SoC: x.SoC, TempC: x.TempC, UnitKW: x.PowerKW,
 		CellMinV: x.CellMinV, CellMaxV: x.CellMaxV, SoH: x.SoH, Resistance: x.Resistance, AuxKWh: x.AuxKWh,
 	}
 	// What was asked during the step, whether or not dispatch has looked since: a

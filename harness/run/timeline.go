@@ -108,16 +108,17 @@ func (r *Run) inject(now time.Time, number int, f *scenario.Injection) {
 		ended(now)
 		return
 	}
-	var ends []func()
+	var ends []func(now time.Time)
 	switch kind.Seam {
 	case scenario.SeamDriver:
 		for k := range r.fleets {
 			if mine := r.indices(f.Devices, k); len(mine) > 0 {
-				ends = append(ends, r.faulty[k].Begin(number, f, mine))
+				end := r.faulty[k].Begin(number, f, mine)
+				ends = append(ends, func(time.Time) { end() })
 			}
 		}
 	case scenario.SeamTwin:
-		end, err := r.world.Inject(f, r.global(f.Devices))
+		end, err := r.world.Inject(now, f, r.global(f.Devices))
 		if err != nil {
 			r.fail(fmt.Errorf("inject at %s: %w", r.elapsed(now), err))
 			return
@@ -137,7 +138,7 @@ func (r *Run) inject(now time.Time, number int, f *scenario.Injection) {
 	}
 	r.Sched.At(now.Add(length), sched.Physics, func(now time.Time) {
 		for _, end := range ends {
-			end()
+			end(now)
 		}
 		r.active--
 		ended(now)

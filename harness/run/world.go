@@ -15,12 +15,14 @@ type World interface {
 	Fleets() []Fleet
 	// Step moves the physics on to now.
 	Step(now time.Time)
-	// SetAmbient sets the air temperature in °C.
+	// SetAmbient sets the air temperature in °C from where the physics stands.
 	SetAmbient(celsius float64)
 	// Sample fills in the state of all devices by index in the scenario.
 	Sample(s *Sample)
-	// Inject begins a fault in the physics of the devices with these indices.
-	Inject(f *scenario.Injection, indices []int) (end func(), err error)
+	// Inject begins a fault in the physics of the devices with these indices at now, and
+	// end ends it at another instant: each moves the physics there first, so that nothing
+	// before it knows of the fault.
+	Inject(now time.Time, f *scenario.Injection, indices []int) (end func(now time.Time), err error)
 	// Balance is the largest energy residual of a unit in parts of the energy
 	// it has moved, and which unit.
 	Balance() (ratio float64, worst device.ID)
@@ -53,7 +55,8 @@ type Sample struct {
 
 	AuxKWh               float64 // of cooling and heating, since the start
 	StoredKWh            float64
-	SumKW                float64 // mean over the last step, so that its sum is the energy
+	SumKW                float64 // mean since the last sample, so that its sum is the energy
+	InKW, OutKW          float64 // what of it was drawn and what delivered, both >= 0, by unit and instant
 	AvailableChargeKW    float64
 	AvailableDischargeKW float64
 	OutOfLimits          int       // devices outside their limits in this step

@@ -76,6 +76,8 @@ func (b *batteries) Sample(s *Sample) {
 	for i := range b.soc {
 		s.SoC[i], s.TempC[i], s.PowerKW[i], s.Voltage[i] = b.soc[i], 25, b.power[i], 400
 		s.SumKW += b.power[i]
+		s.InKW += max(b.power[i], 0)
+		s.OutKW -= min(b.power[i], 0)
 		s.StoredKWh += 2 * b.soc[i]
 		s.AvailableChargeKW += 100
 		s.AvailableDischargeKW += 100
@@ -85,9 +87,9 @@ func (b *batteries) Sample(s *Sample) {
 	}
 }
 
-func (b *batteries) Inject(f *scenario.Injection, indices []int) (func(), error) {
+func (b *batteries) Inject(_ time.Time, f *scenario.Injection, indices []int) (func(time.Time), error) {
 	b.done = append(b.done, fmt.Sprint("+", f.Kind, indices))
-	return func() { b.done = append(b.done, fmt.Sprint("-", f.Kind, indices)) }, nil
+	return func(time.Time) { b.done = append(b.done, fmt.Sprint("-", f.Kind, indices)) }, nil
 }
 
 func (b *batteries) Balance() (float64, device.ID) { return b.residual, "u-001" }

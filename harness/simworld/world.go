@@ -29,8 +29,15 @@ type World struct {
 	parts  []part
 	n      int
 	beside beside
+	last   sampled
 
 	speaker speaker
+}
+
+// sampled is what the books of all units said at the last sample.
+type sampled struct {
+	at      time.Time
+	in, out float64 // J
 }
 
 // part is one entry of the scenario's fleet.
@@ -145,11 +152,15 @@ func Info(m *params.Model, id string) device.Info {
 
 // Step implements run.World.
 func (w *World) Step(now time.Time) {
+	w.stepTwins(now)
+	w.Tick(now)
+	w.report()
+}
+
+func (w *World) stepTwins(now time.Time) {
 	for _, p := range w.parts {
 		p.twins.Step(now)
 	}
-	w.Tick(now)
-	w.report()
 }
 
 // SetAmbient implements run.World.
@@ -166,7 +177,9 @@ const slack = 1e-6
 
 // Sample implements run.World.
 func (w *World) Sample(s *run.Sample) {
-	s.SumKW, s.StoredKWh, s.AvailableChargeKW, s.AvailableDischargeKW, s.AuxKWh, s.OutOfLimits = 0, 0, 0, 0, 0, 0
+	s.InKW, s.OutKW = 0, 0
+	s.StoredKWh, s.AvailableChargeKW, s.AvailableDischargeKW, s.AuxKWh, s.OutOfLimits = 0, 0, 0, 0, 0
+	now := sampled{at: w.now()}
 	for _, p := range w.parts {
 		l := &p.model.Limits
 		for i := range p.twins.Len() {
@@ -174,7 +187,6 @@ func (w *World) Sample(s *run.Sample) {
 			n := p.first + i
 			kw := x.ACPowerW / 1000
 			s.SoC[n], s.TempC[n], s.PowerKW[n], s.Voltage[n] = 100*x.SoC, x.TempK-kelvin, kw, x.PackV
-			s.SumKW += x.MeanACPowerW / 1000
 			if s.CellMinV != nil {
 				s.CellMinV[n], s.CellMaxV[n] = x.CellVMin, x.CellVMax
 			}
@@ -182,6 +194,8 @@ func (w *World) Sample(s *run.Sample) {
 				s.SoH[n], s.Resistance[n] = 100*x.SoH, 100*x.Growth
 			}
 			book := p.twins.Energy(i)
+			now.in += book.ACInJ
+			now.out += book.ACOutJ
 			s.StoredKWh += book.StoredJ / 3.6e6
 			s.AuxKWh += book.AuxJ / 3.6e6
 			s.AvailableChargeKW += x.AvailableChargeW / 1000
@@ -192,6 +206,20 @@ func (w *World) Sample(s *run.Sample) {
 			}
 		}
 	}
+	// By the books, because the twins may have taken several steps since.
+	if dt := now.at.Sub(w.last.at).Seconds(); dt > 0 && !w.last.at.IsZero() {
+		s.InKW, s.OutKW = (now.in-w.last.in)/dt/1000, (now.out-w.last.out)/dt/1000
+	}
+	s.SumKW = s.InKW - s.OutKW
+	w.last = now
+}
+
+// now is the instant that the twins stand at.
+func (w *World) now() time.Time {
+	if len(w.parts) == 0 {
+		return time.Time{}
+	}
+	return w.parts[0].twins.Now()
 }
 
 // beyond says which limit a unit is beyond while power still drives it further. A
@@ -266,8 +294,9 @@ func oneOf(p part, f *scenario.Injection) error {
 }
 
 // Inject implements run.World.
-func (w *World) Inject(f *scenario.Injection, indices []int) (end func(), err error) {
+func (w *World) Inject(now time.Time, f *scenario.Injection, indices []int) (end func(now time.Time), err error) {
 	var undo []func()
+	w.stepTwins(now)
 	for _, n := range indices {
 		p, i, ok := w.find(n)
 		if !ok {
@@ -321,7 +350,8 @@ func (w *World) Inject(f *scenario.Injection, indices []int) (end func(), err er
 			return nil, fmt.Errorf("fault %s does not act in a twin", f.Kind)
 		}
 	}
-	return func() {
+	return func(now time.Time) {
+		w.stepTwins(now)
 		for _, u := range undo {
 			u()
 		}

@@ -130,6 +130,7 @@ func (f *Fleet) write(now time.Time, c *device.Command) device.Ack {
 		if c.Mode > device.MaintenanceMode {
 			return c.Answer(device.Rejected, at.UnixMilli(), "UNSUPPORTED", fmt.Sprintf("mode %v: %v", c.Mode, device.ErrUnsupported))
 		}
+		f.twins.Step(now) // what was before was in the mode before
 		f.twins.SetMode(unit, modeOf(c.Mode))
 	default:
 		return c.Answer(device.Rejected, at.UnixMilli(), "UNSUPPORTED", fmt.Sprintf("%v: %v", c.Verb, device.ErrUnsupported))
