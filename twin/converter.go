@@ -20,11 +20,7 @@ func newPCS(m *params.Model) (pcs.Params, error) {
 		RampWPerS: m.PCS.RampPerS * rated,
 	}
 	table := m.PCS.Table
-	if m.PCS.Losses != "" {
-		c, err := params.LoadConverter(m.PCS.Losses)
-		if err != nil {
-			return p, err
-		}
+	if c := m.Converter; c != nil {
 		if table = c.Table; table == nil {
 			p.Charge, p.Discharge = pcs.Loss(*c.Charge), pcs.Loss(*c.Discharge)
 		}

@@ -75,7 +75,7 @@ func NewFleet(model *params.Model, ids []string, opt Options) (*Fleet, error) {
 	if model == nil || model.Cell == nil {
 		return nil, errors.New("new fleet: no model, or a model without its cell")
 	}
-	if err := errors.Join(model.Validate(), model.Cell.Validate()); err != nil {
+	if err := errors.Join(model.Validate(), model.Cell.Validate(), model.Complete()); err != nil {
 		return nil, fmt.Errorf("new fleet of %s: %w", model.Name, err)
 	}
 	if opt.AmbientK == 0 {
@@ -128,9 +128,7 @@ func NewFleet(model *params.Model, ids []string, opt Options) (*Fleet, error) {
 			return nil, fmt.Errorf("new fleet of %s: %w", model.Name, err)
 		}
 	}
-	if f.station, err = newStation(model); err != nil {
-		return nil, fmt.Errorf("new fleet of %s: %w", model.Name, err)
-	}
+	f.station = newStation(model)
 	if f.bms = newManagement(model); f.bms != nil {
 		f.level = newBalance(model)
 		c := model.BMS.Contactor

@@ -1,7 +1,6 @@
 package twin
 
 import (
-	"fmt"
 	"math"
 
 	"yunchu/twin/params"
@@ -17,31 +16,19 @@ type station struct {
 }
 
 // newStation readies the grid side of a model, nil where it has none.
-func newStation(m *params.Model) (*station, error) {
+func newStation(m *params.Model) *station {
 	if m.Grid == nil {
-		return nil, nil
+		return nil
 	}
 	s := &station{}
-	if name := m.Grid.Transformer; name != "" {
-		series, err := params.LoadTransformers(name)
-		if err != nil {
-			return nil, err
-		}
-		t, err := series.Rated(m.RatedKW)
-		if err != nil {
-			return nil, fmt.Errorf("grid side of %s: %w", m.Name, err)
-		}
+	if t := m.Transformer; t != nil {
 		s.transformer = pcs.NewTransformer(t.KVA*1e3, t.NoLoadW, t.LoadW, t.Impedance, t.Magnetised)
 	}
-	if name := m.Grid.Auxiliary; name != "" {
-		a, err := params.LoadAuxiliary(name)
-		if err != nil {
-			return nil, err
-		}
+	if a := m.Auxiliary; a != nil {
 		s.auxiliary = pcs.Auxiliary{RatedVA: a.RatedKVA * 1e3, ConstantW: a.ConstantW, FanW: a.FanW, FanFrom: a.FanFrom, PerLoad: a.PerLoad}
 		s.scale = m.RatedKW / a.RatedKVA
 	}
-	return s, nil
+	return s
 }
 
 // takes is what transformer and auxiliaries take in J during a step of dt seconds.

@@ -18,6 +18,7 @@ type Cell struct {
 	TRefK               float64 `yaml:"T_ref_K"`                     // temperature the tables hold at
 	RGas                float64 `yaml:"R_gas"`                       // J/mol/K
 	Interpolation       string  `yaml:"interpolation"`
+	Source              string  `yaml:"source,omitempty"` // of the numbers above; tables have their own
 
 	OCV        OCV        `yaml:"ocv"`
 	Hysteresis Hysteresis `yaml:"hysteresis"`

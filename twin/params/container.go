@@ -61,14 +61,13 @@ func ParseContainer(file string, src []byte) (*Container, error) {
 	return &c, nil
 }
 
-// Container is the parameter set of a container: its walls, how cells give their
-// heat to it, and the plant that cools and heats it.
+// Container is the parameter set of a container: its walls and the plant that cools and
+// heats it. How cells give their heat to its air and its coolant is in their model.
 type Container struct {
 	Kind    string           `yaml:"kind"` // Container
 	Name    string           `yaml:"name"`
 	Box     ContainerBox     `yaml:"box"`
 	Air     ContainerAir     `yaml:"air"`
-	Cells   ContainerCells   `yaml:"cells"`
 	Loop    *ContainerLoop   `yaml:"loop"` // only with liquid cooling
 	Plant   ContainerPlant   `yaml:"plant"`
 	Control ContainerControl `yaml:"control"`
@@ -101,13 +100,6 @@ type ContainerAir struct {
 	Source  string  `yaml:"source"`
 	Density float64 `yaml:"density_kg_per_m3"`
 	Cp      float64 `yaml:"cp_j_per_kgk"`
-}
-
-// ContainerCells is how one cell gives its heat to the container.
-type ContainerCells struct {
-	Source    string  `yaml:"source"`
-	AirPerK   float64 `yaml:"air_w_per_k"`   // to the air
-	PlatePerK float64 `yaml:"plate_w_per_k"` // to the coolant that passes
 }
 
 // ContainerLoop is the coolant loop.
@@ -158,13 +150,9 @@ func (c *Container) Validate() error {
 	c.Box.validate(&f)
 	f.positive("air.density_kg_per_m3", c.Air.Density)
 	f.positive("air.cp_j_per_kgk", c.Air.Cp)
-	f.notNegative("cells.air_w_per_k", c.Cells.AirPerK)
-	f.notNegative("cells.plate_w_per_k", c.Cells.PlatePerK)
 	if c.Loop != nil {
 		f.positive("loop.capacity_j_per_k", c.Loop.Capacity)
 		f.positive("loop.flow_w_per_k", c.Loop.Flow)
-	} else if c.Cells.PlatePerK > 0 {
-		f.add("cells.plate_w_per_k", "is %g without a loop, want 0", c.Cells.PlatePerK)
 	}
 	c.Plant.validate(&f)
 	c.Control.validate(&f)

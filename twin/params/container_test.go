@@ -22,7 +22,7 @@ func TestShippedContainers(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		sources := map[string]string{"box": c.Box.Source, "air": c.Air.Source, "cells": c.Cells.Source, "plant": c.Plant.Source, "control": c.Control.Source}
+		sources := map[string]string{"box": c.Box.Source, "air": c.Air.Source, "plant": c.Plant.Source, "control": c.Control.Source}
 		if c.Loop != nil {
 			sources["loop"] = c.Loop.Source
 		}
@@ -97,7 +97,6 @@ func TestContainerFaults(t *testing.T) {
 		{"kind", hvac, "kind: Container", "kind: Box", "kind: "},
 		{"geometry", hvac, "length_m: 5.9", "length_m: -5.9", "c.yaml:6:13: box.length_m"},
 		{"layer", hvac, "conductivity_w_per_mk: 0.022", "conductivity_w_per_mk: 0", "box.middle.conductivity_w_per_mk"},
-		{"plates without loop", hvac, "plate_w_per_k: 0", "plate_w_per_k: 3", "cells.plate_w_per_k"},
 		{"table lengths", liquid, "cop: [5.0, 4.0, 2.9, 2.3]", "cop: [5.0, 4.0, 2.9]", "plant.cop_cool"},
 		{"table order", liquid, "ambient_c: [15, 25, 35, 45]", "ambient_c: [15, 35, 25, 45]", "plant.cop_cool.ambient_c"},
 		{"efficiency", liquid, "cop: [1.0]", "cop: [0]", "plant.cop_heat.cop"},

@@ -71,22 +71,60 @@ func LoadModel(nameOrPath string) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	if name := m.ContainerName; name != "" {
-		if m.Container, err = LoadContainer(beside(name, Containers())); err != nil {
-			return nil, locate(nameOrPath, src, &Fault{Key: "container", Msg: err.Error()})
+	var wrong []error
+	add := func(err error) { wrong = append(wrong, unjoin(err)...) }
+	if name := m.PCS.Losses; name != "" {
+		m.Converter, err = LoadConverter(beside(name, Converters()))
+		add(named(err, "pcs.losses", m.PCS.Losses, Converters()))
+	}
+	if g := m.Grid; g != nil && g.Transformer != "" {
+		series, err := LoadTransformers(beside(g.Transformer, TransformerSeries()))
+		if err == nil {
+			m.Transformer, err = series.Rated(m.RatedKW)
+			if err != nil {
+				err = &Fault{Key: "grid.transformer", Msg: err.Error()}
+			}
 		}
+		add(named(err, "grid.transformer", g.Transformer, TransformerSeries()))
+	}
+	if g := m.Grid; g != nil && g.Auxiliary != "" {
+		m.Auxiliary, err = LoadAuxiliary(beside(g.Auxiliary, Auxiliaries()))
+		add(named(err, "grid.auxiliary", g.Auxiliary, Auxiliaries()))
+	}
+	if name := m.ContainerName; name != "" {
+		m.Container, err = LoadContainer(beside(name, Containers()))
+		add(named(err, "container", m.ContainerName, Containers()))
 	}
 	if m.Strings != nil && m.Strings.BMSName != "" {
-		if m.BMS, err = LoadBMS(beside(m.Strings.BMSName, BMSSets())); err != nil {
-			return nil, locate(nameOrPath, src, &Fault{Key: "strings.bms", Msg: err.Error()})
-		}
+		m.BMS, err = LoadBMS(beside(m.Strings.BMSName, BMSSets()))
+		add(named(err, "strings.bms", m.Strings.BMSName, BMSSets()))
 	}
 	if m.Strings != nil && m.Strings.RunawayName != "" {
-		if m.Runaway, err = LoadRunaway(beside(m.Strings.RunawayName, Runaways())); err != nil {
-			return nil, locate(nameOrPath, src, &Fault{Key: "strings.runaway", Msg: err.Error()})
-		}
+		m.Runaway, err = LoadRunaway(beside(m.Strings.RunawayName, Runaways()))
+		add(named(err, "strings.runaway", m.Strings.RunawayName, Runaways()))
+	}
+	if len(wrong) == 0 {
+		add(m.Validate()) // some numbers are only wrong for the sets they meet
+	}
+	if err := locate(nameOrPath, src, errors.Join(wrong...)); err != nil {
+		return nil, err
 	}
 	return m, nil
+}
+
+// named is an error of the set that a key names: a fault of the key where the set is not
+// there, else the faults of the set's own file.
+func named(err error, key, name string, shipped []string) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*Fault](unjoin(err)[0]); ok {
+		return err
+	}
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return &Fault{Key: key, Msg: fmt.Sprintf("is %q, and %s: %v, want a path beside this file or a set that ships: %s", name, p.Path, p.Err, strings.Join(shipped, ", "))}
+	}
+	return &Fault{Key: key, Msg: err.Error()}
 }
 
 // ParseCell decodes a cell file; file is its name in messages.
@@ -113,10 +151,7 @@ func ParseModel(file string, src []byte, cell func(nameOrPath string) (*Cell, er
 		m.Cell, cellErr = cell(m.CellName)
 	}
 	if err := m.Validate(); err != nil || cellErr != nil {
-		if errors.Is(cellErr, fs.ErrNotExist) {
-			cellErr = locate(file, src, &Fault{Key: "cell", Msg: fmt.Sprintf("%v (cell sets: %s)", cellErr, strings.Join(Cells(), ", "))})
-		}
-		return nil, errors.Join(locate(file, src, err), cellErr)
+		return nil, locate(file, src, errors.Join(append(unjoin(err), unjoin(named(cellErr, "cell", m.CellName, Cells()))...)...))
 	}
 	return &m, nil
 }
@@ -197,6 +232,10 @@ func locate(file string, src []byte, err error) error {
 			out = append(out, e)
 			continue
 		}
+		if f.File != "" { // a place in another file
+			out = append(out, e)
+			continue
+		}
 		at := *f
 		at.File = file
 		at.Line, at.Col = place(tree, f.Key)
@@ -207,6 +246,9 @@ func locate(file string, src []byte, err error) error {
 }
 
 func unjoin(err error) []error {
+	if err == nil {
+		return nil
+	}
 	if j, ok := err.(interface{ Unwrap() []error }); ok {
 		return j.Unwrap()
 	}

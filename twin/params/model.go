@@ -23,10 +23,14 @@ type Model struct {
 	RatedKW       float64   `yaml:"rated_kw"`  // AC power, either direction
 	RatedKWh      float64   `yaml:"rated_kwh"` // nameplate energy of the cells
 
-	Cell      *Cell      `yaml:"-"` // what CellName stands for; set by the loader
-	Container *Container `yaml:"-"` // what ContainerName stands for
-	Runaway   *Runaway   `yaml:"-"` // what Strings.RunawayName stands for
-	BMS       *BMS       `yaml:"-"` // what Strings.BMSName stands for
+	// What the names stand for; set by the loader.
+	Cell        *Cell        `yaml:"-"` // of CellName
+	Converter   *Converter   `yaml:"-"` // of PCS.Losses
+	Transformer *Transformer `yaml:"-"` // of Grid.Transformer, the smallest that carries the rating
+	Auxiliary   *Auxiliary   `yaml:"-"` // of Grid.Auxiliary
+	Container   *Container   `yaml:"-"` // of ContainerName
+	Runaway     *Runaway     `yaml:"-"` // of Strings.RunawayName
+	BMS         *BMS         `yaml:"-"` // of Strings.BMSName
 }
 
 // Cells is the number of cells in the unit.
@@ -40,7 +44,7 @@ type PCS struct {
 	Source        string           `yaml:"source"`
 	Charge        Loss             `yaml:"charge"`
 	Discharge     Loss             `yaml:"discharge"`
-	Losses        string           `yaml:"losses"`          // optional: a converter set in the place of charge and discharge
+	Losses        string           `yaml:"losses"`          // optional: a shipped converter set, or a path beside the model file, in the place of charge and discharge
 	Table         *EfficiencyTable `yaml:"table"`           // optional: a table in the place of charge and discharge
 	StandbyW      float64          `yaml:"standby_w"`       // drawn when it moves no power
 	Rest          *Rest            `yaml:"rest"`            // optional: without it, in standby at once and awake at once
@@ -59,8 +63,8 @@ type Loss struct {
 	Divide bool    `yaml:"divide"` // charging: DC = AC*p/(p+loss), as Notton defines the efficiency
 }
 
-// GridSide is what stands between the converter and the grid, by shipped set or path:
-// the smallest transformer of a series that carries the rated power, and auxiliaries
+// GridSide is what stands between the converter and the grid, by shipped set or by a
+// path beside the model file: the smallest transformer of a series that carries the rated power, and auxiliaries
 // scaled to it.
 type GridSide struct {
 	Transformer string `yaml:"transformer"`
@@ -143,6 +147,9 @@ func (m *Model) Validate() error {
 	if m.Cell != nil {
 		m.validateCell(&f)
 	}
+	if m.Strings != nil && m.Container != nil && m.Container.Loop == nil && m.Strings.ColdWPerK > 0 {
+		f.add("strings.coolant_w_per_k", "is %g, but container %s has no coolant loop, want 0", m.Strings.ColdWPerK, m.ContainerName)
+	}
 	return f.join()
 }
 
@@ -179,6 +186,33 @@ func (l Limits) validate(f *faults) {
 			f.add("limits.temp_c."+key, "is %g, %g, %g, %g, want min <= full_from < full_to <= max", d.Min, d.FullFrom, d.FullTo, d.Max)
 		}
 	}
+}
+
+// Complete demands that what the model names has been loaded, as LoadModel does: a set
+// built in code may have forgotten it.
+func (m *Model) Complete() error {
+	var f faults
+	for _, x := range []struct {
+		key, name string
+		loaded    bool
+	}{
+		{"pcs.losses", m.PCS.Losses, m.Converter != nil},
+		{"grid.transformer", m.Grid.names().Transformer, m.Transformer != nil},
+		{"grid.auxiliary", m.Grid.names().Auxiliary, m.Auxiliary != nil},
+		{"container", m.ContainerName, m.Container != nil},
+	} {
+		if x.name != "" && !x.loaded {
+			f.add(x.key, "is %q, which has not been loaded", x.name)
+		}
+	}
+	return f.join()
+}
+
+func (g *GridSide) names() GridSide {
+	if g == nil {
+		return GridSide{}
+	}
+	return *g
 }
 
 // validateCell checks what only cell and model together can say.

@@ -127,9 +127,6 @@ func (p PCS) validateLosses(f *faults) {
 		if formulas || p.Table != nil {
 			f.add("pcs.losses", "stands beside charge, discharge or table: a converter has one of them")
 		}
-		if !slices.Contains(Converters(), p.Losses) {
-			f.add("pcs.losses", "is %q, want one of %s", p.Losses, strings.Join(Converters(), ", "))
-		}
 	}
 	if p.Table != nil {
 		if formulas {
@@ -141,6 +138,7 @@ func (p PCS) validateLosses(f *faults) {
 
 // Rest are the phases a converter falls into at zero power.
 type Rest struct {
+	Source       string   `yaml:"source"`
 	IdleW        float64  `yaml:"idle_w"`        // awake at zero power
 	StandbyAfter Duration `yaml:"standby_after"` // at zero power, then standby_w is drawn
 	WakeUp       Duration `yaml:"wake_up"`       // from standby until power flows
@@ -188,7 +186,7 @@ type Capability struct {
 	QFirst    bool      `yaml:"q_first"`   // the circle cuts active power, else reactive
 	DCVolt    []float64 `yaml:"dc_v"`      // V, where share holds; left out: all of it
 	Share     []float64 `yaml:"share"`     // of charge and discharge, 0..1
-	AirC      struct {
+	AirC      struct {  // of the air outside, which cools it
 		FullTo float64 `yaml:"full_to"` // degC
 		Max    float64 `yaml:"max"`     // degC: nothing there
 	} `yaml:"air_c"` // derating of s by the cooling air; left out: none

@@ -58,14 +58,15 @@ func (s *Strings) validate(f *faults, series int) {
 		{"neighbour_w_per_k", s.NextWPerK},
 		{"coolant_w_per_k", s.ColdWPerK},
 		{"wire_ohm", s.WireOhm},
-		{"spread_percent.capacity", s.Spread.Capacity},
-		{"spread_percent.resistance", s.Spread.Resistance},
-		{"spread_percent.soc", s.Spread.SoC},
 	} {
 		if !notNegative(q.v) {
 			f.add("strings."+q.key, "is %g, want 0 or more", q.v)
 		}
 	}
+	// Draws are clipped at 4 standard deviations: a fifth still leaves a fifth of a cell.
+	f.fraction("strings.spread_percent.capacity", s.Spread.Capacity, 20)
+	f.fraction("strings.spread_percent.resistance", s.Spread.Resistance, 20)
+	f.fraction("strings.spread_percent.soc", s.Spread.SoC, 20)
 	switch s.ColdAt {
 	case "first", "last", "both", "all":
 	case "":
