@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,7 +12,6 @@ import (
 	"yunchu/harness/run"
 	"yunchu/harness/scenario"
 	"yunchu/platform"
-	"yunchu/twin/params"
 )
 
 // buildTags are the tags of this build, for reports and attestation.
@@ -23,11 +21,6 @@ var buildTags = []string{"nosim"}
 var openWorld func(*scenario.Scenario, time.Time) (run.World, error)
 
 var errNoSimulation = errors.New("built without simulation")
-
-func scenarioOptions() scenario.Options {
-	names := params.Models()
-	return scenario.Options{Models: func(n string) bool { return slices.Contains(names, n) }, ModelNames: names, CellNames: params.Cells()}
-}
 
 func addSimulated(context.Context, *platform.Plant, platform.Config, []scenario.ConfigDevice, string) error {
 	return fail(exitInput, errNoSimulation)

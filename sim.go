@@ -9,7 +9,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,7 +18,6 @@ import (
 	"yunchu/harness/simworld"
 	"yunchu/platform"
 	"yunchu/platform/sched"
-	"yunchu/twin/params"
 	"yunchu/web"
 )
 
@@ -28,11 +26,6 @@ var buildTags = []string{}
 
 // openWorld builds twins; see nosim.go for the build without.
 var openWorld = simworld.Open
-
-func scenarioOptions() scenario.Options {
-	names := params.Models()
-	return scenario.Options{Models: func(n string) bool { return slices.Contains(names, n) }, ModelNames: names, CellNames: params.Cells()}
-}
 
 // addSimulated serves the simulated devices of a configuration, and puts shadows
 // beside those that ask for one.

@@ -40,6 +40,7 @@ type UnitCheckpoint struct {
 	Cut       bool
 	Tripped   bool
 	Told      bms.Set
+	LoadedK   float64
 	FanFailed bool
 	ShortOhm  float64
 	HotK      float64
@@ -62,6 +63,7 @@ func (f *Fleet) Checkpoint() Checkpoint {
 			ACW: u.ac, MeanACW: u.acMean, AuxW: u.aux, CellA: u.amps, Limit: u.limit, Mode: u.mode,
 			Cut: u.cut, Tripped: u.tripped, Told: u.told, FanFailed: u.fanFailed, ShortOhm: u.shortOhm, HotK: u.hotK,
 		}
+		c.Units[i].LoadedK = u.loaded
 		if u.pack != nil {
 			c.Units[i].Pack = u.pack.checkpoint()
 		}
@@ -97,6 +99,7 @@ func (f *Fleet) Restore(c Checkpoint) error {
 			ac: u.ACW, acMean: u.MeanACW, aux: u.AuxW, amps: u.CellA, limit: u.Limit, mode: u.Mode,
 			cut: u.Cut, tripped: u.Tripped, told: u.Told, fanFailed: u.FanFailed, shortOhm: u.ShortOhm, hotK: u.HotK,
 		}
+		f.units[i].loaded = u.LoadedK
 		f.units[i].cell.SetLeak(u.ShortOhm)
 		f.changed(i)
 	}

@@ -50,3 +50,17 @@ func newPCS(m *params.Model) (pcs.Params, error) {
 	}
 	return p, nil
 }
+
+// able cuts the AC power in W that the battery of u could take and give, both >= 0, to
+// what its converter is able to beside the reactive power of its setpoints.
+func (d *design) able(u *unit, charge, discharge float64) (c, dis float64) {
+	limits := d.pcs.Capability
+	if limits == nil {
+		return charge, discharge
+	}
+	ask := pcs.Request{QVar: d.reactive, LowW: -discharge, HighW: charge, DCVolt: u.pcs.DCVolt, AirK: d.ambientK}
+	ask.PowerW = charge
+	c = limits.Limit(ask).PowerW
+	ask.PowerW = -discharge
+	return c, 0 - limits.Limit(ask).PowerW
+}

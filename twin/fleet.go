@@ -32,6 +32,10 @@ type Options struct {
 	AmbientK                         float64   // K, 298.15 when 0; units start at it
 	Start                            time.Time // the instant the fleet begins at
 
+	// ReactiveVar is the reactive power in var, above zero absorbed, that every unit moves
+	// beside the power of its setpoints, as far as its converter is able to.
+	ReactiveVar float64
+
 	Aging *Aging // how the cells grow old; nil: they do not
 
 	// MaxStep is the longest step the physics takes at once; longer ones are cut.
@@ -104,6 +108,7 @@ func NewFleet(model *params.Model, ids []string, opt Options) (*Fleet, error) {
 			toAmbient:  model.Heat.EnvWPerK,
 			fanFailure: model.Heat.FanFailRatio,
 			ambientK:   opt.AmbientK,
+			reactive:   opt.ReactiveVar,
 		},
 		model:   model,
 		kind:    kind,
@@ -189,6 +194,12 @@ func (o *Options) check(m *params.Model) error {
 	if !(o.AmbientK > 200 && o.AmbientK < 350) {
 		errs = append(errs, fmt.Errorf("ambient temperature %g K is not within 200..350 K", o.AmbientK))
 	}
+	if q := o.ReactiveVar; q != 0 {
+		absorb, inject := m.Reactive()
+		if !(q >= -inject*1e3 && q <= absorb*1e3) {
+			errs = append(errs, fmt.Errorf("reactive power %g kvar is not within %g..%g kvar, what pcs.capability says", q/1e3, 0-inject, absorb))
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -210,7 +221,7 @@ func (f *Fleet) draw(id string, o Options) (unit, error) {
 	x := cell.Scatter{Capacity: factor(capacity, o.CapacitySpread), Resistance: factor(resistance, o.ResistanceSpread)}
 	u := unit{
 		cell: f.kind.Cell(s, x), base: x, drift: cell.Nominal, aged: cell.Nominal,
-		pcs: pcs.State{Active: pcs.Setpoint{Until: pcs.Never}},
+		pcs: pcs.State{Active: pcs.Setpoint{Until: pcs.Never}}, loaded: o.AmbientK,
 	}
 	if f.model.Strings != nil {
 		var err error
@@ -336,15 +347,16 @@ func (f *Fleet) tick(from, to time.Duration) *tick {
 	return k
 }
 
-// SetPower gives unit i an AC setpoint in W, accepted at now: it acts after the
+// SetPower gives unit i an AC setpoint in W, with the reactive power of the fleet's
+// options, accepted at now: it acts after the
 // response delay, and at until the unit ramps to zero by itself (never, if until is
 // the zero time). More than rated power is taken as asked and delivered as far as
 // possible. A unit that is not in mode Run takes no setpoint and reports false.
 func (f *Fleet) SetPower(i int, now time.Time, powerW float64, until time.Time) bool {
-	return f.SetPQ(i, now, powerW, 0, until)
+	return f.SetPQ(i, now, powerW, f.reactive, until)
 }
 
-// SetPQ is SetPower with reactive power in var besides, above zero absorbed.
+// SetPQ is SetPower with another reactive power in var, above zero absorbed.
 func (f *Fleet) SetPQ(i int, now time.Time, powerW, qVar float64, until time.Time) bool {
 	u := &f.units[i]
 	if u.mode != Run || u.open() || f.off(u) || !finite(powerW) || !finite(qVar) {
@@ -412,7 +424,9 @@ func (f *Fleet) State(i int) State {
 func (f *Fleet) state(i int) State {
 	u := &f.units[i]
 	if u.pack != nil {
-		return f.statePack(u)
+		s := f.statePack(u)
+		s.AvailableChargeW, s.AvailableDischargeW = f.able(u, s.AvailableChargeW, s.AvailableDischargeW)
+		return s
 	}
 	c := u.cell.State()
 	v := u.cell.Voltage(u.amps)
@@ -431,7 +445,7 @@ func (f *Fleet) state(i int) State {
 		MeanACPowerW: u.acMean,
 		TempK:        c.TempK,
 		TempMinK:     c.TempK,
-		LoadedK:      c.TempK,
+		LoadedK:      u.loaded,
 		Hyst:         c.Hyst,
 		Limit:        u.limit,
 		Mode:         u.mode,
@@ -439,7 +453,8 @@ func (f *Fleet) state(i int) State {
 	if u.open() {
 		s.Mode = Fault
 	}
-	s.AvailableChargeW, s.AvailableDischargeW = f.available(u)
+	charge, discharge := f.available(u)
+	s.AvailableChargeW, s.AvailableDischargeW = f.able(u, charge, discharge)
 	return s
 }
 

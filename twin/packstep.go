@@ -26,7 +26,7 @@ func (d *design) stepPack(u *unit, k *tick) {
 	}
 	var ac pcs.Flow
 	u.limit = LimitNone
-	u.pcs.DCVolt = p.busV
+	u.pcs.DCVolt, u.pcs.AirK = p.busV, d.ambientK // the converter draws air from outside
 	if d.bms == nil {
 		p.open(u.open())
 	}

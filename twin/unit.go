@@ -88,6 +88,7 @@ type unit struct {
 	acMean float64 // W, over the last step
 	aux    float64 // W, over the last step, see Energy.AuxJ
 	amps   float64 // A, per cell at the end of the last step
+	loaded float64 // K, of a lumped unit when the power of the last step was decided
 	limit  Limit
 	mode   Mode
 
@@ -118,6 +119,7 @@ type design struct {
 	toAmbient  float64 // W/K per cell, fans running
 	fanFailure float64 // share of toAmbient left without fans
 	ambientK   float64
+	reactive   float64            // var, beside every setpoint
 	places     []kernel.Place     // of the cells of a string
 	station    *station           // between converter and grid, nil without
 	container  *thermal.Container // around the strings, nil without
@@ -170,13 +172,14 @@ func (d *design) stepLumped(u *unit, k *tick) {
 		return
 	}
 	tempK := u.cell.TempK()
+	u.loaded = tempK
 	lo, hi := d.acRange(u)
 	if u.mode != Run {
 		lo, hi = 0, 0
 	}
 	var ac pcs.Flow
 	if d.pcs.Surface != nil || d.pcs.Capability != nil {
-		u.pcs.DCVolt = u.cell.Voltage(u.amps) * d.series
+		u.pcs.DCVolt, u.pcs.AirK = u.cell.Voltage(u.amps)*d.series, d.ambientK
 	}
 	d.pcs.Advance(&u.pcs, k.from, k.to, lo, hi, &ac)
 	asked := ac.ACJ()
@@ -206,6 +209,7 @@ func (d *design) stepLumped(u *unit, k *tick) {
 // idle is a step with the contactor open.
 func (d *design) idle(u *unit, k *tick) {
 	u.pcs.PowerW = 0
+	u.loaded = u.cell.TempK()
 	var flow cell.Flow
 	d.power(u, 0, 0, k, &flow)
 	d.post(u, &pcs.Flow{}, &flow, k.dt)

@@ -95,6 +95,10 @@ func (s *Scenario) checkFleet(f *source) {
 		}
 		e.check(f, at, false)
 		e.Shadow.check(f, at, &e.Device)
+		if e.Aging != nil {
+			f.nameOrFile(at+".aging.set", &e.Aging.Set)
+		}
+		e.checkFacts(f, at)
 		if f.has(at+".count") && e.Kind != Sim && e.Kind != "" {
 			f.misplaced(at, "count", "a "+e.Kind+" device", "each wire device and recording is an entry of its own")
 		}

@@ -47,10 +47,11 @@ type Device struct {
 
 // FleetEntry is one device of a scenario's fleet, or many alike.
 type FleetEntry struct {
-	Device `yaml:",inline"`
-	Count  int     `yaml:"count,omitempty" jsonschema:"minimum=1,maximum=1000000" doc:"How many alike; simulated devices only."`
-	Aging  *Aging  `yaml:"aging,omitempty" doc:"How the cells of simulated devices grow old; without it they do not."`
-	Shadow *Shadow `yaml:"shadow,omitempty" doc:"A twin beside each device that names what diverges from it: true, or {model: …}."`
+	Device       `yaml:",inline"`
+	Count        int     `yaml:"count,omitempty" jsonschema:"minimum=1,maximum=1000000" doc:"How many alike; simulated devices only."`
+	Aging        *Aging  `yaml:"aging,omitempty" doc:"How the cells of simulated devices grow old; without it they do not."`
+	Shadow       *Shadow `yaml:"shadow,omitempty" doc:"A twin beside each device that names what diverges from it: true, or {model: …}."`
+	ReactiveKvar float64 `yaml:"reactive_kvar,omitempty" jsonschema:"minimum=-1e6,maximum=1e6" doc:"Reactive power of each unit beside its setpoints, above zero absorbed, kvar; of models whose pcs.capability has some."`
 }
 
 // Aging is how the cells of a fleet grow old in the run.
@@ -251,6 +252,12 @@ func (d *Device) checkParts(s *source, at string) {
 // checkModel looks for the model: a known set, or a file beside this one.
 func (d *Device) checkModel(s *source, at string) {
 	at += ".model"
+	before := len(s.faults)
+	defer func() {
+		if s.has(at) && len(s.faults) == before {
+			s.facts(at, d.Model)
+		}
+	}()
 	switch {
 	case !s.has(at) || d.Model == "":
 	case IsPath(d.Model):

@@ -23,7 +23,7 @@ type Injection struct {
 	Ratio   float64       `yaml:"ratio,omitempty" jsonschema:"minimum=0,maximum=1" doc:"Of drop, duplicate and corrupt: which share."`
 	Field   string        `yaml:"field,omitempty" jsonschema:"enum=soc,enum=soh,enum=voltage,enum=current,enum=power,enum=temperature,enum=status" noun:"field of a reading" doc:"Of bias, noise and stuck: which field; of bms-bias: soc, voltage, current or temperature."`
 	SD      float64       `yaml:"sd,omitempty" jsonschema:"minimum=0" doc:"Of noise: standard deviation in the field's unit."`
-	ToC     float64       `yaml:"to_c,omitempty" jsonschema:"minimum=-40,maximum=1000" doc:"Of overheat: the temperature reached, degC."`
+	ToC     float64       `yaml:"to_c,omitempty" jsonschema:"minimum=-40,maximum=150" doc:"Of overheat: the temperature reached, degC; what is hotter burns (thermal-runaway)."`
 	String  int           `yaml:"string,omitempty" jsonschema:"minimum=1" doc:"Of cell-short, thermal-runaway and bms-bias: which string of a unit of single cells, from 1."`
 	Cell    int           `yaml:"cell,omitempty" jsonschema:"minimum=1" doc:"Of cell-short and thermal-runaway: which cell of the string, from 1."`
 	Ohm     float64       `yaml:"ohm,omitempty" jsonschema:"exclusiveMinimum=0" doc:"Of cell-short: the resistance of the short."`
@@ -330,6 +330,8 @@ func (f *Injection) checkDevices(s *source, at string, k FaultKind, sc *Scenario
 			s.wrong(path, "name wire devices with devices: GLOB", "%s needs a wire; %s is a %s device", k.Name, ids[i], kinds)
 		case k.Wires != nil && !slices.ContainsFunc(d.kinds(), func(kind string) bool { return slices.Contains(k.Wires, kind) }):
 			s.wrong(path, "it belongs to "+strings.Join(k.Wires, ", "), "%s is unknown to %s, a %s device", k.Name, ids[i], kinds)
+		default:
+			f.checkTarget(s, at, d, ids[i])
 		}
 		if len(s.faults) > before {
 			return // the glob is wrong; one example says why

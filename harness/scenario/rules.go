@@ -36,9 +36,11 @@ func (r rules) admits(x float64) bool {
 	return x == x
 }
 
+// num writes a number out, without an exponent.
+func num(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }
+
 // span says what the range is.
 func (r rules) span() string {
-	num := func(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }
 	switch {
 	case r.min != nil && r.max != nil && r.open:
 		return fmt.Sprintf("it is more than %s and at most %s", num(*r.min), num(*r.max))

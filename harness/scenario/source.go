@@ -38,6 +38,9 @@ type Options struct {
 	Models     func(name string) bool // whether a model set of that name exists; nil: not checked
 	ModelNames []string               // the model sets, for hints; may be empty
 	CellNames  []string               // the cell sets that a trace may name; may be empty
+	// Model looks into a model set by name or a model file by path; its error may be
+	// Faults of that file. nil: models are not looked into.
+	Model func(nameOrPath string) (*ModelFacts, error)
 }
 
 // place is where a value stands, and its key when it has one.
@@ -58,12 +61,13 @@ type source struct {
 	values int
 	anchor map[string]ast.Node
 	inputs []string // files opened on behalf of this one
+	models map[string]*ModelFacts
 }
 
 func newSource(name string, opt Options) *source {
 	return &source{
 		name: name, opt: opt, places: map[string]place{}, keys: map[string]place{},
-		plans: plans{}, anchor: map[string]ast.Node{},
+		models: map[string]*ModelFacts{}, plans: plans{}, anchor: map[string]ast.Node{},
 	}
 }
 

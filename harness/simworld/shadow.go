@@ -11,6 +11,7 @@ import (
 	"yunchu/harness/shadow"
 	"yunchu/platform/bus"
 	"yunchu/platform/device"
+	"yunchu/twin/params"
 )
 
 // beside are the shadows of a world. Most have none.
@@ -24,11 +25,11 @@ var _ run.Follower = (*World)(nil)
 
 // shadow puts a shadow beside each device of an entry. The temperature around a twin
 // is known, that around a device on a wire is not.
-func (w *World) shadow(e *scenario.FleetEntry, ids []string, dir string, ambientK float64) error {
+func (w *World) shadow(e *scenario.FleetEntry, ids []string, ambientK float64) error {
 	if e.Shadow == nil || !e.Shadow.On {
 		return nil
 	}
-	model, err := Model(e.Shadow.Model, dir)
+	model, err := params.LoadModel(e.Shadow.Model)
 	if err != nil {
 		return fmt.Errorf("shadow of %s: %w", e.ID, err)
 	}

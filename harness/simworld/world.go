@@ -8,8 +8,6 @@ import (
 	"cmp"
 	"fmt"
 	"math"
-	"path/filepath"
-	"slices"
 	"time"
 
 	"yunchu/harness/run"
@@ -60,7 +58,7 @@ func Open(s *scenario.Scenario, start time.Time) (run.World, error) {
 				return nil, err
 			}
 		}
-		if err := w.shadow(e, ids, filepath.Dir(s.Path), ambientOf(s)+kelvin); err != nil {
+		if err := w.shadow(e, ids, ambientOf(s)+kelvin); err != nil {
 			return nil, err
 		}
 		w.n += len(ids)
@@ -69,18 +67,18 @@ func Open(s *scenario.Scenario, start time.Time) (run.World, error) {
 }
 
 func (w *World) add(s *scenario.Scenario, e *scenario.FleetEntry, ids []string, start time.Time) error {
-	model, err := Model(e.Model, filepath.Dir(s.Path))
+	model, err := params.LoadModel(e.Model)
 	if err != nil {
 		return fmt.Errorf("fleet %s: %w", e.ID, err)
 	}
-	aging, err := agingOf(e, filepath.Dir(s.Path))
+	aging, err := agingOf(e)
 	if err != nil {
 		return fmt.Errorf("fleet %s: %w", e.ID, err)
 	}
 	twins, err := twin.NewFleet(model, ids, twin.Options{
 		Seed: s.Seed, SoCMean: e.SoC.Mean, SoCSpread: e.SoC.Spread,
 		CapacitySpread: e.SpreadPercent.Capacity, ResistanceSpread: e.SpreadPercent.Resistance,
-		AmbientK: ambientOf(s) + kelvin, Start: start, MaxStep: s.Step, Aging: aging,
+		ReactiveVar: 1000 * e.ReactiveKvar, AmbientK: ambientOf(s) + kelvin, Start: start, MaxStep: s.Step, Aging: aging,
 	})
 	if err != nil {
 		return fmt.Errorf("fleet %s: %w", e.ID, err)
@@ -98,28 +96,15 @@ func ambientOf(s *scenario.Scenario) float64 {
 }
 
 // agingOf is how the cells of an entry grow old, nil where they do not.
-func agingOf(e *scenario.FleetEntry, dir string) (*twin.Aging, error) {
+func agingOf(e *scenario.FleetEntry) (*twin.Aging, error) {
 	if e.Aging == nil {
 		return nil, nil
 	}
-	name := e.Aging.Set
-	if !slices.Contains(params.AgingSets(), name) && !filepath.IsAbs(name) {
-		name = filepath.Join(dir, name)
-	}
-	set, err := params.LoadAging(name)
+	set, err := params.LoadAging(e.Aging.Set)
 	if err != nil {
 		return nil, err
 	}
 	return &twin.Aging{Set: set, Scale: e.Aging.Scale}, nil
-}
-
-// Model loads a model set by its name or, where there is none of that name, from
-// a file beside dir.
-func Model(name, dir string) (*params.Model, error) {
-	if !slices.Contains(params.Models(), name) && !filepath.IsAbs(name) {
-		name = filepath.Join(dir, name)
-	}
-	return params.LoadModel(name)
 }
 
 // Fleets implements run.World.

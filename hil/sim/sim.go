@@ -125,7 +125,7 @@ func (f *Fleet) write(now time.Time, c *device.Command) device.Ack {
 				fmt.Sprintf("the unit takes no setpoint: it is in mode %s", f.twins.State(unit).Mode))
 		}
 	case device.Stop, device.Release:
-		f.twins.SetPower(unit, now, 0, device.Time(c.Until))
+		f.twins.SetPQ(unit, now, 0, 0, device.Time(c.Until)) // nothing at all flows
 	case device.SetMode:
 		if c.Mode > device.MaintenanceMode {
 			return c.Answer(device.Rejected, at.UnixMilli(), "UNSUPPORTED", fmt.Sprintf("mode %v: %v", c.Mode, device.ErrUnsupported))

@@ -211,3 +211,13 @@ func (c *Capability) validate(f *faults) {
 		f.add("pcs.capability.air_c", "is %g, %g, want full_to < max", a.FullTo, a.Max)
 	}
 }
+
+// Reactive is the most reactive power in kvar that a unit absorbs and injects, 0, 0
+// without pcs.capability.
+func (m *Model) Reactive() (absorb, inject float64) {
+	c := m.PCS.Capability
+	if c == nil {
+		return 0, 0
+	}
+	return m.RatedKW * min(c.Absorb, c.S), m.RatedKW * min(c.Inject, c.S)
+}
