@@ -24,12 +24,12 @@ type Sample struct {
 	ImportKW  float64 // at the grid meter of the site; NaN: no site
 	StoredKWh float64 // energy held by all batteries; NaN: unknown
 	// Drawn and delivered, both >= 0, means over the step: sums over units and instants,
-	// so of a unit that turns within the step both count. Known where UnitKW is.
+	// so of a unit that turns within the step both count. Both 0: as UnitKW says at T.
 	InKW, OutKW float64
 
 	SoC    []float64 // percent
 	TempC  []float64
-	UnitKW []float64 // at T
+	UnitKW []float64
 
 	// Of twins, and only where a score asks for them; else nil.
 	CellMinV, CellMaxV []float64
@@ -159,8 +159,10 @@ func (c *Collector) Step(s Sample) {
 	}
 	in, out := max(s.PowerKW, 0), max(-s.PowerKW, 0)
 	if s.UnitKW != nil {
-		in, out = s.InKW, s.OutKW
-		c.turns(s.UnitKW)
+		in, out = c.units(s.UnitKW)
+		if s.InKW != 0 || s.OutKW != 0 {
+			in, out = s.InKW, s.OutKW
+		}
 		c.directionS += s.DT
 	}
 	if sum := in + out; sum == sum {
@@ -184,8 +186,8 @@ func (c *Collector) cells(s *Sample) {
 	}
 }
 
-// turns counts changes of direction.
-func (c *Collector) turns(kw []float64) {
+// units sums charging and discharging power, and counts changes of direction.
+func (c *Collector) units(kw []float64) (in, out float64) {
 	if len(c.signs) < len(kw) {
 		c.signs = append(c.signs, make([]int8, len(kw)-len(c.signs))...)
 	}
@@ -194,8 +196,10 @@ func (c *Collector) turns(kw []float64) {
 	for i, p := range kw {
 		var sign int8
 		if p > 0 {
+			in += p
 			sign = 1
 		} else if p < 0 {
+			out -= p
 			p = -p
 			sign = -1
 		}
@@ -206,6 +210,7 @@ func (c *Collector) turns(kw []float64) {
 			signs[i] = sign
 		}
 	}
+	return in, out
 }
 
 // track records how the target was followed.

@@ -90,7 +90,7 @@ func TestEfficiency(t *testing.T) {
 			}
 			// 5 % are lost each way.
 			stored += map[bool]float64{true: kw * 0.95, false: kw / 0.95}[kw > 0] / 3600
-			c.Step(metric.Sample{T: float64(i + 1), DT: 1, TargetKW: nan, PowerKW: kw, ImportKW: nan, StoredKWh: stored, InKW: max(kw, 0), OutKW: max(-kw, 0), UnitKW: []float64{kw}})
+			c.Step(metric.Sample{T: float64(i + 1), DT: 1, TargetKW: nan, PowerKW: kw, ImportKW: nan, StoredKWh: stored, UnitKW: []float64{kw}})
 		}
 		return c
 	}
@@ -110,7 +110,7 @@ func TestUnitsAreSummedBySign(t *testing.T) {
 		if i%2 == 1 {
 			kw = []float64{-0.5, 0.5}
 		}
-		c.Step(metric.Sample{T: float64(i + 1), DT: 1, TargetKW: nan, PowerKW: 0, ImportKW: nan, StoredKWh: nan, InKW: math.Abs(kw[0]), OutKW: math.Abs(kw[0]), UnitKW: kw})
+		c.Step(metric.Sample{T: float64(i + 1), DT: 1, TargetKW: nan, PowerKW: 0, ImportKW: nan, StoredKWh: nan, UnitKW: kw})
 	}
 	want(t, c, "fleet.energy_in_kwh", "", 50.25, 1e-9)
 	want(t, c, "fleet.energy_out_kwh", "", 50.25, 1e-9)
@@ -288,6 +288,16 @@ func TestCounters(t *testing.T) {
 	want(t, c, "guard.violations", "", 0, 0)
 	want(t, c, "data.lost", "count", 2, 0)
 	want(t, c, "speed", "", 1800, 0)
+}
+
+// Who knows what flowed within a step says so: at its end there may be nothing.
+func TestEnergyWithinAStep(t *testing.T) {
+	c := metric.New(metric.Config{RatedKW: 100, Devices: 1})
+	for i := range 60 {
+		c.Step(metric.Sample{T: 60 * float64(i+1), DT: 60, TargetKW: nan, PowerKW: -20, ImportKW: nan, StoredKWh: nan, InKW: 30, OutKW: 50, UnitKW: []float64{0}})
+	}
+	want(t, c, "fleet.energy_in_kwh", "", 30, 1e-9)
+	want(t, c, "fleet.energy_out_kwh", "", 50, 1e-9)
 }
 
 // Every device in every step is counted, so a step must not allocate.

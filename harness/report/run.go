@@ -129,4 +129,7 @@ type DeviceRow struct {
 	TempC   float64 `parquet:"temperature_c,zstd"`
 	Voltage float64 `parquet:"voltage_v,zstd"`
 	Status  string  `parquet:"status,dict,zstd"`
+	// Of twins: what kept it from its setpoint in the last step, empty where nothing did.
+	Limit        string  `parquet:"limit,dict,zstd"`
+	ReactiveKvar float64 `parquet:"reactive_kvar,zstd"` // above zero absorbed
 }

@@ -372,6 +372,7 @@ func (r *Run) recordDevices() {
 			r.devices = append(r.devices, report.DeviceRow{
 				T: r.elapsed(now).Seconds(), Device: id, PowerKW: r.sample.PowerKW[i], SoC: r.sample.SoC[i],
 				TempC: r.sample.TempC[i], Voltage: r.sample.Voltage[i], Status: r.status(id),
+				Limit: r.sample.Limit[i], ReactiveKvar: r.sample.Reactive[i],
 			})
 		}
 		return true

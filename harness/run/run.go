@@ -280,6 +280,9 @@ func (r *Run) populate() error {
 	}
 	column := func() []float64 { return make([]float64, n) }
 	r.sample = Sample{SoC: column(), TempC: column(), PowerKW: column(), Voltage: column()}
+	if s.Record.Devices != "" {
+		r.sample.Limit, r.sample.Reactive = make([]string, n), column()
+	}
 	if r.scores("fleet.cell_voltage_v") {
 		r.sample.CellMinV, r.sample.CellMaxV = column(), column()
 	}

@@ -52,6 +52,9 @@ type Sample struct {
 	// Nil unless a score asks for them: lowest and highest cell in V, capacity and
 	// resistance in percent of the new cells.
 	CellMinV, CellMaxV, SoH, Resistance []float64
+	// Nil unless devices are recorded: what limit bound in the last step, and kvar.
+	Limit    []string
+	Reactive []float64
 
 	AuxKWh               float64 // of cooling and heating, since the start
 	StoredKWh            float64

@@ -72,7 +72,7 @@ func (b *batteries) Step(now time.Time) {
 func (b *batteries) SetAmbient(c float64) { b.ambient = append(b.ambient, c) }
 
 func (b *batteries) Sample(s *Sample) {
-	*s = Sample{SoC: s.SoC, TempC: s.TempC, PowerKW: s.PowerKW, Voltage: s.Voltage, OutOfLimits: b.beyond}
+	*s = Sample{SoC: s.SoC, TempC: s.TempC, PowerKW: s.PowerKW, Voltage: s.Voltage, Limit: s.Limit, Reactive: s.Reactive, OutOfLimits: b.beyond}
 	for i := range b.soc {
 		s.SoC[i], s.TempC[i], s.PowerKW[i], s.Voltage[i] = b.soc[i], 25, b.power[i], 400
 		s.SumKW += b.power[i]

@@ -21,12 +21,13 @@ type speaker struct {
 	n     int // events so far
 }
 
-// report publishes what has happened in the strings of the twins since the last call.
-func (w *World) report() {
+// report publishes what has happened in the strings of the twins since the last call,
+// and which limits bind other units than before.
+func (w *World) report(now time.Time) {
 	if w.speaker.bus == nil {
 		return
 	}
-	var list []device.Event
+	list := w.limits(now)
 	for _, p := range w.parts {
 		if p.model.BMS == nil {
 			continue

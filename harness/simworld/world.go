@@ -43,6 +43,7 @@ type part struct {
 	twins *twin.Fleet
 	model *params.Model
 	first int
+	bound []binding // by unit
 }
 
 var _ run.World = (*World)(nil)
@@ -83,7 +84,7 @@ func (w *World) add(s *scenario.Scenario, e *scenario.FleetEntry, ids []string, 
 	if err != nil {
 		return fmt.Errorf("fleet %s: %w", e.ID, err)
 	}
-	w.parts = append(w.parts, part{twins, model, w.n})
+	w.parts = append(w.parts, part{twins, model, w.n, make([]binding, twins.Len())})
 	return nil
 }
 
@@ -139,7 +140,7 @@ func Info(m *params.Model, id string) device.Info {
 func (w *World) Step(now time.Time) {
 	w.stepTwins(now)
 	w.Tick(now)
-	w.report()
+	w.report(now)
 }
 
 func (w *World) stepTwins(now time.Time) {
@@ -172,6 +173,9 @@ func (w *World) Sample(s *run.Sample) {
 			n := p.first + i
 			kw := x.ACPowerW / 1000
 			s.SoC[n], s.TempC[n], s.PowerKW[n], s.Voltage[n] = 100*x.SoC, x.TempK-kelvin, kw, x.PackV
+			if s.Limit != nil {
+				s.Limit[n], s.Reactive[n] = x.Limit.String(), x.ReactiveVar/1000
+			}
 			if s.CellMinV != nil {
 				s.CellMinV[n], s.CellMaxV[n] = x.CellVMin, x.CellVMax
 			}
