@@ -93,8 +93,10 @@ func TestReactivePowerNeedsAConverterForIt(t *testing.T) {
 		ok bool
 	}{
 		{loadModel(t, model100), 1e3, false},
-		{able(t, model100, c), 81e3, false}, {able(t, model100, c), 80e3, true},
-		{able(t, model100, c), -61e3, false}, {able(t, model100, c), -60e3, true},
+		{able(t, model100, c), 81e3, false},
+		{able(t, model100, c), 80e3, true},
+		{able(t, model100, c), -61e3, false},
+		{able(t, model100, c), -60e3, true},
 		{able(t, model100, c), math.NaN(), false},
 	} {
 		_, err := twin.NewFleet(tt.m, []string{"u"}, twin.Options{SoCMean: 50, ReactiveVar: tt.q})

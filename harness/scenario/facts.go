@@ -1,6 +1,9 @@
 package scenario
 
-import "errors"
+import (
+	"errors"
+	"io/fs"
+)
 
 // ModelFacts is what a scenario may be wrong about in a model that it names.
 type ModelFacts struct {
@@ -22,9 +25,11 @@ func (s *source) facts(at, model string) *ModelFacts {
 		return f
 	}
 	f, err := s.opt.Model(model)
-	if wrong, ok := errors.AsType[Faults](err); ok {
+	switch wrong, ok := errors.AsType[Faults](err); {
+	case ok:
 		s.faults = append(s.faults, wrong...)
-	} else if err != nil {
+	case errors.Is(err, fs.ErrNotExist): // which is told where the name is read
+	case err != nil:
 		s.wrong(at, "", "%v", err)
 	}
 	if err != nil {
