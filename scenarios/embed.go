@@ -4,9 +4,9 @@ package scenarios
 
 import "embed"
 
-// Files are the scenarios and their inputs, with the paths of the repository
+// Files are the scenarios, their inputs and their models, with the paths of the repository
 // below scenarios/.
 //
 //go:generate go run gen.go
-//go:embed *.yaml inputs/*.csv
+//go:embed *.yaml inputs/*.csv models/*.yaml
 var Files embed.FS

@@ -60,6 +60,20 @@ func (p *pack) short(s short) *short {
 	return &p.shorts[len(p.shorts)-1]
 }
 
+// Burnt is the number of cells of unit i whose separator has failed in thermal runaway.
+func (f *Fleet) Burnt(i int) (n int) {
+	p := f.units[i].pack
+	if p == nil {
+		return 0
+	}
+	for k := range p.shorts {
+		if p.shorts[k].dead() {
+			n++
+		}
+	}
+	return n
+}
+
 // dead reports whether s is that of a cell whose separator has failed.
 func (s *short) dead() bool { return s != nil && s.forever }
 

@@ -35,6 +35,7 @@ type Sample struct {
 	CellMinV, CellMaxV []float64
 	SoH, Resistance    []float64 // percent of the new cells
 	AuxKWh             float64   // of cooling and heating, since the start
+	Burnt              int       // cells whose separator has failed, since the start
 }
 
 // Recovery is how one fault ended.
@@ -73,6 +74,7 @@ type Collector struct {
 	energyS       float64 // s
 	stored        [2]float64
 	aux           float64 // kWh, NaN: unknown
+	burnt         int
 	first, last   float64 // T of the first and last sample
 	n             int64
 	maxDT         float64
@@ -151,6 +153,7 @@ func (c *Collector) Step(s Sample) {
 		c.temp.AddAll(s.TempC)
 	}
 	c.cells(&s)
+	c.burnt = s.Burnt
 	if s.ImportKW == s.ImportKW {
 		c.site.Add(s.ImportKW)
 	}

@@ -99,6 +99,8 @@ func (c *Collector) scalar(name, stat string) (v float64, n int64, ci [2]float64
 		if v, n = c.aux, c.n; math.IsNaN(v) {
 			err = fmt.Errorf("nothing told of cooling: %w", ErrNoData)
 		}
+	case "fleet.burnt_cells":
+		v, n, err = counted(int64(c.burnt), c.n, "nothing was stepped")
 	case "fleet.efficiency_percent":
 		v, n, err = c.efficiency()
 	case "control.direction_changes_per_h":

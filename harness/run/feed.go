@@ -298,7 +298,7 @@ func (r *Run) measure(now time.Time, dt float64) {
 	m := metric.Sample{
 		T: r.elapsed(now).Seconds(), DT: dt, TargetKW: math.NaN(), PowerKW: x.SumKW, ImportKW: math.NaN(),
 		InKW: x.InKW, OutKW: x.OutKW, StoredKWh: x.StoredKWh, SoC: x.SoC, TempC: x.TempC, UnitKW: x.PowerKW,
-		CellMinV: x.CellMinV, CellMaxV: x.CellMaxV, SoH: x.SoH, Resistance: x.Resistance, AuxKWh: x.AuxKWh,
+		CellMinV: x.CellMinV, CellMaxV: x.CellMaxV, SoH: x.SoH, Resistance: x.Resistance, AuxKWh: x.AuxKWh, Burnt: x.Burnt,
 	}
 	// What was asked during the step, whether or not dispatch has looked since: a
 	// slow or late dispatch is part of what is scored.

@@ -57,6 +57,7 @@ type Sample struct {
 	Reactive []float64
 
 	AuxKWh               float64 // of cooling and heating, since the start
+	Burnt                int     // cells whose separator has failed, since the start
 	StoredKWh            float64
 	SumKW                float64 // mean since the last sample, so that its sum is the energy
 	InKW, OutKW          float64 // what of it was drawn and what delivered, both >= 0, by unit and instant

@@ -38,6 +38,7 @@ var metrics = []Metric{
 	{"fleet.soh_percent", "percent", OverDevices, "min", "capacity over that of the new cells"},
 	{"fleet.resistance_percent", "percent", OverDevices, "max", "resistance over that of the new cells"},
 	{"fleet.aux_kwh", "kWh", OverRun, "last", "electric energy of cooling and heating"},
+	{"fleet.burnt_cells", "", OverRun, "last", "cells whose separator has failed in thermal runaway"},
 	{"fleet.energy_in_kwh", "kWh", OverRun, "last", "energy charged, AC"},
 	{"fleet.energy_out_kwh", "kWh", OverRun, "last", "energy discharged, AC"},
 	{"fleet.efficiency_percent", "percent", OverRun, "last", "out / (in - change of the stored energy)"},

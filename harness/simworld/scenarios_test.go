@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"yunchu/harness/report"
 	"yunchu/harness/run"
@@ -47,5 +48,26 @@ func TestQuickstart(t *testing.T) {
 		if !slices.ContainsFunc(r.EventLog, func(e report.Event) bool { return e.Kind == kind && strings.Contains(e.Text, what) }) {
 			t.Errorf("no event %q that says %q among %d", kind, what, len(r.EventLog))
 		}
+	}
+}
+
+// TestRunawayPropagates counts what burns in the two modules, and that each burns one cell
+// after the other: the metric must not only know the end.
+func TestRunawayPropagates(t *testing.T) {
+	burnt := func(path string, change func(*scenario.Scenario)) float64 {
+		s := load(t, path)
+		change(s)
+		return score(t, do(t, s, run.Options{}), "fleet.burnt_cells")
+	}
+	for seed := range uint64(3) {
+		if n := burnt("../../scenarios/propagation.yaml", func(s *scenario.Scenario) { s.Seed = seed }); n != 17 {
+			t.Errorf("seed %d: %g cells have burnt, want 16 and 1", seed, n)
+		}
+	}
+	if n := burnt("../../scenarios/propagation.yaml", func(s *scenario.Scenario) { s.Duration = 20 * time.Minute }); n < 3 || n > 12 {
+		t.Errorf("%g cells have burnt after twenty minutes, want some", n)
+	}
+	if n := burnt("../../scenarios/runaway.yaml", func(*scenario.Scenario) {}); n != 1 {
+		t.Errorf("%g cells have burnt in a module that ships, want 1", n)
 	}
 }

@@ -165,6 +165,7 @@ const slack = 1e-6
 func (w *World) Sample(s *run.Sample) {
 	s.InKW, s.OutKW = 0, 0
 	s.StoredKWh, s.AvailableChargeKW, s.AvailableDischargeKW, s.AuxKWh, s.OutOfLimits = 0, 0, 0, 0, 0
+	s.Burnt = 0
 	now := sampled{at: w.now()}
 	for _, p := range w.parts {
 		l := &p.model.Limits
@@ -182,6 +183,7 @@ func (w *World) Sample(s *run.Sample) {
 			if s.SoH != nil {
 				s.SoH[n], s.Resistance[n] = 100*x.SoH, 100*x.Growth
 			}
+			s.Burnt += p.twins.Burnt(i)
 			book := p.twins.Energy(i)
 			now.in += book.ACInJ
 			now.out += book.ACOutJ

@@ -91,6 +91,7 @@ func TestFaultsOfSetsThatAModelNames(t *testing.T) {
 		{"no container", "container: container-20ft-liquid", "container: nosuch", "m.yaml", "container", `is "nosuch"`},
 		{"no management", "bms: lfp280-rack", "bms: nosuch", "m.yaml", "strings.bms", `is "nosuch"`},
 		{"no runaway", "runaway: runaway-lfp", "runaway: nosuch", "m.yaml", "strings.runaway", `is "nosuch"`},
+		{"no separator", "runaway: runaway-lfp", "runaway: runaway-lco", "m.yaml", "strings.runaway", "a separator that fails"},
 		{"no cell", "cell: lfp280_ref", "cell: nosuch", "m.yaml", "cell", `is "nosuch"`},
 		{"a heat sink for nothing", "container: container-20ft-liquid", "container: container-20ft-hvac", "m.yaml", "strings.coolant_w_per_k", "no coolant loop"},
 		{"spread of capacity", "capacity: 0.5", "capacity: 60", "m.yaml", "strings.spread_percent.capacity", "want 0..20"},

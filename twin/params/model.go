@@ -147,6 +147,9 @@ func (m *Model) Validate() error {
 	if m.Cell != nil {
 		m.validateCell(&f)
 	}
+	if m.Strings != nil && m.Runaway != nil && m.Runaway.Separator.Ohm == 0 {
+		f.add("strings.runaway", "is %q, whose cells would go on working burnt out, want a set with a separator that fails", m.Strings.RunawayName)
+	}
 	if m.Strings != nil && m.Container != nil && m.Container.Loop == nil && m.Strings.ColdWPerK > 0 {
 		f.add("strings.coolant_w_per_k", "is %g, but container %s has no coolant loop, want 0", m.Strings.ColdWPerK, m.ContainerName)
 	}
