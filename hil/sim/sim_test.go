@@ -134,3 +134,40 @@ func TestResolution(t *testing.T) {
 		}
 	}
 }
+
+// TestStopEndsReactivePower gives units a reactive power beside their setpoints: a stop
+// leaves none of it, and a mode does not act on what was before.
+func TestStopEndsReactivePower(t *testing.T) {
+	m, err := params.LoadModel("ess-100kw-215kwh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.PCS.Capability = &params.Capability{S: 1, Charge: 1, Discharge: 1, Absorb: 0.5, Inject: 0.5}
+	f, err := twin.NewFleet(m, []string{"u"}, twin.Options{SoCMean: 50, Start: start, ReactiveVar: 40e3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := sim.Fleets(f)[0].Unit(0)
+	write := func(after time.Duration, c device.Command) {
+		t.Helper()
+		if a, err := u.Write(t.Context(), start.Add(after), c); err != nil || a.Status != device.Done {
+			t.Fatalf("%+v, %v", a, err)
+		}
+	}
+	write(0, device.Command{Verb: device.SetPower, Power: -60, Duration: 3600000, Until: start.Add(time.Hour).UnixMilli()})
+	f.Step(start.Add(10 * time.Second))
+	if s := f.State(0); s.ReactiveVar != 40e3 || s.ACPowerW != -60e3 {
+		t.Errorf("%g W, %g var", s.ACPowerW, s.ReactiveVar)
+	}
+	write(20*time.Second, device.Command{Verb: device.Stop})
+	f.Step(start.Add(30 * time.Second))
+	if s := f.State(0); s.ReactiveVar != 0 || s.ACPowerW != 0 {
+		t.Errorf("%g W, %g var after a stop", s.ACPowerW, s.ReactiveVar)
+	}
+	write(40*time.Second, device.Command{Verb: device.SetPower, Power: -60, Duration: 3600000, Until: start.Add(time.Hour).UnixMilli()})
+	before := f.Energy(0).ACOutJ
+	write(100*time.Second, device.Command{Verb: device.SetMode, Mode: device.StandbyMode})
+	if kws := (f.Energy(0).ACOutJ - before) / 1e3; math.Abs(kws-60*60) > 60 {
+		t.Errorf("%g kWs delivered in a minute before the mode, want 3600", kws)
+	}
+}
