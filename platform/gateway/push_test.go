@@ -61,6 +61,21 @@ func (d *disk) Publish(stream string, f device.Frame, done func(uint64, error)) 
 	}
 }
 
+// Subscribe keeps off the bus while something is written.
+func (d *disk) Subscribe(stream string, from uint64, h bus.Handler) (func(), error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	stop, err := d.Bus.Subscribe(stream, from, h)
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		stop()
+	}, nil
+}
+
 // stored is what the log holds, in its order.
 func (d *disk) stored(t *testing.T) (rows []device.Reading) {
 	t.Helper()
