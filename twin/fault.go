@@ -103,9 +103,10 @@ func (f *Fleet) ShortCell(i int, ohm float64) {
 	if u.pack != nil {
 		for str := range u.pack.string {
 			for place := range u.pack.length {
-				f.ShortOne(i, str, place, ohm)
+				u.pack.lay(str, place, ohm)
 			}
 		}
+		u.pack.predict()
 		return
 	}
 	u.shortOhm = max(ohm, 0)

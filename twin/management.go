@@ -98,8 +98,10 @@ func (d *design) manage(u *unit, from, to time.Duration, reset bool) {
 		in.EmergencyStop = u.told.Has(bms.EmergencyStop)
 		c := p.commands[s]
 		in.Close, in.Open, in.Reset = c.Close, c.Open, c.Reset
+		lost := x.bms.Lost
 		out, events := d.bms.Step(&x.bms, from, to, &in, p.fresh[:0])
 		p.note(s, events)
+		p.missed += x.bms.Lost - lost
 		x.open = !out.Contacts.Positive
 		x.chargeA, x.dischargeA = out.ChargeA, out.DischargeA
 		x.chargeBy, x.disBy = limitOf(out.ChargeBy, true), limitOf(out.DischargeBy, false)

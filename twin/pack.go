@@ -31,7 +31,7 @@ type pack struct {
 	linkV  float64 // V of the link behind the contactors
 	least  int     // strings, fewer connected take no power
 	unit   bms.UnitState
-	fresh  [8]bms.Event
+	fresh  [32]bms.Event
 	events []Event // that nobody has taken
 	missed int     // events for which there was no room
 

@@ -17,6 +17,12 @@ type short struct {
 func (f *Fleet) ShortOne(i, str, place int, ohm float64) {
 	f.changed(i)
 	p := f.units[i].pack
+	p.lay(str, place, ohm)
+	p.predict()
+}
+
+// lay is ShortOne without the prediction of the next step.
+func (p *pack) lay(str, place int, ohm float64) {
 	switch s := p.shorted(str, place); {
 	case s.dead():
 		return
@@ -32,7 +38,6 @@ func (f *Fleet) ShortOne(i, str, place int, ohm float64) {
 	case ohm > 0:
 		p.short(short{str: str, place: place, ohm: ohm, kept: 1})
 	}
-	p.predict()
 }
 
 // mark is where a cell stands among the hot ones and the shorts, counted from 1.

@@ -272,13 +272,30 @@ func (f *Injection) preset(s *source, key, text string) {
 	}
 }
 
+// byWithin and biasWithin are what the by of faults in twins may be: beyond, nothing is
+// left to simulate. Those of bms-bias go by the field, in percent, V, A and K.
+var (
+	byWithin = map[string][2]float64{
+		"resistance-growth": {-90, 1000}, "capacity-loss": {-90, 90}, "leak": {0.001, 1000},
+	}
+	biasWithin = map[string][2]float64{
+		"soc": {-100, 100}, "voltage": {-5, 5}, "current": {-1e4, 1e4}, "temperature": {-200, 200},
+	}
+)
+
 // checkBy holds the by of the file against what the kind counts in.
 func (f *Injection) checkBy(s *source, at string, k FaultKind) {
 	at += ".by"
 	if _, belongs := k.params()["by"]; !belongs || !s.has(at) {
 		return
 	}
+	within, bounded := byWithin[k.Name]
+	if k.Name == "bms-bias" {
+		within, bounded = biasWithin[f.Field]
+	}
 	switch {
+	case bounded && f.By.Duration == 0 && !(f.By.Number >= within[0] && f.By.Number <= within[1]):
+		s.wrong(at, "it is within "+num(within[0])+" and "+num(within[1]), "%s by %s is impossible", k.Name, num(f.By.Number))
 	case k.byIsNumber() && f.By.Duration != 0:
 		s.wrong(at, "write it in the unit of the field: by: 5", "the by of %s is a number, not a duration", k.Name)
 	case !k.byIsNumber() && f.By.Number != 0:

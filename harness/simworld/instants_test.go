@@ -90,3 +90,48 @@ func TestAmbientHoldsUntilItChanges(t *testing.T) {
 		t.Errorf("%.4f °C in air of 0 °C until now", got)
 	}
 }
+
+// TestOverlappingFaults: of two faults of a kind the one that ends first ends nothing.
+func TestOverlappingFaults(t *testing.T) {
+	delivered := func(second string) float64 {
+		r := scene(t, "duration: 20m\nfleet: [{id: b, device: sim, soc: 60}]\ndispatch: {every: 5s, target: {kw: -50}}\n"+
+			"timeline:\n  - {at: 5m, fault: {kind: contactor-open, for: 10m}}\n"+second+"score: [{metric: fleet.energy_out_kwh}]\n")
+		return score(t, r, "fleet.energy_out_kwh")
+	}
+	one, two := delivered(""), delivered("  - {at: 6m, fault: {kind: contactor-open, for: 1m}}\n")
+	if one < 5 || one != two {
+		t.Errorf("%g kWh with one fault, %g kWh with another one within it", one, two)
+	}
+	lasting := func(first, second string) float64 {
+		r := scene(t, "duration: 20m\nfleet: [{id: b, device: sim, soc: 60}]\ndispatch: {every: 5s, target: {kw: -50}}\ntimeline:\n"+
+			"  - {at: 5m, fault: {kind: resistance-growth, by: 50, for: "+first+"}}\n"+
+			"  - {at: 6m, fault: {kind: resistance-growth, by: 20, for: "+second+"}}\n"+
+			"score: [{metric: fleet.resistance_percent, stat: last}]\n")
+		return score(t, r, "fleet.resistance_percent")
+	}
+	for _, tt := range []struct {
+		first, second string
+		want          float64
+	}{{"2m", "1h", 120}, {"1h", "1m", 150}, {"2m", "3m", 100}} {
+		if got := lasting(tt.first, tt.second); math.Abs(got-tt.want) > 1e-9 {
+			t.Errorf("50 %% for %s, 20 %% for %s: %g %% at the end, want %g", tt.first, tt.second, got, tt.want)
+		}
+	}
+}
+
+// TestIdleUnitsBalance: a unit of single cells that does nothing but draw its standby
+// power has books that close, beside others that work.
+func TestIdleUnitsBalance(t *testing.T) {
+	for _, rest := range []string{
+		"timeline: []\n",
+		"timeline: [{at: 1m, command: {device: b-001, power_kw: 300}}]\n",
+		"timeline: [{at: 1m, fault: {kind: e-stop, for: 2m}}]\n",
+	} {
+		r := scene(t, "duration: 10m\nfleet: [{id: b, count: 2, device: sim, model: ess-1500kw-3mwh, soc: {mean: 60}}]\n"+rest+"score: [{metric: speed}]\n")
+		for _, c := range r.Checks {
+			if !c.Pass {
+				t.Errorf("%s%s: %s", rest, c.Name, c.Detail)
+			}
+		}
+	}
+}

@@ -44,13 +44,13 @@ func (w *World) limits(now time.Time) (list []device.Event) {
 	for k := range w.parts {
 		p := &w.parts[k]
 		for i := range p.twins.Len() {
-			b := &p.bound[i]
-			if !b.next(now, p.twins.State(i).Limit) {
-				continue
-			}
 			slot, ok := w.speaker.slot(device.ID(p.twins.ID(i)))
 			if !ok {
 				continue // the plant has not heard of it yet
+			}
+			b := &p.bound[i]
+			if !b.next(now, p.twins.State(i).Limit) {
+				continue
 			}
 			e := device.Event{Slot: slot, Type: "limit-bound", Severity: device.Information, Text: b.said.String() + " binds", At: now.UnixMilli()}
 			if b.said == twin.LimitNone {

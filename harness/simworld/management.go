@@ -3,7 +3,9 @@
 package simworld
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"yunchu/harness/scenario"
@@ -33,13 +35,13 @@ func (w *World) report(now time.Time) {
 			continue
 		}
 		for i := range p.twins.Len() {
+			slot, ok := w.speaker.slot(device.ID(p.twins.ID(i)))
+			if !ok {
+				continue // the plant has not heard of it yet: the unit keeps them
+			}
 			events, missed := p.twins.Events(i)
 			if len(events) == 0 {
 				continue
-			}
-			slot, ok := w.speaker.slot(device.ID(p.twins.ID(i)))
-			if !ok {
-				continue // the plant has not heard of it yet
 			}
 			for _, e := range events {
 				list = append(list, w.speaker.event(&e, slot))
@@ -49,6 +51,7 @@ func (w *World) report(now time.Time) {
 			}
 		}
 	}
+	slices.SortStableFunc(list, func(a, b device.Event) int { return cmp.Compare(a.At, b.At) })
 	for len(list) > 0 {
 		n := min(len(list), device.MaxRows)
 		bus.Events.Publish(w.speaker.bus, &device.Events{List: list[:n:n]}, nil)
@@ -92,16 +95,33 @@ func management(t *twin.Fleet, i int, f *scenario.Injection) func(there bool) er
 }
 
 // tells is the event in words: the string, and of a warning or a trip the quantity with
-// its value in V, K, A or parts of the charge.
+// its value.
 func tells(e *twin.Event) string {
 	text := fmt.Sprintf("string %d", e.String+1)
 	if e.Kind <= bms.TripCleared {
-		text += fmt.Sprintf(": %v at %.4g", e.Quantity, e.Value)
+		text += fmt.Sprintf(": %v%s", e.Quantity, value(e.Quantity, e.Value))
 	}
 	if e.Level > 0 {
 		text += fmt.Sprintf(", level %d", e.Level)
 	}
 	return text
+}
+
+// value is what was measured, with its unit; nothing where it is yes or no.
+func value(q bms.Quantity, x float64) string {
+	switch q {
+	case bms.TempHigh, bms.TempLow:
+		return fmt.Sprintf(" at %.1f °C", x-kelvin)
+	case bms.TempSpread:
+		return fmt.Sprintf(" at %.3g K", x)
+	case bms.CellVHigh, bms.CellVLow, bms.CellVSpread:
+		return fmt.Sprintf(" at %.4g V", x)
+	case bms.ChargeCurrent, bms.DischargeCurrent:
+		return fmt.Sprintf(" at %.4g A", x)
+	case bms.SoCHigh, bms.SoCLow:
+		return fmt.Sprintf(" at %.3g %%", 100*x)
+	}
+	return ""
 }
 
 func severity(e *bms.Event) device.Severity {

@@ -5,9 +5,9 @@
 package simworld
 
 import (
-	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"yunchu/harness/run"
@@ -30,6 +30,40 @@ type World struct {
 	last   sampled
 
 	speaker speaker
+	faults  map[string][]*fault // in force in a unit, by what they act on, oldest first
+}
+
+// fault is one of those that act on the same thing: the youngest is in force, and when
+// it ends the one before is again.
+type fault struct{ begin func() }
+
+// inForce begins a fault and returns what ends it; clear is for the last one.
+func (w *World) inForce(what string, begin, clear func()) (end func()) {
+	f := &fault{begin}
+	if w.faults == nil {
+		w.faults = map[string][]*fault{}
+	}
+	w.faults[what] = append(w.faults[what], f)
+	begin()
+	return func() {
+		left := slices.DeleteFunc(w.faults[what], func(g *fault) bool { return g == f })
+		w.faults[what] = left
+		if len(left) > 0 {
+			left[len(left)-1].begin()
+		} else {
+			clear()
+		}
+	}
+}
+
+// drift lays a factor more on the cells of a unit, and returns what takes it away.
+func drift(t *twin.Fleet, i int, by cell.Scatter) (end func()) {
+	scale := func(c, r float64) {
+		was := t.Drifted(i)
+		t.Drift(i, cell.Scatter{Capacity: was.Capacity * c, Resistance: was.Resistance * r})
+	}
+	scale(by.Capacity, by.Resistance)
+	return func() { scale(1/by.Capacity, 1/by.Resistance) }
 }
 
 // sampled is what the books of all units said at the last sample.
@@ -263,17 +297,16 @@ const leakV = 3.3
 // stands for n cells, so one shorted cell among them is a short of n times the
 // resistance there. The 10 mΩ of the default are of the order of a separator that
 // has broken down over some mm².
-func shortCell(p part, i int, f *scenario.Injection) (end func(), err error) {
+func shortCell(p part, i int, f *scenario.Injection) (begin, clear func(), err error) {
 	t := p.twins
 	if p.model.Strings == nil {
-		t.ShortCell(i, f.Ohm*float64(p.model.Cells()))
-		return func() { t.ShortCell(i, 0) }, nil
+		return func() { t.ShortCell(i, f.Ohm*float64(p.model.Cells())) }, func() { t.ShortCell(i, 0) }, nil
 	}
 	if err := oneOf(p, f); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	t.ShortOne(i, f.String-1, f.Cell-1, f.Ohm)
-	return func() { t.ShortOne(i, f.String-1, f.Cell-1, 0) }, nil
+	short := func(ohm float64) func() { return func() { t.ShortOne(i, f.String-1, f.Cell-1, ohm) } }
+	return short(f.Ohm), short(0), nil
 }
 
 // oneOf refuses a cell that the model does not have.
@@ -294,36 +327,37 @@ func (w *World) Inject(now time.Time, f *scenario.Injection, indices []int) (end
 			return nil, fmt.Errorf("fault %s: device %d of the scenario has no twin", f.Kind, n)
 		}
 		t := p.twins
+		hold := func(begin, clear func()) {
+			what := fmt.Sprint(f.Kind, " ", n)
+			switch f.Kind {
+			case "bms-bias", "cell-short":
+				what += fmt.Sprint(" ", f.String, " ", f.Cell)
+			}
+			undo = append(undo, w.inForce(what, begin, clear))
+		}
 		switch f.Kind {
 		case "contactor-open":
-			t.OpenContactor(i, true)
-			undo = append(undo, func() { t.OpenContactor(i, false) })
+			hold(func() { t.OpenContactor(i, true) }, func() { t.OpenContactor(i, false) })
 		case "e-stop":
-			t.EmergencyStop(i, true)
-			undo = append(undo, func() { t.EmergencyStop(i, false) })
+			hold(func() { t.EmergencyStop(i, true) }, func() { t.EmergencyStop(i, false) })
 		case "insulation-fault", "bms-link-down", "bms-bias":
 			set := management(t, i, f)
 			if err := set(true); err != nil {
 				return nil, fmt.Errorf("fault %s: %w", f.Kind, err)
 			}
-			undo = append(undo, func() { _ = set(false) }) // which the unit has taken before
+			hold(func() { _ = set(true) }, func() { _ = set(false) }) // which the unit has taken
 		case "fan-fail":
-			t.FailFan(i, true)
-			undo = append(undo, func() { t.FailFan(i, false) })
+			hold(func() { t.FailFan(i, true) }, func() { t.FailFan(i, false) })
 		case "cell-short":
-			end, err := shortCell(p, i, f)
+			begin, clear, err := shortCell(p, i, f)
 			if err != nil {
 				return nil, err
 			}
-			undo = append(undo, end)
+			hold(begin, clear)
 		case "resistance-growth":
-			was := t.Drifted(i)
-			t.Drift(i, cell.Scatter{Capacity: was.Capacity, Resistance: was.Resistance * (1 + f.By.Number/100)})
-			undo = append(undo, func() { t.Drift(i, was) })
+			undo = append(undo, drift(t, i, cell.Scatter{Capacity: 1, Resistance: 1 + f.By.Number/100}))
 		case "capacity-loss":
-			was := t.Drifted(i)
-			t.Drift(i, cell.Scatter{Capacity: was.Capacity * (1 - f.By.Number/100), Resistance: was.Resistance})
-			undo = append(undo, func() { t.Drift(i, was) })
+			undo = append(undo, drift(t, i, cell.Scatter{Capacity: 1 - f.By.Number/100, Resistance: 1}))
 		case "thermal-runaway":
 			if err := oneOf(p, f); err != nil {
 				return nil, err
@@ -332,11 +366,9 @@ func (w *World) Inject(now time.Time, f *scenario.Injection, indices []int) (end
 				return nil, err
 			}
 		case "leak":
-			t.ShortCell(i, leakV/f.By.Number)
-			undo = append(undo, func() { t.ShortCell(i, 0) })
+			hold(func() { t.ShortCell(i, leakV/f.By.Number) }, func() { t.ShortCell(i, 0) })
 		case "overheat":
-			t.Overheat(i, f.ToC+kelvin)
-			undo = append(undo, func() { t.Overheat(i, 0) })
+			hold(func() { t.Overheat(i, f.ToC+kelvin) }, func() { t.Overheat(i, 0) })
 		default:
 			return nil, fmt.Errorf("fault %s does not act in a twin", f.Kind)
 		}
@@ -370,11 +402,12 @@ func (w *World) Balance() (ratio float64, worst device.ID) {
 	return ratio, worst
 }
 
-// imbalance is the residual of a unit over the energy that it moved: on the AC side, or
-// where nothing went through its converter, the heat that its cells made by themselves.
+// imbalance is the residual of a unit over the energy that it moved: on the AC side, on
+// the DC side, where an idle converter draws its standby power, or as heat of cells that
+// nothing else went through.
 func imbalance(e twin.Energy) float64 {
-	const least = 1 // J, where there was neither
-	return e.ResidualJ / cmp.Or(e.ACInJ+e.ACOutJ, e.HeatJ, least)
+	const least = 1 // J, where there was none of it
+	return e.ResidualJ / max(e.ACInJ+e.ACOutJ, e.DCInJ+e.DCOutJ, e.HeatJ, least)
 }
 
 // Kernel implements run.World: the kernel of single cells where there are any.
