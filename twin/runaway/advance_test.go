@@ -275,3 +275,48 @@ func TestAdvanceAllocatesNothing(t *testing.T) {
 		t.Errorf("%g allocations a step", n)
 	}
 }
+
+// A cell whose reactions do next to nothing in a step takes a shorter way, and comes out
+// where the integration does, through hours in which it slowly goes off.
+func TestCreepIsTheIntegration(t *testing.T) {
+	const capacity = 5425.0
+	k := kinetics(t, "runaway-lfp", 2.5e-3)
+	for _, tt := range []struct{ startK, heatW float64 }{{343.15, 0}, {345, 2}, {353, 0}, {360, -3}, {370, 0.5}, {385, 0}} {
+		c, err := runaway.NewChain(k, capacity, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []runaway.Cell{{State: k.Fresh(0), TempK: tt.startK}}
+		around := []runaway.Surroundings{{HeatW: tt.heatW}}
+		s, temp := k.Fresh(0), tt.startK
+		off, sum, fresh := 0.0, 0.0, k.LeftJ(&s)
+		var flow runaway.ChainFlow
+		for range 4 * 3600 {
+			var heat runaway.Heat
+			temp, heat = k.AdvanceCoupled(&s, 1, temp, capacity, around[0])
+			sum += heat.ReactionJ
+			c.Step(want, around, 1, &flow)
+			off = max(off, math.Abs(temp-want[0].TempK))
+			if want[0].TempK > 420 {
+				break // from here on both integrate, and a millisecond makes kelvins
+			}
+		}
+		t.Logf("from %g K with %g W: %.3f K, off by %.2g K at most, %.2g J", tt.startK, tt.heatW, temp, off, math.Abs(fresh-k.LeftJ(&s)-sum))
+		if off > 1e-3 {
+			t.Errorf("from %g K with %g W: off by %g K", tt.startK, tt.heatW, off)
+		}
+		if lost := math.Abs(fresh - k.LeftJ(&s) - sum); lost > 1e-12*fresh*4*3600 {
+			t.Errorf("from %g K with %g W: %g J are nowhere", tt.startK, tt.heatW, lost)
+		}
+	}
+}
+
+// All cells of a container at 80 degC are such.
+func BenchmarkCreep(b *testing.B) {
+	k := kinetics(b, "runaway-lfp", 2.5e-3)
+	fresh := k.Fresh(0)
+	for b.Loop() {
+		s := fresh
+		k.AdvanceCoupled(&s, 1, 353.15, 5425, runaway.Surroundings{})
+	}
+}
