@@ -195,6 +195,9 @@ func TestLimitsOfStringsAreNamed(t *testing.T) {
 		{"current", func(m *params.Model) {
 			m.Strings.MaxCurrent = params.CurrentLimit{Charge: 50, Discharge: 50}
 		}, 25, 50, 1, twin.LimitCurrent},
+		{"converter, cells cold", func(m *params.Model) {
+			m.PCS.Capability = &params.Capability{S: 0.2, Charge: 0.2, Discharge: 0.2}
+		}, 5, 50, 1, twin.LimitPower},
 		{"full", nil, 25, 94.9, 1, twin.LimitSoCHigh},
 		{"empty", nil, 25, 5.1, -1, twin.LimitSoCLow},
 	} {

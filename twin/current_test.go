@@ -40,3 +40,18 @@ func TestCurrentLimitBinds(t *testing.T) {
 		}
 	}
 }
+
+// What the converter is not able to do is a limit of power, whatever the cells are.
+func TestCapabilityIsALimitOfPower(t *testing.T) {
+	m := *loadModel(t, model100)
+	m.PCS.Capability = &params.Capability{S: 0.1, Charge: 0.1, Discharge: 0.1}
+	f, err := twin.NewFleet(&m, []string{"a"}, twin.Options{SoCMean: 50, AmbientK: 280, Start: start})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.SetPower(0, start, m.RatedKW*1e3, time.Time{})
+	f.Step(at(10 * time.Second))
+	if s := f.State(0); s.Limit != twin.LimitPower || s.ACPowerW != 0.1*m.RatedKW*1e3 {
+		t.Errorf("%g W with limit %v", s.ACPowerW, s.Limit)
+	}
+}

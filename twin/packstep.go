@@ -36,9 +36,12 @@ func (d *design) stepPack(u *unit, k *tick) {
 		lo, hi := d.packRange(u)
 		d.pcs.Advance(&u.pcs, k.from, k.to, lo.w, hi.w, &ac)
 		switch {
-		case ac.Bound && u.pcs.Active.PowerW < 0:
+		case !ac.Bound:
+		case ac.By != pcs.BoundRange: // what the converter itself is not able to do
+			u.limit = LimitPower
+		case u.pcs.Active.PowerW < 0:
 			u.limit = lo.by
-		case ac.Bound:
+		default:
 			u.limit = hi.by
 		}
 	}

@@ -184,7 +184,11 @@ func (d *design) stepLumped(u *unit, k *tick) {
 	d.pcs.Advance(&u.pcs, k.from, k.to, lo, hi, &ac)
 	asked := ac.ACJ()
 	u.limit = LimitNone
-	if ac.Bound {
+	switch {
+	case !ac.Bound:
+	case ac.By != pcs.BoundRange: // what the converter itself is not able to do
+		u.limit = LimitPower
+	default:
 		u.limit = d.powerLimit(u, tempK)
 	}
 
