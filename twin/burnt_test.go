@@ -154,6 +154,48 @@ func TestSeparatorIsNeeded(t *testing.T) {
 	}
 }
 
+// From where cells are watched and what heats one is what the set says.
+func TestHeaterAndWatchAreParameters(t *testing.T) {
+	peak := func(change func(*params.Runaway)) (k float64, watched int) {
+		m := *loadModel(t, modelCells)
+		r := *m.Runaway
+		change(&r)
+		m.Runaway = &r
+		f, err := twin.NewFleet(&m, []string{"a"}, twin.Options{SoCMean: 50, Start: start})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Runaway(0, 0, 20); err != nil {
+			t.Fatal(err)
+		}
+		for n := range 1800 {
+			f.Step(at(time.Duration(n+1) * time.Second))
+			k = max(k, f.Cell(0, 0, 20).TempK)
+		}
+		f.Overheat(0, 335)
+		f.Step(f.Now().Add(time.Second))
+		return k, len(f.Checkpoint().Units[0].Pack.Hots)
+	}
+	if k, n := peak(func(*params.Runaway) {}); k < 700 || n != 1 {
+		t.Errorf("as shipped: %.0f K, %d cells watched", k, n)
+	}
+	if k, _ := peak(func(r *params.Runaway) { r.Heater.UntilC = 100 }); k < 370 || k > 380 {
+		t.Errorf("a heater until 100 degC heats to %.0f K", k)
+	}
+	if k, _ := peak(func(r *params.Runaway) { r.Heater.PowerW = 20 }); k > 315 {
+		t.Errorf("a heater of 20 W heats to %.0f K", k)
+	}
+	if _, n := peak(func(r *params.Runaway) { r.Watch.TempC = 61 }); n != 8*416 {
+		t.Errorf("%d cells watched from 61 degC on", n)
+	}
+	m := *loadModel(t, modelCells)
+	r := *m.Runaway
+	r.Heater, m.Runaway = params.RunawayHeater{}, &r
+	if _, err := twin.NewFleet(&m, []string{"a"}, twin.Options{SoCMean: 50}); err == nil {
+		t.Error("a battery whose set has no heater is taken")
+	}
+}
+
 // One cell on fire does not make the others old.
 func TestRunawayDoesNotAgeTheString(t *testing.T) {
 	set, err := params.LoadAging("sony-naumann")

@@ -140,11 +140,8 @@ func NewFleet(model *params.Model, ids []string, opt Options) (*Fleet, error) {
 		f.link = bms.Link{Ohm: c.PrechargeOhm, Farad: c.BusFarad, BleedOhm: c.BusBleedOhm}
 		f.racks = bms.UnitParams{MatchV: model.BMS.Unit.MatchV}
 	}
-	if f.kinetics, err = newKinetics(model); err != nil {
+	if f.fire, err = newFire(model); err != nil {
 		return nil, fmt.Errorf("new fleet of %s: %w", model.Name, err)
-	}
-	if model.Runaway != nil {
-		f.shortKept = model.Runaway.Short.Share
 	}
 	if model.Container != nil {
 		if f.container, err = newContainer(model); err != nil {

@@ -15,25 +15,29 @@ type hot struct {
 	heater     bool    // something heats it from outside until it heats itself
 }
 
-// Temperatures at which a pack looks closer.
-const (
-	watchK  = 343.15 // K: above it a cell's own reactions are followed
-	heatToK = 573.15 // K: there the heater of a fault ends
-)
+// fire is how the cells of a pack go off.
+type fire struct {
+	kinetics  *runaway.Kinetics
+	shortKept float64 // share of the heat of a failed separator's short that stays in its cell
+	watchK    float64 // K above which a cell's own reactions are followed
+	heaterW   float64 // W that drive a cell into runaway
+	heatToK   float64 // K at which they end
+}
 
-// newKinetics readies the kinetics of a model's cells, nil where it has none.
-func newKinetics(m *params.Model) (*runaway.Kinetics, error) {
-	if m.Runaway == nil {
+// newFire readies the runaway set of a model's cells, nil where it has none.
+func newFire(m *params.Model) (*fire, error) {
+	p := m.Runaway
+	if p == nil || m.Strings == nil {
 		return nil, nil
 	}
-	if m.Runaway.Separator.Ohm == 0 {
-		return nil, fmt.Errorf("runaway set %s: it has no separator that fails, so that a cell burnt out would go on working: a battery needs one", m.Runaway.Name)
-	}
-	k, err := Kinetics(m.Runaway, m.Strings.CellM3)
+	k, err := Kinetics(p, m.Strings.CellM3)
 	if err != nil {
-		return nil, fmt.Errorf("runaway set %s: %w", m.Runaway.Name, err)
+		return nil, fmt.Errorf("runaway set %s: %w", p.Name, err)
 	}
-	return k, nil
+	return &fire{
+		kinetics: k, shortKept: p.Short.Share, watchK: p.Watch.TempC + zeroCelsius,
+		heaterW: p.Heater.PowerW, heatToK: p.Heater.UntilC + zeroCelsius,
+	}, nil
 }
 
 // Kinetics readies a runaway set for cells of so many m3.
@@ -58,12 +62,12 @@ func kelvinOr0(celsius, belongs float64) float64 {
 	return celsius + zeroCelsius
 }
 
-// Runaway heats one cell of unit i from outside until its own reactions go on: 2 kW
-// until 300 degC. What happens then is up to the cell and its neighbours. The unit
-// must be one of single cells whose model has runaway kinetics.
+// Runaway heats one cell of unit i from outside until its own reactions go on, with the
+// heater of the model's runaway set. What happens then is up to the cell and its
+// neighbours. The unit must be one of single cells whose model has such a set.
 func (f *Fleet) Runaway(i, str, place int) error {
 	u := &f.units[i]
-	if u.pack == nil || f.kinetics == nil {
+	if u.pack == nil || f.fire == nil {
 		return fmt.Errorf("unit %s of model %s has no runaway kinetics", f.ids[i], f.model.Name)
 	}
 	f.changed(i)
@@ -78,28 +82,24 @@ func (d *design) watch(u *unit, str, place int) int {
 	p := u.pack
 	m := p.mark(str, place)
 	if m.hot == 0 {
-		p.hots = append(p.hots, hot{str: str, place: place, state: d.kinetics.Fresh(0)})
+		p.hots = append(p.hots, hot{str: str, place: place, state: d.fire.kinetics.Fresh(0)})
 		m.hot = int32(len(p.hots))
 	}
 	return int(m.hot) - 1
 }
 
-// heaterW is the power in W that drives a cell into runaway: a heating pad of its
-// size, as in propagation tests.
-const heaterW = 2000
-
 // burn works out the heat of the hot cells' reactions for the next step of dt
 // seconds, and finds cells that have become hot. It follows what balancing and shorts
 // have set for the step.
 func (d *design) burn(u *unit, dt float64) {
-	p := u.pack
+	p, fire := u.pack, d.fire
 	for s := range p.string {
 		b, l := p.at(s)
-		if b.Drive.TMax[l] < watchK {
+		if b.Drive.TMax[l] < fire.watchK {
 			continue
 		}
 		for n := range b.Len() {
-			if b.Slot(n).T[l] >= watchK {
+			if b.Slot(n).T[l] >= fire.watchK {
 				d.watch(u, s, n)
 			}
 		}
@@ -110,20 +110,20 @@ func (d *design) burn(u *unit, dt float64) {
 		b, l := p.at(h.str)
 		x := b.Slot(h.place)
 		var own float64
-		h.heater = h.heater && x.T[l] < heatToK
-		if h.heater || x.T[l] >= watchK {
+		h.heater = h.heater && x.T[l] < fire.heatToK
+		if h.heater || x.T[l] >= fire.watchK {
 			around := runaway.Surroundings{}
 			if h.heater {
-				around.HeatW = heaterW
+				around.HeatW = fire.heaterW
 			}
 			// Adiabatic over the step: what it gives to its neighbours meanwhile cools it
 			// by a fraction of a kelvin, and counts from the next step on.
-			_, heat := d.kinetics.AdvanceCoupled(&h.state, dt, x.T[l], d.capacity, around)
+			_, heat := fire.kinetics.AdvanceCoupled(&h.state, dt, x.T[l], d.capacity, around)
 			own = heat.CellJ()/dt + around.HeatW
 		}
 		shorted := p.shorted(h.str, h.place)
 		if h.state.ShortOhm > 0 && !shorted.dead() {
-			p.kill(shorted, h.str, h.place, h.state.ShortOhm, d.shortKept)
+			p.kill(shorted, h.str, h.place, h.state.ShortOhm, fire.shortKept)
 		}
 		if own == 0 && h.ownW == 0 {
 			continue

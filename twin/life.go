@@ -21,7 +21,7 @@ type Aging struct {
 
 // AgingModel readies the laws of a set.
 func AgingModel(a *Aging) (*aging.Model, error) {
-	p := aging.Params{Anode: (*aging.Anode)(a.Set.Anode), Scale: a.Scale}
+	p := aging.Params{Anode: (*aging.Anode)(a.Set.Anode), MaxK: a.Set.TMaxK, Scale: a.Scale}
 	switch c := a.Set.Calendar; {
 	case c.Naumann2018 != nil:
 		p.Calendar = (*aging.Naumann2018)(c.Naumann2018)
@@ -77,7 +77,7 @@ func (d *design) grow(u *unit, dt float64) {
 		soc, temp, now := u.cell.SoC(), u.cell.TempK(), &u.aged
 		if p := u.pack; p != nil {
 			b, lane := p.at(n)
-			soc, temp, now = p.string[n].soc, meanK(b, lane), &p.string[n].aged
+			soc, temp, now = p.string[n].soc, d.meanK(b, lane), &p.string[n].aged
 		}
 		l.cell.Advance(span, soc, temp, (soc-l.soc)/span*3600)
 		l.soc = soc
@@ -91,12 +91,11 @@ func (d *design) grow(u *unit, dt float64) {
 	}
 }
 
-// meanK is the mean temperature of the cells of a string in K. What one that runs away
-// is hotter than watchK does not age the others, and is beyond what any law of ageing
-// was made for.
-func meanK(b *kernel.Block, lane int) (t float64) {
+// meanK is the mean of the temperatures in K by which the cells of a string age: what
+// one that runs away is too hot for the laws does not age the others.
+func (d *design) meanK(b *kernel.Block, lane int) (t float64) {
 	for n := range b.Len() {
-		t += min(b.Slot(n).T[lane], watchK)
+		t += d.aging.Felt(b.Slot(n).T[lane])
 	}
 	return t / float64(b.Len())
 }

@@ -21,7 +21,7 @@ func (d *design) stepPack(u *unit, k *tick) {
 		d.balance(u, k)
 	}
 	p.leak(&k.pack, k.dt)
-	if d.kinetics != nil {
+	if d.fire != nil {
 		d.burn(u, k.dt)
 	}
 	var ac pcs.Flow

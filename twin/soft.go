@@ -61,10 +61,6 @@ func (l *limits) soft(set *params.Strings, x *extremes, dt float64) reach {
 	return r
 }
 
-// worst is how much more resistance than the mean the weakest cell of a string is
-// taken to have.
-const worst = 1.3
-
 // seen is what the last step showed of string s.
 func (p *pack) seen(s int) extremes {
 	b, l := p.at(s)
@@ -73,7 +69,7 @@ func (p *pack) seen(s int) extremes {
 	return extremes{
 		charge: x.chargeA, discharge: x.dischargeA, chargeBy: x.chargeBy, disBy: x.disBy,
 		vMin: d.VMin[l], vMax: d.VMax[l], tMin: d.TMin[l], tMax: d.TMax[l], zMin: d.ZMin[l], zMax: d.ZMax[l],
-		amps: p.string[s].amps, ohm: worst * d.B[l] / float64(p.length), coulombs: 1 / (p.string[s].perA * worst),
+		amps: p.string[s].amps, ohm: p.set.Weakest * d.B[l] / float64(p.length), coulombs: 1 / (p.string[s].perA * p.set.Weakest),
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"yunchu/twin/cell"
 	"yunchu/twin/kernel"
 	"yunchu/twin/pcs"
-	"yunchu/twin/runaway"
 	"yunchu/twin/thermal"
 )
 
@@ -127,8 +126,7 @@ type design struct {
 	racks      bms.UnitParams     // of all of them together
 	link       bms.Link           // behind their contactors
 	level      *bms.Balance       // of their cells, nil without
-	kinetics   *runaway.Kinetics  // of cells too hot, nil where they have none
-	shortKept  float64            // share of the heat of a failed separator's short that stays in its cell
+	fire       *fire              // of cells too hot, nil where they have no kinetics
 	aging      *aging.Model       // nil where cells do not age
 }
 

@@ -350,12 +350,40 @@ func TestCheckpoint(t *testing.T) {
 	})
 }
 
+// Beyond its bound a temperature ages a cell no faster, by time and by use.
+func TestHotIsBounded(t *testing.T) {
+	for _, name := range []string{"sony-naumann", "sony-schimpe", "a123-wang", "blast-lfp250"} {
+		set, err := params.LoadAging(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := laws(set)
+		p.MaxK = set.TMaxK
+		m, err := aging.New(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		old := func(tempK float64) (x aging.Loss) {
+			c := m.Start(aging.State{})
+			for n := range 1000 {
+				c.Advance(60, 0.5+0.3*math.Sin(float64(n)/30), tempK, 0.6*math.Cos(float64(n)/30))
+			}
+			calendar, cycle := c.Losses()
+			return calendar.Plus(cycle)
+		}
+		if old(900) != old(p.MaxK) || old(p.MaxK).Q <= old(p.MaxK-10).Q {
+			t.Errorf("%s: %v at 900 K, %v at %g K", name, old(900), old(p.MaxK), p.MaxK)
+		}
+	}
+}
+
 func TestNewRefuses(t *testing.T) {
 	for _, p := range []aging.Params{
 		{},
 		{Scale: -1},
 		{Scale: math.NaN()},
 		{Scale: math.Inf(1)},
+		{Scale: 1, MaxK: -1},
 		{Scale: 1, Throughput: &aging.Wang2011{}, Cycle: &aging.Naumann2020{}},
 	} {
 		if _, err := aging.New(p); err == nil {

@@ -3,6 +3,7 @@ package aging
 import (
 	"errors"
 	"fmt"
+	"math"
 )
 
 // Params are the laws of a cell. Laws left out do not age it.
@@ -11,6 +12,7 @@ type Params struct {
 	Throughput RateLaw  // by charge; not beside Cycle
 	Cycle      CycleLaw // by cycles, rainflow-counted
 	Anode      *Anode   // for laws that ask for Stress.AnodeV, else nil
+	MaxK       float64  // K, hotter counts as this; 0: no bound
 	Scale      float64  // hours of ageing per hour, above 0; 1 is real
 }
 
@@ -24,18 +26,27 @@ func New(p Params) (*Model, error) {
 	if !(p.Scale > 0 && p.Scale < 1e9) {
 		errs = append(errs, fmt.Errorf("scale %g is not above 0 or too large", p.Scale))
 	}
+	if !(p.MaxK >= 0) {
+		errs = append(errs, fmt.Errorf("bound of the temperature %g K is below 0", p.MaxK))
+	}
 	if p.Throughput != nil && p.Cycle != nil {
 		errs = append(errs, errors.New("a law by charge and one by cycles would count the same use twice"))
 	}
 	if len(errs) > 0 {
 		return nil, fmt.Errorf("ageing parameters: %w", errors.Join(errs...))
 	}
+	if p.MaxK == 0 {
+		p.MaxK = math.Inf(1)
+	}
 	return &Model{laws: p}, nil
 }
 
+// Felt is the temperature in K by which a cell of tempK ages.
+func (m *Model) Felt(tempK float64) float64 { return min(tempK, m.laws.MaxK) }
+
 // Stress is what the laws see.
 func (m *Model) Stress(soc, tempK, cRate float64) Stress {
-	s := Stress{SoC: min(max(soc, 0), 1), TempK: tempK, CRate: cRate}
+	s := Stress{SoC: min(max(soc, 0), 1), TempK: m.Felt(tempK), CRate: cRate}
 	if a := m.laws.Anode; a != nil {
 		s.AnodeV = a.Potential(s.SoC)
 	}
@@ -80,7 +91,7 @@ func (c *Cell) Advance(dt, soc, tempK, cRate float64) {
 		c.state.Cycle.add(m.Throughput.Rates(s), dt*m.Scale)
 	}
 	if m.Cycle != nil {
-		c.state.Rainflow.Push(Sample{SoC: s.SoC, CRate: cRate, TempK: tempK, Seconds: dt}, c.count)
+		c.state.Rainflow.Push(Sample{SoC: s.SoC, CRate: cRate, TempK: s.TempK, Seconds: dt}, c.count)
 	}
 }
 

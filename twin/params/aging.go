@@ -58,8 +58,9 @@ type Aging struct {
 	Kind     string        `yaml:"kind"` // Aging
 	Cell     string        `yaml:"cell"` // that the laws were fitted to
 	Sources  AgingSources  `yaml:"sources"`
-	Valid    string        `yaml:"valid"` // range of the tests behind the laws
-	Anode    *Anode        `yaml:"anode"` // for laws that ask for its potential
+	Valid    string        `yaml:"valid"`   // range of the tests behind the laws
+	TMaxK    float64       `yaml:"T_max_K"` // hotter counts as this
+	Anode    *Anode        `yaml:"anode"`   // for laws that ask for its potential
 	Calendar CalendarAging `yaml:"calendar"`
 	Cycle    CycleAging    `yaml:"cycle"`
 }

@@ -9,6 +9,7 @@ func (a *Aging) Validate() error {
 	if a.Name == "" {
 		f.add("name", "missing: give the set a name")
 	}
+	f.within("T_max_K", a.TMaxK, 273.15, 473.15)
 	calendar, cycle := a.Calendar.validate(&f), a.Cycle.validate(&f)
 	if calendar+cycle == 0 {
 		f.add("calendar", "missing, and cycle too: give the set a law")

@@ -123,13 +123,14 @@ func TestAgingFaultsHaveAPlace(t *testing.T) {
 		name, set, old, new string
 		want                []string // each in the message
 	}{
-		{"unknown key", "sony-naumann", "q_ref:", "q_reff:", []string{"m.yaml:21:5: ", "q_reff"}},
+		{"unknown key", "sony-naumann", "q_ref:", "q_reff:", []string{"m.yaml:22:5: ", "q_reff"}},
 		{"wrong kind", "sony-naumann", "kind: Aging", "kind: Cell", []string{"m.yaml:3:7: kind", "Cell"}},
 		{"no name", "sony-naumann", "name: sony-naumann", "name:", []string{"name: missing"}},
 		{"exponent of 0", "sony-naumann", "q_exponent: 0.5", "q_exponent: 0", []string{"calendar.naumann2018.q_exponent", "above 0"}},
 		{"power unknown", "sony-naumann", "r_soc_power: 2", "r_soc_power: 4", []string{"calendar.naumann2018.r_soc_power", "is 4"}},
 		{"no number", "sony-naumann", "q_depth_slope: 4.0253", "q_depth_slope: .nan", []string{"cycle.naumann2020.q_depth_slope", "NaN"}},
 		{"two laws", "sony-naumann", "calendar:\n  naumann2018", "calendar:\n  blast2019: {ref: 1, exponent: 1}\n  naumann2018", []string{"calendar: has 2 laws", "anode: missing"}},
+		{"degC for K", "a123-wang", "T_max_K: 343.15", "T_max_K: 70", []string{"T_max_K: is 70"}},
 		{"no source", "a123-wang", "  cycle: >-", "  anode: >-", []string{"sources.cycle: missing"}},
 		{"rates not rising", "a123-wang", "[0.5, 2, 6, 10]", "[0.5, 2, 1, 10]", []string{"cycle.wang2011.rate_per_h", "entry 3"}},
 		{"rates and B", "a123-wang", "[0.5, 2, 6, 10]", "[0.5, 2, 6]", []string{"cycle.wang2011.rate_per_h", "3 entries and B_pct 4"}},

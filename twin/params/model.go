@@ -150,6 +150,9 @@ func (m *Model) Validate() error {
 	if m.Strings != nil && m.Runaway != nil && m.Runaway.Separator.Ohm == 0 {
 		f.add("strings.runaway", "is %q, whose cells would go on working burnt out, want a set with a separator that fails", m.Strings.RunawayName)
 	}
+	if m.Strings != nil && m.Runaway != nil && (m.Runaway.Watch.TempC == 0 || m.Runaway.Heater.PowerW == 0) {
+		f.add("strings.runaway", "is %q, which does not say from where cells are watched and what heats one, want a set with watch and heater", m.Strings.RunawayName)
+	}
 	if m.Strings != nil && m.Container != nil && m.Container.Loop == nil && m.Strings.ColdWPerK > 0 {
 		f.add("strings.coolant_w_per_k", "is %g, but container %s has no coolant loop, want 0", m.Strings.ColdWPerK, m.ContainerName)
 	}

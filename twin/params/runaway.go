@@ -42,6 +42,8 @@ type Runaway struct {
 	Short       RunawayShort     `yaml:"short"`     // of any kind; makes no heat when left out
 	Separator   RunawaySeparator `yaml:"separator"` // stays whole when left out
 	Vent        RunawayVent      `yaml:"vent"`      // never opens when left out
+	Watch       RunawayWatch     `yaml:"watch"`     // a battery needs it
+	Heater      RunawayHeater    `yaml:"heater"`    // a battery needs it
 }
 
 // RunawayReaction is one Arrhenius reaction.
@@ -75,6 +77,19 @@ type RunawayVent struct {
 	Share  float64 `yaml:"share"` // of the reactions' heat that leaves with the gas, 0..1
 }
 
+// RunawayWatch is where a battery begins to look at the reactions of each of its cells.
+type RunawayWatch struct {
+	Status string  `yaml:"status"`
+	TempC  float64 `yaml:"temp_c"`
+}
+
+// RunawayHeater is what drives a cell of a battery into runaway, as a fault.
+type RunawayHeater struct {
+	Status string  `yaml:"status"`
+	PowerW float64 `yaml:"power_w"`
+	UntilC float64 `yaml:"until_c"` // degC at which it is taken away
+}
+
 // Validate returns all faults of the set, each naming its key, joined.
 func (r *Runaway) Validate() error {
 	var f faults
@@ -103,6 +118,15 @@ func (r *Runaway) Validate() error {
 		f.status("vent", r.Vent.Status)
 		f.above("vent.temp_c", r.Vent.TempC)
 		f.share("vent.share", r.Vent.Share)
+	}
+	if r.Watch != (RunawayWatch{}) {
+		f.status("watch", r.Watch.Status)
+		f.above("watch.temp_c", r.Watch.TempC)
+	}
+	if r.Heater != (RunawayHeater{}) {
+		f.status("heater", r.Heater.Status)
+		f.positive("heater.power_w", r.Heater.PowerW)
+		f.above("heater.until_c", r.Heater.UntilC)
 	}
 	return f.join()
 }

@@ -88,13 +88,15 @@ func TestRunawaysAreTheSharedKinetics(t *testing.T) {
 func TestRunawayFaults(t *testing.T) {
 	text := readThermal(t, "runaway-lfp")
 	for _, tt := range []struct{ name, old, new, want string }{
-		{"unknown key", "film: 0.033", "layer: 0.033", "r.yaml:13:1: "},
+		{"unknown key", "film: 0.033", "layer: 0.033", "r.yaml:14:1: "},
 		{"kind", "kind: Runaway", "kind: Fire", "kind: "},
 		{"status", "status: unverified", "status: sure", "positive.status"},
 		{"rate", "a_per_s: 2.0e8", "a_per_s: -2.0e8", "positive.a_per_s"},
 		{"fraction", "initial: 0.75", "initial: 1.75", "negative.initial"},
 		{"share", "share: 0.5", "share: 50", "short.share"},
 		{"kelvin for ohm", "ohm: 0.001", "ohm: 0", "separator.ohm"},
+		{"cold watch", "temp_c: 70", "temp_c: 7", "watch.temp_c"},
+		{"no heater", "power_w: 2000", "power_w: 0", "heater.power_w"},
 		{"cold vent", "temp_c: 180", "temp_c: 18", "vent.temp_c"},
 	} {
 		spoilt := strings.Replace(text, tt.old, tt.new, 1)

@@ -17,6 +17,7 @@ type Strings struct {
 	MaxCurrent  CurrentLimit  `yaml:"max_current_a"`     // per string
 	TaperV      float64       `yaml:"taper_v"`           // width below the voltage limit in which the current is taken back
 	TaperSoC    float64       `yaml:"taper_soc_percent"` // the same for the state of charge
+	Weakest     float64       `yaml:"weakest_ratio"`     // to the mean resistance, that of the weakest cell as limits take it; to its capacity, the mean one
 }
 
 // StringsSpread is the standard deviation from cell to cell inside a unit, in percent
@@ -83,4 +84,5 @@ func (s *Strings) validate(f *faults, series int) {
 	f.positive("strings.max_current_a.discharge", s.MaxCurrent.Discharge)
 	f.positive("strings.taper_v", s.TaperV)
 	f.positive("strings.taper_soc_percent", s.TaperSoC)
+	f.within("strings.weakest_ratio", s.Weakest, 1, 10)
 }
