@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"yunchu/twin"
+	"yunchu/twin/kernel"
 	"yunchu/twin/params"
 )
 
@@ -330,8 +331,8 @@ func trouble(t *testing.T, f *twin.Fleet, from, to int) {
 }
 
 // More than eight strings, runaways, shorts, trips, containers and ageing: any number
-// of workers and a restart at any instant give the same bits, of everything that can be
-// asked for.
+// of workers, any kernel and a restart at any instant give the same bits, of everything
+// that can be asked for.
 func TestTroubleIsDeterministic(t *testing.T) {
 	set, err := params.LoadAging("sony-naumann")
 	if err != nil {
@@ -364,6 +365,14 @@ func TestTroubleIsDeterministic(t *testing.T) {
 		trouble(t, f, 0, steps)
 		if !bytes.Equal(gobOf(t, f), bits) {
 			t.Errorf("%d workers: another result", workers)
+		}
+	}
+	for _, k := range kernel.Kernels() {
+		f := fleet(2, 1)
+		f.Use(k)
+		trouble(t, f, 0, steps)
+		if !bytes.Equal(gobOf(t, f), bits) {
+			t.Errorf("kernel %s: another result", k.Name)
 		}
 	}
 	for _, cut := range []int{5, 12, 21, 62, 91, 150} {
