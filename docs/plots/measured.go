@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"yunchu/harness/plot"
-	"yunchu/harness/simworld"
 	"yunchu/twin"
 	"yunchu/twin/celltype"
 	"yunchu/twin/fit"
@@ -66,13 +65,7 @@ func voltage(data string) (f plot.Figure, err error) {
 	if data == "" {
 		return f, errNoData
 	}
-	record := func(name string) string {
-		return filepath.Join(data, "twin", "measured", "lfp_a123_esc_uccs", "a123_"+name+".csv")
-	}
-	fitted, err := simworld.Fit(simworld.FitOptions{
-		Pulses: []string{record("dyn_P05"), record("dyn_P45")},
-		OCV:    []string{record("ocv_C30_P05"), record("ocv_C30_P45")}, CapacityAh: 2.0495,
-	})
+	fitted, err := fitA123(data)
 	if err != nil {
 		return f, err
 	}
@@ -80,7 +73,7 @@ func voltage(data string) (f plot.Figure, err error) {
 	if err != nil {
 		return f, err
 	}
-	c, err := columns(record("dyn_P25"), "t_s", "I_A", "V_V", "chgAh", "disAh")
+	c, err := columns(a123(data, "dyn_P25"), "t_s", "I_A", "V_V", "chgAh", "disAh")
 	if err != nil {
 		return f, err
 	}

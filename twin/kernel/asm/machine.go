@@ -69,15 +69,20 @@ func row(name string, x float64) constant {
 	return constant{at}
 }
 
+// alike is what both widths write in the same way.
+type alike struct{}
+
+func (alike) move(from, to Op)                      { VMOVUPD(from, to) }
+func (alike) broadcast(x scalar, to reg.VecVirtual) { VBROADCASTSD(x.Mem, to) }
+func (alike) and(c constant, a, dst reg.VecVirtual) { VANDPD(c.Mem, a, dst) }
+func (alike) or(c constant, a, dst reg.VecVirtual)  { VORPD(c.Mem, a, dst) }
+
 // avx512 has a register for a row, and 32 of them.
-type avx512 struct{}
+type avx512 struct{ alike }
 
 func (avx512) parts() int             { return 1 }
 func (avx512) keeps() bool            { return true }
 func (avx512) vector() reg.VecVirtual { return ZMM() }
-func (avx512) move(from, to Op)       { VMOVUPD(from, to) }
-
-func (avx512) broadcast(x scalar, to reg.VecVirtual) { VBROADCASTSD(x.Mem, to) }
 
 func (avx512) op(f instruction, x source, a, dst reg.VecVirtual) {
 	switch x := x.(type) {
@@ -88,8 +93,6 @@ func (avx512) op(f instruction, x source, a, dst reg.VecVirtual) {
 	}
 }
 
-func (avx512) and(c constant, a, dst reg.VecVirtual) { VANDPD(c.Mem, a, dst) }
-func (avx512) or(c constant, a, dst reg.VecVirtual)  { VORPD(c.Mem, a, dst) }
 func (avx512) andNot(c constant, a, dst reg.VecVirtual) {
 	x := ZMM()
 	VMOVUPD(c.Mem, x)
@@ -128,14 +131,11 @@ func (avx512) keep(x reg.VecVirtual) Op { return x }
 func (avx512) have(x Op) reg.VecVirtual { return x.(reg.VecVirtual) }
 
 // avx2 has two registers for a row, and 16 of them: accumulators stay in memory.
-type avx2 struct{}
+type avx2 struct{ alike }
 
 func (avx2) parts() int             { return 2 }
 func (avx2) keeps() bool            { return false }
 func (avx2) vector() reg.VecVirtual { return YMM() }
-func (avx2) move(from, to Op)       { VMOVUPD(from, to) }
-
-func (avx2) broadcast(x scalar, to reg.VecVirtual) { VBROADCASTSD(x.Mem, to) }
 
 func (avx2) op(f instruction, x source, a, dst reg.VecVirtual) {
 	switch x := x.(type) {
@@ -148,8 +148,6 @@ func (avx2) op(f instruction, x source, a, dst reg.VecVirtual) {
 	}
 }
 
-func (avx2) and(c constant, a, dst reg.VecVirtual) { VANDPD(c.Mem, a, dst) }
-func (avx2) or(c constant, a, dst reg.VecVirtual)  { VORPD(c.Mem, a, dst) }
 func (avx2) andNot(c constant, a, dst reg.VecVirtual) {
 	x := YMM()
 	VMOVUPD(c.Mem, x)
