@@ -41,10 +41,21 @@ var layers = []layer{
 	{"twin/fit", "twin/cell twin/celltype twin/params", "a fit knows the model of a cell and what was measured"},
 	{"twin", "twin", "a twin does not know how it is reached"},
 	{"hil/sim", "twin platform/device", "a twin as a driver, and nothing else"},
+	{"hil/unit", "twin", "the panel of a served unit: what all of its faces share, and no protocol"},
+	{"hil/modbus", "platform/device", "the driver of one protocol; it does not know that emulators exist"},
+	{"hil/sunspec", "platform/device hil/modbus !hil/modbus/emul", "SunSpec is registers with a meaning"},
+	{"hil/can", "platform/device", "the driver of one protocol; it does not know that emulators exist"},
+	{"hil/mqtt", "platform/device", "the driver of one protocol; it does not know that emulators exist"},
+	{"hil/record", "platform/device", "what crossed a link, whatever it means"},
+	{"hil/modbus/emul", "hil/modbus hil/unit twin platform/device", "it answers one protocol, the physics behind it"},
+	{"hil/sunspec/emul", "hil/sunspec hil/modbus hil/unit twin platform/device", "it answers one protocol, the physics behind it"},
+	{"hil/can/emul", "hil/can hil/unit twin platform/device", "it answers one protocol, the physics behind it"},
+	{"hil/mqtt/emul", "hil/mqtt hil/unit twin platform/device", "it answers one protocol, the physics behind it"},
+	{"hil", "hil/modbus hil/sunspec hil/can hil/mqtt hil/record platform/device !hil/sim !hil/unit !hil/modbus/emul !hil/sunspec/emul !hil/can/emul !hil/mqtt/emul", "kind and address become a driver"},
 	{"harness/shadow", "twin platform/device platform/bus platform/sched", "a twin beside a device: it reads the bus and answers with events, and steers nothing"},
 	{"harness/plot", "", "curves become a picture; what they mean is the caller's"},
 	{"harness/simworld", "harness twin hil platform/device platform/bus scenarios", "the only door for twins; shadows and managements speak on the bus"},
-	{"harness", "harness platform hil scenarios !twin !hil/sim !harness/simworld", "the engine plays scenarios on devices, whatever answers"},
+	{"harness", "harness platform hil scenarios !twin !hil/sim !hil/unit !hil/modbus/emul !hil/sunspec/emul !hil/can/emul !hil/mqtt/emul !harness/simworld", "the engine plays scenarios on devices, whatever answers"},
 	{"scenarios", "", "files"},
 	{"web", "", "files"},
 	{"bench", "*", "measures everything"},
@@ -92,6 +103,13 @@ func TestLayersCatch(t *testing.T) {
 		{"harness/fault", "hil/sim"},
 		{"web", "platform/device"},
 		{"platform/guard", "platform/bus"},
+		{"hil/sunspec", "hil/modbus/emul"},
+		{"hil/modbus", "hil/modbus/emul"},
+		{"hil/can", "hil/modbus"},
+		{"hil", "hil/unit"},
+		{"hil/unit", "platform/device"},
+		{"harness/accept", "hil/can/emul"},
+		{"platform/gateway", "hil"},
 	} {
 		if rule(tt.from).allows(tt.from, tt.to) {
 			t.Errorf("%s may import %s, and must not", tt.from, tt.to)
@@ -115,7 +133,7 @@ func TestProductionHasNoTwins(t *testing.T) {
 			if !strings.HasPrefix(d, "yunchu/") || p == "twin/params" {
 				continue
 			}
-			if within(p, "twin") || within(p, "hil/sim") || within(p, "harness/simworld") || strings.HasSuffix(p, "/emul") {
+			if within(p, "twin") || within(p, "hil/sim") || within(p, "harness/simworld") || within(p, "hil/unit") || strings.HasSuffix(p, "/emul") {
 				found = append(found, p)
 			}
 		}

@@ -381,6 +381,15 @@ func (f *Fleet) SetMode(i int, m Mode) {
 	f.switched(i, m == Run)
 }
 
+// SetRamp changes how fast the converters of all units move to a setpoint, in W/s
+// from now on; 0 gives them back the ramp of the model.
+func (f *Fleet) SetRamp(wPerS float64) {
+	if wPerS <= 0 {
+		wPerS = f.model.PCS.RampPerS * f.model.RatedKW * 1e3
+	}
+	f.pcs.RampWPerS = wPerS
+}
+
 // SetAmbient changes the temperature around all units, in K.
 func (f *Fleet) SetAmbient(k float64) { f.ambientK = k }
 

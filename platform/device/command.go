@@ -11,9 +11,13 @@ const (
 	SetMode
 	Stop    // power 0 now and hold it
 	Release // give the device back to dispatch
+	EStop   // power 0 now, opened where the device can; refused everything until Reset
+	Reset   // lift what latched; power stays 0 until the device is armed or asked again
+	Arm     // let a device on a wire act
+	Disarm  // power 0, and no more commands until Arm
 )
 
-var verbNames = [...]string{"", "setPower", "setMode", "stop", "release"}
+var verbNames = [...]string{"", "setPower", "setMode", "stop", "release", "eStop", "reset", "arm", "disarm"}
 
 // String is the verb's name in the API.
 func (v Verb) String() string { return name(verbNames[:], int(v)) }

@@ -62,8 +62,9 @@ func (q *Quality) UnmarshalText(b []byte) error { return parseName(q, qualityNam
 // Flags are the findings of ingest about one reading.
 type Flags uint16
 
-// What ingest may find. FlagRange makes a reading bad; FlagLogic, FlagFrozen,
-// FlagRevised and a strange status word make it suspect; the others leave it good.
+// What ingest may find, and from FlagHeartbeat on what a driver finds. FlagRange
+// makes a reading bad; FlagLogic, FlagFrozen, FlagRevised, FlagHeartbeat and a
+// strange status word make it suspect; the others leave it good.
 const (
 	FlagRange     Flags = 1 << iota // a value outside what is possible, or a status word outside the vocabulary
 	FlagLogic                       // power does not match voltage times current
@@ -73,9 +74,16 @@ const (
 	FlagFrozen                      // the device repeats itself under fresh timestamps
 	FlagRevised                     // replaces another reading of the same device and time
 	FlagSimulated                   // no real battery stands behind it
+	FlagHeartbeat                   // the device's own heartbeat stands still
+	FlagLocal                       // the device's panel has the control: it must not be written to
+	FlagMaster                      // a setpoint of ours was changed by somebody else
+	FlagEStop                       // its emergency stop is pressed or latched
 )
 
-var flagNames = [...]string{"range", "logic", "order", "sign", "gap", "frozen", "revised", "simulated"}
+var flagNames = [...]string{
+	"range", "logic", "order", "sign", "gap", "frozen", "revised", "simulated",
+	"heartbeat", "local", "second-master", "e-stop",
+}
 
 // Names lists the flags' names in a fixed order; never nil, so that JSON shows [].
 func (f Flags) Names() []string {

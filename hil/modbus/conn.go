@@ -1,0 +1,55 @@
+// Package modbus is the driver of devices that speak Modbus over TCP, TLS or a
+// serial line, with their registers described by a profile.
+package modbus
+
+import (
+	"context"
+	"fmt"
+)
+
+// Table is one of the four tables of a Modbus device.
+type Table uint8
+
+// The tables.
+const (
+	Holding Table = iota
+	Input
+	Coils
+	Discrete
+)
+
+// MaxRead and MaxWrite are the most registers of one request.
+const (
+	MaxRead  = 125
+	MaxWrite = 123
+)
+
+// Conn carries requests to one unit. It is used by one goroutine at a time. An error
+// that is an Exception is the device's answer; every other one wraps
+// device.ErrOffline, and then the link was closed and is opened anew by the next
+// request, so that an answer that comes late can be taken for no other's.
+type Conn interface {
+	// Read returns n registers, or n bits as 0 and 1, from addr on. n is at most MaxRead.
+	Read(ctx context.Context, t Table, addr, n uint16) ([]uint16, error)
+	// Write writes holding registers from addr on in one request, at most MaxWrite.
+	Write(ctx context.Context, addr uint16, values []uint16) error
+	// WriteCoil writes one coil.
+	WriteCoil(ctx context.Context, addr uint16, on bool) error
+	Close() error
+}
+
+// Exception is a refusal by the device, with the code of the protocol.
+type Exception byte
+
+// The exceptions that devices answer with.
+const (
+	IllegalFunction   Exception = 1
+	IllegalAddress    Exception = 2
+	IllegalValue      Exception = 3
+	DeviceFailure     Exception = 4
+	DeviceBusy        Exception = 6
+	GatewayNoPath     Exception = 10
+	GatewayNoResponse Exception = 11
+)
+
+func (e Exception) Error() string { return fmt.Sprintf("exception %d", byte(e)) }

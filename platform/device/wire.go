@@ -1,0 +1,81 @@
+package device
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// This file is what a Driver may be able to do beyond reading and writing. Each is
+// an interface of its own, found by assertion; a device that lacks one is none the
+// worse for the plant.
+
+// ErrReadBack: a register does not hold what was written to it.
+var ErrReadBack = errors.New("read back differently")
+
+// Described is a Driver whose device can be asked for its nameplate.
+type Described interface {
+	// Describe returns what the device says of itself; what it does not say is zero.
+	// ErrOffline when it does not answer.
+	Describe(ctx context.Context, now time.Time) (Info, error)
+}
+
+// Setting is one adjustable value of a device. Value, Min and Max are in Unit, after
+// scale factors; the step is the resolution of its register.
+type Setting struct {
+	Name     string // one of the names below, or the device's own, such as 704.WMaxLimPct
+	Unit     string
+	Min, Max float64 // what may be written; both 0: not known
+	Step     float64
+	ReadOnly bool
+}
+
+// Names of settings that mean the same on every device which has them.
+const (
+	SettingRamp       = "ramp"        // %/s of rated power; how fast power moves to a setpoint
+	SettingPowerLimit = "power-limit" // % of rated power, of both directions; 100 lifts it
+	SettingRevert     = "revert"      // s, after which a setpoint that nobody renews reverts to 0
+	SettingConnect    = "connect"     // 1 connected, 0 not
+	SettingReserve    = "reserve"     // %, state of charge that is not discharged below
+)
+
+// Adjustable is a Driver whose device has settings. ErrUnsupported for a name that
+// it does not have, or that it has not implemented.
+type Adjustable interface {
+	// Settings lists what the device has. It may have to ask it.
+	Settings(ctx context.Context) ([]Setting, error)
+	// Setting reads one value.
+	Setting(ctx context.Context, name string) (float64, error)
+	// Adjust writes one value and returns what the device holds afterwards, as read
+	// back. ErrReadBack when that differs by more than the setting's step,
+	// ErrRejected when the device refuses.
+	Adjust(ctx context.Context, name string, value float64) (float64, error)
+}
+
+// Trial is something that a device must refuse, as it was tried on it.
+type Trial struct {
+	Name    string // such as "write to a read-only register"
+	Want    string // the refusal that the protocol asks for, such as "exception 2"
+	Got     string // what came back
+	Refused bool   // Got is the refusal that was wanted
+	Changed bool   // the device's state is another one than before
+}
+
+// Probed is a Driver that can try on its device what it must refuse.
+type Probed interface {
+	Probe(ctx context.Context) ([]Trial, error)
+}
+
+// Crossing is one message that crossed a link.
+type Crossing struct {
+	At   time.Time
+	Out  bool   // from us to the device
+	Data []byte // in the protocol's own form; valid during the call only
+}
+
+// Tap is told of every message that crosses a link, in order. It must not block.
+type Tap func(Crossing)
+
+// Timed is told how long each exchange with a device took, and how it ended. It
+// must not block and may be called from any goroutine.
+type Timed func(took time.Duration, err error)
