@@ -43,6 +43,13 @@ func (g *Guard) Tick(now time.Time, out []Correction) []Correction {
 	ms := now.UnixMilli()
 	for i := range g.devices {
 		d := &g.devices[i]
+		if d.known && d.env.Wired {
+			g.attend(device.Slot(i), d, ms)
+			if d.life.test.running() {
+				out = d.test(device.Slot(i), ms, out)
+				continue
+			}
+		}
 		if !d.known || d.set.until == 0 && d.set.power == 0 || d.set.until > ms && !d.moved && d.fix.why == "" {
 			continue
 		}
