@@ -237,6 +237,7 @@ func (g *Guard) take(slot device.Slot, d *state, now int64, c *device.Command, v
 	case device.Disarm:
 		g.bar(slot, d, "disarmed by "+c.Source)
 	}
+	d.again = false
 	d.before, d.asked = d.set, request{c.Seq, c.ID, c.Source}
 	d.put(c.Verb, c.Mode, c.Priority, v.Power, v.Until, c.Source)
 }
@@ -297,9 +298,11 @@ func (g *Guard) Restore(a *device.Ack) {
 	d := &g.devices[a.Slot]
 	switch a.Verb {
 	case device.EStop:
-		d.life.stopped = true
+		d.life.stopped, d.moved = true, true
+		return
 	case device.Reset:
 		d.life.stopped = false
+		return
 	case device.Arm, device.Disarm: // a device on a wire is never armed by a restart
 		return
 	}
@@ -308,5 +311,5 @@ func (g *Guard) Restore(a *device.Ack) {
 		by = d.set.source
 	}
 	d.put(a.Verb, a.Mode, a.Priority, a.Power, a.Until, by)
-	d.moved = true
+	d.moved, d.again = true, a.Priority > device.Dispatch
 }

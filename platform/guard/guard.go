@@ -157,6 +157,8 @@ type state struct {
 	low      bool    // and too low to discharge
 	moved    bool    // something that bounds the power was heard of since the last look
 
+	again bool // the setpoint in force is handed to the device once more
+
 	life life  // whether it may act at all, beyond what active says
 	own  *ramp // of its own setpoint, where it has one
 	rate rate

@@ -136,5 +136,5 @@ func (d *state) test(s device.Slot, now int64, out []Correction) []Correction {
 	t.sent = now
 	d.before, d.asked = d.set, request{source: Source}
 	d.put(device.SetPower, device.Run, device.Safety, kw, now+testHold.Milliseconds(), Source)
-	return append(out, Correction{correction(s, &d.set, now, "sign test"), 1})
+	return append(out, Correction{Command: correction(s, &d.set, now, "sign test"), Attempt: 1, Routine: true})
 }
