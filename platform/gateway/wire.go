@@ -22,6 +22,10 @@ const (
 // place of older ones, so that only changes of mode can fill it.
 const ordersBound = 16
 
+// wireAhead is how far, in ms, a reading may claim to have arrived after the loop's own
+// now before it counts as one that is still on its way: two looks at one clock.
+const wireAhead = 5
+
 // frameLinger is how long readings of devices on wires wait for others, so that those
 // which come together share a message of the log. The guard has seen them before.
 const frameLinger = 10 * time.Millisecond
@@ -314,7 +318,10 @@ func (g *Gateway) collect(ctx context.Context, now time.Time) {
 	list := b.list
 	b.list, b.free = b.free[:0], nil
 	b.mu.Unlock()
-	var gone, back []device.Slot
+	var (
+		gone, back []device.Slot
+		late       []device.Reading
+	)
 	g.mu.Lock()
 	for i := range list {
 		a := &list[i]
@@ -328,6 +335,10 @@ func (g *Gateway) collect(ctx context.Context, now time.Time) {
 			back = append(back, a.w.Slot)
 		}
 		a.w.misses = 0
+		if a.r.Arrived > now.UnixMilli()+wireAhead {
+			late = append(late, a.r)
+			continue
+		}
 		if !g.judge(now, &a.r) {
 			continue
 		}
@@ -350,6 +361,7 @@ func (g *Gateway) collect(ctx context.Context, now time.Time) {
 	b.mu.Lock()
 	b.free = list[:0]
 	b.mu.Unlock()
+	g.postpone(ctx, now, late)
 	g.report(now, gone, "offline", device.Warning)
 	g.report(now, back, "online", device.Information)
 	g.correct(ctx, now)
