@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math"
 	"os"
@@ -25,7 +26,15 @@ import (
 	"yunchu/twin/params"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// These tests wait most of the time: more of them run side by side than there are
+// processors.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "24"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 type safe struct {
 	mu sync.Mutex
@@ -94,18 +103,21 @@ func (s *served) setPower(kw float64, d time.Duration) device.Ack {
 }
 
 func TestPeerMosquitto(t *testing.T) {
-	b := newBroker(t)
-	devicetest.Run(t, func(t *testing.T) (device.Driver, func(time.Duration) time.Time) {
-		s := serve(t, b.access())
+	t.Parallel()
+	devicetest.RunOnWire(t, func(t *testing.T) (device.Driver, func(time.Duration) time.Time) {
+		s := serve(t, newBroker(t).access())
 		return s.driver, func(d time.Duration) time.Time {
 			// A reading of before is not one of then: the device reports every 50 ms.
-			time.Sleep(d + 120*time.Millisecond)
+			for end := time.Now().Add(d + 120*time.Millisecond); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+				_, _ = s.driver.Read(t.Context(), time.Now()) // keeps the setpoint alive, and is repeated by the test
+			}
 			return time.Now()
 		}
 	})
 }
 
 func TestPeerMosquittoClients(t *testing.T) {
+	t.Parallel()
 	b := newBroker(t)
 	lines := b.sub("device/#")
 	d, err := mqtt.New(mqtt.Config{ID: "other", Access: b.access()})
@@ -164,6 +176,7 @@ func TestPeerMosquittoClients(t *testing.T) {
 }
 
 func TestDeviceAnswersMosquittoPub(t *testing.T) {
+	t.Parallel()
 	b := newBroker(t)
 	lines := b.sub("device/rig/ack")
 	s := serve(t, b.access())
@@ -204,6 +217,7 @@ func TestDeviceAnswersMosquittoPub(t *testing.T) {
 // Losing the driver stops the device: it holds a setpoint for the dead-man time only,
 // and the driver renews it.
 func TestDeadMan(t *testing.T) {
+	t.Parallel()
 	b := newBroker(t)
 	s := serve(t, b.access(), func(c *mqtt.Config) { c.DeadMan = 600 * time.Millisecond })
 	if a := s.setPower(30, time.Minute); a.Status != device.Done {
@@ -221,6 +235,7 @@ func TestDeadMan(t *testing.T) {
 }
 
 func TestRetainedCommandIsRefused(t *testing.T) {
+	t.Parallel()
 	b := newBroker(t)
 	events := b.sub("device/rig/event")
 	s := serve(t, b.access())
@@ -245,6 +260,7 @@ func TestRetainedCommandIsRefused(t *testing.T) {
 // While the broker is away nothing is read and nothing queued; when it is back the
 // device is found again, and what was asked meanwhile does not happen.
 func TestBrokerGoesAndComesBack(t *testing.T) {
+	t.Parallel()
 	b := newBroker(t)
 	s := serve(t, b.access(), func(c *mqtt.Config) { c.MaxAge = time.Second })
 	program := b.cmd.Path
@@ -269,6 +285,7 @@ func TestBrokerGoesAndComesBack(t *testing.T) {
 }
 
 func TestFaultsOfTheLink(t *testing.T) {
+	t.Parallel()
 	b := newBroker(t)
 	s := serve(t, b.access(), func(c *mqtt.Config) { c.MaxAge, c.Timeout = 500*time.Millisecond, 400*time.Millisecond })
 	inject := func(f unit.Fault) func() {
@@ -309,6 +326,7 @@ func TestFaultsOfTheLink(t *testing.T) {
 }
 
 func TestPeerMosquittoWithTLSAndPassword(t *testing.T) {
+	t.Parallel()
 	ca, cert, key := certificates(t)
 	passwords := filepath.Join(t.TempDir(), "passwords")
 	if out, err := exec.Command(peer(t, "mosquitto_passwd"), "-c", "-b", passwords, "rig", "secret-of-rig").CombinedOutput(); err != nil {
