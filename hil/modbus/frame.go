@@ -34,7 +34,7 @@ func ReadTCP(r io.Reader, buf []byte) (transaction uint16, unit byte, pdu []byte
 	}
 	pdu = buf[:size]
 	if _, err := io.ReadFull(r, pdu); err != nil {
-		if err == io.EOF { //nolint:errorlint // ReadFull returns it bare
+		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}
 		return 0, 0, nil, err
