@@ -36,8 +36,8 @@ func (s *Signal) Raw(d *Data) uint64 {
 	return d.UnsignedBitsLittleEndian(s.Start, s.Length)
 }
 
-// setRaw puts the signal's bits.
-func (s *Signal) setRaw(d *Data, raw uint64) {
+// SetRaw puts the signal's bits.
+func (s *Signal) SetRaw(d *Data, raw uint64) {
 	raw &= s.ones()
 	if s.BigEndian {
 		d.SetUnsignedBitsBigEndian(s.Start, s.Length, raw)
@@ -73,7 +73,7 @@ func (s *Signal) Physical(raw uint64) float64 {
 
 // Encode puts a physical value into the data, rounded to the signal's step and cut to what
 // its bits hold; NaN as not implemented where the signal has a form for that, else as 0.
-func (s *Signal) Encode(d *Data, v float64) { s.setRaw(d, s.rawOf(v)) }
+func (s *Signal) Encode(d *Data, v float64) { s.SetRaw(d, s.rawOf(v)) }
 
 func (s *Signal) rawOf(v float64) uint64 {
 	x := (v - s.Offset) / s.Factor

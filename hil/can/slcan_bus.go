@@ -15,7 +15,10 @@ type slcanBus struct {
 
 // ackWait is how long an adapter may take to answer a command. Some never answer, which
 // counts as yes.
-const ackWait = 100 * time.Millisecond
+const (
+	ackWait    = 100 * time.Millisecond
+	settleWait = 30 * time.Millisecond
+)
 
 // NewSLCAN opens the channel of an adapter that is reached by rw, which is closed with
 // the bus.
@@ -25,7 +28,7 @@ func NewSLCAN(ctx context.Context, rw io.ReadWriteCloser, bitRate int) (Bus, err
 		_ = rw.Close() // nothing was said yet
 		return nil, err
 	}
-	b := &slcanBus{answers: make(chan bool, 1)}
+	b := &slcanBus{answers: make(chan bool, 8)}
 	var lines Splitter
 	started := make(chan struct{})
 	b.stream = startStream(rw, func(p []byte) {
@@ -41,37 +44,50 @@ func NewSLCAN(ctx context.Context, rw io.ReadWriteCloser, bitRate int) (Bus, err
 }
 
 // open closes the channel first, because an open one refuses another bit rate; two empty
-// lines end what a broken connection may have left half said.
+// lines end what a broken connection may have left half said. What the adapter answers to
+// those says nothing, and is waited out so that it is taken for no other answer.
 func (b *slcanBus) open(ctx context.Context, rate string) error {
-	for i, command := range []string{"\r\rC", rate, "O"} {
-		select {
-		case <-b.answers:
-		default:
+	if err := b.send(ctx, []byte("\r\rC\r")); err != nil {
+		return err
+	}
+	for answered := true; answered; {
+		var err error
+		if _, answered, err = b.answer(ctx, settleWait); err != nil {
+			return err
 		}
+	}
+	for _, command := range []string{rate, "O"} {
 		if err := b.send(ctx, []byte(command+"\r")); err != nil {
 			return err
 		}
-		yes, err := b.answer(ctx)
+		yes, answered, err := b.answer(ctx, ackWait)
 		if err != nil {
 			return err
 		}
-		if !yes && i > 0 {
+		if answered && !yes {
 			return fmt.Errorf("the adapter refuses the command %s", command)
 		}
 	}
 	return nil
 }
 
-func (b *slcanBus) answer(ctx context.Context) (bool, error) {
-	t := time.NewTimer(ackWait)
+// answer waits for an answer to a command.
+func (b *slcanBus) answer(ctx context.Context, patience time.Duration) (yes, answered bool, err error) {
+	t := time.NewTimer(patience)
 	defer t.Stop()
-	select {
-	case yes := <-b.answers:
-		return yes, nil
-	case <-t.C:
-		return true, nil
-	case <-ctx.Done():
-		return false, ctx.Err()
+	for {
+		select {
+		case yes = <-b.answers:
+			return yes, true, nil
+		case <-b.wake:
+			if _, _, err = b.take(time.Time{}); err != nil {
+				return false, false, err
+			}
+		case <-t.C:
+			return false, false, nil
+		case <-ctx.Done():
+			return false, false, ctx.Err()
+		}
 	}
 }
 
