@@ -19,6 +19,7 @@ type state struct {
 	others   uint64    // of messages that the profile does not use
 	beat     beat
 	silence  time.Duration // that lets the device count as standing still
+	loose    bool          // all messages are optional
 }
 
 // messageState is one message as it came last.
@@ -69,6 +70,7 @@ func newState(p *Profile) *state {
 		s.byID[key32(m.def.ID&p.mask(), m.def.Extended)] = i
 		shortest = min(shortest, m.use.Period)
 	}
+	s.loose = !slices.ContainsFunc(p.Messages, func(m MessageUse) bool { return !m.Optional })
 	s.silence = max(standingStill, 3*shortest)
 	return s
 }
@@ -131,8 +133,8 @@ type picture struct {
 	limitSign         string
 }
 
-// at draws the picture of the device at now. ok is false when nothing of it counts any
-// more.
+// at draws the picture of the device at now. ok is false when nothing that it has to send
+// counts any more.
 func (s *state) at(now time.Time) (p picture, ok bool) {
 	p = picture{
 		numbers: make([]float64, len(numbers)), charge: true, discharge: true,
@@ -145,7 +147,7 @@ func (s *state) at(now time.Time) (p picture, ok bool) {
 		m := &s.messages[i]
 		fresh := m.fresh(now)
 		if fresh {
-			ok = true
+			ok = ok || !m.use.Optional || s.loose
 			if m.seen.After(p.measured) {
 				p.measured = m.seen
 			}
