@@ -48,6 +48,13 @@ type rig struct {
 	unit   *unit.Unit
 	em     *emul.Emulator
 	driver *can.Driver
+	opt    can.Options
+}
+
+// restart is a new driver after the old one was closed.
+func (r *rig) restart() (err error) {
+	r.driver, err = can.New(r.opt)
+	return err
 }
 
 func newRig(t *testing.T, name string, change func(*can.Options)) *rig {
@@ -62,7 +69,8 @@ func newRig(t *testing.T, name string, change func(*can.Options)) *rig {
 	if change != nil {
 		change(&opt)
 	}
-	if r.driver, err = can.New(opt); err != nil {
+	r.opt = opt
+	if err := r.restart(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
