@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -657,4 +658,66 @@ func TestReplay(t *testing.T) {
 	if _, err := can.NewReplay([]device.Crossing{{Data: []byte{1}}}); err == nil {
 		t.Error("a recording of something else is played")
 	}
+}
+
+// mute is a bus on which nobody speaks.
+type mute struct{ closed chan struct{} }
+
+func (m *mute) Send(context.Context, can.Frame) error { return nil }
+func (m *mute) Dropped() uint64                       { return 0 }
+func (m *mute) Close() error                          { close(m.closed); return nil }
+func (m *mute) Receive(ctx context.Context) (can.Frame, error) {
+	select {
+	case <-ctx.Done():
+		return can.Frame{}, ctx.Err()
+	case <-m.closed:
+		return can.Frame{}, can.ErrClosed
+	}
+}
+
+// A bus that stays silent is opened anew every 10 s; meanwhile a Read takes no longer than
+// its timeout, and only the first one takes that.
+func TestSilentBusIsOpenedAnew(t *testing.T) {
+	p := load(t, "pylon-lv")
+	synctest.Test(t, func(t *testing.T) {
+		d, err := can.New(can.Options{Profile: p, Dial: func(context.Context) (can.Bus, error) { return &mute{make(chan struct{})}, nil }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		for i, began := 0, time.Now(); time.Since(began) < 35*time.Second; i++ {
+			from := time.Now()
+			if _, err := d.Read(t.Context(), from); !errors.Is(err, device.ErrOffline) {
+				t.Fatalf("%v, want ErrOffline", err)
+			}
+			if took := time.Since(from); took > can.DefaultTimeout {
+				t.Errorf("read %d took %v", i, took)
+			}
+			time.Sleep(time.Second)
+		}
+		if n := d.Stats().Dials; n != 4 {
+			t.Errorf("opened %d times in 35 s, want 4", n)
+		}
+	})
+}
+
+func TestAnswerThatNeverComes(t *testing.T) {
+	p := load(t, "pylon-hv")
+	synctest.Test(t, func(t *testing.T) {
+		d, err := can.New(can.Options{Profile: p, Dial: func(context.Context) (can.Bus, error) { return &mute{make(chan struct{})}, nil }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		var took []time.Duration
+		for range 4 {
+			from := time.Now()
+			_, _ = d.Read(t.Context(), from)
+			took = append(took, time.Since(from))
+			time.Sleep(time.Second)
+		}
+		if took[0] > 2*can.DefaultTimeout || took[2] > 100*time.Millisecond || took[3] > 100*time.Millisecond {
+			t.Errorf("reads took %v: a device that owes an answer slows every one down", took)
+		}
+	})
 }

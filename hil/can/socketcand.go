@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
-	"fmt"
 )
 
 // The ASCII protocol of socketcand (linux-can/socketcand, doc/protocol.md): messages in
@@ -81,12 +80,4 @@ func (s *brackets) feed(p []byte, emit func(message []byte)) {
 			s.n++
 		}
 	}
-}
-
-// serverError is a message by which a server refuses.
-func serverError(message []byte) error {
-	if text, ok := bytes.CutPrefix(message, []byte("error")); ok && !bytes.HasPrefix(bytes.TrimSpace(text), []byte("0x")) {
-		return fmt.Errorf("socketcand: %s", bytes.TrimSpace(text))
-	}
-	return nil
 }

@@ -155,9 +155,10 @@ func (s *state) at(now time.Time) (p picture, ok bool) {
 			p.charge, p.discharge = false, false
 		}
 		for _, u := range m.uses {
-			if u.Is == ChargeCurrentLimit {
+			switch u.Is {
+			case ChargeCurrentLimit:
 				p.limited[0] = true
-			} else if u.Is == DischargeCurrentLimit {
+			case DischargeCurrentLimit:
 				p.limited[1] = true
 			}
 			if fresh {

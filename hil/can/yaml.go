@@ -1,6 +1,7 @@
 package can
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -12,8 +13,6 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
-
-	"errors"
 )
 
 // reader reads a YAML file into structs strictly and finds all faults at once: unknown

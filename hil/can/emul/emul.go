@@ -39,8 +39,7 @@ type Emulator struct {
 	messages []message
 	late     []delayed
 	heard    []time.Time // the controller's heartbeats; zero: never
-	opened   bool        // contactors, because a heartbeat is missed
-	at       time.Time   // of the last step
+	opened   bool        // the contactors, because a heartbeat is missed
 }
 
 // message is one that the emulator sends.
@@ -102,9 +101,7 @@ func (e *Emulator) Serve(ctx context.Context) error {
 		case err := <-ended:
 			return errors.Join(err, e.bus.Close())
 		case <-ctx.Done():
-			err := e.bus.Close()
-			<-ended
-			return err
+			return errors.Join(e.bus.Close(), <-ended)
 		}
 	}
 }

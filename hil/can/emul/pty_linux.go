@@ -3,6 +3,7 @@ package emul
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -55,7 +56,7 @@ func (p *pty) connect() error {
 	if err := control(raw.Control, makeRaw); err != nil {
 		return err
 	}
-	if old, err := os.Readlink(p.link); err == nil && old != "" {
+	if old, err := os.Readlink(p.link); err == nil && strings.HasPrefix(old, "/dev/pts/") {
 		_ = os.Remove(p.link) // of a run before; Symlink says if it could not
 	}
 	return os.Symlink(name, p.link)

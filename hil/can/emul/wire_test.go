@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -94,6 +95,7 @@ func meets(t *testing.T, d *can.Driver, p *can.Profile, u *unit.Unit) {
 }
 
 func TestOverSLCANonTCP(t *testing.T) {
+	t.Parallel()
 	for _, name := range can.Shipped() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -105,7 +107,8 @@ func TestOverSLCANonTCP(t *testing.T) {
 }
 
 func TestOverPseudoTerminal(t *testing.T) {
-	for _, name := range []string{"pylon-lv", "ecube-hv-pcs"} {
+	t.Parallel()
+	for _, name := range []string{"victron-sma-lv", "ecube-hv-pcs"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			link := filepath.Join(t.TempDir(), "can0")
@@ -119,6 +122,62 @@ func TestOverPseudoTerminal(t *testing.T) {
 			// The next one opens the same port, and takes nothing from before for its own.
 			meets(t, newDriver(t, can.Options{Profile: p, Address: "slcan://" + link}), p, u)
 		})
+	}
+}
+
+// A link of an earlier run is replaced, any other file is not.
+func TestPseudoTerminalsLink(t *testing.T) {
+	dir := t.TempDir()
+	stale, file := filepath.Join(dir, "stale"), filepath.Join(dir, "file")
+	if err := errors.Join(os.Symlink("/dev/pts/99999", stale), os.WriteFile(file, []byte("mine"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	o := emul.Options{Unit: newUnit(t, time.Now()), Profile: profile(t, "pylon-lv"), Address: "pty://" + stale}
+	e, err := emul.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(stale); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the link is left behind: %v", err)
+	}
+	o.Address = "pty://" + file
+	if _, err := emul.New(o); err == nil {
+		t.Error("a file is replaced by a pseudo-terminal")
+	}
+	if b, err := os.ReadFile(file); err != nil || string(b) != "mine" {
+		t.Errorf("the file holds %q, %v", b, err)
+	}
+}
+
+func TestWrongEmulators(t *testing.T) {
+	u, p := newUnit(t, time.Now()), profile(t, "pylon-lv")
+	for _, o := range []emul.Options{
+		{Profile: p, Address: "slcan://127.0.0.1:0"},
+		{Unit: u, Address: "slcan://127.0.0.1:0"},
+		{Unit: u, Profile: &can.Profile{}, Address: "slcan://127.0.0.1:0"},
+		{Unit: u, Profile: p, Address: "tcp://127.0.0.1:0"},
+		{Unit: u, Profile: p, Address: "slcan://256.0.0.1:0"},
+		{Unit: u, Profile: p, Address: "slcan:///dev/no-such-port"},
+		{Unit: u, Profile: p, Address: "pty:///no/such/folder/can0"},
+	} {
+		if e, err := emul.New(o); err == nil {
+			t.Errorf("New(%q): no error", o.Address)
+			_ = e.Close()
+		}
+	}
+	h := newHub(t)
+	e, err := emul.New(emul.Options{Unit: u, Profile: p, Address: "socketcand://" + h.listener.Addr().String() + "/can0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Step(t.Context(), time.Now()); err == nil {
+		t.Error("a bus on the wall clock is stepped")
+	}
+	if err := e.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -197,6 +256,7 @@ func (h *hub) client(c net.Conn) {
 }
 
 func TestOverSocketcand(t *testing.T) {
+	t.Parallel()
 	h := newHub(t)
 	address := "socketcand://" + h.listener.Addr().String() + "/can0"
 	p := profile(t, "pylon-hv")
@@ -210,6 +270,7 @@ func TestOverSocketcand(t *testing.T) {
 }
 
 func TestLinkThatIsCutComesBack(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"link-down", "reset"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
@@ -234,6 +295,7 @@ func TestLinkThatIsCutComesBack(t *testing.T) {
 
 // Backing off answers at once, and the waits grow.
 func TestBacksOff(t *testing.T) {
+	t.Parallel()
 	dials := 0
 	d := newDriver(t, can.Options{Profile: profile(t, "pylon-lv"), Dial: func(context.Context) (can.Bus, error) {
 		dials++
@@ -316,6 +378,7 @@ func TestAdapterSpeaksLawicel(t *testing.T) {
 
 // At another bit rate nothing is heard.
 func TestWrongBitRate(t *testing.T) {
+	t.Parallel()
 	_, e := serve(t, emul.Options{Profile: profile(t, "victron-sma-lv"), Address: "slcan://127.0.0.1:0"})
 	d := dialAdapter(t, e.Addr())
 	d.ask("S5\r", "\r")
@@ -326,7 +389,7 @@ func TestWrongBitRate(t *testing.T) {
 	}
 }
 
-// refusing is an adapter that knows no bit rate.
+// An adapter may know no bit rate.
 func TestAdapterThatRefuses(t *testing.T) {
 	near, far := net.Pipe()
 	done := make(chan struct{})
