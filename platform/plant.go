@@ -92,6 +92,11 @@ type Plant struct {
 	kept      time.Time // when upkeep was done last
 	flushedAt int64     // newest arrival in the state view
 
+	changes chan change     // of registrations, on the wall clock
+	life    context.Context // of what Attach serves
+	end     context.CancelFunc
+	serving sync.WaitGroup
+
 	closed  chan struct{}
 	ready   atomic.Bool
 	waiters waiters
@@ -154,21 +159,28 @@ func New(cfg Config) (*Plant, error) {
 		cfg.Dispatch.MaxAge = max(3*cfg.Period, 3*time.Second)
 	}
 	p := &Plant{
-		closed: make(chan struct{}),
-		cfg:    cfg, sched: cfg.Sched, bus: cfg.Bus, log: cfg.Log, wasGood: true,
+		closed: make(chan struct{}), changes: make(chan change, changesBound),
+		cfg: cfg, sched: cfg.Sched, bus: cfg.Bus, log: cfg.Log, wasGood: true,
 		guard: &guard.Guard{RampKWPerS: cfg.RampKWPerS}, settings: Settings{Strategy: cfg.Dispatch.Strategy},
 	}
+	p.life, p.end = context.WithCancel(context.Background())
 	p.planner.Settings = cfg.Dispatch
 	p.waiters.open = map[awaited][]chan device.Ack{}
 	if err := p.open(); err != nil {
+		p.end()
 		return nil, errors.Join(err, p.closeStores())
+	}
+	if !p.sched.Virtual() {
+		p.serving.Go(p.applyChanges)
 	}
 	return p, nil
 }
 
 func (p *Plant) open() (err error) {
 	p.Fleet = fleet.New(p.bus)
-	p.Gateway = gateway.New(gateway.Options{Bus: p.bus, Sched: p.sched, Guard: p.guard, Log: p.log})
+	p.Gateway = gateway.New(gateway.Options{
+		Bus: p.bus, Sched: p.sched, Guard: p.guard, Log: p.log, OnLife: p.lived, OnNameplate: p.described,
+	})
 	p.Fleet.OnChange(p.Gateway.Know)
 	p.History, err = series.Open(series.Options{
 		Dir: filepath.Join(p.cfg.Dir, "history"), Log: p.log,
@@ -388,6 +400,9 @@ func (p *Plant) retain(now time.Time) error {
 			if d.Mode != device.Run {
 				before = min(before, d.ModeSeq)
 			}
+			if d.StopSeq != 0 {
+				before = min(before, d.StopSeq)
+			}
 		}
 	})
 	return p.bus.Trim(bus.Control, before)
@@ -428,6 +443,8 @@ func (p *Plant) Ready() bool { return p.ready.Load() }
 func (p *Plant) Close() error {
 	p.ready.Store(false)
 	close(p.closed)
+	p.end()
+	p.serving.Wait() // drivers have let go of their devices
 	if p.sched.Virtual() {
 		p.History.Settle()
 	}

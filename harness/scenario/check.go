@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"reflect"
@@ -14,6 +15,7 @@ func elem(p any) reflect.Value { return reflect.ValueOf(p).Elem() }
 // finds everything that is wrong beyond single keys.
 func (s *Scenario) check(f *source) {
 	s.checkHead(f)
+	s.checkRig(f)
 	s.checkFleet(f)
 	s.checkTimes(f)
 	s.Site.load(f, s.Start, s.Duration)
@@ -47,6 +49,28 @@ func (s *Scenario) checkHead(f *source) {
 	if s.Speed != 0 && s.Clock == "wall" {
 		f.wrong("speed", "take it away, or set clock: virtual", "the wall clock cannot be paced")
 	}
+}
+
+// checkRig reads the rig that is served beside the run; what is wrong with it is told
+// with the rest.
+func (s *Scenario) checkRig(f *source) {
+	if !f.has("rig") || s.Rig == "" {
+		return
+	}
+	if s.Virtual() {
+		f.wrong("rig", "set clock: wall", "a rig is served in real time only")
+	}
+	before := len(f.faults)
+	if f.exists("rig", &s.Rig); len(f.faults) > before {
+		return
+	}
+	r, err := LoadRig(s.Rig, f.opt)
+	if wrong, ok := errors.AsType[Faults](err); ok {
+		f.faults = append(f.faults, wrong...)
+	} else if err != nil {
+		f.wrong("rig", "", "%v", err)
+	}
+	s.Served = r
 }
 
 // checkTimes fills in the distances of the recorder and holds step and cycle

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml/ast"
 )
@@ -30,15 +32,12 @@ const maxDevices = 1_000_000
 // Device is one device as scenarios, rigs and configurations name it: what it
 // is, how it is reached, and what stands on its nameplate.
 type Device struct {
-	ID            string  `yaml:"id,omitempty" jsonschema:"pattern=^[A-Za-z0-9_-]{1\\,64}$" hint:"letters, digits, _ and -, at most 64" doc:"Its id; with count N: ess-001 and so on."`
-	Kind          string  `yaml:"device,omitempty" jsonschema:"enum=sim,enum=modbus,enum=sunspec,enum=can,enum=mms,enum=mqtt,enum=replay" noun:"device kind" doc:"What answers: a twin (sim), a wire protocol, or a recording."`
-	Model         string  `yaml:"model,omitempty" doc:"A model set by name, or the path of a model file."`
-	SoC           SoC     `yaml:"soc,omitempty" jsonschema:"default=50" doc:"State of charge at the start, percent."`
-	SpreadPercent Spread  `yaml:"spread_percent,omitempty" doc:"Standard deviation of the units' properties, percent."`
-	Address       string  `yaml:"address,omitempty" doc:"Where it is reached: tcp://host:port, tls://, rtu:///dev/ttyUSB0?baud=115200, slcan://, socketcand://, socketcan://, mqtt://."`
-	Unit          int     `yaml:"unit,omitempty" jsonschema:"minimum=0,maximum=255,default=1" doc:"Modbus unit."`
-	Profile       string  `yaml:"profile,omitempty" doc:"Device profile (register map), by name or path."`
-	DBC           string  `yaml:"dbc,omitempty" doc:"CAN database, by name or path."`
+	ID            string `yaml:"id,omitempty" jsonschema:"pattern=^[A-Za-z0-9_-]{1\\,64}$" hint:"letters, digits, _ and -, at most 64" doc:"Its id; with count N: ess-001 and so on."`
+	Kind          string `yaml:"device,omitempty" jsonschema:"enum=sim,enum=modbus,enum=sunspec,enum=can,enum=mms,enum=mqtt,enum=replay" noun:"device kind" doc:"What answers: a twin (sim), a wire protocol, or a recording."`
+	Model         string `yaml:"model,omitempty" doc:"A model set by name, or the path of a model file."`
+	SoC           SoC    `yaml:"soc,omitempty" jsonschema:"default=50" doc:"State of charge at the start, percent."`
+	SpreadPercent Spread `yaml:"spread_percent,omitempty" doc:"Standard deviation of the units' properties, percent."`
+	Link          `yaml:",inline"`
 	Recording     string  `yaml:"recording,omitempty" doc:"What a replay device answers from."`
 	RatedKW       float64 `yaml:"rated_kw,omitempty" jsonschema:"exclusiveMinimum=0" doc:"Rated power on the nameplate of a wire device, kW."`
 	RatedKWh      float64 `yaml:"rated_kwh,omitempty" jsonschema:"exclusiveMinimum=0" doc:"Rated energy on its nameplate, kWh."`
@@ -69,11 +68,26 @@ type Parts struct {
 
 // Part is one wire of a device.
 type Part struct {
-	Kind    string `yaml:"device" jsonschema:"required,enum=modbus,enum=sunspec,enum=can,enum=mms,enum=mqtt" noun:"device kind of a part" example:"modbus" doc:"The protocol."`
-	Address string `yaml:"address" jsonschema:"required" example:"tcp://127.0.0.1:502" doc:"Where it is reached."`
-	Unit    int    `yaml:"unit,omitempty" jsonschema:"minimum=0,maximum=255,default=1" doc:"Modbus unit."`
-	Profile string `yaml:"profile,omitempty" doc:"Device profile, by name or path."`
-	DBC     string `yaml:"dbc,omitempty" doc:"CAN database, by name or path."`
+	Kind string `yaml:"device" jsonschema:"required,enum=modbus,enum=sunspec,enum=can,enum=mms,enum=mqtt" noun:"device kind of a part" example:"modbus" doc:"The protocol."`
+	Link `yaml:",inline"`
+}
+
+// Link is how a device on a wire is reached, and what is to be known about the wire.
+type Link struct {
+	Address string        `yaml:"address,omitempty" doc:"Where it is reached: tcp://host:port, tls://, rtu:///dev/ttyUSB0?baud=115200, slcan://, socketcand://, socketcan://, mqtt://."`
+	Unit    int           `yaml:"unit,omitempty" jsonschema:"minimum=0,maximum=255,default=1" doc:"Modbus unit."`
+	Profile string        `yaml:"profile,omitempty" doc:"Device profile (register map), by name or path."`
+	DBC     string        `yaml:"dbc,omitempty" doc:"CAN database, by name or path."`
+	Poll    time.Duration `yaml:"poll,omitempty" jsonschema:"exclusiveMinimum=0" doc:"How often it is read; default as often as the plant reads, 500 ms in serve."`
+	Timeout time.Duration `yaml:"timeout,omitempty" jsonschema:"exclusiveMinimum=0" doc:"How long an answer may take; default 500 ms."`
+	DeadMan time.Duration `yaml:"dead_man,omitempty" jsonschema:"exclusiveMinimum=0" doc:"After this silence the device takes its power to zero by itself, default 6s; armed with every setpoint."`
+	Base    int           `yaml:"base,omitempty" jsonschema:"minimum=-1,maximum=65534,default=-1" doc:"SunSpec: the register of its mark; -1 looks at 0, 40000 and 50000."`
+	Battery string        `yaml:"battery_current,omitempty" jsonschema:"enum=charge,enum=discharge" doc:"Which direction the battery's current counts above zero; default as the profile says."`
+	Cert    string        `yaml:"cert,omitempty" doc:"tls://, mqtts://: path of our certificate, PEM."`
+	Key     string        `yaml:"key,omitempty" doc:"Path of its key, PEM."`
+	CA      string        `yaml:"ca,omitempty" doc:"Path of the authority that the device's certificate must be signed by, PEM."`
+	User    string        `yaml:"user,omitempty" doc:"mqtt: user name."`
+	Secret  string        `yaml:"password_file,omitempty" doc:"mqtt: path of a file that holds the password."`
 }
 
 // SoC is the state of charge at the start, percent. Over a fleet it is drawn
@@ -172,15 +186,14 @@ func (d *Device) check(s *source, at string, served bool) {
 	if d.Parts != nil {
 		d.checkParts(s, at)
 	} else if !s.has(at+".device") && served {
-		for _, key := range []string{"address", "unit", "profile", "dbc", "recording"} {
+		for _, key := range append(slices.Clone(wireKeys), "recording") {
 			s.misplaced(at, key, "an entry without device", "what is served stands under serve, and what is reached needs device")
 		}
 	} else {
 		d.checkKind(s, at, served)
 	}
 	d.checkModel(s, at)
-	s.nameOrFile(at+".profile", &d.Profile)
-	s.nameOrFile(at+".dbc", &d.DBC)
+	d.files(s, at)
 	if s.has(at + ".recording") {
 		s.exists(at+".recording", &d.Recording)
 	}
@@ -195,21 +208,23 @@ func (d *Device) checkKind(s *source, at string, served bool) {
 	}
 	switch d.Kind {
 	case Sim:
-		misplaced("a simulated device is reached without a wire", "address", "unit", "profile", "dbc", "recording")
+		misplaced("a simulated device is reached without a wire", append(slices.Clone(wireKeys), "recording")...)
 		misplaced(nameplate, "rated_kw", "rated_kwh")
 		return
 	case Replay:
-		misplaced("a recording is reached without a wire", "address", "unit", "profile", "dbc", "soc", "spread_percent")
+		misplaced("a recording is reached without a wire", append(slices.Clone(wireKeys), "soc", "spread_percent")...)
 		if !s.has(at + ".recording") {
 			s.fault(s.key(at), "add: recording: PATH", "a replay device needs a recording%s", within(at))
 		}
 		return
-	case Modbus, SunSpec:
-		misplaced("that belongs to CAN", "dbc", "recording")
+	case Modbus:
+		misplaced("that belongs to another protocol", "dbc", "base", "user", "password_file", "recording")
+	case SunSpec:
+		misplaced("that belongs to another protocol", "dbc", "profile", "user", "password_file", "recording")
 	case CAN:
-		misplaced("that belongs to Modbus", "unit", "recording")
+		misplaced("that belongs to another protocol", "unit", "base", "profile", "dead_man", "user", "password_file", "recording")
 	case MMS, MQTT:
-		misplaced("that belongs to another protocol", "unit", "dbc", "recording")
+		misplaced("that belongs to another protocol", "unit", "dbc", "base", "profile", "battery_current", "recording")
 	default:
 		return // an unknown kind has been reported
 	}
@@ -224,7 +239,7 @@ func (d *Device) checkKind(s *source, at string, served bool) {
 }
 
 func (d *Device) checkParts(s *source, at string) {
-	for _, key := range []string{"device", "address", "unit", "profile", "dbc", "recording"} {
+	for _, key := range append([]string{"device", "recording"}, wireKeys...) {
 		s.misplaced(at, key, "a device of parts", "write it in the part it belongs to")
 	}
 	parts := []struct {
@@ -238,16 +253,37 @@ func (d *Device) checkParts(s *source, at string) {
 		}
 		any = true
 		here := at + ".parts." + p.name
-		if p.part.Address != "" && p.part.Kind != "" {
+		if p.part.Kind != "" && !s.has(here+".address") {
+			s.wrong(here, "add: address: "+addressExample[p.part.Kind], "required key \"address\" is missing in %s", here)
+		} else if p.part.Address != "" && p.part.Kind != "" {
 			s.address(here+".address", p.part.Address, p.part.Kind, reachedBy[p.part.Kind])
 		}
-		s.nameOrFile(here+".profile", &p.part.Profile)
-		s.nameOrFile(here+".dbc", &p.part.DBC)
+		p.part.files(s, here)
 	}
 	if !any {
 		s.wrong(at+".parts", "name at least one of pcs, bms, meter", "a device of parts has at least one")
 	}
 }
+
+// files looks for what a link names: shipped sets or files.
+func (l *Link) files(s *source, at string) {
+	s.nameOrFile(at+".profile", &l.Profile)
+	s.nameOrFile(at+".dbc", &l.DBC)
+	for _, f := range []struct {
+		key  string
+		path *string
+	}{{"cert", &l.Cert}, {"key", &l.Key}, {"ca", &l.CA}, {"password_file", &l.Secret}} {
+		if s.has(at + "." + f.key) {
+			s.exists(at+"."+f.key, f.path)
+		}
+	}
+	if (l.Cert == "") != (l.Key == "") {
+		s.fault(s.key(at), "give both cert and key", "a certificate and its key belong together")
+	}
+}
+
+// wireKeys are those of a link, which other devices do not have.
+var wireKeys = []string{"address", "unit", "profile", "dbc", "poll", "timeout", "dead_man", "base", "battery_current", "cert", "key", "ca", "user", "password_file"}
 
 // checkModel looks for the model: a known set, or a file beside this one.
 func (d *Device) checkModel(s *source, at string) {

@@ -1,21 +1,49 @@
 package scenario
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Rig is a bench: devices that `yunchu rig` serves from twins, and that the
 // acceptance suite is pointed at.
 type Rig struct {
 	Head    `yaml:",inline"`
+	Backend *RigBackend `yaml:"backend,omitempty" doc:"Where tests move what is behind the devices: grid, faults, protections."`
 	Devices []RigDevice `yaml:"devices" jsonschema:"required" example:"[{id: rig-1, model: ess-100kw-215kwh, serve: {…}}]" doc:"The devices."`
 
 	Path   string   `yaml:"-"` // the file, as it was named
 	Inputs []string `yaml:"-"` // every file that was opened for it, itself first
 }
 
+// RigBackend is the face of a served rig that is not the devices' own.
+type RigBackend struct {
+	Address string `yaml:"address" jsonschema:"required" example:"tcp://127.0.0.1:1600" doc:"Where it listens; on this machine only."`
+}
+
 // RigDevice is one device of a rig: how it is reached, how it is served, or both.
 type RigDevice struct {
-	Device `yaml:",inline"`
-	Serve  *Serve `yaml:"serve,omitempty" doc:"The faces a twin of it is served with."`
+	Device   `yaml:",inline"`
+	Serve    *Serve             `yaml:"serve,omitempty" doc:"The faces a twin of it is served with."`
+	AmbientC *float64           `yaml:"ambient_c,omitempty" jsonschema:"minimum=-40,maximum=80" doc:"Air temperature around a served twin, degC; 25 when left out."`
+	Watchdog time.Duration      `yaml:"watchdog,omitempty" jsonschema:"exclusiveMinimum=0" doc:"How long a heartbeat that has begun may be silent before a served twin goes to zero; default 5s."`
+	Response *FrequencyResponse `yaml:"frequency_response,omitempty" doc:"A served twin supports the frequency of its grid by itself."`
+	Serial   []string           `yaml:"serials,omitempty" doc:"Serial numbers of what stands on the bench, for the report."`
+	Tools    []Instrument       `yaml:"instruments,omitempty" doc:"What it is measured with, for the report."`
+}
+
+// FrequencyResponse is how a served twin supports the grid.
+type FrequencyResponse struct {
+	DeadbandHz   float64 `yaml:"deadband_hz,omitempty" jsonschema:"minimum=0,maximum=5,default=0.05" doc:"No response within it."`
+	DroopPercent float64 `yaml:"droop_percent,omitempty" jsonschema:"exclusiveMinimum=0,maximum=100,default=2" doc:"Of the nominal frequency, for one rated power."`
+	LimitPercent float64 `yaml:"limit_percent,omitempty" jsonschema:"exclusiveMinimum=0,maximum=100,default=100" doc:"Of rated power, at most."`
+}
+
+// Instrument is one measuring instrument of a bench.
+type Instrument struct {
+	Name       string    `yaml:"name" jsonschema:"required" example:"power analyser" doc:"What it is."`
+	Serial     string    `yaml:"serial,omitempty" doc:"Its serial number."`
+	Calibrated time.Time `yaml:"calibrated,omitempty" doc:"When it was calibrated last."`
 }
 
 // Serve are the faces of a served twin; any of them may be nil.
@@ -98,6 +126,10 @@ func (r *Rig) check(s *source) {
 		s.wrong("devices", "add: - {id: rig-1, …}", "the rig has no device")
 	}
 	listening := map[string]string{}
+	if b := r.Backend; b != nil && b.Address != "" {
+		s.address("backend.address", b.Address, "backend", []string{"tcp"})
+		listening[b.Address] = "backend"
+	}
 	seen := map[string]bool{}
 	for i := range r.Devices {
 		d, at := &r.Devices[i], fmt.Sprintf("devices[%d]", i)
@@ -109,6 +141,11 @@ func (r *Rig) check(s *source) {
 		}
 		if served && d.Model == "" && !s.has(at+".model") {
 			d.Model = DefaultModel
+		}
+		if !served {
+			for _, key := range []string{"ambient_c", "watchdog", "frequency_response"} {
+				s.misplaced(at, key, "a device that is not served", "only a twin is told so")
+			}
 		}
 		if d.Serve != nil {
 			d.Serve.check(s, at+".serve", listening)

@@ -32,6 +32,7 @@ type Scenario struct {
 	Step     time.Duration `yaml:"step,omitempty" jsonschema:"exclusiveMinimum=0,default=1s" doc:"Step of the physics."`
 	// ReadEvery is how often devices are read and the run is sampled.
 	ReadEvery time.Duration `yaml:"read_every,omitempty" jsonschema:"exclusiveMinimum=0" doc:"How often devices are read and the run is sampled, a multiple of step; default every step, on the wall clock at least every 500 ms."`
+	Rig       string        `yaml:"rig,omitempty" doc:"Path of a rig file whose twins are served while the scenario runs, for devices on wires to reach; wall clock only."`
 	Fleet     []FleetEntry  `yaml:"fleet,omitempty" doc:"The devices."`
 	Site      Site          `yaml:"site,omitempty" doc:"What else is at the site."`
 	Dispatch  Dispatch      `yaml:"dispatch,omitempty" doc:"What the fleet is asked for, and how it is shared out."`
@@ -43,6 +44,8 @@ type Scenario struct {
 
 	Path   string   `yaml:"-"` // the file, as it was named
 	Inputs []string `yaml:"-"` // every file that was opened for it, itself first
+
+	Served *Rig `yaml:"-"` // what Rig names
 
 	ids       []string // of all devices, in the order of the fleet
 	overrides []override

@@ -126,6 +126,13 @@ func (f *Fleet) write(now time.Time, c *device.Command) device.Ack {
 		}
 	case device.Stop, device.Release:
 		f.twins.SetPQ(unit, now, 0, 0, device.Time(c.Until)) // nothing at all flows
+	case device.EStop:
+		f.twins.Step(now)
+		f.twins.EmergencyStop(unit, true)
+		f.twins.EmergencyStop(unit, false) // a word from outside is no button that stays in
+	case device.Reset:
+		f.twins.Step(now)
+		f.twins.SetMode(unit, twin.Run)
 	case device.SetMode:
 		if c.Mode > device.MaintenanceMode {
 			return c.Answer(device.Rejected, at.UnixMilli(), "UNSUPPORTED", fmt.Sprintf("mode %v: %v", c.Mode, device.ErrUnsupported))

@@ -30,6 +30,9 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request) int {
 	if c.Priority == device.Safety && p.Role != auth.Admin {
 		return refuse(CodeForbidden, "the priority safety is for administrators").write(w, r)
 	}
+	if (c.Verb == device.Arm || c.Verb == device.Reset) && !p.May(auth.Arming) {
+		return refuse(CodeForbidden, "to "+c.Verb.String()+" a device is for engineers").write(w, r)
+	}
 	var known bool
 	if c.Slot, known = s.plant.Registry.Slot(id); !known {
 		return refuse(CodeUnknownDevice, "there is no device "+string(id)).write(w, r)

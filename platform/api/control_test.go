@@ -39,6 +39,12 @@ func TestControl(t *testing.T) {
 		{"viewer", "viewer", power("1"), 403, "FORBIDDEN"},
 		{"device", "device", power("1"), 403, "FORBIDDEN"},
 		{"safety by an operator", "operator", command(`"command":"stop","parameters":{"priority":"safety"}`), 403, "FORBIDDEN"},
+		{"emergency stop by an operator", "operator", command(`"command":"eStop"`), 200, "SUCCESS"},
+		{"disarm by an operator", "operator", command(`"command":"disarm"`), 200, "SUCCESS"},
+		{"emergency stop by a viewer", "viewer", command(`"command":"eStop"`), 403, "FORBIDDEN"},
+		{"reset by an operator", "operator", command(`"command":"reset"`), 403, "FORBIDDEN"},
+		{"arm by an operator", "operator", command(`"command":"arm"`), 403, "FORBIDDEN"},
+		{"reset by an engineer", "engineer", command(`"command":"reset"`), 200, "SUCCESS"},
 		{"unknown device", "operator", strings.Replace(power("1"), "MINE", "NOBODY", 1), 404, "UNKNOWN_DEVICE"},
 
 		{"too old", "operator", command(`"command":"stop","timestamp":1699999939999`), 409, "STALE_COMMAND"},

@@ -75,11 +75,11 @@ func withAdmin(t testing.TB, m *memory) (*auth.Authority, auth.Issued) {
 }
 
 func TestPermissions(t *testing.T) {
-	all := "read control dispatch ingest register tokens users system metrics audit"
+	all := "read control arming dispatch ingest register tokens users system metrics audit"
 	want := map[auth.Role]string{
 		auth.Viewer:   "read system metrics",
 		auth.Operator: "read control dispatch system metrics",
-		auth.Engineer: "read control dispatch ingest register system metrics",
+		auth.Engineer: "read control arming dispatch ingest register system metrics",
 		auth.Admin:    all,
 		auth.Auditor:  "read system metrics audit",
 		auth.Device:   "read ingest",

@@ -62,6 +62,7 @@ type Action uint8
 const (
 	Read     Action = iota // devices, latest values, history, live frames
 	Control                // command a device
+	Arming                 // let a device on a wire act, lift an emergency stop
 	Dispatch               // change the target of the fleet
 	Ingest                 // send readings
 	Register               // add or change devices
@@ -73,7 +74,7 @@ const (
 	actions
 )
 
-var actionNames = [actions]string{"read", "control", "dispatch", "ingest", "register", "tokens", "users", "system", "metrics", "audit"}
+var actionNames = [actions]string{"read", "control", "arming", "dispatch", "ingest", "register", "tokens", "users", "system", "metrics", "audit"}
 
 // String is the action's name.
 func (a Action) String() string {
@@ -88,9 +89,9 @@ func (a Action) String() string {
 var permissions = [...][actions]bool{
 	Viewer:   {Read: true, System: true, Metrics: true},
 	Operator: {Read: true, System: true, Metrics: true, Control: true, Dispatch: true},
-	Engineer: {Read: true, System: true, Metrics: true, Control: true, Dispatch: true, Ingest: true, Register: true},
+	Engineer: {Read: true, System: true, Metrics: true, Control: true, Arming: true, Dispatch: true, Ingest: true, Register: true},
 	Admin: {
-		Read: true, System: true, Metrics: true, Control: true, Dispatch: true, Ingest: true, Register: true,
+		Read: true, System: true, Metrics: true, Control: true, Arming: true, Dispatch: true, Ingest: true, Register: true,
 		Tokens: true, Users: true, Audit: true,
 	},
 	Auditor: {Read: true, System: true, Metrics: true, Audit: true},

@@ -94,7 +94,21 @@ type Info struct {
 	SoCMin      float64 `json:"socMin,omitempty"`      // percent; the window dispatch may use
 	SoCMax      float64 `json:"socMax,omitempty"`      // percent; 0 = 100
 	CapKW       float64 `json:"capKw,omitempty"`       // a cap below the rating; 0 = none
+	VoltMin     float64 `json:"voltMin,omitempty"`     // V, DC: no discharging at or below; 0 = none
+	VoltMax     float64 `json:"voltMax,omitempty"`     // V, DC: no charging at or above; 0 = none
+	RampKWPerS  float64 `json:"rampKwPerS,omitempty"`  // how fast its setpoint may change; 0 = no bound
+	PollMS      int     `json:"pollMs,omitempty"`      // how often it is read, where that is its own
 	Simulated   bool    `json:"simulated,omitempty"`
+}
+
+// Wired reports whether the device is reached over a wire of ours, so that it acts
+// only once somebody has armed it.
+func (i *Info) Wired() bool {
+	switch i.Kind {
+	case "modbus", "sunspec", "can", "mms", "mqtt", "parts":
+		return true
+	}
+	return false
 }
 
 // Errors that callers branch on.

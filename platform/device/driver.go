@@ -42,3 +42,31 @@ type Fleet interface {
 type Member interface {
 	Fleet() (f Fleet, index int)
 }
+
+// Solo is one device as a fleet of its own.
+func Solo(d Driver) Fleet { return solo{d} }
+
+type solo struct{ Driver }
+
+func (s solo) Size() int { return 1 }
+
+func (s solo) ReadAll(ctx context.Context, now time.Time, into *Readings) error {
+	r, err := s.Read(ctx, now)
+	if err != nil {
+		return err
+	}
+	r.Slot = 0
+	into.Append(&r)
+	return nil
+}
+
+func (s solo) WriteAll(ctx context.Context, now time.Time, cmds []Command, acks []Ack) ([]Ack, error) {
+	for i := range cmds {
+		a, err := s.Write(ctx, now, cmds[i])
+		if err != nil {
+			return acks, err
+		}
+		acks = append(acks, a)
+	}
+	return acks, nil
+}

@@ -62,6 +62,7 @@ func (g *Gateway) commands(ctx context.Context, now time.Time, list []device.Com
 	m.acks = g.write(ctx, now, m.cmds, verdicts, m.acks)
 	g.answer(ctx, now, m.acks)
 	g.scratch = m
+	g.tell(ctx, now)
 }
 
 // write hands judged commands to their drivers and appends the answers, those of
@@ -81,6 +82,10 @@ func (g *Gateway) write(ctx context.Context, now time.Time, cmds []device.Comman
 				continue
 			}
 			c.Power, c.Until = v.Power, v.Until
+		}
+		if int(c.Slot) < len(g.served) && g.served[c.Slot].wire != nil {
+			acks = g.toWire(now, g.served[c.Slot].wire, c, v, acks)
+			continue
 		}
 		if int(c.Slot) >= len(g.served) || g.served[c.Slot].link == nil {
 			a := c.Answer(device.Rejected, ms, CodeOffline, "nobody is listening for this device")

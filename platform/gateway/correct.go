@@ -15,6 +15,7 @@ import (
 func (g *Gateway) correct(ctx context.Context, now time.Time) {
 	g.fixes = g.guard.Tick(now, g.fixes[:0])
 	if len(g.fixes) == 0 {
+		g.tell(ctx, now)
 		return
 	}
 	m := g.take()
@@ -24,15 +25,21 @@ func (g *Gateway) correct(ctx context.Context, now time.Time) {
 		c := &g.fixes[i]
 		m.cmds = append(m.cmds, c.Command)
 		fixes[c.Slot] = c
-		if c.Attempt == 1 {
+		if c.Attempt == 1 && !c.Routine {
 			begun = append(begun, c.Command)
 		}
 	}
 	g.Stats.Interventions.Add(uint64(len(begun)))
+	g.fixing = fixes
 	acks := g.write(ctx, now, m.cmds, nil, m.acks)
+	g.fixing = nil
 	m.acks = acks[:0]
 	for _, a := range acks {
 		c := fixes[a.Slot]
+		if a.Source != guard.Source { // one that the correction has overtaken
+			m.acks = append(m.acks, a)
+			continue
+		}
 		if c.Attempt > 1 && a.Status != device.Done {
 			continue
 		}
@@ -45,6 +52,7 @@ func (g *Gateway) correct(ctx context.Context, now time.Time) {
 	g.scratch = m
 	g.corrected(now, begun, "")
 	g.corrected(now, done, " at last")
+	g.tell(ctx, now)
 }
 
 // corrected reports corrections, which are all for one moment.

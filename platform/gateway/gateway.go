@@ -52,6 +52,10 @@ type Options struct {
 	Log   *slog.Logger
 	// QueueRows bounds the readings that wait for the log in Push; 0 = 65,536.
 	QueueRows int
+	// OnLife and OnNameplate, when set, are told on the loop what a device's state
+	// has become, and what a device says of itself.
+	OnLife      func(s device.Slot, state device.State)
+	OnNameplate func(s device.Slot, said device.Info)
 }
 
 // Gateway serves the devices of one plant.
@@ -73,9 +77,15 @@ type Gateway struct {
 	replaced []device.Command // those that something newer had replaced by then
 
 	scratch scratch
-	fixes   []guard.Correction // memory
-	frames  sync.Pool
-	events  uint64
+	fixes   []guard.Correction                // memory
+	fixing  map[device.Slot]*guard.Correction // while corrections are handed over
+
+	inbox       inbox            // of devices on wires
+	lingering   *device.Readings // their newest readings, on the way to the log; nil for none
+	onLife      func(device.Slot, device.State)
+	onNameplate func(device.Slot, device.Info)
+	frames      sync.Pool
+	events      uint64
 
 	mu     sync.Mutex
 	infos  []device.Info   // by slot
@@ -89,7 +99,7 @@ type Gateway struct {
 	Stats struct {
 		Readings, Duplicates, Refused, Shed atomic.Uint64
 		Commands, Rejected                  atomic.Uint64
-		Interventions                       atomic.Uint64
+		Interventions, Overruns             atomic.Uint64
 	}
 }
 
@@ -108,9 +118,11 @@ type link struct {
 	answers []device.Ack
 }
 
+// place is who serves a device: a link together with others, or a wire.
 type place struct {
 	link  *link
 	index int
+	wire  *wire
 }
 
 // New returns a gateway that serves nobody yet.
@@ -120,6 +132,7 @@ func New(o Options) *Gateway {
 	}
 	g := &Gateway{
 		bus: o.Bus, sched: o.Sched, guard: o.Guard, log: o.Log,
+		onLife: o.OnLife, onNameplate: o.OnNameplate,
 		seen: map[request]device.Ack{}, ended: make(chan struct{}), queue: make(chan *push, o.QueueRows), bound: int64(o.QueueRows),
 	}
 	g.frames.New = func() any { return new(device.Readings) }
@@ -185,7 +198,7 @@ func (g *Gateway) Serve(f device.Fleet, slots []device.Slot) error {
 		for int(s) >= len(g.served) {
 			g.served = append(g.served, place{})
 		}
-		g.served[s] = place{l, i}
+		g.served[s] = place{link: l, index: i}
 	}
 	return nil
 }

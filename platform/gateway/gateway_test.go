@@ -266,8 +266,8 @@ func TestCommandIdTakesEffectOnce(t *testing.T) {
 	r.send(7*time.Second, setPower(0, "a", 96), setPower(1, "a", 95), setPower(0, "much", 4))
 	r.send(8*time.Second, setPower(0, "new", 1))
 	r.run(9 * time.Second)
-	r.wantTook("8s new@0 setPower 1")
-	r.wantAcks("7s a@0 done", "7s a@1 done", "7s much@0 rejected OUT_OF_RANGE", "8.04s new@0 done")
+	r.wantTook("7s @0 setPower 10", "7s @1 setPower 20", "8s new@0 setPower 1") // what was held is told again
+	r.wantAcks("7s a@0 done", "7s a@1 done", "7s much@0 rejected OUT_OF_RANGE", "7.04s @0 done", "7.04s @1 done", "8.04s new@0 done")
 }
 
 // Dispatch's commands carry no id: each of them counts.
@@ -318,8 +318,8 @@ func TestRestart(t *testing.T) {
 	weak := setPower(0, "weak", 5)
 	r.send(4500*time.Millisecond, weak, setPower(1, "in maintenance", 5))
 	r.run(5 * time.Second)
-	r.wantTook("4s open@0 setPower 40") // judged again, and this time answered
-	r.wantAcks("4.04s open@0 done", "4.5s weak@0 rejected HELD", "4.5s in maintenance@1 rejected MAINTENANCE")
+	r.wantTook("4s @0 setPower 30", "4s open@0 setPower 40") // what was held, then the open one, this time answered
+	r.wantAcks("4.04s @0 done", "4.04s open@0 done", "4.5s weak@0 rejected HELD", "4.5s in maintenance@1 rejected MAINTENANCE")
 	if n := r.fleet.reads - reads; n != 2 {
 		t.Errorf("%d polls at 4 s and 5 s, want 2: the gateway that ended polls no more", n)
 	}

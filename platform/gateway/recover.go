@@ -17,6 +17,7 @@ type replay struct {
 	// Of each device the guard needs its mode, what it was asked last, and what
 	// it was told last, which may be a correction of the guard's own.
 	mode, asked, told map[device.Slot]device.Ack
+	stop              map[device.Slot]device.Ack // its last emergency stop or reset
 
 	unanswered map[request]numbered
 	n          uint64                 // commands so far
@@ -35,7 +36,7 @@ type issued [device.Safety + 1]int64
 func newReplay() *replay {
 	return &replay{
 		mode: map[device.Slot]device.Ack{}, asked: map[device.Slot]device.Ack{}, told: map[device.Slot]device.Ack{},
-		unanswered: map[request]numbered{}, issued: map[device.Slot]issued{},
+		stop: map[device.Slot]device.Ack{}, unanswered: map[request]numbered{}, issued: map[device.Slot]issued{},
 	}
 }
 
@@ -53,8 +54,16 @@ func (r *replay) ack(a *device.Ack) {
 	if a.ID != "" {
 		delete(r.unanswered, request{a.Slot, a.ID})
 	}
+	if a.Verb == device.EStop && !a.Repeat { // it latches, whatever the device answered
+		e := *a
+		e.Status = device.Done
+		r.stop[a.Slot] = e
+	}
 	if a.Status != device.Done || a.Repeat {
 		return
+	}
+	if a.Verb == device.Reset {
+		r.stop[a.Slot] = *a
 	}
 	r.told[a.Slot] = *a
 	if a.Source == guard.Source {
@@ -115,7 +124,7 @@ func (g *Gateway) recover(ctx context.Context) (last uint64, err error) {
 		return 0, err
 	}
 	g.onLoop(func(time.Time) { // behind the registrations, which go the same way
-		for _, told := range []map[device.Slot]device.Ack{r.mode, r.asked, r.told} {
+		for _, told := range []map[device.Slot]device.Ack{r.mode, r.asked, r.told, r.stop} {
 			for _, a := range told {
 				g.guard.Restore(&a)
 			}

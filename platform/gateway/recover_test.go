@@ -72,7 +72,8 @@ func TestExpiryIsCorrectedUntilItIsDone(t *testing.T) {
 	r.wantEvents("7s guard: ess-0 set to 0 kW: setpoint expired", "14s guard: ess-0 set to 0 kW at last: setpoint expired")
 }
 
-// However many commands were answered: none of them is executed again.
+// However many commands were answered: none of them is executed again. The device is
+// told what of the last one's hold is left, because it may have lost it.
 func TestAnsweredCommandsAreNotOpenAfterARestart(t *testing.T) {
 	r := newRig(t, 1)
 	n := 0
@@ -91,8 +92,29 @@ func TestAnsweredCommandsAreNotOpenAfterARestart(t *testing.T) {
 	r.fleet.took, r.fleet.tookAt, r.acks = nil, nil, nil
 	r.restart()
 	r.run(40 * time.Second)
-	r.wantTook()
-	r.wantAcks()
+	r.wantTook("39s @0 setPower 69")
+	r.wantAcks("39.04s @0 done")
+}
+
+// After a restart a device is told once what is left of a person's setpoint; what
+// dispatch had told it comes with the next cycle.
+func TestHoldIsToldAgainAfterARestart(t *testing.T) {
+	r := newRig(t, 2)
+	dispatched := setPower(1, "", 20)
+	dispatched.Priority = device.Dispatch
+	r.send(1500*time.Millisecond, setPower(0, "a", 50), dispatched)
+	r.run(4 * time.Second)
+	r.fleet.took, r.fleet.tookAt, r.acks = nil, nil, nil
+	r.restart()
+	r.run(10 * time.Second)
+	if len(r.fleet.took) != 1 {
+		t.Fatalf("told %+v", r.fleet.took)
+	}
+	if c := r.fleet.took[0]; c.Power != 50 || c.Until != at(61500*time.Millisecond).UnixMilli() || c.Reason != "again after a restart" {
+		t.Errorf("told %+v", c)
+	}
+	r.wantAcks("5.04s @0 done")
+	r.wantEvents()
 }
 
 // deaf makes commands get no answer while the gateway lives: it goes down before.
@@ -138,13 +160,13 @@ func TestOpenCommands(t *testing.T) {
 		for _, tt := range []struct {
 			name   string
 			change func(c *device.Command) // the command that was done
-			want   string
+			want   []string
 		}{
-			{"newer", func(c *device.Command) {}, "2s old@0 expired EXPIRED"},
-			{"a newer one of dispatch", func(c *device.Command) { c.Priority, c.ID = device.Dispatch, "" }, "2.04s old@0 done"},
-			{"older", func(c *device.Command) { c.At = at(time.Second).UnixMilli() }, "2.04s old@0 done"},
-			{"newer, of another device", func(c *device.Command) { c.Slot = slot(1) }, "2.04s old@0 done"},
-			{"newer, by the guard", func(c *device.Command) { c.ID, c.Source = "", guard.Source }, "2.04s old@0 done"},
+			{"newer", func(c *device.Command) {}, []string{"2s old@0 expired EXPIRED", "2.04s @0 done"}},
+			{"a newer one of dispatch", func(c *device.Command) { c.Priority, c.ID = device.Dispatch, "" }, []string{"2.04s old@0 done"}},
+			{"older", func(c *device.Command) { c.At = at(time.Second).UnixMilli() }, []string{"2.04s @0 done", "2.04s old@0 done"}},
+			{"newer, of another device", func(c *device.Command) { c.Slot = slot(1) }, []string{"2.04s @1 done", "2.04s old@0 done"}},
+			{"newer, by the guard", func(c *device.Command) { c.ID, c.Source = "", guard.Source }, []string{"2.04s @0 done", "2.04s old@0 done"}},
 		} {
 			t.Run(tt.name, func(t *testing.T) {
 				r := newRig(t, 2)
@@ -158,7 +180,7 @@ func TestOpenCommands(t *testing.T) {
 				r.fleet.answer, r.acks = nil, nil
 				r.restart()
 				r.run(3 * time.Second)
-				r.wantAcks(tt.want)
+				r.wantAcks(tt.want...)
 			})
 		}
 	})
@@ -181,7 +203,7 @@ func TestRestoredHoldKeepsItsOwner(t *testing.T) {
 	weak.Priority = device.Dispatch
 	r.send(5500*time.Millisecond, weak)
 	r.run(6 * time.Second)
-	if len(r.acks) != 1 || r.acks[0].Reason != "held by user:ann at priority normal until 2026-01-01T00:01:01Z" {
+	if len(r.acks) != 2 || r.acks[0].Source != guard.Source || r.acks[1].Reason != "held by user:ann at priority normal until 2026-01-01T00:01:01Z" {
 		t.Errorf("answers %+v", r.acks)
 	}
 }

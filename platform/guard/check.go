@@ -57,11 +57,23 @@ func (g *Guard) judge(now int64, c *device.Command, v *Verdict, first bool) bool
 
 func (d *state) judge(now int64, c *device.Command) Verdict {
 	switch s := &d.set; {
-	case c.Verb < device.SetPower || c.Verb > device.Release:
+	case c.Verb < device.SetPower || c.Verb > device.Disarm:
 		return refuse(CodeMalformed, "unknown command %d", c.Verb)
 	case c.Priority > device.Safety:
 		return refuse(CodeMalformed, "unknown priority %d", c.Priority)
-	case !d.active:
+	case c.Verb == device.EStop || c.Verb == device.Disarm: // towards safety: however old, whoever asks
+		return Verdict{}
+	case c.Verb == device.Reset:
+		return Verdict{}
+	case c.Verb == device.Arm:
+		return d.mayArm(now, c)
+	case d.life.stopped:
+		return refuse(CodeEStop, "the emergency stop is latched: reset it first")
+	case d.env.Wired && !d.life.armed:
+		return refuse(CodeNotArmed, "the device may be read but must not act: %s", d.barredOr("not armed"))
+	case d.env.Wired && d.stale(now):
+		return refuse(CodeNotArmed, "no good reading of it for %.1f s", float64(now-d.arrived)/1000)
+	case !d.env.Wired && !d.active:
 		return refuse(CodeNotActive, "the device is not active: it may be read but must not act")
 	case c.At < now-MaxAge.Milliseconds():
 		return refuse(CodeStale, "the command is %.1f s old, at most %v is accepted", float64(now)/1000-float64(c.At)/1000, MaxAge)
@@ -76,7 +88,10 @@ func (d *state) judge(now int64, c *device.Command) Verdict {
 		if c.Duration <= 0 {
 			return refuse(CodeMalformed, "a setpoint of %d ms holds nothing", c.Duration)
 		}
-		return d.setPower(c.Power, until)
+		if bounded(c) && !d.rate.take(now, d.env.PerSecond) {
+			return refuse(CodeRate, "more than %d setpoints within a second", d.env.PerSecond)
+		}
+		return d.setPower(now, c, until)
 	case device.SetMode:
 		if c.Mode > device.MaintenanceMode {
 			return refuse(CodeMalformed, "unknown mode %d", c.Mode)
@@ -91,7 +106,8 @@ func (d *state) judge(now int64, c *device.Command) Verdict {
 	return Verdict{} // release
 }
 
-func (d *state) setPower(kw float64, until int64) Verdict {
+func (d *state) setPower(now int64, c *device.Command, until int64) Verdict {
+	kw := c.Power
 	if !device.Finite(kw) {
 		return refuse(CodeMalformed, "power %v is not a number", kw)
 	}
@@ -103,14 +119,31 @@ func (d *state) setPower(kw float64, until int64) Verdict {
 	}
 	w := d.window()
 	v := Verdict{Power: w.clamp(kw), Until: until}
-	if v.Power == kw {
-		return v
-	}
-	if v.Power == 0 {
+	if v.Power == 0 && kw != 0 {
 		return refuse(CodeEnvelope, "no power in this direction now: %s", w.why(kw))
 	}
-	v.reduce(kw, w.why(kw))
+	if v.Power != kw {
+		v.reduce(kw, w.why(kw))
+	}
+	if r := d.env.RampKWPerS; r > 0 && bounded(c) {
+		d.ramped(now, r, &v, kw)
+	}
 	return v
+}
+
+// ramped keeps a setpoint within what the device's own ramp leaves of the way to it.
+func (d *state) ramped(now int64, limit float64, v *Verdict, asked float64) {
+	if d.own == nil {
+		d.own = new(ramp)
+	}
+	w := d.window()
+	from := w.clamp(d.set.live(now))
+	lo, hi := d.own.room(now, limit)
+	if kw := from + min(max(v.Power-from, lo), hi); kw != v.Power {
+		v.Power = kw
+		v.reduce(asked, "ramp limit of the device")
+	}
+	d.own.note(now, v.Power-from)
 }
 
 func (v *Verdict) reduce(from float64, why string) {
@@ -152,7 +185,7 @@ func (g *Guard) allow(now int64, cmds []device.Command, verdicts []Verdict) {
 		if v.Reduced {
 			g.Reductions++
 		}
-		d.take(c, v)
+		g.take(c.Slot, d, now, c, v)
 	}
 	if limit {
 		g.ramp.note(now, sum)
@@ -194,7 +227,17 @@ func (g *Guard) shares(now int64, cmds []device.Command, verdicts []Verdict) (up
 }
 
 // take notes an allowed command as in force.
-func (d *state) take(c *device.Command, v *Verdict) {
+func (g *Guard) take(slot device.Slot, d *state, now int64, c *device.Command, v *Verdict) {
+	switch c.Verb {
+	case device.Arm:
+		g.arm(slot, d, now, c)
+		return
+	case device.EStop:
+		g.stop(slot, d, "emergency stop by "+c.Source)
+	case device.Disarm:
+		g.bar(slot, d, "disarmed by "+c.Source)
+	}
+	d.again = false
 	d.before, d.asked = d.set, request{c.Seq, c.ID, c.Source}
 	d.put(c.Verb, c.Mode, c.Priority, v.Power, v.Until, c.Source)
 }
@@ -220,6 +263,10 @@ func (g *Guard) Settle(a *device.Ack) {
 	d.asked = request{}
 	if a.Status == device.Done {
 		d.fix = fix{}
+		if a.Verb == device.Reset {
+			g.reset(a.Slot, d, a.At)
+		}
+		d.life.since = a.At
 		return
 	}
 	s := d.set
@@ -249,10 +296,20 @@ func (g *Guard) Restore(a *device.Ack) {
 		return
 	}
 	d := &g.devices[a.Slot]
+	switch a.Verb {
+	case device.EStop:
+		d.life.stopped, d.moved = true, true
+		return
+	case device.Reset:
+		d.life.stopped = false
+		return
+	case device.Arm, device.Disarm: // a device on a wire is never armed by a restart
+		return
+	}
 	by := a.Source
 	if by == Source && d.set.source != "" { // a correction leaves the device to whom it was
 		by = d.set.source
 	}
 	d.put(a.Verb, a.Mode, a.Priority, a.Power, a.Until, by)
-	d.moved = true
+	d.moved, d.again = true, a.Priority > device.Dispatch
 }

@@ -20,7 +20,8 @@ const (
 // Correction is a command of the guard's own.
 type Correction struct {
 	device.Command
-	Attempt int // 1 is the first for its reason, higher ones repeat it
+	Attempt int  // 1 is the first for its reason, higher ones repeat it
+	Routine bool // nothing is wrong: a sign test, or a setpoint again after a restart
 }
 
 // fix is a correction that is under way.
@@ -43,6 +44,16 @@ func (g *Guard) Tick(now time.Time, out []Correction) []Correction {
 	ms := now.UnixMilli()
 	for i := range g.devices {
 		d := &g.devices[i]
+		if d.known && d.env.Wired {
+			g.attend(device.Slot(i), d, ms)
+			if d.life.test.running() {
+				out = d.test(device.Slot(i), ms, out)
+				continue
+			}
+		}
+		if d.again {
+			out = d.sendAgain(device.Slot(i), ms, out)
+		}
 		if !d.known || d.set.until == 0 && d.set.power == 0 || d.set.until > ms && !d.moved && d.fix.why == "" {
 			continue
 		}
@@ -66,9 +77,25 @@ func (g *Guard) Tick(now time.Time, out []Correction) []Correction {
 		if d.set.until <= ms {
 			d.set.until = 0
 		}
-		out = append(out, Correction{correction(device.Slot(i), &d.set, ms, why), d.fix.attempt})
+		out = append(out, Correction{Command: correction(device.Slot(i), &d.set, ms, why), Attempt: d.fix.attempt})
 	}
 	return out
+}
+
+// sendAgain hands out the rest of a person's setpoint that a restart has found: the
+// device may have lost it meanwhile. It waits until the device may act, and for a good
+// reading of it.
+func (d *state) sendAgain(s device.Slot, now int64, out []Correction) []Correction {
+	if d.set.until <= now || d.set.power == 0 {
+		d.again = false
+		return out
+	}
+	if w := d.window(); d.arrived == 0 || w.clamp(d.set.power) != d.set.power {
+		return out
+	}
+	d.again = false
+	d.before, d.asked = d.set, request{source: Source}
+	return append(out, Correction{Command: correction(s, &d.set, now, "again after a restart"), Attempt: 1, Routine: true})
 }
 
 // outside is the power that the device must be brought to at now, and why; ""

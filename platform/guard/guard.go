@@ -30,6 +30,9 @@ const (
 	CodeEnvelope  = "ENVELOPE"
 	CodeMode      = "MAINTENANCE"
 	CodeMalformed = "MALFORMED"
+	CodeNotArmed  = "NOT_ARMED"
+	CodeEStop     = "E_STOP"
+	CodeRate      = "RATE_LIMIT"
 )
 
 // Limits of time.
@@ -56,7 +59,25 @@ type Envelope struct {
 	TempMin        float64 // °C; no charging at or below
 	TempMax        float64 // °C; no power at or above
 	TempHysteresis float64 // K
+	VoltMin        float64 // V, DC: no discharging at or below; 0 = none
+	VoltMax        float64 // V, DC: no charging at or above; 0 = none
+	VoltHysteresis float64 // V
+	RampKWPerS     float64 // how much its setpoint may change within a second; 0 = no bound
+	PerSecond      int     // setpoints that it takes in a second, but for those of safety; 0 = no bound
+
+	// Wired: on a wire it acts only while it is armed. StaleAfter is how old its
+	// newest good reading may be; older, its link counts as lost.
+	Wired      bool
+	StaleAfter time.Duration
 }
+
+// What a device on a wire is held to. A setpoint every 50 ms is more than any
+// controller of storage sends; a link is lost after three readings, and after 2 s.
+const (
+	wiredPerSecond = 20
+	leastStale     = 2 * time.Second
+	stalePolls     = 3
+)
 
 // EnvelopeOf is the envelope of a device by its nameplate. Without a stated
 // window the whole range of charge is allowed. 0 °C is the usual lower bound for
@@ -65,6 +86,11 @@ func EnvelopeOf(i *device.Info) Envelope {
 	e := Envelope{
 		RatedKW: i.RatedKW, CapKW: i.CapKW, SoCMin: i.SoCMin, SoCMax: i.SoCMax, SoCHysteresis: 0.5,
 		TempMin: 0, TempMax: 60, TempHysteresis: 3,
+		VoltMin: i.VoltMin, VoltMax: i.VoltMax, VoltHysteresis: 0.005 * max(i.VoltMin, i.VoltMax), RampKWPerS: i.RampKWPerS,
+	}
+	if i.Wired() {
+		e.Wired, e.PerSecond = true, wiredPerSecond
+		e.StaleAfter = max(leastStale, stalePolls*time.Duration(i.PollMS)*time.Millisecond)
 	}
 	if e.SoCMax == 0 {
 		e.SoCMax = 100
@@ -75,7 +101,9 @@ func EnvelopeOf(i *device.Info) Envelope {
 // power is the largest power in either direction. An envelope with a value that
 // makes no sense allows nothing.
 func (e *Envelope) power() (kw float64, why string) {
-	for _, v := range [...]float64{e.SoCMin, e.SoCMax, e.SoCHysteresis, e.TempMin, e.TempMax, e.TempHysteresis} {
+	for _, v := range [...]float64{
+		e.SoCMin, e.SoCMax, e.SoCHysteresis, e.TempMin, e.TempMax, e.TempHysteresis, e.VoltMin, e.VoltMax, e.VoltHysteresis,
+	} {
 		if !device.Finite(v) {
 			return 0, "envelope not valid"
 		}
@@ -104,6 +132,8 @@ type Guard struct {
 
 	// Reductions and Refusals count interventions.
 	Reductions, Refusals uint64
+
+	notices []Notice
 }
 
 // state is all that is known of one device.
@@ -122,7 +152,16 @@ type state struct {
 	noGive   bool
 	hot      bool
 	cold     bool
-	moved    bool // something that bounds the power was heard of since the last look
+	volt     float64 // V, DC
+	high     bool    // the voltage is too high to charge
+	low      bool    // and too low to discharge
+	moved    bool    // something that bounds the power was heard of since the last look
+
+	again bool // the setpoint in force is handed to the device once more
+
+	life life  // whether it may act at all, beyond what active says
+	own  *ramp // of its own setpoint, where it has one
+	rate rate
 
 	set    setpoint // in force
 	before setpoint // in force again when the device does not take what is asked last
@@ -169,7 +208,7 @@ func (g *Guard) Set(s device.Slot, e Envelope, life device.State) error {
 	d := &g.devices[s]
 	if !d.known {
 		d.known = true
-		d.soc, d.temp, d.charge, d.give = math.NaN(), math.NaN(), math.NaN(), math.NaN()
+		d.soc, d.temp, d.charge, d.give, d.volt = math.NaN(), math.NaN(), math.NaN(), math.NaN(), math.NaN()
 	}
 	d.env, d.active = e, life == device.Active
 	d.latch()
@@ -203,8 +242,9 @@ func (g *Guard) Observe(r *device.Reading) {
 	good := r.Quality == device.Good
 	if good {
 		d.at, d.arrived = at, r.Arrived
-		d.soc, d.charge, d.give = r.SoC, r.MaxCharge, r.MaxDischarge
+		d.soc, d.charge, d.give, d.volt = r.SoC, r.MaxCharge, r.MaxDischarge, r.Voltage
 	}
+	g.watch(r, d)
 	if good || r.Temperature > d.temp || math.IsNaN(d.temp) {
 		d.temp = r.Temperature
 	}
@@ -219,6 +259,8 @@ func (d *state) latch() {
 	latch(&d.noCharge, d.soc >= e.SoCMax, d.soc <= e.SoCMax-e.SoCHysteresis)
 	latch(&d.hot, d.temp >= e.TempMax, d.temp <= e.TempMax-e.TempHysteresis)
 	latch(&d.cold, d.temp <= e.TempMin, d.temp >= e.TempMin+e.TempHysteresis)
+	latch(&d.low, d.volt <= e.VoltMin && e.VoltMin > 0, d.volt >= e.VoltMin+e.VoltHysteresis)
+	latch(&d.high, d.volt >= e.VoltMax && e.VoltMax > 0, d.volt <= e.VoltMax-e.VoltHysteresis)
 	d.moved = true
 }
 
@@ -248,15 +290,19 @@ func (w *window) why(kw float64) string {
 }
 
 func (d *state) window() window {
+	if why := d.barred(); why != "" {
+		return window{0, 0, why, why}
+	}
 	switch {
-	case !d.active:
-		return window{0, 0, "not active", "not active"}
 	case d.hot:
 		return window{0, 0, "temperature high", "temperature high"}
 	case d.set.mode != device.Run:
 		return window{0, 0, "not in mode run", "not in mode run"}
 	}
 	kw, why := d.env.power()
+	if d.life.test.running() {
+		kw, why = min(kw, testMost*d.env.RatedKW), "sign test"
+	}
 	w := window{-kw, kw, why, why}
 	if l := min(0, -d.give); l > w.lo { // NaN compares false
 		w.lo, w.low = l, "device limit"
@@ -269,6 +315,12 @@ func (d *state) window() window {
 	}
 	if d.noCharge {
 		w.hi, w.high = 0, "state of charge high"
+	}
+	if d.low {
+		w.lo, w.low = 0, "voltage low"
+	}
+	if d.high {
+		w.hi, w.high = 0, "voltage high"
 	}
 	if d.cold {
 		w.hi, w.high = 0, "temperature low"

@@ -21,6 +21,8 @@ type model struct {
 	at, arrived             int64
 	soc, temp, charge, give float64
 	empty, full, hot, cold  bool
+	stopped                 bool  // emergency stop
+	reset                   int64 // when it was lifted
 
 	mode     device.Mode
 	power    float64
@@ -48,6 +50,7 @@ func (m *model) observe(r *device.Reading) {
 	} else if math.IsNaN(m.temp) || r.Temperature > m.temp {
 		m.temp = r.Temperature
 	}
+	m.stopped = m.stopped || r.Flags&device.FlagEStop != 0 && at >= m.reset
 	m.latch()
 }
 
@@ -69,6 +72,8 @@ func (m *model) outside(kw float64) string {
 		return "not a number"
 	case m.life != device.Active:
 		return "not active"
+	case m.stopped:
+		return "emergency stop"
 	case m.mode != device.Run:
 		return "mode " + m.mode.String()
 	case !(math.Abs(kw) <= m.env.RatedKW):
@@ -219,7 +224,7 @@ func command(now int64) *rapid.Generator[device.Command] {
 		}
 		switch rapid.IntRange(0, 9).Draw(t, "kind") {
 		case 0:
-			c.Verb = device.Verb(rapid.IntRange(0, 5).Draw(t, "verb"))
+			c.Verb = device.Verb(rapid.IntRange(0, 9).Draw(t, "verb"))
 			c.Mode = device.Mode(rapid.IntRange(0, 3).Draw(t, "mode"))
 		case 1:
 			c.Priority = device.Priority(rapid.Uint8().Draw(t, "priority"))
@@ -243,13 +248,17 @@ func (w *world) check(t *rapid.T, cmds []device.Command) {
 			t.Fatalf("a command for nobody is allowed: %+v", c)
 		}
 		m := &w.m[c.Slot]
-		if m.hold > w.now && c.Priority < m.priority {
+		safe := c.Verb == device.EStop || c.Verb == device.Disarm || c.Verb == device.Reset // whoever asks, whenever
+		if m.hold > w.now && c.Priority < m.priority && !safe {
 			t.Fatalf("priority %v passes a hold of %v: %+v", c.Priority, m.priority, c)
 		}
-		if c.Priority > device.Safety || c.Verb < device.SetPower || c.Verb > device.Release {
+		if c.Priority > device.Safety || c.Verb < device.SetPower || c.Verb > device.Disarm || c.Verb == device.Arm {
 			t.Fatalf("nonsense is allowed: %+v", c)
 		}
-		if age := w.now - c.At; age > 60_000 || age < -5_000 {
+		if m.stopped && !safe {
+			t.Fatalf("%v of a device whose emergency stop is latched is allowed", c.Verb)
+		}
+		if age := w.now - c.At; (age > 60_000 || age < -5_000) && !safe {
 			t.Fatalf("a command %d ms old is allowed", age)
 		}
 		if c.Verb != device.SetPower && v.Power != 0 {
@@ -277,6 +286,9 @@ func (w *world) check(t *rapid.T, cmds []device.Command) {
 		if c.Verb == device.SetMode {
 			m.mode = c.Mode
 		}
+		if c.Verb == device.EStop {
+			m.stopped, before.stopped = true, true // whatever becomes of it
+		}
 		a := c.Answer(device.Done, w.now, "", "")
 		last := !slices.ContainsFunc(cmds[i+1:], func(o device.Command) bool { return o.Slot == c.Slot })
 		if last && !w.steps && rapid.IntRange(0, 4).Draw(t, "refused") == 0 { // only the last can still be taken back
@@ -297,6 +309,10 @@ func (w *world) check(t *rapid.T, cmds []device.Command) {
 		acks = append(acks, a)
 	}
 	for i := range acks {
+		if a := &acks[i]; a.Verb == device.Reset && a.Status == device.Done && w.m[a.Slot].stopped &&
+			!slices.ContainsFunc(acks[i+1:], func(o device.Ack) bool { return o.Slot == a.Slot }) { // what comes after it is what counts
+			w.m[a.Slot].stopped, w.m[a.Slot].reset = false, w.now
+		}
 		w.g.Settle(&acks[i])
 	}
 }
@@ -361,6 +377,10 @@ func TestNoSequenceLeavesTheEnvelope(t *testing.T) {
 					SoC: value(0, 100).Draw(t, "soc"), Temperature: value(-20, 80).Draw(t, "temperature"),
 					MaxCharge: value(-10, 120).Draw(t, "max charge"), MaxDischarge: value(-10, 120).Draw(t, "max discharge"),
 					Quality: device.Quality(rapid.IntRange(0, 2).Draw(t, "quality")),
+					Voltage: math.NaN(),
+				}
+				if rapid.IntRange(0, 9).Draw(t, "flags") == 0 {
+					r.Flags = device.Flags(rapid.Uint16().Draw(t, "which"))
 				}
 				w.g.Observe(&r)
 				if int(r.Slot) < devices {

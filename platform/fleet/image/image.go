@@ -20,6 +20,9 @@ type Device struct {
 	// but another SetMode changes them: a mode outlives what was told since.
 	Mode    device.Mode
 	ModeSeq uint64
+	// StopSeq is the sequence of the acknowledgement of an emergency stop that is
+	// latched; 0 when none is.
+	StopSeq uint64
 }
 
 // Told is the setpoint that a device last acknowledged.
@@ -69,13 +72,23 @@ func (d *Device) Put(r *device.Reading) {
 // changed what the device was told. One that repeats an earlier answer changes
 // nothing.
 func (d *Device) Take(seq uint64, a *device.Ack) {
-	if a.Status != device.Done || a.Repeat {
+	if a.Repeat {
 		return
+	}
+	if a.Verb == device.EStop {
+		d.StopSeq = seq
+	}
+	if a.Status != device.Done {
+		return
+	}
+	if a.Verb == device.Reset {
+		d.StopSeq = 0
 	}
 	if a.Verb == device.SetMode {
 		d.Mode, d.ModeSeq = a.Mode, seq
 	}
-	if a.Verb == device.Release {
+	switch a.Verb {
+	case device.Release, device.EStop, device.Reset, device.Arm, device.Disarm:
 		d.Told = Told{}
 		return
 	}

@@ -1,0 +1,148 @@
+package fault
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"yunchu/harness/scenario"
+	"yunchu/platform/device"
+)
+
+// Driver is one device on a wire with faults between gateway and driver. While its
+// link is down the driver behind is not called, so that the device hears nothing
+// either: its dead-man is part of what is tried.
+type Driver struct {
+	inner device.Driver
+
+	mu    sync.Mutex // faults come from the loop, reads from the wire's own goroutine
+	fleet *Fleet
+}
+
+var (
+	_ device.Driver     = (*Driver)(nil)
+	_ device.Described  = (*Driver)(nil)
+	_ device.Adjustable = (*Driver)(nil)
+	_ device.Probed     = (*Driver)(nil)
+)
+
+// WrapDriver returns next with no faults yet.
+func WrapDriver(next device.Driver, id device.ID, seed uint64) *Driver {
+	return &Driver{inner: next, fleet: Wrap(device.Solo(next), []device.ID{id}, seed)}
+}
+
+// Renew puts another driver behind the faults, as after a restart.
+func (d *Driver) Renew(next device.Driver) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.inner, d.fleet.next = next, device.Solo(next)
+}
+
+// Begin starts the fault and returns what ends it, like Fleet.Begin.
+func (d *Driver) Begin(number int, inj *scenario.Injection) (end func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	stop := d.fleet.Begin(number, inj, []int{0})
+	return func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		stop()
+	}
+}
+
+// down reports whether the link is cut. The caller holds mu.
+func (d *Driver) down() bool {
+	for _, r := range d.fleet.rules[0] {
+		if r.f.Kind == "link-down" || r.f.Kind == "restart" {
+			return true
+		}
+	}
+	return false
+}
+
+// Read implements device.Driver. Of a reading that arrives twice one is handed on: a
+// wire has one newest reading.
+func (d *Driver) Read(ctx context.Context, now time.Time) (device.Reading, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.down() {
+		return device.Reading{}, fmt.Errorf("the link is down: %w", device.ErrOffline)
+	}
+	if d.fleet.active == 0 {
+		return d.inner.Read(ctx, now)
+	}
+	var rows device.Readings
+	if err := d.fleet.ReadAll(ctx, now, &rows); err != nil {
+		return device.Reading{}, err
+	}
+	if rows.Rows() == 0 {
+		return device.Reading{}, fmt.Errorf("the reading was lost: %w", device.ErrOffline)
+	}
+	var r device.Reading
+	rows.Row(0, &r)
+	return r, nil
+}
+
+// Write implements device.Driver.
+func (d *Driver) Write(ctx context.Context, now time.Time, c device.Command) (device.Ack, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.fleet.active == 0 {
+		return d.inner.Write(ctx, now, c)
+	}
+	slot := c.Slot
+	c.Slot = 0
+	acks, err := d.fleet.WriteAll(ctx, now, []device.Command{c}, nil)
+	if err != nil {
+		return device.Ack{}, err
+	}
+	if len(acks) == 0 {
+		return device.Ack{}, fmt.Errorf("the command was lost: %w", device.ErrOffline)
+	}
+	acks[0].Slot = slot
+	return acks[0], nil
+}
+
+// Close implements device.Driver.
+func (d *Driver) Close() error { return d.inner.Close() }
+
+// Describe implements device.Described as far as the driver behind does.
+func (d *Driver) Describe(ctx context.Context, now time.Time) (device.Info, error) {
+	if x, ok := d.inner.(device.Described); ok {
+		return x.Describe(ctx, now)
+	}
+	return device.Info{}, nil
+}
+
+// Settings implements device.Adjustable as far as the driver behind does.
+func (d *Driver) Settings(ctx context.Context) ([]device.Setting, error) {
+	if x, ok := d.inner.(device.Adjustable); ok {
+		return x.Settings(ctx)
+	}
+	return nil, nil
+}
+
+// Setting implements device.Adjustable.
+func (d *Driver) Setting(ctx context.Context, name string) (float64, error) {
+	if x, ok := d.inner.(device.Adjustable); ok {
+		return x.Setting(ctx, name)
+	}
+	return 0, fmt.Errorf("setting %s: %w", name, device.ErrUnsupported)
+}
+
+// Adjust implements device.Adjustable.
+func (d *Driver) Adjust(ctx context.Context, name string, value float64) (float64, error) {
+	if x, ok := d.inner.(device.Adjustable); ok {
+		return x.Adjust(ctx, name, value)
+	}
+	return 0, fmt.Errorf("setting %s: %w", name, device.ErrUnsupported)
+}
+
+// Probe implements device.Probed as far as the driver behind does.
+func (d *Driver) Probe(ctx context.Context) ([]device.Trial, error) {
+	if x, ok := d.inner.(device.Probed); ok {
+		return x.Probe(ctx)
+	}
+	return nil, fmt.Errorf("probe: %w", device.ErrUnsupported)
+}

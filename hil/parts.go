@@ -1,0 +1,298 @@
+package hil
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"yunchu/platform/device"
+)
+
+// Parts is one device on several wires: a converter that is told the power, the
+// battery management that says what the battery bears, a meter that says what flows.
+// Any of them may be nil, but not all. A device without a converter only reports.
+type Parts struct {
+	PCS, BMS, Meter device.Driver
+	// Tolerance is how far converter and meter may be apart, kW; 0: 5 % of what the
+	// larger of them shows, and 1 kW.
+	Tolerance float64
+}
+
+var (
+	_ device.Driver     = (*Parts)(nil)
+	_ device.Described  = (*Parts)(nil)
+	_ device.Adjustable = (*Parts)(nil)
+	_ device.Probed     = (*Parts)(nil)
+)
+
+type part struct {
+	name   string
+	driver device.Driver
+}
+
+func (p *Parts) all() (list []part) {
+	for _, x := range []part{{"pcs", p.PCS}, {"bms", p.BMS}, {"meter", p.Meter}} {
+		if x.driver != nil {
+			list = append(list, x)
+		}
+	}
+	return list
+}
+
+// Read asks every part, and reports only when all have answered: a battery whose
+// management is silent must not be taken for one that is well. It is as old as its
+// oldest part.
+func (p *Parts) Read(ctx context.Context, now time.Time) (device.Reading, error) {
+	out := device.Empty()
+	out.At, out.Arrived = now.UnixMilli(), now.UnixMilli()
+	got := map[string]device.Reading{}
+	var silent []error
+	for _, x := range p.all() {
+		r, err := x.driver.Read(ctx, now) // each of them, so that all keep their heartbeats
+		if err != nil {
+			silent = append(silent, fmt.Errorf("%s: %w", x.name, err))
+			continue
+		}
+		got[x.name] = r
+		out.At, out.Arrived = min(out.At, r.At), max(out.Arrived, r.Arrived)
+		out.Flags |= r.Flags
+	}
+	if err := errors.Join(silent...); err != nil {
+		return device.Reading{}, err
+	}
+	first := func(field func(*device.Reading) float64, order ...string) float64 {
+		for _, name := range order {
+			if r, ok := got[name]; ok {
+				if v := field(&r); !math.IsNaN(v) {
+					return v
+				}
+			}
+		}
+		return math.NaN()
+	}
+	least := func(field func(*device.Reading) float64) float64 {
+		v := math.NaN()
+		for _, r := range got {
+			if x := field(&r); !(x >= v) && !math.IsNaN(x) { // the first, or less
+				v = x
+			}
+		}
+		return v
+	}
+	out.Power = first(func(r *device.Reading) float64 { return r.Power }, "meter", "pcs")
+	out.SoC = first(func(r *device.Reading) float64 { return r.SoC }, "bms", "pcs")
+	out.SoH = first(func(r *device.Reading) float64 { return r.SoH }, "bms", "pcs")
+	out.Voltage = first(func(r *device.Reading) float64 { return r.Voltage }, "bms", "pcs")
+	out.Current = first(func(r *device.Reading) float64 { return r.Current }, "bms", "pcs")
+	out.Temperature = first(func(r *device.Reading) float64 { return r.Temperature }, "bms", "pcs")
+	out.MaxCharge = least(func(r *device.Reading) float64 { return r.MaxCharge })
+	out.MaxDischarge = least(func(r *device.Reading) float64 { return r.MaxDischarge })
+	if a, b := got["pcs"].Power, got["meter"].Power; p.PCS != nil && p.Meter != nil && math.Abs(a-b) > p.tolerance(a, b) {
+		out.Flags |= device.FlagLogic
+	}
+	out.Status, out.Word = status(got, out.Power)
+	return out, nil
+}
+
+func (p *Parts) tolerance(a, b float64) float64 {
+	if p.Tolerance > 0 {
+		return p.Tolerance
+	}
+	return 1 + 0.05*max(math.Abs(a), math.Abs(b))
+}
+
+// status is the gravest of the parts' words; without one, what the power says.
+func status(got map[string]device.Reading, kw float64) (device.Status, string) {
+	for _, grave := range []device.Status{device.Fault, device.Offline, device.Maintenance, device.Standby} {
+		for _, r := range got {
+			if r.Status == grave {
+				return grave, ""
+			}
+		}
+	}
+	for _, name := range []string{"pcs", "bms"} {
+		if r, ok := got[name]; ok && (r.Status != device.OtherStatus || r.Word != "") {
+			return r.Status, r.Word
+		}
+	}
+	switch {
+	case kw > 0:
+		return device.Charging, ""
+	case kw < 0:
+		return device.Discharging, ""
+	}
+	return device.Idle, ""
+}
+
+// Write gives the power to the converter. An emergency stop goes to every part, to the
+// converter first; so does a reset, and parts that know neither are passed over.
+func (p *Parts) Write(ctx context.Context, now time.Time, c device.Command) (device.Ack, error) {
+	if c.Verb == device.EStop || c.Verb == device.Reset {
+		return p.writeAll(ctx, now, c)
+	}
+	if p.PCS == nil {
+		return c.Answer(device.Rejected, now.UnixMilli(), "UNSUPPORTED", "the device has no converter that could be told"), nil
+	}
+	return p.PCS.Write(ctx, now, c)
+}
+
+func (p *Parts) writeAll(ctx context.Context, now time.Time, c device.Command) (device.Ack, error) {
+	var (
+		taken   *device.Ack
+		refused *device.Ack
+		errs    []error
+	)
+	for _, x := range p.all() {
+		a, err := x.driver.Write(ctx, now, c)
+		switch {
+		case err != nil:
+			errs = append(errs, fmt.Errorf("%s: %w", x.name, err))
+		case a.Status == device.Done && taken == nil:
+			taken = &a
+		case a.Status != device.Done && a.Code != "UNSUPPORTED" && refused == nil:
+			a.Reason = x.name + ": " + a.Reason
+			refused = &a
+		}
+	}
+	switch {
+	case len(errs) > 0:
+		return device.Ack{}, errors.Join(errs...)
+	case refused != nil:
+		return *refused, nil
+	case taken != nil:
+		return *taken, nil
+	}
+	return c.Answer(device.Rejected, now.UnixMilli(), "UNSUPPORTED", "no part of the device knows "+c.Verb.String()), nil
+}
+
+// Close closes every part.
+func (p *Parts) Close() error {
+	var errs []error
+	for _, x := range p.all() {
+		errs = append(errs, x.driver.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Describe joins what the parts say of themselves: the power is the converter's, the
+// energy the battery's, what neither says comes from the other.
+func (p *Parts) Describe(ctx context.Context, now time.Time) (device.Info, error) {
+	var out device.Info
+	for _, x := range p.all() { // converter first: what it says stays
+		d, ok := x.driver.(device.Described)
+		if !ok {
+			continue
+		}
+		i, err := d.Describe(ctx, now)
+		if err != nil {
+			return device.Info{}, fmt.Errorf("%s: %w", x.name, err)
+		}
+		out.Manufacturer, out.Model = joined(out.Manufacturer, i.Manufacturer), joined(out.Model, i.Model)
+		if out.DeviceType == "" {
+			out.DeviceType = i.DeviceType
+		}
+		if out.RatedKW == 0 && x.name == "pcs" {
+			out.RatedKW = i.RatedKW
+		}
+		if x.name == "bms" && i.CapacityKWh > 0 || out.CapacityKWh == 0 {
+			out.CapacityKWh = i.CapacityKWh
+		}
+		for _, f := range []struct {
+			to   *float64
+			from float64
+		}{{&out.SoCMin, i.SoCMin}, {&out.SoCMax, i.SoCMax}, {&out.VoltMin, i.VoltMin}, {&out.VoltMax, i.VoltMax}} {
+			if *f.to == 0 {
+				*f.to = f.from
+			}
+		}
+	}
+	return out, nil
+}
+
+func joined(a, b string) string {
+	if a == "" || b == "" || a == b {
+		return a + b
+	}
+	return a + " + " + b
+}
+
+// adjustable finds the part that a setting belongs to: pcs.NAME, bms.NAME and
+// meter.NAME name it, a plain name is the converter's.
+func (p *Parts) adjustable(name string) (a device.Adjustable, rest string, err error) {
+	where := p.PCS
+	if head, tail, ok := strings.Cut(name, "."); ok {
+		for _, x := range p.all() {
+			if x.name == head {
+				where, name = x.driver, tail
+			}
+		}
+	}
+	if a, ok := where.(device.Adjustable); ok {
+		return a, name, nil
+	}
+	return nil, "", fmt.Errorf("setting %s: %w", name, device.ErrUnsupported)
+}
+
+// Settings implements device.Adjustable: the converter's by their own names, the
+// others' with the part's name in front.
+func (p *Parts) Settings(ctx context.Context) ([]device.Setting, error) {
+	var out []device.Setting
+	for _, x := range p.all() {
+		a, ok := x.driver.(device.Adjustable)
+		if !ok {
+			continue
+		}
+		list, err := a.Settings(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", x.name, err)
+		}
+		for _, s := range list {
+			if x.name != "pcs" {
+				s.Name = x.name + "." + s.Name
+			}
+			out = append(out, s)
+		}
+	}
+	return out, nil
+}
+
+// Setting implements device.Adjustable.
+func (p *Parts) Setting(ctx context.Context, name string) (float64, error) {
+	a, name, err := p.adjustable(name)
+	if err != nil {
+		return 0, err
+	}
+	return a.Setting(ctx, name)
+}
+
+// Adjust implements device.Adjustable.
+func (p *Parts) Adjust(ctx context.Context, name string, value float64) (float64, error) {
+	a, name, err := p.adjustable(name)
+	if err != nil {
+		return 0, err
+	}
+	return a.Adjust(ctx, name, value)
+}
+
+// Probe tries all parts.
+func (p *Parts) Probe(ctx context.Context) ([]device.Trial, error) {
+	var out []device.Trial
+	for _, x := range p.all() {
+		d, ok := x.driver.(device.Probed)
+		if !ok {
+			continue
+		}
+		trials, err := d.Probe(ctx)
+		if err != nil {
+			return out, fmt.Errorf("%s: %w", x.name, err)
+		}
+		for _, t := range trials {
+			t.Name = x.name + ": " + t.Name
+			out = append(out, t)
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,168 @@
+package hil_test
+
+import (
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"yunchu/hil"
+	"yunchu/platform/device"
+)
+
+// fake is one part that says what a test wants.
+type fake struct {
+	r    device.Reading
+	err  error
+	info device.Info
+	told []device.Verb
+	code string // refuses with it
+}
+
+func (f *fake) Read(_ context.Context, now time.Time) (device.Reading, error) {
+	r := f.r
+	if r.At == 0 {
+		r.At = now.UnixMilli()
+	}
+	r.Arrived = now.UnixMilli()
+	return r, f.err
+}
+
+func (f *fake) Write(_ context.Context, now time.Time, c device.Command) (device.Ack, error) {
+	if f.err != nil {
+		return device.Ack{}, f.err
+	}
+	if f.code != "" {
+		return c.Answer(device.Rejected, now.UnixMilli(), f.code, "no"), nil
+	}
+	f.told = append(f.told, c.Verb)
+	return c.Answer(device.Done, now.UnixMilli(), "", ""), nil
+}
+
+func (f *fake) Close() error { return f.err }
+
+func (f *fake) Describe(context.Context, time.Time) (device.Info, error) { return f.info, nil }
+
+func reading(change func(*device.Reading)) device.Reading {
+	r := device.Empty()
+	change(&r)
+	return r
+}
+
+var now = time.UnixMilli(1_800_000_000_000)
+
+// three is a converter, a battery management and a meter that agree.
+func three() (pcs, bms, meter *fake, p *hil.Parts) {
+	pcs = &fake{
+		r:    reading(func(r *device.Reading) { r.Power, r.Voltage, r.MaxCharge, r.Status = 50, 790, 100, device.Charging }),
+		info: device.Info{Manufacturer: "A", Model: "P", RatedKW: 100},
+	}
+	bms = &fake{
+		r: reading(func(r *device.Reading) {
+			r.SoC, r.SoH, r.Voltage, r.Current, r.Temperature, r.MaxCharge, r.MaxDischarge, r.Status = 42, 99, 800, 62, 25, 80, 90, device.Idle
+		}),
+		info: device.Info{Manufacturer: "B", Model: "S", CapacityKWh: 215, RatedKW: 120},
+		code: "UNSUPPORTED",
+	}
+	meter = &fake{r: reading(func(r *device.Reading) { r.Power = 50.4 }), code: "UNSUPPORTED"}
+	return pcs, bms, meter, &hil.Parts{PCS: pcs, BMS: bms, Meter: meter}
+}
+
+func TestPartsReportAsOne(t *testing.T) {
+	_, bms, _, p := three()
+	bms.r.At = now.Add(-300 * time.Millisecond).UnixMilli()
+	r, err := p.Read(t.Context(), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := device.Reading{
+		At: bms.r.At, Arrived: now.UnixMilli(), SoC: 42, SoH: 99, Voltage: 800, Current: 62, Power: 50.4, Temperature: 25,
+		MaxCharge: 80, MaxDischarge: 90, Status: device.Charging,
+	}
+	if r != want {
+		t.Errorf("\n%+v, want\n%+v", r, want)
+	}
+}
+
+func TestPartsAreAsWellAsTheWorst(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		bend  func(pcs, bms, meter *fake)
+		check func(r device.Reading) bool
+	}{
+		{"flags", func(_, b, m *fake) { b.r.Flags, m.r.Flags = device.FlagHeartbeat, device.FlagLocal }, func(r device.Reading) bool {
+			return r.Flags == device.FlagHeartbeat|device.FlagLocal
+		}},
+		{"fault of the battery", func(_, b, _ *fake) { b.r.Status = device.Fault }, func(r device.Reading) bool { return r.Status == device.Fault }},
+		{"forbidden", func(_, b, _ *fake) { b.r.MaxCharge = 0 }, func(r device.Reading) bool { return r.MaxCharge == 0 && r.MaxDischarge == 90 }},
+		{"two meters apart", func(_, _, m *fake) { m.r.Power = 60 }, func(r device.Reading) bool { return r.Flags == device.FlagLogic }},
+		{"meter without power", func(_, _, m *fake) { m.r.Power = math.NaN() }, func(r device.Reading) bool { return r.Power == 50 && r.Flags == 0 }},
+	} {
+		pcs, bms, meter, p := three()
+		tt.bend(pcs, bms, meter)
+		r, err := p.Read(t.Context(), now)
+		if err != nil || !tt.check(r) {
+			t.Errorf("%s: %+v, %v", tt.name, r, err)
+		}
+	}
+}
+
+func TestSilentPartMakesAllSilent(t *testing.T) {
+	for i := range 3 {
+		pcs, bms, meter, p := three()
+		[]*fake{pcs, bms, meter}[i].err = device.ErrOffline
+		if r, err := p.Read(t.Context(), now); !errors.Is(err, device.ErrOffline) {
+			t.Errorf("part %d: %+v, %v", i, r, err)
+		}
+	}
+}
+
+func TestPowerGoesToTheConverter(t *testing.T) {
+	pcs, bms, meter, p := three()
+	write := func(v device.Verb) device.Ack {
+		t.Helper()
+		a, err := p.Write(t.Context(), now, device.Command{Verb: v, Power: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	for _, v := range []device.Verb{device.SetPower, device.SetMode, device.Stop, device.Release} {
+		if a := write(v); a.Status != device.Done {
+			t.Errorf("%v: %+v", v, a)
+		}
+	}
+	if len(bms.told)+len(meter.told) != 0 || len(pcs.told) != 4 {
+		t.Errorf("told: %v, %v, %v", pcs.told, bms.told, meter.told)
+	}
+	// An emergency stop goes to all; who knows nothing of it is passed over, who fails is not.
+	bms.code = ""
+	if a := write(device.EStop); a.Status != device.Done || !slices.Contains(bms.told, device.EStop) || !slices.Contains(pcs.told, device.EStop) {
+		t.Errorf("%+v: %v, %v", a, pcs.told, bms.told)
+	}
+	bms.code = "REJECTED"
+	if a := write(device.EStop); a.Status != device.Rejected || a.Reason != "bms: no" {
+		t.Errorf("%+v", a)
+	}
+	bms.err = device.ErrOffline
+	if _, err := p.Write(t.Context(), now, device.Command{Verb: device.EStop}); !errors.Is(err, device.ErrOffline) {
+		t.Errorf("%v", err)
+	}
+	if n := len(pcs.told); pcs.told[n-1] != device.EStop {
+		t.Error("the converter is not stopped because the battery management is silent")
+	}
+	only := &hil.Parts{BMS: meter}
+	if a, err := only.Write(t.Context(), now, device.Command{Verb: device.SetPower}); err != nil || a.Code != "UNSUPPORTED" {
+		t.Errorf("%+v, %v", a, err)
+	}
+}
+
+func TestPartsDescribeThemselves(t *testing.T) {
+	_, _, _, p := three()
+	i, err := p.Describe(t.Context(), now)
+	if err != nil || i.Manufacturer != "A + B" || i.Model != "P + S" || i.RatedKW != 100 || i.CapacityKWh != 215 {
+		t.Errorf("%+v, %v", i, err)
+	}
+}

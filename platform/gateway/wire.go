@@ -1,0 +1,401 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"yunchu/platform/device"
+	"yunchu/platform/guard"
+	"yunchu/platform/sched"
+)
+
+// Codes of commands that a device on a wire was not given.
+const (
+	CodeSuperseded = "SUPERSEDED"
+	CodeOverload   = "OVERLOAD"
+)
+
+// ordersBound is how many commands may wait for one device. Newer setpoints take the
+// place of older ones, so that only changes of mode can fill it.
+const ordersBound = 16
+
+// wireAhead is how far, in ms, a reading may claim to have arrived after the loop's own
+// now before it counts as one that is still on its way: two looks at one clock.
+const wireAhead = 5
+
+// frameLinger is how long readings of devices on wires wait for others, so that those
+// which come together share a message of the log. The guard has seen them before.
+const frameLinger = 10 * time.Millisecond
+
+// Wire is how a device on a wire is served.
+type Wire struct {
+	Driver device.Driver
+	Slot   device.Slot
+	Period time.Duration
+	// Phase is when in the period it is read, so that many devices share the time.
+	Phase time.Duration
+	// ArmItself: an emulator on this machine, which needs nobody to arm it.
+	ArmItself bool
+}
+
+// wire reads and writes one device on a goroutine of its own: exchanges on a wire
+// take as long as the device takes, and no device waits for another's.
+type wire struct {
+	Wire
+	g      *Gateway
+	misses int // on the loop: readings in a row that did not come
+
+	mu     sync.Mutex
+	orders []order
+	wake   chan struct{}
+}
+
+// order is a command on its way to the device.
+type order struct {
+	c       device.Command
+	verb    device.Verb // as it was asked
+	verdict guard.Verdict
+	attempt int // of a correction; 0 for all others
+}
+
+// Attach serves a device on a wire until ctx ends, and then closes its driver; done,
+// when set, is called after that. It is called on the wall clock, before Start or on the loop.
+func (g *Gateway) Attach(ctx context.Context, w Wire, done func()) error {
+	g.mu.Lock()
+	known := g.known(w.Slot)
+	g.mu.Unlock()
+	if !known {
+		return fmt.Errorf("attach a device with slot %d, which is not registered", w.Slot)
+	}
+	for int(w.Slot) >= len(g.served) {
+		g.served = append(g.served, place{})
+	}
+	x := &wire{Wire: w, g: g, wake: make(chan struct{}, 1)}
+	g.served[w.Slot] = place{wire: x}
+	if w.ArmItself {
+		g.onLoop(func(time.Time) { g.guard.ArmItself(w.Slot) })
+	}
+	go func() {
+		x.run(ctx)
+		if err := w.Driver.Close(); err != nil {
+			g.log.Warn("driver not closed", "device", g.name(w.Slot), "error", err)
+		}
+		if done != nil {
+			done()
+		}
+	}()
+	return nil
+}
+
+// run serves the device: commands first, readings on the grid of its period.
+func (w *wire) run(ctx context.Context) {
+	next := time.Now().Add(w.Phase)
+	t := time.NewTimer(time.Until(next))
+	defer t.Stop()
+	described := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.wake:
+		case <-t.C:
+			ok := w.read(ctx)
+			if ok && !described {
+				described = w.describe(ctx)
+			}
+			if next = next.Add(w.Period); time.Until(next) < 0 { // late: what was missed is not made up for
+				w.g.Stats.Overruns.Add(1)
+				late := time.Since(next)
+				next = next.Add(late.Truncate(w.Period) + w.Period)
+			}
+			t.Reset(time.Until(next))
+		}
+		for o, ok := w.next(); ok && ctx.Err() == nil; o, ok = w.next() {
+			w.write(ctx, o)
+		}
+	}
+}
+
+func (w *wire) next() (o order, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.orders) == 0 {
+		return order{}, false
+	}
+	o = w.orders[0]
+	w.orders = append(w.orders[:0], w.orders[1:]...)
+	return o, true
+}
+
+// put queues an order. Setpoints that wait are overtaken by any newer word about the
+// power, and are returned; an emergency stop goes before all others. full: o was not
+// taken.
+func (w *wire) put(o order) (overtaken []order, full bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	rest := w.orders[:0]
+	for _, old := range w.orders {
+		if old.c.Verb == device.SetPower || old.c.Verb == device.Stop || old.c.Verb == device.Release {
+			overtaken = append(overtaken, old)
+		} else {
+			rest = append(rest, old)
+		}
+	}
+	w.orders = rest
+	switch {
+	case o.c.Verb == device.EStop:
+		w.orders = append([]order{o}, w.orders...)
+	case len(w.orders) >= ordersBound:
+		return overtaken, true
+	default:
+		w.orders = append(w.orders, o)
+	}
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+	return overtaken, false
+}
+
+// read asks for a reading and reports whether there was one.
+func (w *wire) read(ctx context.Context) bool {
+	limit, cancel := context.WithTimeout(ctx, max(w.Period, answerWithin))
+	defer cancel()
+	r, err := w.Driver.Read(limit, w.g.sched.Now())
+	if ctx.Err() != nil {
+		return false
+	}
+	r.Slot = w.Slot
+	w.g.inbox.put(w.g, ctx, arrival{w, r, err})
+	return err == nil
+}
+
+func (w *wire) write(ctx context.Context, o order) {
+	limit, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	a, err := w.Driver.Write(limit, w.g.sched.Now(), o.c)
+	w.g.sched.Post("wire", func(now time.Time) {
+		if ctx.Err() == nil {
+			w.g.wrote(ctx, now, w, o, a, err)
+		}
+	})
+}
+
+// wrote takes note of what became of an order.
+func (g *Gateway) wrote(ctx context.Context, now time.Time, w *wire, o order, a device.Ack, err error) {
+	if err != nil {
+		a = unanswered(now, &o.c, err)
+	}
+	a.Slot, a.Verb = w.Slot, o.verb
+	a.Before, a.Reduced = o.verdict.Before, o.verdict.Reduced
+	if a.Reason == "" && a.Reduced {
+		a.Reason = o.verdict.Reason
+	}
+	g.guard.Settle(&a)
+	switch {
+	case o.attempt > 1 && a.Status != device.Done: // says nothing new
+	case o.attempt > 1:
+		g.answer(ctx, now, []device.Ack{a})
+		g.corrected(now, []device.Command{o.c}, " at last")
+	default:
+		g.answer(ctx, now, []device.Ack{a})
+	}
+	g.tell(ctx, now)
+}
+
+// toWire hands a judged command to its device, and appends the answers of those that
+// have one already.
+func (g *Gateway) toWire(now time.Time, w *wire, c *device.Command, v guard.Verdict, acks []device.Ack) []device.Ack {
+	o := order{c: *c, verb: c.Verb, verdict: v}
+	if fix := g.fixing[c.Slot]; fix != nil {
+		o.attempt = fix.Attempt
+	}
+	switch c.Verb {
+	case device.Arm: // the guard is testing its signs; the answer comes with the outcome
+		return acks
+	case device.Disarm:
+		o.c.Verb = device.Stop
+	}
+	overtaken, full := w.put(o)
+	ms := now.UnixMilli()
+	for _, old := range overtaken {
+		if old.attempt > 1 {
+			continue
+		}
+		a := old.c.Answer(device.Expired, ms, CodeSuperseded, "overtaken by a newer command before it was sent")
+		a.Verb, a.Before = old.verb, old.verdict.Before
+		g.guard.Settle(&a)
+		acks = append(acks, a)
+	}
+	if full {
+		a := c.Answer(device.Rejected, ms, CodeOverload, fmt.Sprintf("%d commands wait for the device already", ordersBound))
+		a.Before = v.Before
+		g.guard.Settle(&a)
+		acks = append(acks, a)
+	}
+	return acks
+}
+
+// describe asks the device for its nameplate, once it answers, and compares it with
+// what is known. It reports whether the device has said all that it will.
+func (w *wire) describe(ctx context.Context) bool {
+	d, ok := w.Driver.(device.Described)
+	if !ok {
+		return true
+	}
+	limit, cancel := context.WithTimeout(ctx, 4*answerWithin)
+	defer cancel()
+	said, err := d.Describe(limit, w.g.sched.Now())
+	if err != nil {
+		return false
+	}
+	w.g.sched.Post("wire", func(now time.Time) {
+		if ctx.Err() == nil {
+			w.g.described(now, w, said)
+		}
+	})
+	return true
+}
+
+// nameplateMargin is how far a nameplate may be from the configuration: makers round.
+const nameplateMargin = 0.1
+
+func (g *Gateway) described(now time.Time, w *wire, said device.Info) {
+	g.mu.Lock()
+	info := g.infos[w.Slot]
+	g.mu.Unlock()
+	for _, q := range []struct {
+		what        string
+		known, said float64
+	}{{"kW", info.RatedKW, said.RatedKW}, {"kWh", info.CapacityKWh, said.CapacityKWh}} {
+		if q.known > 0 && q.said > 0 && math.Abs(q.said-q.known) > nameplateMargin*q.known {
+			why := fmt.Sprintf("its nameplate says %.6g %s, the configuration %.6g %s", q.said, q.what, q.known, q.what)
+			g.guard.Misfit(w.Slot, why)
+			g.Event(now, w.Slot, "misfit", device.Critical, g.name(w.Slot)+": "+why)
+		}
+	}
+	if g.onNameplate != nil {
+		g.onNameplate(w.Slot, said)
+	}
+}
+
+// arrival is what became of one attempt to read.
+type arrival struct {
+	w   *wire
+	r   device.Reading
+	err error
+}
+
+// inbox collects what devices on wires report until the loop takes it, all at once.
+type inbox struct {
+	mu   sync.Mutex
+	list []arrival
+	free []arrival // memory
+}
+
+func (b *inbox) put(g *Gateway, ctx context.Context, a arrival) {
+	b.mu.Lock()
+	b.list = append(b.list, a)
+	first := len(b.list) == 1
+	b.mu.Unlock()
+	if first {
+		g.sched.Post("inbox", func(now time.Time) {
+			if ctx.Err() == nil {
+				g.collect(ctx, now)
+			}
+		})
+	}
+}
+
+// collect judges what has arrived, shows it to the guard at once, and lets it go to
+// the log with what comes in the next moment.
+func (g *Gateway) collect(ctx context.Context, now time.Time) {
+	b := &g.inbox
+	b.mu.Lock()
+	list := b.list
+	b.list, b.free = b.free[:0], nil
+	b.mu.Unlock()
+	var (
+		gone, back []device.Slot
+		late       []device.Reading
+	)
+	g.mu.Lock()
+	for i := range list {
+		a := &list[i]
+		if a.err != nil {
+			if a.w.misses++; a.w.misses == missedPolls {
+				gone = append(gone, a.w.Slot)
+			}
+			continue
+		}
+		if a.w.misses >= missedPolls {
+			back = append(back, a.w.Slot)
+		}
+		a.w.misses = 0
+		if a.r.Arrived > now.UnixMilli()+wireAhead {
+			late = append(late, a.r)
+			continue
+		}
+		if !g.judge(now, &a.r) {
+			continue
+		}
+		g.guard.Observe(&a.r)
+		if g.lingering == nil {
+			g.lingering = g.frames.Get().(*device.Readings)
+			g.lingering.Reset()
+			g.sched.At(now.Add(frameLinger), sched.Arrival, func(time.Time) { g.release() })
+		}
+		g.lingering.Append(&a.r)
+		if g.lingering.Rows() == device.MaxRows {
+			f := g.lingering
+			g.lingering = nil
+			g.mu.Unlock()
+			g.publish(f)
+			g.mu.Lock()
+		}
+	}
+	g.mu.Unlock()
+	b.mu.Lock()
+	b.free = list[:0]
+	b.mu.Unlock()
+	g.postpone(ctx, now, late)
+	g.report(now, gone, "offline", device.Warning)
+	g.report(now, back, "online", device.Information)
+	g.correct(ctx, now)
+}
+
+func (g *Gateway) release() {
+	if f := g.lingering; f != nil {
+		g.lingering = nil
+		g.publish(f)
+	}
+}
+
+// tell passes on what has changed in the lives of devices: to people, to the
+// registry, and to whoever asked for it.
+func (g *Gateway) tell(ctx context.Context, now time.Time) {
+	for _, n := range g.guard.Notices() {
+		sev := device.Information
+		switch n.Kind {
+		case "disarmed", "arm-failed":
+			sev = device.Warning
+		case "e-stop":
+			sev = device.Critical
+		}
+		g.Event(now, n.Slot, n.Kind, sev, g.name(n.Slot)+": "+n.Text)
+		if g.onLife != nil {
+			g.onLife(n.Slot, n.State)
+		}
+		if n.By.Verb != device.Arm {
+			continue
+		}
+		a := n.By.Answer(device.Done, now.UnixMilli(), "", n.Text)
+		if n.Kind != "armed" {
+			a.Status, a.Code = device.Rejected, guard.CodeNotArmed
+		}
+		g.answer(ctx, now, []device.Ack{a})
+	}
+}

@@ -1,0 +1,348 @@
+package gateway_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"yunchu/platform/bus"
+	"yunchu/platform/bus/local"
+	"yunchu/platform/device"
+	"yunchu/platform/gateway"
+	"yunchu/platform/guard"
+	"yunchu/platform/sched"
+)
+
+// unit is a device on a wire that takes its time.
+type unit struct {
+	mu      sync.Mutex
+	takes   time.Duration // each exchange
+	kw      float64
+	told    []string
+	reads   []time.Time
+	down    bool
+	flags   device.Flags
+	name    device.Info
+	closed  bool
+	started time.Time
+}
+
+func (u *unit) exchange(ctx context.Context) error {
+	u.mu.Lock()
+	d := u.takes
+	u.mu.Unlock()
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", device.ErrOffline, ctx.Err())
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.down {
+		return device.ErrOffline
+	}
+	return nil
+}
+
+func (u *unit) Read(ctx context.Context, now time.Time) (device.Reading, error) {
+	u.mu.Lock()
+	u.reads = append(u.reads, time.Now())
+	u.mu.Unlock()
+	if err := u.exchange(ctx); err != nil {
+		return device.Reading{}, err
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	r := device.Empty()
+	r.At, r.Arrived = now.UnixMilli(), time.Now().UnixMilli()
+	r.SoC, r.Temperature, r.Voltage, r.MaxCharge, r.MaxDischarge = 50+float64(len(u.reads))*1e-4, 25, 800, 100, 100
+	r.Power, r.Current, r.Flags = u.kw, u.kw*1000/800, u.flags
+	r.Status = device.Idle
+	return r, nil
+}
+
+func (u *unit) Write(ctx context.Context, now time.Time, c device.Command) (device.Ack, error) {
+	if err := u.exchange(ctx); err != nil {
+		return device.Ack{}, err
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.kw = c.Power
+	if c.Verb != device.SetPower {
+		u.kw = 0
+	}
+	u.told = append(u.told, fmt.Sprintf("%v %g", c.Verb, u.kw))
+	return c.Answer(device.Done, time.Now().UnixMilli(), "", ""), nil
+}
+
+func (u *unit) Close() error { u.closed = true; return nil }
+
+func (u *unit) Describe(context.Context, time.Time) (device.Info, error) { return u.name, nil }
+
+func (u *unit) set(f func()) { u.mu.Lock(); defer u.mu.Unlock(); f() }
+
+// line is a gateway on the wall clock with units on wires.
+type line struct {
+	t      *testing.T
+	gw     *gateway.Gateway
+	sched  *sched.Scheduler
+	bus    *local.Bus
+	units  []*unit
+	rows   []device.Reading
+	acks   []device.Ack
+	events []string
+	life   []string
+	seq    int
+}
+
+// onLine runs f beside a gateway that serves n units every 100 ms.
+func onLine(t *testing.T, n int, itself bool, f func(l *line)) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &line{t: t, bus: local.New(0), sched: sched.New(sched.NewWall())}
+		must := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		l.gw = gateway.New(gateway.Options{
+			Bus: l.bus, Sched: l.sched, Guard: &guard.Guard{}, Log: slog.New(slog.DiscardHandler),
+			OnLife: func(s device.Slot, st device.State) { l.life = append(l.life, fmt.Sprintf("%d %v", s, st)) },
+		})
+		_, err := bus.Readings.Subscribe(l.bus, 1, func(_ uint64, f *device.Readings) {
+			var r device.Reading
+			for i := range f.Rows() {
+				f.Row(i, &r)
+				l.rows = append(l.rows, r)
+			}
+		})
+		must(err)
+		_, err = bus.Acks.Subscribe(l.bus, 1, func(_ uint64, f *device.Acks) { l.acks = append(l.acks, f.List...) })
+		must(err)
+		_, err = bus.Events.Subscribe(l.bus, 1, func(_ uint64, f *device.Events) {
+			for _, e := range f.List {
+				l.events = append(l.events, e.Type+": "+e.Text)
+			}
+		})
+		must(err)
+		ctx, cancel := context.WithCancel(t.Context())
+		var over sync.WaitGroup
+		for i := range n {
+			u := &unit{takes: 2 * time.Millisecond}
+			l.units = append(l.units, u)
+			l.gw.Know(device.Info{ID: device.ID(fmt.Sprint("rig-", i)), Slot: device.Slot(i), Kind: "modbus", State: device.Inactive, RatedKW: 100, PollMS: 100})
+			over.Add(1)
+			must(l.gw.Attach(ctx, gateway.Wire{Driver: u, Slot: device.Slot(i), Period: 100 * time.Millisecond, ArmItself: itself}, over.Done))
+		}
+		must(l.gw.Start(ctx, l.sched.Now(), time.Second))
+		over.Go(func() {
+			if err := l.sched.Run(ctx, time.Time{}); !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		})
+		f(l)
+		cancel()
+		over.Wait()
+		for _, u := range l.units {
+			if !u.closed {
+				t.Error("a driver is left open")
+			}
+		}
+	})
+}
+
+func (l *line) pass(d time.Duration) { time.Sleep(d); synctest.Wait() }
+
+// ask sends commands at once, on the loop.
+func (l *line) ask(cmds ...device.Command) {
+	for i := range cmds {
+		l.seq++
+		c := &cmds[i]
+		c.ID, c.At, c.Duration, c.Priority, c.Source = fmt.Sprint("c", l.seq), l.sched.Now().UnixMilli(), 60_000, device.Normal, "user:ann"
+	}
+	l.sched.Post("test", func(time.Time) { bus.Commands.Publish(l.bus, &device.Commands{List: cmds}, nil) })
+}
+
+func (l *line) answers() (out []string) {
+	for _, a := range l.acks {
+		if a.ID == "" {
+			continue
+		}
+		s := fmt.Sprintf("%s %v %v %g", a.ID, a.Verb, a.Status, a.Power)
+		if a.Code != "" {
+			s += " " + a.Code
+		}
+		out = append(out, s)
+	}
+	l.acks = nil
+	return out
+}
+
+func (l *line) want(what string, got []string, want ...string) {
+	l.t.Helper()
+	if !slices.Equal(got, want) {
+		l.t.Errorf("%s\n  %s\nwant\n  %s", what, strings.Join(got, "\n  "), strings.Join(want, "\n  "))
+	}
+}
+
+func TestWiresAreReadOnTheirGrid(t *testing.T) {
+	onLine(t, 2, false, func(l *line) {
+		l.units[1].takes = 350 * time.Millisecond // slower than its period: it holds up nobody
+		begin := time.Now()
+		l.pass(2020 * time.Millisecond)
+		if n := len(l.units[0].reads); n != 21 {
+			t.Errorf("%d readings in 2 s", n)
+		}
+		for i, at := range l.units[0].reads {
+			if want := time.Duration(i) * 100 * time.Millisecond; at.Sub(begin) != want {
+				t.Errorf("reading %d after %v, want %v", i, at.Sub(begin), want)
+			}
+		}
+		if n := len(l.units[1].reads); n < 5 || n > 6 {
+			t.Errorf("%d readings of the slow one", n)
+		}
+		fast := 0
+		for _, r := range l.rows {
+			if r.Slot == 0 {
+				fast++
+			}
+		}
+		if fast < 20 {
+			t.Errorf("%d of its readings are in the log", fast)
+		}
+	})
+}
+
+func TestWireIsArmedBySomebody(t *testing.T) {
+	onLine(t, 1, false, func(l *line) {
+		l.pass(time.Second)
+		l.ask(device.Command{Verb: device.SetPower, Power: 50})
+		l.pass(time.Second)
+		l.want("answers", l.answers(), "c1 setPower rejected 50 NOT_ARMED")
+		l.ask(device.Command{Verb: device.Arm})
+		l.pass(5 * time.Second)
+		l.want("answers", l.answers(), "c2 arm done 0")
+		l.want("told", slices.Compact(l.units[0].told), "setPower 5", "setPower -5", "setPower 0")
+		l.want("life", l.life, "0 active")
+		l.ask(device.Command{Verb: device.SetPower, Power: 50})
+		l.pass(100 * time.Millisecond)
+		l.want("answers", l.answers(), "c3 setPower done 50")
+		// Somebody takes the control at the panel: power goes to 0, and stays there.
+		l.units[0].set(func() { l.units[0].flags = device.FlagLocal })
+		l.pass(200 * time.Millisecond)
+		l.units[0].set(func() { l.units[0].flags = 0 })
+		l.pass(time.Minute)
+		if kw := l.units[0].kw; kw != 0 {
+			t.Errorf("%g kW", kw)
+		}
+		l.want("life", l.life, "0 active", "0 inactive")
+		l.ask(device.Command{Verb: device.SetPower, Power: 50})
+		l.pass(time.Second)
+		l.want("answers", l.answers(), "c4 setPower rejected 50 NOT_ARMED")
+	})
+}
+
+func TestArmingThatFailsIsAnswered(t *testing.T) {
+	onLine(t, 1, false, func(l *line) {
+		l.pass(time.Second)
+		l.ask(device.Command{Verb: device.Arm})
+		l.pass(500 * time.Millisecond)
+		l.units[0].set(func() { l.units[0].down = true })
+		l.pass(10 * time.Second)
+		l.want("answers", l.answers(), "c1 arm rejected 0 NOT_ARMED")
+		if !slices.ContainsFunc(l.events, func(e string) bool { return strings.HasPrefix(e, "arm-failed: rig-0: link lost") }) {
+			t.Errorf("events %q", l.events)
+		}
+		if !slices.Contains(l.events, "offline: rig-0 offline") {
+			t.Errorf("events %q", l.events)
+		}
+	})
+}
+
+func TestNewerSetpointsOvertakeThoseThatWait(t *testing.T) {
+	onLine(t, 1, true, func(l *line) {
+		l.pass(time.Second)
+		u := l.units[0]
+		u.set(func() { u.takes = 300 * time.Millisecond })
+		l.pass(250 * time.Millisecond) // it is in an exchange
+		l.ask(device.Command{Verb: device.SetPower, Power: 10})
+		l.ask(device.Command{Verb: device.SetMode, Mode: device.Run})
+		l.ask(device.Command{Verb: device.SetPower, Power: 20})
+		l.ask(device.Command{Verb: device.SetPower, Power: 30})
+		l.ask(device.Command{Verb: device.EStop})
+		l.pass(5 * time.Second)
+		l.want("answers", l.answers(),
+			"c1 setPower expired 10 SUPERSEDED", "c3 setPower expired 20 SUPERSEDED", "c4 setPower expired 30 SUPERSEDED",
+			"c5 eStop done 0", "c2 setMode done 0")
+		l.want("told", u.told[:2], "eStop 0", "setMode 0")
+	})
+}
+
+func TestWhatWaitsIsBounded(t *testing.T) {
+	onLine(t, 1, true, func(l *line) {
+		l.pass(time.Second)
+		u := l.units[0]
+		u.set(func() { u.takes = 900 * time.Millisecond })
+		l.pass(150 * time.Millisecond)
+		for range 20 {
+			l.ask(device.Command{Verb: device.SetMode, Mode: device.Run})
+		}
+		l.pass(50 * time.Millisecond)
+		n := 0
+		for _, a := range l.answers() {
+			if strings.HasSuffix(a, "OVERLOAD") {
+				n++
+			}
+		}
+		if n != 4 {
+			t.Errorf("%d of 20 are refused, want 4", n)
+		}
+		l.ask(device.Command{Verb: device.EStop}) // is never refused
+		l.pass(2 * time.Second)
+		if !slices.Contains(u.told, "eStop 0") {
+			t.Errorf("told %q", u.told)
+		}
+	})
+}
+
+func TestLostLinkIsBroughtToZeroAndStaysThere(t *testing.T) {
+	onLine(t, 1, true, func(l *line) {
+		l.pass(time.Second)
+		u := l.units[0]
+		l.ask(device.Command{Verb: device.SetPower, Power: 50})
+		l.pass(time.Second)
+		u.set(func() { u.down = true })
+		l.pass(10 * time.Second)
+		u.set(func() { u.down = false })
+		l.pass(40 * time.Second) // the guard repeats what was not taken after 30 s at most
+		if u.kw != 0 {
+			t.Errorf("%g kW after the link came back", u.kw)
+		}
+		l.want("life", l.life, "0 active", "0 inactive")
+		l.ask(device.Command{Verb: device.SetPower, Power: 50})
+		l.pass(time.Second)
+		if got := l.answers(); got[len(got)-1] != "c2 setPower rejected 50 NOT_ARMED" {
+			t.Errorf("answers %q", got)
+		}
+	})
+}
+
+func TestNameplateThatDoesNotFit(t *testing.T) {
+	onLine(t, 1, false, func(l *line) {
+		l.units[0].name = device.Info{RatedKW: 50}
+		l.pass(time.Second)
+		l.ask(device.Command{Verb: device.Arm})
+		l.pass(time.Second)
+		l.want("answers", l.answers(), "c1 arm rejected 0 NOT_ARMED")
+		if want := "misfit: rig-0: its nameplate says 50 kW, the configuration 100 kW"; !slices.Contains(l.events, want) {
+			t.Errorf("events %q", l.events)
+		}
+	})
+}

@@ -1,0 +1,276 @@
+package guard
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"time"
+
+	"yunchu/platform/device"
+)
+
+// life is whether a device may act at all. A device on a wire is armed by somebody,
+// after a sign test; it loses that with its link, to a second master or to the switch
+// on its panel, and nothing but being armed again gives it back. The emergency stop
+// latches for every device until it is reset.
+type life struct {
+	armed   bool
+	auto    bool   // arms itself with its first good reading
+	why     string // why it is not armed
+	misfit  string // why it must not be armed: its nameplate contradicts what is known of it
+	stopped bool   // emergency stop
+	reset   int64  // ms, when it was reset: what was measured before does not count
+	since   int64  // ms, when the device took its last setpoint
+	against int    // readings in a row that run against the setpoint
+	flags   device.Flags
+	test    signTest
+}
+
+// Notice is a change in the life of a device that people and the registry are told of.
+type Notice struct {
+	Slot  device.Slot
+	State device.State // what it is from here on
+	Kind  string       // armed, disarmed, arm-failed, e-stop, reset
+	Text  string
+	By    device.Command // of armed and arm-failed: the command that asked for it; zero for none
+}
+
+// Notices hands out what has changed since the last call.
+func (g *Guard) Notices() []Notice {
+	n := g.notices
+	g.notices = nil
+	return n
+}
+
+func (g *Guard) notice(s device.Slot, st device.State, kind, text string, by device.Command) {
+	g.notices = append(g.notices, Notice{s, st, kind, text, by})
+}
+
+// barred is why the device may not act at all, "" when it may.
+func (d *state) barred() string {
+	switch l := &d.life; {
+	case l.stopped:
+		return "emergency stop"
+	case d.env.Wired && !l.armed && !l.test.running():
+		return cmp.Or(l.why, "not armed")
+	case !d.env.Wired && !d.active:
+		return "not active"
+	}
+	return ""
+}
+
+func (d *state) barredOr(other string) string {
+	if d.life.test.running() {
+		return "its signs are being tested"
+	}
+	return cmp.Or(d.barred(), other)
+}
+
+// bar takes the right to act from a device. The correction that follows takes it to 0.
+func (g *Guard) bar(s device.Slot, d *state, why string) {
+	l := &d.life
+	if !d.env.Wired {
+		return
+	}
+	l.auto = false
+	switch {
+	case l.test.running():
+		g.endTest(s, d, why)
+	case l.armed:
+		g.notice(s, device.Inactive, "disarmed", why, device.Command{})
+	}
+	l.armed, l.why, l.against, d.moved = false, why, 0, true
+}
+
+// stop latches the emergency stop.
+func (g *Guard) stop(s device.Slot, d *state, why string) {
+	g.bar(s, d, "emergency stop")
+	if !d.life.stopped {
+		d.life.stopped, d.moved = true, true
+		g.notice(s, device.Failed, "e-stop", why, device.Command{})
+	}
+}
+
+func (g *Guard) reset(s device.Slot, d *state, at int64) {
+	l := &d.life
+	if !l.stopped {
+		return
+	}
+	l.stopped, l.reset, d.moved = false, at, true
+	st := device.Active
+	if d.env.Wired {
+		st = device.Inactive
+	}
+	g.notice(s, st, "reset", "the emergency stop is lifted", device.Command{})
+}
+
+// Misfit bars a device from being armed because what it says of itself contradicts
+// what is known of it; "" lifts that.
+func (g *Guard) Misfit(s device.Slot, why string) {
+	if d := g.device(s); d != nil {
+		d.life.misfit = why
+		if why != "" {
+			g.bar(s, d, why)
+		}
+	}
+}
+
+// ArmItself lets a device arm itself with its first good reading: an emulator on this
+// machine, which nobody has to be kept away from.
+func (g *Guard) ArmItself(s device.Slot) {
+	if d := g.device(s); d != nil && d.env.Wired {
+		d.life.auto = true
+	}
+}
+
+// Armed reports whether a device on a wire may act.
+func (g *Guard) Armed(s device.Slot) bool {
+	d := g.device(s)
+	return d != nil && d.life.armed && !d.life.stopped
+}
+
+// A device that runs against its setpoint, or against what it says itself, is believed
+// to be wired or described with a wrong sign. settle is how long it may take to follow,
+// patience how many readings in a row must agree.
+const (
+	settle   = 3 * time.Second
+	patience = 3
+	clearly  = 0.1 // of rated power: less says nothing about a sign
+)
+
+// watch draws the consequences from what a reading says about the device's life.
+func (g *Guard) watch(r *device.Reading, d *state) {
+	l := &d.life
+	l.flags = r.Flags
+	if r.Flags&device.FlagEStop != 0 && min(r.At, r.Arrived) >= l.reset {
+		g.stop(r.Slot, d, "the device's emergency stop is pressed")
+	}
+	if !d.env.Wired {
+		return
+	}
+	acts := l.armed || l.test.running()
+	switch {
+	case !acts:
+	case r.Flags&device.FlagMaster != 0:
+		// Somebody else has it. To write on would be a fight that no battery
+		// should see: it is handed over, and people are told.
+		g.bar(r.Slot, d, "a second master writes its setpoint")
+		d.set.power, d.set.doubt, d.set.until, d.set.hold = 0, 0, 0, 0
+	case r.Flags&device.FlagLocal != 0:
+		g.bar(r.Slot, d, "local control")
+	case l.armed && g.against(r, d):
+		g.bar(r.Slot, d, "its power runs against the setpoint: a sign is wrong")
+	}
+	if r.Quality != device.Good {
+		return
+	}
+	if l.auto && !l.armed && !l.stopped && l.misfit == "" && r.Flags&(device.FlagMaster|device.FlagLocal|device.FlagHeartbeat) == 0 {
+		l.armed, l.auto, l.why, d.moved = true, false, "", true
+		g.notice(r.Slot, device.Active, "armed", "it arms itself: an emulator on this machine", device.Command{})
+	}
+	l.test.observe(r, d)
+}
+
+// against counts readings whose power runs against the setpoint.
+func (g *Guard) against(r *device.Reading, d *state) bool {
+	l := &d.life
+	set, rated := d.set.power, d.env.RatedKW
+	live := d.asked == request{} && d.set.until > r.Arrived && r.At > l.since+settle.Milliseconds()
+	if !live || math.Abs(set) < clearly*rated || !(r.Power*set < 0) || math.Abs(r.Power) < math.Abs(set)/2 {
+		l.against = 0
+		return false
+	}
+	l.against++
+	return l.against >= patience
+}
+
+// attend looks after a device on a wire between its readings: without fresh ones its
+// link is lost.
+func (g *Guard) attend(s device.Slot, d *state, now int64) {
+	l := &d.life
+	if !l.armed && !l.test.running() {
+		return
+	}
+	if d.stale(now) {
+		why := "link lost"
+		if l.flags&device.FlagHeartbeat != 0 {
+			why = "its heartbeat stands still"
+		}
+		g.bar(s, d, fmt.Sprintf("%s: no good reading for %.1f s", why, float64(now-d.arrived)/1000))
+		return
+	}
+	if done, why := l.test.due(d, now); done && why == "" {
+		by := l.test.by
+		l.test = signTest{}
+		l.armed, l.why, d.moved = true, "", true
+		g.notice(s, device.Active, "armed", "sign test passed, armed by "+by.Source, by)
+	} else if done {
+		g.bar(s, d, why)
+	}
+}
+
+// stale reports whether the newest good reading is too old to act on. One that
+// arrived after now tells of a clock that was set back, and is fresh.
+func (d *state) stale(now int64) bool {
+	return d.arrived == 0 || now-d.arrived > d.env.StaleAfter.Milliseconds()
+}
+
+// mayArm judges whether a device can be armed now.
+func (d *state) mayArm(now int64, c *device.Command) Verdict {
+	l := &d.life
+	switch {
+	case !d.env.Wired:
+		return refuse(CodeNotActive, "only a device on a wire is armed")
+	case l.stopped:
+		return refuse(CodeEStop, "the emergency stop is latched: reset it first")
+	case l.misfit != "":
+		return refuse(CodeNotArmed, "%s", l.misfit)
+	case l.armed:
+		return refuse(CodeNotArmed, "it is armed")
+	case l.test.running():
+		return refuse(CodeNotArmed, "its signs are being tested")
+	case c.At < now-MaxAge.Milliseconds() || c.At > now+MaxAhead.Milliseconds():
+		return refuse(CodeStale, "the command was issued at %s", device.Time(c.At).Format(time.RFC3339))
+	case d.stale(now):
+		return refuse(CodeNotArmed, "no fresh and good reading of it")
+	case l.flags&device.FlagLocal != 0:
+		return refuse(CodeNotArmed, "local control")
+	case l.flags&device.FlagHeartbeat != 0:
+		return refuse(CodeNotArmed, "its heartbeat stands still")
+	case !(d.env.RatedKW > 0):
+		return refuse(CodeNotArmed, "its rating is not known")
+	case d.set.mode != device.Run:
+		return refuse(CodeMode, "the device is in mode %s", d.set.mode)
+	}
+	return Verdict{}
+}
+
+// arm begins the sign test.
+func (g *Guard) arm(s device.Slot, d *state, now int64, c *device.Command) {
+	d.life.flags &^= device.FlagMaster
+	d.life.test = signTest{phase: testCharge, by: *c, from: now}
+}
+
+// endTest ends a sign test that has failed.
+func (g *Guard) endTest(s device.Slot, d *state, why string) {
+	by := d.life.test.by
+	d.life.test = signTest{}
+	g.notice(s, device.Inactive, "arm-failed", why, by)
+}
+
+// rate counts the setpoints of the current second.
+type rate struct {
+	second int64
+	n      int
+}
+
+func (r *rate) take(now int64, most int) bool {
+	if most <= 0 {
+		return true
+	}
+	if s := now / 1000; s != r.second {
+		r.second, r.n = s, 0
+	}
+	r.n++
+	return r.n <= most
+}

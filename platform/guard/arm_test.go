@@ -1,0 +1,512 @@
+package guard_test
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"yunchu/platform/device"
+	"yunchu/platform/guard"
+)
+
+// wire is a plant of one device on a wire that does as it is told, unless bent.
+type wire struct {
+	t      *testing.T
+	g      *guard.Guard
+	now    time.Time
+	kw     float64 // what the device does
+	told   []float64
+	bend   func(r *device.Reading) // what it says of it
+	silent bool
+	seq    uint64
+	notes  []string
+}
+
+func wired(t *testing.T, change ...func(*device.Info)) *wire {
+	t.Helper()
+	info := device.Info{ID: "rig", Kind: "sunspec", State: device.Inactive, RatedKW: 100, PollMS: 100}
+	for _, c := range change {
+		c(&info)
+	}
+	w := &wire{t: t, g: new(guard.Guard), now: start}
+	if err := w.g.Set(0, guard.EnvelopeOf(&info), info.State); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func (w *wire) reading() device.Reading {
+	r := device.Reading{
+		At: w.now.UnixMilli(), Arrived: w.now.UnixMilli(), SoC: 50, SoH: 100, Voltage: 800, Current: w.kw * 1000 / 800,
+		Power: w.kw, Temperature: 25, MaxCharge: 100, MaxDischarge: 100, Status: device.Idle,
+	}
+	if w.bend != nil {
+		w.bend(&r)
+	}
+	return r
+}
+
+// pass lets the plant work: a reading every 100 ms, and what the guard does then.
+func (w *wire) pass(d time.Duration) {
+	for end := w.now.Add(d); w.now.Before(end); {
+		w.now = w.now.Add(100 * time.Millisecond)
+		if !w.silent {
+			r := w.reading()
+			w.g.Observe(&r)
+		}
+		w.tick()
+	}
+}
+
+func (w *wire) tick() {
+	for _, c := range w.g.Tick(w.now, nil) {
+		w.give(c.Command)
+	}
+	for _, n := range w.g.Notices() {
+		w.notes = append(w.notes, n.Kind+": "+n.Text)
+	}
+}
+
+func (w *wire) give(c device.Command) {
+	if w.silent {
+		a := c.Answer(device.Failure, w.now.UnixMilli(), "", "")
+		w.g.Settle(&a)
+		return
+	}
+	w.kw = c.Power
+	w.told = append(w.told, c.Power)
+	a := c.Answer(device.Done, w.now.UnixMilli(), "", "")
+	w.g.Settle(&a)
+}
+
+func (w *wire) ask(verb device.Verb, kw float64) guard.Verdict {
+	w.seq++
+	c := device.Command{
+		Seq: w.seq, Verb: verb, Power: kw, Priority: device.Normal, At: w.now.UnixMilli(), Duration: 60_000, Source: "user:ann",
+	}
+	var v [1]guard.Verdict
+	w.g.Check(w.now, []device.Command{c}, v[:])
+	if v[0].Code == "" && verb != device.Arm {
+		c.Power, c.Until = v[0].Power, v[0].Until
+		w.give(c)
+	}
+	return v[0]
+}
+
+func (w *wire) must(verb device.Verb, kw float64) {
+	w.t.Helper()
+	if v := w.ask(verb, kw); v.Code != "" {
+		w.t.Fatalf("%v %v kW: %s (%s)", verb, kw, v.Code, v.Reason)
+	}
+}
+
+func (w *wire) refused(verb device.Verb, kw float64, code, reason string) {
+	w.t.Helper()
+	if v := w.ask(verb, kw); v.Code != code || !strings.Contains(v.Reason, reason) {
+		w.t.Errorf("%v %v kW: %q (%s), want %s because of %q", verb, kw, v.Code, v.Reason, code, reason)
+	}
+}
+
+// armed is a plant whose device has passed its test.
+func armed(t *testing.T, change ...func(*device.Info)) *wire {
+	t.Helper()
+	w := wired(t, change...)
+	w.pass(time.Second)
+	w.must(device.Arm, 0)
+	w.pass(5 * time.Second)
+	if !w.g.Armed(0) {
+		t.Fatalf("not armed: %q", w.notes)
+	}
+	w.notes, w.told = nil, nil
+	return w
+}
+
+func (w *wire) noted(want string) {
+	w.t.Helper()
+	if !slices.ContainsFunc(w.notes, func(n string) bool { return strings.HasPrefix(n, want) }) {
+		w.t.Errorf("noted %q, want %q", w.notes, want)
+	}
+}
+
+func TestNothingIsWrittenBeforeArming(t *testing.T) {
+	w := wired(t)
+	w.pass(time.Minute)
+	w.refused(device.SetPower, 50, guard.CodeNotArmed, "not armed")
+	w.pass(time.Minute)
+	if len(w.told) > 0 {
+		t.Errorf("told %v", w.told)
+	}
+}
+
+func TestSignTestBothWaysThenRest(t *testing.T) {
+	w := wired(t)
+	w.refused(device.Arm, 0, guard.CodeNotArmed, "no fresh")
+	w.pass(time.Second)
+	w.must(device.Arm, 0)
+	w.refused(device.SetPower, 50, guard.CodeNotArmed, "being tested")
+	w.refused(device.Arm, 0, guard.CodeNotArmed, "being tested")
+	w.pass(5 * time.Second)
+	if got := slices.Compact(w.told); !slices.Equal(got, []float64{5, -5, 0}) {
+		t.Errorf("told %v kW, want 5, -5, 0", got)
+	}
+	w.noted("armed: sign test passed, armed by user:ann")
+	w.must(device.SetPower, 50)
+	w.refused(device.Arm, 0, guard.CodeNotArmed, "it is armed")
+}
+
+func TestSignTestFinds(t *testing.T) {
+	for _, tt := range []struct {
+		name, want string
+		bend       func(r *device.Reading)
+	}{
+		{"power", "sign of its power is wrong", func(r *device.Reading) { r.Power = -r.Power }},
+		{"current", "sign of the battery's current", func(r *device.Reading) { r.Current = -r.Current }},
+		{"status", "its status says the other direction", func(r *device.Reading) {
+			if r.Power != 0 {
+				r.Flags |= device.FlagSign
+			}
+		}},
+		{"deaf", "does not follow", func(r *device.Reading) { r.Power, r.Current = 0, 0 }},
+		{"greedy", "more power than it was asked", func(r *device.Reading) { r.Power *= 4; r.Current *= 4 }},
+		{"restless", "does not come to rest", func(r *device.Reading) {
+			if r.Power == 0 {
+				r.Power = 6
+			}
+		}},
+		{"no power", "reports no power", func(r *device.Reading) { r.Power = math.NaN() }},
+		{"one way", "no power in this direction", func(r *device.Reading) { r.MaxDischarge = 0 }},
+		{"master", "second master", func(r *device.Reading) {
+			if r.Power != 0 {
+				r.Flags |= device.FlagMaster
+			}
+		}},
+		{"bad", "link lost", func(r *device.Reading) {
+			if r.Power != 0 {
+				r.Quality = device.Bad
+			}
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := wired(t)
+			w.pass(time.Second)
+			w.must(device.Arm, 0)
+			w.bend = tt.bend
+			w.pass(time.Minute)
+			if w.g.Armed(0) {
+				t.Error("armed")
+			}
+			if !slices.ContainsFunc(w.notes, func(n string) bool { return strings.HasPrefix(n, "arm-failed") && strings.Contains(n, tt.want) }) {
+				t.Errorf("noted %q, want %q", w.notes, tt.want)
+			}
+			if n := len(w.told); tt.name != "master" && (n == 0 || w.told[n-1] != 0) {
+				t.Errorf("told %v kW, and not left at 0", w.told)
+			}
+			w.refused(device.SetPower, 50, guard.CodeNotArmed, "")
+		})
+	}
+}
+
+// What takes the right to act away, and that nothing but arming gives it back.
+func TestDisarmed(t *testing.T) {
+	flag := func(f device.Flags) func(*wire) {
+		return func(w *wire) { w.bend = func(r *device.Reading) { r.Flags |= f } }
+	}
+	for _, tt := range []struct {
+		name, want string
+		begin      func(*wire)
+		within     time.Duration
+		handed     bool // handed over: nobody writes 0
+	}{
+		{"silence", "link lost", func(w *wire) { w.silent = true }, 2200 * time.Millisecond, false},
+		{"heartbeat", "its heartbeat stands still", func(w *wire) {
+			w.bend = func(r *device.Reading) { r.Flags, r.Quality = device.FlagHeartbeat, device.Suspect }
+		}, 2200 * time.Millisecond, false},
+		{"frozen time", "link lost", func(w *wire) {
+			at := w.now
+			w.bend = func(r *device.Reading) { r.At, r.Arrived = at.UnixMilli(), at.UnixMilli() }
+		}, 2200 * time.Millisecond, false},
+		{"local", "local control", flag(device.FlagLocal), 100 * time.Millisecond, false},
+		{"master", "a second master", flag(device.FlagMaster), 100 * time.Millisecond, true},
+		{"against", "its power runs against", func(w *wire) {
+			w.bend = func(r *device.Reading) { r.Power, r.Current = -r.Power, -r.Current }
+		}, 3 * time.Second, false},
+		{"disarm", "disarmed by user:ann", func(w *wire) { w.must(device.Disarm, 0) }, 100 * time.Millisecond, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := armed(t)
+			w.must(device.SetPower, 50)
+			w.pass(4 * time.Second)
+			tt.begin(w)
+			w.pass(tt.within)
+			w.noted("disarmed: " + tt.want)
+			w.silent, w.bend = false, nil
+			w.pass(time.Minute)
+			if last := w.told[len(w.told)-1]; tt.handed != (last == 50) || !tt.handed && last != 0 {
+				t.Errorf("told %v kW", w.told)
+			}
+			w.refused(device.SetPower, 50, guard.CodeNotArmed, tt.want)
+			n := len(w.told)
+			w.pass(time.Minute)
+			if len(w.told) != n {
+				t.Errorf("told %v kW after it was disarmed", w.told[n:])
+			}
+			w.must(device.Arm, 0)
+			w.pass(5 * time.Second)
+			w.must(device.SetPower, 50)
+		})
+	}
+}
+
+func TestEmergencyStop(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		press func(w *wire)
+	}{
+		{"asked", func(w *wire) { w.must(device.EStop, 0) }},
+		{"pressed", func(w *wire) { w.bend = func(r *device.Reading) { r.Flags |= device.FlagEStop } }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := armed(t)
+			w.must(device.SetPower, 50)
+			tt.press(w)
+			w.pass(100 * time.Millisecond)
+			if w.kw != 0 {
+				t.Errorf("%v kW", w.kw)
+			}
+			w.noted("e-stop")
+			w.bend = nil // a button that is released, a link that comes back: nothing lifts it
+			w.silent = true
+			w.pass(time.Minute)
+			w.silent = false
+			w.pass(time.Minute)
+			w.refused(device.SetPower, 50, guard.CodeEStop, "latched")
+			w.refused(device.Arm, 0, guard.CodeEStop, "latched")
+			w.must(device.Reset, 0)
+			w.pass(time.Second)
+			w.noted("reset")
+			w.refused(device.SetPower, 50, guard.CodeNotArmed, "")
+			w.must(device.Arm, 0)
+			w.pass(5 * time.Second)
+			w.must(device.SetPower, 50)
+		})
+	}
+	// A simulated unit needs no arming, and the stop latches all the same.
+	g := plant(t, 1)
+	check(g, start, setPower(0, start, 50, device.Normal))
+	stop := setPower(0, start, 0, device.Low) // the weakest may
+	stop.Verb = device.EStop
+	if v := check(g, start, stop); v.Code != "" {
+		t.Fatal(v)
+	}
+	if v := check(g, start, setPower(0, start, 50, device.Safety)); v.Code != guard.CodeEStop {
+		t.Errorf("%+v", v)
+	}
+}
+
+func TestEmergencyStopOutlivesARestart(t *testing.T) {
+	g := plant(t, 1)
+	g.Restore(&device.Ack{Slot: 0, Verb: device.EStop, Status: device.Done})
+	if v := check(g, start, setPower(0, start, 50, device.Normal)); v.Code != guard.CodeEStop {
+		t.Errorf("%+v", v)
+	}
+	g.Restore(&device.Ack{Slot: 0, Verb: device.Reset, Status: device.Done})
+	if v := check(g, start, setPower(0, start, 50, device.Normal)); v.Code != "" {
+		t.Errorf("%+v", v)
+	}
+	w := wired(t)
+	w.g.Restore(&device.Ack{Slot: 0, Verb: device.Arm, Status: device.Done})
+	w.pass(time.Second)
+	w.refused(device.SetPower, 50, guard.CodeNotArmed, "not armed")
+}
+
+func TestEmulatorArmsItselfOnce(t *testing.T) {
+	w := wired(t)
+	w.g.ArmItself(0)
+	w.pass(100 * time.Millisecond)
+	w.noted("armed: it arms itself")
+	w.must(device.SetPower, 50)
+	w.silent = true
+	w.pass(3 * time.Second)
+	w.silent = false
+	w.pass(time.Minute)
+	w.refused(device.SetPower, 50, guard.CodeNotArmed, "link lost")
+}
+
+func TestMisfitIsNotArmed(t *testing.T) {
+	w := wired(t)
+	w.g.Misfit(0, "its nameplate says 50 kW, the configuration 100 kW")
+	w.pass(time.Second)
+	w.refused(device.Arm, 0, guard.CodeNotArmed, "its nameplate says")
+	w.g.ArmItself(0)
+	w.pass(time.Second)
+	w.refused(device.SetPower, 5, guard.CodeNotArmed, "")
+	w.g.Misfit(0, "")
+	w.must(device.Arm, 0)
+}
+
+func TestSetpointsOfOneSecondAreCounted(t *testing.T) {
+	w := armed(t)
+	w.now = w.now.Truncate(time.Second).Add(time.Second)
+	for range 20 {
+		w.must(device.SetPower, 10)
+	}
+	w.refused(device.SetPower, 10, guard.CodeRate, "")
+	w.must(device.Stop, 0) // safety is never counted
+	w.must(device.EStop, 0)
+}
+
+func TestRampOfADevice(t *testing.T) {
+	w := armed(t, func(i *device.Info) { i.RampKWPerS = 10 })
+	for _, want := range []float64{10, 20, 30, 30} {
+		w.must(device.SetPower, 30)
+		if w.kw != want {
+			t.Errorf("%v kW, want %v", w.kw, want)
+		}
+		w.pass(time.Second)
+	}
+	w.must(device.Stop, 0)
+	if w.kw != 0 {
+		t.Errorf("a stop leaves %v kW", w.kw)
+	}
+}
+
+func TestVoltageWindow(t *testing.T) {
+	w := armed(t, func(i *device.Info) { i.VoltMin, i.VoltMax = 600, 876 })
+	volt := func(v float64) { w.bend = func(r *device.Reading) { r.Voltage = v }; w.pass(100 * time.Millisecond) }
+	w.must(device.SetPower, 50)
+	volt(876)
+	if w.kw != 0 {
+		t.Errorf("charged with %v kW at 876 V", w.kw)
+	}
+	w.refused(device.SetPower, 50, guard.CodeEnvelope, "voltage high")
+	w.must(device.SetPower, -50)
+	volt(874) // within the hysteresis
+	w.refused(device.SetPower, 50, guard.CodeEnvelope, "voltage high")
+	volt(870)
+	w.must(device.SetPower, 50)
+	volt(600)
+	w.refused(device.SetPower, -50, guard.CodeEnvelope, "voltage low")
+}
+
+// No sequence of readings, commands, silence and time lets a device on a wire act that
+// has not been armed, or whose stop is latched, or that has not been heard of; nor does
+// the sign test ask for more than its share.
+func TestNoSequenceActsUnarmed(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		info := device.Info{ID: "rig", Kind: "modbus", RatedKW: 100, PollMS: 100}
+		g := new(guard.Guard)
+		if err := g.Set(0, guard.EnvelopeOf(&info), device.Active); err != nil {
+			t.Fatal(err)
+		}
+		var (
+			now                    = start
+			asked, active, stopped bool
+			told                   float64
+			good                   time.Time
+			seq                    uint64
+		)
+		follow := func() {
+			for _, n := range g.Notices() {
+				switch n.Kind {
+				case "armed":
+					if !asked {
+						t.Fatalf("armed by nobody: %+v", n)
+					}
+					active, asked = true, false
+				case "disarmed", "arm-failed":
+					active, asked = false, false
+				case "e-stop":
+					active, asked, stopped = false, false, true
+				case "reset":
+					stopped = false
+				}
+			}
+		}
+		acts := func(c *device.Command, kw float64) {
+			if kw == 0 {
+				return
+			}
+			test := c.Source == guard.Source && c.Reason == "sign test"
+			switch {
+			case stopped:
+				t.Fatalf("%+v with the stop latched", c)
+			case !active && !(test && asked):
+				t.Fatalf("%+v by a device that is not armed", c)
+			case test && math.Abs(kw) > 5.05:
+				t.Fatalf("%+v in a sign test", c)
+			case now.Sub(good) > 2*time.Second:
+				t.Fatalf("%+v to a device that was last heard of %v ago", c, now.Sub(good))
+			case math.Abs(kw) > 100:
+				t.Fatalf("%+v beyond the rating", c)
+			}
+		}
+		settle := func(c device.Command) {
+			status := device.Done
+			if rapid.IntRange(0, 5).Draw(t, "answer") == 0 {
+				status = rapid.SampledFrom([]device.AckStatus{device.Rejected, device.Failure, device.Expired}).Draw(t, "status")
+			} else {
+				told = c.Power
+			}
+			a := c.Answer(status, now.UnixMilli(), "", "")
+			g.Settle(&a)
+			follow()
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"reading": func(t *rapid.T) {
+				r := device.Reading{
+					At: now.UnixMilli(), Arrived: now.UnixMilli(), SoC: 50, Voltage: 800, Power: told, Current: told * 1.25,
+					Temperature: 25, MaxCharge: 100, MaxDischarge: 100,
+				}
+				if rapid.IntRange(0, 7).Draw(t, "odd") == 0 {
+					r.Power = value(-110, 110).Draw(t, "power")
+					r.Flags = device.Flags(rapid.Uint16().Draw(t, "flags"))
+					r.Quality = device.Quality(rapid.IntRange(0, 2).Draw(t, "quality"))
+				}
+				if r.Quality == device.Good {
+					good = now
+				}
+				g.Observe(&r)
+				follow()
+			},
+			"ask": func(t *rapid.T) {
+				seq++
+				c := device.Command{
+					Seq: seq, Verb: device.Verb(rapid.IntRange(1, 8).Draw(t, "verb")), Power: rapid.Float64Range(-120, 120).Draw(t, "kw"),
+					Mode: device.Mode(rapid.SampledFrom([]int{0, 0, 0, 1}).Draw(t, "mode")), Priority: device.Priority(rapid.IntRange(0, 4).Draw(t, "priority")),
+					At: now.UnixMilli(), Duration: 60_000, Source: rapid.SampledFrom([]string{"user:ann", guard.Source}).Draw(t, "source"),
+				}
+				var v [1]guard.Verdict
+				g.Check(now, []device.Command{c}, v[:])
+				follow()
+				if v[0].Code != "" {
+					return
+				}
+				if c.Verb == device.Arm {
+					if stopped || active {
+						t.Fatalf("%v while armed %v, stopped %v", c.Verb, active, stopped)
+					}
+					asked = true
+					return
+				}
+				acts(&c, v[0].Power)
+				c.Power, c.Until = v[0].Power, v[0].Until
+				settle(c)
+			},
+			"tick": func(t *rapid.T) {
+				cs := g.Tick(now, nil)
+				follow()
+				for _, c := range cs {
+					acts(&c.Command, c.Power)
+					settle(c.Command)
+				}
+			},
+			"wait": func(t *rapid.T) {
+				now = now.Add(time.Duration(rapid.SampledFrom([]int{50, 100, 300, 1000, 2500}).Draw(t, "ms")) * time.Millisecond)
+			},
+		})
+	})
+}

@@ -1,0 +1,140 @@
+package guard
+
+import (
+	"cmp"
+	"math"
+	"time"
+
+	"yunchu/platform/device"
+)
+
+// signTest proves, before a device on a wire is given to anybody, that what we call
+// charging is charging: a small power into it must show as power above zero, with the
+// battery's current of the same sign, and the same out of it; then it rests. Vendors
+// count the battery's current in both ways, and a wrong sign is the mistake that a
+// battery does not forgive.
+type signTest struct {
+	phase phase
+	by    device.Command // who asked for it
+	from  int64          // ms, when the phase began
+	sent  int64          // ms, when its setpoint was handed out last
+	right int            // readings in a row that are as they should be
+	wrong int            // and that contradict it
+	last  string         // the newest complaint
+	bound string         // what keeps the device from the test's power
+}
+
+type phase uint8
+
+const (
+	testOff phase = iota
+	testCharge
+	testDischarge
+	testRest
+	testDone
+)
+
+const (
+	// testShare is the test's power in parts of the rating: enough to tell it from
+	// the losses of a converter at rest, a tenth of what a step test asks for.
+	testShare = 0.05
+	testMost  = 1.01 * testShare
+	// testWithin is how long a phase may take, testHold how long its setpoint holds
+	// unless it is written again, testAgain when it is.
+	testWithin = 10 * time.Second
+	testHold   = 3 * time.Second
+	testAgain  = time.Second
+)
+
+func (t *signTest) running() bool { return t.phase != testOff }
+
+// power is what the phase asks for, kW.
+func (t *signTest) power(d *state) float64 {
+	switch t.phase {
+	case testCharge:
+		return testShare * d.env.RatedKW
+	case testDischarge:
+		return -testShare * d.env.RatedKW
+	}
+	return 0
+}
+
+// observe compares a good reading with what the phase asks for.
+func (t *signTest) observe(r *device.Reading, d *state) {
+	if !t.running() || t.phase == testDone || t.sent == 0 || r.At < t.sent || d.asked != (request{}) {
+		return
+	}
+	want, rated := t.power(d), d.env.RatedKW
+	switch complaint, contradicts := judgeSign(r, want, rated); {
+	case complaint == "":
+		t.right, t.wrong = t.right+1, 0
+	case contradicts:
+		t.right, t.wrong, t.last = 0, t.wrong+1, complaint
+	default:
+		t.right, t.last = 0, complaint
+	}
+	if t.right >= 2 {
+		*t = signTest{phase: t.phase + 1, by: t.by, from: r.Arrived}
+	}
+}
+
+// judgeSign says what is wrong with a reading while want kW is asked for, and whether
+// it contradicts the sign rather than being late.
+func judgeSign(r *device.Reading, want, rated float64) (complaint string, contradicts bool) {
+	half := testShare * rated / 2
+	switch {
+	case math.IsNaN(r.Power):
+		return "it reports no power", false
+	case r.Flags&device.FlagSign != 0:
+		return "its status says the other direction than its power", true
+	case want == 0 && math.Abs(r.Power) > half:
+		return "it does not come to rest", false
+	case want == 0:
+		return "", false
+	case r.Power*want < 0 && math.Abs(r.Power) >= half:
+		return "its power runs against the setpoint: the sign of its power is wrong", true
+	case math.Abs(r.Power) < half:
+		return "it does not follow the setpoint", false
+	case math.Abs(r.Power) > 2*testShare*rated:
+		return "it takes more power than it was asked to", true
+	}
+	// The battery's own current, where it is large enough to have a sign: a third of
+	// the test's power, since the converter takes its losses from it.
+	if dc := r.Voltage * r.Current / 1000; math.Abs(dc) >= half*2/3 && dc*want < 0 {
+		return "its current has another sign than its power: the sign of the battery's current is wrong", true
+	}
+	return "", false
+}
+
+// due reports that the test is over at now, and why it failed.
+func (t *signTest) due(d *state, now int64) (done bool, why string) {
+	switch {
+	case !t.running():
+		return false, ""
+	case t.phase == testDone:
+		return true, ""
+	case t.wrong >= patience:
+		return true, "sign test: " + t.last
+	case now-t.from > testWithin.Milliseconds():
+		return true, "sign test: " + cmp.Or(t.bound, t.last, "no reading in time")
+	}
+	return false, ""
+}
+
+// test hands out the setpoint of the phase, and again before it expires.
+func (d *state) test(s device.Slot, now int64, out []Correction) []Correction {
+	t := &d.life.test
+	w := d.window()
+	kw := w.clamp(t.power(d))
+	if kw != t.power(d) {
+		t.bound = "no power in this direction: " + w.why(t.power(d))
+	}
+	if t.phase == testDone || d.asked != (request{}) && now-t.sent < testAgain.Milliseconds() ||
+		t.sent != 0 && now-t.sent < testAgain.Milliseconds() && d.set.power == kw {
+		return out
+	}
+	t.sent = now
+	d.before, d.asked = d.set, request{source: Source}
+	d.put(device.SetPower, device.Run, device.Safety, kw, now+testHold.Milliseconds(), Source)
+	return append(out, Correction{Command: correction(s, &d.set, now, "sign test"), Attempt: 1, Routine: true})
+}

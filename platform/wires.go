@@ -1,0 +1,121 @@
+package platform
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"time"
+
+	"yunchu/platform/device"
+	"yunchu/platform/gateway"
+)
+
+// Wired is one device on a wire.
+type Wired struct {
+	Info   device.Info
+	Driver device.Driver
+	Period time.Duration // 0: the plant's
+	// ArmItself: an emulator on this machine. Every other device acts only once
+	// somebody has armed it.
+	ArmItself bool
+}
+
+// Attach registers devices on wires and serves them until the plant is closed, which
+// closes their drivers; after an error those that were not attached are the caller's. They may be read and must not act: whatever the registry says from
+// before, nobody has armed them since.
+func (p *Plant) Attach(ctx context.Context, wires []Wired) error {
+	for i, w := range wires {
+		w.Period = cmp.Or(w.Period, p.cfg.Period)
+		w.Info.State, w.Info.PollMS = device.Inactive, int(w.Period.Milliseconds())
+		info, err := p.register(ctx, w.Info)
+		if err != nil {
+			return err
+		}
+		p.serving.Add(1)
+		err = p.Gateway.Attach(p.life, gateway.Wire{
+			Driver: w.Driver, Slot: info.Slot, Period: w.Period, ArmItself: w.ArmItself,
+			Phase: w.Period * time.Duration(i) / time.Duration(len(wires)),
+		}, p.serving.Done)
+		if err != nil {
+			p.serving.Done()
+			return err
+		}
+	}
+	return nil
+}
+
+// change is a change of one registration.
+type change struct {
+	slot device.Slot
+	with func(*device.Info)
+}
+
+// changesBound is how many changes of registrations may wait for the log. They come
+// one or two for a device, when it is armed or disarmed.
+const changesBound = 4096
+
+// lived notes what a device has become in the registry.
+func (p *Plant) lived(s device.Slot, state device.State) {
+	p.change(s, func(i *device.Info) { i.State = state })
+}
+
+// described fills in the registration what only the device itself knows.
+func (p *Plant) described(s device.Slot, said device.Info) {
+	p.change(s, func(i *device.Info) {
+		fill := func(to *string, from string) { *to = cmp.Or(*to, from) }
+		fill(&i.Manufacturer, said.Manufacturer)
+		fill(&i.Model, said.Model)
+		fill(&i.DeviceType, said.DeviceType)
+		number := func(to *float64, from float64) {
+			if *to == 0 && from > 0 && !math.IsInf(from, 0) {
+				*to = from
+			}
+		}
+		number(&i.RatedKW, said.RatedKW)
+		number(&i.CapacityKWh, said.CapacityKWh)
+		number(&i.SoCMin, said.SoCMin)
+		number(&i.SoCMax, said.SoCMax)
+		number(&i.VoltMin, said.VoltMin)
+		number(&i.VoltMax, said.VoltMax)
+	})
+}
+
+func (p *Plant) change(s device.Slot, with func(*device.Info)) {
+	if p.sched.Virtual() {
+		p.apply(context.Background(), change{s, with})
+		return
+	}
+	select {
+	case p.changes <- change{s, with}:
+	default:
+		p.log.Error("change of a registration dropped: too many wait for the log", "slot", s)
+	}
+}
+
+// applyChanges writes changes to the log, in their order, until the plant closes: the
+// loop must not wait for a disk.
+func (p *Plant) applyChanges() {
+	for {
+		select {
+		case c := <-p.changes:
+			p.apply(p.life, c)
+		case <-p.life.Done():
+			return
+		}
+	}
+}
+
+func (p *Plant) apply(ctx context.Context, c change) {
+	d, ok := p.Fleet.Device(c.slot)
+	if !ok || d.Info.ID == "" {
+		return
+	}
+	info := d.Info
+	c.with(&info)
+	if sameInfo(&info, &d.Info) {
+		return
+	}
+	if _, err := p.Fleet.Register(ctx, info, p.sched.Now().UnixMilli()); err != nil && ctx.Err() == nil {
+		p.log.Error("change of a registration not stored", "device", info.ID, "error", err)
+	}
+}
