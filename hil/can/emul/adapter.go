@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"yunchu/hil/can"
+	"yunchu/hil/pty"
 )
 
 // adapter is an adapter with Lawicel's ASCII protocol, or as many of them on one bus as
@@ -68,7 +69,7 @@ func open(address string, bitRate int) (can.Bus, string, error) {
 		if err != nil {
 			return nil, "", err
 		}
-		rw, err := openPTY(u.Host + u.Path)
+		rw, err := pty.Open(u.Host + u.Path)
 		if err != nil {
 			return nil, "", err
 		}

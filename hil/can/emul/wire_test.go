@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -122,33 +121,6 @@ func TestOverPseudoTerminal(t *testing.T) {
 			// The next one opens the same port, and takes nothing from before for its own.
 			meets(t, newDriver(t, can.Options{Profile: p, Address: "slcan://" + link}), p, u)
 		})
-	}
-}
-
-// A link of an earlier run is replaced, any other file is not.
-func TestPseudoTerminalsLink(t *testing.T) {
-	dir := t.TempDir()
-	stale, file := filepath.Join(dir, "stale"), filepath.Join(dir, "file")
-	if err := errors.Join(os.Symlink("/dev/pts/99999", stale), os.WriteFile(file, []byte("mine"), 0o600)); err != nil {
-		t.Fatal(err)
-	}
-	o := emul.Options{Unit: newUnit(t, time.Now()), Profile: profile(t, "pylon-lv"), Address: "pty://" + stale}
-	e, err := emul.New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := e.Close(); err != nil {
-		t.Error(err)
-	}
-	if _, err := os.Lstat(stale); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the link is left behind: %v", err)
-	}
-	o.Address = "pty://" + file
-	if _, err := emul.New(o); err == nil {
-		t.Error("a file is replaced by a pseudo-terminal")
-	}
-	if b, err := os.ReadFile(file); err != nil || string(b) != "mine" {
-		t.Errorf("the file holds %q, %v", b, err)
 	}
 }
 
