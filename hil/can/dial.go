@@ -3,13 +3,11 @@ package can
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/url"
 	"strconv"
 	"strings"
 
-	"go.bug.st/serial"
 	"go.einride.tech/can/pkg/socketcan"
 )
 
@@ -93,22 +91,4 @@ func (a *address) dial(ctx context.Context, bitRate int) (Bus, error) {
 		return NewSocketcand(ctx, conn, a.path)
 	}
 	return NewSLCAN(ctx, conn, bitRate)
-}
-
-// port is a serial port. What waits in its buffers was said before, and to others.
-type port struct{ serial.Port }
-
-func openSerial(path string, baud int) (io.ReadWriteCloser, error) {
-	p, err := serial.Open(path, &serial.Mode{BaudRate: baud})
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	}
-	_ = p.ResetInputBuffer() // where that cannot be done, old frames are read once more
-	return port{p}, nil
-}
-
-// Close lets go of a writer whose bytes nobody takes, too.
-func (p port) Close() error {
-	_ = p.ResetOutputBuffer() // the port is closed whether or not that works
-	return p.Port.Close()
 }

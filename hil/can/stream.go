@@ -46,6 +46,11 @@ func (s *stream) write() {
 	for {
 		select {
 		case b := <-s.out:
+			select {
+			case <-s.stop: // the descriptor may be another's by now
+				return
+			default:
+			}
 			if _, err := s.rw.Write(b); err != nil {
 				s.end(fmt.Errorf("write: %w", err))
 				return

@@ -29,6 +29,7 @@ type adapter struct {
 	mu      sync.Mutex
 	conns   []*client
 	down    bool
+	closed  bool
 	dropped uint64
 }
 
@@ -101,23 +102,23 @@ func (a *adapter) accept() {
 		if err != nil {
 			return // it was closed
 		}
-		a.mu.Lock()
-		down := a.down
-		a.mu.Unlock()
-		if down {
-			_ = conn.Close() // the link is cut
-			continue
-		}
 		a.attach(conn)
 	}
 }
 
-// attach serves one connection.
+// maxClients bounds the connections; the one too many is refused.
+const maxClients = 16
+
+// attach serves one connection, or refuses it.
 func (a *adapter) attach(rw io.ReadWriteCloser) {
 	c := &client{rw: rw, out: make(chan []byte, linesLength), gone: make(chan struct{})}
 	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed || a.down || len(a.conns) == maxClients {
+		_ = rw.Close() // nothing was said
+		return
+	}
 	a.conns = append(a.conns, c)
-	a.mu.Unlock()
 	a.wg.Go(func() { a.read(c) })
 	a.wg.Go(c.write)
 }
@@ -293,6 +294,7 @@ func (a *adapter) Close() error {
 			err = a.listener.Close()
 		}
 		a.mu.Lock()
+		a.closed = true
 		for _, c := range a.conns {
 			c.leave()
 		}

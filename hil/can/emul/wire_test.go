@@ -16,6 +16,7 @@ import (
 
 	"yunchu/hil/can"
 	"yunchu/hil/can/emul"
+	"yunchu/hil/pty"
 	"yunchu/hil/unit"
 	"yunchu/platform/device"
 )
@@ -385,5 +386,38 @@ func TestAdapterThatRefuses(t *testing.T) {
 	_ = far.Close()
 	if _, err := can.NewSLCAN(t.Context(), near, 12345); err == nil {
 		t.Error("a bit rate that slcan has not")
+	}
+}
+
+// A serial port whose far end takes nothing holds nobody up.
+func TestPortThatTakesNothing(t *testing.T) {
+	t.Parallel()
+	link := filepath.Join(t.TempDir(), "tty")
+	far, err := pty.Open(link)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer far.Close()
+	b, err := can.Dial(t.Context(), "slcan://"+link, 500_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	for err == nil {
+		err = b.Send(ctx, can.Frame{ID: 1, Length: 8})
+	}
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Send() = %v, want that it waits", err)
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- b.Close() }()
+	select {
+	case err := <-closed:
+		if err != nil {
+			t.Errorf("Close() = %v", err)
+		}
+	case <-time.After(3 * time.Second):
+		t.Error("Close() does not return")
 	}
 }
