@@ -125,6 +125,12 @@ func TestSocketCANFrames(t *testing.T) {
 			t.Fatalf("%v, %v, want %s", f, err, want)
 		}
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if err := b.Send(ctx, can.Frame{ID: 1}); err == nil {
+		t.Error("sent to nobody")
+	}
+	// The deadline of one frame is not that of the next.
 	sent := make(chan []byte, 1)
 	go func() {
 		buf := make([]byte, 16)

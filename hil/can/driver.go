@@ -241,7 +241,8 @@ func (d *Driver) clock(now time.Time) time.Time {
 	return time.Now()
 }
 
-// send sends one message of the controller.
+// send sends one message of the controller. ctx bounds how long a bus may take that takes
+// no more.
 func (d *Driver) send(ctx context.Context, now time.Time, i int) error {
 	d.mu.Lock()
 	pic, _ := d.state.at(d.clock(now))
@@ -261,6 +262,8 @@ func (d *Driver) send(ctx context.Context, now time.Time, i int) error {
 
 // talk sends what is due. It returns the messages that the device has to answer.
 func (d *Driver) talk(ctx context.Context, now time.Time) (asked map[string]bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, d.opt.Timeout)
+	defer cancel()
 	d.mu.Lock()
 	due := d.sender.due(d.clock(now))
 	d.mu.Unlock()

@@ -721,3 +721,31 @@ func TestAnswerThatNeverComes(t *testing.T) {
 		}
 	})
 }
+
+// full is a bus that takes no frame.
+type full struct{ *mute }
+
+func (full) Send(ctx context.Context, _ can.Frame) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestBusThatTakesNothing(t *testing.T) {
+	p := load(t, "victron-sma-lv")
+	synctest.Test(t, func(t *testing.T) {
+		d, err := can.New(can.Options{Profile: p, Dial: func(context.Context) (can.Bus, error) { return full{&mute{make(chan struct{})}}, nil }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		from := time.Now()
+		if _, err := d.Read(t.Context(), from); !errors.Is(err, device.ErrOffline) || time.Since(from) > can.DefaultTimeout {
+			t.Errorf("Read() = %v after %v", err, time.Since(from))
+		}
+		time.Sleep(time.Second)
+		from = time.Now()
+		if _, err := d.Write(t.Context(), from, device.Command{Verb: device.EStop}); !errors.Is(err, device.ErrOffline) || time.Since(from) > can.DefaultTimeout {
+			t.Errorf("Write() = %v after %v", err, time.Since(from))
+		}
+	})
+}

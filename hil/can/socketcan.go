@@ -50,6 +50,10 @@ func (b *socketcanBus) Send(ctx context.Context, f Frame) error {
 	if err := f.Validate(); err != nil {
 		return err
 	}
+	deadline, _ := ctx.Deadline() // none lifts that of the frame before
+	if err := b.conn.SetWriteDeadline(deadline); err != nil {
+		return err
+	}
 	return socketcan.NewTransmitter(b.conn).TransmitFrame(ctx, f)
 }
 

@@ -42,6 +42,8 @@ func (d *Driver) stop(ctx context.Context, now time.Time, c *device.Command) (de
 	if err := d.connect(ctx); err != nil {
 		return device.Ack{}, fmt.Errorf("%w: %w", device.ErrOffline, err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, d.opt.Timeout)
+	defer cancel()
 	for i := range d.profile.Controller {
 		if d.profile.Controller[i].When != OnEStop {
 			continue

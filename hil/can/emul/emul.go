@@ -5,6 +5,11 @@
 // in over this one is requests, which are answered; a heartbeat, after which the contactors
 // open when it is missed for longer than the profile says, and close again when it is back;
 // and a stop, which stops the unit like its emergency button.
+//
+// Of the faults of a wire, late-answer, not-implemented, bus-off, pause, link-down and reset
+// (of connections to an adapter) act here, and all that are displayed; CAN has no exceptions,
+// no scale factors at run time and no answers to take for another's. A frozen heartbeat
+// shows where the protocol has a counter, which none that ships has.
 package emul
 
 import (

@@ -234,7 +234,16 @@ func TestOverSocketcand(t *testing.T) {
 	address := "socketcand://" + h.listener.Addr().String() + "/can0"
 	p := profile(t, "pylon-hv")
 	u, _ := serve(t, emul.Options{Profile: p, Address: address})
-	meets(t, newDriver(t, can.Options{Profile: p, Address: address}), p, u)
+	exchanges := 0
+	timed := func(took time.Duration, err error) {
+		if exchanges++; err != nil || took <= 0 || took > can.DefaultTimeout {
+			t.Errorf("an exchange took %v: %v", took, err)
+		}
+	}
+	meets(t, newDriver(t, can.Options{Profile: p, Address: address, Timed: timed}), p, u)
+	if exchanges < 2 {
+		t.Errorf("%d exchanges were timed", exchanges)
+	}
 
 	d := newDriver(t, can.Options{Profile: p, Address: "socketcand://" + h.listener.Addr().String() + "/can9"})
 	if _, err := d.Read(t.Context(), time.Now()); !errors.Is(err, device.ErrOffline) || !strings.Contains(err.Error(), "unknown command") {
