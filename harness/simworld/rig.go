@@ -108,7 +108,9 @@ func newUnit(d *scenario.RigDevice, start time.Time) (*unit.Unit, error) {
 // faces1 opens the faces of one device.
 func (r *Rig) faces1(d *scenario.RigDevice, u *unit.Unit, serve func(string, int, modbusemul.Bank, *unit.Unit)) error {
 	v := d.Serve
-	note := func(what, address string) { r.lines = append(r.lines, fmt.Sprintf("%s: %s at %s", d.ID, what, address)) }
+	note := func(what, address string) {
+		r.lines = append(r.lines, fmt.Sprintf("%s: %s at %s", d.ID, what, address))
+	}
 	if f := v.SunSpec; f != nil {
 		_ = serve
 		return errors.New("SunSpec is not served by this version")
@@ -264,4 +266,3 @@ func (r *Rig) Truth(_ context.Context, device string) (backend.Truth, error) {
 
 // Faults implements backend.Face.
 func (r *Rig) Faults(context.Context) ([]string, error) { return slices.Clone(unit.Kinds()), nil }
-
