@@ -237,8 +237,7 @@ var exceptions = map[lib.Error]Exception{
 // exception tells what a device refused with. Codes that the protocol does not know, which
 // some makers have, the library has no value for, only words.
 func exception(err error) (Exception, bool) {
-	var e lib.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[lib.Error](err); ok {
 		x, ok := exceptions[e]
 		return x, ok
 	}

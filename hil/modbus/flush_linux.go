@@ -14,7 +14,7 @@ func flush(line string) error {
 	if err != nil {
 		return fmt.Errorf("serial line: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // nothing was written
+	defer f.Close()
 	raw, err := f.SyscallConn()
 	if err != nil {
 		return fmt.Errorf("serial line %s: %w", line, err)
