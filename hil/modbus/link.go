@@ -167,6 +167,24 @@ func (k *link) ready(ctx context.Context) error {
 	}
 }
 
+// clear throws away what a serial line has brought since the last exchange. It may be a
+// frame that nobody asked for, sent twice or meant for another master, and would pass for
+// the answer to the next request.
+func (k *link) clear(ctx context.Context) error {
+	if k.to.device == "" {
+		return nil
+	}
+	err := flush(k.to.device)
+	if err == nil {
+		return nil
+	}
+	_ = k.hangUp() // the line is to be opened anew, whatever this one says
+	if errors.Is(err, errors.ErrUnsupported) {
+		return k.ready(ctx) // it listens before
+	}
+	return err
+}
+
 // open makes a client. Its context-free dial is why this is done on the side.
 func (k *link) open(to chan<- opened, quiet time.Time) {
 	if k.to.device != "" {
@@ -197,6 +215,9 @@ func (k *link) exchange(ctx context.Context, unit byte, ask func(*lib.ModbusClie
 	}
 	defer k.give()
 	if err := k.ready(ctx); err != nil {
+		return nil, err
+	}
+	if err := k.clear(ctx); err != nil {
 		return nil, err
 	}
 	c := k.client
