@@ -101,7 +101,7 @@ func readDatabase(nameOrPath string) ([]byte, error) {
 
 // maxFile bounds databases and profiles: the largest public ones of whole cars have less
 // than 1 MB.
-const maxFile = 4 << 20
+const maxFile = 1 << 20
 
 func readFile(path string) ([]byte, error) {
 	info, err := os.Stat(path)

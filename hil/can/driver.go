@@ -309,12 +309,12 @@ func (d *Driver) Read(ctx context.Context, now time.Time) (device.Reading, error
 // that owes one for ever shall not slow every Read down.
 const shortPatience = 100 * time.Millisecond
 
-// answers waits for what was asked.
+// answers waits for what was asked, within the timeout of the Read that began then.
 func (d *Driver) answers(ctx context.Context, began time.Time, asked map[string]bool) {
 	if len(asked) == 0 {
 		return
 	}
-	patience := d.opt.Timeout
+	patience := d.opt.Timeout - d.clock(began).Sub(began)
 	if d.owes {
 		patience = min(patience, shortPatience)
 	}

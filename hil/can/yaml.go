@@ -22,8 +22,9 @@ type reader struct {
 	places map[string]place // of each value that the file gives, by its path of keys
 }
 
-// maxProfile bounds a profile: those that ship have 5 kB.
-const maxProfile = 256 << 10
+// maxProfile bounds a profile, because the time of the parser grows with its square: those
+// that ship have 6 kB.
+const maxProfile = 64 << 10
 
 // maxNesting bounds how deep a profile may be nested: its deepest key lies at 6.
 const maxNesting = 16

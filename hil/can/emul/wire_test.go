@@ -210,9 +210,9 @@ func (h *hub) client(c net.Conn) {
 		case len(words) == 2 && words[0] == "open" && words[1] == "can0":
 			fmt.Fprint(c, "< ok >")
 		case len(words) == 1 && words[0] == "rawmode":
-			fmt.Fprint(c, "< ok >")
 			h.mu.Lock()
-			h.raw[c] = true
+			h.raw[c] = true // before it is told so: from then on it may rely on it
+			fmt.Fprint(c, "< ok >")
 			h.mu.Unlock()
 		case len(words) >= 3 && words[0] == "send":
 			h.mu.Lock()
