@@ -159,11 +159,12 @@ func (b *Block) Step(f Field) float64 {
 	return scaled(1, scale)
 }
 
-// Encode returns the registers that hold x at f, in the scale that the block has.
-// ErrRange when they cannot, or the scale factor is not implemented.
+// Encode returns the registers that hold x at f, as Value.Any gives it, in the scale that
+// the block has; nil and NaN are not implemented. ErrRange when they cannot, or the scale
+// factor is not implemented.
 func (b *Block) Encode(f Field, x any) ([]uint16, error) {
 	scale, ok := b.scale(f)
-	if !ok {
+	if v, number := x.(float64); !ok && x != nil && !(number && math.IsNaN(v)) {
 		return nil, fmt.Errorf("%d.%s has no scale factor: %w", b.ID, f.Name, ErrRange)
 	}
 	regs := make([]uint16, f.Size)

@@ -60,17 +60,26 @@ func (b *Block) points(names ...string) (out []point) {
 
 // assignment is a value for a point.
 type assignment struct {
-	name     string
-	value    float64
-	optional bool // passed over where the device has not implemented it
+	name  string
+	value float64
+	need  need
 }
+
+// need is what an assignment is good for.
+type need uint8
+
+const (
+	must     need = iota
+	wanted        // passed over where the device has not implemented the point
+	setpoint      // a must, and the setpoint itself
+)
 
 // assign makes one write of points that follow each other, or several where one between
 // them is not implemented.
 func (b *Block) assign(list ...assignment) (out []step, err error) {
 	for _, a := range list {
 		f, ok := b.Field(a.name)
-		if a.optional && (!ok || !b.At(f).OK()) {
+		if a.need == wanted && (!ok || !b.At(f).OK()) {
 			continue
 		}
 		regs, err := b.Encode(f, a.value)
@@ -79,9 +88,10 @@ func (b *Block) assign(list ...assignment) (out []step, err error) {
 		}
 		if k := len(out) - 1; k >= 0 && out[k].at+len(out[k].regs) == f.At {
 			out[k].regs = append(out[k].regs, regs...)
+			out[k].power = out[k].power || a.need == setpoint
 			continue
 		}
-		out = append(out, step{block: b, at: f.At, regs: regs})
+		out = append(out, step{block: b, at: f.At, regs: regs, power: a.need == setpoint})
 	}
 	return out, nil
 }
@@ -116,9 +126,9 @@ func (s setter704) points() []point {
 
 func (s setter704) steps(kw float64, deadMan time.Duration) ([]step, error) {
 	return s.b.sequence(
-		[]assignment{{"WSetEnaRvrt", enabled, true}, {"WSetRvrtTms", seconds(deadMan), true}},
-		[]assignment{{"WSetMod", modeWatts, true}, {"WSet", -1000 * kw, false}, {"WSetRvrt", 0, true}},
-		[]assignment{{"WSetEna", enabled, false}},
+		[]assignment{{"WSetEnaRvrt", enabled, wanted}, {"WSetRvrtTms", seconds(deadMan), wanted}},
+		[]assignment{{"WSetMod", modeWatts, wanted}, {"WSet", -1000 * kw, setpoint}, {"WSetRvrt", 0, wanted}},
+		[]assignment{{"WSetEna", enabled, must}},
 	)
 }
 
@@ -155,10 +165,10 @@ func (s setter124) points() []point {
 func (s setter124) steps(kw float64, deadMan time.Duration) ([]step, error) {
 	rate := 100 * 1000 * kw / s.b.Float("WChaMax")
 	return s.b.sequence(
-		[]assignment{{"InOutWRte_RvrtTms", seconds(deadMan), true}},
-		[]assignment{{"ChaGriSet", fromGrid, true}},
-		[]assignment{{"OutWRte", -rate, false}, {"InWRte", rate, false}},
-		[]assignment{{"StorCtl_Mod", controlBoth, false}},
+		[]assignment{{"InOutWRte_RvrtTms", seconds(deadMan), wanted}},
+		[]assignment{{"ChaGriSet", fromGrid, wanted}},
+		[]assignment{{"OutWRte", -rate, setpoint}, {"InWRte", rate, setpoint}},
+		[]assignment{{"StorCtl_Mod", controlBoth, must}},
 	)
 }
 
