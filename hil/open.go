@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"yunchu/hil/can"
+	"yunchu/hil/modbus"
 	"yunchu/hil/mqtt"
 	"yunchu/hil/record"
+	"yunchu/hil/sunspec"
 	"yunchu/platform/device"
 )
 
@@ -25,6 +27,12 @@ func openLink(d *Device, name string, l Link) (device.Driver, error) {
 		return can.New(can.Options{
 			Address: l.Address, Profile: p, CurrentSign: l.BatteryPositive, Timeout: l.Timeout, Tap: tap, Timed: d.Timed,
 		})
+	case "sunspec":
+		conn, err := dial(d, l, tap)
+		if err != nil {
+			return nil, err
+		}
+		return openSunSpec(d, l, conn)
 	case "mqtt":
 		return mqtt.New(mqtt.Config{
 			ID: d.ID, Timeout: l.Timeout, DeadMan: l.DeadMan, Tap: tap, Timed: d.Timed,
@@ -32,6 +40,19 @@ func openLink(d *Device, name string, l Link) (device.Driver, error) {
 		})
 	}
 	return nil, fmt.Errorf("kind %s cannot be opened by this version", l.Kind)
+}
+
+func dial(d *Device, l Link, tap device.Tap) (modbus.Conn, error) {
+	return modbus.Dial(modbus.Options{
+		Address: l.Address, Unit: byte(l.Unit), Timeout: l.Timeout, Cert: l.Cert, Key: l.Key, CA: l.CA,
+		Log: d.Log, Tap: tap, Timed: d.Timed,
+	})
+}
+
+func openSunSpec(d *Device, l Link, conn modbus.Conn) (device.Driver, error) {
+	return sunspec.New(sunspec.Options{
+		Conn: conn, Base: l.Base, Unit: byte(l.Unit), BatteryPositive: l.BatteryPositive, DeadMan: l.DeadMan, Log: d.Log,
+	})
 }
 
 // replayed is a driver whose links are answered from a recording. Time is what its
@@ -107,8 +128,12 @@ func openReplay(d Device) (device.Driver, error) {
 
 var errReplay = errors.New("a recording of this kind of link cannot be replayed")
 
-func (r *replayed) openLink(_ *Device, l Link, list []device.Crossing) (device.Driver, error) {
+func (r *replayed) openLink(d *Device, l Link, list []device.Crossing) (device.Driver, error) {
 	switch l.Kind {
+	case "sunspec":
+		conn := modbus.NewReplay(list)
+		r.links = append(r.links, conn)
+		return openSunSpec(d, l, conn)
 	case "can":
 		p, err := can.LoadProfile(l.DBC)
 		if err != nil {
