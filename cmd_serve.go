@@ -17,12 +17,15 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"yunchu/harness/links"
 	"yunchu/harness/scenario"
+	"yunchu/hil"
 	"yunchu/platform"
 	"yunchu/platform/api"
 	"yunchu/platform/auth"
 	"yunchu/platform/bus"
 	"yunchu/platform/bus/nats"
+	"yunchu/platform/device"
 	"yunchu/platform/dispatch"
 	"yunchu/platform/sched"
 	"yunchu/web"
@@ -246,20 +249,59 @@ func listenOn(cfg *scenario.Config) (net.Listener, error) {
 	return tls.NewListener(l, c), nil
 }
 
-// addDevices serves the devices of the configuration.
+// addDevices serves the devices of the configuration. One on a wire need not be there:
+// it is looked for until it answers, and acts once somebody has armed it.
 func addDevices(ctx context.Context, p *platform.Plant, on platform.Config, cfg *scenario.Config) error {
-	var simulated []scenario.ConfigDevice
+	var (
+		simulated []scenario.ConfigDevice
+		wired     []platform.Wired
+	)
 	for _, d := range cfg.Devices {
-		switch {
-		case d.Kind != scenario.Sim:
+		switch d.Kind {
+		case scenario.Sim:
+			if !cfg.Simulation {
+				return fail(exitInput, fmt.Errorf("device %s is simulated: serve takes simulated devices only where the configuration says simulation: true", d.ID))
+			}
+			simulated = append(simulated, d)
+			continue
+		case scenario.MMS:
 			return fail(exitEnvironment, fmt.Errorf("device %s: kind %s cannot be opened by this version", d.ID, d.Kind))
-		case !cfg.Simulation:
-			return fail(exitInput, fmt.Errorf("device %s is simulated: serve takes simulated devices only where the configuration says simulation: true", d.ID))
 		}
-		simulated = append(simulated, d)
+		w, err := openWire(&d, on)
+		if err != nil {
+			return fail(exitInput, fmt.Errorf("device %s: %w", d.ID, err))
+		}
+		if d.Kind == scenario.Replay {
+			w.Info.State = device.Active
+			if err := p.Add(ctx, []device.Info{w.Info}, device.Solo(w.Driver)); err != nil {
+				return fail(exitEnvironment, err)
+			}
+			continue
+		}
+		wired = append(wired, w)
+		if d.Shadow != nil {
+			simulated = append(simulated, d)
+		}
+	}
+	if err := p.Attach(ctx, wired); err != nil {
+		return fail(exitEnvironment, err)
 	}
 	if len(simulated) == 0 {
 		return nil
 	}
 	return addSimulated(ctx, p, on, simulated, filepath.Dir(cfg.Path))
+}
+
+// openWire opens the driver of a device on a wire, or of a recording.
+func openWire(d *scenario.ConfigDevice, on platform.Config) (platform.Wired, error) {
+	spec, err := links.Of(&d.Device, on.Log)
+	if err != nil {
+		return platform.Wired{}, err
+	}
+	spec.Started = on.Sched.Now()
+	driver, err := hil.Open(spec)
+	if err != nil {
+		return platform.Wired{}, err
+	}
+	return platform.Wired{Info: spec.Info(), Driver: driver, Period: d.Poll}, nil
 }

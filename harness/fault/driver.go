@@ -32,6 +32,13 @@ func WrapDriver(next device.Driver, id device.ID, seed uint64) *Driver {
 	return &Driver{inner: next, fleet: Wrap(device.Solo(next), []device.ID{id}, seed)}
 }
 
+// Renew puts another driver behind the faults, as after a restart.
+func (d *Driver) Renew(next device.Driver) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.inner, d.fleet.next = next, device.Solo(next)
+}
+
 // Begin starts the fault and returns what ends it, like Fleet.Begin.
 func (d *Driver) Begin(number int, inj *scenario.Injection) (end func()) {
 	d.mu.Lock()

@@ -240,7 +240,14 @@ func (r *Run) clockwork() {
 			r.names[slot] = string(f.Infos[i].ID)
 		}
 	}
-	if r.world == nil {
+	for _, w := range r.wires {
+		slot, _ := r.plant.Fleet.Slot(w.spec.ID)
+		for len(r.names) <= int(slot) {
+			r.names = append(r.names, "")
+		}
+		r.names[slot] = string(w.spec.ID)
+	}
+	if len(r.names) == 0 {
 		return
 	}
 	period := r.period()
@@ -259,11 +266,14 @@ func (r *Run) clockwork() {
 			dt = now.Sub(last).Seconds()
 		}
 		last = now
-		r.world.Step(now)
-		if s.Site.AmbientC != nil { // after the step: the air holds from now on, not since the last step
-			r.world.SetAmbient(s.Site.AmbientC.At(r.elapsed(now)))
+		if r.world != nil {
+			r.world.Step(now)
+			if s.Site.AmbientC != nil { // after the step: the air holds from now on, not since the last step
+				r.world.SetAmbient(s.Site.AmbientC.At(r.elapsed(now)))
+			}
+			r.world.Sample(&r.sample)
 		}
-		r.world.Sample(&r.sample)
+		r.sampleWires()
 		r.mu.Lock()
 		r.measure(now, dt)
 		if recorded.IsZero() || now.Sub(recorded) >= record {
@@ -392,7 +402,7 @@ func (r *Run) fresh(now time.Time) (good int) {
 	ms, age := now.UnixMilli(), 3*r.period()
 	r.plant.Fleet.View(func(img *image.Image) {
 		for i := range img.Devices {
-			if d := &img.Devices[i]; d.Info.Simulated && d.Good.At != 0 && ms-d.Good.At < age.Milliseconds() {
+			if d := &img.Devices[i]; i < len(r.names) && r.names[i] != "" && d.Good.At != 0 && ms-d.Good.At < age.Milliseconds() {
 				good++
 			}
 		}

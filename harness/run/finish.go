@@ -52,6 +52,8 @@ func (r *Run) finish(loopErr error) (*report.Run, error) {
 	}
 	if r.world != nil {
 		out.Kernel = r.world.Kernel()
+	}
+	if len(r.fleets) > 0 {
 		window := r.fleets[0].Infos[0]
 		out.Band = report.SoCBand{Min: window.SoCMin, Max: window.SoCMax}
 	}

@@ -41,6 +41,10 @@ var ErrWorld = errors.New("the scenario's devices cannot be built")
 type Options struct {
 	// World opens the twins; nil in a build without simulation.
 	World func(s *scenario.Scenario, start time.Time) (World, error)
+	// Rig serves the rig of a scenario; nil in a build without simulation.
+	Rig func(r *scenario.Rig, log *slog.Logger) (Rig, error)
+	// Arm names devices on wires that may act, after their sign test.
+	Arm []string
 	// Durable opens the bus of a run on the wall clock in a folder.
 	Durable func(dir string) (bus.Bus, error)
 	// Listen, when set, is where API and portal are served while it runs; a
@@ -82,6 +86,9 @@ type Run struct {
 	began   time.Time // on the wall
 	dir     string    // temporary
 	world   World
+	wires   []*wire
+	rig     Rig
+	endRig  context.CancelFunc
 	fleets  []Fleet
 	faulty  []*fault.Fleet
 	bus     bus.Bus
@@ -184,10 +191,10 @@ func (r *Run) open(ctx context.Context) (err error) {
 	} else if r.bus, err = r.opt.Durable(filepath.Join(r.dir, "bus")); err != nil {
 		return fmt.Errorf("open the durable bus: %w", err)
 	}
-	if err := r.populate(); err != nil {
+	r.ctx = context.WithoutCancel(ctx)
+	if err := r.populate(ctx); err != nil {
 		return err
 	}
-	r.ctx = context.WithoutCancel(ctx)
 	if err := r.assemble(); err != nil {
 		return err
 	}
@@ -201,6 +208,7 @@ func (r *Run) open(ctx context.Context) (err error) {
 	}
 	r.clockwork()
 	r.timeline()
+	r.Sched.At(r.start.Add(time.Second), sched.Image, r.arm) // by then they have been read
 	r.began = time.Now()
 	return r.join(ctx)
 }
@@ -248,20 +256,30 @@ func temporary(virtual bool) (string, error) {
 	return dir, nil
 }
 
-// populate opens the world and wraps its fleets for faults.
-func (r *Run) populate() error {
+// populate opens the world and wraps its fleets for faults, and finds the devices on
+// wires.
+func (r *Run) populate(ctx context.Context) error {
 	s := r.Scenario
-	n := len(s.IDs())
+	n, twins := len(s.IDs()), false
 	for i := range s.Fleet {
-		if k := s.Fleet[i].Kind; k != scenario.Sim {
-			return fmt.Errorf("fleet %s: device kind %s cannot be opened by this version", s.Fleet[i].ID, k)
-		}
+		twins = twins || s.Fleet[i].Kind == scenario.Sim || s.Fleet[i].Shadow != nil
 	}
-	if n > 0 && r.opt.World == nil {
+	if twins && r.opt.World == nil {
 		return fmt.Errorf("scenario %s has simulated devices: %w", s.Name, ErrNoSimulation)
 	}
+	column := func() []float64 { return make([]float64, n) }
+	r.sample = Sample{SoC: column(), TempC: column(), PowerKW: column(), Voltage: column()}
+	if s.Record.Devices != "" {
+		r.sample.Limit, r.sample.Reactive = make([]string, n), column()
+	}
+	if r.scores("fleet.cell_voltage_v") {
+		r.sample.CellMinV, r.sample.CellMaxV = column(), column()
+	}
+	if r.scores("fleet.soh_percent") || r.scores("fleet.resistance_percent") || r.scores("fleet.aux_kwh") {
+		r.sample.SoH, r.sample.Resistance = column(), column()
+	}
 	unit := 0.0
-	if n > 0 {
+	if twins {
 		w, err := r.opt.World(s, r.start)
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrWorld, err)
@@ -278,16 +296,11 @@ func (r *Run) populate() error {
 			r.faulty = append(r.faulty, fault.Wrap(f.Devices, ids, s.Seed))
 		}
 	}
-	column := func() []float64 { return make([]float64, n) }
-	r.sample = Sample{SoC: column(), TempC: column(), PowerKW: column(), Voltage: column()}
-	if s.Record.Devices != "" {
-		r.sample.Limit, r.sample.Reactive = make([]string, n), column()
+	if err := r.connect(ctx); err != nil {
+		return err
 	}
-	if r.scores("fleet.cell_voltage_v") {
-		r.sample.CellMinV, r.sample.CellMaxV = column(), column()
-	}
-	if r.scores("fleet.soh_percent") || r.scores("fleet.resistance_percent") || r.scores("fleet.aux_kwh") {
-		r.sample.SoH, r.sample.Resistance = column(), column()
+	for _, w := range r.wires {
+		unit = max(unit, w.info.RatedKW)
 	}
 	r.Metrics = metric.New(metric.Config{RatedKW: r.ratedKW, Devices: n, Shadows: s.Shadows(), UnitKW: unit, DurationS: s.Duration.Seconds()})
 	return nil
@@ -330,6 +343,9 @@ func (r *Run) assemble() error {
 		if err := p.Add(r.work, f.Infos, r.faulty[i]); err != nil {
 			return fmt.Errorf("add the fleet: %w", err)
 		}
+	}
+	if err := r.attach(); err != nil {
+		return err
 	}
 	p.OnDecision(r.decided)
 	if err := r.follow(); err != nil {
@@ -489,10 +505,11 @@ func (r *Run) close() error {
 	if r.stop != nil {
 		r.stop()
 	}
-	r.serve.Wait()
 	if r.plant != nil {
-		errs = append(errs, r.plant.Close())
+		errs = append(errs, r.plant.Close()) // before the rig: what acts is let go of while it still answers
 	}
+	errs = append(errs, r.closeWires())
+	r.serve.Wait()
 	if r.bus != nil {
 		errs = append(errs, r.bus.Close())
 	}

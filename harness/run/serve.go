@@ -83,7 +83,7 @@ func (r *Run) listen(address string) (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	about := platform.AboutThis(r.Scenario.Name, r.opt.Binary, r.opt.Tags, r.world != nil, time.Now())
+	about := platform.AboutThis(r.Scenario.Name, r.opt.Binary, r.opt.Tags, r.world != nil || r.rig != nil, time.Now())
 	s, err := api.New(api.Options{
 		Plant: r.plant.Face(about, r), Auth: r.access.authority, Bus: r.bus, Log: r.opt.Log, UI: r.opt.UI, Now: r.Sched.Now,
 	})

@@ -117,16 +117,38 @@ func (r *Run) inject(now time.Time, number int, f *scenario.Injection) {
 				ends = append(ends, func(time.Time) { end() })
 			}
 		}
+		want := r.matching(f.Devices)
+		for _, w := range r.wires {
+			if want[string(w.spec.ID)] {
+				end := w.faulty.Begin(number, f)
+				ends = append(ends, func(time.Time) { end() })
+			}
+		}
 	case scenario.SeamTwin:
-		end, err := r.world.Inject(now, f, r.global(f.Devices))
+		end, err := r.injectTwins(now, f)
+		if err != nil {
+			r.fail(fmt.Errorf("inject at %s: %w", r.elapsed(now), err))
+			return
+		}
+		ends = append(ends, end)
+	case scenario.SeamWire:
+		end, err := r.injectWire(f)
 		if err != nil {
 			r.fail(fmt.Errorf("inject at %s: %w", r.elapsed(now), err))
 			return
 		}
 		ends = append(ends, end)
 	default:
-		r.fail(fmt.Errorf("fault %s needs a device on a wire, which this version cannot open", f.Kind))
-		return
+		if f.Kind != "second-master" && f.Kind != "kill" {
+			r.fail(fmt.Errorf("fault %s cannot be injected by this version", f.Kind))
+			return
+		}
+		end, err := r.injectWire(f)
+		if err != nil {
+			r.fail(fmt.Errorf("inject at %s: %w", r.elapsed(now), err))
+			return
+		}
+		ends = append(ends, end)
 	}
 	r.active++
 	length := f.For
@@ -143,6 +165,40 @@ func (r *Run) inject(now time.Time, number int, f *scenario.Injection) {
 		r.active--
 		ended(now)
 	})
+}
+
+// injectTwins begins a fault in the physics, of twins in this process and of those
+// that the rig serves.
+func (r *Run) injectTwins(now time.Time, f *scenario.Injection) (end func(time.Time), err error) {
+	var here []int
+	served := false
+	for _, i := range r.global(f.Devices) {
+		if r.wired(r.Scenario.IDs()[i]) {
+			served = true
+		} else {
+			here = append(here, i)
+		}
+	}
+	var ends []func(time.Time)
+	if len(here) > 0 {
+		e, err := r.world.Inject(now, f, here)
+		if err != nil {
+			return nil, err
+		}
+		ends = append(ends, e)
+	}
+	if served {
+		e, err := r.injectWire(f)
+		if err != nil {
+			return nil, err
+		}
+		ends = append(ends, e)
+	}
+	return func(now time.Time) {
+		for _, e := range ends {
+			e(now)
+		}
+	}, nil
 }
 
 // indices are the devices of fleet k that a glob matches, by index in the fleet.

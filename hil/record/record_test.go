@@ -17,7 +17,9 @@ import (
 
 var began = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 
-func head() Head { return Head{ID: "rig", Started: began, Device: json.RawMessage(`{"kind":"modbus"}`)} }
+func head() Head {
+	return Head{ID: "rig", Started: began, Device: json.RawMessage(`{"kind":"modbus"}`)}
+}
 
 func write(t *testing.T, path string, limit, n int) *Writer {
 	t.Helper()
