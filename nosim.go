@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"yunchu/harness/accept"
 	"yunchu/harness/run"
 	"yunchu/harness/scenario"
 	"yunchu/platform"
@@ -19,6 +20,9 @@ var buildTags = []string{"nosim"}
 
 // openWorld is nil: this build has no twins.
 var openWorld func(*scenario.Scenario, time.Time) (run.World, error)
+
+// openBench is nil, likewise.
+var openBench func(*scenario.RigDevice, time.Time, time.Duration) (*accept.Bench, error)
 
 var errNoSimulation = errors.New("built without simulation")
 

@@ -55,25 +55,25 @@ type ProcedureStep struct {
 	Steps  []ProcedureStep `yaml:"steps,omitempty" doc:"What is done, in order."`
 	When   string          `yaml:"when,omitempty" jsonschema:"enum=power,enum=reactive,enum=meter,enum=settings,enum=ramp,enum=power-limit,enum=revert,enum=connect,enum=grid,enum=backend,enum=link,enum=probe,enum=arm" noun:"capability" doc:"Done only where this can be done."`
 
-	Power    *Value       `yaml:"power_percent,omitempty" doc:"A setpoint, percent of rated power; renewed while the step lasts."`
-	Series   *Series      `yaml:"series,omitempty" unit:"percent" doc:"Setpoints from a CSV file, percent of rated power, for hold_s."`
-	Setting  *SetSetting  `yaml:"setting,omitempty" doc:"A setting of the device is changed; put back when the test ends."`
-	Every    bool         `yaml:"settings_all,omitempty" doc:"Every setting is written with another legal value, read back, and restored."`
-	Poll     bool         `yaml:"poll_all,omitempty" doc:"Readings, and every setting over and over, for hold_s, each exchange timed."`
-	Probe    bool         `yaml:"probe,omitempty" doc:"What the device must refuse is tried on it."`
-	Cut      *Cut         `yaml:"cut,omitempty" doc:"A link is cut."`
-	Fault    *StepFault   `yaml:"fault,omitempty" doc:"Something behind the device is broken."`
-	Grid     *Grid        `yaml:"grid,omitempty" doc:"The grid is moved; put back when the test ends."`
-	Bring    *Bring       `yaml:"bring_soc,omitempty" doc:"Charge or discharge until the state of charge is there."`
-	EStop    bool         `yaml:"e_stop,omitempty" doc:"The emergency stop."`
-	Reset    bool         `yaml:"reset,omitempty" doc:"It is lifted."`
-	Arm      bool         `yaml:"arm,omitempty" doc:"A device on a wire is armed, after its sign test; done at once where nothing needs arming."`
-	Disarm   bool         `yaml:"disarm,omitempty" doc:"And disarmed."`
-	Refused  *Value       `yaml:"refused_percent,omitempty" doc:"A setpoint that must be refused, percent of rated power."`
-	Rest     bool         `yaml:"rest,omitempty" doc:"Nothing is asked for: no setpoint is in force."`
-	Hold     *Value       `yaml:"hold_s,omitempty" doc:"How long the step lasts once it is done."`
-	Until    *Until       `yaml:"until,omitempty" doc:"How long the step lasts, by what happens."`
-	Measure  *StepMeasure `yaml:"measure,omitempty" doc:"What is looked at while it lasts."`
+	Power   *Value       `yaml:"power_percent,omitempty" doc:"A setpoint, percent of rated power; renewed while the step lasts."`
+	Series  *Series      `yaml:"series,omitempty" unit:"percent" doc:"Setpoints from a CSV file, percent of rated power, for hold_s."`
+	Setting *SetSetting  `yaml:"setting,omitempty" doc:"A setting of the device is changed; put back when the test ends."`
+	Every   bool         `yaml:"settings_all,omitempty" doc:"Every setting is written with another legal value, read back, and restored."`
+	Poll    bool         `yaml:"poll_all,omitempty" doc:"Readings, and every setting over and over, for hold_s, each exchange timed."`
+	Probe   bool         `yaml:"probe,omitempty" doc:"What the device must refuse is tried on it."`
+	Cut     *Cut         `yaml:"cut,omitempty" doc:"A link is cut."`
+	Fault   *StepFault   `yaml:"fault,omitempty" doc:"Something behind the device is broken."`
+	Grid    *Grid        `yaml:"grid,omitempty" doc:"The grid is moved; put back when the test ends."`
+	Bring   *Bring       `yaml:"bring_soc,omitempty" doc:"Charge or discharge until the state of charge is there."`
+	EStop   bool         `yaml:"e_stop,omitempty" doc:"The emergency stop."`
+	Reset   bool         `yaml:"reset,omitempty" doc:"It is lifted."`
+	Arm     bool         `yaml:"arm,omitempty" doc:"A device on a wire is armed, after its sign test; done at once where nothing needs arming."`
+	Disarm  bool         `yaml:"disarm,omitempty" doc:"And disarmed."`
+	Refused *Value       `yaml:"refused_percent,omitempty" doc:"A setpoint that must be refused, percent of rated power."`
+	Rest    bool         `yaml:"rest,omitempty" doc:"Nothing is asked for: no setpoint is in force."`
+	Hold    *Value       `yaml:"hold_s,omitempty" doc:"How long the step lasts once it is done."`
+	Until   *Until       `yaml:"until,omitempty" doc:"How long the step lasts, by what happens."`
+	Measure *StepMeasure `yaml:"measure,omitempty" doc:"What is looked at while it lasts."`
 }
 
 // doings are the keys of which a step has exactly one.

@@ -99,6 +99,13 @@ func (Scenario) JSONSchemaExtend(s *jsonschema.Schema) {
 	s.AnyOf = []*jsonschema.Schema{{Required: []string{"fleet"}}, {Required: []string{"load"}}}
 }
 
+// JSONSchema is numbers and limits, by test.
+func (RigAccept) JSONSchema() *jsonschema.Schema {
+	test := &jsonschema.Schema{Type: "object", Properties: jsonschema.NewProperties(), AdditionalProperties: Values{}.JSONSchema()}
+	test.Properties.Set("limits", &jsonschema.Schema{Type: "object", AdditionalProperties: Limit{}.JSONSchema(), Description: "Limits by name."})
+	return &jsonschema.Schema{Type: "object", AdditionalProperties: test}
+}
+
 // JSONSchemaExtend fixes the kind.
 func (Rig) JSONSchemaExtend(s *jsonschema.Schema) { fixKind(s, "Rig") }
 

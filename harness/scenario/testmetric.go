@@ -26,6 +26,7 @@ var testMetrics = []TestMetric{
 	{"reached_percent", "percent", []string{"ramp", "hold"}, "the mean power of the last second, of the setpoint"},
 	{"max_error_percent", "percent", []string{"hold", "tracking"}, "largest error against the setpoint, of rated power"},
 	{"hysteresis_percent", "percent", []string{"hold"}, "difference of the mean powers at one setpoint, reached from either side, of rated power"},
+	{"wrong_sign", "", []string{"hold"}, "readings whose power, or whose current of the battery, has another sign than the setpoint"},
 	{"power_error_percent", "percent", []string{"hold"}, "of the mean power that the device reports against the reference's, of rated power"},
 	{"transition_time_s", "s", []string{"transition"}, "from the last sample with 90 % of the old power to the first with 90 % of the new one"},
 	{"zero_time_s", "s", []string{"zero"}, "until the power stays below zero_percent of rated power"},
