@@ -12,6 +12,8 @@ import (
 	"yunchu/harness/report"
 	"yunchu/harness/scenario"
 	"yunchu/harness/scenario/schema"
+	"yunchu/hil/can"
+	"yunchu/hil/modbus"
 	"yunchu/twin/params"
 )
 
@@ -62,6 +64,10 @@ func check(file string) (kind string, err error) {
 		if t, err = scenario.LoadTrace(file, opt); err == nil {
 			_, err = params.LoadCell(t.Cell)
 		}
+	case "Profile":
+		_, err = modbus.LoadProfile(file)
+	case "CANProfile":
+		_, err = can.LoadProfile(file)
 	case "Model", "Aging", "Container", "Runaway", "BMS", "Converter", "Transformers", "Auxiliary":
 		err = parameters[kind](file)
 	default:
@@ -126,6 +132,7 @@ func writeSchema(w io.Writer, kind string) error {
 	set.Register("runaway", params.Runaway{})
 	set.Register("bms", params.BMS{})
 	set.Register("converter", params.Converter{})
+	set.Register("profile", modbus.Profile{})
 	set.Register("report", report.Report{})
 	b, err := set.JSON(kind)
 	if err != nil {

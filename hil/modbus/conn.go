@@ -18,6 +18,16 @@ const (
 	Discrete
 )
 
+var tableNames = [...]string{"holding", "input", "coil", "discrete"}
+
+// String is the table's name in profiles.
+func (t Table) String() string {
+	if int(t) < len(tableNames) {
+		return tableNames[t]
+	}
+	return fmt.Sprintf("table %d", byte(t))
+}
+
 // MaxRead and MaxWrite are the most registers of one request.
 const (
 	MaxRead  = 125
@@ -38,6 +48,19 @@ type Conn interface {
 	Close() error
 }
 
+// Single is a Conn that can write one holding register with the function that is made
+// for it: some devices take no other.
+type Single interface {
+	WriteOne(ctx context.Context, addr, value uint16) error
+}
+
+// Raw is a Conn that can send what no careful client sends, to any unit: trials of what
+// a device must refuse need it. It returns the protocol data unit that came back, an
+// exception too; an error wraps device.ErrOffline.
+type Raw interface {
+	Raw(ctx context.Context, unit byte, pdu []byte) ([]byte, error)
+}
+
 // Exception is a refusal by the device, with the code of the protocol.
 type Exception byte
 
@@ -47,7 +70,9 @@ const (
 	IllegalAddress    Exception = 2
 	IllegalValue      Exception = 3
 	DeviceFailure     Exception = 4
+	Acknowledge       Exception = 5
 	DeviceBusy        Exception = 6
+	MemoryParity      Exception = 8
 	GatewayNoPath     Exception = 10
 	GatewayNoResponse Exception = 11
 )

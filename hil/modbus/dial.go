@@ -1,0 +1,257 @@
+package modbus
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	lib "github.com/simonvetter/modbus"
+
+	"yunchu/platform/device"
+)
+
+// Options say how a unit is reached, and for New, what its registers mean.
+type Options struct {
+	// Address is tcp://host:port, tls://host:port or
+	// rtu:///dev/ttyUSB0?baud=9600&parity=none|even|odd&stop=1|2&data=7|8.
+	Address string
+	Unit    byte
+	Timeout time.Duration // of one exchange; 0: DefaultTimeout
+
+	Cert, Key, CA string // paths of PEM files, for tls://
+
+	// Profile is the name of a shipped profile, or the path of one.
+	Profile string
+	// DeadMan is after how long the device takes a setpoint back that is not renewed;
+	// 0: DefaultDeadMan.
+	DeadMan time.Duration
+	// Conn takes the place of Address: a device in memory, or a recording.
+	Conn Conn
+
+	Log   *slog.Logger
+	Tap   device.Tap // told of protocol data units: function and data, without unit and check sum
+	Timed device.Timed
+}
+
+// DefaultTimeout is how long a unit has for an answer: what acceptance procedures of
+// containers ask of a poll.
+const DefaultTimeout = 500 * time.Millisecond
+
+// A unit that does not answer is tried again after firstBackoff, and then after twice as
+// long each time, up to lastBackoff.
+const (
+	firstBackoff = 100 * time.Millisecond
+	lastBackoff  = 5 * time.Second
+)
+
+// conn is one unit on a link.
+type conn struct {
+	opt    Options
+	link   *link
+	closed bool
+
+	wait  time.Duration // before the next attempt, after a failed one
+	again time.Time
+	why   error // it failed
+}
+
+var (
+	_ Conn   = (*conn)(nil)
+	_ Single = (*conn)(nil)
+	_ Raw    = (*conn)(nil)
+)
+
+// Dial returns a Conn to a unit. It connects with the first request, so that the device
+// need not be there; an error means that the options are wrong. Over TCP each Conn has a
+// connection of its own, on a serial line all share the line and take turns.
+func Dial(o Options) (Conn, error) {
+	to, err := parseAddress(o.Address)
+	if err != nil {
+		return nil, err
+	}
+	if err := to.secrets(o.Cert, o.Key, o.CA); err != nil {
+		return nil, fmt.Errorf("address %q: %w", o.Address, err)
+	}
+	if o.Timeout < 0 {
+		return nil, fmt.Errorf("timeout of %v", o.Timeout)
+	}
+	o.Timeout = cmp.Or(o.Timeout, DefaultTimeout)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	k, err := join(to, o.Timeout, o.Log)
+	if err != nil {
+		return nil, fmt.Errorf("address %q: %w", o.Address, err)
+	}
+	return &conn{opt: o, link: k}, nil
+}
+
+// Read implements Conn.
+func (c *conn) Read(ctx context.Context, t Table, addr, n uint16) ([]uint16, error) {
+	r := Request{Function: readFunction(t), Addr: addr, Count: n}
+	values, err := c.exchange(ctx, &r)
+	if err != nil {
+		return nil, fmt.Errorf("read %d of table %v from %d on: %w", n, t, addr, err)
+	}
+	return values, nil
+}
+
+// Write implements Conn.
+func (c *conn) Write(ctx context.Context, addr uint16, values []uint16) error {
+	r := Request{Function: WriteRegisters, Addr: addr, Count: uint16(len(values)), Values: values}
+	if _, err := c.exchange(ctx, &r); err != nil {
+		return fmt.Errorf("write %d registers from %d on: %w", len(values), addr, err)
+	}
+	return nil
+}
+
+// WriteOne implements Single.
+func (c *conn) WriteOne(ctx context.Context, addr, value uint16) error {
+	r := Request{Function: WriteRegister, Addr: addr, Count: 1, Values: []uint16{value}}
+	if _, err := c.exchange(ctx, &r); err != nil {
+		return fmt.Errorf("write register %d: %w", addr, err)
+	}
+	return nil
+}
+
+// WriteCoil implements Conn.
+func (c *conn) WriteCoil(ctx context.Context, addr uint16, on bool) error {
+	r := Request{Function: WriteCoil, Addr: addr, Count: 1, Values: words([]bool{on})}
+	if _, err := c.exchange(ctx, &r); err != nil {
+		return fmt.Errorf("write coil %d: %w", addr, err)
+	}
+	return nil
+}
+
+// exchange asks the unit unless it is being left alone after a failure.
+func (c *conn) exchange(ctx context.Context, r *Request) ([]uint16, error) {
+	if _, err := ParseRequest(AppendRequest(nil, r)); err != nil {
+		return nil, fmt.Errorf("a request that no device takes: %w: %w", ErrMalformed, err)
+	}
+	if err := c.may(ctx); err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	values, err := c.link.exchange(ctx, c.opt.Unit, func(m *lib.ModbusClient) ([]uint16, error) { return ask(m, r) }, func() { c.tapRequest(r) })
+	c.tapAnswer(r, values, err)
+	return values, c.ended(began, err)
+}
+
+// ask has the library put a request.
+func ask(m *lib.ModbusClient, r *Request) ([]uint16, error) {
+	switch r.Function {
+	case ReadCoils:
+		bits, err := m.ReadCoils(r.Addr, r.Count)
+		return words(bits), err
+	case ReadDiscrete:
+		bits, err := m.ReadDiscreteInputs(r.Addr, r.Count)
+		return words(bits), err
+	case ReadInput:
+		return m.ReadRegisters(r.Addr, r.Count, lib.INPUT_REGISTER)
+	case ReadHolding:
+		return m.ReadRegisters(r.Addr, r.Count, lib.HOLDING_REGISTER)
+	case WriteCoil:
+		return nil, m.WriteCoil(r.Addr, r.Values[0] != 0)
+	case WriteRegister:
+		return nil, m.WriteRegister(r.Addr, r.Values[0])
+	default:
+		return nil, m.WriteRegisters(r.Addr, r.Values)
+	}
+}
+
+// may tells whether the unit can be asked now.
+func (c *conn) may(ctx context.Context) error {
+	switch {
+	case c.closed:
+		return fmt.Errorf("%w: %w", device.ErrOffline, net.ErrClosed)
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: %w", device.ErrOffline, ctx.Err())
+	case time.Now().Before(c.again):
+		return fmt.Errorf("%w: left alone for %v after: %w", device.ErrOffline, time.Until(c.again).Round(time.Millisecond), c.why)
+	}
+	return nil
+}
+
+// ended takes note of how an exchange ended.
+func (c *conn) ended(began time.Time, err error) error {
+	if _, answered := errors.AsType[Exception](err); err == nil || answered {
+		c.wait = 0
+	} else {
+		c.wait = min(max(2*c.wait, firstBackoff), lastBackoff)
+		c.again, c.why = time.Now().Add(c.wait), err
+		err = fmt.Errorf("%w: %w", device.ErrOffline, err)
+	}
+	if c.opt.Timed != nil {
+		c.opt.Timed(time.Since(began), err)
+	}
+	return err
+}
+
+func (c *conn) tapRequest(r *Request) {
+	if c.opt.Tap != nil {
+		c.opt.Tap(device.Crossing{At: time.Now(), Out: true, Data: AppendRequest(nil, r)})
+	}
+}
+
+func (c *conn) tapAnswer(r *Request, values []uint16, err error) {
+	if c.opt.Tap == nil {
+		return
+	}
+	pdu := AppendAnswer(nil, r, values)
+	if err != nil {
+		e, refused := errors.AsType[Exception](err)
+		if !refused {
+			return
+		}
+		pdu = AppendException(nil, r.Function, e)
+	}
+	c.opt.Tap(device.Crossing{At: time.Now(), Data: pdu})
+}
+
+// Close implements Conn.
+func (c *conn) Close() error {
+	if c.closed {
+		return nil
+	}
+	c.closed = true
+	return c.link.leave()
+}
+
+func readFunction(t Table) Function {
+	return [...]Function{Holding: ReadHolding, Input: ReadInput, Coils: ReadCoils, Discrete: ReadDiscrete}[t]
+}
+
+func words(bits []bool) []uint16 {
+	out := make([]uint16, len(bits))
+	for i, b := range bits {
+		if b {
+			out[i] = 1
+		}
+	}
+	return out
+}
+
+// exceptions are those of the protocol in the library's words.
+var exceptions = map[lib.Error]Exception{
+	lib.ErrIllegalFunction: IllegalFunction, lib.ErrIllegalDataAddress: IllegalAddress, lib.ErrIllegalDataValue: IllegalValue,
+	lib.ErrServerDeviceFailure: DeviceFailure, lib.ErrAcknowledge: Acknowledge, lib.ErrServerDeviceBusy: DeviceBusy,
+	lib.ErrMemoryParityError: MemoryParity, lib.ErrGWPathUnavailable: GatewayNoPath, lib.ErrGWTargetFailedToRespond: GatewayNoResponse,
+}
+
+// exception tells what a device refused with. Codes that the protocol does not know, which
+// some makers have, the library has no value for, only words.
+func exception(err error) (Exception, bool) {
+	if e, ok := errors.AsType[lib.Error](err); ok {
+		x, ok := exceptions[e]
+		return x, ok
+	}
+	var code Exception
+	if _, scan := fmt.Sscanf(err.Error(), "unknown exception code (%d)", &code); scan != nil {
+		return 0, false
+	}
+	return code, true
+}
