@@ -34,6 +34,7 @@ type Notice struct {
 	Kind  string       // armed, disarmed, arm-failed, e-stop, reset
 	Text  string
 	By    device.Command // of armed and arm-failed: the command that asked for it; zero for none
+	Code  string         // of arm-failed: CodeNotArmed, or CodeSign when a sign was found to be wrong
 }
 
 // Notices hands out what has changed since the last call.
@@ -44,7 +45,7 @@ func (g *Guard) Notices() []Notice {
 }
 
 func (g *Guard) notice(s device.Slot, st device.State, kind, text string, by device.Command) {
-	g.notices = append(g.notices, Notice{s, st, kind, text, by})
+	g.notices = append(g.notices, Notice{Slot: s, State: st, Kind: kind, Text: text, By: by})
 }
 
 // barred is why the device may not act at all, "" when it may.
@@ -216,6 +217,7 @@ func (g *Guard) attend(s device.Slot, d *state, now int64) {
 		by := l.test.by
 		l.test = signTest{}
 		l.armed, l.why, d.moved = true, "", true
+		d.set = setpoint{mode: d.set.mode} // nobody holds it
 		g.notice(s, device.Active, "armed", "sign test passed, armed by "+by.Source, by)
 	} else if done {
 		g.bar(s, d, why)
@@ -276,9 +278,13 @@ func (g *Guard) arm(s device.Slot, d *state, now int64, c *device.Command) {
 
 // endTest ends a sign test that has failed.
 func (g *Guard) endTest(s device.Slot, d *state, why string) {
-	by := d.life.test.by
+	t := d.life.test
+	code := CodeNotArmed
+	if t.wrong >= patience {
+		code = CodeSign
+	}
 	d.life.test = signTest{}
-	g.notice(s, device.Inactive, "arm-failed", why, by)
+	g.notices = append(g.notices, Notice{s, device.Inactive, "arm-failed", why, t.by, code})
 }
 
 // rate counts the setpoints of the current second.

@@ -33,6 +33,7 @@ const (
 	CodeNotArmed  = "NOT_ARMED"
 	CodeEStop     = "E_STOP"
 	CodeRate      = "RATE_LIMIT"
+	CodeSign      = "WRONG_SIGN"
 )
 
 // Limits of time.
