@@ -402,7 +402,7 @@ func (d *Driver) writeRaw(ctx context.Context, x *point, raw uint64) error {
 	case x.table == Coils:
 		err = d.conn.WriteCoil(ctx, x.addr, raw != 0)
 	case d.profile.Requests.Write == single && ok:
-		err = one.WriteOne(ctx, x.addr, uint16(x.registers(raw)[0]))
+		err = one.WriteOne(ctx, x.addr, x.registers(raw)[0])
 	default:
 		err = d.conn.Write(ctx, x.addr, x.registers(raw))
 	}

@@ -350,14 +350,14 @@ func TestCallerLeaves(t *testing.T) {
 			var late atomic.Int64
 			wire := func() unit.Wire { return unit.Wire{Late: time.Duration(late.Swap(0))} }
 			addr := serve(t, emul.Options{Address: address, Units: map[byte]emul.Served{1: {Bank: memory(), Wire: wire}}})
-			c := dial(t, modbus.Options{Address: addr, Timeout: 200 * time.Millisecond})
+			c := dial(t, modbus.Options{Address: addr, Timeout: time.Second})
 			mustRead(t, c, 3, 1)
-			late.Store(int64(100 * time.Millisecond))
+			late.Store(int64(400 * time.Millisecond))
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
 			defer cancel()
 			began := time.Now()
 			_, err := c.Read(ctx, modbus.Holding, 100, 1)
-			if took := time.Since(began); !errors.Is(err, device.ErrOffline) || took > 90*time.Millisecond {
+			if took := time.Since(began); !errors.Is(err, device.ErrOffline) || took > 300*time.Millisecond {
 				t.Errorf("left after %v: %v", took, err)
 			}
 			waitFor(t, func() bool {

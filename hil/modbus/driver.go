@@ -185,7 +185,8 @@ const idleKW = 0.05
 // status is the device's word; without one, what its other values come to. A mode that
 // the driver was told shows unless there is worse.
 func (d *Driver) status(kw float64) (device.Status, string) {
-	s, raw := device.OtherStatus, ""
+	var s device.Status
+	raw := ""
 	if x := d.point("status"); d.poll.has(x) {
 		w, n, _ := x.meaning(d.poll.registers(x))
 		s, _ = device.ParseStatus(w)

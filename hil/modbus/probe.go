@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"yunchu/platform/device"
 )
@@ -145,14 +146,14 @@ func (d *Driver) beyond() (list []try) {
 }
 
 func (t *try) wanted() string {
-	s := t.want[0].Error()
-	for _, e := range t.want[1:] {
-		s += " or " + e.Error()
+	var list []string
+	for _, e := range t.want {
+		list = append(list, e.Error())
 	}
 	if t.mute {
-		s += " or no answer"
+		list = append(list, "no answer")
 	}
-	return s
+	return strings.Join(list, " or ")
 }
 
 // judge says what came back and whether it is the refusal that was wanted.
