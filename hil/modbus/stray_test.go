@@ -84,6 +84,7 @@ func TestStrayFrameIsNoAnswer(t *testing.T) {
 // Whatever a line does to frames, a reading that is returned is the one that was asked for.
 // Of an answer that comes late, this holds for as long again as an answer may take.
 func TestBadLine(t *testing.T) {
+	t.Parallel()
 	const (
 		timeout = 250 * time.Millisecond // more than the back-off, and the device is slow, so that
 		slow    = 60 * time.Millisecond  // a late answer would come before that to the next request
