@@ -99,7 +99,7 @@ func TestProfileFaults(t *testing.T) {
 		{"too many registers", "requests: {max_registers: 126}\npoints:\n  soc: {address: 1}\n", "requests.max_registers: is 126, want 1 to 125"},
 		{"setting with a known name", "settings:\n  soc: {address: 1}\npoints:\n  soc: {address: 1}\n", "settings: \"soc\" is a name of points"},
 		{"patience of power", "points:\n  power: {address: 1, patience: 3s}\n", "belongs to heartbeat"},
-		{"unknown field", "points:\n  power: {adres: 1}\n", "did you mean \"address\"?"},
+		{"unknown field", "points:\n  power: {address: 1, scal: 2}\n", "did you mean \"scale\"?"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := ParseProfile("mine.yaml", []byte(head+tt.text))
