@@ -177,6 +177,7 @@ int main(int argc, char **argv) {
     }
     return strcmp(argv[2], "rtu") ? serve_tcp(m, p) : serve_rtu(m, p);
   }
+  modbus_set_response_timeout(m, 5, 0); /* a busy machine is no failure */
   if (modbus_connect(m) == -1) {
     return fail("connect");
   }
