@@ -33,8 +33,12 @@ func poll(ctx context.Context, devices, seconds int) error {
 		if err != nil {
 			return err
 		}
-		defer drivers[i].Close()
 	}
+	defer func() {
+		for _, d := range drivers {
+			_ = d.Close() // nothing is expected any more
+		}
+	}()
 	var (
 		mu             sync.Mutex
 		jitter, took   []float64 // ms

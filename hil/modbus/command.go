@@ -1,6 +1,7 @@
 package modbus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,7 +82,8 @@ func (d *Driver) setPower(ctx context.Context, now time.Time, c *device.Command)
 	case d.mode != device.Run:
 		return 0, rejected(codeFault, "the device is in mode %v", d.mode)
 	}
-	if err := x.inRange(c.Power); err != nil {
+	_, err := x.encode(c.Power)
+	if err = cmp.Or(err, x.inRange(c.Power)); err != nil {
 		return 0, rejected(codeRejected, "%v", err)
 	}
 	if err := d.mayWrite(ctx); err != nil {
@@ -99,7 +101,7 @@ func (d *Driver) setPower(ctx context.Context, now time.Time, c *device.Command)
 	}
 	d.live.on = false // should this fail, the device falls back by itself
 	s := setpoint{on: true, kw: c.Power, until: until}
-	err := d.put(ctx, now, &s)
+	err = d.put(ctx, now, &s)
 	if err == nil {
 		err = d.readBack(ctx, &s)
 	}
