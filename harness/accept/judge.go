@@ -83,9 +83,11 @@ func (r *Record) judge(l scenario.ProcedureLimit) Judged {
 				j.Note = w.Label + ": " + j.Note
 				return j
 			}
-			for i := range m.doubts {
-				m.doubts[i] = w.Label + ": " + m.doubts[i]
+			doubts := make([]string, len(m.doubts))
+			for i, d := range m.doubts {
+				doubts[i] = w.Label + ": " + strings.TrimPrefix(d, w.Label+": ")
 			}
+			m.doubts = doubts
 			ms = append(ms, m)
 		}
 	}
