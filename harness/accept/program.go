@@ -121,6 +121,9 @@ func Compile(p *scenario.Procedure, ratedKW float64, short bool, over ...Overrid
 			if _, ok := g.Parameters[n]; !ok {
 				return nil, fmt.Errorf("%s has no parameter %q: %s", p.Name, n, scenario.Suggest(n, slices.Sorted(maps.Keys(g.Parameters))))
 			}
+			if len(v) > 1 && len(p.Parameters[n].Value) == 1 {
+				return nil, fmt.Errorf("%s: %s is one number, not %d", p.Name, n, len(v))
+			}
 			g.Parameters[n] = v
 		}
 		for n, l := range o.Limits {

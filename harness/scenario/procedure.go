@@ -254,7 +254,7 @@ func (p *Procedure) check(s *source) {
 	}
 	c := checker{s: s, p: p, known: map[string]bool{}, used: map[string]bool{}, kinds: map[string][]string{"test": {"test"}}}
 	for n, v := range p.Parameters {
-		c.known[n] = len(v.Value) == 1
+		c.known[n] = len(v.Value) <= 1 // none: reported already
 	}
 	pre := &p.Preconditions
 	for key, v := range map[string]*Value{
