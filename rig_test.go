@@ -112,7 +112,7 @@ func (x *plantOnARig) state() string {
 
 func (x *plantOnARig) arm() {
 	x.Helper()
-	if got := x.send("arm", nil); got != "202 ACCEPTED" {
+	if got := x.send("arm", nil); got != "202 ACCEPTED" { // it takes seconds
 		x.Fatalf("arm: %s", got)
 	}
 	eventually(x.T, "the rig is armed", func() bool { return x.state() == "active" })

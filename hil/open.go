@@ -27,8 +27,10 @@ func openLink(d *Device, name string, l Link) (device.Driver, error) {
 		return can.New(can.Options{
 			Address: l.Address, Profile: p, CurrentSign: l.BatteryPositive, Timeout: l.Timeout, Tap: tap, Timed: d.Timed,
 		})
+	case "modbus":
+		return modbus.New(registers(d, l, tap))
 	case "sunspec":
-		conn, err := dial(d, l, tap)
+		conn, err := modbus.Dial(registers(d, l, tap))
 		if err != nil {
 			return nil, err
 		}
@@ -42,11 +44,12 @@ func openLink(d *Device, name string, l Link) (device.Driver, error) {
 	return nil, fmt.Errorf("kind %s cannot be opened by this version", l.Kind)
 }
 
-func dial(d *Device, l Link, tap device.Tap) (modbus.Conn, error) {
-	return modbus.Dial(modbus.Options{
+// registers are what Modbus needs to know, with or without a profile.
+func registers(d *Device, l Link, tap device.Tap) modbus.Options {
+	return modbus.Options{
 		Address: l.Address, Unit: byte(l.Unit), Timeout: l.Timeout, Cert: l.Cert, Key: l.Key, CA: l.CA,
-		Log: d.Log, Tap: tap, Timed: d.Timed,
-	})
+		Profile: l.Profile, DeadMan: l.DeadMan, Log: d.Log, Tap: tap, Timed: d.Timed,
+	}
 }
 
 func openSunSpec(d *Device, l Link, conn modbus.Conn) (device.Driver, error) {
@@ -130,6 +133,12 @@ var errReplay = errors.New("a recording of this kind of link cannot be replayed"
 
 func (r *replayed) openLink(d *Device, l Link, list []device.Crossing) (device.Driver, error) {
 	switch l.Kind {
+	case "modbus":
+		conn := modbus.NewReplay(list)
+		r.links = append(r.links, conn)
+		o := registers(d, l, nil)
+		o.Conn = conn
+		return modbus.New(o)
 	case "sunspec":
 		conn := modbus.NewReplay(list)
 		r.links = append(r.links, conn)

@@ -219,6 +219,7 @@ func (d *Device) checkKind(s *source, at string, served bool) {
 		return
 	case Modbus:
 		misplaced("that belongs to another protocol", "dbc", "base", "user", "password_file", "recording")
+		misplaced("its profile says so (positive)", "battery_current")
 	case SunSpec:
 		misplaced("that belongs to another protocol", "dbc", "profile", "user", "password_file", "recording")
 	case CAN:

@@ -217,6 +217,7 @@ func (g *Guard) attend(s device.Slot, d *state, now int64) {
 		by := l.test.by
 		l.test = signTest{}
 		l.armed, l.why, d.moved = true, "", true
+		d.set = setpoint{mode: d.set.mode} // nobody holds it
 		g.notice(s, device.Active, "armed", "sign test passed, armed by "+by.Source, by)
 	} else if done {
 		g.bar(s, d, why)
