@@ -29,6 +29,7 @@ const finest = 3
 
 // Judge holds a record against the limits of its procedure.
 func Judge(p *scenario.Procedure, r *Record) []Judged {
+	r.settle()
 	out := make([]Judged, 0, len(p.Limits))
 	for _, l := range p.Limits {
 		out = append(out, r.judge(l))
