@@ -100,6 +100,9 @@ func (d *Driver) connect(ctx context.Context) error {
 		d.opt.Log.Warn("chain of models breaks off", "base", found.Base, "models", len(found.Blocks))
 	}
 	d.layout = newLayout(found)
+	if s := d.layout.setter; s != nil && !s.revert().value().OK() {
+		d.opt.Log.Warn("the device has no time to revert: a setpoint outlives its controller", "model", s.revert().block.ID)
+	}
 	d.beat.forget()
 	return nil
 }

@@ -85,6 +85,7 @@ func decode(t Type, regs []uint16, scale int) Value {
 	v := Value{typ: t, ok: true, scale: scale}
 	if !t.Numeric() {
 		v.text = words(t, regs)
+		v.ok = v.text != "" // a text of blanks is none
 		return v
 	}
 	v.raw = join(regs)
