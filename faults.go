@@ -5,6 +5,7 @@ import (
 
 	"yunchu/harness/scenario"
 	"yunchu/hil/can"
+	"yunchu/hil/strict"
 	"yunchu/twin/params"
 )
 
@@ -15,6 +16,12 @@ func faultsOf(err error) (scenario.Faults, bool) {
 	case scenario.Faults:
 		return e, true
 	case can.Faults:
+		var all scenario.Faults
+		for _, f := range e {
+			all = append(all, scenario.Fault(f))
+		}
+		return all, len(all) > 0
+	case strict.Faults:
 		var all scenario.Faults
 		for _, f := range e {
 			all = append(all, scenario.Fault(f))

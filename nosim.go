@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"yunchu/harness/accept"
 	"yunchu/harness/run"
 	"yunchu/harness/scenario"
 	"yunchu/platform"
@@ -20,6 +21,9 @@ var buildTags = []string{"nosim"}
 
 // openWorld is nil: this build has no twins.
 var openWorld func(*scenario.Scenario, time.Time) (run.World, error)
+
+// openBench is nil, likewise.
+var openBench func(*scenario.RigDevice, time.Time, time.Duration) (*accept.Bench, error)
 
 // openRig is nil: this build serves no twins.
 var openRig func(*scenario.Rig, *slog.Logger) (run.Rig, error)

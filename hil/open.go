@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"yunchu/hil/can"
+	"yunchu/hil/modbus"
 	"yunchu/hil/mqtt"
 	"yunchu/hil/record"
+	"yunchu/hil/sunspec"
 	"yunchu/platform/device"
 )
 
@@ -25,6 +27,14 @@ func openLink(d *Device, name string, l Link) (device.Driver, error) {
 		return can.New(can.Options{
 			Address: l.Address, Profile: p, CurrentSign: l.BatteryPositive, Timeout: l.Timeout, Tap: tap, Timed: d.Timed,
 		})
+	case "modbus":
+		return modbus.New(registers(d, l, tap))
+	case "sunspec":
+		conn, err := modbus.Dial(registers(d, l, tap))
+		if err != nil {
+			return nil, err
+		}
+		return openSunSpec(d, l, conn)
 	case "mqtt":
 		return mqtt.New(mqtt.Config{
 			ID: d.ID, Timeout: l.Timeout, DeadMan: l.DeadMan, Tap: tap, Timed: d.Timed,
@@ -32,6 +42,20 @@ func openLink(d *Device, name string, l Link) (device.Driver, error) {
 		})
 	}
 	return nil, fmt.Errorf("kind %s cannot be opened by this version", l.Kind)
+}
+
+// registers are what Modbus needs to know, with or without a profile.
+func registers(d *Device, l Link, tap device.Tap) modbus.Options {
+	return modbus.Options{
+		Address: l.Address, Unit: byte(l.Unit), Timeout: l.Timeout, Cert: l.Cert, Key: l.Key, CA: l.CA,
+		Profile: l.Profile, DeadMan: l.DeadMan, Log: d.Log, Tap: tap, Timed: d.Timed,
+	}
+}
+
+func openSunSpec(d *Device, l Link, conn modbus.Conn) (device.Driver, error) {
+	return sunspec.New(sunspec.Options{
+		Conn: conn, Base: l.Base, Unit: byte(l.Unit), BatteryPositive: l.BatteryPositive, DeadMan: l.DeadMan, Log: d.Log,
+	})
 }
 
 // replayed is a driver whose links are answered from a recording. Time is what its
@@ -107,8 +131,18 @@ func openReplay(d Device) (device.Driver, error) {
 
 var errReplay = errors.New("a recording of this kind of link cannot be replayed")
 
-func (r *replayed) openLink(_ *Device, l Link, list []device.Crossing) (device.Driver, error) {
+func (r *replayed) openLink(d *Device, l Link, list []device.Crossing) (device.Driver, error) {
 	switch l.Kind {
+	case "modbus":
+		conn := modbus.NewReplay(list)
+		r.links = append(r.links, conn)
+		o := registers(d, l, nil)
+		o.Conn = conn
+		return modbus.New(o)
+	case "sunspec":
+		conn := modbus.NewReplay(list)
+		r.links = append(r.links, conn)
+		return openSunSpec(d, l, conn)
 	case "can":
 		p, err := can.LoadProfile(l.DBC)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"yunchu/platform/device"
 	"yunchu/platform/gateway"
+	"yunchu/platform/sched"
 )
 
 // Wired is one device on a wire.
@@ -81,8 +82,8 @@ func (p *Plant) described(s device.Slot, said device.Info) {
 }
 
 func (p *Plant) change(s device.Slot, with func(*device.Info)) {
-	if p.sched.Virtual() {
-		p.apply(context.Background(), change{s, with})
+	if p.sched.Virtual() { // not at once: a handler of the bus may not wait for it
+		p.sched.At(p.sched.Now(), sched.Image, func(time.Time) { p.apply(context.Background(), change{s, with}) })
 		return
 	}
 	select {

@@ -3,6 +3,8 @@ package scenario
 import (
 	"fmt"
 	"time"
+
+	"github.com/goccy/go-yaml/ast"
 )
 
 // Rig is a bench: devices that `yunchu rig` serves from twins, and that the
@@ -10,6 +12,7 @@ import (
 type Rig struct {
 	Head    `yaml:",inline"`
 	Backend *RigBackend `yaml:"backend,omitempty" doc:"Where tests move what is behind the devices: grid, faults, protections."`
+	Accept  RigAccept   `yaml:"accept,omitempty" doc:"Numbers of the acceptance suite that are others on this bench, by test."`
 	Devices []RigDevice `yaml:"devices" jsonschema:"required" example:"[{id: rig-1, model: ess-100kw-215kwh, serve: {…}}]" doc:"The devices."`
 
 	Path   string   `yaml:"-"` // the file, as it was named
@@ -19,6 +22,50 @@ type Rig struct {
 // RigBackend is the face of a served rig that is not the devices' own.
 type RigBackend struct {
 	Address string `yaml:"address" jsonschema:"required" example:"tcp://127.0.0.1:1600" doc:"Where it listens; on this machine only."`
+}
+
+// RigAccept is what a bench changes in procedures, by test.
+type RigAccept map[string]RigTest
+
+// RigTest is what a bench changes in one test: numbers of its parameters, and limits
+// by name.
+type RigTest struct {
+	Parameters map[string]Values
+	Limits     map[string]Limit
+}
+
+func (a *RigAccept) read(s *source, n ast.Node, at string, _ rules) {
+	*a = RigAccept{}
+	tests, ok := pairsOf(n)
+	if !ok {
+		s.fault(start(n), "write T05: {hold_s: 5}", "%s is a mapping of tests, got %s", name(at), describe(n))
+		return
+	}
+	for _, t := range tests {
+		test := RigTest{Parameters: map[string]Values{}, Limits: map[string]Limit{}}
+		here := join(at, keyText(t.Key))
+		pairs, ok := pairsOf(s.resolve(t.Value))
+		if !ok {
+			s.fault(start(t.Value), "write T05: {hold_s: 5, limits: {response_s: \"<= 0.8\"}}", "%s is a mapping of parameters, got %s", here, describe(t.Value))
+			continue
+		}
+		for _, kv := range pairs {
+			key := keyText(kv.Key)
+			if key == "limits" {
+				s.decode(kv.Value, elem(&test.Limits), join(here, key), rules{})
+				continue
+			}
+			var v Values
+			s.decode(kv.Value, elem(&v), join(here, key), rules{})
+			if len(v) > 0 {
+				test.Parameters[key] = v
+			}
+		}
+		if _, twice := (*a)[keyText(t.Key)]; twice {
+			s.fault(start(t.Key), "keep one of the two", "duplicate key %q", keyText(t.Key))
+		}
+		(*a)[keyText(t.Key)] = test
+	}
 }
 
 // RigDevice is one device of a rig: how it is reached, how it is served, or both.

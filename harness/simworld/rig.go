@@ -22,6 +22,7 @@ import (
 	modbusemul "yunchu/hil/modbus/emul"
 	"yunchu/hil/mqtt"
 	mqttemul "yunchu/hil/mqtt/emul"
+	sunspecemul "yunchu/hil/sunspec/emul"
 	"yunchu/hil/unit"
 	"yunchu/twin/params"
 )
@@ -112,8 +113,12 @@ func (r *Rig) faces1(d *scenario.RigDevice, u *unit.Unit, serve func(string, int
 		r.lines = append(r.lines, fmt.Sprintf("%s: %s at %s", d.ID, what, address))
 	}
 	if f := v.SunSpec; f != nil {
-		_ = serve
-		return errors.New("SunSpec is not served by this version")
+		b, err := sunspecemul.New(sunspecemul.Options{Unit: u, Base: f.Base, Log: r.log})
+		if err != nil {
+			return err
+		}
+		serve(f.Address, f.Unit, b, u)
+		note(fmt.Sprintf("SunSpec, unit %d", f.Unit), f.Address)
 	}
 	registers := func(what, address string, unitNo int, profile string) error {
 		return errors.New("registers are not served by this version")

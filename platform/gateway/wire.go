@@ -50,6 +50,8 @@ type wire struct {
 
 	mu     sync.Mutex
 	orders []order
+	works  []*work
+	ended  bool // nobody takes works any more
 	wake   chan struct{}
 }
 
@@ -92,6 +94,7 @@ func (g *Gateway) Attach(ctx context.Context, w Wire, done func()) error {
 
 // run serves the device: commands first, readings on the grid of its period.
 func (w *wire) run(ctx context.Context) {
+	defer w.endWorks()
 	next := time.Now().Add(w.Phase)
 	t := time.NewTimer(time.Until(next))
 	defer t.Stop()
@@ -113,9 +116,19 @@ func (w *wire) run(ctx context.Context) {
 			}
 			t.Reset(time.Until(next))
 		}
-		for o, ok := w.next(); ok && ctx.Err() == nil; o, ok = w.next() {
-			w.write(ctx, o)
+		w.commands(ctx)
+		if x := w.nextWork(); x != nil && ctx.Err() == nil { // one, so that readings go on
+			w.do(ctx, x)
+			w.commands(ctx)
+			w.rouse()
 		}
+	}
+}
+
+// commands hands over what waits.
+func (w *wire) commands(ctx context.Context) {
+	for o, ok := w.next(); ok && ctx.Err() == nil; o, ok = w.next() {
+		w.write(ctx, o)
 	}
 }
 
@@ -148,16 +161,22 @@ func (w *wire) put(o order) (overtaken []order, full bool) {
 	switch {
 	case o.c.Verb == device.EStop:
 		w.orders = append([]order{o}, w.orders...)
+		w.dropWorks("the emergency stop came first")
 	case len(w.orders) >= ordersBound:
 		return overtaken, true
 	default:
 		w.orders = append(w.orders, o)
 	}
+	w.rouse()
+	return overtaken, false
+}
+
+// rouse lets the device's goroutine look for what waits.
+func (w *wire) rouse() {
 	select {
 	case w.wake <- struct{}{}:
 	default:
 	}
-	return overtaken, false
 }
 
 // read asks for a reading and reports whether there was one.
@@ -218,6 +237,9 @@ func (g *Gateway) toWire(now time.Time, w *wire, c *device.Command, v guard.Verd
 		return acks
 	case device.Disarm:
 		o.c.Verb = device.Stop
+		w.mu.Lock()
+		w.dropWorks("it was disarmed first")
+		w.mu.Unlock()
 	}
 	overtaken, full := w.put(o)
 	ms := now.UnixMilli()
@@ -394,7 +416,7 @@ func (g *Gateway) tell(ctx context.Context, now time.Time) {
 		}
 		a := n.By.Answer(device.Done, now.UnixMilli(), "", n.Text)
 		if n.Kind != "armed" {
-			a.Status, a.Code = device.Rejected, guard.CodeNotArmed
+			a.Status, a.Code = device.Rejected, n.Code
 		}
 		g.answer(ctx, now, []device.Ack{a})
 	}

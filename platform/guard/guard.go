@@ -33,6 +33,7 @@ const (
 	CodeNotArmed  = "NOT_ARMED"
 	CodeEStop     = "E_STOP"
 	CodeRate      = "RATE_LIMIT"
+	CodeSign      = "WRONG_SIGN"
 )
 
 // Limits of time.
@@ -240,6 +241,9 @@ func (g *Guard) Observe(r *device.Reading) {
 		return
 	}
 	good := r.Quality == device.Good
+	if gap := d.gap(r); good && d.env.Wired && gap > d.env.StaleAfter && (d.life.armed || d.life.test.running()) {
+		g.bar(r.Slot, d, d.lost(gap))
+	}
 	if good {
 		d.at, d.arrived = at, r.Arrived
 		d.soc, d.charge, d.give, d.volt = r.SoC, r.MaxCharge, r.MaxDischarge, r.Voltage

@@ -1,0 +1,51 @@
+package metric
+
+// Gaps counts the silences of more than most s between samples.
+func Gaps(times []float64, most float64) (n int, longest float64) {
+	for i := 1; i < len(times); i++ {
+		d := times[i] - times[i-1]
+		longest = max(longest, d)
+		if d > most {
+			n++
+		}
+	}
+	return n, longest
+}
+
+// Flat is the longest time in s for which a channel repeated the same raw value while
+// another one moved by more than moves in its unit: a sensor or a gateway that has
+// died, and not a battery at rest. The points of both have the same times.
+func Flat(channel, other []Point, moves float64) float64 {
+	longest := 0.0
+	for i := 0; i < len(channel); {
+		low, high := other[i].V, other[i].V
+		j := i + 1
+		for j < len(channel) && channel[j].V == channel[i].V {
+			low, high = min(low, other[j].V), max(high, other[j].V)
+			if high-low > moves {
+				longest = max(longest, channel[j].T-channel[i].T)
+			}
+			j++
+		}
+		i = j
+	}
+	return longest
+}
+
+// Offset is by how many seconds one channel's time runs behind another's, which
+// measures the same: by cross-correlation on a grid of period s, up to most s.
+func Offset(reference, device []Point, period, most float64) (Measured, error) {
+	if len(reference) < 3 || len(device) < 3 || period <= 0 {
+		return lost(), ErrNoData
+	}
+	t0 := max(reference[0].T, device[0].T)
+	n := int((min(reference[len(reference)-1].T, device[len(device)-1].T)-t0)/period) + 1
+	if n < 3 {
+		return lost(), ErrNoData
+	}
+	lag, _ := Lag(Resample(reference, t0, period, n), Resample(device, t0, period, n), period, most)
+	if lag != lag {
+		return lost(), ErrNoData
+	}
+	return Measured{lag, period}, nil
+}
