@@ -141,10 +141,13 @@ func controlAC() described {
 			state("WSetRvrtRem", remaining),
 
 			writable("WRmp", shownRamp, putRamp),
-			fixed("WRmpRef", uint64(1)), // of the greatest active power
+			writable("WRmpRef", func(*screen) float64 { return rampOfPower }, oneOf(func(*change, float64) {}, rampOfPower)),
 		},
 	}
 }
+
+// rampOfPower: ramps are in percent of the greatest active power, not current.
+const rampOfPower = 1
 
 func putWatts(c *change, x float64) error {
 	return within(func(c *change, x float64) { c.by704, c.setW = true, x }, -c.ratedW, c.ratedW)(c, x)

@@ -227,6 +227,7 @@ func (c *change) setpoint(u *unit.Unit, now time.Time) error {
 	switch {
 	case c.by704 && c.setOn == on:
 		w, revert = c.wanted704(), c.setRevertS
+		c.setW, c.setPercent = 0-w, 0-100*w/c.ratedW // either way of writing it shows in the other
 		c.show124(w)
 	case c.by124 && c.mode != 0:
 		w, _ = c.wanted124() // settle has looked at it
