@@ -64,6 +64,15 @@ func (r *rig) pass(d time.Duration) time.Time {
 	return r.now
 }
 
+func (r *rig) read() device.Reading {
+	r.t.Helper()
+	x, err := r.driver.Read(r.t.Context(), r.now)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return x
+}
+
 func TestDriverKeepsWhatDriversPromise(t *testing.T) {
 	for _, model := range params.Models() {
 		t.Run(model, func(t *testing.T) {

@@ -13,8 +13,8 @@ import (
 	"yunchu/hil/sunspec/internal/memory"
 )
 
-// whole are all registers of a map, and where its models are.
-func whole(t testing.TB, r *rig) (regs []uint16, d *sunspec.Device) {
+// registers are all registers of a map, and where its models are.
+func registers(t testing.TB, r *rig) (regs []uint16, d *sunspec.Device) {
 	t.Helper()
 	d, err := sunspec.Scan(t.Context(), &memory.Conn{Bank: r.bank}, emul.DefaultBase)
 	if err != nil {
@@ -39,12 +39,12 @@ func write(addr int, values ...uint16) []byte {
 	return b
 }
 
-// FuzzWrite sends writes of any kind, one after another. What is refused changes nothing,
+// FuzzSequence sends writes of any kind, one after another. What is refused changes nothing,
 // what is taken is in the map or in a point that acts and goes back by itself, and only
 // points that can be written ever are.
-func FuzzWrite(f *testing.F) {
+func FuzzSequence(f *testing.F) {
 	r := newRig(f, "ess-100kw-215kwh")
-	_, d := whole(f, r)
+	_, d := registers(f, r)
 	at := func(name string) int {
 		b, field, ok := d.Find(name)
 		if !ok {
@@ -75,9 +75,9 @@ func FuzzWrite(f *testing.F) {
 				values[i] = binary.BigEndian.Uint16(in[2*i:])
 			}
 			in = in[2*len(values):]
-			before, d := whole(t, r)
+			before, d := registers(t, r)
 			err := r.bank.Write(addr, values)
-			after, _ := whole(t, r)
+			after, _ := registers(t, r)
 			if e, refused := errors.AsType[modbus.Exception](err); err != nil {
 				if !refused || e < modbus.IllegalAddress || e > modbus.DeviceFailure {
 					t.Fatalf("write %d %v: %v", addr, values, err)

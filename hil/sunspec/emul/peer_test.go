@@ -2,8 +2,6 @@ package emul_test
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"math"
 	"net"
@@ -14,32 +12,14 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
-	"yunchu/hil/modbus"
 	modbusemul "yunchu/hil/modbus/emul"
-	"yunchu/hil/sunspec"
 	"yunchu/hil/sunspec/emul"
 	"yunchu/hil/unit"
-	"yunchu/platform/device"
-	"yunchu/platform/device/devicetest"
 	"yunchu/twin/params"
 )
 
-// Most of these tests wait: more of them run side by side than there are processors,
-// which fuzzing does not gain by.
-func TestMain(m *testing.M) {
-	flag.Parse()
-	if fuzzing := flag.Lookup("test.fuzz").Value.String() != ""; !fuzzing {
-		if err := flag.Set("test.parallel", "24"); err != nil {
-			panic(err)
-		}
-	}
-	goleak.VerifyTestMain(m)
-}
-
 // served is a unit of 100 kW at a socket of its own, on the wall clock.
-func served(t *testing.T) (u *unit.Unit, b *emul.Bank, address string) {
+func served(t *testing.T) (u *unit.Unit, address string) {
 	t.Helper()
 	m, err := params.LoadModel("ess-100kw-215kwh")
 	if err != nil {
@@ -49,7 +29,7 @@ func served(t *testing.T) (u *unit.Unit, b *emul.Bank, address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err = emul.New(emul.Options{Unit: u, Base: emul.DefaultBase})
+	b, err := emul.New(emul.Options{Unit: u, Base: emul.DefaultBase})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,96 +51,7 @@ func served(t *testing.T) (u *unit.Unit, b *emul.Bank, address string) {
 			}
 		}
 	})
-	return u, b, s.Addr()
-}
-
-func driverAt(t *testing.T, address string, timeout time.Duration) *sunspec.Driver {
-	t.Helper()
-	c, err := modbus.Dial(modbus.Options{Address: address, Unit: 1, Timeout: timeout})
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := sunspec.New(sunspec.Options{Conn: c, Base: sunspec.Anywhere, Unit: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
-
-func TestDriverKeepsWhatDriversPromiseOverTCP(t *testing.T) {
-	t.Parallel()
-	devicetest.RunOnWire(t, func(t *testing.T) (device.Driver, func(time.Duration) time.Time) {
-		_, _, address := served(t)
-		d := driverAt(t, address, 2*time.Second)
-		return d, func(wait time.Duration) time.Time {
-			const every = 200 * time.Millisecond
-			for end := time.Now().Add(wait); ; {
-				_, _ = d.Read(t.Context(), time.Now()) // what it finds is for the test to ask
-				left := time.Until(end)
-				if left <= 0 {
-					return time.Now()
-				}
-				time.Sleep(min(every, left))
-			}
-		}
-	})
-}
-
-// TestWireFaults: what the driver makes of a link on which something is broken. A reading
-// that comes through all the same is a true one.
-func TestWireFaults(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		kind   string
-		comes  bool    // readings go on
-		within float64 // kW that they may be off
-	}{
-		{"late-answer", false, 0},
-		{"previous-answer", false, 0},
-		{"exception", false, 0},
-		{"reset", false, 0},
-		{"pause", false, 0},
-		{"link-down", false, 0},
-		{"scale-change", true, 0.05},
-	} {
-		t.Run(tt.kind, func(t *testing.T) {
-			t.Parallel()
-			u, _, address := served(t)
-			d := driverAt(t, address, 100*time.Millisecond)
-			t.Cleanup(func() { _ = d.Close() })
-			read := func() (device.Reading, error) { return d.Read(t.Context(), time.Now()) }
-			if _, err := read(); err != nil {
-				t.Fatal(err)
-			}
-			now := time.Now()
-			c := device.Command{Verb: device.SetPower, Power: -12.34, Until: now.Add(time.Minute).UnixMilli()}
-			if a, err := d.Write(t.Context(), now, c); err != nil || a.Status != device.Done {
-				t.Fatalf("%+v, %v", a, err)
-			}
-			await(t, "the setpoint is reached", func() bool { r, err := read(); return err == nil && r.Power < -12 })
-			end, err := u.Inject(time.Now(), unit.Fault{Kind: tt.kind, By: 200 * time.Millisecond})
-			if err != nil {
-				t.Fatal(err)
-			}
-			for range 3 {
-				began := time.Now()
-				r, err := read()
-				if took := time.Since(began); took > time.Second {
-					t.Errorf("a poll took %v", took)
-				}
-				switch {
-				case err != nil && tt.comes:
-					t.Errorf("no reading: %v", err)
-				case err != nil && !errors.Is(err, device.ErrOffline):
-					t.Errorf("%v, want it to be offline", err)
-				case err == nil && (!tt.comes || !(math.Abs(r.Power+12.34) <= tt.within+0.005) || r.SoC < 49 || r.SoC > 51):
-					t.Errorf("%v kW at %v %%", r.Power, r.SoC)
-				}
-			}
-			end(time.Now())
-			await(t, "readings come again", func() bool { r, err := read(); return err == nil && r.SoC > 49 && r.SoC < 51 })
-		})
-	}
+	return u, s.Addr()
 }
 
 func await(t *testing.T, what string, ok func() bool) {
@@ -237,8 +128,7 @@ func (m *mbpoll) write(addr int, values ...int) (string, error) {
 // TestPeerMbpoll walks the map of a served unit with a client of somebody else's, reads
 // what stands in it and moves the unit.
 func TestPeerMbpoll(t *testing.T) {
-	t.Parallel()
-	u, _, address := served(t)
+	u, address := served(t)
 	m := newMbpoll(t, address)
 	if mark := m.read(emul.DefaultBase, 2); mark[0] != 0x5375 || mark[1] != 0x6E53 {
 		t.Fatalf("%x is not SunS", mark)
