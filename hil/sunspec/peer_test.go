@@ -2,11 +2,11 @@ package sunspec_test
 
 import (
 	"bufio"
+	"errors"
+	"fmt"
 	"io"
-	"math"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -17,10 +17,10 @@ import (
 	"yunchu/platform/device"
 )
 
-const python = "/usr/bin/python3"
+const python = "/usr/bin/python3" // Debian's, which has the packages of Debian
 
-// pymodbus serves the golden image and returns its address.
-func pymodbus(t *testing.T) string {
+// pymodbus serves the golden image with some registers changed until the test ends.
+func pymodbus(t *testing.T, changes ...string) (address string) {
 	t.Helper()
 	if out, err := exec.Command(python, "-c", "import pymodbus.server.async_io").CombinedOutput(); err != nil {
 		if os.Getenv("CI") == "true" || os.Getenv("YUNCHU_PEERS") == "1" {
@@ -28,13 +28,8 @@ func pymodbus(t *testing.T) string {
 		}
 		t.Skipf("no pymodbus: %v", err)
 	}
-	c := exec.Command(python, filepath.Join("testdata", "pymodbus_server.py"), filepath.Join("testdata", "image.json"))
-	var complaints strings.Builder
-	c.Stderr = &complaints
-	in, err := c.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := exec.Command(python, append([]string{"testdata/pymodbus_server.py", "testdata/image.json"}, changes...)...)
+	c.Stderr = t.Output()
 	out, err := c.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -43,17 +38,13 @@ func pymodbus(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = in.Close()
 		_ = c.Process.Kill() // it may have ended
 		_, _ = io.Copy(io.Discard, out)
-		_ = c.Wait()
-		if t.Failed() && complaints.Len() > 0 {
-			t.Logf("pymodbus: %s", complaints.String())
-		}
+		_ = c.Wait() // it was killed
 	})
 	port, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
-		t.Fatalf("pymodbus opened no port: %v\n%s", err, complaints.String())
+		t.Fatalf("pymodbus opened no port: %v", err)
 	}
 	return "tcp://127.0.0.1:" + strings.TrimSpace(port)
 }
@@ -72,15 +63,13 @@ func dial(t *testing.T, address string) modbus.Conn {
 	return c
 }
 
-// TestPeerPymodbus scans the golden image at a server of somebody else's, over TCP, and
+// TestPeerPymodbus scans and decodes the golden image at a server of somebody else's, and
 // writes to it.
 func TestPeerPymodbus(t *testing.T) {
-	address := pymodbus(t)
-	c := dial(t, address)
+	c := dial(t, pymodbus(t))
 	d := scan(t, c, sunspec.Anywhere)
 	decodes(t, d)
-	t.Run("points", func(t *testing.T) { writesPoints(t, c, d) })
-	t.Run("driver", func(t *testing.T) { drives(t, dial(t, address), c) })
+	writesPoints(t, c, d)
 }
 
 // writesPoints writes points as pysunspec2 does, which sends those that follow each other
@@ -131,56 +120,66 @@ func writesPoints(t *testing.T, c modbus.Conn, d *sunspec.Device) {
 	}
 }
 
-// drives has the driver read the image, command it through 124, as its 704 is not
-// implemented, and adjust it; c looks from beside.
-func drives(t *testing.T, to, c modbus.Conn) {
-	d, err := sunspec.New(sunspec.Options{Conn: to, Base: sunspec.Anywhere, Unit: 1})
+// TestPeerPymodbus704 commands an independent server through 704.
+func TestPeerPymodbus704(t *testing.T) {
+	// 704 is implemented in this one, in steps of 10 W, with a time to revert.
+	const (
+		wset   = 40506 // model 704
+		ctrlHb = 40655 // 802.CtrlHb
+	)
+	change := func(offset, value int) string { return fmt.Sprintf("%d=%d", wset+offset, value) }
+	address := pymodbus(
+		t, change(22, 0), change(23, 0), change(24, 0), change(25, 0), change(26, 0), change(27, 0), change(30, 0), change(31, 0), change(32, 0), change(55, 1))
+	conn := dial(t, address)
+	d, err := sunspec.New(sunspec.Options{Conn: conn, Base: 40000})
 	if err != nil {
 		t.Fatal(err)
 	}
-	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	r, err := d.Read(t.Context(), now)
-	if err != nil {
-		t.Fatal(err)
+	if got := read(t, d, 0); got.Power != -500 || got.SoC != 55 || got.Voltage != 800 || got.Current != -625 {
+		t.Errorf("%+v", got)
 	}
-	want := device.Empty()
-	want.SoC, want.SoH, want.Voltage, want.Current, want.Power = 55, 98, 800, -625, -500
-	want.Temperature = 35 // of the cabinet: the modules' is not implemented
-	want.Status = device.Discharging
-	if !r.SameValues(&want) || r.MaxCharge != 1000 || r.MaxDischarge != 1000 || r.Flags != 0 {
-		t.Errorf("%+v\nwant %+v", r, want)
+	if a := write(t, d, 0, power(-400, 0, 60)); a.Status != device.Done || a.Power != -400 {
+		t.Fatalf("%+v", a)
 	}
-	info, err := d.Describe(t.Context(), now)
-	if err != nil || info.Manufacturer != "VPP-HIL" || info.Model != "SimBESS-1MW" || info.RatedKW != 1000 || info.CapacityKWh != 2000 {
-		t.Errorf("%+v, %v", info, err)
+	regs, err := conn.Read(t.Context(), modbus.Holding, wset+22, 11)
+	// WSetEna, WSetMod, WSet 40000 x 10 W, WSetRvrt, WSetPct and its reversion (not implemented), WSetEnaRvrt, WSetRvrtTms
+	if wantRegs := []uint16{1, 1, 0, 40000, 0, 0, 0x8000, 0x8000, 1, 0, 6}; err != nil || !slices.Equal(regs, wantRegs) {
+		t.Errorf("the server holds %d, %v, want %d", regs, err, wantRegs)
 	}
-	register := func(addr uint16) uint16 {
+	beat := func() uint16 {
 		t.Helper()
-		v, err := c.Read(t.Context(), modbus.Holding, addr, 1)
+		regs, err := conn.Read(t.Context(), modbus.Holding, ctrlHb, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return v[0]
+		return regs[0]
 	}
-	const storCtlMod, outWRte, inWRte, ctrlHb = 40259, 40266, 40267, 40655
-	for _, kw := range []float64{-400, 123.4, 0} {
-		a, err := d.Write(t.Context(), now, device.Command{Verb: device.SetPower, Power: kw, Until: now.Add(time.Minute).UnixMilli()})
-		if err != nil || a.Status != device.Done || math.Abs(a.Power-kw) > 1e-9 {
-			t.Fatalf("%g kW: %+v, %v", kw, a, err)
-		}
-		percent := int16(math.Round(kw / 1000 * 1e4)) // of 1 MW, in steps of 0.01 %
-		if in, out, mode := register(inWRte), register(outWRte), register(storCtlMod); int16(in) != percent || int16(out) != -percent || mode != 3 {
-			t.Errorf("%g kW: InWRte %d, OutWRte %d, StorCtl_Mod %d", kw, int16(in), int16(out), mode)
+	was := beat()
+	if got := read(t, d, 1).Flags; got != 0 || beat() != was+1 {
+		t.Errorf("a second later: flags %v, our heartbeat from %d to %d", got, was, beat())
+	}
+	for _, verb := range []device.Verb{device.Stop, device.EStop, device.Reset} {
+		if a := write(t, d, 2, device.Command{Verb: verb}); a.Status != device.Done {
+			t.Errorf("%v: %+v", verb, a)
 		}
 	}
-	beat := register(ctrlHb)
-	if _, err := d.Read(t.Context(), now.Add(time.Second)); err != nil {
+	if got, err := d.Adjust(t.Context(), "802.SocRsvMax", 95); !errors.Is(err, device.ErrUnsupported) {
+		t.Errorf("a point that is not implemented: holds %v, %v", got, err)
+	}
+}
+
+// TestPeerPymodbus124 commands the image as it is, in which only 124 is implemented.
+func TestPeerPymodbus124(t *testing.T) {
+	conn := dial(t, pymodbus(t))
+	d, err := sunspec.New(sunspec.Options{Conn: conn, Base: sunspec.Anywhere})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if n := register(ctrlHb); n != beat+1 {
-		t.Errorf("a second later the heartbeat went from %d to %d", beat, n)
+	if a := write(t, d, 0, power(123.4, 0, 60)); a.Status != device.Done || a.Power != 123.4 {
+		t.Fatalf("%+v", a)
 	}
-	if got, err := d.Adjust(t.Context(), "124.WChaMax", 900000); err != nil || got != 900000 {
-		t.Errorf("WChaMax %g, %v", got, err)
+	regs, err := conn.Read(t.Context(), modbus.Holding, 40254, 14)
+	if err != nil || regs[5] != 3 || int16(regs[12]) != -1234 || regs[13] != 1234 {
+		t.Errorf("the server holds %d, %v", regs, err)
 	}
 }

@@ -72,10 +72,7 @@ func (r *rig) window(out, in float64) {
 }
 
 // later moves time without anybody polling.
-func (r *rig) later(d time.Duration) {
-	r.now = r.now.Add(d)
-	r.unit.Tick(r.now)
-}
+func (r *rig) later(d time.Duration) { r.step(d) }
 
 func (r *rig) kw() float64 { return r.unit.View(r.now).ACW / 1000 }
 
@@ -99,7 +96,7 @@ func TestMap(t *testing.T) {
 	for _, base := range []int{0, 40000, 50000} {
 		r := newRig(t, "ess-100kw-215kwh")
 		var err error
-		r.bank, err = emul.New(emul.Options{Unit: r.unit, Base: base, Now: func() time.Time { return r.now }})
+		r.bank, err = emul.New(emul.Options{Unit: r.unit, Base: base, Now: r.clock})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -115,7 +112,7 @@ func TestMap(t *testing.T) {
 		}
 	}
 	r := newRig(t, "ess-100kw-215kwh")
-	if _, err := emul.New(emul.Options{Unit: r.unit, Base: 65000, Now: func() time.Time { return r.now }}); err == nil {
+	if _, err := emul.New(emul.Options{Unit: r.unit, Base: 65000, Now: r.clock}); err == nil {
 		t.Error("a map beyond the last address was made")
 	}
 }
@@ -135,7 +132,7 @@ func TestShowsTheUnit(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if r.bank, err = emul.New(emul.Options{Unit: r.unit, Base: 40000, Now: func() time.Time { return r.now }}); err != nil {
+				if r.bank, err = emul.New(emul.Options{Unit: r.unit, Base: 40000, Now: r.clock}); err != nil {
 					t.Fatal(err)
 				}
 				r.conn.Bank = r.bank
