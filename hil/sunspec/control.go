@@ -175,6 +175,7 @@ func (d *Driver) setPower(ctx context.Context, now time.Time, c *device.Command)
 // another one than before.
 func (d *Driver) set(ctx context.Context, now time.Time, x *live) (held float64, taken bool, err error) {
 	revert := d.revert(now, x)
+	x.kw = d.layout.holdable(x.kw)
 	steps, err := d.layout.setter.steps(x.kw, revert)
 	if err != nil {
 		return 0, false, err
@@ -186,7 +187,7 @@ func (d *Driver) set(ctx context.Context, now time.Time, x *live) (held float64,
 		taken = taken || s.power
 	}
 	x.armed, x.lapses = now, now.Add(revert)
-	if held, err = d.confirm(ctx, x.kw); err != nil {
+	if held, err = d.confirm(ctx, x.kw, revert); err != nil {
 		return held, true, err
 	}
 	return held, true, nil
@@ -202,8 +203,20 @@ func (d *Driver) revert(now time.Time, x *live) time.Duration {
 	return time.Duration(seconds(t)) * time.Second
 }
 
-// confirm reads back the setpoint.
-func (d *Driver) confirm(ctx context.Context, kw float64) (held float64, err error) {
+// holdable is the setpoint next to kw that the registers have a number for. It is no more
+// than kw, as rounding must not lead out of the envelope that kw was kept in.
+func (l *layout) holdable(kw float64) float64 {
+	step := l.setter.resolution()
+	if !(step > 0) {
+		return kw // which steps refuses
+	}
+	const lastBit = 1e-6 // of a step
+	return math.Trunc(kw/step+math.Copysign(lastBit, kw)) * step
+}
+
+// confirm reads back the setpoint, and that the device will take it back in time: a
+// dead-man that it does not hold, or holds for longer, is none.
+func (d *Driver) confirm(ctx context.Context, kw float64, revert time.Duration) (held float64, err error) {
 	if err := d.fetch(ctx, controlPlan); err != nil {
 		if refused(err) {
 			return 0, fmt.Errorf("%w: %w", device.ErrReadBack, err)
@@ -213,6 +226,9 @@ func (d *Driver) confirm(ctx context.Context, kw float64) (held float64, err err
 	held, on := d.layout.setter.holds()
 	if !on || !d.layout.same(held, kw) {
 		return held, fmt.Errorf("%w: told %g kW, the device holds %g kW, in force: %t", device.ErrReadBack, kw, held, on)
+	}
+	if v := d.layout.setter.revert().value(); v.OK() && !(v.Float() > 0 && v.Float() <= seconds(revert)) {
+		return held, fmt.Errorf("%w: told to revert after %g s, the device holds %g s", device.ErrReadBack, seconds(revert), v.Float())
 	}
 	return held, nil
 }
@@ -246,7 +262,7 @@ func (d *Driver) rest(ctx context.Context) error {
 	if err := d.perform(ctx, 0, d.deadMan); err != nil {
 		return err
 	}
-	_, err := d.confirm(ctx, 0)
+	_, err := d.confirm(ctx, 0, d.deadMan)
 	return err
 }
 
