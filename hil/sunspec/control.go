@@ -47,35 +47,41 @@ func (d *Driver) Write(ctx context.Context, now time.Time, c device.Command) (de
 	began := time.Now()
 	kw, err := d.obey(ctx, now, &c)
 	at := now.Add(time.Since(began)).UnixMilli()
-	answer := func(s device.AckStatus, code string) (device.Ack, error) {
-		return c.Answer(s, at, code, err.Error()), nil
-	}
 	if err == nil {
 		a := c.Answer(device.Done, at, "", "")
 		a.Power = kw
 		return a, nil
 	}
-	d.lost(err)
-	if no, ok := errors.AsType[*refusal](err); ok {
-		if no.code == codeExpired {
-			return answer(device.Expired, no.code)
-		}
-		return answer(device.Rejected, no.code)
+	err = d.lost(err)
+	status, code := outcome(err)
+	if status == 0 {
+		return device.Ack{}, offline(err)
 	}
+	return c.Answer(status, at, code, err.Error()), nil
+}
+
+// outcome is the answer to a command that has ended with an error; 0: nobody knows
+// whether the device took it.
+func outcome(err error) (device.AckStatus, string) {
+	no, refused := errors.AsType[*refusal](err)
 	exception, answered := errors.AsType[modbus.Exception](err)
 	switch {
+	case refused && no.code == codeExpired:
+		return device.Expired, no.code
+	case refused:
+		return device.Rejected, no.code
 	case errors.Is(err, device.ErrReadBack):
-		return answer(device.Failure, "READ_BACK")
+		return device.Failure, "READ_BACK"
 	case errors.Is(err, device.ErrUnsupported):
-		return answer(device.Rejected, "UNSUPPORTED")
-	case errors.Is(err, ErrRange):
-		return answer(device.Rejected, codeRejected)
+		return device.Rejected, "UNSUPPORTED"
+	case errors.Is(err, device.ErrOffline):
+		return 0, ""
 	case answered && (exception == modbus.DeviceFailure || exception == modbus.DeviceBusy):
-		return answer(device.Rejected, codeFault)
-	case answered:
-		return answer(device.Rejected, codeRejected)
+		return device.Rejected, codeFault
+	case answered, errors.Is(err, ErrRange):
+		return device.Rejected, codeRejected
 	}
-	return device.Ack{}, offline(err)
+	return 0, ""
 }
 
 const (
@@ -163,7 +169,7 @@ func (d *Driver) setPower(ctx context.Context, now time.Time, c *device.Command)
 		}
 		return 0, err
 	}
-	d.live, d.master = next, false
+	d.live, d.master = next, time.Time{}
 	d.beat.begin(now)
 	if err := d.lost(d.pound(ctx, now)); err != nil { // the setpoint stands all the same
 		d.opt.Log.Warn("heartbeat", "error", err)

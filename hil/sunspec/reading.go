@@ -82,10 +82,10 @@ func (d *Driver) reading(now time.Time) device.Reading {
 	if l.local() {
 		r.Flags |= device.FlagLocal
 	}
-	if d.master {
+	if !d.master.IsZero() && now.Sub(d.master) < masterShown {
 		r.Flags |= device.FlagMaster
 	}
-	if d.stopped || l.shutDown() {
+	if l.shutDown() {
 		r.Flags |= device.FlagEStop
 	}
 	return r
@@ -188,6 +188,10 @@ func (d *Driver) status(kw float64) device.Status {
 	}
 	return device.Idle
 }
+
+// masterShown is how long a second master is told of: long enough for every reader, and
+// not so long that nobody could take the device over again.
+const masterShown = 3 * time.Second
 
 // stillAfter is how long a heartbeat of one a second may stand.
 const stillAfter = 3 * time.Second

@@ -113,7 +113,7 @@ func (d *Driver) watch(now time.Time) {
 		d.live, d.beat.begun = live{}, false
 		return
 	case d.beat.begun && d.moved():
-		d.handOver("heartbeat")
+		d.handOver(now, "heartbeat")
 		return
 	case !d.live.on:
 		return
@@ -129,13 +129,13 @@ func (d *Driver) watch(now time.Time) {
 	case l.resting():
 		d.live = live{}
 	default:
-		d.handOver("setpoint")
+		d.handOver(now, "setpoint")
 	}
 }
 
-func (d *Driver) handOver(what string) {
+func (d *Driver) handOver(now time.Time, what string) {
 	d.opt.Log.Warn("somebody else commands the device", "changed", what)
-	d.live, d.master, d.beat.begun = live{}, true, false
+	d.live, d.master, d.beat.begun = live{}, now, false
 }
 
 // upkeep does what is due at now: it completes an emergency stop, ends a setpoint or

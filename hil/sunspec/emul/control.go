@@ -3,6 +3,7 @@ package emul
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"yunchu/hil/sunspec"
@@ -16,16 +17,14 @@ import (
 // The scales of points in percent: 0.01 %.
 const percentScale = -2
 
-// one of takes only these values.
+// oneOf takes only these values.
 func oneOf(f func(*change, float64), values ...float64) func(*change, float64) error {
 	return func(c *change, x float64) error {
-		for _, v := range values {
-			if x == v {
-				f(c, x)
-				return nil
-			}
+		if !slices.Contains(values, x) {
+			return fmt.Errorf("%g, takes %v: %w", x, values, errRange)
 		}
-		return fmt.Errorf("%g, takes %v: %w", x, values, errRange)
+		f(c, x)
+		return nil
 	}
 }
 

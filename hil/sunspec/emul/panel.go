@@ -3,6 +3,7 @@ package emul
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"yunchu/hil/unit"
@@ -136,19 +137,11 @@ func (c *change) settle() error {
 			return fmt.Errorf("%g W, rated %g W: %w", w, c.ratedW, errRange)
 		}
 	}
-	if c.view.EStop && !c.acknowledge && (c.contactors != nil && *c.contactors || c.starts()) {
+	starts := slices.Contains(c.ops, unit.OpStart)
+	if c.view.EStop && !c.acknowledge && (starts || c.contactors != nil && *c.contactors) {
 		return fmt.Errorf("an emergency stop that nobody has acknowledged: %w", unit.ErrUnable)
 	}
 	return nil
-}
-
-func (c *change) starts() bool {
-	for _, op := range c.ops {
-		if op == unit.OpStart {
-			return true
-		}
-	}
-	return false
 }
 
 // wanted704 is the setpoint of 704 in W, passive.

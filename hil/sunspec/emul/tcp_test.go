@@ -86,8 +86,13 @@ func TestProbeOverTCP(t *testing.T) {
 // when it is mended.
 func TestWireFaults(t *testing.T) {
 	for _, f := range []unit.Fault{
-		{Kind: "late-answer", By: 150 * time.Millisecond}, {Kind: "previous-answer"}, {Kind: "exception", Code: 4}, {Kind: "exception", Code: 6},
-		{Kind: "reset"}, {Kind: "pause"}, {Kind: "link-down"},
+		{Kind: "late-answer", By: 150 * time.Millisecond},
+		{Kind: "previous-answer"},
+		{Kind: "exception", Code: 4},
+		{Kind: "exception", Code: 6},
+		{Kind: "reset"},
+		{Kind: "pause"},
+		{Kind: "link-down"},
 	} {
 		t.Run(f.Kind, func(t *testing.T) {
 			r := newRig(t, "ess-100kw-215kwh")
