@@ -93,8 +93,10 @@ func (d *Driver) trials() []trial {
 	}
 	base := uint16(l.device.Base)
 	out = append(out,
-		trial{"read outside the map", "exception 2", d.opt.Unit, readPDU(l.outside(), 2),
-			func(e modbus.Exception, answered bool) bool { return answered && e == modbus.IllegalAddress }},
+		trial{
+			"read outside the map", "exception 2", d.opt.Unit, readPDU(l.outside(), 2),
+			func(e modbus.Exception, answered bool) bool { return answered && e == modbus.IllegalAddress },
+		},
 		trial{"read no registers", "exception 3", d.opt.Unit, readPDU(base, 0), refusesValue},
 		trial{"read 126 registers", "exception 3", d.opt.Unit, readPDU(base, modbus.MaxRead+1), refusesValue},
 	)
