@@ -14,7 +14,7 @@ import (
 	"yunchu/platform/device"
 )
 
-// Options say how a unit is reached.
+// Options say how a unit is reached, and for New, what its registers mean.
 type Options struct {
 	// Address is tcp://host:port, tls://host:port or
 	// rtu:///dev/ttyUSB0?baud=9600&parity=none|even|odd&stop=1|2&data=7|8.
@@ -23,6 +23,14 @@ type Options struct {
 	Timeout time.Duration // of one exchange; 0: DefaultTimeout
 
 	Cert, Key, CA string // paths of PEM files, for tls://
+
+	// Profile is the name of a shipped profile, or the path of one.
+	Profile string
+	// DeadMan is after how long the device takes a setpoint back that is not renewed;
+	// 0: DefaultDeadMan.
+	DeadMan time.Duration
+	// Conn takes the place of Address: a device in memory, or a recording.
+	Conn Conn
 
 	Log   *slog.Logger
 	Tap   device.Tap // told of protocol data units: function and data, without unit and check sum

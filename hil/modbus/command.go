@@ -1,0 +1,435 @@
+package modbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"yunchu/platform/device"
+)
+
+// Codes of answers.
+const (
+	codeExpired     = "EXPIRED"
+	codeFault       = "DEVICE_FAULT"
+	codeLocal       = "LOCAL"
+	codeReadBack    = "READ_BACK"
+	codeRejected    = "REJECTED"
+	codeUnsupported = "UNSUPPORTED"
+)
+
+// refusal is a command that is not done, with what the acknowledgement says.
+type refusal struct {
+	status       device.AckStatus
+	code, reason string
+}
+
+func (r *refusal) Error() string { return r.code + ": " + r.reason }
+
+func rejected(code, format string, args ...any) error {
+	return &refusal{device.Rejected, code, fmt.Sprintf(format, args...)}
+}
+
+// Write implements device.Driver.
+func (d *Driver) Write(ctx context.Context, now time.Time, c device.Command) (device.Ack, error) {
+	began := time.Now()
+	d.tell(now)
+	kw, err := d.do(ctx, now, &c)
+	at := now.Add(time.Since(began)).UnixMilli()
+	if r, ok := errors.AsType[*refusal](err); ok {
+		return c.Answer(r.status, at, r.code, r.reason), nil
+	}
+	if err != nil {
+		return device.Ack{}, fmt.Errorf("%v: %w", c.Verb, err)
+	}
+	a := c.Answer(device.Done, at, "", "")
+	a.Power = kw
+	return a, nil
+}
+
+// do carries a command out and returns the power that the device has taken.
+func (d *Driver) do(ctx context.Context, now time.Time, c *device.Command) (kw float64, err error) {
+	switch c.Verb {
+	case device.SetPower:
+		return d.setPower(ctx, now, c)
+	case device.Stop, device.Release:
+		return 0, d.rest(ctx)
+	case device.SetMode:
+		return 0, d.setMode(ctx, c.Mode)
+	case device.EStop:
+		return 0, d.eStop(ctx)
+	case device.Reset:
+		return 0, d.reset(ctx)
+	}
+	return 0, rejected(codeUnsupported, "%v: %v", c.Verb, device.ErrUnsupported)
+}
+
+func (d *Driver) setPower(ctx context.Context, now time.Time, c *device.Command) (float64, error) {
+	x := d.point("setpoint")
+	switch {
+	case x == nil || !x.writes:
+		return 0, rejected(codeUnsupported, "the device takes no setpoint")
+	case !device.Finite(c.Power):
+		return 0, rejected(codeRejected, "%v kW is not a power", c.Power)
+	case c.Until != 0 && c.Until <= now.UnixMilli():
+		return 0, &refusal{device.Expired, codeExpired, "the setpoint had expired when it came"}
+	case d.stopped:
+		return 0, rejected(codeFault, "the emergency stop has not been reset")
+	case d.mode != device.Run:
+		return 0, rejected(codeFault, "the device is in mode %v", d.mode)
+	}
+	if err := x.inRange(c.Power); err != nil {
+		return 0, rejected(codeRejected, "%v", err)
+	}
+	if err := d.mayWrite(ctx); err != nil {
+		return 0, err
+	}
+	switch {
+	case d.before.holds(d.point("e_stop")):
+		return 0, rejected(codeFault, "the device's emergency stop is pressed")
+	case d.deviceMode() != device.Run:
+		return 0, rejected(codeFault, "the device itself is in mode %v", d.deviceMode())
+	}
+	until := now.Add(d.deadMan) // one that does not say how long it holds is not renewed
+	if c.Until != 0 {
+		until = device.Time(c.Until)
+	}
+	d.live.on = false // should this fail, the device falls back by itself
+	s := setpoint{on: true, kw: c.Power, until: until}
+	err := d.put(ctx, now, &s)
+	if err == nil {
+		err = d.readBack(ctx, &s)
+	}
+	if err != nil {
+		if _, answered := errors.AsType[*refusal](err); answered {
+			if e := d.zero(ctx); e != nil {
+				d.log.Debug("power not taken back", "error", e)
+			}
+		}
+		return 0, err
+	}
+	d.live, d.master = s, time.Time{}
+	if err := d.firstBeat(ctx, now); err != nil {
+		return 0, err
+	}
+	return x.number(s.regs, 0), nil
+}
+
+// mayWrite reads what forbids writing.
+func (d *Driver) mayWrite(ctx context.Context) error {
+	if err := d.before.read(ctx, d.conn); err != nil {
+		return d.answered(err)
+	}
+	if d.before.holds(d.point("local")) {
+		d.live.on = false
+		return rejected(codeLocal, "the device is in local control")
+	}
+	return nil
+}
+
+// answered makes a refusal of an exception; other errors stay what they are.
+func (d *Driver) answered(err error) error {
+	if _, ok := errors.AsType[Exception](err); ok {
+		return rejected(codeRejected, "%v", err)
+	}
+	return err
+}
+
+// deviceMode is the mode that the device itself shows.
+func (d *Driver) deviceMode() device.Mode {
+	x := d.point("mode")
+	if !d.before.has(x) {
+		return device.Run
+	}
+	w, _, _ := x.meaning(d.before.registers(x))
+	m, _ := device.ParseMode(w)
+	return m
+}
+
+// put writes a setpoint: the time to revert first, so that none is ever without.
+func (d *Driver) put(ctx context.Context, now time.Time, s *setpoint) error {
+	s.revert = math.MaxInt64
+	if x := d.point("revert_s"); x != nil && x.writes {
+		s.revert = d.revertFor(x, s.until.Sub(now))
+		if err := d.write(ctx, x, s.revert.Seconds()); err != nil {
+			return err
+		}
+	}
+	x := d.point("setpoint")
+	if err := d.write(ctx, x, s.kw); err != nil {
+		return err
+	}
+	raw, err := x.encode(s.kw)
+	if err != nil {
+		return err
+	}
+	s.regs, s.renewed = x.registers(raw), now
+	if x := d.point("setpoint_enable"); x != nil && x.writes {
+		return d.writeWord(ctx, x, active)
+	}
+	return nil
+}
+
+// revertFor is the time to revert of a setpoint that holds for so long: no more than that,
+// in steps of its register, and at least one of them.
+func (d *Driver) revertFor(x *point, holds time.Duration) time.Duration {
+	t := min(d.deadMan, holds).Seconds()
+	step := x.step()
+	if x.limits != nil {
+		step = max(step, x.limits.Step)
+	}
+	if step > 0 {
+		t = max(math.Ceil(t/step-1e-9), 1) * step
+	}
+	if x.limits != nil {
+		t = min(max(t, x.limits.Min), x.limits.Max)
+	}
+	return time.Duration(t * float64(time.Second))
+}
+
+// readBack compares what the device holds with what it was told. What it holds, within
+// the resolution of its register, is what it is held to from then on.
+func (d *Driver) readBack(ctx context.Context, s *setpoint) error {
+	x := d.point("setpoint")
+	if x.reads {
+		regs, got, err := d.fetch(ctx, x)
+		if err != nil {
+			return err
+		}
+		if !(math.Abs(got-s.kw) <= x.step()/2*(1+1e-9)+1e-6*math.Abs(s.kw)) {
+			return &refusal{device.Failure, codeReadBack, fmt.Sprintf("the device was told %g kW and holds %g kW", s.kw, got)}
+		}
+		s.regs = regs
+	}
+	if x := d.point("setpoint_enable"); x != nil && x.writes {
+		return d.verifyWord(ctx, x, active)
+	}
+	return nil
+}
+
+// fetch reads one point from the device.
+func (d *Driver) fetch(ctx context.Context, x *point) (regs []uint16, v float64, err error) {
+	m := newImage(d.profile, []*point{x})
+	if err := m.read(ctx, d.conn); err != nil {
+		return nil, 0, d.answered(fmt.Errorf("%s: %w", x.name, err))
+	}
+	return m.registers(x), m.number(x), nil
+}
+
+// renew writes the setpoint in force once more.
+func (d *Driver) renew(ctx context.Context, now time.Time) error {
+	regs := d.live.regs
+	if err := d.put(ctx, now, &d.live); err != nil {
+		return fmt.Errorf("renew setpoint: %w", err)
+	}
+	d.live.regs = regs // as it was read back
+	return nil
+}
+
+// zero takes the power back.
+func (d *Driver) zero(ctx context.Context) error { return d.write(ctx, d.point("setpoint"), 0) }
+
+// rest takes the power to 0 and makes sure of it.
+func (d *Driver) rest(ctx context.Context) error {
+	x := d.point("setpoint")
+	if x == nil || !x.writes {
+		return rejected(codeUnsupported, "the device takes no setpoint")
+	}
+	if err := d.mayWrite(ctx); err != nil {
+		return err
+	}
+	d.live.on = false
+	if err := d.zero(ctx); err != nil || !x.reads {
+		return err
+	}
+	_, got, err := d.fetch(ctx, x)
+	if err == nil && !(math.Abs(got) <= x.step()/2) {
+		err = &refusal{device.Failure, codeReadBack, fmt.Sprintf("the device was told 0 kW and holds %g kW", got)}
+	}
+	return err
+}
+
+// setMode takes the power to 0 and then the device into its own standby, where it has one.
+func (d *Driver) setMode(ctx context.Context, m device.Mode) error {
+	x := d.point("mode")
+	takes := x != nil && x.writes
+	switch {
+	case m > device.MaintenanceMode:
+		return rejected(codeUnsupported, "mode %v: %v", m, device.ErrUnsupported)
+	case !takes && d.point("setpoint") == nil:
+		return rejected(codeUnsupported, "the device takes neither mode nor setpoint")
+	}
+	if err := d.mayWrite(ctx); err != nil {
+		return err
+	}
+	if x := d.point("setpoint"); x != nil && x.writes {
+		if err := d.rest(ctx); err != nil {
+			return err
+		}
+	}
+	if takes {
+		w := m.String()
+		if _, ok := x.code(w); !ok && m == device.MaintenanceMode {
+			w = device.StandbyMode.String() // which is as still
+		}
+		if _, ok := x.code(w); ok {
+			if err := d.setWord(ctx, x, w); err != nil {
+				return err
+			}
+		}
+	}
+	d.mode = m
+	return nil
+}
+
+// eStop takes the power to 0 and stops the device by whatever it has. A step that fails
+// keeps none of the others back.
+func (d *Driver) eStop(ctx context.Context) error {
+	if err := d.mayWrite(ctx); err != nil {
+		if r, ok := errors.AsType[*refusal](err); ok && r.code == codeLocal {
+			return err
+		}
+	}
+	d.live.on, d.beat.on, d.stopped = false, false, true
+	return d.steps(
+		step{"setpoint", func(x *point) error { return d.write(ctx, x, 0) }},
+		step{"operate", func(x *point) error { return d.setWord(ctx, x, stop) }},
+		step{"connect", func(x *point) error { return d.setWord(ctx, x, inactive) }},
+	)
+}
+
+// reset acknowledges alarms and starts the device again; its power stays at 0.
+func (d *Driver) reset(ctx context.Context) error {
+	if err := d.mayWrite(ctx); err != nil {
+		return err
+	}
+	d.live.on = false
+	err := d.steps(
+		step{"setpoint", func(x *point) error { return d.write(ctx, x, 0) }},
+		step{"reset", func(x *point) error { return d.writeWord(ctx, x, active) }},
+		step{"connect", func(x *point) error { return d.setWord(ctx, x, active) }},
+		step{"operate", func(x *point) error { return d.setWord(ctx, x, start) }},
+	)
+	if err == nil {
+		d.stopped = false
+	}
+	return err
+}
+
+// step is one write to a point, where the device takes it.
+type step struct {
+	name string
+	do   func(*point) error
+}
+
+// steps takes all of them. An error that leaves open what the device did counts more than
+// a refusal.
+func (d *Driver) steps(list ...step) (first error) {
+	taken := 0
+	for _, s := range list {
+		x := d.point(s.name)
+		if x == nil || !x.writes {
+			continue
+		}
+		taken++
+		err := s.do(x)
+		if _, refused := errors.AsType[*refusal](err); err != nil && (first == nil || !refused) {
+			first = err
+		}
+	}
+	if taken == 0 {
+		return rejected(codeUnsupported, "the device takes no commands")
+	}
+	return first
+}
+
+// setWord writes a word and makes sure of it.
+func (d *Driver) setWord(ctx context.Context, x *point, w string) error {
+	if err := d.writeWord(ctx, x, w); err != nil {
+		return err
+	}
+	return d.verifyWord(ctx, x, w)
+}
+
+func (d *Driver) verifyWord(ctx context.Context, x *point, w string) error {
+	if !x.reads {
+		return nil
+	}
+	regs, _, err := d.fetch(ctx, x)
+	if err != nil {
+		return err
+	}
+	ok := slices.Contains(x.values[w], x.raw(regs))
+	if x.form == condition {
+		ok = x.holds(regs) == (w == active)
+	}
+	if !ok {
+		return &refusal{device.Failure, codeReadBack, fmt.Sprintf("%s was set to %s and reads %d", x.name, w, x.raw(regs))}
+	}
+	return nil
+}
+
+// writeWord writes the code of a word.
+func (d *Driver) writeWord(ctx context.Context, x *point, w string) error {
+	raw, ok := x.code(w)
+	if !ok {
+		return rejected(codeUnsupported, "%s: the device has no %s", x.name, w)
+	}
+	return d.writeRaw(ctx, x, raw)
+}
+
+// write writes a number.
+func (d *Driver) write(ctx context.Context, x *point, v float64) error {
+	raw, err := x.encode(v)
+	if err != nil {
+		return rejected(codeRejected, "%v", err)
+	}
+	return d.writeRaw(ctx, x, raw)
+}
+
+func (d *Driver) writeRaw(ctx context.Context, x *point, raw uint64) error {
+	var err error
+	switch one, ok := d.conn.(Single); {
+	case x.table == Coils:
+		err = d.conn.WriteCoil(ctx, x.addr, raw != 0)
+	case d.profile.Requests.Write == single && ok:
+		err = one.WriteOne(ctx, x.addr, x.registers(raw)[0])
+	default:
+		err = d.conn.Write(ctx, x.addr, x.registers(raw))
+	}
+	if err != nil {
+		return d.answered(fmt.Errorf("%s: %w", x.name, err))
+	}
+	return nil
+}
+
+// firstBeat begins our heartbeat, where it has not begun: one above what is there.
+func (d *Driver) firstBeat(ctx context.Context, now time.Time) error {
+	x := d.point("controller_heartbeat")
+	if x == nil || !x.writes || d.beat.on {
+		return nil
+	}
+	if x.reads {
+		regs, _, err := d.fetch(ctx, x)
+		if err != nil {
+			return err
+		}
+		d.beat.n = x.raw(regs)
+	}
+	d.beat.on = true
+	return d.strike(ctx, now)
+}
+
+// strike is one beat.
+func (d *Driver) strike(ctx context.Context, now time.Time) error {
+	x := d.point("controller_heartbeat")
+	n := (d.beat.n + 1) & (math.MaxUint64 >> (64 - x.bits()))
+	if err := d.writeRaw(ctx, x, n); err != nil {
+		return fmt.Errorf("heartbeat: %w", err)
+	}
+	d.beat.n, d.beat.at = n, now
+	return nil
+}

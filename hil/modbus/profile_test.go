@@ -1,0 +1,284 @@
+package modbus
+
+import (
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestShippedProfiles(t *testing.T) {
+	if got := Shipped(); !slices.Equal(got, []string{"bms-generic", "meter-generic", "pcs-generic"}) {
+		t.Errorf("shipped: %v", got)
+	}
+	for _, name := range Shipped() {
+		p, err := LoadProfile(name)
+		if err != nil {
+			t.Errorf("%v", err)
+			continue
+		}
+		if p.Name != name || p.Description == "" {
+			t.Errorf("%s is called %q, %q", name, p.Name, p.Description)
+		}
+	}
+	p, err := LoadProfile("pcs-generic")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range Names() {
+		if p.find(name) == nil {
+			t.Errorf("the complete map lacks %s", name)
+		}
+	}
+}
+
+func TestLoadProfile(t *testing.T) {
+	if _, err := LoadProfile("nowhere.yaml"); err == nil || !strings.Contains(err.Error(), "pcs-generic") {
+		t.Errorf("no such file: %v, want the shipped ones named", err)
+	}
+	path := filepath.Join(t.TempDir(), "mine.yaml")
+	if err := os.WriteFile(path, []byte(head+"points:\n  power: {address: 7}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, err := LoadProfile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x := p.find("power"); x == nil || x.addr != 7 || x.table != Holding || x.size != 1 || x.shape != unsigned || !x.reads || x.writes {
+		t.Errorf("power is %+v", x)
+	}
+}
+
+const head = "apiVersion: yunchu/v1\nkind: Profile\nname: mine\n"
+
+// TestProfileFaults: each row is a profile's text behind its head, and what must be said.
+func TestProfileFaults(t *testing.T) {
+	for _, tt := range []struct{ name, text, want string }{
+		{"nothing", "", "mine.yaml:1:1: points: missing"},
+		{"unknown point", "points:\n  powr: {address: 1}\n", "mine.yaml:5:3: points: unknown point \"powr\"; values of the device's own go under settings\n    5 |   powr: {address: 1}\n      |   ^\n      did you mean \"power\"?"},
+		{"no address", "points:\n  power: {type: int16}\n", "mine.yaml:5:3: points.power.address: missing"},
+		{"address too large", "points:\n  power: {address: 70000}\n", "mine.yaml:5:20: points.power.address: want a whole number of 0 to 65535, got \"70000\""},
+		{"beyond the end", "points:\n  power: {address: 65535, type: int32}\n", "mine.yaml:5:20: points.power.address: the value ends beyond 65535"},
+		{"unknown type", "points:\n  power: {address: 1, type: int8}\n", "did you mean \"int16\"?"},
+		{"unknown table", "points:\n  power: {address: 1, table: holdings}\n", "did you mean \"holding\"?"},
+		{"unknown unit", "points:\n  power: {address: 1, unit: kw}\n", "points.power.unit: unknown \"kw\" for power"},
+		{"number in a coil", "points:\n  power: {address: 1, table: coil}\n", "is a number or a text, and a coil is one bit"},
+		{"type of a coil", "points:\n  connect: {address: 1, table: coil, type: int16}\n", "has no type, bit or mask"},
+		{"text as a number", "points:\n  maker: {address: 1}\n", "points.maker.type: maker is a text: write string and a length"},
+		{"number as a text", "points:\n  power: {address: 1, type: string, length: 4}\n", "points.power.type: power is no text"},
+		{"text of no length", "points:\n  maker: {address: 1, type: string}\n", "points.maker.length: is 0 registers"},
+		{"length of a number", "points:\n  power: {address: 1, length: 4}\n", "points.power.length: belongs to a string"},
+		{"status as a float", "points:\n  status: {address: 1, type: float32, values: {idle: 0}}\n", "status is not a number with a fraction"},
+		{"bit too high", "points:\n  alarms: {address: 1, bit: 16}\n", "points.alarms.bit: is 16, want 0 to 15"},
+		{"bit and mask", "points:\n  alarms: {address: 1, bit: 1, mask: 3}\n", "want bit or mask, not both"},
+		{"mask too wide", "points:\n  alarms: {address: 1, mask: 0x10000}\n", "points.alarms.mask: is 0x10000, and the value has 16 bits"},
+		{"bits of a signed value", "points:\n  alarms: {address: 1, type: int16, bit: 1}\n", "only an unsigned value has bits"},
+		{"bit that is written", "points:\n  connect: {address: 1, bit: 1}\n", "a write would change the other bits"},
+		{"scale of 0", "points:\n  power: {address: 1, scale: 0}\n", "points.power.scale: is 0"},
+		{"marker too wide", "points:\n  power: {address: 1, not_implemented: [1, 0x80000000]}\n", "points.power.not_implemented[1]: is 0x80000000, and the value has 16 bits"},
+		{"status without words", "points:\n  status: {address: 1}\n", "points.status.values: missing"},
+		{"unknown word", "points:\n  status: {address: 1, values: {charge: 1}}\n", "did you mean \"charging\"?"},
+		{"two meanings", "points:\n  status: {address: 1, values: {idle: 1, charging: [2, 1]}}\n", "1 means charging as well"},
+		{"words of a number", "points:\n  power: {address: 1, values: {idle: 1}}\n", "points.power.values: belong to a word or a condition"},
+		{"one half of what is written", "points:\n  connect: {address: 1, values: {active: 2}}\n", "a condition that is written has a value for active and one for inactive"},
+		{"direction of a percentage", "points:\n  soc: {address: 1, positive: charge}\n", "points.soc.positive: soc has no direction"},
+		{"unknown direction", "positive: out\npoints:\n  soc: {address: 1}\n", "mine.yaml:4:11: positive: unknown \"out\""},
+		{"writing what is read", "points:\n  soc: {address: 1, access: write}\n", "points.soc.access: soc is only read"},
+		{"writing what is only read", "points:\n  setpoint: {address: 1, table: input}\n", "points.setpoint.table: setpoint is written, and this table is only read"},
+		{"writing an input", "points:\n  setpoint: {address: 1, table: input, access: write}\n", "points.setpoint.access: table input is only read"},
+		{"range of what is read", "points:\n  soc: {address: 1, range: {min: 1, max: 2}}\n", "points.soc.range: belongs to a value that is written"},
+		{"range upside down", "points:\n  ramp: {address: 1, range: {min: 2, max: 1}}\n", "points.ramp.range: is 2 to 1"},
+		{"unit of a word", "points:\n  status: {address: 1, unit: kW, values: {idle: 0}}\n", "points.status.unit: status has no unit"},
+		{"exponent of what is written", "points:\n  setpoint: {address: 1, exponent: 4}\n", "a value that is written has a fixed scale"},
+		{"exponent of a float", "points:\n  power: {address: 1, type: float32, exponent: 4}\n", "belongs to a whole number in registers"},
+		{"two in one register", "points:\n  setpoint: {address: 1, type: int32}\n  ramp: {address: 2}\n", "ramp and setpoint are written to the same register"},
+		{"enable without a setpoint", "points:\n  setpoint_enable: {address: 1}\n", "setpoint_enable without a setpoint"},
+		{"long value, single writes", "requests: {write: single}\npoints:\n  setpoint: {address: 1, type: int32}\n", "cannot be written one register at a time"},
+		{"too many registers", "requests: {max_registers: 126}\npoints:\n  soc: {address: 1}\n", "requests.max_registers: is 126, want 1 to 125"},
+		{"setting with a known name", "settings:\n  soc: {address: 1}\npoints:\n  soc: {address: 1}\n", "settings: \"soc\" is a name of points"},
+		{"patience of power", "points:\n  power: {address: 1, patience: 3s}\n", "belongs to heartbeat"},
+		{"unknown field", "points:\n  power: {address: 1, scal: 2}\n", "did you mean \"scale\"?"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := ParseProfile("mine.yaml", []byte(head+tt.text))
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v\nwant %s", err, tt.want)
+			}
+		})
+	}
+	_, err := ParseProfile("mine.yaml", []byte("kind: Rig\npoints:\n  powr: {address: 1}\n  soc: {address: 1, bit: 20}\n"))
+	if n := strings.Count(err.Error(), "mine.yaml:"); n != 5 {
+		t.Errorf("%d faults at once, want 5:\n%v", n, err)
+	}
+}
+
+// parsePoint is the point that a line of a profile describes.
+func parsePoint(t testing.TB, line string) *point {
+	t.Helper()
+	p, err := ParseProfile("mine.yaml", []byte(head+"points:\n  "+line+"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.points[0]
+}
+
+func TestNumbers(t *testing.T) {
+	for _, tt := range []struct {
+		line     string
+		regs     []uint16
+		exponent uint16
+		want     float64
+	}{
+		{"power: {address: 0, unit: W, type: int32}", []uint16{0xFFFF, 0xEE6C}, 0, -4.5},
+		{"power: {address: 0, unit: W, type: int32, positive: discharge}", []uint16{0xFFFF, 0xEE6C}, 0, 4.5},
+		{"power: {address: 0, unit: W, type: int32, positive: discharge}", []uint16{0, 0}, 0, 0},
+		{"power: {address: 0, unit: W, type: int32, word_order: little}", []uint16{0xEE6C, 0xFFFF}, 0, -4.5},
+		{"power: {address: 0, unit: W, type: int32, byte_order: little}", []uint16{0xFFFF, 0x6CEE}, 0, -4.5},
+		{"power: {address: 0, unit: W, exponent: 9, type: int16}", []uint16{45}, 2, 4.5},
+		{"power: {address: 0, unit: W, exponent: 9, type: int16}", []uint16{45000}, 0xFFFF, -2.0536},
+		{"power: {address: 0, unit: W, exponent: 9, type: int16}", []uint16{45}, 0x8000, math.NaN()},
+		{"soc: {address: 0, scale: 0.01}", []uint16{5123}, 0, 51.23},
+		{"soc: {address: 0, scale: 0.1, not_implemented: [0xFFFF, 0xFFFE]}", []uint16{0xFFFE}, 0, math.NaN()},
+		{"soc: {address: 0, scale: 0.1}", []uint16{0xFFFF}, 0, 6553.5},
+		{"temperature: {address: 0, scale: 0.1, unit: K}", []uint16{2981}, 0, 24.95},
+		{"temperature: {address: 0, offset: -100, scale: 0.1}", []uint16{1250}, 0, 25},
+		{"current: {address: 0, type: int64}", []uint16{0xFFFF, 0xFFFF, 0xFFFF, 0xFFFE}, 0, -2},
+		{"power: {address: 0, type: float32}", []uint16{0x4148, 0}, 0, 12.5},
+		{"power: {address: 0, type: float32}", []uint16{0x7FC0, 0}, 0, math.NaN()},
+		{"power: {address: 0, type: float64}", []uint16{0xC029, 0, 0, 0}, 0, -12.5},
+		{"voltage: {address: 0, type: uint64, unit: mV}", []uint16{0, 0, 1, 0}, 0, 65.536},
+		{"soc: {address: 0, mask: 0xFF}", []uint16{0x1234}, 0, 0x34},
+	} {
+		p := parsePoint(t, tt.line)
+		if got := p.number(tt.regs, tt.exponent); !(math.Abs(got-tt.want) < 1e-9) && !(math.IsNaN(got) && math.IsNaN(tt.want)) {
+			t.Errorf("%s: % x is %v, want %v", tt.line, tt.regs, got, tt.want)
+		}
+	}
+	// Steps of a decimal are the decimals that they stand for.
+	p := parsePoint(t, "soc: {address: 0, scale: 0.01}")
+	for raw := range uint16(10001) {
+		if got, want := p.number([]uint16{raw}, 0), float64(raw)/100; got != want {
+			t.Fatalf("%d is %v, want %v", raw, got, want)
+		}
+	}
+}
+
+func TestEncode(t *testing.T) {
+	for _, tt := range []struct {
+		line string
+		v    float64
+		want []uint16 // nil: refused
+	}{
+		{"setpoint: {address: 0, unit: W, type: int32}", -4.5, []uint16{0xFFFF, 0xEE6C}},
+		{"setpoint: {address: 0, unit: W, type: int32, positive: discharge}", 4.5, []uint16{0xFFFF, 0xEE6C}},
+		{"setpoint: {address: 0, unit: W, type: int32, word_order: little, byte_order: little}", -4.5, []uint16{0x6CEE, 0xFFFF}},
+		{"setpoint: {address: 0, type: int16, scale: 0.1}", 3.26, []uint16{33}},
+		{"setpoint: {address: 0, type: int16}", 32768, nil},
+		{"setpoint: {address: 0, type: int16}", -32768, []uint16{0x8000}},
+		{"setpoint: {address: 0, type: int16, not_implemented: 0x8000}", -32768, nil},
+		{"setpoint: {address: 0}", -1, nil},
+		{"setpoint: {address: 0}", math.NaN(), nil},
+		{"setpoint: {address: 0}", math.Inf(1), nil},
+		{"setpoint: {address: 0, type: float32}", 12.5, []uint16{0x4148, 0}},
+		{"setpoint: {address: 0, type: float32}", 1e300, nil},
+		{"setpoint: {address: 0, type: int64}", -2, []uint16{0xFFFF, 0xFFFF, 0xFFFF, 0xFFFE}},
+		{"setpoint: {address: 0, type: uint64}", 1e30, nil},
+		{"revert_s: {address: 0, unit: ms}", 6, []uint16{6000}},
+	} {
+		p := parsePoint(t, tt.line)
+		raw, err := p.encode(tt.v)
+		if (err == nil) != (tt.want != nil) || err == nil && !slices.Equal(p.registers(raw), tt.want) {
+			t.Errorf("%s: %v is % x, %v, want % x", tt.line, tt.v, p.registers(raw), err, tt.want)
+		}
+	}
+}
+
+func TestConditionsAndWords(t *testing.T) {
+	for _, tt := range []struct {
+		line string
+		raw  uint16
+		want bool
+	}{
+		{"local: {address: 0}", 0, false},
+		{"local: {address: 0}", 9, true},
+		{"local: {address: 0, bit: 3}", 8, true},
+		{"local: {address: 0, bit: 3}", 0xFFF7, false},
+		{"local: {address: 0, bit: 3, values: {active: 0}}", 0xFFF7, true},
+		{"local: {address: 0, values: {active: [0xAA, 0xAB]}}", 0xAB, true},
+		{"local: {address: 0, values: {active: 0xAA}}", 1, false},
+		{"local: {address: 0, values: {inactive: 0x55}}", 1, true},
+		{"local: {address: 0, not_implemented: 0xFFFF}", 0xFFFF, false},
+		{"local: {address: 0, table: discrete}", 1, true},
+	} {
+		if got := parsePoint(t, tt.line).holds([]uint16{tt.raw}); got != tt.want {
+			t.Errorf("%s: %#x holds: %v", tt.line, tt.raw, got)
+		}
+	}
+	p := parsePoint(t, "status: {address: 0, values: {charging: [2, 7], idle: 0}}")
+	if w, raw, ok := p.meaning([]uint16{7}); w != "charging" || raw != 7 || !ok {
+		t.Errorf("7 means %q, %d, %v", w, raw, ok)
+	}
+	if w, raw, ok := p.meaning([]uint16{9}); w != "" || raw != 9 || ok {
+		t.Errorf("9 means %q, %d, %v", w, raw, ok)
+	}
+	if raw, ok := p.code("charging"); raw != 2 || !ok {
+		t.Errorf("charging is %d, %v", raw, ok)
+	}
+	m := parsePoint(t, "maker: {address: 0, type: string, length: 3, byte_order: little, word_order: little}")
+	if got := m.text([]uint16{'A' | 'b'<<8, ' ' | 0<<8, 0x7878}); got != "Ab" {
+		t.Errorf("a text is %q", got)
+	}
+}
+
+func FuzzParseProfile(f *testing.F) {
+	for _, name := range Shipped() {
+		src, err := shipped.ReadFile("profiles/" + name + ".yaml")
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(src))
+	}
+	f.Add(head + "points: {power: {address: 65535, type: string, length: 4}}")
+	f.Fuzz(func(t *testing.T, src string) {
+		p, err := ParseProfile("x.yaml", []byte(src))
+		if err != nil {
+			return
+		}
+		for _, x := range p.points { // what is taken can be read
+			regs := make([]uint16, x.size)
+			x.number(regs, 0)
+			x.holds(regs)
+			x.meaning(regs)
+			x.text(regs)
+		}
+	})
+}
+
+// What is encoded reads back as the same within half a step.
+func FuzzValues(f *testing.F) {
+	f.Add(uint64(0xEE6C), 4.5, uint8(0))
+	f.Add(uint64(math.MaxUint64), -1e9, uint8(7))
+	f.Fuzz(func(t *testing.T, raw uint64, v float64, which uint8) {
+		lines := []string{
+			"setpoint: {address: 0, unit: W, type: int32}", "setpoint: {address: 0, type: int16, scale: 0.1, positive: discharge}",
+			"setpoint: {address: 0, type: uint64, scale: 0.001}", "setpoint: {address: 0, type: float32, word_order: little}",
+			"setpoint: {address: 0, type: int64, byte_order: little}", "revert_s: {address: 0, unit: ms, offset: 3}",
+			"setpoint: {address: 0, type: float64}", "setpoint: {address: 0, scale: -2.5, offset: 7, not_implemented: 0xFFFF}",
+		}
+		p := parsePoint(t, lines[int(which)%len(lines)])
+		raw &= math.MaxUint64 >> (64 - p.bits())
+		if regs := p.registers(raw); p.raw(regs) != raw {
+			t.Errorf("%#x lies as % x and reads as %#x", raw, regs, p.raw(regs))
+		}
+		r, err := p.encode(v)
+		if err != nil {
+			return
+		}
+		got := p.number(p.registers(r), 0)
+		if tolerance := max(p.step()/2, 1e-6*math.Abs(v)) * (1 + 1e-6); math.Abs(got-v) > tolerance && p.shape != float || p.shape == float && math.Abs(got-v) > 1e-6*math.Abs(v)+1e-40 {
+			t.Errorf("%v is written as %#x and reads as %v", v, r, got)
+		}
+	})
+}
