@@ -269,6 +269,8 @@ func told(x *scenario.ProcedureStep) string {
 		s += ", for " + worth(*x.Hold) + " s"
 	case x.Until != nil && x.Until.AtRest:
 		s += ", until the device rests"
+	case x.Until != nil && x.Until.Cooled != nil:
+		s += ", until it has cooled to " + worth(*x.Until.Cooled) + " °C"
 	case x.Until != nil:
 		s += ", until " + worth(*x.Until.SoC) + " % charge"
 	}

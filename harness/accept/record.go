@@ -23,6 +23,7 @@ type Record struct {
 	RefPeriod time.Duration // of the reference
 	RatedKW   float64
 	RatedKWh  float64
+	Usable    float64       // of it, within the window of charge that the device states
 	MaxAge    time.Duration // of a reading in a measure
 
 	Samples   []device.Reading

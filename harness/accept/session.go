@@ -287,6 +287,9 @@ func (s *session) tick(now time.Time) {
 // record keeps what came.
 func (s *session) record(in *batch) {
 	every := s.player.g.Procedure.SampleEvery
+	if s.player.Preparing() {
+		every = max(every, time.Second) // it is shown, and not measured
+	}
 	for i := range in.readings {
 		r := &in.readings[i]
 		if at := device.Time(r.At); every <= s.period || at.Sub(s.kept) >= every-s.period/2 {
@@ -340,7 +343,7 @@ func (s *session) play(ctx context.Context, g *Program) *Record {
 	now := s.sched.Now()
 	s.rec = &Record{
 		Test: g.Procedure.Name, Begin: now, Period: max(s.period, g.Procedure.SampleEvery), RefPeriod: max(s.period, g.Procedure.SampleEvery),
-		RatedKW: g.RatedKW, RatedKWh: info.Info.CapacityKWh, MaxAge: max(g.pre.age, 3*s.period, 3*g.Procedure.SampleEvery),
+		RatedKW: g.RatedKW, RatedKWh: info.Info.CapacityKWh, Usable: usable(&info.Info), MaxAge: max(g.pre.age, 3*s.period, 3*g.Procedure.SampleEvery),
 	}
 	s.kept = time.Time{}
 	s.ref = referenced(g.Procedure)
@@ -369,6 +372,14 @@ func (s *session) play(ctx context.Context, g *Program) *Record {
 	s.player, s.ref = nil, false
 	s.rec.End = s.sched.Now()
 	return s.rec
+}
+
+// usable is the share of the rated energy that the device's window of charge leaves.
+func usable(i *device.Info) float64 {
+	if i.SoCMax <= i.SoCMin {
+		return 1
+	}
+	return (i.SoCMax - i.SoCMin) / 100
 }
 
 // referenced reports whether a procedure needs the bench's reference.

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,6 +46,7 @@ func (a *RigAccept) read(s *source, n ast.Node, at string, _ rules) {
 	for _, t := range tests {
 		test := RigTest{Parameters: map[string]Values{}, Limits: map[string]Limit{}}
 		here := join(at, keyText(t.Key))
+		s.keys[here] = start(t.Key)
 		pairs, ok := pairsOf(s.resolve(t.Value))
 		if !ok {
 			s.fault(start(t.Value), "write T05: {hold_s: 5, limits: {response_s: \"<= 0.8\"}}", "%s is a mapping of parameters, got %s", here, describe(t.Value))
@@ -52,6 +54,7 @@ func (a *RigAccept) read(s *source, n ast.Node, at string, _ rules) {
 		}
 		for _, kv := range pairs {
 			key := keyText(kv.Key)
+			s.keys[join(here, key)] = start(kv.Key)
 			if key == "limits" {
 				s.decode(kv.Value, elem(&test.Limits), join(here, key), rules{})
 				continue
@@ -169,7 +172,37 @@ func ParseRig(name string, data []byte, opt Options) (*Rig, error) {
 	return r, nil
 }
 
+// check looks whether the tests, their parameters and their limits exist.
+func (a RigAccept) check(s *source) {
+	if s.opt.Procedure == nil {
+		return
+	}
+	for test, changes := range a {
+		at := join("accept", test)
+		p, err := s.opt.Procedure(test)
+		if err != nil {
+			s.fault(s.key(at), suggest(test, s.opt.ProcedureNames), "there is no test %q", short(test))
+			continue
+		}
+		var limits []string
+		for _, l := range p.Limits {
+			limits = append(limits, l.Name)
+		}
+		for n := range changes.Parameters {
+			if _, ok := p.Parameters[n]; !ok {
+				s.fault(s.key(join(at, n)), suggest(n, p.names()), "%s has no parameter %q", test, short(n))
+			}
+		}
+		for n := range changes.Limits {
+			if !slices.Contains(limits, n) {
+				s.fault(s.key(join(join(at, "limits"), n)), suggest(n, limits), "%s has no limit %q", test, short(n))
+			}
+		}
+	}
+}
+
 func (r *Rig) check(s *source) {
+	r.Accept.check(s)
 	if s.has("devices") && r.Devices != nil && len(r.Devices) == 0 {
 		s.wrong("devices", "add: - {id: rig-1, …}", "the rig has no device")
 	}

@@ -39,7 +39,7 @@ var testMetrics = []TestMetric{
 	{"pjm_score", "", []string{"tracking"}, "performance score of PJM Manual 12"},
 	{"k", "", []string{"tracking"}, "index of following automatic generation control, mean over commands"},
 	{"energy_kwh", "kWh", []string{"charge", "discharge"}, "at the AC terminals"},
-	{"energy_percent", "percent", []string{"charge", "discharge"}, "of the rated energy"},
+	{"energy_percent", "percent", []string{"charge", "discharge"}, "of the rated energy, as far as the device's window of charge reaches"},
 	{"duration_s", "s", []string{"charge", "discharge"}, "how long the step took"},
 	{"soc_error_percent", "percent", []string{"charge", "discharge"}, "of the reported state of charge against counted charge"},
 	{"soc_truth_error_percent", "percent", []string{"charge", "discharge"}, "of the reported state of charge against the bench's"},

@@ -313,9 +313,9 @@ func (d *Driver) stop(ctx context.Context) error {
 	if !able {
 		return fmt.Errorf("an emergency stop: %w", device.ErrUnsupported)
 	}
-	if err == nil {
-		d.stopping = false
-	}
+	// What was refused will be refused again; what did not arrive, or did not take, is
+	// tried until it does.
+	d.stopping = errors.Is(err, device.ErrOffline) || errors.Is(err, device.ErrReadBack)
 	return err
 }
 

@@ -36,10 +36,10 @@
 //	e-stop        MANUAL_SHUTDOWN in 701.Alrm, 103.Evt1
 //
 // SunSpec does not say which way the current of a battery is counted. Charging is taken
-// for positive: it is the sign of everything else outside a register, what 802 is filled
-// with in the register image that our decoder is tested with (-625 A while discharging),
-// and what the limits of 802, which have no sign, leave open. Where a maker has it the other way round, the
-// setting says so, and the sign test before the first command finds it.
+// for positive, as it is everywhere else outside a register and in the register image
+// that our decoder is tested with (-625 A while discharging). Where a maker has it the
+// other way round, the setting says so, and the sign test before the first command finds
+// it.
 //
 // # What is written where
 //

@@ -530,6 +530,58 @@ func TestSecondMaster(t *testing.T) {
 	}
 }
 
+// TestSetpointThatIsNotShown: a device that stops showing its setpoint has no second
+// master for that.
+func TestSetpointThatIsNotShown(t *testing.T) {
+	for name, change := range map[string]func(r *registers){
+		"WSetEna": func(r *registers) { r.set(at704+22, 0xFFFF) },
+		"WSet":    func(r *registers) { r.set(at704+24, 0x8000, 0) },
+		"WSet_SF": func(r *registers) { r.set(at704+55, 0x8000) },
+	} {
+		r := pcs(t)
+		d := open(t, r)
+		write(t, d, 0, power(10, 0, 60))
+		change(r)
+		if got := read(t, d, 1).Flags; got != 0 {
+			t.Errorf("%s: flags %v", name, got)
+		}
+	}
+}
+
+// TestPowerLimit: the time to revert and the limit before it is enabled, by the model
+// that has them.
+func TestPowerLimit(t *testing.T) {
+	older := chain(0, fresh(t, 103, 0, nil), fresh(t, 123, 0, map[string]any{
+		"WMaxLimPct_SF": int64(-1), "WMaxLimPct": 100.0, "WMaxLim_Ena": uint64(0), "WMaxLimPct_RvrtTms": uint64(9), "Conn": uint64(1),
+	}))
+	const at123 = 2 + 52
+	for _, tt := range []struct {
+		name string
+		r    *registers
+		want []string
+	}{
+		{"704", pcs(t), []string{fmt.Sprintf("%d 0 0", at704+18), fmt.Sprintf("%d 4000", at704+15), fmt.Sprintf("%d 1", at704+14)}},
+		{"123", older, []string{fmt.Sprintf("%d 0", at123+7), fmt.Sprintf("%d 400", at123+5), fmt.Sprintf("%d 1", at123+9)}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := open(t, tt.r)
+			if got, err := d.Adjust(t.Context(), device.SettingPowerLimit, 40); err != nil || got != 40 {
+				t.Fatalf("holds %v, %v", got, err)
+			}
+			if !slices.Equal(tt.r.writes, tt.want) {
+				t.Errorf("writes %q, want %q", tt.r.writes, tt.want)
+			}
+			if got, err := d.Adjust(t.Context(), device.SettingPowerLimit, 100); err != nil || got != 100 {
+				t.Errorf("lifted: holds %v, %v", got, err)
+			}
+			tt.r.readOnly = true
+			if got, err := d.Adjust(t.Context(), device.SettingPowerLimit, 30); !errors.Is(err, device.ErrReadBack) {
+				t.Errorf("not taken: holds %v, %v, want ErrReadBack", got, err)
+			}
+		})
+	}
+}
+
 // TestReadBack: a device that acknowledges and keeps what it had is found out, and told 0.
 func TestReadBack(t *testing.T) {
 	r := pcs(t)
@@ -732,4 +784,39 @@ func TestWrongOptions(t *testing.T) {
 			t.Errorf("%s: taken", name)
 		}
 	}
+}
+
+// FuzzDriver: no image makes the driver panic, or take a setpoint for one of the other
+// direction.
+func FuzzDriver(f *testing.F) {
+	f.Add(bytes(pcs(f).regs), 10.0)
+	f.Add(bytes(chain(0, fresh(f, 103, 0, nil), fresh(f, 124, 0, map[string]any{
+		"WChaMax_SF": int64(0), "WChaMax": 50000.0, "StorCtl_Mod": uint64(0), "InOutWRte_SF": int64(-2), "InWRte": 0.0, "OutWRte": 0.0,
+	})).regs), -3.0)
+	f.Add(bytes(chain(0, fresh(f, 714, 2, nil), fresh(f, 803, 3, nil), fresh(f, 160, 1, nil), fresh(f, 804, 2, nil)).regs), 0.0)
+	f.Fuzz(func(t *testing.T, b []byte, kw float64) {
+		r := &registers{}
+		for i := 0; i+1 < len(b) && i < 1<<14; i += 2 {
+			r.regs = append(r.regs, uint16(b[i])<<8|uint16(b[i+1]))
+		}
+		d := open(t, r)
+		x, err := d.Read(t.Context(), start)
+		if err != nil && !errors.Is(err, device.ErrOffline) {
+			t.Fatalf("%+v, %v", x, err)
+		}
+		a, err := d.Write(t.Context(), start, power(kw, 0, 60))
+		if err != nil && !errors.Is(err, device.ErrOffline) {
+			t.Fatalf("%+v, %v", a, err)
+		}
+		if err == nil && a.Status == device.Done && a.Power*kw < 0 {
+			t.Fatalf("told %v kW, holds %v", kw, a.Power)
+		}
+		_, _ = d.Settings(t.Context())
+		_, _ = d.Describe(t.Context(), start)
+		_, _ = d.Adjust(t.Context(), device.SettingRamp, 1)
+		_, _ = d.Read(t.Context(), at(10))
+		if a, err := d.Write(t.Context(), at(10), device.Command{Verb: device.EStop}); err == nil && a.Status == 0 {
+			t.Fatalf("%+v", a)
+		}
+	})
 }

@@ -3,6 +3,7 @@ package sunspec
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 
 	"yunchu/platform/device"
@@ -124,6 +125,7 @@ func (d *Driver) watch(now time.Time) {
 	held, on := l.setter.holds()
 	switch {
 	case on && l.same(held, d.live.kw):
+	case math.IsNaN(held): // it does not say, and takes it back by itself
 	case l.setter.revert().value().OK() && !now.Before(d.live.lapses), len(l.beats) > 0 && d.beat.silent(now):
 		d.live.armed = time.Time{} // written again at once
 	case l.resting():

@@ -145,15 +145,17 @@ func (u *Unit) view(now time.Time, shown bool) View {
 }
 
 // bearable is the current at the battery's terminals that belongs to a power it could
-// have now. Where the converter is what bounds the power, the battery bears more: its
-// rated capacity in an hour.
+// have now. Where the converter is what bounds the power, the battery bears more: with
+// its losses a converter draws some percent more from it than it delivers.
 func bearable(v *View, w float64) float64 {
-	a := w / max(v.DCV, 1)
 	if w >= v.RatedW*(1-1e-6) {
-		a = max(a, v.CapacityAh)
+		w *= spare
 	}
-	return a
+	return w / max(v.DCV, 1)
 }
+
+// spare is how much more than the converter's rating its battery bears.
+const spare = 1.1
 
 // protection is what the battery management makes of the measurements: permissions
 // and alarms, with those that a test has raised.
