@@ -79,7 +79,9 @@ func TestVerdicts(t *testing.T) {
 		{"not reached", ramped(50*ms, 0.1, 1), "m", response, "<= 2", report.Failed, "not within 20 s"},
 		{"not reached, and not watched for long", ramped(50*ms, 0.1, 1), "m", response, "<= 60", report.Inconclusive, "not watched for longer"},
 		{"not settled for its hold", with(func(r *accept.Record) { r.Windows[0].End = origin.Add(13 * time.Second) }), "m", "settling_time_s", "<= 5", report.Inconclusive, "not watched"},
-		{"a reading that is not good", with(func(r *accept.Record) { r.Samples[220].Quality, r.Samples[220].Flags = device.Suspect, device.FlagFrozen }), "m", response, "<= 2", report.Inconclusive, "not good (frozen)"},
+		{"a reading that is not good", with(func(r *accept.Record) {
+			r.Samples[220].Quality, r.Samples[220].Flags = device.Suspect, device.FlagFrozen
+		}), "m", response, "<= 2", report.Inconclusive, "not good (frozen)"},
 		{"one before the measure does not count", with(func(r *accept.Record) { r.Samples[20].Quality = device.Bad }), "m", response, "<= 2", report.Passed, ""},
 		{"a silence", with(func(r *accept.Record) { r.Samples = append(r.Samples[:230:230], r.Samples[260:]...) }), "m", response, "<= 2", report.Inconclusive, "no reading for 1.55 s"},
 		{"no sample", with(func(r *accept.Record) { r.Samples = r.Samples[:100] }), "m", response, "<= 2", report.Inconclusive, "no data"},

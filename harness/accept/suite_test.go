@@ -218,7 +218,9 @@ func TestWrongSignFailsBeforeAnythingElseIsDone(t *testing.T) {
 
 func TestStaleReadingsAreInconclusive(t *testing.T) {
 	// For two seconds of every six nothing comes.
-	r := suite(t, distort(t, func(now time.Time, _ *device.Reading) bool { return now.Unix()%6 < 2 && now.After(origin.Add(20*time.Second)) }), shipped(t, "T00", "T05"))
+	r := suite(t, distort(t, func(now time.Time, _ *device.Reading) bool {
+		return now.Unix()%6 < 2 && now.After(origin.Add(20*time.Second))
+	}), shipped(t, "T00", "T05"))
 	x, j := of(t, r, "T05", "response_s")
 	if x.Verdict != report.Inconclusive || !strings.Contains(j.Note, "no reading for") {
 		t.Errorf("T05 is %s: %s", x.Verdict, j.Note)
