@@ -355,15 +355,17 @@ func (f *acceptFlags) bench(d *scenario.RigDevice, face backend.Face, log *slog.
 		}
 		b.Period = f.poll
 		return b, nil
-	case d.Kind == "" && d.Parts == nil:
-		return nil, fail(exitInput, fmt.Errorf("device %s says how it is served, and not how it is reached: add device and address", d.ID))
 	}
-	spec, err := links.Of(&d.Device, log)
+	reached, ok := d.Reached()
+	if !ok {
+		return nil, fail(exitInput, fmt.Errorf("device %s: nothing says how it is reached: add device and address", d.ID))
+	}
+	spec, err := links.Of(&reached, log)
 	if err != nil {
 		return nil, fail(exitInput, fmt.Errorf("device %s: %w", d.ID, err))
 	}
 	return &accept.Bench{
-		Info: spec.Info(), Loopback: spec.Loopback(), Backend: face, Period: f.poll, Serials: d.Serial, Tools: d.Tools, Address: addressOf(d),
+		Info: spec.Info(), Loopback: spec.Loopback(), Backend: face, Period: f.poll, Serials: d.Serial, Tools: d.Tools, Address: addressOf(&reached),
 		Open: func(timed device.Timed) (device.Driver, error) {
 			spec.Timed = timed
 			return hil.Open(spec)
@@ -371,7 +373,7 @@ func (f *acceptFlags) bench(d *scenario.RigDevice, face backend.Face, log *slog.
 	}, nil
 }
 
-func addressOf(d *scenario.RigDevice) string {
+func addressOf(d *scenario.Device) string {
 	if d.Parts == nil {
 		return d.Kind + " " + d.Address
 	}

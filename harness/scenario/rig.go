@@ -3,6 +3,7 @@ package scenario
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
@@ -293,4 +294,61 @@ func (v *Serve) check(s *source, at string, listening map[string]string) {
 	if !any {
 		s.wrong(at, "name at least one of sunspec, modbus, rtu, can, mqtt, mms", "nothing is served")
 	}
+}
+
+// Reached is the device as a client of the rig reaches it: as the file says, or else by
+// the faces that it is served with. Of several faces SunSpec comes first, then registers,
+// which together with a CAN face are one device of two parts; then MQTT. It is false for
+// a device that nobody can reach.
+func (d *RigDevice) Reached() (Device, bool) {
+	out := d.Device
+	if d.Kind != "" || d.Parts != nil {
+		return out, true
+	}
+	v := d.Serve
+	if v == nil {
+		return out, false
+	}
+	common := Link{Unit: 1, Base: -1, Poll: d.Poll, Timeout: d.Timeout, DeadMan: d.DeadMan}
+	registers := common
+	switch {
+	case v.Modbus != nil:
+		registers.Address, registers.Unit, registers.Profile = v.Modbus.Address, v.Modbus.Unit, v.Modbus.Profile
+	case v.RTU != nil:
+		registers.Address, registers.Unit, registers.Profile = clientOf(v.RTU.Address, "rtu"), v.RTU.Unit, v.RTU.Profile
+		if !strings.Contains(registers.Address, "baud=") {
+			registers.Address += fmt.Sprintf("?baud=%d", v.RTU.Baud)
+		}
+	}
+	bus := common
+	if v.CAN != nil {
+		bus.Address, bus.DBC = clientOf(v.CAN.Address, "slcan"), v.CAN.DBC
+	}
+	switch {
+	case v.SunSpec != nil:
+		out.Kind, out.Link = SunSpec, common
+		out.Address, out.Unit, out.Base = v.SunSpec.Address, v.SunSpec.Unit, v.SunSpec.Base
+	case registers.Address != "" && v.CAN != nil:
+		out.Link = Link{Poll: d.Poll}
+		out.Parts = &Parts{PCS: &Part{Kind: Modbus, Link: registers}, BMS: &Part{Kind: CAN, Link: bus}}
+	case registers.Address != "":
+		out.Kind, out.Link = Modbus, registers
+	case v.MQTT != nil:
+		out.Kind, out.Link = MQTT, common
+		out.Address = v.MQTT.Address
+	case v.CAN != nil:
+		out.Kind, out.Link = CAN, bus
+	default:
+		return out, false
+	}
+	return out, true
+}
+
+// clientOf is where a client opens what a server makes: the other end of a
+// pseudo-terminal.
+func clientOf(address, scheme string) string {
+	if rest, ok := strings.CutPrefix(address, "pty://"); ok {
+		return scheme + "://" + rest
+	}
+	return address
 }

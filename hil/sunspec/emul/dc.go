@@ -114,9 +114,12 @@ func charging(s *screen) float64 {
 	return chaHolding
 }
 
+// tripped are the alarms on which a battery has opened its contactors by itself.
+const tripped = unit.AlarmOverVolt | unit.AlarmUnderVolt | unit.AlarmOverTemp | unit.AlarmUnderTemp | unit.AlarmOverCurrent | unit.AlarmGround
+
 func bankState(s *screen) float64 {
 	switch {
-	case s.Fault && (s.EStop || !s.Tripped): // the grid is no fault of the battery
+	case s.EStop, !s.Contactors && s.Alarms&tripped != 0:
 		return bankFault
 	case !s.Contactors:
 		return bankDisconnected
