@@ -352,21 +352,19 @@ func (s *session) play(ctx context.Context, g *Program) *Record {
 	s.player = p
 	run, done := context.WithCancel(context.WithoutCancel(ctx))
 	defer done()
-	broken := context.AfterFunc(ctx, func() {
-		s.sched.Post("accept", func(now time.Time) { p.Abort(now, "interrupted") })
-	})
-	defer broken()
 	s.jobs, s.end = context.WithCancel(s.ctx)
 	defer func() { s.end() }()
 	s.sched.Every(now, s.period, sched.Check, func(now time.Time) bool {
 		if s.opt.Progress != nil {
 			s.opt.Progress(string(s.b.Info.ID), g.Procedure.Name, now.Sub(s.rec.Begin))
 		}
+		if ctx.Err() != nil {
+			p.Abort(now, "interrupted")
+		}
 		if p.Over() {
 			done()
-			return false
 		}
-		return true
+		return !p.Over()
 	})
 	_ = s.sched.Run(run, time.Time{}) // ends when the player is over
 	s.player, s.ref = nil, false
