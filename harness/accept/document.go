@@ -64,7 +64,8 @@ type ReportDevice struct {
 	Manufacturer string             `json:"manufacturer"`
 	Model        string             `json:"model"`
 	Firmware     string             `json:"firmware"`
-	Serials      []string           `json:"serials"`
+	Serials      []string           `json:"serials"` // of the bench, by the rig file
+	Serial       string             `json:"serial"`  // of the device, as it says itself
 	RatedKW      float64            `json:"rated_kw"`
 	RatedKWh     float64            `json:"rated_kwh"`
 	Virtual      bool               `json:"virtual"`
@@ -144,7 +145,7 @@ func some[T any](s []T) []T {
 func (x *DeviceResult) report(now time.Time) ReportDevice {
 	out := ReportDevice{
 		Device: string(x.Info.ID), Kind: x.Info.Kind, Address: x.Address, Manufacturer: x.Info.Manufacturer, Model: x.Info.Model,
-		Firmware: x.Said.Firmware, Serials: some(x.Serials), RatedKW: x.Info.RatedKW, RatedKWh: x.Info.CapacityKWh, Virtual: x.Virtual,
+		Firmware: x.Said.Firmware, Serial: x.Said.Serial, Serials: some(x.Serials), RatedKW: x.Info.RatedKW, RatedKWh: x.Info.CapacityKWh, Virtual: x.Virtual,
 		Able: some(x.Able), Instruments: []ReportInstrument{}, Tests: []ReportTest{},
 	}
 	for _, t := range x.Tools {

@@ -101,6 +101,13 @@ type SettingTrial struct {
 // OK reports whether the setting took the value and was restored.
 func (s *SettingTrial) OK() bool { return s.Err == "" }
 
+// note remembers what people should know, once.
+func (r *Record) note(what string) {
+	if !slices.Contains(r.Notes, what) {
+		r.Notes = append(r.Notes, what)
+	}
+}
+
 func (w *Window) doubt(why string) {
 	for _, d := range w.Doubts {
 		if d == why {
