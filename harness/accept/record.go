@@ -109,12 +109,9 @@ func (r *Record) note(what string) {
 }
 
 func (w *Window) doubt(why string) {
-	for _, d := range w.Doubts {
-		if d == why {
-			return
-		}
+	if !slices.Contains(w.Doubts, why) {
+		w.Doubts = append(w.Doubts, why)
 	}
-	w.Doubts = append(w.Doubts, why)
 }
 
 // at is an instant in s since the beginning of the test.
