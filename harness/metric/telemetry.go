@@ -14,19 +14,22 @@ func Gaps(times []float64, most float64) (n int, longest float64) {
 	return n, longest
 }
 
-// Flat is the longest time in s for which a channel repeated the same raw value after
-// another one had moved away by more than moves in its unit: a sensor or a gateway that
+// Flat is the longest time in s for which a channel went on repeating the same raw value
+// after another one had moved by more than moves in its unit: a sensor or a gateway that
 // has died, and not a battery at rest. The points of both have the same times.
 func Flat(channel, other []Point, moves float64) float64 {
 	longest := 0.0
 	for i := 0; i < len(channel); {
-		j, moved := i+1, -1
+		low, high := other[i].V, other[i].V
+		since := math.NaN() // when the other had moved
+		j := i + 1
 		for ; j < len(channel) && channel[j].V == channel[i].V; j++ {
-			switch {
-			case moved >= 0:
-				longest = max(longest, channel[j].T-channel[moved].T)
-			case math.Abs(other[j].V-other[i].V) > moves:
-				moved = j
+			low, high = min(low, other[j].V), max(high, other[j].V)
+			if math.IsNaN(since) && high-low > moves {
+				since = channel[j].T
+			}
+			if !math.IsNaN(since) {
+				longest = max(longest, channel[j].T-since)
 			}
 		}
 		i = j

@@ -1,6 +1,7 @@
 package modbus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,7 +82,8 @@ func (d *Driver) setPower(ctx context.Context, now time.Time, c *device.Command)
 	case d.mode != device.Run:
 		return 0, rejected(codeFault, "the device is in mode %v", d.mode)
 	}
-	if err := x.inRange(c.Power); err != nil {
+	_, err := x.encode(c.Power)
+	if err = cmp.Or(err, x.inRange(c.Power)); err != nil {
 		return 0, rejected(codeRejected, "%v", err)
 	}
 	if err := d.mayWrite(ctx); err != nil {
@@ -97,14 +99,14 @@ func (d *Driver) setPower(ctx context.Context, now time.Time, c *device.Command)
 	if c.Until != 0 {
 		until = device.Time(c.Until)
 	}
-	if err := d.firstBeat(ctx, now); err != nil {
-		return 0, err
-	}
 	d.live.on, d.owed = false, true // until it is known what the device holds
 	s := setpoint{on: true, kw: c.Power, until: until}
-	err := d.put(ctx, now, &s)
+	err = d.put(ctx, now, &s)
 	if err == nil {
 		err = d.readBack(ctx, &s)
+	}
+	if err == nil {
+		err = d.firstBeat(ctx, now)
 	}
 	if err != nil {
 		if _, answered := errors.AsType[*refusal](err); answered {
@@ -425,8 +427,9 @@ func (d *Driver) firstBeat(ctx context.Context, now time.Time) error {
 		}
 		d.beat.n = x.raw(regs)
 	}
-	d.beat.on = true
-	return d.strike(ctx, now)
+	err := d.strike(ctx, now)
+	d.beat.on = err == nil || d.beat.unsure
+	return err
 }
 
 // strike is one beat.

@@ -212,6 +212,11 @@ func TestNothingOwedNothingWritten(t *testing.T) {
 	}
 	r.local(false)
 	r.reads(5)
+	r.link.Do(func(m *emul.Memory) {
+		if m.Writes != 0 {
+			t.Errorf("%d writes", m.Writes)
+		}
+	})
 	r.link.refuse, r.link.writes = true, func(addr uint16) error {
 		if addr == ourBeat {
 			return modbus.DeviceBusy
@@ -222,11 +227,6 @@ func TestNothingOwedNothingWritten(t *testing.T) {
 		t.Errorf("a device that refuses our heartbeat: %+v, %v", a, err)
 	}
 	r.holds("refused", 0)
-	r.link.Do(func(m *emul.Memory) {
-		if m.Writes != 0 {
-			t.Errorf("%d writes", m.Writes)
-		}
-	})
 }
 
 // A heartbeat that the device took, and whose answer was lost, is our own.

@@ -111,6 +111,9 @@ func (c *checker) place() {
 	}
 	c.chars()
 	c.masking()
+	if most := c.profile.Requests.MaxRegisters; c.shape != bitShape && int(c.size) > most && most > 0 {
+		c.Wrong(c.key, "", "%s: has %d registers, and one request at most %d", c.key, c.size, most)
+	}
 	if int(c.addr)+int(c.size) > 1<<16 {
 		c.wrong("address", "", "the value ends beyond 65535")
 	}

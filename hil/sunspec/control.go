@@ -221,7 +221,7 @@ func (l *layout) holdable(kw float64) float64 {
 }
 
 // confirm reads back the setpoint, and that the device will take it back in time: a
-// dead-man that it does not hold, or holds for longer, is none.
+// dead-man that it does not hold, or holds for longer, is none. A setpoint of 0 needs none.
 func (d *Driver) confirm(ctx context.Context, kw float64, revert time.Duration) (held float64, err error) {
 	if err := d.fetch(ctx, controlPlan); err != nil {
 		if refused(err) {
@@ -233,7 +233,7 @@ func (d *Driver) confirm(ctx context.Context, kw float64, revert time.Duration) 
 	if !on || !d.layout.same(held, kw) {
 		return held, fmt.Errorf("%w: told %g kW, the device holds %g kW, in force: %t", device.ErrReadBack, kw, held, on)
 	}
-	if v := d.layout.setter.revert().value(); v.OK() && !(v.Float() > 0 && v.Float() <= seconds(revert)) {
+	if v := d.layout.setter.revert().value(); kw != 0 && v.OK() && !(v.Float() > 0 && v.Float() <= seconds(revert)) {
 		return held, fmt.Errorf("%w: told to revert after %g s, the device holds %g s", device.ErrReadBack, seconds(revert), v.Float())
 	}
 	return held, nil

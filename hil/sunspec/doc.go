@@ -22,12 +22,13 @@
 //	power         701.W, 103.W, 102.W, 101.W: positive generates, so its sign is turned
 //	soc           802.SoC, 713.SoC, 124.ChaState
 //	soh           802.SoH, 713.SoH
-//	voltage       802.V, 714.Prt[0].DCV, 124.InBatV, 103.DCV, 102.DCV, 101.DCV
-//	current       802.A, 714.DCA, 714.Prt[0].DCA: sign as Options.BatteryPositive says
+//	voltage       802.V, 714.DCV of the port that is storage, 124.InBatV, 103.DCV, 102.DCV, 101.DCV
+//	current       802.A, 714.DCA of that port: sign as Options.BatteryPositive says
 //	temperature   803.ModTmpMax, 804.ModTmpMax, else of the cabinet: 701, 103, 102, 101.TmpCab
 //	max charge    least of 802.AChaMax × voltage, 802.WChaRteMax, 702.WChaRteMax (its rating,
-//	              120.MaxChaRte); 0 when 802.State, ReqInvState or an alarm in Evt1 forbids it
-//	max discharge likewise, 802.ADisChaMax and so on
+//	              120.MaxChaRte); 0 when 802.State, ReqInvState or an alarm in Evt1 forbids it,
+//	              or at 802.VMax
+//	max discharge likewise, 802.ADisChaMax and so on, and at 802.VMin
 //	status        701.InvSt, 103.St, 802.State: fault, standby; 802.ChaSt or 124.ChaSt: charging,
 //	              discharging, idle; the sign of power without
 //	heartbeat     715.DERHb, 802.Hb: each must change within 3 s
@@ -50,7 +51,7 @@
 //	mode          715.OpCtl, else 802.SetInvState
 //	e-stop        setpoint 0, 715.OpCtl STOP, 802.SetOp DISCONNECT; with neither 123.Conn
 //	reset         setpoint 0, 715.AlarmReset, 802.AlmRst, SetOp CONNECT, OpCtl START
-//	ramp          704.WRmp, 121.WGra, 124.WChaGra and WDisChaGra
+//	ramp          the finest of 704.WRmp, 121.WGra, 124.WChaGra and WDisChaGra
 //	power limit   704.WMaxLimPct, 123.WMaxLimPct, without a time to revert
 //	connect       123.Conn
 //	reserve       124.MinRsvPct, 802.SoCRsvMin
@@ -58,8 +59,9 @@
 // All other points that can be written are settings by model.point. Those that act are
 // listed and can be read, and only commands write them, which expire and pass a guard.
 //
-// A device that nobody commands is never written to. A setpoint always has a time to
-// revert, is read back from the device, and is renewed by Read after a third of that time
-// for as long as it holds. It is given up, not renewed, when the device is in local
+// A device that nobody commands is never written to. A setpoint that registers have no
+// number for is rounded towards 0. It always has a time to revert, where the device has
+// one, is read back from the device with that time, and is renewed by Read after a third of
+// it for as long as the command holds. It is given up, not renewed, when the device is in local
 // control or in fault, or when somebody else has changed it.
 package sunspec

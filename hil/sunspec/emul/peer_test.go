@@ -48,11 +48,11 @@ func mbpoll(t *testing.T, address string, args ...string) map[string]string {
 // and nothing of SunSpec.
 func TestPeerMbpoll(t *testing.T) {
 	r := newRig(t, "ess-100kw-215kwh")
+	d := r.scan() // before another goroutine has the map
 	address := serve(t, r)
 	if got := mbpoll(t, address, "-t", "4:hex", "-r", "40000", "-c", "4", "-1"); got["40000"] != "0x5375" || got["40001"] != "0x6E53" || got["40002"] != "0x0001" || got["40003"] != "0x0042" {
 		t.Errorf("the map begins with %v", got)
 	}
-	d := r.scan()
 	at := func(name string) int {
 		b, f, ok := d.Find(name)
 		if !ok {
