@@ -122,6 +122,17 @@ type ReportRequirement struct {
 	Verdict     string   `json:"verdict"`
 }
 
+// Class is the verdict as style sheets call it.
+func (r ReportRequirement) Class() string {
+	switch r.Verdict {
+	case Word(report.Passed):
+		return string(report.Passed)
+	case Word(report.Failed):
+		return string(report.Failed)
+	}
+	return strings.ToLower(r.Verdict)
+}
+
 // Report is the document as data.
 func (d *Document) Report() *Report {
 	r := &Report{
