@@ -83,7 +83,9 @@ func TestAcceptPrintsJSON(t *testing.T) {
 	code, out, _ := acceptance(t, "--short", "--test", "T32", "--json")
 	var r struct {
 		Verdict string
-		Devices []struct{ Tests []struct{ Test, Verdict string } }
+		Devices []struct {
+			Tests []struct{ Test, Verdict string }
+		}
 	}
 	if err := json.Unmarshal([]byte(out), &r); err != nil || code != exitPassed || r.Verdict != "PASS" || len(r.Devices[0].Tests) != 2 {
 		t.Errorf("exit %d, %v: %s", code, err, out)
