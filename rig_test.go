@@ -202,8 +202,8 @@ func TestStoppedBridgeStopsTheRig(t *testing.T) {
 	if err := x.bridge.cmd.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
+	x.quiet(3 * time.Second) // not for a moment
 	eventually(t, "the rig is disarmed", func() bool { return x.state() == "inactive" })
-	x.quiet(3 * time.Second)
 	if got := x.send("setPower", hold); got != "409 NOT_ARMED" {
 		t.Errorf("a setpoint after it stood still: %s", got)
 	}
