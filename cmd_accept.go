@@ -344,8 +344,7 @@ func (f *acceptFlags) benches(ctx context.Context, log *slog.Logger) (list []*ac
 
 // bench is one device of a rig file.
 func (f *acceptFlags) bench(d *scenario.RigDevice, face backend.Face, log *slog.Logger) (*accept.Bench, error) {
-	switch {
-	case d.Kind == scenario.Sim:
+	if d.Kind == scenario.Sim {
 		if openBench == nil {
 			return nil, fail(exitInput, errNoTwins)
 		}

@@ -220,6 +220,7 @@ func (p *Parts) Describe(ctx context.Context, now time.Time) (device.Info, error
 			return device.Info{}, fmt.Errorf("%s: %w", x.name, err)
 		}
 		out.Manufacturer, out.Model = joined(out.Manufacturer, i.Manufacturer), joined(out.Model, i.Model)
+		out.Firmware, out.Serial = joined(out.Firmware, i.Firmware), joined(out.Serial, i.Serial)
 		if out.DeviceType == "" {
 			out.DeviceType = i.DeviceType
 		}

@@ -106,7 +106,11 @@ func (t *TestResult) view(r ReportTest, samples []sampleFile) (testView, error) 
 		if !j.Limit.IsZero() {
 			bound = report.Bound(j.Limit.String(), j.Unit)
 		}
-		v.Rows = append(v.Rows, limitView{j, string(j.Verdict), j.shown(), bound, Word(j.Verdict)})
+		row := limitView{j, string(j.Verdict), j.shown(), bound, Word(j.Verdict)}
+		if j.Limit.IsZero() && j.Verdict == report.Passed {
+			row.Class, row.Word = "mute", "reported"
+		}
+		v.Rows = append(v.Rows, row)
 	}
 	if t.Record == nil {
 		return v, nil

@@ -101,7 +101,7 @@ func TestVerdicts(t *testing.T) {
 		{"no acknowledgement", with(func(r *accept.Record) { r.Windows[0].Ack = time.Time{} }), "m", "ack_s", "<= 1", report.Inconclusive, "no acknowledgement"},
 		{"acknowledged", good(), "m", "ack_s", "<= 0.1", report.Passed, ""},
 		{"all channels", good(), "test", "missing_channels", "== 0", report.Failed, ""}, // voltage, current, temperature
-		{"gaps", with(func(r *accept.Record) { r.Samples = append(r.Samples[:30:30], r.Samples[40:]...) }), "test", "gaps", "== 0", report.Failed, "longest silence"},
+		{"gaps", with(func(r *accept.Record) { r.Samples = append(r.Samples[:30:30], r.Samples[60:]...) }), "test", "gaps", "== 0", report.Failed, "longest silence"},
 		{"no reading at all", with(func(r *accept.Record) { r.Samples = nil }), "test", "gaps", "== 0", report.Inconclusive, "no reading"},
 		{"alarm", with(func(r *accept.Record) { r.Samples[300].Status = device.Fault }), "test", "alarms", "== 0", report.Failed, ""},
 	} {

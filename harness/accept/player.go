@@ -433,8 +433,8 @@ func (p *Player) acknowledged(now time.Time, a *device.Ack) {
 	}
 	w := p.window
 	if a.Source == guard.Source {
-		if w != nil && a.Verb == device.SetPower && a.Status == device.Done && w.Issued && !taken(w.Kind) && w.Kind != "zero" {
-			w.doubt(fmt.Sprintf("the guard has set it to %.4g kW", a.Power))
+		if w != nil && a.Verb == device.SetPower && a.Status == device.Done && w.Issued && w.Kind != "zero" {
+			p.reduced(w, a.Power, fmt.Sprintf("the guard has set it to %.4g kW", a.Power))
 		}
 		return
 	}
@@ -456,10 +456,10 @@ func (p *Player) acknowledged(now time.Time, a *device.Ack) {
 			w.Accepted++
 		}
 	case a.Status == device.Done:
-		if w != nil && a.Reduced && a.Verb == device.SetPower && !taken(w.Kind) {
-			w.doubt("the setpoint was " + a.Reason)
+		if w != nil && a.Reduced && a.Verb == device.SetPower {
+			p.reduced(w, a.Power, "the setpoint was "+a.Reason)
 		}
-	case x.act == actFault && !answers: // it is to refuse
+	case (x.act == actFault || x.act == actSetting) && !answers: // what was done is to make it refuse
 	case a.Status == device.Rejected && a.Code == guard.CodeEnvelope && x.until == untilRest:
 		// It is full or empty: the power goes to rest by itself, and that ends the step.
 		p.setKW = nan
@@ -473,8 +473,28 @@ func (p *Player) acknowledged(now time.Time, a *device.Ack) {
 	}
 }
 
-// taken are the kinds of measures that do not mind how much power the device takes.
-func taken(kind string) bool { return kind == "charge" || kind == "discharge" || kind == "alive" }
+// reducedSlack is how much of the rated power may be missing from a setpoint that the
+// guard has cut before what it measures is in doubt: limits that devices report are
+// rounded.
+const reducedSlack = 0.005
+
+// reduced takes note of a setpoint that the guard has cut to kw. Measures of energy do
+// not mind; one of a limit is told of, since the device's own limiter had less to do.
+func (p *Player) reduced(w *Window, kw float64, why string) {
+	if math.Abs(kw-p.sentKW) <= reducedSlack*p.g.RatedKW {
+		if w.ToKW == p.sentKW {
+			w.ToKW = kw
+		}
+		return
+	}
+	switch w.Kind {
+	case "charge", "discharge", "alive":
+	case "limit":
+		p.rec.note(w.Label + ": " + why)
+	default:
+		w.doubt(why)
+	}
+}
 
 // finished takes note of a job that has ended.
 func (p *Player) finished(now time.Time, d *Done) {

@@ -41,10 +41,9 @@ type op struct {
 
 	kw      float64 // of power, refused and bring
 	series  func(t time.Duration) float64
-	name    string  // of a setting, a link or a fault
-	value   float64 // of a setting; Hz of a grid
-	voltage float64 // percent, of a grid
-	fault   scenario.StepFault
+	name    string     // of a setting, a link or a fault
+	value   float64    // of a setting; Hz of a grid
+	voltage float64    // percent, of a grid
 	numbers [3]float64 // by_s, code, to_c of a fault
 	within  float64    // percent, of bring
 

@@ -101,13 +101,17 @@ type SettingTrial struct {
 // OK reports whether the setting took the value and was restored.
 func (s *SettingTrial) OK() bool { return s.Err == "" }
 
-func (w *Window) doubt(why string) {
-	for _, d := range w.Doubts {
-		if d == why {
-			return
-		}
+// note remembers what people should know, once.
+func (r *Record) note(what string) {
+	if !slices.Contains(r.Notes, what) {
+		r.Notes = append(r.Notes, what)
 	}
-	w.Doubts = append(w.Doubts, why)
+}
+
+func (w *Window) doubt(why string) {
+	if !slices.Contains(w.Doubts, why) {
+		w.Doubts = append(w.Doubts, why)
+	}
 }
 
 // at is an instant in s since the beginning of the test.

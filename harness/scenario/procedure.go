@@ -187,7 +187,8 @@ func (v *Value) preset(text string) (err error) {
 
 func parameterName(text string) bool {
 	for i, c := range text {
-		if !(c >= 'a' && c <= 'z' || i > 0 && (c == '_' || c >= '0' && c <= '9')) {
+		letter, other := c >= 'a' && c <= 'z', c == '_' || c >= '0' && c <= '9'
+		if !letter && (i == 0 || !other) {
 			return false
 		}
 	}

@@ -54,7 +54,7 @@ var testMetrics = []TestMetric{
 	{"not_refused", "", []string{"probe"}, "trials that the device did not refuse as its protocol asks"},
 	{"changed", "", []string{"probe"}, "trials that changed the state of the device"},
 	{"age_ms", "ms", []string{"test"}, "largest delay from measuring a reading to its arrival"},
-	{"gaps", "", []string{"test"}, "silences of more than three reading periods"},
+	{"gaps", "", []string{"test"}, "silences of more than reading_age_s"},
 	{"flat_s", "s", []string{"test"}, "longest time for which the reported power stood still while the reference moved"},
 	{"time_offset_ms", "ms", []string{"test"}, "of the reported power behind the reference's, without a sign"},
 	{"missing_channels", "", []string{"test"}, "of power, state of charge, voltage, current and temperature that were never reported"},
