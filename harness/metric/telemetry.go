@@ -14,16 +14,24 @@ func Gaps(times []float64, most float64) (n int, longest float64) {
 	return n, longest
 }
 
+// skew is how many points two instruments may be apart.
+const skew = 3
+
 // Flat is the longest time in s for which a channel went on repeating the same raw value
 // after another one had moved by more than moves in its unit: a sensor or a gateway that
-// has died, and not a battery at rest. The points of both have the same times.
+// has died, and not a battery at rest. The points of both have the same times; because
+// two instruments are never looked at in the same instant, the other one's first few
+// points after the channel has changed may still be of before.
 func Flat(channel, other []Point, moves float64) float64 {
 	longest := 0.0
 	for i := 0; i < len(channel); {
-		low, high := other[i].V, other[i].V
+		low, high := math.Inf(1), math.Inf(-1)
 		since := math.NaN() // when the other had moved
 		j := i + 1
 		for ; j < len(channel) && channel[j].V == channel[i].V; j++ {
+			if j < i+skew {
+				continue
+			}
 			low, high = min(low, other[j].V), max(high, other[j].V)
 			if math.IsNaN(since) && high-low > moves {
 				since = channel[j].T
