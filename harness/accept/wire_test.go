@@ -177,7 +177,10 @@ func signTest(t *testing.T) *scenario.Procedure {
 	return p
 }
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The state view's own goroutine looks once a second whether it has been closed.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/tidwall/buntdb.(*DB).backgroundManager"))
+}
 
 func TestDeviceOnAWire(t *testing.T) {
 	t.Parallel()
