@@ -36,7 +36,7 @@ func openLink(d *Device, name string, l Link) (device.Driver, error) {
 		}
 		return openSunSpec(d, l, conn)
 	case "mqtt":
-		return mqtt.New(mqtt.Config{
+		return mqtt.New(mqtt.Options{
 			ID: d.ID, Timeout: l.Timeout, DeadMan: l.DeadMan, Tap: tap, Timed: d.Timed,
 			Access: mqtt.Access{Address: l.Address, User: l.User, Password: l.Password, Cert: l.Cert, Key: l.Key, CA: l.CA},
 		})

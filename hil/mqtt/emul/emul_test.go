@@ -51,7 +51,7 @@ type served struct {
 	driver *mqtt.Driver
 }
 
-func serve(t *testing.T, a mqtt.Access, change ...func(*mqtt.Config)) *served {
+func serve(t *testing.T, a mqtt.Access, change ...func(*mqtt.Options)) *served {
 	t.Helper()
 	m, err := params.LoadModel("ess-100kw-215kwh")
 	if err != nil {
@@ -74,7 +74,7 @@ func serve(t *testing.T, a mqtt.Access, change ...func(*mqtt.Config)) *served {
 		}
 	})
 	t.Cleanup(func() { cancel(); over.Wait() })
-	c := mqtt.Config{ID: "rig", Access: a}
+	c := mqtt.Options{ID: "rig", Access: a}
 	for _, f := range change {
 		f(&c)
 	}
@@ -120,7 +120,7 @@ func TestPeerMosquittoClients(t *testing.T) {
 	t.Parallel()
 	b := newBroker(t)
 	lines := b.sub("device/#")
-	d, err := mqtt.New(mqtt.Config{ID: "other", Access: b.access()})
+	d, err := mqtt.New(mqtt.Options{ID: "other", Access: b.access()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,16 +154,16 @@ func TestPeerMosquittoClients(t *testing.T) {
 		return slices.ContainsFunc(lines(), func(l string) bool { return strings.HasPrefix(l, topic+" ") && strings.Contains(l, part) })
 	}
 	await(t, "mosquitto_sub sees the command", func() bool {
-		return seen("device/other/control", `"command":"setPower","parameters":{"power":5,"duration":6}`)
+		return seen("device/other/control", `"command":"setPower","parameters":{"power":5,"duration":6,"priority":"low"}`)
 	})
 	// What is too old, or of the past by being retained, is not a reading of now.
 	b.pub("device/other/data", body(time.Now().Add(-time.Minute), ""), "-r")
-	e, err := mqtt.New(mqtt.Config{ID: "other", Access: b.access()})
+	e, err := mqtt.New(mqtt.Options{ID: "other", Access: b.access()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer e.Close()
-	late, err := mqtt.New(mqtt.Config{ID: "late", Access: b.access()})
+	late, err := mqtt.New(mqtt.Options{ID: "late", Access: b.access()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +219,7 @@ func TestDeviceAnswersMosquittoPub(t *testing.T) {
 func TestDeadMan(t *testing.T) {
 	t.Parallel()
 	b := newBroker(t)
-	s := serve(t, b.access(), func(c *mqtt.Config) { c.DeadMan = 600 * time.Millisecond })
+	s := serve(t, b.access(), func(c *mqtt.Options) { c.DeadMan = 600 * time.Millisecond })
 	if a := s.setPower(30, time.Minute); a.Status != device.Done {
 		t.Fatalf("%+v", a)
 	}
@@ -262,7 +262,7 @@ func TestRetainedCommandIsRefused(t *testing.T) {
 func TestBrokerGoesAndComesBack(t *testing.T) {
 	t.Parallel()
 	b := newBroker(t)
-	s := serve(t, b.access(), func(c *mqtt.Config) { c.MaxAge = time.Second })
+	s := serve(t, b.access(), func(c *mqtt.Options) { c.MaxAge = time.Second })
 	program := b.cmd.Path
 	b.stop()
 	await(t, "it is offline", func() bool {
@@ -287,7 +287,7 @@ func TestBrokerGoesAndComesBack(t *testing.T) {
 func TestFaultsOfTheLink(t *testing.T) {
 	t.Parallel()
 	b := newBroker(t)
-	s := serve(t, b.access(), func(c *mqtt.Config) { c.MaxAge, c.Timeout = 500*time.Millisecond, 400*time.Millisecond })
+	s := serve(t, b.access(), func(c *mqtt.Options) { c.MaxAge, c.Timeout = 500*time.Millisecond, 400*time.Millisecond })
 	inject := func(f unit.Fault) func() {
 		t.Helper()
 		end, err := s.unit.Inject(time.Now(), f)
@@ -342,11 +342,11 @@ func TestPeerMosquittoWithTLSAndPassword(t *testing.T) {
 		"wrong password":        func(a *mqtt.Access) { a.Password = "guessed" },
 		"no password":           func(a *mqtt.Access) { a.User, a.Password = "", "" },
 		"unknown authority":     func(a *mqtt.Access) { a.CA = "" },
-		"plain where it is not": func(a *mqtt.Access) { a.Address = strings.Replace(a.Address, "mqtts", "mqtt", 1) },
+		"plain where it is not": func(a *mqtt.Access) { a.Address, a.CA = strings.Replace(a.Address, "mqtts", "mqtt", 1), "" },
 	} {
 		x := a
 		bad(&x)
-		d, err := mqtt.New(mqtt.Config{ID: "rig", Access: x})
+		d, err := mqtt.New(mqtt.Options{ID: "rig", Access: x})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -356,7 +356,7 @@ func TestPeerMosquittoWithTLSAndPassword(t *testing.T) {
 		}
 		_ = d.Close()
 	}
-	if _, err := mqtt.New(mqtt.Config{ID: "rig", Access: mqtt.Access{Address: a.Address, CA: filepath.Join(t.TempDir(), "none")}}); !errors.Is(err, os.ErrNotExist) {
+	if _, err := mqtt.New(mqtt.Options{ID: "rig", Access: mqtt.Access{Address: a.Address, CA: filepath.Join(t.TempDir(), "none")}}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%v", err)
 	}
 }
