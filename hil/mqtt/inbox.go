@@ -23,7 +23,7 @@ type Counts struct {
 const ahead = 5 * time.Minute
 
 // masterShown is for how long a second master is told of.
-const masterShown = 5 * time.Second
+const masterShown = 3 * time.Second
 
 // inbox is what has come of one device. It keeps the newest reading, and no queue: a
 // reader who comes late wants to know how things are now.

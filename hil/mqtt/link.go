@@ -60,7 +60,7 @@ type Link struct {
 
 	mu       sync.Mutex
 	client   paho.Client // nil while the broker is away
-	conn     net.Conn    // beneath it, from the first byte on
+	snap     func()      // ends the connection without a goodbye
 	why      error       // why it is away
 	cut      bool
 	sessions int
@@ -146,7 +146,7 @@ func (l *Link) away(ctx context.Context, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	was := l.why
-	l.client, l.conn, l.why = nil, nil, err
+	l.client, l.snap, l.why = nil, nil, err
 	if ctx.Err() == nil && (was == nil || was.Error() != err.Error()) {
 		l.log.Warn("broker away", "error", err)
 	}
@@ -154,12 +154,6 @@ func (l *Link) away(ctx context.Context, err error) {
 
 // session is one connection, from dialling to its end.
 func (l *Link) session(ctx context.Context) error {
-	l.mu.Lock()
-	cut := l.cut
-	l.mu.Unlock()
-	if cut {
-		return errCut
-	}
 	dialling, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	conn, err := l.dialer.dial(dialling)
@@ -167,11 +161,20 @@ func (l *Link) session(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close()
+	over := make(chan error, 1)
+	lost := func(err error) {
+		select {
+		case over <- cmp.Or(err, io.EOF):
+		default: // one reason is enough
+		}
+	}
 	l.mu.Lock()
-	l.conn = conn
+	cut := l.cut
+	l.snap = func() { conn.Close(); lost(errCut) } // the library says nothing of a connection that was closed here
 	l.mu.Unlock()
-
-	lost := make(chan error, 1)
+	if cut {
+		return errCut
+	}
 	client := paho.NewClient(l.options(conn, lost))
 	unhook := context.AfterFunc(ctx, func() { conn.Close() }) // while nobody answers yet
 	t := client.Connect()
@@ -185,7 +188,7 @@ func (l *Link) session(ctx context.Context) error {
 	}
 	l.log.Info("broker there")
 	select {
-	case err := <-lost:
+	case err := <-over:
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
@@ -193,14 +196,14 @@ func (l *Link) session(ctx context.Context) error {
 }
 
 // options are the library's for one connection.
-func (l *Link) options(conn net.Conn, lost chan<- error) *paho.ClientOptions {
+func (l *Link) options(conn net.Conn, lost func(error)) *paho.ClientOptions {
 	o := paho.NewClientOptions()
 	o.AddBroker("tcp://" + l.dialer.address).SetClientID("yunchu-" + rand.Text()[:16])
 	o.SetUsername(l.access.User).SetPassword(l.access.Password)
 	o.SetProtocolVersion(4).SetCleanSession(true).SetAutoReconnect(false).SetConnectRetry(false).SetOrderMatters(true)
 	o.SetKeepAlive(keepAlive).SetPingTimeout(2 * time.Second).SetConnectTimeout(connectTimeout).SetWriteTimeout(writeTimeout)
 	o.SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) { return conn, nil })
-	o.SetConnectionLostHandler(func(_ paho.Client, err error) { lost <- cmp.Or(err, io.EOF) })
+	o.SetConnectionLostHandler(func(_ paho.Client, err error) { lost(err) })
 	o.SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) { l.deliver(m) })
 	if l.will != nil {
 		w := l.will()
@@ -368,8 +371,8 @@ func (l *Link) Publish(ctx context.Context, m Outgoing) error {
 func (l *Link) Cut(down bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if down && l.conn != nil {
-		l.conn.Close()
+	if down && l.snap != nil {
+		l.snap()
 	}
 	if l.cut && !down {
 		select {
