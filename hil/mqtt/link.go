@@ -160,7 +160,8 @@ func (l *Link) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	drop := func() { _ = conn.Close() } // the library may have closed it
+	defer drop()
 	over := make(chan error, 1)
 	lost := func(err error) {
 		select {
@@ -170,13 +171,13 @@ func (l *Link) session(ctx context.Context) error {
 	}
 	l.mu.Lock()
 	cut := l.cut
-	l.snap = func() { conn.Close(); lost(errCut) } // the library says nothing of a connection that was closed here
+	l.snap = func() { drop(); lost(errCut) } // the library says nothing of a connection that was closed here
 	l.mu.Unlock()
 	if cut {
 		return errCut
 	}
 	client := paho.NewClient(l.options(conn, lost))
-	unhook := context.AfterFunc(ctx, func() { conn.Close() }) // while nobody answers yet
+	unhook := context.AfterFunc(ctx, drop) // while nobody answers yet
 	t := client.Connect()
 	<-t.Done() // the library gives up after connectTimeout
 	if err := t.Error(); err != nil || !unhook() {

@@ -150,8 +150,12 @@ func (v *Values) reading(at int64) device.Reading {
 	r := device.Empty()
 	r.At = at
 	for _, f := range []struct{ to, from *float64 }{
-		{&r.SoC, v.SoC}, {&r.Voltage, v.Voltage}, {&r.Current, v.Current}, {&r.Power, v.Power},
-		{&r.Temperature, v.Temperature}, {&r.SoH, v.SoH},
+		{&r.SoC, v.SoC},
+		{&r.Voltage, v.Voltage},
+		{&r.Current, v.Current},
+		{&r.Power, v.Power},
+		{&r.Temperature, v.Temperature},
+		{&r.SoH, v.SoH},
 	} {
 		if f.from != nil {
 			*f.to = *f.from
