@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -76,10 +77,19 @@ func withPort(u *url.URL, port string) string {
 }
 
 func (d *dialer) dial(ctx context.Context) (net.Conn, error) {
-	if d.secure != nil {
-		return (&tls.Dialer{Config: d.secure}).DialContext(ctx, "tcp", d.address)
+	plain, err := (&net.Dialer{}).DialContext(ctx, "tcp", d.address)
+	if err != nil {
+		return nil, err
 	}
-	return (&net.Dialer{}).DialContext(ctx, "tcp", d.address)
+	conn := newQuick(plain)
+	if d.secure == nil {
+		return conn, nil
+	}
+	encrypted := tls.Client(conn, d.secure)
+	if err := encrypted.HandshakeContext(ctx); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return encrypted, nil
 }
 
 // Check says what is wrong with an access, before anything is connected.

@@ -48,12 +48,12 @@ func (s *safe) String() string { s.mu.Lock(); defer s.mu.Unlock(); return s.b.St
 
 // served is a unit behind a broker, and its driver.
 type served struct {
-	*testing.T
+	testing.TB
 	unit   *unit.Unit
 	driver *mqtt.Driver
 }
 
-func serve(t *testing.T, a mqtt.Access, change ...func(*mqtt.Options)) *served {
+func serve(t testing.TB, a mqtt.Access, change ...func(*mqtt.Options)) *served {
 	t.Helper()
 	m, err := params.LoadModel("ess-100kw-215kwh")
 	if err != nil {
@@ -478,7 +478,7 @@ func TestPeerBrokerRefusesSubscriptions(t *testing.T) {
 		_, err := d.Read(t.Context(), time.Now())
 		return errors.Is(err, device.ErrOffline) && strings.Contains(err.Error(), "refuses to tell of device/rig/data")
 	})
-	setPower(t, d, 1, func(t *testing.T, a device.Ack, err error) {
+	setPower(t, d, 1, func(t testing.TB, a device.Ack, err error) {
 		t.Helper()
 		wantOffline(t, a, err)
 		if !strings.Contains(fmt.Sprint(err), "refuses to tell of device/rig/ack") {

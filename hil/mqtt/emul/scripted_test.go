@@ -18,14 +18,14 @@ const timeUnit = time.Millisecond
 
 func id(prefix string, i int) device.ID { return device.ID(fmt.Sprintf("%s-%d", prefix, i)) }
 
-func away(t *testing.T, d *mqtt.Driver) bool {
+func away(t testing.TB, d *mqtt.Driver) bool {
 	t.Helper()
 	_, err := d.Read(t.Context(), time.Now())
 	return err != nil && strings.Contains(err.Error(), "the broker is away")
 }
 
 // power is what the device reports, NaN while it is offline.
-func power(t *testing.T, d *mqtt.Driver) float64 {
+func power(t testing.TB, d *mqtt.Driver) float64 {
 	t.Helper()
 	r, err := d.Read(t.Context(), time.Now())
 	if err != nil {
@@ -36,11 +36,11 @@ func power(t *testing.T, d *mqtt.Driver) float64 {
 
 // hand is a device, or somebody else, that does what a test says.
 type hand struct {
-	*testing.T
+	testing.TB
 	link *mqtt.Link
 }
 
-func connect(t *testing.T, a mqtt.Access) *hand {
+func connect(t testing.TB, a mqtt.Access) *hand {
 	t.Helper()
 	l, err := mqtt.Connect(a, mqtt.LinkOptions{})
 	if err != nil {
@@ -88,7 +88,7 @@ func (h *hand) listen(topic string, fn func(m mqtt.Message)) {
 	if err := h.link.Publish(h.Context(), mqtt.Outgoing{Topic: topic, Body: []byte(probe)}); err != nil {
 		h.Fatal(err)
 	}
-	await(h.T, "the broker delivers", func() bool { return len(there) > 0 })
+	await(h.TB, "the broker delivers", func() bool { return len(there) > 0 })
 }
 
 // hear collects the commands of a device.
@@ -137,14 +137,14 @@ func command(v device.Verb, kw float64) device.Command {
 	return device.Command{ID: "CMD_1", Verb: v, Power: kw, At: now.UnixMilli(), Until: now.Add(time.Minute).UnixMilli()}
 }
 
-func wantOffline(t *testing.T, a device.Ack, err error) {
+func wantOffline(t testing.TB, a device.Ack, err error) {
 	t.Helper()
 	if !errors.Is(err, device.ErrOffline) {
 		t.Errorf("%+v, %v; want %v", a, err, device.ErrOffline)
 	}
 }
 
-func setPower(t *testing.T, d *mqtt.Driver, kw float64, want func(*testing.T, device.Ack, error)) {
+func setPower(t testing.TB, d *mqtt.Driver, kw float64, want func(testing.TB, device.Ack, error)) {
 	t.Helper()
 	begun := time.Now()
 	a, err := d.Write(t.Context(), begun, command(device.SetPower, kw))
@@ -186,7 +186,7 @@ func TestPeerAnswersBecomeAcknowledgements(t *testing.T) {
 			t.Parallel()
 			var last mqtt.Control
 			d, _ := scripted(t, func(c mqtt.Control) (string, string) { last = c; return tt.status, tt.reason })
-			setPower(t, d, 5, func(t *testing.T, a device.Ack, err error) {
+			setPower(t, d, 5, func(t testing.TB, a device.Ack, err error) {
 				t.Helper()
 				if err != nil || a.Status != tt.want || a.Code != tt.code || a.ID != "CMD_1" || a.Power != 5 || (a.Reason == "") != (a.Status == device.Done) {
 					t.Errorf("%+v, %v", a, err)
@@ -214,7 +214,7 @@ func TestPeerRefusedRenewalEndsTheSetpoint(t *testing.T) {
 		}
 		return "rejected", "DEVICE_FAULT: it has stopped"
 	})
-	setPower(t, d, 5, func(t *testing.T, a device.Ack, err error) {
+	setPower(t, d, 5, func(t testing.TB, a device.Ack, err error) {
 		t.Helper()
 		if err != nil || a.Status != device.Done {
 			t.Fatalf("%+v, %v", a, err)
@@ -282,7 +282,7 @@ func TestPeerEventsOfThePanel(t *testing.T) {
 		t.Errorf("a device in local control was told %d times", told)
 	}
 	mu.Unlock()
-	setPower(t, d, 5, func(t *testing.T, a device.Ack, err error) {
+	setPower(t, d, 5, func(t testing.TB, a device.Ack, err error) {
 		t.Helper()
 		if err != nil || a.Status != device.Done {
 			t.Errorf("%+v, %v", a, err)
