@@ -65,7 +65,12 @@ type Link struct {
 	cut      bool
 	sessions int
 	topics   map[string]*subscription
+	opening  bool      // messages wait until what they give rise to can be sent
+	early    []Message // those
 }
+
+// mostEarly bounds the messages that wait; the oldest gives way.
+const mostEarly = 4096
 
 // Outgoing is a message to be sent.
 type Outgoing struct {
@@ -171,6 +176,7 @@ func (l *Link) session(ctx context.Context) error {
 	}
 	l.mu.Lock()
 	cut := l.cut
+	l.opening, l.early = true, nil
 	l.snap = func() { drop(); lost(errCut) } // the library says nothing of a connection that was closed here
 	l.mu.Unlock()
 	if cut {
@@ -228,6 +234,7 @@ func (l *Link) subscribe(ctx context.Context, client paho.Client) error {
 		if len(next) == 0 {
 			l.client, l.why, l.sessions = client, nil, l.sessions+1
 			l.mu.Unlock()
+			l.catchUp()
 			return nil
 		}
 		l.mu.Unlock()
@@ -296,15 +303,46 @@ func (l *Link) Listen(topic string, fn func(Message)) (end func()) {
 	}
 }
 
-func (l *Link) deliver(m paho.Message) {
+// catchUp delivers what came early.
+func (l *Link) catchUp() {
+	for {
+		l.mu.Lock()
+		list := l.early
+		l.early = nil
+		l.opening = len(list) > 0
+		l.mu.Unlock()
+		if len(list) == 0 {
+			return
+		}
+		for _, m := range list {
+			l.tell(m)
+		}
+	}
+}
+
+func (l *Link) deliver(p paho.Message) {
+	m := Message{Topic: p.Topic(), Body: p.Payload(), Retained: p.Retained(), At: time.Now()}
+	l.mu.Lock()
+	wait := l.opening
+	if wait {
+		l.early = append(l.early[max(len(l.early)+1-mostEarly, 0):], m)
+	}
+	l.mu.Unlock()
+	if !wait {
+		l.tell(m)
+	}
+}
+
+// tell calls whoever listens.
+func (l *Link) tell(m Message) {
 	l.mu.Lock()
 	var to []*listener
-	if s := l.topics[m.Topic()]; s != nil {
+	if s := l.topics[m.Topic]; s != nil {
 		to = slices.Clone(s.to)
 	}
 	l.mu.Unlock()
 	for _, x := range to {
-		x.fn(Message{Topic: m.Topic(), Body: m.Payload(), Retained: m.Retained(), At: time.Now()})
+		x.fn(m)
 	}
 }
 
