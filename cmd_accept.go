@@ -89,7 +89,7 @@ func (f *acceptFlags) run(ctx context.Context, files []string, stdout, stderr io
 			return fail(exitInput, fmt.Errorf("--set %s: that test is not done", test))
 		}
 	}
-	benches, closeAll, err := f.benches(ctx, procedures, logger(stderr, slog.LevelError))
+	benches, closeAll, err := f.benches(ctx, logger(stderr, slog.LevelError))
 	if err != nil {
 		return err
 	}
@@ -228,21 +228,29 @@ func (f *acceptFlags) procedures(files []string) (list []*scenario.Procedure, er
 
 // shippedProcedures are those of scenarios/accept, in the order of their names.
 func shippedProcedures() ([]*scenario.Procedure, error) {
-	names, err := fs.Glob(scenarios.Files, "accept/*.yaml")
-	if err != nil {
-		return nil, err
-	}
 	var list []*scenario.Procedure
-	opt := scenarioOptions()
-	opt.FS = scenarios.Files
-	for _, n := range names {
-		p, err := scenario.LoadProcedure(n, opt)
+	for _, n := range procedureNames() {
+		p, err := shippedProcedure(n)
 		if err != nil {
 			return nil, err
 		}
 		list = append(list, p)
 	}
 	return list, nil
+}
+
+// procedureNames are the procedures that ship.
+func procedureNames() (names []string) {
+	files, _ := fs.Glob(scenarios.Files, "accept/*.yaml") // errs on a wrong pattern only
+	for _, f := range files {
+		names = append(names, strings.TrimSuffix(path.Base(f), ".yaml"))
+	}
+	return names
+}
+
+// shippedProcedure is one of them.
+func shippedProcedure(name string) (*scenario.Procedure, error) {
+	return scenario.LoadProcedure("accept/"+name+".yaml", scenario.Options{FS: scenarios.Files})
 }
 
 // overrides reads the --set flags.
@@ -280,7 +288,7 @@ func (f *acceptFlags) overrides() (map[string]accept.Overrides, error) {
 }
 
 // benches are the devices to be tested.
-func (f *acceptFlags) benches(ctx context.Context, procedures []*scenario.Procedure, log *slog.Logger) (list []*accept.Bench, closeAll func(), err error) {
+func (f *acceptFlags) benches(ctx context.Context, log *slog.Logger) (list []*accept.Bench, closeAll func(), err error) {
 	closeAll = func() {}
 	if f.rig == "" {
 		if len(f.devices) > 0 || len(f.arm) > 0 {
@@ -309,10 +317,7 @@ func (f *acceptFlags) benches(ctx context.Context, procedures []*scenario.Proced
 			return nil, closeAll, fail(exitInput, fmt.Errorf("%s has no device %s: %s", f.rig, id, scenario.Suggest(id, ids)))
 		}
 	}
-	over, err := rigOverrides(rig, procedures)
-	if err != nil {
-		return nil, closeAll, fail(exitInput, err)
-	}
+	over := rigOverrides(rig)
 	var face backend.Face
 	if rig.Backend != nil {
 		c, err := backend.Dial(ctx, rig.Backend.Address)
@@ -339,8 +344,7 @@ func (f *acceptFlags) benches(ctx context.Context, procedures []*scenario.Proced
 
 // bench is one device of a rig file.
 func (f *acceptFlags) bench(d *scenario.RigDevice, face backend.Face, log *slog.Logger) (*accept.Bench, error) {
-	switch {
-	case d.Kind == scenario.Sim:
+	if d.Kind == scenario.Sim {
 		if openBench == nil {
 			return nil, fail(exitInput, errNoTwins)
 		}
@@ -350,15 +354,17 @@ func (f *acceptFlags) bench(d *scenario.RigDevice, face backend.Face, log *slog.
 		}
 		b.Period = f.poll
 		return b, nil
-	case d.Kind == "" && d.Parts == nil:
-		return nil, fail(exitInput, fmt.Errorf("device %s says how it is served, and not how it is reached: add device and address", d.ID))
 	}
-	spec, err := links.Of(&d.Device, log)
+	reached, ok := d.Reached()
+	if !ok {
+		return nil, fail(exitInput, fmt.Errorf("device %s: nothing says how it is reached: add device and address", d.ID))
+	}
+	spec, err := links.Of(&reached, log)
 	if err != nil {
 		return nil, fail(exitInput, fmt.Errorf("device %s: %w", d.ID, err))
 	}
 	return &accept.Bench{
-		Info: spec.Info(), Loopback: spec.Loopback(), Backend: face, Period: f.poll, Serials: d.Serial, Tools: d.Tools, Address: addressOf(d),
+		Info: spec.Info(), Loopback: spec.Loopback(), Backend: face, Period: f.poll, Serials: d.Serial, Tools: d.Tools, Address: addressOf(&reached),
 		Open: func(timed device.Timed) (device.Driver, error) {
 			spec.Timed = timed
 			return hil.Open(spec)
@@ -366,7 +372,7 @@ func (f *acceptFlags) bench(d *scenario.RigDevice, face backend.Face, log *slog.
 	}, nil
 }
 
-func addressOf(d *scenario.RigDevice) string {
+func addressOf(d *scenario.Device) string {
 	if d.Parts == nil {
 		return d.Kind + " " + d.Address
 	}
@@ -382,18 +388,14 @@ func addressOf(d *scenario.RigDevice) string {
 	return strings.Join(all, ", ")
 }
 
-// rigOverrides are the changes that a rig file asks for.
-func rigOverrides(rig *scenario.Rig, procedures []*scenario.Procedure) (map[string]accept.Overrides, error) {
+// rigOverrides are the changes that a rig file asks for; the reader has found those
+// that name nothing.
+func rigOverrides(rig *scenario.Rig) map[string]accept.Overrides {
 	out := map[string]accept.Overrides{}
 	for test, c := range rig.Accept {
 		out[test] = accept.Overrides{Parameters: c.Parameters, Limits: c.Limits}
 	}
-	for _, p := range procedures {
-		if _, err := accept.Compile(p, 1, false, out[p.Name]); err != nil {
-			return nil, fmt.Errorf("%s: accept: %w", rig.Path, err)
-		}
-	}
-	return out, nil
+	return out
 }
 
 // virtualStart is where virtual time begins.

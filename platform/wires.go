@@ -67,6 +67,8 @@ func (p *Plant) described(s device.Slot, said device.Info) {
 		fill(&i.Manufacturer, said.Manufacturer)
 		fill(&i.Model, said.Model)
 		fill(&i.DeviceType, said.DeviceType)
+		fill(&i.Serial, said.Serial)
+		fill(&i.Firmware, said.Firmware)
 		number := func(to *float64, from float64) {
 			if *to == 0 && from > 0 && !math.IsInf(from, 0) {
 				*to = from

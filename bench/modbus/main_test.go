@@ -1,10 +1,15 @@
 package main
 
 import (
+	"encoding/hex"
 	"errors"
 	"os"
+	"slices"
 	"testing"
 	"time"
+
+	"yunchu/hil/modbus"
+	"yunchu/platform/device"
 )
 
 // The servers of the tests are this program, too.
@@ -17,6 +22,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestPoll(t *testing.T) {
+	t.Chdir("../..")
 	if err := poll(t.Context(), 20, 100*time.Millisecond, 300*time.Millisecond); err != nil {
 		t.Error(err)
 	}
@@ -33,5 +39,32 @@ func TestPeerRace(t *testing.T) {
 	}
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// What the table says of its polls holds: one request, of so many registers.
+func TestOneRequestPerPoll(t *testing.T) {
+	t.Chdir("../..")
+	s, err := startOurs(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.stop()
+	var asked []string
+	d, err := modbus.New(modbus.Options{Address: s.address(), Unit: 1, Profile: profile, Tap: func(c device.Crossing) {
+		if c.Out {
+			asked = append(asked, hex.EncodeToString(c.Data))
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if _, err := d.Read(t.Context(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	want := hex.EncodeToString(modbus.AppendRequest(nil, &modbus.Request{Function: modbus.ReadHolding, Addr: first, Count: count}))
+	if !slices.Equal(asked, []string{want}) {
+		t.Errorf("asked %v, want %s", asked, want)
 	}
 }

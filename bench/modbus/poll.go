@@ -12,6 +12,13 @@ import (
 	"yunchu/hil/modbus"
 )
 
+// profile is the devices' map, from the root of the repository; voltage is what stands in
+// it, register 42 holding its address.
+const (
+	profile = "bench/modbus/polled.yaml"
+	voltage = 4.2
+)
+
 // polled is what one device's polls were like.
 type polled struct {
 	late   []time.Duration // from when a poll was due until it began
@@ -20,7 +27,7 @@ type polled struct {
 	err    error // the last
 }
 
-// poll has devices polled every so often, each by a goroutine of its own, over a connection
+// poll has devices polled every so often, each by a driver with a goroutine and a connection
 // of its own, spread over that time.
 func poll(ctx context.Context, devices int, every, during time.Duration) error {
 	s, err := startOurs(ctx, devices)
@@ -68,12 +75,12 @@ func poll(ctx context.Context, devices int, every, during time.Duration) error {
 
 // follow polls one device from due until end, and takes note of what is from after on.
 func (p *polled) follow(ctx context.Context, address string, due time.Time, every time.Duration, after, end time.Time) {
-	c, err := modbus.Dial(modbus.Options{Address: address, Unit: 1})
+	d, err := modbus.New(modbus.Options{Address: address, Unit: 1, Profile: profile})
 	if err != nil {
 		p.err = err
 		return
 	}
-	defer c.Close() //nolint:errcheck // nothing was written
+	defer d.Close() //nolint:errcheck // nothing was written
 	t := time.NewTimer(time.Until(due))
 	defer t.Stop()
 	for ; due.Before(end); due = due.Add(every) {
@@ -84,7 +91,10 @@ func (p *polled) follow(ctx context.Context, address string, due time.Time, ever
 			return
 		}
 		began := time.Now()
-		_, err := c.Read(ctx, modbus.Holding, first, count)
+		r, err := d.Read(ctx, began)
+		if err == nil && r.Voltage != voltage {
+			err = errWrong
+		}
 		if due.Before(after) {
 			continue
 		}

@@ -64,7 +64,8 @@ type ReportDevice struct {
 	Manufacturer string             `json:"manufacturer"`
 	Model        string             `json:"model"`
 	Firmware     string             `json:"firmware"`
-	Serials      []string           `json:"serials"`
+	Serials      []string           `json:"serials"` // of the bench, by the rig file
+	Serial       string             `json:"serial"`  // of the device, as it says itself
 	RatedKW      float64            `json:"rated_kw"`
 	RatedKWh     float64            `json:"rated_kwh"`
 	Virtual      bool               `json:"virtual"`
@@ -121,6 +122,17 @@ type ReportRequirement struct {
 	Verdict     string   `json:"verdict"`
 }
 
+// Class is the verdict as style sheets call it.
+func (r ReportRequirement) Class() string {
+	switch r.Verdict {
+	case Word(report.Passed):
+		return string(report.Passed)
+	case Word(report.Failed):
+		return string(report.Failed)
+	}
+	return strings.ToLower(r.Verdict)
+}
+
 // Report is the document as data.
 func (d *Document) Report() *Report {
 	r := &Report{
@@ -144,7 +156,7 @@ func some[T any](s []T) []T {
 func (x *DeviceResult) report(now time.Time) ReportDevice {
 	out := ReportDevice{
 		Device: string(x.Info.ID), Kind: x.Info.Kind, Address: x.Address, Manufacturer: x.Info.Manufacturer, Model: x.Info.Model,
-		Firmware: x.Said.Firmware, Serials: some(x.Serials), RatedKW: x.Info.RatedKW, RatedKWh: x.Info.CapacityKWh, Virtual: x.Virtual,
+		Firmware: x.Said.Firmware, Serial: x.Said.Serial, Serials: some(x.Serials), RatedKW: x.Info.RatedKW, RatedKWh: x.Info.CapacityKWh, Virtual: x.Virtual,
 		Able: some(x.Able), Instruments: []ReportInstrument{}, Tests: []ReportTest{},
 	}
 	for _, t := range x.Tools {

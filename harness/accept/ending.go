@@ -6,6 +6,9 @@ import (
 	"yunchu/platform/device"
 )
 
+// settledFor is how long the device must have been at rest before the next test begins.
+const settledFor = 500 * time.Millisecond
+
 // end brings the device to rest and puts back what the test has changed. A fault or a
 // cut of one step ends with it.
 func (p *Player) end(now time.Time, o *Observation, out *[]Action) {
@@ -28,7 +31,7 @@ func (p *Player) end(now time.Time, o *Observation, out *[]Action) {
 		p.rest(now, device.Stop, out)
 		p.ending, p.endedAt, p.quiet = settling, now, time.Time{}
 	case settling:
-		if p.quiet.IsZero() && now.Sub(p.endedAt) < restWithin {
+		if (p.quiet.IsZero() || now.Sub(p.quiet) < settledFor) && now.Sub(p.endedAt) < restWithin {
 			return
 		}
 		if p.quiet.IsZero() {

@@ -106,7 +106,11 @@ func (t *TestResult) view(r ReportTest, samples []sampleFile) (testView, error) 
 		if !j.Limit.IsZero() {
 			bound = report.Bound(j.Limit.String(), j.Unit)
 		}
-		v.Rows = append(v.Rows, limitView{j, string(j.Verdict), j.shown(), bound, Word(j.Verdict)})
+		row := limitView{j, string(j.Verdict), j.shown(), bound, Word(j.Verdict)}
+		if j.Limit.IsZero() && j.Verdict == report.Passed {
+			row.Class, row.Word = "mute", "reported"
+		}
+		v.Rows = append(v.Rows, row)
 	}
 	if t.Record == nil {
 		return v, nil
@@ -269,6 +273,8 @@ func told(x *scenario.ProcedureStep) string {
 		s += ", for " + worth(*x.Hold) + " s"
 	case x.Until != nil && x.Until.AtRest:
 		s += ", until the device rests"
+	case x.Until != nil && x.Until.Cooled != nil:
+		s += ", until it has cooled to " + worth(*x.Until.Cooled) + " °C"
 	case x.Until != nil:
 		s += ", until " + worth(*x.Until.SoC) + " % charge"
 	}

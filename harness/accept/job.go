@@ -303,14 +303,29 @@ func (s *session) putBack(ctx context.Context) error {
 	}
 	slices.Sort(names)
 	for _, n := range names {
-		was := s.undo.settings[n]
-		errs = append(errs, s.adjustable(ctx, fmt.Sprintf("setting %s back to %g", n, was), true, func(ctx context.Context, a device.Adjustable) error {
-			_, err := a.Adjust(ctx, n, was)
-			return err
-		}))
+		errs = append(errs, s.reset(ctx, n, s.undo.settings[n]))
 	}
 	s.undo = restore{}
 	return errors.Join(errs...)
+}
+
+// reset puts a setting back, unless it is what it was: a device that has been disarmed
+// meanwhile must not be written to without need.
+func (s *session) reset(ctx context.Context, name string, was float64) error {
+	text := fmt.Sprintf("setting %s back to %g", name, was)
+	same := false
+	err := s.adjustable(ctx, text, false, func(ctx context.Context, a device.Adjustable) error {
+		is, err := a.Setting(ctx, name)
+		same = err == nil && is == was
+		return err
+	})
+	if err != nil || same {
+		return err
+	}
+	return s.adjustable(ctx, text, true, func(ctx context.Context, a device.Adjustable) error {
+		_, err := a.Adjust(ctx, name, was)
+		return err
+	})
 }
 
 // capabilities finds out what the device and its bench can do.
@@ -319,6 +334,7 @@ func (s *session) capabilities(ctx context.Context) {
 	wire := s.b.World == nil
 	s.able["power"] = info.Info.RatedKW > 0
 	s.able["link"], s.able["arm"] = wire, wire
+	s.able["time"] = !wire || !s.opt.Short
 	face, err := s.backend()
 	s.able["backend"] = err == nil
 	if err == nil {

@@ -29,6 +29,7 @@ const finest = 3
 
 // Judge holds a record against the limits of its procedure.
 func Judge(p *scenario.Procedure, r *Record) []Judged {
+	r.settle()
 	out := make([]Judged, 0, len(p.Limits))
 	for _, l := range p.Limits {
 		out = append(out, r.judge(l))
@@ -83,9 +84,11 @@ func (r *Record) judge(l scenario.ProcedureLimit) Judged {
 				j.Note = w.Label + ": " + j.Note
 				return j
 			}
-			for i := range m.doubts {
-				m.doubts[i] = w.Label + ": " + m.doubts[i]
+			doubts := make([]string, len(m.doubts))
+			for i, d := range m.doubts {
+				doubts[i] = w.Label + ": " + strings.TrimPrefix(d, w.Label+": ")
 			}
+			m.doubts = doubts
 			ms = append(ms, m)
 		}
 	}

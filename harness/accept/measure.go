@@ -335,7 +335,10 @@ func (r *Record) charged(name string, w *Window, t *trace, m measured) (measured
 		if !(r.RatedKWh > 0) {
 			return m, fmt.Errorf("the rated energy is not known: %w", metric.ErrNoData)
 		}
-		m.Value = 100 * kwh / r.RatedKWh
+		m.Value = 100 * kwh / (r.RatedKWh * r.Usable)
+		if r.Usable < 1 {
+			m.note = fmt.Sprintf("of the %.4g kWh in the window of charge that the device states", r.RatedKWh*r.Usable)
+		}
 	case "duration_s":
 		m.Value, m.Res = t.b-t.a, t.period
 	case "soc_error_percent":
@@ -389,7 +392,7 @@ func (r *Record) following(name string, w *Window, t *trace, m measured) (measur
 		m.Value = s.Score
 		return m, err
 	case "k":
-		k, n, err := metric.Hunan.Mean(pts, signal, r.RatedKW)
+		k, n, err := metric.Hunan.Mean(within(t.pts, t.a-1, t.b), signal, r.RatedKW)
 		m.Value, m.n = k, n
 		return m, err
 	}

@@ -3,6 +3,8 @@ package accept
 import (
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 	"time"
 
 	"yunchu/platform/device"
@@ -133,6 +135,11 @@ func NewPlayer(g *Program, rec *Record, can func(string) bool) *Player {
 // Over reports that the test has ended and the device has been told to rest.
 func (p *Player) Over() bool { return p.ending == over }
 
+// Preparing reports that the preconditions have not been looked at yet.
+func (p *Player) Preparing() bool {
+	return p.ending == playing && slices.ContainsFunc(p.g.ops[p.pc:], func(o op) bool { return o.act == actCheck })
+}
+
 // Abort ends the test for a reason; the device is brought to rest.
 func (p *Player) Abort(now time.Time, why string) {
 	if p.ending != playing {
@@ -229,9 +236,11 @@ func (p *Player) begin(now time.Time, o *Observation, out *[]Action) {
 	if x.measure != nil {
 		p.window = &Window{Measure: x.measure, Label: x.label, T0: now, ToKW: nan, AckKW: nan, From: len(p.rec.Exchanges)}
 	}
-	if x.when != "" && !p.can(x.when) {
-		p.skip("needs " + x.when)
-		return
+	for _, c := range x.when {
+		if !p.can(c) {
+			p.skip("needs " + c)
+			return
+		}
 	}
 	w := p.window
 	switch x.act {
@@ -332,13 +341,13 @@ func (p *Player) over(now time.Time, o *Observation) bool {
 		}
 		return false
 	}
-	switch {
-	case x.act == actBring:
-		return p.reached(now, o, x.soc)
-	case x.until && math.IsNaN(x.soc):
-		return p.atRest(now, o)
-	case x.until:
-		return p.reached(now, o, x.soc)
+	switch x.until {
+	case untilRest:
+		return p.atRest(now)
+	case untilSoC:
+		return p.reached(now, fmt.Sprintf("the state of charge has not come to %g %%, it is %.1f %%", x.soc, o.Reading.SoC), (o.Reading.SoC-x.soc)*(p.socAt-x.soc) <= 0)
+	case untilCool:
+		return p.reached(now, fmt.Sprintf("the temperature has not fallen to %g °C, it is %.1f °C", x.cooled, o.Reading.Temperature), o.Reading.Temperature <= x.cooled)
 	}
 	return now.Sub(p.done) >= x.hold
 }
@@ -353,33 +362,28 @@ func (p *Player) leave(now time.Time, out *[]Action) {
 		p.job(Job{Kind: JobEndFault, Name: x.name}, out)
 	case x.act == actBring:
 		p.setKW = 0
-	case x.until && math.IsNaN(x.soc):
+	case x.until == untilRest:
 		p.setKW = nan // it has none, and is not asked for any more
 	}
 	p.cur, p.pc = nil, p.pc+1
 }
 
-// reached reports whether the state of charge has come to soc, or past it.
-func (p *Player) reached(now time.Time, o *Observation, soc float64) bool {
-	if now.Sub(p.began) > p.cur.timeout {
-		p.Abort(now, fmt.Sprintf("%s: the state of charge has not come to %g %% within %v, it is %.1f %%", p.cur.label, soc, p.cur.timeout, o.Reading.SoC))
-		return false
+// reached reports whether something is there, and ends the test when that takes too long.
+func (p *Player) reached(now time.Time, not string, there bool) bool {
+	if !there && now.Sub(p.began) > p.cur.timeout {
+		p.Abort(now, fmt.Sprintf("%s: %s after %v", p.cur.label, not, p.cur.timeout))
 	}
-	return (o.Reading.SoC-soc)*(p.socAt-soc) <= 0
+	return there
 }
 
 // atRest reports whether the device has taken its power away by itself.
-func (p *Player) atRest(now time.Time, o *Observation) bool {
-	switch {
-	case now.Sub(p.began) > p.cur.timeout:
-		p.Abort(now, fmt.Sprintf("%s: it has not come to rest within %v", p.cur.label, p.cur.timeout))
-		return false
-	case now.Sub(p.began) < restFor || p.quiet.IsZero():
+func (p *Player) atRest(now time.Time) bool {
+	if p.quiet.IsZero() || now.Sub(p.began) < restFor {
 		p.resting = time.Time{}
-	case p.resting.IsZero():
+	} else if p.resting.IsZero() {
 		p.resting = now
 	}
-	return !p.resting.IsZero() && now.Sub(p.resting) >= restFor
+	return p.reached(now, "it has not come to rest", !p.resting.IsZero() && now.Sub(p.resting) >= restFor)
 }
 
 // ready looks at the preconditions: quiet is waited for, the rest must hold.
@@ -428,6 +432,15 @@ func (p *Player) acknowledged(now time.Time, a *device.Ack) {
 		return
 	}
 	w := p.window
+	if a.Source == guard.Source {
+		if w != nil && a.Verb == device.SetPower && a.Status == device.Done && w.Issued && w.Kind != "zero" {
+			p.reduced(w, a.Power, fmt.Sprintf("the guard has set it to %.4g kW", a.Power))
+		}
+		return
+	}
+	if !strings.HasPrefix(a.ID, p.rec.Test+"-") {
+		return
+	}
 	answers := a.ID == p.waits || a.ID == p.first
 	if answers && w != nil && w.Ack.IsZero() {
 		w.Ack, w.AckKW = device.Time(a.At), a.Power
@@ -443,10 +456,11 @@ func (p *Player) acknowledged(now time.Time, a *device.Ack) {
 			w.Accepted++
 		}
 	case a.Status == device.Done:
-		if w != nil && a.Reduced && a.Verb == device.SetPower && !taken(w.Kind) {
-			w.doubt("the setpoint was " + a.Reason)
+		if w != nil && a.Reduced && a.Verb == device.SetPower {
+			p.reduced(w, a.Power, "the setpoint was "+a.Reason)
 		}
-	case a.Status == device.Rejected && a.Code == guard.CodeEnvelope && x.until && math.IsNaN(x.soc):
+	case (x.act == actFault || x.act == actSetting) && !answers: // what was done is to make it refuse
+	case a.Status == device.Rejected && a.Code == guard.CodeEnvelope && x.until == untilRest:
 		// It is full or empty: the power goes to rest by itself, and that ends the step.
 		p.setKW = nan
 	case a.Verb == device.SetPower && !answers && a.Status != device.Rejected:
@@ -459,8 +473,28 @@ func (p *Player) acknowledged(now time.Time, a *device.Ack) {
 	}
 }
 
-// taken are the kinds of measures that do not mind how much power the device takes.
-func taken(kind string) bool { return kind == "charge" || kind == "discharge" || kind == "alive" }
+// reducedSlack is how much of the rated power may be missing from a setpoint that the
+// guard has cut before what it measures is in doubt: limits that devices report are
+// rounded.
+const reducedSlack = 0.005
+
+// reduced takes note of a setpoint that the guard has cut to kw. Measures of energy do
+// not mind; one of a limit is told of, since the device's own limiter had less to do.
+func (p *Player) reduced(w *Window, kw float64, why string) {
+	if math.Abs(kw-p.sentKW) <= reducedSlack*p.g.RatedKW {
+		if w.ToKW == p.sentKW {
+			w.ToKW = kw
+		}
+		return
+	}
+	switch w.Kind {
+	case "charge", "discharge", "alive":
+	case "limit":
+		p.rec.note(w.Label + ": " + why)
+	default:
+		w.doubt(why)
+	}
+}
 
 // finished takes note of a job that has ended.
 func (p *Player) finished(now time.Time, d *Done) {

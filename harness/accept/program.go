@@ -36,24 +36,34 @@ const (
 // op is one operation of a program: a step of a procedure with its numbers filled in.
 type op struct {
 	act   action
-	label string // for people: what it is and which of how many
-	when  string // capability; empty: always
+	label string   // for people: what it is and which of how many
+	when  []string // capabilities that it needs
 
 	kw      float64 // of power, refused and bring
 	series  func(t time.Duration) float64
-	name    string  // of a setting, a link or a fault
-	value   float64 // of a setting; Hz of a grid
-	voltage float64 // percent, of a grid
-	fault   scenario.StepFault
+	name    string     // of a setting, a link or a fault
+	value   float64    // of a setting; Hz of a grid
+	voltage float64    // percent, of a grid
 	numbers [3]float64 // by_s, code, to_c of a fault
 	within  float64    // percent, of bring
 
 	hold    time.Duration // how long it lasts once it is done
-	until   bool
-	soc     float64 // percent; NaN: until at rest
+	until   until
+	soc     float64 // percent
+	cooled  float64 // °C
 	timeout time.Duration
 	measure *Measure
 }
+
+// until is what ends an operation, beside its time.
+type until uint8
+
+const (
+	untilTime until = iota
+	untilRest
+	untilSoC
+	untilCool
+)
 
 // Measure is a measure of a step with its numbers filled in. Shares are parts of one.
 type Measure struct {
@@ -110,6 +120,9 @@ func Compile(p *scenario.Procedure, ratedKW float64, short bool, over ...Overrid
 			if _, ok := g.Parameters[n]; !ok {
 				return nil, fmt.Errorf("%s has no parameter %q: %s", p.Name, n, scenario.Suggest(n, slices.Sorted(maps.Keys(g.Parameters))))
 			}
+			if len(v) > 1 && len(p.Parameters[n].Value) == 1 {
+				return nil, fmt.Errorf("%s: %s is one number, not %d", p.Name, n, len(v))
+			}
 			g.Parameters[n] = v
 		}
 		for n, l := range o.Limits {
@@ -160,6 +173,7 @@ func (g *Program) Lasts() (d time.Duration) {
 type compiler struct {
 	g     *Program
 	scope map[string]float64
+	when  []string // of the sequences around
 	err   error
 }
 
@@ -201,6 +215,10 @@ func (c *compiler) step(at string, x *scenario.ProcedureStep) {
 	if c.err != nil {
 		return
 	}
+	if x.When != "" {
+		c.when = append(c.when, x.When)
+		defer func() { c.when = c.when[:len(c.when)-1] }()
+	}
 	if x.Steps == nil {
 		c.single(at, x)
 		return
@@ -234,7 +252,7 @@ func (c *compiler) step(at string, x *scenario.ProcedureStep) {
 }
 
 func (c *compiler) single(at string, x *scenario.ProcedureStep) {
-	o := op{label: at, when: x.When, hold: c.seconds(x.Hold, 0)}
+	o := op{label: at, when: slices.Clone(c.when), hold: c.seconds(x.Hold, 0)}
 	switch {
 	case x.Power != nil:
 		o.act, o.kw = actPower, c.kw(c.of(*x.Power))
@@ -260,7 +278,7 @@ func (c *compiler) single(at string, x *scenario.ProcedureStep) {
 		o.act, o.value, o.voltage = actGrid, c.of(x.Grid.Hz), c.of(x.Grid.Voltage)
 	case x.Bring != nil:
 		b := x.Bring
-		o.act, o.soc, o.within = actBring, c.of(b.To), c.of(b.Within)
+		o.act, o.until, o.soc, o.within = actBring, untilSoC, c.of(b.To), c.of(b.Within)
 		o.kw, o.timeout = c.of(b.Power)/100*c.g.RatedKW, c.seconds(&b.Timeout, 0)
 	case x.EStop:
 		o.act = actEStop
@@ -276,7 +294,12 @@ func (c *compiler) single(at string, x *scenario.ProcedureStep) {
 		o.act = actRest
 	}
 	if u := x.Until; u != nil {
-		o.until, o.soc, o.timeout = true, c.or(u.SoC, nan), c.seconds(&u.Timeout, 0)
+		o.until, o.soc, o.cooled, o.timeout = untilRest, c.or(u.SoC, nan), c.or(u.Cooled, nan), c.seconds(&u.Timeout, 0)
+		if u.SoC != nil {
+			o.until = untilSoC
+		} else if u.Cooled != nil {
+			o.until = untilCool
+		}
 	}
 	if o.hold < 0 || o.timeout < 0 {
 		c.err = fmt.Errorf("%s: it lasts %v", at, min(o.hold, o.timeout))

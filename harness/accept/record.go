@@ -23,6 +23,7 @@ type Record struct {
 	RefPeriod time.Duration // of the reference
 	RatedKW   float64
 	RatedKWh  float64
+	Usable    float64       // of it, within the window of charge that the device states
 	MaxAge    time.Duration // of a reading in a measure
 
 	Samples   []device.Reading
@@ -100,13 +101,17 @@ type SettingTrial struct {
 // OK reports whether the setting took the value and was restored.
 func (s *SettingTrial) OK() bool { return s.Err == "" }
 
-func (w *Window) doubt(why string) {
-	for _, d := range w.Doubts {
-		if d == why {
-			return
-		}
+// note remembers what people should know, once.
+func (r *Record) note(what string) {
+	if !slices.Contains(r.Notes, what) {
+		r.Notes = append(r.Notes, what)
 	}
-	w.Doubts = append(w.Doubts, why)
+}
+
+func (w *Window) doubt(why string) {
+	if !slices.Contains(w.Doubts, why) {
+		w.Doubts = append(w.Doubts, why)
+	}
 }
 
 // at is an instant in s since the beginning of the test.

@@ -287,6 +287,9 @@ func (s *session) tick(now time.Time) {
 // record keeps what came.
 func (s *session) record(in *batch) {
 	every := s.player.g.Procedure.SampleEvery
+	if s.player.Preparing() {
+		every = max(every, time.Second) // it is shown, and not measured
+	}
 	for i := range in.readings {
 		r := &in.readings[i]
 		if at := device.Time(r.At); every <= s.period || at.Sub(s.kept) >= every-s.period/2 {
@@ -340,7 +343,7 @@ func (s *session) play(ctx context.Context, g *Program) *Record {
 	now := s.sched.Now()
 	s.rec = &Record{
 		Test: g.Procedure.Name, Begin: now, Period: max(s.period, g.Procedure.SampleEvery), RefPeriod: max(s.period, g.Procedure.SampleEvery),
-		RatedKW: g.RatedKW, RatedKWh: info.Info.CapacityKWh, MaxAge: max(g.pre.age, 3*s.period, 3*g.Procedure.SampleEvery),
+		RatedKW: g.RatedKW, RatedKWh: info.Info.CapacityKWh, Usable: usable(&info.Info), MaxAge: max(g.pre.age, 3*s.period, 3*g.Procedure.SampleEvery),
 	}
 	s.kept = time.Time{}
 	s.ref = referenced(g.Procedure)
@@ -349,26 +352,32 @@ func (s *session) play(ctx context.Context, g *Program) *Record {
 	s.player = p
 	run, done := context.WithCancel(context.WithoutCancel(ctx))
 	defer done()
-	broken := context.AfterFunc(ctx, func() {
-		s.sched.Post("accept", func(now time.Time) { p.Abort(now, "interrupted") })
-	})
-	defer broken()
 	s.jobs, s.end = context.WithCancel(s.ctx)
 	defer func() { s.end() }()
 	s.sched.Every(now, s.period, sched.Check, func(now time.Time) bool {
 		if s.opt.Progress != nil {
 			s.opt.Progress(string(s.b.Info.ID), g.Procedure.Name, now.Sub(s.rec.Begin))
 		}
+		if ctx.Err() != nil {
+			p.Abort(now, "interrupted")
+		}
 		if p.Over() {
 			done()
-			return false
 		}
-		return true
+		return !p.Over()
 	})
 	_ = s.sched.Run(run, time.Time{}) // ends when the player is over
 	s.player, s.ref = nil, false
 	s.rec.End = s.sched.Now()
 	return s.rec
+}
+
+// usable is the share of the rated energy that the device's window of charge leaves.
+func usable(i *device.Info) float64 {
+	if i.SoCMax <= i.SoCMin {
+		return 1
+	}
+	return (i.SoCMax - i.SoCMin) / 100
 }
 
 // referenced reports whether a procedure needs the bench's reference.

@@ -155,7 +155,6 @@ func (s *session) test(ctx context.Context, g *Program, barred string) *TestResu
 		g.ops = slices.Insert(g.ops, 0, op{act: actArm, label: "arming"})
 	}
 	t.Record = s.play(ctx, g)
-	t.Record.settle()
 	t.Limits = Judge(g.Procedure, t.Record)
 	t.Verdict, t.Why = Verdict(t.Limits), t.Record.Aborted
 	if g.Procedure.Name == SignTest && t.Record.SignWrong {

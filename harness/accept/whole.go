@@ -26,8 +26,7 @@ func (r *Record) whole(name string) (measured, error) {
 		}
 		m.Res = 1
 	case "gaps":
-		period := spacing(r.power, r.Period.Seconds())
-		n, longest := metric.Gaps(times, 3*period+1e-9)
+		n, longest := metric.Gaps(times, r.MaxAge.Seconds()+1e-9)
 		m.Value, m.note = float64(n), fmt.Sprintf("longest silence %.3g s", longest)
 	case "missing_channels":
 		for _, of := range []func(*device.Reading) float64{

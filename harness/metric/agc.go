@@ -129,6 +129,9 @@ func (s *series) add(v float64) {
 // that had to follow it, both in kW.
 func (r KRule) Mean(pts []Point, signal func(t float64) float64, ratedKW float64) (k float64, n int, err error) {
 	a := agc{rule: r, rated: ratedKW, target: math.NaN()}
+	if len(pts) > 0 {
+		a.lastT, a.lastP = pts[0].T, pts[0].V
+	}
 	for i := 1; i < len(pts); i++ {
 		a.step(pts[i].T, pts[i].T-pts[i-1].T, signal(pts[i].T-1e-6), pts[i].V)
 	}

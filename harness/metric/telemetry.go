@@ -1,5 +1,7 @@
 package metric
 
+import "math"
+
 // Gaps counts the silences of more than most s between samples.
 func Gaps(times []float64, most float64) (n int, longest float64) {
 	for i := 1; i < len(times); i++ {
@@ -12,20 +14,23 @@ func Gaps(times []float64, most float64) (n int, longest float64) {
 	return n, longest
 }
 
-// Flat is the longest time in s for which a channel repeated the same raw value while
-// another one moved by more than moves in its unit: a sensor or a gateway that has
-// died, and not a battery at rest. The points of both have the same times.
+// Flat is the longest time in s for which a channel went on repeating the same raw value
+// after another one had moved by more than moves in its unit: a sensor or a gateway that
+// has died, and not a battery at rest. The points of both have the same times.
 func Flat(channel, other []Point, moves float64) float64 {
 	longest := 0.0
 	for i := 0; i < len(channel); {
 		low, high := other[i].V, other[i].V
+		since := math.NaN() // when the other had moved
 		j := i + 1
-		for j < len(channel) && channel[j].V == channel[i].V {
+		for ; j < len(channel) && channel[j].V == channel[i].V; j++ {
 			low, high = min(low, other[j].V), max(high, other[j].V)
-			if high-low > moves {
-				longest = max(longest, channel[j].T-channel[i].T)
+			if math.IsNaN(since) && high-low > moves {
+				since = channel[j].T
 			}
-			j++
+			if !math.IsNaN(since) {
+				longest = max(longest, channel[j].T-since)
+			}
 		}
 		i = j
 	}

@@ -18,7 +18,7 @@ type Procedure struct {
 	Title         string               `yaml:"title" jsonschema:"required" example:"Step response" doc:"What is tested, in a few words."`
 	Source        string               `yaml:"source" jsonschema:"required" example:"GB/T 36548-2024 §7" doc:"The standard or reference that the test follows, with its section."`
 	Counts        string               `yaml:"counts,omitempty" jsonschema:"enum=charge,enum=discharge,default=charge" doc:"Which direction of power is above zero in this file."`
-	Requires      []string             `yaml:"requires,omitempty" jsonschema:"enum=power,enum=reactive,enum=meter,enum=settings,enum=ramp,enum=power-limit,enum=revert,enum=connect,enum=grid,enum=backend,enum=link,enum=probe,enum=arm" noun:"capability" doc:"What a device and its bench must be able to do; without it the test does not apply."`
+	Requires      []string             `yaml:"requires,omitempty" jsonschema:"enum=power,enum=reactive,enum=meter,enum=settings,enum=ramp,enum=power-limit,enum=revert,enum=connect,enum=grid,enum=backend,enum=link,enum=probe,enum=arm,enum=time" noun:"capability" doc:"What a device and its bench must be able to do; without it the test does not apply."`
 	SampleEvery   time.Duration        `yaml:"sample_every,omitempty" jsonschema:"minimum=0" doc:"Readings closer together are not kept; by default all are."`
 	Parameters    map[string]Parameter `yaml:"parameters,omitempty" doc:"Numbers that steps name."`
 	Short         map[string]Values    `yaml:"short,omitempty" doc:"What parameters are in a quick run."`
@@ -53,7 +53,7 @@ type ProcedureStep struct {
 	Each   string          `yaml:"each,omitempty" jsonschema:"pattern=^[a-z][a-z0-9_]*$" hint:"small letters, digits and _" doc:"The steps below are done for each value of the list that in names; this is what they call it."`
 	In     string          `yaml:"in,omitempty" doc:"The parameter that each goes through."`
 	Steps  []ProcedureStep `yaml:"steps,omitempty" doc:"What is done, in order."`
-	When   string          `yaml:"when,omitempty" jsonschema:"enum=power,enum=reactive,enum=meter,enum=settings,enum=ramp,enum=power-limit,enum=revert,enum=connect,enum=grid,enum=backend,enum=link,enum=probe,enum=arm" noun:"capability" doc:"Done only where this can be done."`
+	When   string          `yaml:"when,omitempty" jsonschema:"enum=power,enum=reactive,enum=meter,enum=settings,enum=ramp,enum=power-limit,enum=revert,enum=connect,enum=grid,enum=backend,enum=link,enum=probe,enum=arm,enum=time" noun:"capability" doc:"Done only where this can be done."`
 
 	Power   *Value       `yaml:"power_percent,omitempty" doc:"A setpoint, percent of rated power; renewed while the step lasts."`
 	Series  *Series      `yaml:"series,omitempty" unit:"percent" doc:"Setpoints from a CSV file, percent of rated power, for hold_s."`
@@ -120,6 +120,7 @@ type Bring struct {
 // Until is how a step ends by what happens.
 type Until struct {
 	SoC     *Value `yaml:"soc_percent,omitempty" doc:"The state of charge has come here, from wherever it was."`
+	Cooled  *Value `yaml:"temperature_c,omitempty" doc:"The temperature has fallen to this, degC."`
 	AtRest  bool   `yaml:"at_rest,omitempty" doc:"The device has taken its power away by itself, or may have none: it is full or empty."`
 	Timeout Value  `yaml:"timeout_s" jsonschema:"required" example:"3600" doc:"For how long at most."`
 }
@@ -186,7 +187,8 @@ func (v *Value) preset(text string) (err error) {
 
 func parameterName(text string) bool {
 	for i, c := range text {
-		if !(c >= 'a' && c <= 'z' || i > 0 && (c == '_' || c >= '0' && c <= '9')) {
+		letter, other := c >= 'a' && c <= 'z', c == '_' || c >= '0' && c <= '9'
+		if !letter && (i == 0 || !other) {
 			return false
 		}
 	}
@@ -251,9 +253,9 @@ func (p *Procedure) check(s *source) {
 			s.wrong(join("short", n), suggest(n, p.names()), "there is no parameter %q", short(n))
 		}
 	}
-	c := checker{s: s, p: p, known: map[string]bool{}, kinds: map[string][]string{"test": {"test"}}}
+	c := checker{s: s, p: p, known: map[string]bool{}, used: map[string]bool{}, kinds: map[string][]string{"test": {"test"}}}
 	for n, v := range p.Parameters {
-		c.known[n] = len(v.Value) == 1
+		c.known[n] = len(v.Value) <= 1 // none: reported already
 	}
 	pre := &p.Preconditions
 	for key, v := range map[string]*Value{
@@ -265,6 +267,11 @@ func (p *Procedure) check(s *source) {
 	c.steps("steps", p.Steps)
 	if s.has("steps") && p.Steps != nil && len(p.Steps) == 0 {
 		s.wrong("steps", "add: - {power_percent: 50, hold_s: 10}", "nothing is done")
+	}
+	for _, n := range p.names() {
+		if !c.used[n] {
+			s.fault(s.key(join("parameters", n)), "take it away, or name it where its number is meant", "no step uses the parameter %q", n)
+		}
 	}
 	c.limits(p.Limits)
 }
@@ -284,6 +291,7 @@ type checker struct {
 	s     *source
 	p     *Procedure
 	known map[string]bool     // names that a value may have; false: a list
+	used  map[string]bool     // parameters that something names
 	kinds map[string][]string // of measures, by name
 }
 
@@ -291,6 +299,7 @@ func (c *checker) value(at string, v *Value) {
 	if v == nil || v.Name == "" {
 		return
 	}
+	c.used[v.Name] = true
 	switch single, ok := c.known[v.Name]; {
 	case !ok:
 		var names []string
@@ -363,9 +372,16 @@ func (c *checker) step(at string, x *ProcedureStep) {
 	}
 	if q := x.Until; q != nil {
 		c.value(at+".until.soc_percent", q.SoC)
+		c.value(at+".until.temperature_c", q.Cooled)
 		c.value(at+".until.timeout_s", &q.Timeout)
-		if (q.SoC != nil) == q.AtRest {
-			s.wrong(at+".until", "write one of soc_percent and at_rest", "nothing, or too much, says what ends this step")
+		ends := 0
+		for _, given := range []bool{q.SoC != nil, q.Cooled != nil, q.AtRest} {
+			if given {
+				ends++
+			}
+		}
+		if ends != 1 {
+			s.wrong(at+".until", "write one of soc_percent, temperature_c and at_rest", "nothing, or too much, says what ends this step")
 		}
 		if x.Hold != nil {
 			s.wrong(at+".hold_s", "keep one of hold_s and until", "a step ends in one way")
@@ -381,6 +397,7 @@ func (c *checker) sequence(at string, x *ProcedureStep) {
 		s.wrong(at, "write each: level and in: levels", "each and in belong together")
 	}
 	if x.In != "" {
+		c.used[x.In] = true
 		if _, ok := c.p.Parameters[x.In]; !ok {
 			s.wrong(at+".in", suggest(x.In, c.p.names()), "there is no parameter %q", short(x.In))
 		}

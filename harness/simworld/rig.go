@@ -19,6 +19,7 @@ import (
 	"yunchu/harness/scenario"
 	"yunchu/hil/can"
 	canemul "yunchu/hil/can/emul"
+	"yunchu/hil/modbus"
 	modbusemul "yunchu/hil/modbus/emul"
 	"yunchu/hil/mqtt"
 	mqttemul "yunchu/hil/mqtt/emul"
@@ -69,7 +70,7 @@ func OpenRig(r *scenario.Rig, log *slog.Logger) (run.Rig, error) {
 			return nil, err
 		}
 		rig.units[d.ID] = u
-		if err := rig.faces1(d, u, serve); err != nil {
+		if err := rig.open(d, u, serve); err != nil {
 			return nil, errors.Join(fmt.Errorf("serve %s: %w", d.ID, err), rig.close())
 		}
 	}
@@ -106,8 +107,8 @@ func newUnit(d *scenario.RigDevice, start time.Time) (*unit.Unit, error) {
 	return unit.New(o)
 }
 
-// faces1 opens the faces of one device.
-func (r *Rig) faces1(d *scenario.RigDevice, u *unit.Unit, serve func(string, int, modbusemul.Bank, *unit.Unit)) error {
+// open opens the faces of one device.
+func (r *Rig) open(d *scenario.RigDevice, u *unit.Unit, serve func(string, int, modbusemul.Bank, *unit.Unit)) error {
 	v := d.Serve
 	note := func(what, address string) {
 		r.lines = append(r.lines, fmt.Sprintf("%s: %s at %s", d.ID, what, address))
@@ -121,7 +122,17 @@ func (r *Rig) faces1(d *scenario.RigDevice, u *unit.Unit, serve func(string, int
 		note(fmt.Sprintf("SunSpec, unit %d", f.Unit), f.Address)
 	}
 	registers := func(what, address string, unitNo int, profile string) error {
-		return errors.New("registers are not served by this version")
+		p, err := modbus.LoadProfile(profile)
+		if err != nil {
+			return err
+		}
+		b, err := modbusemul.NewDevice(modbusemul.DeviceOptions{Unit: u, Profile: p, Log: r.log})
+		if err != nil {
+			return err
+		}
+		serve(address, unitNo, b, u)
+		note(fmt.Sprintf("%s %s, unit %d", what, profile, unitNo), address)
+		return nil
 	}
 	if f := v.Modbus; f != nil {
 		if err := registers("Modbus", f.Address, f.Unit, f.Profile); err != nil {

@@ -13,9 +13,10 @@ import (
 
 // link is one connection, or one serial line with all of its units. Between the library's
 // client and its users it keeps three promises that the client does not: a caller waits
-// no longer than its context and its timeout; one exchange is under way at a time; and
-// after an exchange that did not end with an answer, nothing that comes late is taken for
-// the answer to another.
+// no longer than its deadline and the timeout, and when it is cancelled without a deadline,
+// no longer than the timeout; one exchange is under way at a time; and after an exchange
+// that did not end with an answer, nothing that comes late is taken for the answer to
+// another.
 type link struct {
 	to      target
 	timeout time.Duration
@@ -240,8 +241,8 @@ func (k *link) exchange(ctx context.Context, unit byte, ask func(*lib.ModbusClie
 		ctx, cancel = context.WithTimeoutCause(ctx, k.timeout+Pause, lib.ErrRequestTimedOut)
 		defer cancel()
 	}
-	if ctx.Done() == nil {
-		values, err := ask(c)
+	if until, ok := ctx.Deadline(); k.to.device == "" && (!ok || time.Until(until) > k.timeout) {
+		values, err := ask(c) // over by then, and cheaper than on the side
 		return values, k.settle(err)
 	}
 	type result struct {

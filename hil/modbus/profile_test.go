@@ -94,12 +94,14 @@ func TestProfileFaults(t *testing.T) {
 		{"exponent of what is written", "points:\n  setpoint: {address: 1, exponent: 4}\n", "a value that is written has a fixed scale"},
 		{"exponent of a float", "points:\n  power: {address: 1, type: float32, exponent: 4}\n", "belongs to a whole number in registers"},
 		{"two in one register", "points:\n  setpoint: {address: 1, type: int32}\n  ramp: {address: 2}\n", "ramp and setpoint are written to the same register"},
+		{"two in the last register", "points:\n  setpoint: {address: 65535}\n  ramp: {address: 65535}\n", "ramp and setpoint are written to the same register"},
 		{"enable without a setpoint", "points:\n  setpoint_enable: {address: 1}\n", "setpoint_enable without a setpoint"},
 		{"long value, single writes", "requests: {write: single}\npoints:\n  setpoint: {address: 1, type: int32}\n", "cannot be written one register at a time"},
 		{"too many registers", "requests: {max_registers: 126}\npoints:\n  soc: {address: 1}\n", "requests.max_registers: is 126, want 1 to 125"},
+		{"longer than a request", "requests: {max_registers: 1}\npoints:\n  power: {address: 1, type: int32}\n", "points.power: has 2 registers, and one request at most 1"},
 		{"setting with a known name", "settings:\n  soc: {address: 1}\npoints:\n  soc: {address: 1}\n", "settings: \"soc\" is a name of points"},
 		{"patience of power", "points:\n  power: {address: 1, patience: 3s}\n", "belongs to heartbeat"},
-		{"unknown field", "points:\n  power: {addres: 1}\n", "did you mean \"address\"?"},
+		{"unknown field", "points:\n  power: {address: 1, scal: 2}\n", "did you mean \"scale\"?"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := ParseProfile("mine.yaml", []byte(head+tt.text))

@@ -3,6 +3,7 @@ package modbus
 import (
 	"context"
 	"fmt"
+	"net"
 	"slices"
 	"time"
 
@@ -16,6 +17,7 @@ type Replay struct {
 	now      time.Time
 	by       map[string][]outcome // what became of a request, in order of time
 	diverged int
+	closed   bool
 }
 
 // outcome is how a request ended: without an answer at the time when it was sent.
@@ -88,7 +90,10 @@ func (r *Replay) exchange(ctx context.Context, q *Request) ([]uint16, error) {
 	if _, err := ParseRequest(pdu); err != nil {
 		return nil, fmt.Errorf("a request that no device takes: %w: %w", ErrMalformed, err)
 	}
-	if ctx.Err() != nil {
+	switch {
+	case r.closed:
+		return nil, fmt.Errorf("%w: %w", device.ErrOffline, net.ErrClosed)
+	case ctx.Err() != nil:
 		return nil, fmt.Errorf("%w: %w", device.ErrOffline, ctx.Err())
 	}
 	list := r.by[string(pdu)]
@@ -123,4 +128,7 @@ func (o outcome) to(q *Request) ([]uint16, error) {
 }
 
 // Close implements Conn.
-func (r *Replay) Close() error { return nil }
+func (r *Replay) Close() error {
+	r.closed = true
+	return nil
+}

@@ -84,7 +84,11 @@ func TestStrayFrameIsNoAnswer(t *testing.T) {
 // Whatever a line does to frames, a reading that is returned is the one that was asked for.
 // Of an answer that comes late, this holds for as long again as an answer may take.
 func TestBadLine(t *testing.T) {
-	const timeout = 120 * time.Millisecond
+	t.Parallel()
+	const (
+		timeout = 250 * time.Millisecond // more than the back-off, and the device is slow, so that
+		slow    = 60 * time.Millisecond  // a late answer would come before that to the next request
+	)
 	rng := rand.New(rand.NewPCG(3, 5))
 	noise := func(n int) []byte {
 		b := make([]byte, n)
@@ -96,7 +100,7 @@ func TestBadLine(t *testing.T) {
 	faults := []func(unit byte, r *modbus.Request) []sent{
 		func(byte, *modbus.Request) []sent { return nil },
 		func(u byte, r *modbus.Request) []sent {
-			return []sent{{own(u, r), timeout + time.Duration(rng.Int64N(int64(timeout*8/10)))}}
+			return []sent{{own(u, r), timeout + time.Duration(150+rng.IntN(20))*time.Millisecond}}
 		},
 		func(u byte, r *modbus.Request) []sent { return []sent{{frame: own(u, r)}, {frame: own(u, r)}} },
 		func(u byte, r *modbus.Request) []sent {
@@ -128,7 +132,7 @@ func TestBadLine(t *testing.T) {
 		if asked++; asked%3 == 0 {
 			return faults[asked/3%len(faults)](u, r)
 		}
-		return []sent{{frame: own(u, r)}}
+		return []sent{{own(u, r), slow}}
 	})})
 	good, addresses := 0, rand.New(rand.NewPCG(7, 9))
 	for until := time.Now().Add(20 * time.Second); good < 22; time.Sleep(time.Millisecond) {

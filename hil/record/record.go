@@ -26,6 +26,7 @@ type Head struct {
 	Version int             `json:"version"`
 	ID      device.ID       `json:"id"`
 	Started time.Time       `json:"started"`
+	Info    device.Info     `json:"info"`   // its nameplate
 	Device  json.RawMessage `json:"device"` // what hil.Open was given: kind, profile, unit, rating, and no secrets
 }
 

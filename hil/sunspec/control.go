@@ -47,35 +47,41 @@ func (d *Driver) Write(ctx context.Context, now time.Time, c device.Command) (de
 	began := time.Now()
 	kw, err := d.obey(ctx, now, &c)
 	at := now.Add(time.Since(began)).UnixMilli()
-	answer := func(s device.AckStatus, code string) (device.Ack, error) {
-		return c.Answer(s, at, code, err.Error()), nil
-	}
 	if err == nil {
 		a := c.Answer(device.Done, at, "", "")
 		a.Power = kw
 		return a, nil
 	}
-	d.lost(err)
-	if no, ok := errors.AsType[*refusal](err); ok {
-		if no.code == codeExpired {
-			return answer(device.Expired, no.code)
-		}
-		return answer(device.Rejected, no.code)
+	err = d.lost(err)
+	status, code := outcome(err)
+	if status == 0 {
+		return device.Ack{}, offline(err)
 	}
+	return c.Answer(status, at, code, err.Error()), nil
+}
+
+// outcome is the answer to a command that has ended with an error; 0: nobody knows
+// whether the device took it.
+func outcome(err error) (device.AckStatus, string) {
+	no, refused := errors.AsType[*refusal](err)
 	exception, answered := errors.AsType[modbus.Exception](err)
 	switch {
+	case refused && no.code == codeExpired:
+		return device.Expired, no.code
+	case refused:
+		return device.Rejected, no.code
 	case errors.Is(err, device.ErrReadBack):
-		return answer(device.Failure, "READ_BACK")
+		return device.Failure, "READ_BACK"
 	case errors.Is(err, device.ErrUnsupported):
-		return answer(device.Rejected, "UNSUPPORTED")
-	case errors.Is(err, ErrRange):
-		return answer(device.Rejected, codeRejected)
+		return device.Rejected, "UNSUPPORTED"
+	case errors.Is(err, device.ErrOffline):
+		return 0, ""
 	case answered && (exception == modbus.DeviceFailure || exception == modbus.DeviceBusy):
-		return answer(device.Rejected, codeFault)
-	case answered:
-		return answer(device.Rejected, codeRejected)
+		return device.Rejected, codeFault
+	case answered, errors.Is(err, ErrRange):
+		return device.Rejected, codeRejected
 	}
-	return device.Ack{}, offline(err)
+	return 0, ""
 }
 
 const (
@@ -163,7 +169,7 @@ func (d *Driver) setPower(ctx context.Context, now time.Time, c *device.Command)
 		}
 		return 0, err
 	}
-	d.live, d.master = next, false
+	d.live, d.master = next, time.Time{}
 	d.beat.begin(now)
 	if err := d.lost(d.pound(ctx, now)); err != nil { // the setpoint stands all the same
 		d.opt.Log.Warn("heartbeat", "error", err)
@@ -175,6 +181,7 @@ func (d *Driver) setPower(ctx context.Context, now time.Time, c *device.Command)
 // another one than before.
 func (d *Driver) set(ctx context.Context, now time.Time, x *live) (held float64, taken bool, err error) {
 	revert := d.revert(now, x)
+	x.kw = d.layout.holdable(x.kw)
 	steps, err := d.layout.setter.steps(x.kw, revert)
 	if err != nil {
 		return 0, false, err
@@ -186,7 +193,7 @@ func (d *Driver) set(ctx context.Context, now time.Time, x *live) (held float64,
 		taken = taken || s.power
 	}
 	x.armed, x.lapses = now, now.Add(revert)
-	if held, err = d.confirm(ctx, x.kw); err != nil {
+	if held, err = d.confirm(ctx, x.kw, revert); err != nil {
 		return held, true, err
 	}
 	return held, true, nil
@@ -202,8 +209,20 @@ func (d *Driver) revert(now time.Time, x *live) time.Duration {
 	return time.Duration(seconds(t)) * time.Second
 }
 
-// confirm reads back the setpoint.
-func (d *Driver) confirm(ctx context.Context, kw float64) (held float64, err error) {
+// holdable is the setpoint next to kw that the registers have a number for. It is no more
+// than kw, as rounding must not lead out of the envelope that kw was kept in.
+func (l *layout) holdable(kw float64) float64 {
+	step := l.setter.resolution()
+	if !(step > 0) {
+		return kw // which steps refuses
+	}
+	const lastBit = 1e-6 // of a step
+	return math.Trunc(kw/step+math.Copysign(lastBit, kw)) * step
+}
+
+// confirm reads back the setpoint, and that the device will take it back in time: a
+// dead-man that it does not hold, or holds for longer, is none. A setpoint of 0 needs none.
+func (d *Driver) confirm(ctx context.Context, kw float64, revert time.Duration) (held float64, err error) {
 	if err := d.fetch(ctx, controlPlan); err != nil {
 		if refused(err) {
 			return 0, fmt.Errorf("%w: %w", device.ErrReadBack, err)
@@ -213,6 +232,9 @@ func (d *Driver) confirm(ctx context.Context, kw float64) (held float64, err err
 	held, on := d.layout.setter.holds()
 	if !on || !d.layout.same(held, kw) {
 		return held, fmt.Errorf("%w: told %g kW, the device holds %g kW, in force: %t", device.ErrReadBack, kw, held, on)
+	}
+	if v := d.layout.setter.revert().value(); kw != 0 && v.OK() && !(v.Float() > 0 && v.Float() <= seconds(revert)) {
+		return held, fmt.Errorf("%w: told to revert after %g s, the device holds %g s", device.ErrReadBack, seconds(revert), v.Float())
 	}
 	return held, nil
 }
@@ -246,7 +268,7 @@ func (d *Driver) rest(ctx context.Context) error {
 	if err := d.perform(ctx, 0, d.deadMan); err != nil {
 		return err
 	}
-	_, err := d.confirm(ctx, 0)
+	_, err := d.confirm(ctx, 0, d.deadMan)
 	return err
 }
 
@@ -291,9 +313,9 @@ func (d *Driver) stop(ctx context.Context) error {
 	if !able {
 		return fmt.Errorf("an emergency stop: %w", device.ErrUnsupported)
 	}
-	if err == nil {
-		d.stopping = false
-	}
+	// What was refused will be refused again; what did not arrive, or did not take, is
+	// tried until it does.
+	d.stopping = errors.Is(err, device.ErrOffline) || errors.Is(err, device.ErrReadBack)
 	return err
 }
 

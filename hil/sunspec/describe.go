@@ -26,6 +26,7 @@ func (d *Driver) Describe(ctx context.Context, _ time.Time) (device.Info, error)
 		return x
 	}
 	info.Manufacturer, info.Model = choose(found, "1.Mn").value().Text(), choose(found, "1.Md").value().Text()
+	info.Firmware, info.Serial = choose(found, "1.Vr").value().Text(), choose(found, "1.SN").value().Text()
 	info.RatedKW = number(ratedPower...) / 1000
 	info.CapacityKWh = number(ratedEnergy...) / 1000
 	info.SoCMin, info.SoCMax = number("802.SoCMin"), number("802.SoCMax")
@@ -39,7 +40,7 @@ var (
 
 // nameplate are the points that Describe asks for.
 func (l *layout) nameplate() (out []point) {
-	for _, names := range [][]string{{"1.Mn"}, {"1.Md"}, ratedPower, ratedEnergy, {"802.SoCMin"}, {"802.SoCMax"}} {
+	for _, names := range [][]string{{"1.Mn"}, {"1.Md"}, {"1.Vr"}, {"1.SN"}, ratedPower, ratedEnergy, {"802.SoCMin"}, {"802.SoCMax"}} {
 		out = appendOK(out, choose(l.device, names...))
 	}
 	return out

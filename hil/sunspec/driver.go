@@ -46,7 +46,7 @@ type Driver struct {
 	stopped  bool // by EStop, until Reset
 	stopping bool // EStop has not reached the device yet
 	live     live
-	master   bool // somebody else commands the device
+	master   time.Time // somebody else was found to command the device; zero: never
 	beat     beat
 	pulses   map[string]*pulse
 }

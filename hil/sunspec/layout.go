@@ -64,13 +64,14 @@ type layout struct {
 
 	power, soc, soh, voltage, current, temperature point
 	chargeA, dischargeA, chargeW, dischargeW       point
+	chargeV, dischargeV                            point // that end a charge and a discharge
+	ratedChargeW, ratedDischargeW                  point // as they were when the device was scanned or adjusted
 	inverter, inverter10x                          point // operating states, of 701 and 101 to 103
 	alarms, alarms10x                              point
 	battery, charging, request, events             point // of 802
 	localPCS, localBMS                             point
 	pulses                                         []point // the device's heartbeats
 	beats                                          []point // ours
-	ratedChargeW, ratedDischargeW                  float64 // NaN: not known
 
 	operate, setOp, setInverter point // 715.OpCtl, 802.SetOp, 802.SetInvState
 	resets                      []point
@@ -83,24 +84,52 @@ type layout struct {
 	controls []request // what must be known before a command is written
 }
 
+// battery714 are the voltage of the port of 714 that has the battery, and its current: the
+// first port that is said to be storage, or else the first that is not photovoltaics. The
+// current of all ports is the battery's where no other is among them.
+func battery714(d *Device) (voltage, current []string) {
+	const pv, storage = 0, 1 // of PrtTyp
+	b := d.Block(714)
+	if b == nil {
+		return nil, nil
+	}
+	port, stored, others := -1, false, false
+	for i := range b.Instances() {
+		kind := b.Value(fmt.Sprintf("Prt[%d].PrtTyp", i))
+		others = others || i > 0 || kind.Is(pv)
+		if port < 0 && !kind.Is(pv) || !stored && kind.Is(storage) {
+			port, stored = i, kind.Is(storage)
+		}
+	}
+	if port >= 0 {
+		voltage, current = []string{fmt.Sprintf("714.Prt[%d].DCV", port)}, []string{fmt.Sprintf("714.Prt[%d].DCA", port)}
+	}
+	if !others {
+		current = append(current, "714.DCA")
+	}
+	return voltage, current
+}
+
 func newLayout(d *Device) *layout {
+	voltage714, current714 := battery714(d)
 	l := &layout{
 		device:      d,
 		power:       choose(d, "701.W", "103.W", "102.W", "101.W"),
 		soc:         choose(d, "802.SoC", "713.SoC", "124.ChaState"),
 		soh:         choose(d, "802.SoH", "713.SoH"),
-		voltage:     choose(d, "802.V", "714.Prt[0].DCV", "124.InBatV", "103.DCV", "102.DCV", "101.DCV"),
-		current:     choose(d, "802.A", "714.DCA", "714.Prt[0].DCA"),
+		voltage:     choose(d, slices.Concat([]string{"802.V"}, voltage714, []string{"124.InBatV", "103.DCV", "102.DCV", "101.DCV"})...),
+		current:     choose(d, slices.Concat([]string{"802.A"}, current714)...),
 		temperature: choose(d, "803.ModTmpMax", "804.ModTmpMax", "701.TmpCab", "103.TmpCab", "102.TmpCab", "101.TmpCab"),
 		chargeA:     choose(d, "802.AChaMax"), dischargeA: choose(d, "802.ADisChaMax"),
 		chargeW: choose(d, "802.WChaRteMax"), dischargeW: choose(d, "802.WDisChaRteMax"),
+		chargeV: only(d, "802.VMax"), dischargeV: only(d, "802.VMin"),
 		inverter: choose(d, "701.InvSt"), alarms: choose(d, "701.Alrm"),
 		inverter10x: choose(d, "103.St", "102.St", "101.St"), alarms10x: choose(d, "103.Evt1", "102.Evt1", "101.Evt1"),
 		battery: choose(d, "802.State"), charging: choose(d, "802.ChaSt", "124.ChaSt"), request: choose(d, "802.ReqInvState"),
 		events:   choose(d, "802.Evt1"),
 		localPCS: choose(d, "715.LocRemCtl"), localBMS: choose(d, "802.LocRemCtl"),
-		ratedChargeW:    choose(d, "702.WChaRteMax", "702.WChaRteMaxRtg", "120.MaxChaRte").float(),
-		ratedDischargeW: choose(d, "702.WDisChaRteMax", "702.WDisChaRteMaxRtg", "120.MaxDisChaRte").float(),
+		ratedChargeW:    choose(d, "702.WChaRteMax", "702.WChaRteMaxRtg", "120.MaxChaRte"),
+		ratedDischargeW: choose(d, "702.WDisChaRteMax", "702.WDisChaRteMaxRtg", "120.MaxDisChaRte"),
 		operate:         only(d, "715.OpCtl"), setOp: only(d, "802.SetOp"), setInverter: only(d, "802.SetInvState"),
 		connect: only(d, "123.Conn"),
 	}
@@ -133,7 +162,7 @@ func (l *layout) plan() {
 	state := []point{l.inverter, l.inverter10x, l.alarms, l.alarms10x, l.battery, l.localPCS, l.localBMS}
 	read := append([]point{
 		l.power, l.soc, l.soh, l.voltage, l.current, l.temperature, l.chargeA, l.dischargeA, l.chargeW, l.dischargeW,
-		l.charging, l.request, l.events,
+		l.chargeV, l.dischargeV, l.charging, l.request, l.events,
 	}, state...)
 	read = append(append(read, l.pulses...), l.beats...)
 	l.monitor = l.requests(read)

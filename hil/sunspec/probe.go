@@ -93,8 +93,10 @@ func (d *Driver) trials() []trial {
 	}
 	base := uint16(l.device.Base)
 	out = append(out,
-		trial{"read outside the map", "exception 2", d.opt.Unit, readPDU(l.outside(), 2),
-			func(e modbus.Exception, answered bool) bool { return answered && e == modbus.IllegalAddress }},
+		trial{
+			"read outside the map", "exception 2", d.opt.Unit, readPDU(l.outside(), 2),
+			func(e modbus.Exception, answered bool) bool { return answered && e == modbus.IllegalAddress },
+		},
 		trial{"read no registers", "exception 3", d.opt.Unit, readPDU(base, 0), refusesValue},
 		trial{"read 126 registers", "exception 3", d.opt.Unit, readPDU(base, modbus.MaxRead+1), refusesValue},
 	)
@@ -102,11 +104,19 @@ func (d *Driver) trials() []trial {
 		out = append(out, trial{"write a value out of range", "exception 3", d.opt.Unit, writePDU(p, []uint16{strange}), refusesValue})
 	}
 	return append(out, trial{
-		"ask another unit", "exception 10 or 11, or no answer", d.opt.Unit + 1, readPDU(base, 2),
+		"ask another unit", "exception 10 or 11, or no answer", otherUnit(d.opt.Unit), readPDU(base, 2),
 		func(e modbus.Exception, answered bool) bool {
 			return !answered || e == modbus.GatewayNoPath || e == modbus.GatewayNoResponse
 		},
 	})
+}
+
+// otherUnit is a unit beside ours; from 247 on addresses are reserved, and 0 is for all.
+func otherUnit(unit byte) byte {
+	if unit >= 247 {
+		return unit - 1
+	}
+	return unit + 1
 }
 
 // strange is a value that no enumeration of the models has.

@@ -41,9 +41,10 @@ const (
 const manualShutdown = 1 << 6
 
 // Bits of 802.Evt1 that forbid something. An alarm of temperature, ground or contactor
-// forbids both directions, one of voltage, current or charge that which made it.
+// forbids both directions, one of voltage, current or charge that which made it. An error
+// of communication forbids nothing: a battery that misses its controller says so until it
+// is commanded again, and a device that may take nothing is not.
 const (
-	evtComm            = 1 << 0
 	evtOverTemp        = 1 << 1
 	evtUnderTemp       = 1 << 3
 	evtChargeCurr      = 1 << 5
@@ -57,7 +58,7 @@ const (
 	evtGround          = 1 << 22
 	evtOther           = 1 << 25
 	evtConfiguration   = 1 << 28
-	evtForbidBoth      = evtComm | evtOverTemp | evtUnderTemp | evtTempImbalance | evtContactor | evtGround | evtOther | evtConfiguration
+	evtForbidBoth      = evtOverTemp | evtUnderTemp | evtTempImbalance | evtContactor | evtGround | evtOther | evtConfiguration
 	evtForbidCharge    = evtChargeCurr | evtOverVolt | evtOverSoC
 	evtForbidDischarge = evtDischargeCurr | evtUnderVolt | evtUnderSoC
 )
@@ -81,31 +82,32 @@ func (d *Driver) reading(now time.Time) device.Reading {
 	if l.local() {
 		r.Flags |= device.FlagLocal
 	}
-	if d.master {
+	if !d.master.IsZero() && now.Sub(d.master) < masterShown {
 		r.Flags |= device.FlagMaster
 	}
-	if d.stopped || l.shutDown() {
+	if l.shutDown() {
 		r.Flags |= device.FlagEStop
 	}
 	return r
 }
 
 // limits are in kW what the device can take and give now: the least of what its battery
-// says in amperes and in watts and of what its converter is rated, and nothing of what it
-// forbids. NaN when it says nothing.
+// says in amperes and in watts and of what its converter is set to or rated, and nothing
+// of what it forbids or of what the battery's voltage has no room for. NaN when it says
+// nothing.
 func (l *layout) limits() (charge, discharge float64) {
 	volts := l.voltage.float()
-	charge = least(l.chargeA.float()*volts, l.chargeW.float(), l.ratedChargeW) / 1000
-	discharge = least(l.dischargeA.float()*volts, l.dischargeW.float(), l.ratedDischargeW) / 1000
+	charge = least(l.chargeA.float()*volts, l.chargeW.float(), l.ratedChargeW.float()) / 1000
+	discharge = least(l.dischargeA.float()*volts, l.dischargeW.float(), l.ratedDischargeW.float()) / 1000
 	switch events := l.events.value(); {
 	case l.battery.value().Is(bankDisconnected), l.battery.value().Is(bankInitializing), l.battery.value().Is(bankSuspending),
 		l.battery.value().Is(bankFault), l.request.value().Is(requestStop), events.Has(evtForbidBoth):
 		return 0, 0
 	default:
-		if events.Has(evtForbidCharge) {
+		if events.Has(evtForbidCharge) || volts >= l.chargeV.float() {
 			charge = 0
 		}
-		if events.Has(evtForbidDischarge) {
+		if events.Has(evtForbidDischarge) || volts <= l.dischargeV.float() {
 			discharge = 0
 		}
 	}
@@ -186,6 +188,10 @@ func (d *Driver) status(kw float64) device.Status {
 	}
 	return device.Idle
 }
+
+// masterShown is how long a second master is told of: long enough for every reader, and
+// not so long that nobody could take the device over again.
+const masterShown = 3 * time.Second
 
 // stillAfter is how long a heartbeat of one a second may stand.
 const stillAfter = 3 * time.Second

@@ -15,6 +15,7 @@ type setter interface {
 	// before. They are in the scale of the block as it was read last.
 	steps(kw float64, deadMan time.Duration) ([]step, error)
 	// holds is what the device holds, as it was read last; !on: no setpoint is in force.
+	// NaN when it does not say.
 	holds() (kw float64, on bool)
 	// resolution is the smallest difference between two setpoints, kW.
 	resolution() float64
@@ -133,9 +134,11 @@ func (s setter704) steps(kw float64, deadMan time.Duration) ([]step, error) {
 }
 
 func (s setter704) holds() (kw float64, on bool) {
-	mode := s.b.Value("WSetMod")
-	on = s.b.Value("WSetEna").Is(enabled) && (!mode.OK() || mode.Is(modeWatts))
-	return 0 - s.b.Float("WSet")/1000, on // 0 is not -0
+	mode, enable := s.b.Value("WSetMod"), s.b.Value("WSetEna")
+	if !enable.OK() {
+		return math.NaN(), false
+	}
+	return 0 - s.b.Float("WSet")/1000, enable.Is(enabled) && (!mode.OK() || mode.Is(modeWatts)) // 0 is not -0
 }
 
 func (s setter704) resolution() float64 { return s.b.stepOf("WSet") / 1000 }
@@ -173,8 +176,11 @@ func (s setter124) steps(kw float64, deadMan time.Duration) ([]step, error) {
 }
 
 func (s setter124) holds() (kw float64, on bool) {
-	in, out := s.b.Float("InWRte"), s.b.Float("OutWRte")
-	return in / 100 * s.b.Float("WChaMax") / 1000, s.b.Value("StorCtl_Mod").Is(controlBoth) && in == -out
+	in, out, mode := s.b.Float("InWRte"), s.b.Float("OutWRte"), s.b.Value("StorCtl_Mod")
+	if !mode.OK() {
+		return math.NaN(), false
+	}
+	return in / 100 * s.b.Float("WChaMax") / 1000, mode.Is(controlBoth) && in == -out
 }
 
 func (s setter124) resolution() float64 {

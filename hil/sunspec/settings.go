@@ -37,7 +37,8 @@ func (l limit) value() float64 {
 	return l.block.Float(l.percent)
 }
 
-// ramps are the points that say how fast power moves, the best first.
+// ramps are the points that say how fast power moves: of those that are implemented, or
+// else of those that exist, the one with the finest step.
 func ramps(d *Device) (points []point) {
 	for _, names := range [][]string{{"704.WRmp"}, {"121.WGra"}, {"124.WChaGra", "124.WDisChaGra"}} {
 		group := []point(nil)
@@ -49,7 +50,13 @@ func ramps(d *Device) (points []point) {
 		if len(group) < len(names) {
 			continue
 		}
-		if points == nil || group[0].value().OK() && !points[0].value().OK() {
+		if points == nil {
+			points = group
+			continue
+		}
+		step, least := group[0].block.Step(group[0].field), points[0].block.Step(points[0].field)
+		switch is, was := group[0].value().OK(), points[0].value().OK(); {
+		case is && !was, is == was && step < least:
 			points = group
 		}
 	}
@@ -69,7 +76,7 @@ func commanded(b *Block, f Field) bool {
 	case 704:
 		return strings.HasPrefix(name, "WSet")
 	case 124:
-		return name == "StorCtl_Mod" || name == "ChaGriSet" || strings.Contains(name, "WRte")
+		return name == "StorCtl_Mod" || name == "ChaGriSet" || name == "WChaMax" || strings.Contains(name, "WRte")
 	case 715, 802, 803:
 		return !strings.HasPrefix(name, "SoCRsv") && !strings.HasPrefix(name, "SocRsv")
 	}

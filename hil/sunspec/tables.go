@@ -3,6 +3,7 @@ package sunspec
 import (
 	_ "embed"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -155,7 +156,7 @@ func (p *parser) point(f []string) error {
 func (m *Model) check() error {
 	points := m.Points
 	if r := m.Repeat; r != nil {
-		points = append(points[:len(points):len(points)], r.Points...)
+		points = append(slices.Clip(points), r.Points...)
 		if r.Count != "" && m.point(r.Count) == nil {
 			return fmt.Errorf("no point %s to count %s", r.Count, r.Name)
 		}

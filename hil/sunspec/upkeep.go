@@ -3,7 +3,10 @@ package sunspec
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
+
+	"yunchu/platform/device"
 )
 
 // beat is our heartbeat: from the first setpoint on a device hears every second that it
@@ -12,12 +15,13 @@ type beat struct {
 	begun bool
 	next  time.Time
 	last  time.Time         // it was heard last
-	told  map[string]uint64 // what was written last, by point
+	told  map[string]uint64 // what was written last, by point that keeps it
+	deaf  map[string]bool   // points that do not keep what is written
 }
 
 func (b *beat) begin(now time.Time) {
 	if !b.begun {
-		*b = beat{begun: true, next: now, last: now, told: map[string]uint64{}}
+		*b = beat{begun: true, next: now, last: now, told: map[string]uint64{}, deaf: map[string]bool{}}
 	}
 }
 
@@ -25,7 +29,10 @@ func (b *beat) begin(now time.Time) {
 func (b *beat) silent(now time.Time) bool { return now.Sub(b.last) > stillAfter }
 
 // forget is for a device that may have been another one, or off, meanwhile.
-func (b *beat) forget() { clear(b.told) }
+func (b *beat) forget() {
+	clear(b.told)
+	clear(b.deaf)
+}
 
 // Beats come a second apart, and up to early sooner, so that a poll that comes a little
 // early does not make it two.
@@ -53,12 +60,33 @@ func (d *Driver) pound(ctx context.Context, now time.Time) error {
 		} else {
 			n++
 		}
-		if err := d.put(ctx, p, n); err != nil {
+		if err := d.beatAt(ctx, p, n, !told && !b.deaf[p.name()]); err != nil {
 			return err
 		}
-		b.told[p.name()] = n
 	}
 	b.last = now
+	return nil
+}
+
+// beatAt writes a heartbeat. The first one is looked at again: a device that does not keep
+// what it is told cannot tell of another controller.
+func (d *Driver) beatAt(ctx context.Context, p point, n uint64, first bool) error {
+	name := p.name()
+	if !first {
+		err := d.put(ctx, p, n)
+		if _, kept := d.beat.told[name]; err == nil && kept {
+			d.beat.told[name] = n
+		}
+		return err
+	}
+	switch err := d.tell(ctx, p, n); {
+	case err == nil:
+		d.beat.told[name] = n
+	case errors.Is(err, device.ErrReadBack):
+		d.beat.deaf[name] = true
+	default:
+		return err
+	}
 	return nil
 }
 
@@ -86,7 +114,7 @@ func (d *Driver) watch(now time.Time) {
 		d.live, d.beat.begun = live{}, false
 		return
 	case d.beat.begun && d.moved():
-		d.handOver("heartbeat")
+		d.handOver(now, "heartbeat")
 		return
 	case !d.live.on:
 		return
@@ -97,18 +125,19 @@ func (d *Driver) watch(now time.Time) {
 	held, on := l.setter.holds()
 	switch {
 	case on && l.same(held, d.live.kw):
+	case math.IsNaN(held): // it does not say, and takes it back by itself
 	case l.setter.revert().value().OK() && !now.Before(d.live.lapses), len(l.beats) > 0 && d.beat.silent(now):
 		d.live.armed = time.Time{} // written again at once
 	case l.resting():
 		d.live = live{}
 	default:
-		d.handOver("setpoint")
+		d.handOver(now, "setpoint")
 	}
 }
 
-func (d *Driver) handOver(what string) {
+func (d *Driver) handOver(now time.Time, what string) {
 	d.opt.Log.Warn("somebody else commands the device", "changed", what)
-	d.live, d.master, d.beat.begun = live{}, true, false
+	d.live, d.master, d.beat.begun = live{}, now, false
 }
 
 // upkeep does what is due at now: it completes an emergency stop, ends a setpoint or

@@ -48,6 +48,10 @@ type wire struct {
 	g      *Gateway
 	misses int // on the loop: readings in a row that did not come
 
+	// On its own goroutine: when it ran last, and whether the device was told a power.
+	awake  time.Time
+	acting bool
+
 	mu     sync.Mutex
 	orders []order
 	works  []*work
@@ -104,7 +108,9 @@ func (w *wire) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-w.wake:
+			w.resume(ctx)
 		case <-t.C:
+			w.resume(ctx)
 			ok := w.read(ctx)
 			if ok && !described {
 				described = w.describe(ctx)
@@ -122,7 +128,43 @@ func (w *wire) run(ctx context.Context) {
 			w.commands(ctx)
 			w.rouse()
 		}
+		w.awake = w.g.sched.Now()
 	}
+}
+
+// standstill is how long this goroutine may not have run before its setpoint is of the
+// past: what the guard makes of a device that was not heard of for so long.
+func (w *wire) standstill() time.Duration { return max(2*time.Second, 3*w.Period) }
+
+// resume finds out whether this process has stood still: stopped, or asleep with its
+// machine. Then the driver must not renew a setpoint that the device has let go of
+// meanwhile, and what waits is not meant any more.
+func (w *wire) resume(ctx context.Context) {
+	now := w.g.sched.Now()
+	if w.awake.IsZero() || now.Sub(w.awake) <= w.standstill() || !w.acting {
+		return
+	}
+	w.mu.Lock()
+	orders := w.orders
+	w.orders = nil
+	w.mu.Unlock()
+	for _, o := range orders {
+		if o.c.Verb != device.SetPower {
+			w.mu.Lock()
+			w.orders = append(w.orders, o)
+			w.mu.Unlock()
+			continue
+		}
+		a := o.c.Answer(device.Expired, now.UnixMilli(), CodeExpired, "this process stood still meanwhile")
+		w.g.sched.Post("wire", func(now time.Time) {
+			if ctx.Err() == nil {
+				w.g.wrote(ctx, now, w, o, a, nil)
+			}
+		})
+	}
+	w.write(ctx, order{verb: device.Stop, c: device.Command{
+		Slot: w.Slot, Verb: device.Stop, Priority: device.Safety, At: now.UnixMilli(), Source: guard.Source, Reason: "this process stood still",
+	}})
 }
 
 // commands hands over what waits.
@@ -196,6 +238,12 @@ func (w *wire) write(ctx context.Context, o order) {
 	limit, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	a, err := w.Driver.Write(limit, w.g.sched.Now(), o.c)
+	switch {
+	case o.c.Verb == device.SetPower && o.c.Power != 0:
+		w.acting = true
+	case err == nil && a.Status == device.Done && o.c.Verb != device.SetMode:
+		w.acting = false
+	}
 	w.g.sched.Post("wire", func(now time.Time) {
 		if ctx.Err() == nil {
 			w.g.wrote(ctx, now, w, o, a, err)

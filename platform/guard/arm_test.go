@@ -214,6 +214,26 @@ func TestSignTestFinds(t *testing.T) {
 	}
 }
 
+// A battery management that tells its current once a second has its say all the same.
+func TestSignTestWaitsForTheCurrent(t *testing.T) {
+	for _, sign := range []float64{1, -1} {
+		w := wired(t)
+		n := 0
+		w.bend = func(r *device.Reading) {
+			if r.Current *= sign; n%10 != 9 {
+				r.Current = math.NaN()
+			}
+			n++
+		}
+		w.pass(2 * time.Second)
+		w.must(device.Arm, 0)
+		w.pass(30 * time.Second)
+		if got := w.g.Armed(0); got != (sign > 0) {
+			t.Errorf("sign %g: armed %v, noted %q", sign, got, w.notes)
+		}
+	}
+}
+
 // What takes the right to act away, and that nothing but arming gives it back.
 func TestDisarmed(t *testing.T) {
 	flag := func(f device.Flags) func(*wire) {

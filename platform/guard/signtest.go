@@ -67,6 +67,7 @@ func (t *signTest) observe(r *device.Reading, d *state) {
 	}
 	want, rated := t.power(d), d.env.RatedKW
 	switch complaint, contradicts := judgeSign(r, want, rated); {
+	case complaint == "" && want != 0 && d.amps && math.IsNaN(r.Current): // says nothing of the current now
 	case complaint == "":
 		t.right, t.wrong = t.right+1, 0
 	case contradicts:

@@ -138,8 +138,8 @@ func TestDriverReadsEveryEmulator(t *testing.T) {
 					{"current", got.Current, v.DCA * k, 0.2 * k},
 					{"dc power", got.Voltage * got.Current, v.DCW, 400},
 					{"temperature", got.Temperature, v.TempMaxC, 1},
-					{"max charge", got.MaxCharge, v.ChargeW / 1000, 0.5},
-					{"max discharge", got.MaxDischarge, v.DischargeW / 1000, 0.5},
+					{"max charge", got.MaxCharge, v.ChargeA * v.DCV / 1000, 0.5},
+					{"max discharge", got.MaxDischarge, v.DischargeA * v.DCV / 1000, 0.5},
 				} {
 					if !near(c.got, c.want, c.tolerance) {
 						t.Errorf("at %v kW: %s %v, want %v", kw, c.what, c.got, c.want)

@@ -78,7 +78,7 @@ func until(t *testing.T, d *can.Driver, what string, ok func(r device.Reading, e
 func agrees(p *can.Profile, u *unit.Unit, r *device.Reading) bool {
 	v := u.Truth(time.Now())
 	k := shown(p, &v)
-	return near(r.SoC, v.SoC, 1) && near(r.Voltage, v.DCV/k, 0.5) && near(r.Current, v.DCA*k, 0.5*k) && near(r.MaxCharge, v.ChargeW/1000, 1)
+	return near(r.SoC, v.SoC, 1) && near(r.Voltage, v.DCV/k, 0.5) && near(r.Current, v.DCA*k, 0.5*k) && near(r.MaxCharge, v.ChargeA*v.DCV/1000, 1)
 }
 
 // meets checks that the driver on a wire follows its unit.

@@ -3,6 +3,7 @@ package emul
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"yunchu/hil/sunspec"
@@ -16,16 +17,14 @@ import (
 // The scales of points in percent: 0.01 %.
 const percentScale = -2
 
-// one of takes only these values.
+// oneOf takes only these values.
 func oneOf(f func(*change, float64), values ...float64) func(*change, float64) error {
 	return func(c *change, x float64) error {
-		for _, v := range values {
-			if x == v {
-				f(c, x)
-				return nil
-			}
+		if !slices.Contains(values, x) {
+			return fmt.Errorf("%g, takes %v: %w", x, values, errRange)
 		}
-		return fmt.Errorf("%g, takes %v: %w", x, values, errRange)
+		f(c, x)
+		return nil
 	}
 }
 
@@ -141,10 +140,13 @@ func controlAC() described {
 			state("WSetRvrtRem", remaining),
 
 			writable("WRmp", shownRamp, putRamp),
-			fixed("WRmpRef", uint64(1)), // of the greatest active power
+			writable("WRmpRef", func(*screen) float64 { return rampOfPower }, oneOf(func(*change, float64) {}, rampOfPower)),
 		},
 	}
 }
+
+// rampOfPower: ramps are in percent of the greatest active power, not current.
+const rampOfPower = 1
 
 func putWatts(c *change, x float64) error {
 	return within(func(c *change, x float64) { c.by704, c.setW = true, x }, -c.ratedW, c.ratedW)(c, x)

@@ -114,9 +114,12 @@ func charging(s *screen) float64 {
 	return chaHolding
 }
 
+// tripped are the alarms on which a battery has opened its contactors by itself.
+const tripped = unit.AlarmOverVolt | unit.AlarmUnderVolt | unit.AlarmOverTemp | unit.AlarmUnderTemp | unit.AlarmOverCurrent | unit.AlarmGround
+
 func bankState(s *screen) float64 {
 	switch {
-	case s.Fault && (s.EStop || !s.Tripped): // the grid is no fault of the battery
+	case s.EStop, !s.Contactors && s.Alarms&tripped != 0:
 		return bankFault
 	case !s.Contactors:
 		return bankDisconnected
@@ -170,8 +173,8 @@ func battery(v *unit.View) described {
 			number("V", dcV), fixed("VMax", v.ChargeV), fixed("VMin", v.DischargeV),
 			number("CellVMax", func(s *screen) float64 { return s.CellVMax }), number("CellVMin", func(s *screen) float64 { return s.CellVMin }),
 			number("A", dcA),
-			number("AChaMax", func(s *screen) float64 { return allowed(s.ChargeOK, s.ChargeA) }),
-			number("ADisChaMax", func(s *screen) float64 { return allowed(s.DischargeOK, s.DischargeA) }),
+			number("AChaMax", func(s *screen) float64 { return allowed(s.ChargeOK, s.ChargeA, ampere) }),
+			number("ADisChaMax", func(s *screen) float64 { return allowed(s.DischargeOK, s.DischargeA, ampere) }),
 			number("W", dcW),
 			state("ReqInvState", func(s *screen) float64 { return requestStop * flag(bankState(s) == bankFault) }),
 			writable("SetOp", func(s *screen) float64 { return 2 - flag(s.Contactors) },
@@ -206,12 +209,13 @@ var putInverter = oneOf(func(c *change, x float64) {
 	}[x]...)
 }, setStopped, setStandby, setStarted)
 
-// allowed is the current of a direction that is permitted.
-func allowed(ok bool, a float64) float64 {
+// allowed is the current of a direction that is permitted, in steps of a power of ten and
+// never rounded up.
+func allowed(ok bool, a float64, step int) float64 {
 	if !ok {
 		return 0
 	}
-	return a
+	return math.Floor(a*math.Pow10(-step)) / math.Pow10(-step)
 }
 
 func bank(v *unit.View) described {

@@ -1,6 +1,7 @@
 package emul_test
 
 import (
+	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 // rig is a served unit in simulated time with a driver at it.
 type rig struct {
 	t      testing.TB
+	mu     sync.Mutex // of now, which a server asks for
 	now    time.Time
 	unit   *unit.Unit
 	bank   *emul.Bank
@@ -41,7 +43,7 @@ func newRig(t testing.TB, model string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.bank, err = emul.New(emul.Options{Unit: r.unit, Base: emul.DefaultBase, Now: func() time.Time { return r.now }})
+	r.bank, err = emul.New(emul.Options{Unit: r.unit, Base: emul.DefaultBase, Now: r.clock})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,12 +55,25 @@ func newRig(t testing.TB, model string) *rig {
 	return r
 }
 
+func (r *rig) clock() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.now
+}
+
+// step moves time and the unit on.
+func (r *rig) step(d time.Duration) {
+	r.mu.Lock()
+	r.now = r.now.Add(d)
+	r.mu.Unlock()
+	r.unit.Tick(r.now)
+}
+
 // pass lets d pass, the device polled every half second as a gateway would.
 func (r *rig) pass(d time.Duration) time.Time {
 	const every = 500 * time.Millisecond
 	for end := r.now.Add(d); r.now.Before(end); {
-		r.now = r.now.Add(min(every, end.Sub(r.now)))
-		r.unit.Tick(r.now)
+		r.step(min(every, end.Sub(r.now)))
 		_, _ = r.driver.Read(r.t.Context(), r.now) // what it finds is for whoever asks
 	}
 	return r.now

@@ -3,6 +3,7 @@ package emul
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"yunchu/hil/unit"
@@ -136,19 +137,11 @@ func (c *change) settle() error {
 			return fmt.Errorf("%g W, rated %g W: %w", w, c.ratedW, errRange)
 		}
 	}
-	if c.view.EStop && !c.acknowledge && (c.contactors != nil && *c.contactors || c.starts()) {
+	starts := slices.Contains(c.ops, unit.OpStart)
+	if c.view.EStop && !c.acknowledge && (starts || c.contactors != nil && *c.contactors) {
 		return fmt.Errorf("an emergency stop that nobody has acknowledged: %w", unit.ErrUnable)
 	}
 	return nil
-}
-
-func (c *change) starts() bool {
-	for _, op := range c.ops {
-		if op == unit.OpStart {
-			return true
-		}
-	}
-	return false
 }
 
 // wanted704 is the setpoint of 704 in W, passive.
@@ -227,6 +220,7 @@ func (c *change) setpoint(u *unit.Unit, now time.Time) error {
 	switch {
 	case c.by704 && c.setOn == on:
 		w, revert = c.wanted704(), c.setRevertS
+		c.setW, c.setPercent = 0-w, 0-100*w/c.ratedW // either way of writing it shows in the other
 		c.show124(w)
 	case c.by124 && c.mode != 0:
 		w, _ = c.wanted124() // settle has looked at it
