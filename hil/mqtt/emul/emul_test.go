@@ -523,3 +523,24 @@ func TestPeerMosquittoWithTLSAndPassword(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A broker that asks for certificates takes no device without one.
+func TestPeerMosquittoWithClientCertificates(t *testing.T) {
+	t.Parallel()
+	ca, cert, key := certificates(t)
+	b := newBroker(t, "cafile "+ca, "certfile "+cert, "keyfile "+key, "require_certificate true", "allow_anonymous true")
+	a := mqtt.Access{Address: fmt.Sprintf("mqtts://127.0.0.1:%d", b.port), CA: ca}
+	d, err := mqtt.New(mqtt.Options{ID: "rig", Access: a})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	a.Cert, a.Key = cert, key
+	s := serve(t, a)
+	if ack := s.setPower(10, time.Minute); ack.Status != device.Done {
+		t.Errorf("%+v", ack)
+	}
+	if !away(t, d) {
+		t.Error("the broker takes one without a certificate")
+	}
+}
