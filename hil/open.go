@@ -65,6 +65,11 @@ type replayed struct {
 	links []interface{ SetNow(time.Time) }
 }
 
+// ahead is how much later than now a write may have been made when it was recorded, so
+// that what was read back after it is read back now: the jitter of a cycle, and the
+// device's answer.
+const ahead = 100 * time.Millisecond
+
 // Read implements device.Driver.
 func (r *replayed) Read(ctx context.Context, now time.Time) (device.Reading, error) {
 	r.setNow(now)
@@ -73,7 +78,7 @@ func (r *replayed) Read(ctx context.Context, now time.Time) (device.Reading, err
 
 // Write implements device.Driver.
 func (r *replayed) Write(ctx context.Context, now time.Time, c device.Command) (device.Ack, error) {
-	r.setNow(now)
+	r.setNow(now.Add(ahead))
 	return r.Driver.Write(ctx, now, c)
 }
 
