@@ -48,6 +48,7 @@ type session struct {
 	jobs   context.Context
 	end    context.CancelFunc // of jobs
 	seen   device.Reading
+	silent string    // why it does not answer, as far as was told
 	kept   time.Time // of the newest sample that was kept
 	ref    bool      // the reference is sampled
 }
@@ -268,6 +269,11 @@ func (s *session) tick(now time.Time) {
 	if n := len(in.readings); n > 0 {
 		s.seen = in.readings[n-1]
 	}
+	for i := range in.events {
+		if e := &in.events[i]; e.Slot == s.slot && e.Type == "offline" {
+			s.silent = e.Text
+		}
+	}
 	if s.player == nil {
 		return
 	}
@@ -327,6 +333,9 @@ func (s *session) await(ctx context.Context) error {
 	limit := s.sched.Now().Add(hereWithin)
 	for s.seen.At == 0 {
 		if !s.sched.Now().Before(limit) {
+			if s.silent != "" {
+				return fmt.Errorf("%w: %s at %s has not answered within %v: %s", ErrNotThere, s.b.Info.ID, s.b.Address, hereWithin, s.silent)
+			}
 			return fmt.Errorf("%w: %s at %s has not answered within %v", ErrNotThere, s.b.Info.ID, s.b.Address, hereWithin)
 		}
 		if err := s.sched.Run(ctx, s.sched.Now().Add(s.period)); err != nil {

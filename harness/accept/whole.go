@@ -83,7 +83,7 @@ func (r *Record) aligned(name string, m measured) (measured, error) {
 		}
 		moved[i] = metric.Point{T: p.T, V: ref[k].V}
 	}
-	m.Value = metric.Flat(own, moved, 0.01*r.RatedKW)
+	m.Value = metric.Flat(own, moved, 0.01*r.RatedKW, 3*(r.Period+r.RefPeriod).Seconds()/2)
 	return m, nil
 }
 

@@ -262,14 +262,17 @@ func TestTelemetry(t *testing.T) {
 	}
 	moving := respond(0, 10, 0.5, func(t float64) float64 { return 10 * t })
 	stuck := respond(0, 10, 0.5, func(t float64) float64 { return min(t, 4) })
-	near(t, "flat", metric.Flat(stuck, moving, 1), 4, 1e-9) // from when the other has surely moved
+	near(t, "flat", metric.Flat(stuck, moving, 1, 0), 5.5, 1e-9) // from when the other had moved
 	// A level that was held and then left is not flat because the other one was looked at
 	// a moment later.
 	held := respond(0, 10, 0.5, func(t float64) float64 { return math.Floor(t / 5) })
 	ahead := respond(0, 10, 0.5, func(t float64) float64 { return 10 * math.Floor((t+0.5)/5) })
-	near(t, "flat", metric.Flat(held, ahead, 1), 0, 1e-9)
-	near(t, "flat", metric.Flat(ahead, held, 0.1), 0, 1e-9)
-	if f := metric.Flat(stuck, respond(0, 10, 0.5, func(float64) float64 { return 7 }), 1); f != 0 {
+	near(t, "flat", metric.Flat(held, ahead, 1, 0), 0, 1e-9)
+	// Nor one that the other was still on its way to when it was looked at.
+	behind := respond(0, 10, 0.5, func(t float64) float64 { return 10 * math.Floor((t-0.5)/5) })
+	near(t, "flat", metric.Flat(held, behind, 1, 1), 0, 1e-9)
+	near(t, "flat", metric.Flat(stuck, moving, 1, 1), 4.5, 1e-9)
+	if f := metric.Flat(stuck, respond(0, 10, 0.5, func(float64) float64 { return 7 }), 1, 0); f != 0 {
 		t.Errorf("a battery at rest is flat for %g s", f)
 	}
 	wave := func(d float64) []metric.Point {

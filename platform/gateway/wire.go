@@ -389,15 +389,16 @@ func (g *Gateway) collect(ctx context.Context, now time.Time) {
 	b.list, b.free = b.free[:0], nil
 	b.mu.Unlock()
 	var (
-		gone, back []device.Slot
-		late       []device.Reading
+		gone []silence
+		back []device.Slot
+		late []device.Reading
 	)
 	g.mu.Lock()
 	for i := range list {
 		a := &list[i]
 		if a.err != nil {
 			if a.w.misses++; a.w.misses == missedPolls {
-				gone = append(gone, a.w.Slot)
+				gone = append(gone, silence{a.w.Slot, a.err})
 			}
 			continue
 		}
@@ -432,9 +433,17 @@ func (g *Gateway) collect(ctx context.Context, now time.Time) {
 	b.free = list[:0]
 	b.mu.Unlock()
 	g.postpone(ctx, now, late)
-	g.report(now, gone, "offline", device.Warning)
+	for _, x := range gone { // each has a reason of its own
+		g.Event(now, x.slot, "offline", device.Warning, fmt.Sprintf("%s offline: %v", g.name(x.slot), x.err))
+	}
 	g.report(now, back, "online", device.Information)
 	g.correct(ctx, now)
+}
+
+// silence is a device that does not answer, and why.
+type silence struct {
+	slot device.Slot
+	err  error
 }
 
 func (g *Gateway) release() {

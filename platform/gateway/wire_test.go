@@ -264,7 +264,7 @@ func TestArmingThatFailsIsAnswered(t *testing.T) {
 		if !slices.ContainsFunc(l.events, func(e string) bool { return strings.HasPrefix(e, "arm-failed: rig-0: link lost") }) {
 			t.Errorf("events %q", l.events)
 		}
-		if !slices.Contains(l.events, "offline: rig-0 offline") {
+		if !slices.Contains(l.events, "offline: rig-0 offline: device offline") {
 			t.Errorf("events %q", l.events)
 		}
 	})
