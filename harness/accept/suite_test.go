@@ -133,6 +133,38 @@ func TestShippedSuiteWithTwin(t *testing.T) {
 	}
 }
 
+// TestDocumentationIsComplete: the table of docs/acceptance.md has every procedure with
+// its limits, and says which of them nobody has verified.
+func TestDocumentationIsComplete(t *testing.T) {
+	text, err := os.ReadFile("../../docs/acceptance.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	signs := strings.NewReplacer("<=", "≤", ">=", "≥", "==", "=")
+	for _, p := range shipped(t) {
+		row := fmt.Sprintf("| %s | %s | %s | ", p.Name, p.Title, strings.Join(p.Requires, ", "))
+		for i, l := range p.Limits {
+			if i > 0 {
+				row += "; "
+			}
+			switch {
+			case l.Limit.IsZero():
+				row += l.Name + " (reported)"
+			case !l.Verified:
+				row += l.Name + " " + signs.Replace(l.Limit.String()) + " **unverified**"
+			default:
+				row += l.Name + " " + signs.Replace(l.Limit.String())
+			}
+			if unverified := strings.HasPrefix(l.Source, "unverified"); unverified == l.Verified && !l.Limit.IsZero() {
+				t.Errorf("%s %s: verified %v with the source %q", p.Name, l.Name, l.Verified, l.Source)
+			}
+		}
+		if !strings.Contains(string(text), row+" | "+p.Source+" |") {
+			t.Errorf("docs/acceptance.md does not have the row\n%s | %s |", row, p.Source)
+		}
+	}
+}
+
 // altered is the shipped model with a line changed, as a file.
 func altered(t *testing.T, pattern, with string) string {
 	t.Helper()
