@@ -176,6 +176,9 @@ func (f *runFlags) one(ctx context.Context, s *scenario.Scenario, out string, st
 // broken is a run that could not be made.
 func broken(s *scenario.Scenario, err error) error {
 	code := exitEnvironment
+	if errors.Is(err, run.ErrRig) {
+		return fail(code, fmt.Errorf("run %s: %w", s.Path, err))
+	}
 	if errors.Is(err, run.ErrNoSimulation) || errors.Is(err, run.ErrWorld) {
 		code = exitInput
 	}
@@ -184,6 +187,7 @@ func broken(s *scenario.Scenario, err error) error {
 
 func (f *runFlags) options(stderr io.Writer) run.Options {
 	return run.Options{
+		Rig: openRig, Arm: f.arm,
 		World: openWorld, Durable: durable, Binary: binaryHash(), Tags: buildTags,
 		Log: logger(stderr, slog.LevelError),
 	}

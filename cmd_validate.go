@@ -12,13 +12,15 @@ import (
 	"yunchu/harness/report"
 	"yunchu/harness/scenario"
 	"yunchu/harness/scenario/schema"
+	"yunchu/hil/can"
+	"yunchu/hil/modbus"
 	"yunchu/twin/params"
 )
 
 func validateCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "validate FILE...",
-		Short: "Check scenario, config, rig, model, cell, trace and parameter files",
+		Short: "Check scenario, config, rig, procedure, model, cell, trace and parameter files",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, files []string) error {
 			var faults scenario.Faults
@@ -55,11 +57,17 @@ func check(file string) (kind string, err error) {
 		_, err = scenario.LoadRig(file, opt)
 	case "Config":
 		_, err = scenario.LoadConfig(file, opt)
+	case "Procedure":
+		_, err = scenario.LoadProcedure(file, opt)
 	case "Trace":
 		var t *scenario.Trace
 		if t, err = scenario.LoadTrace(file, opt); err == nil {
 			_, err = params.LoadCell(t.Cell)
 		}
+	case "Profile":
+		_, err = modbus.LoadProfile(file)
+	case "CANProfile":
+		_, err = can.LoadProfile(file)
 	case "Model", "Aging", "Container", "Runaway", "BMS", "Converter", "Transformers", "Auxiliary":
 		err = parameters[kind](file)
 	default:
@@ -106,9 +114,9 @@ func schemaCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:       "schema KIND",
 		Short:     "Print the JSON Schema of a kind of file",
-		Long:      "Print the JSON Schema (2020-12) of scenario, config, rig, model, cell, trace,\naging, container, runaway, bms, converter, profile, rules or report.",
+		Long:      "Print the JSON Schema (2020-12) of scenario, config, rig, model, cell, trace, procedure,\naging, container, runaway, bms, converter, profile, rules or report.",
 		Args:      cobra.ExactArgs(1),
-		ValidArgs: []string{"scenario", "config", "rig", "model", "cell", "trace", "aging", "container", "runaway", "bms", "converter", "profile", "rules", "report"},
+		ValidArgs: []string{"scenario", "config", "rig", "model", "cell", "trace", "procedure", "aging", "container", "runaway", "bms", "converter", "profile", "rules", "report"},
 		RunE: func(c *cobra.Command, args []string) error {
 			return writeSchema(c.OutOrStdout(), args[0])
 		},
@@ -124,6 +132,7 @@ func writeSchema(w io.Writer, kind string) error {
 	set.Register("runaway", params.Runaway{})
 	set.Register("bms", params.BMS{})
 	set.Register("converter", params.Converter{})
+	set.Register("profile", modbus.Profile{})
 	set.Register("report", report.Report{})
 	b, err := set.JSON(kind)
 	if err != nil {

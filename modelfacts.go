@@ -13,7 +13,7 @@ func scenarioOptions() scenario.Options {
 	names := params.Models()
 	return scenario.Options{
 		Models: func(n string) bool { return slices.Contains(names, n) }, ModelNames: names, CellNames: params.Cells(),
-		Model: modelFacts,
+		Model: modelFacts, Procedure: shippedProcedure, ProcedureNames: procedureNames(),
 	}
 }
 

@@ -5,10 +5,12 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"yunchu/harness/accept"
 	"yunchu/harness/run"
 	"yunchu/harness/scenario"
 	"yunchu/platform"
@@ -20,10 +22,20 @@ var buildTags = []string{"nosim"}
 // openWorld is nil: this build has no twins.
 var openWorld func(*scenario.Scenario, time.Time) (run.World, error)
 
+// openBench is nil, likewise.
+var openBench func(*scenario.RigDevice, time.Time, time.Duration) (*accept.Bench, error)
+
+// openRig is nil: this build serves no twins.
+var openRig func(*scenario.Rig, *slog.Logger) (run.Rig, error)
+
 var errNoSimulation = errors.New("built without simulation")
 
 func addSimulated(context.Context, *platform.Plant, platform.Config, []scenario.ConfigDevice, string) error {
 	return fail(exitInput, errNoSimulation)
+}
+
+func rigCommand() *cobra.Command {
+	return without("rig", "Serve twins as real devices for somebody else's controller")
 }
 
 func demoCommand() *cobra.Command {

@@ -27,6 +27,9 @@ var buildTags = []string{}
 // openWorld builds twins; see nosim.go for the build without.
 var openWorld = simworld.Open
 
+// openBench builds the twin that the acceptance suite is done with.
+var openBench = simworld.OpenBench
+
 // addSimulated serves the simulated devices of a configuration, and puts shadows
 // beside those that ask for one.
 func addSimulated(ctx context.Context, p *platform.Plant, on platform.Config, devices []scenario.ConfigDevice, dir string) error {

@@ -111,13 +111,14 @@ func (d *Device) Info() device.Info {
 	}
 }
 
-// Record begins a recording of the device at path: its Tap is what Tap is set to.
-func (d *Device) Record(path string, started time.Time) (*record.Writer, error) {
+// Record begins a recording of the device, of which info is known, at path: its Tap is
+// what Tap is set to.
+func (d *Device) Record(path string, started time.Time, info device.Info) (*record.Writer, error) {
 	spec, err := json.Marshal(d)
 	if err != nil {
 		return nil, fmt.Errorf("record %s: %w", d.ID, err)
 	}
-	return record.Create(path, record.Head{ID: d.ID, Started: started, Device: spec}, 0)
+	return record.Create(path, record.Head{ID: d.ID, Started: started, Info: info, Device: spec}, 0)
 }
 
 // Open returns the driver of a device. The device need not be there: a driver

@@ -1,15 +1,167 @@
 package hil
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"time"
 
+	"yunchu/hil/can"
+	"yunchu/hil/modbus"
+	"yunchu/hil/mqtt"
+	"yunchu/hil/record"
+	"yunchu/hil/sunspec"
 	"yunchu/platform/device"
 )
 
-func openLink(_ *Device, _ string, l Link) (device.Driver, error) {
+// openLink opens the driver of one link of a device.
+func openLink(d *Device, name string, l Link) (device.Driver, error) {
+	tap := d.tap(name)
+	switch l.Kind {
+	case "can":
+		p, err := can.LoadProfile(l.DBC)
+		if err != nil {
+			return nil, err
+		}
+		return can.New(can.Options{
+			Address: l.Address, Profile: p, CurrentSign: l.BatteryPositive, Timeout: l.Timeout, Tap: tap, Timed: d.Timed,
+		})
+	case "modbus":
+		return modbus.New(registers(d, l, tap))
+	case "sunspec":
+		conn, err := modbus.Dial(registers(d, l, tap))
+		if err != nil {
+			return nil, err
+		}
+		return openSunSpec(d, l, conn)
+	case "mqtt":
+		return mqtt.New(mqtt.Config{
+			ID: d.ID, Timeout: l.Timeout, DeadMan: l.DeadMan, Tap: tap, Timed: d.Timed,
+			Access: mqtt.Access{Address: l.Address, User: l.User, Password: l.Password, Cert: l.Cert, Key: l.Key, CA: l.CA},
+		})
+	}
 	return nil, fmt.Errorf("kind %s cannot be opened by this version", l.Kind)
 }
 
+// registers are what Modbus needs to know, with or without a profile.
+func registers(d *Device, l Link, tap device.Tap) modbus.Options {
+	return modbus.Options{
+		Address: l.Address, Unit: byte(l.Unit), Timeout: l.Timeout, Cert: l.Cert, Key: l.Key, CA: l.CA,
+		Profile: l.Profile, DeadMan: l.DeadMan, Log: d.Log, Tap: tap, Timed: d.Timed,
+	}
+}
+
+func openSunSpec(d *Device, l Link, conn modbus.Conn) (device.Driver, error) {
+	return sunspec.New(sunspec.Options{
+		Conn: conn, Base: l.Base, Unit: byte(l.Unit), BatteryPositive: l.BatteryPositive, DeadMan: l.DeadMan, Log: d.Log,
+	})
+}
+
+// replayed is a driver whose links are answered from a recording. Time is what its
+// caller says.
+type replayed struct {
+	device.Driver
+	links []interface{ SetNow(time.Time) }
+}
+
+// ahead is how much later than now a write may have been made when it was recorded, so
+// that what was read back after it is read back now: the jitter of a cycle, and the
+// device's answer.
+const ahead = 100 * time.Millisecond
+
+// Read implements device.Driver.
+func (r *replayed) Read(ctx context.Context, now time.Time) (device.Reading, error) {
+	r.setNow(now)
+	return r.Driver.Read(ctx, now)
+}
+
+// Write implements device.Driver.
+func (r *replayed) Write(ctx context.Context, now time.Time, c device.Command) (device.Ack, error) {
+	r.setNow(now.Add(ahead))
+	return r.Driver.Write(ctx, now, c)
+}
+
+func (r *replayed) setNow(now time.Time) {
+	for _, l := range r.links {
+		l.SetNow(now)
+	}
+}
+
+// openReplay opens the driver that was recorded, over what it was answered then.
 func openReplay(d Device) (device.Driver, error) {
-	return nil, fmt.Errorf("recording %s cannot be opened by this version", d.Recording)
+	rec := d.Replayed
+	if rec == nil {
+		var err error
+		if rec, err = record.Open(d.Recording); err != nil {
+			return nil, err
+		}
+	}
+	var was Device
+	if err := json.Unmarshal(rec.Device, &was); err != nil {
+		return nil, fmt.Errorf("recording %s: its device: %w", d.Recording, err)
+	}
+	start := d.Started
+	if start.IsZero() {
+		start = time.Now()
+	}
+	r := &replayed{}
+	open := func(name string, l Link) (device.Driver, error) {
+		x, err := r.openLink(&d, l, rec.Crossings(name, start))
+		if err != nil {
+			return nil, fmt.Errorf("recording %s: %w", d.Recording, err)
+		}
+		return x, nil
+	}
+	if len(was.Parts) == 0 {
+		x, err := open("", was.Link)
+		r.Driver = x
+		return r, err
+	}
+	p := &Parts{}
+	for name, to := range map[string]*device.Driver{"pcs": &p.PCS, "bms": &p.BMS, "meter": &p.Meter} {
+		l, ok := was.Parts[name]
+		if !ok {
+			continue
+		}
+		x, err := open(name, l)
+		if err != nil {
+			return nil, err
+		}
+		*to = x
+	}
+	r.Driver = p
+	return r, nil
+}
+
+var errReplay = errors.New("a recording of this kind of link cannot be replayed")
+
+func (r *replayed) openLink(d *Device, l Link, list []device.Crossing) (device.Driver, error) {
+	switch l.Kind {
+	case "modbus":
+		conn := modbus.NewReplay(list)
+		r.links = append(r.links, conn)
+		o := registers(d, l, nil)
+		o.Conn = conn
+		return modbus.New(o)
+	case "sunspec":
+		conn := modbus.NewReplay(list)
+		r.links = append(r.links, conn)
+		return openSunSpec(d, l, conn)
+	case "can":
+		p, err := can.LoadProfile(l.DBC)
+		if err != nil {
+			return nil, err
+		}
+		bus, err := can.NewReplay(list)
+		if err != nil {
+			return nil, err
+		}
+		r.links = append(r.links, bus)
+		return can.New(can.Options{
+			Profile: p, CurrentSign: l.BatteryPositive, Timeout: l.Timeout,
+			Dial: func(context.Context) (can.Bus, error) { return bus, nil },
+		})
+	}
+	return nil, fmt.Errorf("%s: %w", l.Kind, errReplay)
 }

@@ -19,6 +19,21 @@ type Parts struct {
 	// Tolerance is how far converter and meter may be apart, kW; 0: 5 % of what the
 	// larger of them shows, and 1 kW.
 	Tolerance float64
+
+	moved moved
+}
+
+// moved is when the power last changed, so that what another wire says of it, later and
+// less often, is not held against it.
+type moved struct {
+	kw float64
+	at int64 // ms UTC
+}
+
+func (m *moved) note(kw, tolerance float64, at int64) {
+	if !(math.Abs(kw-m.kw) <= tolerance) {
+		m.kw, m.at = kw, at
+	}
 }
 
 var (
@@ -43,8 +58,10 @@ func (p *Parts) all() (list []part) {
 }
 
 // Read asks every part, and reports only when all have answered: a battery whose
-// management is silent must not be taken for one that is well. It is as old as its
-// oldest part.
+// management is silent must not be taken for one that is well. The reading is of the
+// moment at which its power was measured; parts that report less often have their own
+// word on what is too old. A current that was measured before the power changed, and
+// contradicts it, is left out.
 func (p *Parts) Read(ctx context.Context, now time.Time) (device.Reading, error) {
 	out := device.Empty()
 	out.At, out.Arrived = now.UnixMilli(), now.UnixMilli()
@@ -57,7 +74,7 @@ func (p *Parts) Read(ctx context.Context, now time.Time) (device.Reading, error)
 			continue
 		}
 		got[x.name] = r
-		out.At, out.Arrived = min(out.At, r.At), max(out.Arrived, r.Arrived)
+		out.Arrived = max(out.Arrived, r.Arrived)
 		out.Flags |= r.Flags
 	}
 	if err := errors.Join(silent...); err != nil {
@@ -83,6 +100,11 @@ func (p *Parts) Read(ctx context.Context, now time.Time) (device.Reading, error)
 		return v
 	}
 	out.Power = first(func(r *device.Reading) float64 { return r.Power }, "meter", "pcs")
+	for _, name := range []string{"bms", "pcs", "meter"} { // the last of them that is there
+		if r, ok := got[name]; ok && (name == "bms" || !math.IsNaN(r.Power)) {
+			out.At = r.At
+		}
+	}
 	out.SoC = first(func(r *device.Reading) float64 { return r.SoC }, "bms", "pcs")
 	out.SoH = first(func(r *device.Reading) float64 { return r.SoH }, "bms", "pcs")
 	out.Voltage = first(func(r *device.Reading) float64 { return r.Voltage }, "bms", "pcs")
@@ -94,6 +116,13 @@ func (p *Parts) Read(ctx context.Context, now time.Time) (device.Reading, error)
 		out.Flags |= device.FlagLogic
 	}
 	out.Status, out.Word = status(got, out.Power)
+	if bms, ok := got["bms"]; ok && !math.IsNaN(out.Power) {
+		tolerance := p.tolerance(out.Power, p.moved.kw)
+		p.moved.note(out.Power, tolerance, out.At)
+		if dc := out.Voltage * out.Current / 1000; bms.At <= p.moved.at && math.Abs(out.Power-dc) > tolerance {
+			out.Current = math.NaN()
+		}
+	}
 	return out, nil
 }
 
@@ -191,6 +220,7 @@ func (p *Parts) Describe(ctx context.Context, now time.Time) (device.Info, error
 			return device.Info{}, fmt.Errorf("%s: %w", x.name, err)
 		}
 		out.Manufacturer, out.Model = joined(out.Manufacturer, i.Manufacturer), joined(out.Model, i.Model)
+		out.Firmware, out.Serial = joined(out.Firmware, i.Firmware), joined(out.Serial, i.Serial)
 		if out.DeviceType == "" {
 			out.DeviceType = i.DeviceType
 		}

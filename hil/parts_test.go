@@ -72,13 +72,13 @@ func three() (pcs, bms, meter *fake, p *hil.Parts) {
 
 func TestPartsReportAsOne(t *testing.T) {
 	_, bms, _, p := three()
-	bms.r.At = now.Add(-300 * time.Millisecond).UnixMilli()
+	bms.r.At = now.Add(-300 * time.Millisecond).UnixMilli() // it reports less often
 	r, err := p.Read(t.Context(), now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := device.Reading{
-		At: bms.r.At, Arrived: now.UnixMilli(), SoC: 42, SoH: 99, Voltage: 800, Current: 62, Power: 50.4, Temperature: 25,
+		At: now.UnixMilli(), Arrived: now.UnixMilli(), SoC: 42, SoH: 99, Voltage: 800, Current: 62, Power: 50.4, Temperature: 25,
 		MaxCharge: 80, MaxDischarge: 90, Status: device.Charging,
 	}
 	if r != want {
@@ -106,6 +106,36 @@ func TestPartsAreAsWellAsTheWorst(t *testing.T) {
 		if err != nil || !tt.check(r) {
 			t.Errorf("%s: %+v, %v", tt.name, r, err)
 		}
+	}
+}
+
+// A battery management that reports once a second must not make a step of the converter
+// look like a contradiction; a current of the wrong sign that goes on must.
+func TestCurrentFromBeforeAStepIsLeftOut(t *testing.T) {
+	pcs, bms, meter, p := three()
+	read := func(after time.Duration) float64 {
+		t.Helper()
+		r, err := p.Read(t.Context(), now.Add(after))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Current
+	}
+	if a := read(0); a != 62 {
+		t.Errorf("%g A at rest", a)
+	}
+	bms.r.At = now.UnixMilli()
+	pcs.r.Power, meter.r.Power = -50, -50
+	if a := read(100 * time.Millisecond); !math.IsNaN(a) {
+		t.Errorf("%g A from before the step", a)
+	}
+	bms.r.At, bms.r.Current = now.Add(time.Second).UnixMilli(), -62
+	if a := read(1100 * time.Millisecond); a != -62 {
+		t.Errorf("%g A after the step", a)
+	}
+	bms.r.At, bms.r.Current = now.Add(2*time.Second).UnixMilli(), 62
+	if a := read(2100 * time.Millisecond); a != 62 {
+		t.Errorf("a contradiction that was measured after the step is hidden: %g A", a)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"yunchu/platform/device"
 	"yunchu/platform/gateway"
+	"yunchu/platform/sched"
 )
 
 // Wired is one device on a wire.
@@ -66,6 +67,8 @@ func (p *Plant) described(s device.Slot, said device.Info) {
 		fill(&i.Manufacturer, said.Manufacturer)
 		fill(&i.Model, said.Model)
 		fill(&i.DeviceType, said.DeviceType)
+		fill(&i.Serial, said.Serial)
+		fill(&i.Firmware, said.Firmware)
 		number := func(to *float64, from float64) {
 			if *to == 0 && from > 0 && !math.IsInf(from, 0) {
 				*to = from
@@ -81,8 +84,8 @@ func (p *Plant) described(s device.Slot, said device.Info) {
 }
 
 func (p *Plant) change(s device.Slot, with func(*device.Info)) {
-	if p.sched.Virtual() {
-		p.apply(context.Background(), change{s, with})
+	if p.sched.Virtual() { // not at once: a handler of the bus may not wait for it
+		p.sched.At(p.sched.Now(), sched.Image, func(time.Time) { p.apply(context.Background(), change{s, with}) })
 		return
 	}
 	select {

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,43 +16,102 @@ import (
 	"yunchu/hil/modbus"
 )
 
-// What is read: 60 registers, as a device's block of measurements has.
+// What is read: as the client of libmodbus does.
 const (
-	from  = 40
+	first = 40
 	count = 60
 )
 
-// patience is the same for both clients: a busy machine is no failure.
-const patience = 5 * time.Second
+// sources of the peers, from the root of the repository.
+var sources = filepath.FromSlash("hil/modbus/testdata")
 
-// client reads so many times from an address and returns the reads per second.
-type client func(ctx context.Context, addr string, reads int) (float64, error)
-
-func ours(ctx context.Context, addr string, reads int) (float64, error) {
-	c, err := modbus.Dial(modbus.Options{Address: addr, Unit: 1, Timeout: patience})
-	if err != nil {
-		return 0, err
-	}
-	defer c.Close() //nolint:errcheck // nothing is expected any more
-	began := time.Now()
-	for range reads {
-		v, err := c.Read(ctx, modbus.Holding, from, count)
-		if err != nil {
-			return 0, err
-		}
-		if v[count-1] != from+count-1 {
-			return 0, fmt.Errorf("read %v", v)
-		}
-	}
-	return float64(reads) / time.Since(began).Seconds(), nil
+// pair is a client with a server.
+type pair struct {
+	client, server string
+	turn           func(ctx context.Context, reads int) (float64, error) // reads per second
+	rates          []float64
 }
 
-func theirs(bin string) client {
-	return func(ctx context.Context, addr string, reads int) (float64, error) {
-		port := addr[strings.LastIndex(addr, ":")+1:]
-		cmd := exec.CommandContext(ctx, bin, "bench", "tcp", port, strconv.Itoa(reads))
-		cmd.Stderr = os.Stderr
-		out, err := cmd.Output()
+// errAlone: there is nothing to compare with.
+var errAlone = errors.New("no libmodbus here")
+
+// race has all pairs take turns and prints what they did.
+func race(ctx context.Context, rounds, reads int) error {
+	dir, err := os.MkdirTemp("", "yunchu-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // what is left is in the folder for such things
+	var made [2]string
+	for i, name := range []string{"client", "server"} {
+		if made[i], err = compile(ctx, dir, name); err != nil {
+			return fmt.Errorf("%w: %w", errAlone, err)
+		}
+	}
+	ours, err := startOurs(ctx, 2)
+	if err != nil {
+		return err
+	}
+	defer ours.stop()
+	theirs, err := start(ctx, made[1], "tcp")
+	if err != nil {
+		return err
+	}
+	defer theirs.stop()
+	pairs := []pair{ // the first is what the others are held against
+		{client: "libmodbus", server: "libmodbus", turn: byLibmodbus(made[0], theirs)},
+		{client: "ours", server: "libmodbus", turn: byUs(theirs)},
+		{client: "libmodbus", server: "ours", turn: byLibmodbus(made[0], ours)},
+		{client: "ours", server: "ours", turn: byUs(ours)},
+	}
+	for range rounds {
+		for i := range pairs {
+			rate, err := pairs[i].turn(ctx, reads)
+			if err != nil {
+				return fmt.Errorf("client %s, server %s: %w", pairs[i].client, pairs[i].server, err)
+			}
+			pairs[i].rates = append(pairs[i].rates, rate)
+		}
+	}
+	fmt.Printf("%d holding registers per read, one connection on loopback, %d turns of %d reads\n\n", count, rounds, reads)
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(w, "client\tserver\treads/s\tof libmodbus alone")
+	for _, p := range pairs {
+		ratios := make([]float64, rounds)
+		for i := range ratios {
+			ratios[i] = p.rates[i] / pairs[0].rates[i]
+		}
+		fmt.Fprintf(w, "%s\t%s\t%.0f\t%.2f\n", p.client, p.server, median(p.rates), median(ratios))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	fmt.Println()
+	return nil
+}
+
+func median(x []float64) float64 {
+	s := slices.Sorted(slices.Values(x))
+	return s[len(s)/2]
+}
+
+// compile makes a program of libmodbus.
+func compile(ctx context.Context, dir, name string) (string, error) {
+	flags, err := exec.CommandContext(ctx, "pkg-config", "--cflags", "--libs", "libmodbus").Output()
+	if err != nil {
+		return "", fmt.Errorf("libmodbus: %w", err)
+	}
+	to := filepath.Join(dir, name)
+	args := append([]string{"-O2", filepath.Join(sources, name+".c"), "-o", to}, strings.Fields(string(flags))...)
+	if out, err := exec.CommandContext(ctx, "gcc", args...).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("gcc: %w: %s", err, out)
+	}
+	return to, nil
+}
+
+func byLibmodbus(client string, s server) func(context.Context, int) (float64, error) {
+	return func(ctx context.Context, reads int) (float64, error) {
+		out, err := exec.CommandContext(ctx, client, "tcp", strconv.Itoa(s.port), strconv.Itoa(reads)).Output()
 		if err != nil {
 			return 0, err
 		}
@@ -58,66 +119,28 @@ func theirs(bin string) client {
 	}
 }
 
-// pairing is a client with a server.
-type pairing struct {
-	name  string
-	ask   client
-	addr  string
-	rates []float64
-}
+var errWrong = errors.New("wrong registers")
 
-// race has all pairings take turns.
-func race(ctx context.Context, rounds, reads int) error {
-	dir, err := os.MkdirTemp("", "yunchu-bench")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
-	us, err := ourselves(-1)
-	if err != nil {
-		return err
-	}
-	defer us.stop() //nolint:errcheck // it ends with us
-	list := []*pairing{{name: "ours from ours", ask: ours, addr: us.addrs[0]}}
-	if bin, err := libmodbus(dir); err != nil {
-		fmt.Println(err)
-	} else {
-		them, err := start(bin, "serve", "tcp")
+func byUs(s server) func(context.Context, int) (float64, error) {
+	return func(ctx context.Context, reads int) (float64, error) {
+		c, err := modbus.Dial(modbus.Options{Address: s.address(), Unit: 1})
 		if err != nil {
-			return err
+			return 0, err
 		}
-		defer them.stop() //nolint:errcheck // it ends with us
-		at := "tcp://127.0.0.1:" + them.addrs[0]
-		list = append([]*pairing{{name: "libmodbus from libmodbus", ask: theirs(bin), addr: at}}, append(list,
-			&pairing{name: "ours from libmodbus", ask: ours, addr: at},
-			&pairing{name: "libmodbus from ours", ask: theirs(bin), addr: us.addrs[0]},
-		)...)
-	}
-	fmt.Printf("reads of %d registers over one connection, %d turns of %d reads\n\n", count, rounds, reads)
-	for range rounds {
-		for _, p := range list {
-			rate, err := p.ask(ctx, p.addr, reads)
+		defer c.Close()                                                      //nolint:errcheck // nothing was written
+		if _, err := c.Read(ctx, modbus.Holding, first, count); err != nil { // connected before the clock runs, as the other is
+			return 0, err
+		}
+		began := time.Now()
+		for range reads {
+			v, err := c.Read(ctx, modbus.Holding, first, count)
 			if err != nil {
-				return fmt.Errorf("%s: %w", p.name, err)
+				return 0, err
 			}
-			p.rates = append(p.rates, rate)
+			if v[0] != first {
+				return 0, errWrong
+			}
 		}
+		return float64(reads) / time.Since(began).Seconds(), nil
 	}
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "client and server\treads/s\tspread\tto the first")
-	for _, p := range list {
-		ratios := make([]float64, rounds)
-		for i := range ratios {
-			ratios[i] = p.rates[i] / list[0].rates[i]
-		}
-		fmt.Fprintf(w, "%s\t%.0f\t%.0f..%.0f\t%.2f\n", p.name, median(p.rates), slices.Min(p.rates), slices.Max(p.rates), median(ratios))
-	}
-	return w.Flush()
-}
-
-func median(v []float64) float64 { return quantile(v, 0.5) }
-
-func quantile(v []float64, q float64) float64 {
-	v = slices.Sorted(slices.Values(v))
-	return v[min(int(q*float64(len(v))), len(v)-1)]
 }

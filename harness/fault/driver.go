@@ -51,6 +51,13 @@ func (d *Driver) Begin(number int, inj *scenario.Injection) (end func()) {
 	}
 }
 
+// Hold keeps whoever calls waiting, as a process that stands still would be, until it
+// is released.
+func (d *Driver) Hold() (release func()) {
+	d.mu.Lock()
+	return d.mu.Unlock
+}
+
 // down reports whether the link is cut. The caller holds mu.
 func (d *Driver) down() bool {
 	for _, r := range d.fleet.rules[0] {

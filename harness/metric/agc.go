@@ -124,3 +124,22 @@ func (s *series) add(v float64) {
 	s.sum += v
 	s.batch.add(v)
 }
+
+// Mean is the mean index over the commands of a signal, by the samples of the power
+// that had to follow it, both in kW.
+func (r KRule) Mean(pts []Point, signal func(t float64) float64, ratedKW float64) (k float64, n int, err error) {
+	a := agc{rule: r, rated: ratedKW, target: math.NaN()}
+	if len(pts) > 0 {
+		a.lastT, a.lastP = pts[0].T, pts[0].V
+	}
+	for i := 1; i < len(pts); i++ {
+		a.step(pts[i].T, pts[i].T-pts[i-1].T, signal(pts[i].T-1e-6), pts[i].V)
+	}
+	if len(pts) > 0 {
+		a.close(pts[len(pts)-1].T)
+	}
+	if a.done.n == 0 {
+		return math.NaN(), 0, ErrNoData
+	}
+	return a.done.sum / float64(a.done.n), int(a.done.n), nil
+}

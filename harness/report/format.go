@@ -62,7 +62,7 @@ func group(s string) string {
 func count(n int64) string { return group(strconv.FormatInt(n, 10)) }
 
 // symbols are units as people read them; files carry the words.
-var symbols = map[string]string{"percent": " %", "degC": " °C", "x": "×", "": ""}
+var symbols = map[string]string{"percent": " %", "degC": " °C", "percent/s": " %/s", "x": "×", "": ""}
 
 func symbol(unit string) string {
 	if s, ok := symbols[unit]; ok {
@@ -116,3 +116,15 @@ func span(s float64) string {
 	}
 	return strings.Join(parts, " ")
 }
+
+// Number is v for people, with about four significant digits.
+func Number(v float64) string { return num(v) }
+
+// Quantity is v with its unit.
+func Quantity(v float64, unit string) string { return withUnit(v, unit) }
+
+// Bound is a limit as it is set on paper, with its unit.
+func Bound(limit, unit string) string { return relations.Replace(withLimitUnit(limit, unit)) }
+
+// Span is a time of s seconds for people.
+func Span(s float64) string { return span(s) }

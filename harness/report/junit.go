@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 )
 
 type junitSuites struct {
@@ -50,19 +51,45 @@ type junitResult struct {
 	Text    string `xml:",chardata"`
 }
 
-// WriteJUnit writes runs as one JUnit file, one suite each. What is inconclusive
-// or interrupted is an error there: a reader that knows only pass and fail must
-// not take it for a pass.
+// Suite is one suite of a JUnit file.
+type Suite struct {
+	Name       string
+	Time       float64 // s
+	Timestamp  time.Time
+	Properties [][2]string
+	Cases      []Case
+}
+
+// Case is one thing that was judged.
+type Case struct {
+	Class, Name string
+	Verdict     Verdict
+	Message     string // why it is not passed
+	Out         string
+}
+
+// WriteJUnit writes runs as one JUnit file, one suite each.
 func WriteJUnit(w io.Writer, runs ...*Report) error {
+	suites := make([]Suite, len(runs))
+	for i, r := range runs {
+		suites[i] = r.suite()
+	}
+	return WriteSuites(w, suites)
+}
+
+// WriteSuites writes a JUnit file. What is inconclusive or interrupted is an error
+// there: a reader that knows only pass and fail must not take it for a pass. What does
+// not apply is skipped.
+func WriteSuites(w io.Writer, suites []Suite) error {
 	all := junitSuites{Name: "yunchu"}
 	var wall float64
-	for _, r := range runs {
-		s := r.junit()
+	for i := range suites {
+		s := suites[i].junit()
 		all.Suites = append(all.Suites, s)
 		all.Tests += s.Tests
 		all.Failures += s.Failures
 		all.Errors += s.Errors
-		wall += r.WallS
+		wall += suites[i].Time
 	}
 	all.Time = seconds(wall)
 	if _, err := io.WriteString(w, xml.Header); err != nil {
@@ -81,27 +108,18 @@ func (run *Run) writeJUnit(w io.Writer) error { return WriteJUnit(w, &run.Report
 
 func seconds(s float64) string { return fmt.Sprintf("%.3f", s) }
 
-func (r *Report) junit() junitSuite {
-	s := junitSuite{Name: r.Scenario, Time: seconds(r.WallS)}
-	if !r.Start.IsZero() {
-		s.Timestamp = r.Start.UTC().Format("2006-01-02T15:04:05")
+func (u *Suite) junit() junitSuite {
+	s := junitSuite{Name: u.Name, Time: seconds(u.Time)}
+	if !u.Timestamp.IsZero() {
+		s.Timestamp = u.Timestamp.UTC().Format("2006-01-02T15:04:05")
 	}
-	for _, p := range []junitProperty{
-		{"verdict", string(r.Verdict)},
-		{"seed", fmt.Sprint(r.Seed)},
-		{"clock", r.Clock},
-		{"binary", r.Binary},
-		{"kernel", r.Kernel},
-		{"journal_sha256", r.JournalSHA256},
-		{"sim_s", fmt.Sprint(r.SimS)},
-		{"devices", fmt.Sprint(r.Devices)},
-	} {
-		s.Properties = append(s.Properties, junitProperty{p.Name, clean(p.Value)})
+	for _, p := range u.Properties {
+		s.Properties = append(s.Properties, junitProperty{p[0], clean(p[1])})
 	}
-	add := func(class, name string, v Verdict, message, out string) {
-		c := junitCase{Name: clean(name), Class: clean(r.Scenario + "." + class), Time: seconds(0), Out: clean(out)}
-		res := &junitResult{Message: clean(message), Type: string(v), Text: clean(message)}
-		switch v {
+	for _, x := range u.Cases {
+		c := junitCase{Name: clean(x.Name), Class: clean(u.Name + "." + x.Class), Time: seconds(0), Out: clean(x.Out)}
+		res := &junitResult{Message: clean(x.Message), Type: string(x.Verdict), Text: clean(x.Message)}
+		switch x.Verdict {
 		case Passed:
 		case Failed:
 			c.Failure = res
@@ -116,6 +134,25 @@ func (r *Report) junit() junitSuite {
 		s.Tests++
 		s.Cases = append(s.Cases, c)
 	}
+	return s
+}
+
+func (r *Report) suite() Suite {
+	s := Suite{Name: r.Scenario, Time: r.WallS, Timestamp: r.Start, Properties: [][2]string{
+		{"verdict", string(r.Verdict)},
+		{"seed", fmt.Sprint(r.Seed)},
+		{"clock", r.Clock},
+		{"binary", r.Binary},
+		{"kernel", r.Kernel},
+		{"journal_sha256", r.JournalSHA256},
+		{"sim_s", fmt.Sprint(r.SimS)},
+		{"devices", fmt.Sprint(r.Devices)},
+	}}
+	bad := false
+	add := func(class, name string, v Verdict, message, out string) {
+		bad = bad || v != Passed && v != NotApplicable
+		s.Cases = append(s.Cases, Case{class, name, v, message, out})
+	}
 	for _, c := range r.Scores {
 		name := strings.TrimSpace(c.Metric + " " + c.Stat + " " + c.Limit)
 		if c.Requirement != "" {
@@ -128,7 +165,7 @@ func (r *Report) junit() junitSuite {
 	}
 	// The verdict itself, for what no score or check shows: an interruption, a
 	// test that does not apply, a run in which nothing was judged.
-	if s.Failures+s.Errors == 0 && r.Verdict != Passed || s.Tests == 0 {
+	if !bad && r.Verdict != Passed || len(s.Cases) == 0 {
 		add("run", "verdict", r.Verdict, "the run is "+string(r.Verdict), "")
 	}
 	return s

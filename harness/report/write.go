@@ -10,19 +10,44 @@ import (
 	"path/filepath"
 )
 
-// Write puts the report of run into the folder dir, which is made if need be.
-// Everything is written and synced in a temporary folder inside dir first and
-// renamed then; the manifest goes last, so that a folder with a manifest is
-// complete, and [Verify] can tell. The journal is taken over from run.Journal.
+// Write puts the report of run into the folder dir, as WriteFiles does. The journal is
+// taken over from run.Journal.
 func Write(dir string, run *Run) (err error) {
+	if err := run.Signals.validate(); err != nil {
+		return fmt.Errorf("write report to %s: %w", dir, err)
+	}
+	files := []Content{
+		{"report.json", run.writeJSON},
+		{"report.html", run.writeHTML},
+		{"junit.xml", run.writeJUnit},
+		{"signals.csv", run.writeCSV},
+		{"signals.parquet", run.writeSignals},
+	}
+	if run.Devices != nil {
+		files = append(files, Content{"devices.parquet", run.writeDevices})
+	}
+	if run.Journal != "" {
+		files = append(files, Content{"journal.jsonl", run.copyJournal})
+	}
+	return WriteFiles(dir, files, run.manifest)
+}
+
+// Content is one file of a report.
+type Content struct {
+	Name  string
+	Write func(io.Writer) error
+}
+
+// WriteFiles puts the files of a report into the folder dir, which is made if need be.
+// Everything is written and synced in a temporary folder inside dir first and renamed
+// then; the manifest goes last, so that a folder with a manifest is complete, and
+// [Verify] can tell.
+func WriteFiles(dir string, files []Content, manifest func(outputs []File) *Manifest) (err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("write report to %s: %w", dir, err)
 		}
 	}()
-	if err := run.Signals.validate(); err != nil {
-		return err
-	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -32,32 +57,17 @@ func Write(dir string, run *Run) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
 
-	files := []struct {
-		name  string
-		write func(io.Writer) error
-	}{
-		{"report.json", run.writeJSON},
-		{"report.html", run.writeHTML},
-		{"junit.xml", run.writeJUnit},
-		{"signals.csv", run.writeCSV},
-		{"signals.parquet", run.writeSignals},
-		{"devices.parquet", run.writeDevices},
-		{"journal.jsonl", run.copyJournal},
-	}
 	var names []string
 	var outputs []File
 	for _, f := range files {
-		if f.name == "devices.parquet" && run.Devices == nil || f.name == "journal.jsonl" && run.Journal == "" {
-			continue
-		}
-		out, err := writeFile(filepath.Join(tmp, f.name), f.write)
+		out, err := writeFile(filepath.Join(tmp, f.Name), f.Write)
 		if err != nil {
-			return fmt.Errorf("%s: %w", f.name, err)
+			return fmt.Errorf("%s: %w", f.Name, err)
 		}
-		out.Name = f.name
-		names, outputs = append(names, f.name), append(outputs, out)
+		out.Name = f.Name
+		names, outputs = append(names, f.Name), append(outputs, out)
 	}
-	m := run.manifest(outputs)
+	m := manifest(outputs)
 	if _, err := writeFile(filepath.Join(tmp, manifestName), m.write); err != nil {
 		return fmt.Errorf("%s: %w", manifestName, err)
 	}

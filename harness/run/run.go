@@ -412,9 +412,9 @@ func (r *Run) site(now time.Time) platform.Site {
 	return platform.Site{Net: net, OK: true}
 }
 
-// restart takes the plant down without a word and brings it up from its log. The
-// API goes with it and comes back at the same address.
-func (r *Run) restart() error {
+// restart takes the plant down without a word and brings it up from its log after a
+// time. The API goes with it and comes back at the same address.
+func (r *Run) restart(after time.Duration) error {
 	address := ""
 	if r.api != nil {
 		address = r.api.address
@@ -437,6 +437,7 @@ func (r *Run) restart() error {
 	if err != nil {
 		return fmt.Errorf("restart: %w", err)
 	}
+	time.Sleep(after) // nobody is there
 	if err := r.assemble(); err != nil {
 		return err
 	}

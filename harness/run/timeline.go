@@ -1,6 +1,8 @@
 package run
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -95,17 +97,11 @@ func (r *Run) inject(now time.Time, number int, f *scenario.Injection) {
 		r.Metrics.FaultEnded(r.elapsed(now).Seconds(), f.Rule())
 	}
 	if f.Devices == "" && kind.Runtime {
-		if f.Kind != "restart" {
-			r.fail(fmt.Errorf("fault %s of the runtime cannot be injected by this version", f.Kind))
+		if err := r.strike(f); err != nil {
+			r.fail(fmt.Errorf("fault %s: %w", f.Kind, err))
 			return
 		}
-		// Between two events nothing is half done: the plant goes down here and
-		// comes up from its log.
-		if err := r.restart(); err != nil {
-			r.fail(fmt.Errorf("fault restart: %w", err))
-			return
-		}
-		ended(now)
+		ended(r.Sched.Now())
 		return
 	}
 	var ends []func(now time.Time)
@@ -139,7 +135,7 @@ func (r *Run) inject(now time.Time, number int, f *scenario.Injection) {
 		}
 		ends = append(ends, end)
 	default:
-		if f.Kind != "second-master" && f.Kind != "kill" {
+		if f.Kind != "second-master" {
 			r.fail(fmt.Errorf("fault %s cannot be injected by this version", f.Kind))
 			return
 		}
@@ -165,6 +161,35 @@ func (r *Run) inject(now time.Time, number int, f *scenario.Injection) {
 		r.active--
 		ended(now)
 	})
+}
+
+// downFor is how long a runtime that was killed stays away, and one that was paused
+// stands still, where the scenario does not say.
+const downFor = 5 * time.Second
+
+// strike lets a fault act on the runtime itself, between two events, when nothing is
+// half done: the plant goes down here and comes up from its log. On wires nothing is
+// heard of it meanwhile, and nobody tells the devices why.
+func (r *Run) strike(f *scenario.Injection) error {
+	length := cmp.Or(f.For, downFor)
+	switch f.Kind {
+	case "restart":
+		return r.restart(0)
+	case "kill":
+		return r.restart(length)
+	case "pause":
+		// As SIGSTOP would: loop and wires stand still, in the middle of what they do.
+		var ends []func()
+		for _, w := range r.wires {
+			ends = append(ends, w.faulty.Hold())
+		}
+		time.Sleep(length)
+		for _, end := range ends {
+			end()
+		}
+		return nil
+	}
+	return errors.New("it cannot be injected by this version")
 }
 
 // injectTwins begins a fault in the physics, of twins in this process and of those

@@ -92,12 +92,14 @@ func (r *Run) connect(ctx context.Context) error {
 func (r *Run) find(ctx context.Context, w *wire) (err error) {
 	if w.spec.Recording != "" {
 		w.spec.Started = r.start
-		w.info.State = device.Active
 		rec, err := record.Open(w.spec.Recording)
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrWorld, err)
 		}
 		w.spec.Replayed = rec
+		known := w.info
+		w.info = rec.Info
+		w.info.ID, w.info.Slot, w.info.Kind, w.info.State = known.ID, 0, known.Kind, device.Active
 		return nil
 	}
 	d, err := hil.Open(w.spec)
@@ -111,19 +113,20 @@ func (r *Run) find(ctx context.Context, w *wire) (err error) {
 	}
 	links.Fill(&w.info, said)
 	r.seen(w.index, &first)
-	if r.opt.Out == "" {
-		return nil
-	}
-	// What crosses its links is raw data of the report.
+	return nil
+}
+
+// tape begins a recording of what crosses the links of w, which is raw data of the report.
+func (r *Run) tape(w *wire) error {
 	dir := filepath.Join(r.opt.Out, "links")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("record: %w", err)
 	}
-	w.tape, err = w.spec.Record(filepath.Join(dir, string(w.spec.ID)+".rec.gz"), time.Now())
+	tape, err := w.spec.Record(filepath.Join(dir, string(w.spec.ID)+".rec.gz"), time.Now(), w.info)
 	if err != nil {
 		return err
 	}
-	w.spec.Tap = w.tape.Tap
+	w.tape, w.spec.Tap = tape, tape.Tap
 	return nil
 }
 
@@ -131,6 +134,11 @@ func (r *Run) find(ctx context.Context, w *wire) (err error) {
 func (r *Run) attach() error {
 	var wired []platform.Wired
 	for _, w := range r.wires {
+		if r.opt.Out != "" && w.tape == nil && w.spec.Recording == "" {
+			if err := r.tape(w); err != nil {
+				return err
+			}
+		}
 		d, err := hil.Open(w.spec)
 		if err != nil {
 			return fmt.Errorf("fleet %s: %w", w.entry.ID, err)

@@ -167,6 +167,7 @@ func FuzzParse(f *testing.F) {
 			"rig":      func() error { _, err := scenario.ParseRig(name, text, opt); return err },
 			"config":   func() error { _, err := scenario.ParseConfig(name, text, opt); return err },
 			"trace":    func() error { _, err := scenario.ParseTrace(name, text, opt); return err },
+			"test":     func() error { _, err := scenario.ParseProcedure(name, text, opt); return err },
 		}
 		lines := bytes.Count(text, []byte("\n")) + bytes.Count(text, []byte("\r")) + 1
 		for kind, parse := range readers {

@@ -343,6 +343,7 @@ func (s *source) table(n ast.Node, v reflect.Value, at string, r rules) {
 			s.fault(start(kv.Key), "keep one of the two", "duplicate key %q", key)
 			continue
 		}
+		s.keys[join(at, keyText(kv.Key))] = start(kv.Key)
 		value := reflect.New(v.Type().Elem()).Elem()
 		s.decode(kv.Value, value, join(at, keyText(kv.Key)), r)
 		v.SetMapIndex(key, value)

@@ -219,6 +219,7 @@ func (d *Device) checkKind(s *source, at string, served bool) {
 		return
 	case Modbus:
 		misplaced("that belongs to another protocol", "dbc", "base", "user", "password_file", "recording")
+		misplaced("its profile says so (positive)", "battery_current")
 	case SunSpec:
 		misplaced("that belongs to another protocol", "dbc", "profile", "user", "password_file", "recording")
 	case CAN:
@@ -240,6 +241,9 @@ func (d *Device) checkKind(s *source, at string, served bool) {
 
 func (d *Device) checkParts(s *source, at string) {
 	for _, key := range append([]string{"device", "recording"}, wireKeys...) {
+		if key == "poll" { // the device is read as a whole
+			continue
+		}
 		s.misplaced(at, key, "a device of parts", "write it in the part it belongs to")
 	}
 	parts := []struct {
@@ -258,6 +262,7 @@ func (d *Device) checkParts(s *source, at string) {
 		} else if p.part.Address != "" && p.part.Kind != "" {
 			s.address(here+".address", p.part.Address, p.part.Kind, reachedBy[p.part.Kind])
 		}
+		s.misplaced(here, "poll", "a part", "the parts of a device are read together: write it in the device")
 		p.part.files(s, here)
 	}
 	if !any {

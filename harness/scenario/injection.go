@@ -15,7 +15,7 @@ import (
 // parameters of its kind are set; Rule prints it.
 type Injection struct {
 	Kind    string        `yaml:"kind" jsonschema:"required" example:"link-down" doc:"Which fault; see the table in harness/README.md."`
-	Devices string        `yaml:"devices,omitempty" hint:"a glob over device ids, such as ess-00*" doc:"Which devices (a glob); default all. Without it restart, kill, partition and clock-step act on the runtime."`
+	Devices string        `yaml:"devices,omitempty" hint:"a glob over device ids, such as ess-00*" doc:"Which devices (a glob); default all. Without it restart, kill, pause, partition and clock-step act on the runtime."`
 	For     time.Duration `yaml:"for,omitempty" jsonschema:"exclusiveMinimum=0" doc:"How long; without it, to the end of the run."`
 	On      string        `yaml:"on,omitempty" jsonschema:"enum=readings,enum=commands,enum=both" doc:"Which way: both for link-down, restart, latency and drop, else readings."`
 	By      Amount        `yaml:"by,omitempty" doc:"A duration for latency, reorder and clock-step; a number in the field's unit for bias and bms-bias (V of a cell, A of a string), in percent for resistance-growth and capacity-loss, in A for leak."`
@@ -107,7 +107,7 @@ var faultKinds = []FaultKind{
 	{Name: "sign-flip", Seam: SeamWire, Wall: true, Doc: "power changes its sign"},
 	{Name: "bus-off", Seam: SeamWire, Wall: true, Wires: []string{CAN}, Doc: "the CAN controller goes bus-off"},
 	{Name: "retained-command", Seam: SeamWire, Wall: true, Wires: []string{MQTT}, Doc: "the broker holds an old command"},
-	{Name: "pause", Seam: SeamWire, Wall: true, Doc: "the process of the device stands still"},
+	{Name: "pause", Seam: SeamWire, Runtime: true, Wall: true, Doc: "the process of the device, or without devices the runtime, stands still"},
 	{Name: "kill", Seam: SeamRuntime, Runtime: true, Wall: true, Doc: "the process is killed; without devices the runtime"},
 	{Name: "partition", Seam: SeamRuntime, Runtime: true, Wall: true, Doc: "the bus is cut in two"},
 	{Name: "clock-step", Seam: SeamRuntime, Params: "by=1h", Runtime: true, Wall: true, Doc: "the wall clock jumps"},

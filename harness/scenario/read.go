@@ -138,7 +138,7 @@ func (s *source) isKind(doc ast.Node, want string) bool {
 }
 
 // Kinds are the kinds of files of apiVersion yunchu/v1.
-func Kinds() []string { return []string{"Scenario", "Rig", "Config", "Model", "Trace"} }
+func Kinds() []string { return []string{"Scenario", "Rig", "Config", "Model", "Trace", "Procedure"} }
 
 func kindHint(kind string) string {
 	switch kind {
@@ -150,6 +150,8 @@ func kindHint(kind string) string {
 		return "configurations are used by: yunchu serve -c FILE"
 	case "Trace":
 		return "traces are run by: yunchu trace FILE"
+	case "Procedure":
+		return "procedures are done by: yunchu accept FILE"
 	case "Model":
 		return "models are named by the model key of a device"
 	}

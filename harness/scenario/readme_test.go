@@ -41,7 +41,7 @@ func TestReadmeExamples(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for _, k := range []string{"Scenario", "Rig", "Config", "Trace"} {
+	for _, k := range []string{"Scenario", "Rig", "Config", "Trace", "Procedure"} {
 		if kinds[k] == 0 {
 			t.Errorf("no example of a %s", k)
 		}
@@ -67,6 +67,12 @@ func TestReadmeIsComplete(t *testing.T) {
 			return strings.HasPrefix(l, row) && strings.Contains(l, "| "+m.Stat+" |")
 		}) {
 			t.Errorf("the metric %s with its default stat %s is missing", m.Name, m.Stat)
+		}
+	}
+	for _, m := range scenario.TestMetrics() {
+		row := "| `" + m.Name + "` | " + m.Unit + " | " + strings.Join(m.Kinds, ", ") + " | " + m.Doc + " |"
+		if !strings.Contains(text, row) {
+			t.Errorf("the metric of tests %s is missing, or differs: %s", m.Name, row)
 		}
 	}
 	for _, c := range append(scenario.CheckNames(), scenario.Stats()...) {

@@ -2,7 +2,11 @@ package scenario
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/goccy/go-yaml/ast"
 )
 
 // Rig is a bench: devices that `yunchu rig` serves from twins, and that the
@@ -10,6 +14,7 @@ import (
 type Rig struct {
 	Head    `yaml:",inline"`
 	Backend *RigBackend `yaml:"backend,omitempty" doc:"Where tests move what is behind the devices: grid, faults, protections."`
+	Accept  RigAccept   `yaml:"accept,omitempty" doc:"Numbers of the acceptance suite that are others on this bench, by test."`
 	Devices []RigDevice `yaml:"devices" jsonschema:"required" example:"[{id: rig-1, model: ess-100kw-215kwh, serve: {…}}]" doc:"The devices."`
 
 	Path   string   `yaml:"-"` // the file, as it was named
@@ -19,6 +24,52 @@ type Rig struct {
 // RigBackend is the face of a served rig that is not the devices' own.
 type RigBackend struct {
 	Address string `yaml:"address" jsonschema:"required" example:"tcp://127.0.0.1:1600" doc:"Where it listens; on this machine only."`
+}
+
+// RigAccept is what a bench changes in procedures, by test.
+type RigAccept map[string]RigTest
+
+// RigTest is what a bench changes in one test: numbers of its parameters, and limits
+// by name.
+type RigTest struct {
+	Parameters map[string]Values
+	Limits     map[string]Limit
+}
+
+func (a *RigAccept) read(s *source, n ast.Node, at string, _ rules) {
+	*a = RigAccept{}
+	tests, ok := pairsOf(n)
+	if !ok {
+		s.fault(start(n), "write T05: {hold_s: 5}", "%s is a mapping of tests, got %s", name(at), describe(n))
+		return
+	}
+	for _, t := range tests {
+		test := RigTest{Parameters: map[string]Values{}, Limits: map[string]Limit{}}
+		here := join(at, keyText(t.Key))
+		s.keys[here] = start(t.Key)
+		pairs, ok := pairsOf(s.resolve(t.Value))
+		if !ok {
+			s.fault(start(t.Value), "write T05: {hold_s: 5, limits: {response_s: \"<= 0.8\"}}", "%s is a mapping of parameters, got %s", here, describe(t.Value))
+			continue
+		}
+		for _, kv := range pairs {
+			key := keyText(kv.Key)
+			s.keys[join(here, key)] = start(kv.Key)
+			if key == "limits" {
+				s.decode(kv.Value, elem(&test.Limits), join(here, key), rules{})
+				continue
+			}
+			var v Values
+			s.decode(kv.Value, elem(&v), join(here, key), rules{})
+			if len(v) > 0 {
+				test.Parameters[key] = v
+			}
+		}
+		if _, twice := (*a)[keyText(t.Key)]; twice {
+			s.fault(start(t.Key), "keep one of the two", "duplicate key %q", keyText(t.Key))
+		}
+		(*a)[keyText(t.Key)] = test
+	}
 }
 
 // RigDevice is one device of a rig: how it is reached, how it is served, or both.
@@ -121,7 +172,37 @@ func ParseRig(name string, data []byte, opt Options) (*Rig, error) {
 	return r, nil
 }
 
+// check looks whether the tests, their parameters and their limits exist.
+func (a RigAccept) check(s *source) {
+	if s.opt.Procedure == nil {
+		return
+	}
+	for test, changes := range a {
+		at := join("accept", test)
+		p, err := s.opt.Procedure(test)
+		if err != nil {
+			s.fault(s.key(at), suggest(test, s.opt.ProcedureNames), "there is no test %q", short(test))
+			continue
+		}
+		var limits []string
+		for _, l := range p.Limits {
+			limits = append(limits, l.Name)
+		}
+		for n := range changes.Parameters {
+			if _, ok := p.Parameters[n]; !ok {
+				s.fault(s.key(join(at, n)), suggest(n, p.names()), "%s has no parameter %q", test, short(n))
+			}
+		}
+		for n := range changes.Limits {
+			if !slices.Contains(limits, n) {
+				s.fault(s.key(join(join(at, "limits"), n)), suggest(n, limits), "%s has no limit %q", test, short(n))
+			}
+		}
+	}
+}
+
 func (r *Rig) check(s *source) {
+	r.Accept.check(s)
 	if s.has("devices") && r.Devices != nil && len(r.Devices) == 0 {
 		s.wrong("devices", "add: - {id: rig-1, …}", "the rig has no device")
 	}
@@ -213,4 +294,61 @@ func (v *Serve) check(s *source, at string, listening map[string]string) {
 	if !any {
 		s.wrong(at, "name at least one of sunspec, modbus, rtu, can, mqtt, mms", "nothing is served")
 	}
+}
+
+// Reached is the device as a client of the rig reaches it: as the file says, or else by
+// the faces that it is served with. Of several faces SunSpec comes first, then registers,
+// which together with a CAN face are one device of two parts; then MQTT. It is false for
+// a device that nobody can reach.
+func (d *RigDevice) Reached() (Device, bool) {
+	out := d.Device
+	if d.Kind != "" || d.Parts != nil {
+		return out, true
+	}
+	v := d.Serve
+	if v == nil {
+		return out, false
+	}
+	common := Link{Unit: 1, Base: -1, Poll: d.Poll, Timeout: d.Timeout, DeadMan: d.DeadMan}
+	registers := common
+	switch {
+	case v.Modbus != nil:
+		registers.Address, registers.Unit, registers.Profile = v.Modbus.Address, v.Modbus.Unit, v.Modbus.Profile
+	case v.RTU != nil:
+		registers.Address, registers.Unit, registers.Profile = clientOf(v.RTU.Address, "rtu"), v.RTU.Unit, v.RTU.Profile
+		if !strings.Contains(registers.Address, "baud=") {
+			registers.Address += fmt.Sprintf("?baud=%d", v.RTU.Baud)
+		}
+	}
+	bus := common
+	if v.CAN != nil {
+		bus.Address, bus.DBC = clientOf(v.CAN.Address, "slcan"), v.CAN.DBC
+	}
+	switch {
+	case v.SunSpec != nil:
+		out.Kind, out.Link = SunSpec, common
+		out.Address, out.Unit, out.Base = v.SunSpec.Address, v.SunSpec.Unit, v.SunSpec.Base
+	case registers.Address != "" && v.CAN != nil:
+		out.Link = Link{Poll: d.Poll}
+		out.Parts = &Parts{PCS: &Part{Kind: Modbus, Link: registers}, BMS: &Part{Kind: CAN, Link: bus}}
+	case registers.Address != "":
+		out.Kind, out.Link = Modbus, registers
+	case v.MQTT != nil:
+		out.Kind, out.Link = MQTT, common
+		out.Address = v.MQTT.Address
+	case v.CAN != nil:
+		out.Kind, out.Link = CAN, bus
+	default:
+		return out, false
+	}
+	return out, true
+}
+
+// clientOf is where a client opens what a server makes: the other end of a
+// pseudo-terminal.
+func clientOf(address, scheme string) string {
+	if rest, ok := strings.CutPrefix(address, "pty://"); ok {
+		return scheme + "://" + rest
+	}
+	return address
 }

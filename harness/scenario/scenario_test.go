@@ -16,8 +16,12 @@ import (
 
 // opt knows one model set, as the program does.
 var opt = scenario.Options{
-	Models:     func(name string) bool { return name == scenario.DefaultModel },
-	ModelNames: []string{scenario.DefaultModel},
+	Procedure: func(name string) (*scenario.Procedure, error) {
+		return scenario.LoadProcedure("../../scenarios/accept/"+name+".yaml", scenario.Options{})
+	},
+	ProcedureNames: []string{"T05", "T06", "T07"},
+	Models:         func(name string) bool { return name == scenario.DefaultModel },
+	ModelNames:     []string{scenario.DefaultModel},
 }
 
 func load(t *testing.T, name string) *scenario.Scenario {

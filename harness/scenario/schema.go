@@ -99,11 +99,45 @@ func (Scenario) JSONSchemaExtend(s *jsonschema.Schema) {
 	s.AnyOf = []*jsonschema.Schema{{Required: []string{"fleet"}}, {Required: []string{"load"}}}
 }
 
+// JSONSchema is numbers and limits, by test.
+func (RigAccept) JSONSchema() *jsonschema.Schema {
+	test := &jsonschema.Schema{Type: "object", Properties: jsonschema.NewProperties(), AdditionalProperties: Values{}.JSONSchema()}
+	test.Properties.Set("limits", &jsonschema.Schema{Type: "object", AdditionalProperties: Limit{}.JSONSchema(), Description: "Limits by name."})
+	return &jsonschema.Schema{Type: "object", AdditionalProperties: test}
+}
+
 // JSONSchemaExtend fixes the kind.
 func (Rig) JSONSchemaExtend(s *jsonschema.Schema) { fixKind(s, "Rig") }
 
 // JSONSchemaExtend fixes the kind.
 func (Config) JSONSchemaExtend(s *jsonschema.Schema) { fixKind(s, "Config") }
+
+// JSONSchema is a number or the name of a parameter.
+func (Value) JSONSchema() *jsonschema.Schema {
+	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "number"}, {Type: "string", Pattern: `^-?[a-z][a-z0-9_]*$`}}}
+}
+
+// JSONSchemaExtend fixes the kind and the keys a procedure must have.
+func (Procedure) JSONSchemaExtend(s *jsonschema.Schema) {
+	fixKind(s, "Procedure")
+	s.Required = append(s.Required, "name")
+}
+
+// JSONSchemaExtend says that a step does one thing.
+func (ProcedureStep) JSONSchemaExtend(s *jsonschema.Schema) {
+	for _, a := range doings {
+		s.OneOf = append(s.OneOf, &jsonschema.Schema{Required: []string{a}})
+	}
+}
+
+// JSONSchemaExtend lists the kinds of measures.
+func (StepMeasure) JSONSchemaExtend(s *jsonschema.Schema) {
+	if p, ok := s.Properties.Get("kind"); ok {
+		for _, k := range MeasureKinds() {
+			p.Enum = append(p.Enum, k)
+		}
+	}
+}
 
 // JSONSchemaExtend fixes the kind.
 func (Trace) JSONSchemaExtend(s *jsonschema.Schema) { fixKind(s, "Trace") }

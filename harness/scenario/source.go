@@ -41,6 +41,11 @@ type Options struct {
 	// Model looks into a model set by name or a model file by path; its error may be
 	// Faults of that file. nil: models are not looked into.
 	Model func(nameOrPath string) (*ModelFacts, error)
+	// Procedure finds a test of the acceptance suite by name, for what rigs change in
+	// it; nil: not looked at.
+	Procedure func(name string) (*Procedure, error)
+	// ProcedureNames are those tests, for hints; may be empty.
+	ProcedureNames []string
 }
 
 // place is where a value stands, and its key when it has one.

@@ -8,6 +8,7 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -84,6 +85,20 @@ func (v *Values) read(s *source, n ast.Node, at string, r rules) {
 	if x, ok := s.number(n, at, r); ok {
 		*v = Values{x}
 	}
+}
+
+// ParseValues reads a number, or several with commas between them.
+func ParseValues(text string) (Values, error) {
+	var out Values
+	for part := range strings.SplitSeq(text, ",") {
+		part = strings.TrimSpace(part)
+		x, err := strconv.ParseFloat(part, 64)
+		if err != nil || !decimal(part) || math.IsInf(x, 0) {
+			return nil, fmt.Errorf("%q is not a number", part)
+		}
+		out = append(out, x)
+	}
+	return out, nil
 }
 
 func (v *Values) preset(text string) error {

@@ -99,24 +99,24 @@ func (d *Driver) setPower(ctx context.Context, now time.Time, c *device.Command)
 	if c.Until != 0 {
 		until = device.Time(c.Until)
 	}
-	d.live.on = false // should this fail, the device falls back by itself
+	d.live.on, d.owed = false, true // until it is known what the device holds
 	s := setpoint{on: true, kw: c.Power, until: until}
 	err = d.put(ctx, now, &s)
 	if err == nil {
 		err = d.readBack(ctx, &s)
 	}
+	if err == nil {
+		err = d.firstBeat(ctx, now)
+	}
 	if err != nil {
 		if _, answered := errors.AsType[*refusal](err); answered {
-			if e := d.zero(ctx); e != nil {
-				d.log.Debug("power not taken back", "error", e)
+			if e := d.takeBack(ctx); e != nil {
+				d.log.Warn("power not taken back: it is tried again with every reading", "error", e)
 			}
 		}
 		return 0, err
 	}
-	d.live, d.master = s, time.Time{}
-	if err := d.firstBeat(ctx, now); err != nil {
-		return 0, err
-	}
+	d.live, d.owed, d.master = s, false, time.Time{}
 	return x.number(s.regs, 0), nil
 }
 
@@ -126,7 +126,6 @@ func (d *Driver) mayWrite(ctx context.Context) error {
 		return d.answered(err)
 	}
 	if d.before.holds(d.point("local")) {
-		d.live.on = false
 		return rejected(codeLocal, "the device is in local control")
 	}
 	return nil
@@ -231,20 +230,28 @@ func (d *Driver) renew(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// zero takes the power back.
-func (d *Driver) zero(ctx context.Context) error { return d.write(ctx, d.point("setpoint"), 0) }
+// takeBack writes power 0. Until that has succeeded it is owed, and tried again with every
+// reading.
+func (d *Driver) takeBack(ctx context.Context) error {
+	err := d.write(ctx, d.point("setpoint"), 0)
+	d.owed = err != nil
+	return err
+}
 
-// rest takes the power to 0 and makes sure of it.
+// rest takes the power to 0 and makes sure of it. A setpoint that was in force is not
+// renewed any more, whether the device can be reached or not.
 func (d *Driver) rest(ctx context.Context) error {
 	x := d.point("setpoint")
 	if x == nil || !x.writes {
 		return rejected(codeUnsupported, "the device takes no setpoint")
 	}
+	if d.live.on {
+		d.live.on, d.owed = false, true
+	}
 	if err := d.mayWrite(ctx); err != nil {
 		return err
 	}
-	d.live.on = false
-	if err := d.zero(ctx); err != nil || !x.reads {
+	if err := d.takeBack(ctx); err != nil || !x.reads {
 		return err
 	}
 	_, got, err := d.fetch(ctx, x)
@@ -264,13 +271,12 @@ func (d *Driver) setMode(ctx context.Context, m device.Mode) error {
 	case !takes && d.point("setpoint") == nil:
 		return rejected(codeUnsupported, "the device takes neither mode nor setpoint")
 	}
-	if err := d.mayWrite(ctx); err != nil {
-		return err
-	}
+	quiet := d.mayWrite
 	if x := d.point("setpoint"); x != nil && x.writes {
-		if err := d.rest(ctx); err != nil {
-			return err
-		}
+		quiet = d.rest
+	}
+	if err := quiet(ctx); err != nil {
+		return err
 	}
 	if takes {
 		w := m.String()
@@ -297,7 +303,7 @@ func (d *Driver) eStop(ctx context.Context) error {
 	}
 	d.live.on, d.beat.on, d.stopped = false, false, true
 	return d.steps(
-		step{"setpoint", func(x *point) error { return d.write(ctx, x, 0) }},
+		step{"setpoint", func(*point) error { return d.takeBack(ctx) }},
 		step{"operate", func(x *point) error { return d.setWord(ctx, x, stop) }},
 		step{"connect", func(x *point) error { return d.setWord(ctx, x, inactive) }},
 	)
@@ -310,7 +316,7 @@ func (d *Driver) reset(ctx context.Context) error {
 	}
 	d.live.on = false
 	err := d.steps(
-		step{"setpoint", func(x *point) error { return d.write(ctx, x, 0) }},
+		step{"setpoint", func(*point) error { return d.takeBack(ctx) }},
 		step{"reset", func(x *point) error { return d.writeWord(ctx, x, active) }},
 		step{"connect", func(x *point) error { return d.setWord(ctx, x, active) }},
 		step{"operate", func(x *point) error { return d.setWord(ctx, x, start) }},
@@ -421,17 +427,20 @@ func (d *Driver) firstBeat(ctx context.Context, now time.Time) error {
 		}
 		d.beat.n = x.raw(regs)
 	}
-	d.beat.on = true
-	return d.strike(ctx, now)
+	err := d.strike(ctx, now)
+	d.beat.on = err == nil || d.beat.unsure
+	return err
 }
 
 // strike is one beat.
 func (d *Driver) strike(ctx context.Context, now time.Time) error {
-	x := d.point("controller_heartbeat")
-	n := (d.beat.n + 1) & (math.MaxUint64 >> (64 - x.bits()))
+	x, b := d.point("controller_heartbeat"), &d.beat
+	n := b.next(x)
 	if err := d.writeRaw(ctx, x, n); err != nil {
+		_, refused := errors.AsType[*refusal](err)
+		b.unsure = !refused
 		return fmt.Errorf("heartbeat: %w", err)
 	}
-	d.beat.n, d.beat.at = n, now
+	b.n, b.unsure, b.at = n, false, now
 	return nil
 }

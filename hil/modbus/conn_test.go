@@ -142,6 +142,7 @@ func TestConn(t *testing.T) {
 // taken for that of the next request. Registers hold their addresses, so that an answer to
 // another request is seen.
 func TestLateAnswerIsNobodyElses(t *testing.T) {
+	t.Parallel()
 	for _, address := range []string{"tcp://127.0.0.1:0", pseudo(t)} {
 		t.Run(address[:3], func(t *testing.T) {
 			const timeout = 250 * time.Millisecond
@@ -341,19 +342,20 @@ func TestDialKeepsToTimeAndContext(t *testing.T) {
 // A caller that leaves an exchange gets its answer at once, and nobody the answer that
 // comes after.
 func TestCallerLeaves(t *testing.T) {
+	t.Parallel()
 	for _, address := range []string{"tcp://127.0.0.1:0", pseudo(t)} {
 		t.Run(address[:3], func(t *testing.T) {
 			var late atomic.Int64
 			wire := func() unit.Wire { return unit.Wire{Late: time.Duration(late.Swap(0))} }
 			addr := serve(t, emul.Options{Address: address, Units: map[byte]emul.Served{1: {Bank: memory(), Wire: wire}}})
-			c := dial(t, modbus.Options{Address: addr, Timeout: 200 * time.Millisecond})
+			c := dial(t, modbus.Options{Address: addr, Timeout: 400 * time.Millisecond})
 			mustRead(t, c, 3, 1)
-			late.Store(int64(100 * time.Millisecond))
+			late.Store(int64(300 * time.Millisecond))
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
 			defer cancel()
 			began := time.Now()
 			_, err := c.Read(ctx, modbus.Holding, 100, 1)
-			if took := time.Since(began); !errors.Is(err, device.ErrOffline) || took > 90*time.Millisecond {
+			if took := time.Since(began); !errors.Is(err, device.ErrOffline) || took > 200*time.Millisecond {
 				t.Errorf("left after %v: %v", took, err)
 			}
 			waitFor(t, func() bool {

@@ -242,11 +242,16 @@ var exceptions = map[lib.Error]Exception{
 	lib.ErrMemoryParityError: MemoryParity, lib.ErrGWPathUnavailable: GatewayNoPath, lib.ErrGWTargetFailedToRespond: GatewayNoResponse,
 }
 
+// exception tells what a device refused with. Codes that the protocol does not know, which
+// some makers have, the library has no value for, only words.
 func exception(err error) (Exception, bool) {
-	var e lib.Error
-	if !errors.As(err, &e) {
+	if e, ok := errors.AsType[lib.Error](err); ok {
+		x, ok := exceptions[e]
+		return x, ok
+	}
+	var code Exception
+	if _, scan := fmt.Sscanf(err.Error(), "unknown exception code (%d)", &code); scan != nil {
 		return 0, false
 	}
-	x, ok := exceptions[e]
-	return x, ok
+	return code, true
 }

@@ -36,6 +36,7 @@ type Driver struct {
 	before *image // of what forbids a write
 
 	live    setpoint
+	owed    bool        // power 0: the device may hold one that nobody answers for
 	mode    device.Mode // as it was told
 	stopped bool        // emergency stop, until it is reset
 	beat    beat
@@ -55,9 +56,10 @@ type setpoint struct {
 
 // beat is our own heartbeat, from the first setpoint on.
 type beat struct {
-	on bool
-	n  uint64
-	at time.Time
+	on     bool
+	n      uint64 // as the device holds it
+	unsure bool   // or one more: the last was not answered
+	at     time.Time
 }
 
 // pulse is the device's heartbeat.
@@ -257,30 +259,38 @@ func (d *Driver) overruled(now time.Time) bool {
 			return true
 		}
 	}
-	x := d.point("controller_heartbeat")
-	return d.beat.on && m.has(x) && x.raw(m.registers(x)) != d.beat.n
+	x, b := d.point("controller_heartbeat"), &d.beat
+	if !b.on || !m.has(x) {
+		return false
+	}
+	got := x.raw(m.registers(x))
+	if b.unsure && got == b.next(x) {
+		b.n = got
+	}
+	b.unsure = false
+	return got != b.n
 }
+
+// next is what follows in a register.
+func (b *beat) next(x *point) uint64 { return (b.n + 1) & (math.MaxUint64 >> (64 - x.bits())) }
 
 // keep does what is due to a setpoint in force, and beats.
 func (d *Driver) keep(ctx context.Context, now time.Time, f device.Flags) error {
-	if f&(device.FlagLocal|device.FlagEStop) != 0 {
-		d.live.on = false // it does not come back by itself
+	s, b := &d.live, &d.beat
+	if s.on && (f&(device.FlagLocal|device.FlagEStop) != 0 || !s.until.IsZero() && !now.Before(s.until)) {
+		s.on, d.owed = false, true // it does not come back by itself
 	}
 	if f&device.FlagLocal != 0 {
 		return nil
 	}
 	var errs []error
-	if s := &d.live; s.on {
-		switch {
-		case !s.until.IsZero() && !now.Before(s.until):
-			err := d.zero(ctx)
-			s.on = err != nil // again next time
-			errs = append(errs, err)
-		case now.Sub(s.renewed) >= d.deadMan/3:
-			errs = append(errs, d.renew(ctx, now))
-		}
+	switch {
+	case d.owed:
+		errs = append(errs, d.takeBack(ctx))
+	case s.on && now.Sub(s.renewed) >= min(d.deadMan, s.revert)/3:
+		errs = append(errs, d.renew(ctx, now))
 	}
-	if b := &d.beat; b.on && now.Sub(b.at) >= beatEvery {
+	if b.on && now.Sub(b.at) >= beatEvery {
 		errs = append(errs, d.strike(ctx, now))
 	}
 	return errors.Join(errs...)

@@ -28,6 +28,7 @@ type link struct {
 	opening chan opened   // an attempt to open that is under way; room for its result
 	ending  chan struct{} // an exchange that its caller has left; closed when it has ended
 	quiet   time.Time     // a serial line must be listened to until then before it is used
+	heard   time.Time     // when the last exchange ended
 
 	users int // of a serial line; lines.mu guards it
 }
@@ -168,6 +169,33 @@ func (k *link) ready(ctx context.Context) error {
 	}
 }
 
+// clear throws away what a serial line has brought since the last exchange, and while the
+// silence lasted that is due between frames. It may be a frame that nobody asked for, sent
+// twice or meant for another master, and would pass for the answer to the next request.
+func (k *link) clear(ctx context.Context) error {
+	if k.to.device == "" {
+		return nil
+	}
+	if due := time.Until(k.heard.Add(k.to.silence())); due > 0 {
+		t := time.NewTimer(due)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	err := flush(k.to.device)
+	if err == nil {
+		return nil
+	}
+	_ = k.hangUp() // the line is to be opened anew, whatever this one says
+	if errors.Is(err, errors.ErrUnsupported) {
+		return k.ready(ctx) // it listens before
+	}
+	return err
+}
+
 // open makes a client. Its context-free dial is why this is done on the side.
 func (k *link) open(to chan<- opened, quiet time.Time) {
 	if k.to.device != "" {
@@ -200,6 +228,9 @@ func (k *link) exchange(ctx context.Context, unit byte, ask func(*lib.ModbusClie
 	if err := k.ready(ctx); err != nil {
 		return nil, err
 	}
+	if err := k.clear(ctx); err != nil {
+		return nil, err
+	}
 	c := k.client
 	if err := c.SetUnitId(unit); err != nil {
 		return nil, err
@@ -210,8 +241,8 @@ func (k *link) exchange(ctx context.Context, unit byte, ask func(*lib.ModbusClie
 		ctx, cancel = context.WithTimeoutCause(ctx, k.timeout+Pause, lib.ErrRequestTimedOut)
 		defer cancel()
 	}
-	if until, ok := ctx.Deadline(); !ok || time.Until(until) > k.timeout {
-		values, err := ask(c) // over by then, and much cheaper than on the side
+	if until, ok := ctx.Deadline(); k.to.device == "" && (!ok || time.Until(until) > k.timeout) {
+		values, err := ask(c) // over by then, and cheaper than on the side
 		return values, k.settle(err)
 	}
 	type result struct {
@@ -242,6 +273,7 @@ func (k *link) exchange(ctx context.Context, unit byte, ask func(*lib.ModbusClie
 
 // settle closes the link after an exchange that ended without an answer.
 func (k *link) settle(err error) error {
+	k.heard = time.Now()
 	if err == nil {
 		return nil
 	}

@@ -16,6 +16,8 @@ type try struct {
 	pdu  []byte
 	want []Exception // any of them; nobody there may be silent instead
 	mute bool
+
+	wrote *point // a setting that a device which takes it now has wrong
 }
 
 // The last address, where no map that we know has a register, and a function of those that
@@ -45,7 +47,7 @@ func (d *Driver) Probe(ctx context.Context) ([]device.Trial, error) {
 		}
 		x := device.Trial{Name: t.name, Want: t.wanted()}
 		x.Got, x.Refused = t.judge(got, err)
-		if x.Changed, err = d.changed(ctx, m, before); err != nil {
+		if x.Changed, err = d.changed(ctx, m, before, t.wrote); err != nil {
 			return trials, fmt.Errorf("after trial %q: %w", t.name, err)
 		}
 		trials = append(trials, x)
@@ -64,19 +66,25 @@ func (d *Driver) kept() (list []*point) {
 	return list
 }
 
-// changed reads the kept points again and puts back what is different.
-func (d *Driver) changed(ctx context.Context, m *image, before [][]uint16) (bool, error) {
+// changed reads the kept points again, and puts back the one that the trial wrote. What
+// else is different is left alone: it may be a setpoint that the device has taken back.
+func (d *Driver) changed(ctx context.Context, m *image, before [][]uint16, wrote *point) (bool, error) {
 	old := image{m.requests, before}
 	if err := m.read(ctx, d.conn); err != nil {
 		return false, err
 	}
 	different := false
 	for _, x := range d.kept() {
-		if was, is := old.registers(x), m.registers(x); was != nil && !slices.Equal(was, is) {
-			different = true
-			if err := d.writeRaw(ctx, x, x.raw(was)); err != nil {
-				return true, err
-			}
+		was, is := old.registers(x), m.registers(x)
+		if was == nil || slices.Equal(was, is) {
+			continue
+		}
+		different = true
+		if x != wrote {
+			continue
+		}
+		if err := d.writeRaw(ctx, x, x.raw(was)); err != nil {
+			return true, err
 		}
 	}
 	if different {
@@ -130,7 +138,7 @@ func (d *Driver) beyond() (list []try) {
 		}
 		regs := x.registers(raw)
 		list = append(list, try{
-			name: x.name + " out of its range", unit: d.unit(), want: []Exception{IllegalValue},
+			name: x.name + " out of its range", unit: d.unit(), want: []Exception{IllegalValue}, wrote: x,
 			pdu: AppendRequest(nil, &Request{Function: WriteRegisters, Addr: x.addr, Count: x.size, Values: regs}),
 		})
 	}

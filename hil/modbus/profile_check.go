@@ -319,7 +319,8 @@ func (c *checker) ranges() {
 func (p *Profile) together(f *strict.File) {
 	for i, a := range p.points {
 		for _, b := range p.points[i+1:] {
-			overlap := a.table == b.table && a.addr < b.addr+b.size && b.addr < a.addr+a.size
+			x, y := span{a.table, a.addr, a.size}, span{b.table, b.addr, b.size}
+			overlap := x.table == y.table && int(x.addr) < y.end() && int(y.addr) < x.end()
 			if overlap && a.writes && b.writes && a.size > 0 && b.size > 0 {
 				f.Wrong("points."+b.name, "", "%s and %s are written to the same register", a.name, b.name)
 			}

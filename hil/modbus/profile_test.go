@@ -94,6 +94,7 @@ func TestProfileFaults(t *testing.T) {
 		{"exponent of what is written", "points:\n  setpoint: {address: 1, exponent: 4}\n", "a value that is written has a fixed scale"},
 		{"exponent of a float", "points:\n  power: {address: 1, type: float32, exponent: 4}\n", "belongs to a whole number in registers"},
 		{"two in one register", "points:\n  setpoint: {address: 1, type: int32}\n  ramp: {address: 2}\n", "ramp and setpoint are written to the same register"},
+		{"two in the last register", "points:\n  setpoint: {address: 65535}\n  ramp: {address: 65535}\n", "ramp and setpoint are written to the same register"},
 		{"enable without a setpoint", "points:\n  setpoint_enable: {address: 1}\n", "setpoint_enable without a setpoint"},
 		{"long value, single writes", "requests: {write: single}\npoints:\n  setpoint: {address: 1, type: int32}\n", "cannot be written one register at a time"},
 		{"too many registers", "requests: {max_registers: 126}\npoints:\n  soc: {address: 1}\n", "requests.max_registers: is 126, want 1 to 125"},

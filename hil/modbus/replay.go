@@ -2,25 +2,26 @@ package modbus
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"time"
 
 	"yunchu/platform/device"
 )
 
-// Replay is a Conn that answers from what crossed a link before. A read gets the answer
-// that the same request had when it was made last, as seen from now; a write that was
-// made then is answered as it was, and any other is taken and counted.
+// Replay is a unit that answers from a recording. A read is answered with what the same
+// request was answered with last before now; one that was not answered then is not answered
+// now. A write is answered as it was; one that was never made is taken, and counted.
 type Replay struct {
-	asked    map[string][]recorded // answers by request
 	now      time.Time
+	by       map[string][]outcome // what became of a request, in order of time
 	diverged int
 	closed   bool
 }
 
-type recorded struct {
+// outcome is how a request ended: without an answer at the time when it was sent.
+type outcome struct {
 	at     time.Time
 	answer []byte
 }
@@ -30,84 +31,100 @@ var (
 	_ Single = (*Replay)(nil)
 )
 
-// NewReplay returns the replay of a recording, whose messages are protocol data units as
-// Options.Tap gives them: a request, and then its answer unless none came.
-func NewReplay(crossings []device.Crossing) *Replay {
-	r := &Replay{asked: map[string][]recorded{}}
-	for i, c := range crossings {
-		if c.Out && i+1 < len(crossings) && !crossings[i+1].Out {
-			key := string(c.Data)
-			r.asked[key] = append(r.asked[key], recorded{crossings[i+1].At, slices.Clone(crossings[i+1].Data)})
+// NewReplay plays the crossings of a tap, which are in order of time.
+func NewReplay(list []device.Crossing) *Replay {
+	r := &Replay{by: map[string][]outcome{}}
+	for i, c := range list {
+		if !c.Out {
+			continue
 		}
+		o := outcome{at: c.At}
+		if next := i + 1; next < len(list) && !list[next].Out {
+			o = outcome{at: list[next].At, answer: list[next].Data}
+		}
+		r.by[string(c.Data)] = append(r.by[string(c.Data)], o)
 	}
 	return r
 }
 
-// SetNow moves the replay to an instant of the recording.
+// SetNow says what time it is in the recording.
 func (r *Replay) SetNow(now time.Time) { r.now = now }
 
-// Diverged counts the writes that were not recorded: what comes after them is what a
-// device did that was told something else.
+// Diverged is how many writes were taken that nobody made when it was recorded.
 func (r *Replay) Diverged() int { return r.diverged }
-
-// newest is the last answer to a request by now.
-func (r *Replay) newest(pdu []byte) ([]byte, bool) {
-	list := r.asked[string(pdu)]
-	n, _ := slices.BinarySearchFunc(list, r.now, func(x recorded, now time.Time) int {
-		if x.at.After(now) {
-			return 1
-		}
-		return -1
-	})
-	if n == 0 {
-		return nil, false
-	}
-	return list[n-1].answer, true
-}
-
-var errNotRecorded = errors.New("nothing is recorded by then")
-
-func (r *Replay) ask(ctx context.Context, q *Request) ([]uint16, error) {
-	if err := ctx.Err(); err != nil || r.closed {
-		return nil, errors.Join(device.ErrOffline, err)
-	}
-	pdu, ok := r.newest(AppendRequest(nil, q))
-	switch {
-	case ok:
-	case q.Reads():
-		return nil, fmt.Errorf("%w: %w", device.ErrOffline, errNotRecorded)
-	default:
-		r.diverged++
-		return nil, nil
-	}
-	values, err := ParseAnswer(pdu, q)
-	if errors.Is(err, ErrMalformed) {
-		return nil, fmt.Errorf("%w: recorded: %w", device.ErrOffline, err)
-	}
-	return values, err
-}
 
 // Read implements Conn.
 func (r *Replay) Read(ctx context.Context, t Table, addr, n uint16) ([]uint16, error) {
-	return r.ask(ctx, &Request{Function: readFunction(t), Addr: addr, Count: n})
+	q := Request{Function: readFunction(t), Addr: addr, Count: n}
+	values, err := r.exchange(ctx, &q)
+	if err != nil {
+		return nil, fmt.Errorf("read %d of table %v from %d on: %w", n, t, addr, err)
+	}
+	return values, nil
 }
 
 // Write implements Conn.
 func (r *Replay) Write(ctx context.Context, addr uint16, values []uint16) error {
-	_, err := r.ask(ctx, &Request{Function: WriteRegisters, Addr: addr, Count: uint16(len(values)), Values: values})
-	return err
+	return r.write(ctx, Request{Function: WriteRegisters, Addr: addr, Count: uint16(len(values)), Values: values})
 }
 
 // WriteOne implements Single.
 func (r *Replay) WriteOne(ctx context.Context, addr, value uint16) error {
-	_, err := r.ask(ctx, &Request{Function: WriteRegister, Addr: addr, Count: 1, Values: []uint16{value}})
-	return err
+	return r.write(ctx, Request{Function: WriteRegister, Addr: addr, Count: 1, Values: []uint16{value}})
 }
 
 // WriteCoil implements Conn.
 func (r *Replay) WriteCoil(ctx context.Context, addr uint16, on bool) error {
-	_, err := r.ask(ctx, &Request{Function: WriteCoil, Addr: addr, Count: 1, Values: words([]bool{on})})
-	return err
+	return r.write(ctx, Request{Function: WriteCoil, Addr: addr, Count: 1, Values: words([]bool{on})})
+}
+
+func (r *Replay) write(ctx context.Context, q Request) error {
+	if _, err := r.exchange(ctx, &q); err != nil {
+		return fmt.Errorf("write %d from %d on: %w", q.Count, q.Addr, err)
+	}
+	return nil
+}
+
+func (r *Replay) exchange(ctx context.Context, q *Request) ([]uint16, error) {
+	pdu := AppendRequest(nil, q)
+	if _, err := ParseRequest(pdu); err != nil {
+		return nil, fmt.Errorf("a request that no device takes: %w: %w", ErrMalformed, err)
+	}
+	switch {
+	case r.closed:
+		return nil, fmt.Errorf("%w: %w", device.ErrOffline, net.ErrClosed)
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("%w: %w", device.ErrOffline, ctx.Err())
+	}
+	list := r.by[string(pdu)]
+	after, _ := slices.BinarySearchFunc(list, r.now, func(o outcome, now time.Time) int {
+		if o.at.After(now) {
+			return 1
+		}
+		return -1
+	})
+	switch {
+	case after > 0:
+		return list[after-1].to(q)
+	case q.Reads():
+		return nil, fmt.Errorf("%w: nothing recorded", device.ErrOffline)
+	case len(list) > 0: // a replay is not as punctual as what was recorded
+		return list[0].to(q)
+	}
+	r.diverged++
+	return nil, nil
+}
+
+// to is what became of a request.
+func (o outcome) to(q *Request) ([]uint16, error) {
+	if o.answer == nil {
+		return nil, fmt.Errorf("%w: not answered when it was recorded", device.ErrOffline)
+	}
+	values, err := ParseAnswer(o.answer, q)
+	if _, refused := err.(Exception); err != nil && !refused { //nolint:errorlint // as ParseAnswer returns it
+		return nil, fmt.Errorf("%w: the recorded answer: %w", device.ErrOffline, err)
+	}
+	return values, err
 }
 
 // Close implements Conn.

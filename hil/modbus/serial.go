@@ -40,6 +40,15 @@ func openSerial(to *target) (serial.Port, error) {
 	return p, nil
 }
 
+// silence is how long a serial line is silent between frames: 3.5 characters of 11 bits, and
+// from 19200 bit/s on 1.75 ms (Modbus over Serial Line V1.02, chapter 2.5.1.1).
+func (t *target) silence() time.Duration {
+	if t.baud >= 19200 {
+		return 1750 * time.Microsecond
+	}
+	return 35 * 11 * time.Second / 10 / time.Duration(t.baud)
+}
+
 // Pause is more than the 3.5 characters of silence that end a frame, which are 4 ms at
 // 9600 bit/s, and more than a driver of a USB adapter holds bytes back.
 const Pause = 20 * time.Millisecond

@@ -126,3 +126,28 @@ func TestTLS(t *testing.T) {
 		}
 	}
 }
+
+// Nothing is written through a link of which one end does without TLS.
+func TestTLSHasTwoEnds(t *testing.T) {
+	a, m := newAuthority(t), memory()
+	a.leaf("device")
+	units := map[byte]emul.Served{1: {Bank: m}}
+	secure := serve(t, emul.Options{
+		Address: "tls://127.0.0.1:0", Units: units, Cert: a.path("device.pem"), Key: a.path("device.key"), CA: a.path("ca.pem"),
+	})
+	open := serve(t, emul.Options{Address: "tcp://127.0.0.1:0", Units: units})
+	for _, o := range []modbus.Options{
+		{Address: "tcp" + strings.TrimPrefix(secure, "tls")},
+		{Address: "tls" + strings.TrimPrefix(open, "tcp"), Cert: a.path("device.pem"), Key: a.path("device.key"), CA: a.path("ca.pem")},
+	} {
+		o.Timeout = 200 * time.Millisecond
+		if err := dial(t, o).Write(t.Context(), 9, []uint16{1}); !errors.Is(err, device.ErrOffline) {
+			t.Errorf("%s: %v, want it offline", o.Address, err)
+		}
+	}
+	m.Do(func(m *emul.Memory) {
+		if m.Writes != 0 {
+			t.Errorf("%d writes", m.Writes)
+		}
+	})
+}

@@ -27,7 +27,8 @@ type Head struct {
 	Version int             `json:"version"`
 	ID      device.ID       `json:"id"`
 	Started time.Time       `json:"started"`
-	Device  json.RawMessage `json:"device"` // what hil.Open was given, without addresses and secrets
+	Info    device.Info     `json:"info"`   // its nameplate
+	Device  json.RawMessage `json:"device"` // what hil.Open was given, without secrets
 }
 
 const (

@@ -204,3 +204,10 @@ func (u *Unit) Grid(now time.Time, hz, pu float64) error {
 	u.tick(now)
 	return nil
 }
+
+// Wire is what is broken about the unit's faces now.
+func (u *Unit) Wire() Wire {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.wire
+}

@@ -129,7 +129,7 @@ func (u *Unit) view(now time.Time, shown bool) View {
 	v.NominalDCV = v.RatedWh / max(v.CapacityAh, 1e-9)
 	v.ACA = v.ACVA / (math.Sqrt(3) * max(v.LineV, 1))
 	v.ChargeV, v.DischargeV = v.CellVHigh*float64(m.Series), v.CellVLow*float64(m.Series)
-	v.ChargeA, v.DischargeA = v.ChargeW/max(v.DCV, 1), v.DischargeW/max(v.DCV, 1)
+	v.ChargeA, v.DischargeA = bearable(&v, v.ChargeW), bearable(&v, v.DischargeW)
 	v.Cycles = v.InWh / max(v.RatedWh, 1)
 	if s.Strings > 0 || m.Strings != nil {
 		v.StringsOn = s.Strings
@@ -143,6 +143,19 @@ func (u *Unit) view(now time.Time, shown bool) View {
 	}
 	return v
 }
+
+// bearable is the current at the battery's terminals that belongs to a power it could
+// have now. Where the converter is what bounds the power, the battery bears more: with
+// its losses a converter draws some percent more from it than it delivers.
+func bearable(v *View, w float64) float64 {
+	if w >= v.RatedW*(1-1e-6) {
+		w *= spare
+	}
+	return w / max(v.DCV, 1)
+}
+
+// spare is how much more than the converter's rating its battery bears.
+const spare = 1.1
 
 // protection is what the battery management makes of the measurements: permissions
 // and alarms, with those that a test has raised.

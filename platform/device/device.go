@@ -87,6 +87,8 @@ type Info struct {
 	Model        string    `json:"model,omitempty"`
 	Location     *Location `json:"location,omitempty"`
 	InstallDate  string    `json:"installDate,omitempty"` // YYYY-MM-DD
+	Serial       string    `json:"serial,omitempty"`
+	Firmware     string    `json:"firmware,omitempty"`
 
 	RatedKW     float64 `json:"ratedKw,omitempty"`     // AC power in either direction; 0 = not known
 	CapacityKWh float64 `json:"capacityKwh,omitempty"` // usable energy when new; 0 = not known

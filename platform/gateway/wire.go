@@ -48,8 +48,14 @@ type wire struct {
 	g      *Gateway
 	misses int // on the loop: readings in a row that did not come
 
+	// On its own goroutine: when it ran last, and whether the device was told a power.
+	awake  time.Time
+	acting bool
+
 	mu     sync.Mutex
 	orders []order
+	works  []*work
+	ended  bool // nobody takes works any more
 	wake   chan struct{}
 }
 
@@ -92,6 +98,7 @@ func (g *Gateway) Attach(ctx context.Context, w Wire, done func()) error {
 
 // run serves the device: commands first, readings on the grid of its period.
 func (w *wire) run(ctx context.Context) {
+	defer w.endWorks()
 	next := time.Now().Add(w.Phase)
 	t := time.NewTimer(time.Until(next))
 	defer t.Stop()
@@ -101,7 +108,9 @@ func (w *wire) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-w.wake:
+			w.resume(ctx)
 		case <-t.C:
+			w.resume(ctx)
 			ok := w.read(ctx)
 			if ok && !described {
 				described = w.describe(ctx)
@@ -113,9 +122,55 @@ func (w *wire) run(ctx context.Context) {
 			}
 			t.Reset(time.Until(next))
 		}
-		for o, ok := w.next(); ok && ctx.Err() == nil; o, ok = w.next() {
-			w.write(ctx, o)
+		w.commands(ctx)
+		if x := w.nextWork(); x != nil && ctx.Err() == nil { // one, so that readings go on
+			w.do(ctx, x)
+			w.commands(ctx)
+			w.rouse()
 		}
+		w.awake = w.g.sched.Now()
+	}
+}
+
+// standstill is how long this goroutine may not have run before its setpoint is of the
+// past: what the guard makes of a device that was not heard of for so long.
+func (w *wire) standstill() time.Duration { return max(2*time.Second, 3*w.Period) }
+
+// resume finds out whether this process has stood still: stopped, or asleep with its
+// machine. Then the driver must not renew a setpoint that the device has let go of
+// meanwhile, and what waits is not meant any more.
+func (w *wire) resume(ctx context.Context) {
+	now := w.g.sched.Now()
+	if w.awake.IsZero() || now.Sub(w.awake) <= w.standstill() || !w.acting {
+		return
+	}
+	w.mu.Lock()
+	orders := w.orders
+	w.orders = nil
+	w.mu.Unlock()
+	for _, o := range orders {
+		if o.c.Verb != device.SetPower {
+			w.mu.Lock()
+			w.orders = append(w.orders, o)
+			w.mu.Unlock()
+			continue
+		}
+		a := o.c.Answer(device.Expired, now.UnixMilli(), CodeExpired, "this process stood still meanwhile")
+		w.g.sched.Post("wire", func(now time.Time) {
+			if ctx.Err() == nil {
+				w.g.wrote(ctx, now, w, o, a, nil)
+			}
+		})
+	}
+	w.write(ctx, order{verb: device.Stop, c: device.Command{
+		Slot: w.Slot, Verb: device.Stop, Priority: device.Safety, At: now.UnixMilli(), Source: guard.Source, Reason: "this process stood still",
+	}})
+}
+
+// commands hands over what waits.
+func (w *wire) commands(ctx context.Context) {
+	for o, ok := w.next(); ok && ctx.Err() == nil; o, ok = w.next() {
+		w.write(ctx, o)
 	}
 }
 
@@ -148,16 +203,22 @@ func (w *wire) put(o order) (overtaken []order, full bool) {
 	switch {
 	case o.c.Verb == device.EStop:
 		w.orders = append([]order{o}, w.orders...)
+		w.dropWorks("the emergency stop came first")
 	case len(w.orders) >= ordersBound:
 		return overtaken, true
 	default:
 		w.orders = append(w.orders, o)
 	}
+	w.rouse()
+	return overtaken, false
+}
+
+// rouse lets the device's goroutine look for what waits.
+func (w *wire) rouse() {
 	select {
 	case w.wake <- struct{}{}:
 	default:
 	}
-	return overtaken, false
 }
 
 // read asks for a reading and reports whether there was one.
@@ -177,6 +238,12 @@ func (w *wire) write(ctx context.Context, o order) {
 	limit, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	a, err := w.Driver.Write(limit, w.g.sched.Now(), o.c)
+	switch {
+	case o.c.Verb == device.SetPower && o.c.Power != 0:
+		w.acting = true
+	case err == nil && a.Status == device.Done && o.c.Verb != device.SetMode:
+		w.acting = false
+	}
 	w.g.sched.Post("wire", func(now time.Time) {
 		if ctx.Err() == nil {
 			w.g.wrote(ctx, now, w, o, a, err)
@@ -218,6 +285,9 @@ func (g *Gateway) toWire(now time.Time, w *wire, c *device.Command, v guard.Verd
 		return acks
 	case device.Disarm:
 		o.c.Verb = device.Stop
+		w.mu.Lock()
+		w.dropWorks("it was disarmed first")
+		w.mu.Unlock()
 	}
 	overtaken, full := w.put(o)
 	ms := now.UnixMilli()
@@ -394,7 +464,7 @@ func (g *Gateway) tell(ctx context.Context, now time.Time) {
 		}
 		a := n.By.Answer(device.Done, now.UnixMilli(), "", n.Text)
 		if n.Kind != "armed" {
-			a.Status, a.Code = device.Rejected, guard.CodeNotArmed
+			a.Status, a.Code = device.Rejected, n.Code
 		}
 		g.answer(ctx, now, []device.Ack{a})
 	}

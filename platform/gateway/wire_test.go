@@ -84,7 +84,11 @@ func (u *unit) Write(ctx context.Context, now time.Time, c device.Command) (devi
 
 func (u *unit) Close() error { u.closed = true; return nil }
 
-func (u *unit) Describe(context.Context, time.Time) (device.Info, error) { return u.name, nil }
+func (u *unit) Describe(context.Context, time.Time) (device.Info, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.name, nil
+}
 
 func (u *unit) set(f func()) { u.mu.Lock(); defer u.mu.Unlock(); f() }
 
@@ -194,7 +198,7 @@ func (l *line) want(what string, got []string, want ...string) {
 
 func TestWiresAreReadOnTheirGrid(t *testing.T) {
 	onLine(t, 2, false, func(l *line) {
-		l.units[1].takes = 350 * time.Millisecond // slower than its period: it holds up nobody
+		l.units[1].set(func() { l.units[1].takes = 350 * time.Millisecond }) // slower than its period: it holds up nobody
 		begin := time.Now()
 		l.pass(2020 * time.Millisecond)
 		if n := len(l.units[0].reads); n != 21 {
@@ -336,7 +340,7 @@ func TestLostLinkIsBroughtToZeroAndStaysThere(t *testing.T) {
 
 func TestNameplateThatDoesNotFit(t *testing.T) {
 	onLine(t, 1, false, func(l *line) {
-		l.units[0].name = device.Info{RatedKW: 50}
+		l.units[0].set(func() { l.units[0].name = device.Info{RatedKW: 50} })
 		l.pass(time.Second)
 		l.ask(device.Command{Verb: device.Arm})
 		l.pass(time.Second)

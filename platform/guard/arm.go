@@ -15,6 +15,7 @@ import (
 // latches for every device until it is reset.
 type life struct {
 	armed   bool
+	ours    bool   // armed or tested since the start: what it runs at is our doing
 	auto    bool   // arms itself with its first good reading
 	why     string // why it is not armed
 	misfit  string // why it must not be armed: its nameplate contradicts what is known of it
@@ -33,6 +34,7 @@ type Notice struct {
 	Kind  string       // armed, disarmed, arm-failed, e-stop, reset
 	Text  string
 	By    device.Command // of armed and arm-failed: the command that asked for it; zero for none
+	Code  string         // of arm-failed: CodeNotArmed, or CodeSign when a sign was found to be wrong
 }
 
 // Notices hands out what has changed since the last call.
@@ -43,7 +45,7 @@ func (g *Guard) Notices() []Notice {
 }
 
 func (g *Guard) notice(s device.Slot, st device.State, kind, text string, by device.Command) {
-	g.notices = append(g.notices, Notice{s, st, kind, text, by})
+	g.notices = append(g.notices, Notice{Slot: s, State: st, Kind: kind, Text: text, By: by})
 }
 
 // barred is why the device may not act at all, "" when it may.
@@ -138,6 +140,16 @@ const (
 	clearly  = 0.1 // of rated power: less says nothing about a sign
 )
 
+// gap is that between two good readings, the newer of which is r. A process that stood
+// still finds its devices reporting again at once: they were alone meanwhile all the
+// same.
+func (d *state) gap(r *device.Reading) time.Duration {
+	if d.arrived == 0 {
+		return 0
+	}
+	return time.Duration(r.Arrived-d.arrived) * time.Millisecond
+}
+
 // watch draws the consequences from what a reading says about the device's life.
 func (g *Guard) watch(r *device.Reading, d *state) {
 	l := &d.life
@@ -165,7 +177,7 @@ func (g *Guard) watch(r *device.Reading, d *state) {
 		return
 	}
 	if l.auto && !l.armed && !l.stopped && l.misfit == "" && r.Flags&(device.FlagMaster|device.FlagLocal|device.FlagHeartbeat) == 0 {
-		l.armed, l.auto, l.why, d.moved = true, false, "", true
+		l.armed, l.ours, l.auto, l.why, d.moved = true, true, false, "", true
 		g.notice(r.Slot, device.Active, "armed", "it arms itself: an emulator on this machine", device.Command{})
 	}
 	l.test.observe(r, d)
@@ -188,21 +200,24 @@ func (g *Guard) against(r *device.Reading, d *state) bool {
 // link is lost.
 func (g *Guard) attend(s device.Slot, d *state, now int64) {
 	l := &d.life
+	if !l.ours {
+		// Nobody has armed it since the start. What it was told before a restart is
+		// not in force: its dead-man has seen to that, and it is only read.
+		d.set.power, d.set.doubt, d.set.until, d.set.hold, d.again = 0, 0, 0, 0, false
+		return
+	}
 	if !l.armed && !l.test.running() {
 		return
 	}
 	if d.stale(now) {
-		why := "link lost"
-		if l.flags&device.FlagHeartbeat != 0 {
-			why = "its heartbeat stands still"
-		}
-		g.bar(s, d, fmt.Sprintf("%s: no good reading for %.1f s", why, float64(now-d.arrived)/1000))
+		g.bar(s, d, d.lost(time.Duration(now-d.arrived)*time.Millisecond))
 		return
 	}
 	if done, why := l.test.due(d, now); done && why == "" {
 		by := l.test.by
 		l.test = signTest{}
 		l.armed, l.why, d.moved = true, "", true
+		d.set = setpoint{mode: d.set.mode} // nobody holds it
 		g.notice(s, device.Active, "armed", "sign test passed, armed by "+by.Source, by)
 	} else if done {
 		g.bar(s, d, why)
@@ -213,6 +228,15 @@ func (g *Guard) attend(s device.Slot, d *state, now int64) {
 // arrived after now tells of a clock that was set back, and is fresh.
 func (d *state) stale(now int64) bool {
 	return d.arrived == 0 || now-d.arrived > d.env.StaleAfter.Milliseconds()
+}
+
+// lost says why a device is disarmed that was not heard of for so long.
+func (d *state) lost(silence time.Duration) string {
+	why := "link lost"
+	if d.life.flags&device.FlagHeartbeat != 0 {
+		why = "its heartbeat stands still"
+	}
+	return fmt.Sprintf("%s: no good reading for %.1f s", why, silence.Seconds())
 }
 
 // mayArm judges whether a device can be armed now.
@@ -248,14 +272,19 @@ func (d *state) mayArm(now int64, c *device.Command) Verdict {
 // arm begins the sign test.
 func (g *Guard) arm(s device.Slot, d *state, now int64, c *device.Command) {
 	d.life.flags &^= device.FlagMaster
+	d.life.ours = true
 	d.life.test = signTest{phase: testCharge, by: *c, from: now}
 }
 
 // endTest ends a sign test that has failed.
 func (g *Guard) endTest(s device.Slot, d *state, why string) {
-	by := d.life.test.by
+	t := d.life.test
+	code := CodeNotArmed
+	if t.wrong >= patience {
+		code = CodeSign
+	}
 	d.life.test = signTest{}
-	g.notice(s, device.Inactive, "arm-failed", why, by)
+	g.notices = append(g.notices, Notice{s, device.Inactive, "arm-failed", why, t.by, code})
 }
 
 // rate counts the setpoints of the current second.

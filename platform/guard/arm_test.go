@@ -149,12 +149,16 @@ func TestSignTestBothWaysThenRest(t *testing.T) {
 	w.must(device.Arm, 0)
 	w.refused(device.SetPower, 50, guard.CodeNotArmed, "being tested")
 	w.refused(device.Arm, 0, guard.CodeNotArmed, "being tested")
-	w.pass(5 * time.Second)
+	for range 50 {
+		if w.pass(100 * time.Millisecond); w.g.Armed(0) {
+			break
+		}
+	}
 	if got := slices.Compact(w.told); !slices.Equal(got, []float64{5, -5, 0}) {
 		t.Errorf("told %v kW, want 5, -5, 0", got)
 	}
 	w.noted("armed: sign test passed, armed by user:ann")
-	w.must(device.SetPower, 50)
+	w.must(device.SetPower, 50) // the test holds it no longer
 	w.refused(device.Arm, 0, guard.CodeNotArmed, "it is armed")
 }
 
@@ -207,6 +211,26 @@ func TestSignTestFinds(t *testing.T) {
 			}
 			w.refused(device.SetPower, 50, guard.CodeNotArmed, "")
 		})
+	}
+}
+
+// A battery management that tells its current once a second has its say all the same.
+func TestSignTestWaitsForTheCurrent(t *testing.T) {
+	for _, sign := range []float64{1, -1} {
+		w := wired(t)
+		n := 0
+		w.bend = func(r *device.Reading) {
+			if r.Current *= sign; n%10 != 9 {
+				r.Current = math.NaN()
+			}
+			n++
+		}
+		w.pass(2 * time.Second)
+		w.must(device.Arm, 0)
+		w.pass(30 * time.Second)
+		if got := w.g.Armed(0); got != (sign > 0) {
+			t.Errorf("sign %g: armed %v, noted %q", sign, got, w.notes)
+		}
 	}
 }
 
@@ -321,6 +345,41 @@ func TestEmergencyStopOutlivesARestart(t *testing.T) {
 	w.g.Restore(&device.Ack{Slot: 0, Verb: device.Arm, Status: device.Done})
 	w.pass(time.Second)
 	w.refused(device.SetPower, 50, guard.CodeNotArmed, "not armed")
+}
+
+// A process that stands still and goes on finds its devices as before; they were alone
+// meanwhile, and nobody may take that for a short while without news.
+func TestStandingStillLosesTheRightToAct(t *testing.T) {
+	w := armed(t)
+	w.must(device.SetPower, 50)
+	w.now = w.now.Add(5 * time.Second)
+	r := w.reading() // the first thing that happens is that a reading comes in
+	w.g.Observe(&r)
+	w.refused(device.SetPower, 60, guard.CodeNotArmed, "link lost: no good reading for 5.0 s")
+	w.tick()
+	if w.kw != 0 {
+		t.Errorf("%v kW", w.kw)
+	}
+	w.noted("disarmed: link lost")
+}
+
+// After a restart a device on a wire is only read: what it was told before is neither
+// corrected nor told again.
+func TestRestartOnlyReads(t *testing.T) {
+	w := wired(t)
+	w.g.Restore(&device.Ack{
+		Slot: 0, Verb: device.SetPower, Status: device.Done, Power: 50, Priority: device.Normal,
+		Until: start.Add(time.Hour).UnixMilli(), Source: "user:ann",
+	})
+	w.pass(time.Minute)
+	if len(w.told) > 0 {
+		t.Errorf("told %v", w.told)
+	}
+	w.must(device.Arm, 0)
+	w.pass(10 * time.Second)
+	if w.kw != 0 || !w.g.Armed(0) {
+		t.Errorf("%v kW after it was armed, told %v", w.kw, w.told)
+	}
 }
 
 func TestEmulatorArmsItselfOnce(t *testing.T) {

@@ -33,6 +33,7 @@ const (
 	CodeNotArmed  = "NOT_ARMED"
 	CodeEStop     = "E_STOP"
 	CodeRate      = "RATE_LIMIT"
+	CodeSign      = "WRONG_SIGN"
 )
 
 // Limits of time.
@@ -153,6 +154,7 @@ type state struct {
 	hot      bool
 	cold     bool
 	volt     float64 // V, DC
+	amps     bool    // it reports a current
 	high     bool    // the voltage is too high to charge
 	low      bool    // and too low to discharge
 	moved    bool    // something that bounds the power was heard of since the last look
@@ -240,6 +242,10 @@ func (g *Guard) Observe(r *device.Reading) {
 		return
 	}
 	good := r.Quality == device.Good
+	if gap := d.gap(r); good && d.env.Wired && gap > d.env.StaleAfter && (d.life.armed || d.life.test.running()) {
+		g.bar(r.Slot, d, d.lost(gap))
+	}
+	d.amps = d.amps || good && !math.IsNaN(r.Current)
 	if good {
 		d.at, d.arrived = at, r.Arrived
 		d.soc, d.charge, d.give, d.volt = r.SoC, r.MaxCharge, r.MaxDischarge, r.Voltage

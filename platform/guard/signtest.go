@@ -42,6 +42,7 @@ const (
 	// testWithin is how long a phase may take, testHold how long its setpoint holds
 	// unless it is written again, testAgain when it is.
 	testWithin = 10 * time.Second
+	testSteady = time.Second // a phase lasts at least so long
 	testHold   = 3 * time.Second
 	testAgain  = time.Second
 )
@@ -66,6 +67,7 @@ func (t *signTest) observe(r *device.Reading, d *state) {
 	}
 	want, rated := t.power(d), d.env.RatedKW
 	switch complaint, contradicts := judgeSign(r, want, rated); {
+	case complaint == "" && want != 0 && d.amps && math.IsNaN(r.Current): // says nothing of the current now
 	case complaint == "":
 		t.right, t.wrong = t.right+1, 0
 	case contradicts:
@@ -73,7 +75,7 @@ func (t *signTest) observe(r *device.Reading, d *state) {
 	default:
 		t.right, t.last = 0, complaint
 	}
-	if t.right >= 2 {
+	if t.right >= patience && r.Arrived-t.from >= testSteady.Milliseconds() {
 		*t = signTest{phase: t.phase + 1, by: t.by, from: r.Arrived}
 	}
 }

@@ -31,12 +31,13 @@ var ErrNoKind = errors.New("no such kind")
 type Set struct{ kinds map[string]any }
 
 // planned are the kinds the commands name, in their order.
-var planned = []string{"scenario", "config", "rig", "model", "cell", "trace", "profile", "rules", "report"}
+var planned = []string{"scenario", "config", "rig", "model", "cell", "trace", "procedure", "profile", "rules", "report"}
 
 // New returns the set of the kinds package scenario owns.
 func New() *Set {
 	return &Set{kinds: map[string]any{
 		"scenario": scenario.Scenario{}, "rig": scenario.Rig{}, "config": scenario.Config{}, "trace": scenario.Trace{},
+		"procedure": scenario.Procedure{},
 	}}
 }
 

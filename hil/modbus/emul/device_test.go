@@ -159,6 +159,10 @@ func TestProfilesShowTheUnit(t *testing.T) {
 				}
 				r.pass(5 * time.Second)
 				v, x := r.unit.View(r.now()), r.read()
+				charge, discharge := v.ChargeW/1000, v.DischargeW/1000
+				if name == "bms-generic" { // it knows of no converter
+					charge, discharge = v.ChargeA*v.DCV/1000, v.DischargeA*v.DCV/1000
+				}
 				for _, c := range []struct {
 					name      string
 					got, want float64
@@ -170,8 +174,8 @@ func TestProfilesShowTheUnit(t *testing.T) {
 					{"voltage", x.Voltage, v.DCV, 0.051},
 					{"current", x.Current, v.DCA, 0.051},
 					{"temperature", x.Temperature, v.TempMaxC, 0.051},
-					{"max charge", x.MaxCharge, v.ChargeW / 1000, 0.2},
-					{"max discharge", x.MaxDischarge, v.DischargeW / 1000, 0.2},
+					{"max charge", x.MaxCharge, charge, 0.2},
+					{"max discharge", x.MaxDischarge, discharge, 0.2},
 				} {
 					if !near(c.got, c.want, c.tolerance) && !math.IsNaN(c.got) {
 						t.Errorf("at %v kW: %s is %v, the unit shows %v", kw, c.name, c.got, c.want)

@@ -1,29 +1,12 @@
-"""A peer over pymodbus 3.0: serves unit 1 on a free port of this machine, which it prints.
-Holding registers hold their addresses."""
-import asyncio
-import socket
+"""A server by pymodbus: unit 1 on 127.0.0.1 and the port given, registers that hold their addresses."""
+
+import sys
 
 from pymodbus.datastore import ModbusSequentialDataBlock, ModbusServerContext, ModbusSlaveContext
-from pymodbus.server.async_io import ModbusTcpServer
+from pymodbus.server import StartTcpServer
 
-
-async def main():
-    with socket.socket() as s:  # the library does not tell which port it took
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    unit = ModbusSlaveContext(
-        di=ModbusSequentialDataBlock(0, [0] * 100),
-        co=ModbusSequentialDataBlock(0, [0] * 100),
-        hr=ModbusSequentialDataBlock(0, list(range(1000))),
-        ir=ModbusSequentialDataBlock(0, list(range(1000, 2000))),
-        zero_mode=True,
-    )
-    server = ModbusTcpServer(ModbusServerContext(slaves={1: unit}, single=False), address=("127.0.0.1", port))
-    serving = asyncio.ensure_future(server.serve_forever())
-    while server.server is None:
-        await asyncio.sleep(0.01)
-    print(port, flush=True)
-    await serving
-
-
-asyncio.run(main())
+registers = ModbusSequentialDataBlock(0, list(range(1000)))
+inputs = ModbusSequentialDataBlock(0, list(range(1000, 2000)))
+inputs_of_bits, coils = (ModbusSequentialDataBlock(0, [n % 3 == 0 for n in range(100)]) for _ in range(2))
+unit = ModbusSlaveContext(di=inputs_of_bits, co=coils, hr=registers, ir=inputs, zero_mode=True)
+StartTcpServer(context=ModbusServerContext(slaves={1: unit}, single=False), address=("127.0.0.1", int(sys.argv[1])))

@@ -24,7 +24,15 @@ const Within = time.Second
 type Open func(t *testing.T) (d device.Driver, settle func(d time.Duration) time.Time)
 
 // Run opens a fresh device for each promise.
-func Run(t *testing.T, open Open) {
+func Run(t *testing.T, open Open) { run(t, open, 2*time.Minute) }
+
+// RunOnWire is Run for a device whose time is the wall's. It does not wait until the
+// state of charge has moved; settle reads the device meanwhile, as the runtime does,
+// so that its setpoints are renewed. The promises are tried side by side, each on a device
+// of its own.
+func RunOnWire(t *testing.T, open Open) { run(t, open, 0) }
+
+func run(t *testing.T, open Open, drift time.Duration) {
 	for _, p := range []struct {
 		name string
 		test func(*subject)
@@ -44,7 +52,10 @@ func Run(t *testing.T, open Open) {
 		{"Closes", closes},
 	} {
 		t.Run(p.name, func(t *testing.T) {
-			s := &subject{t: t}
+			if drift == 0 { // most of it is waiting
+				t.Parallel()
+			}
+			s := &subject{t: t, drift: drift}
 			s.device, s.settle = open(t)
 			s.now = s.settle(0)
 			s.test(p.test)
@@ -57,6 +68,7 @@ type subject struct {
 	t      *testing.T
 	device device.Driver
 	settle func(time.Duration) time.Time
+	drift  time.Duration // how long charge is watched; 0: not
 	now    time.Time
 	seq    uint64
 }
@@ -141,13 +153,13 @@ func chargesAboveZero(s *subject) {
 		s.do(s.setPower(tt.kw, 10*time.Minute))
 		s.pass(Within)
 		first := s.read()
-		s.pass(2 * time.Minute)
+		s.pass(s.drift)
 		last := s.read()
 		if last.Power*tt.kw < 0 || last.Current*tt.kw < 0 || tt.kw != 0 && last.Current == 0 {
 			s.t.Errorf("at %v kW: reads %v kW, %v A", tt.kw, last.Power, last.Current)
 		}
-		if rise := last.SoC - first.SoC; rise*tt.kw < 0 || tt.kw != 0 && rise == 0 {
-			s.t.Errorf("two minutes at %v kW: state of charge from %v %% to %v %%", tt.kw, first.SoC, last.SoC)
+		if rise := last.SoC - first.SoC; rise*tt.kw < 0 || tt.kw != 0 && rise == 0 && s.drift > 0 {
+			s.t.Errorf("%v at %v kW: state of charge from %v %% to %v %%", s.drift, tt.kw, first.SoC, last.SoC)
 		}
 		if last.Status != tt.want {
 			s.t.Errorf("at %v kW: status %v, want %v", tt.kw, last.Status, tt.want)

@@ -154,9 +154,12 @@ export type Frame =
 
 export type Priority = 'low' | 'normal' | 'high'
 
+/** Simple are the commands without parameters. */
+export type Simple = 'stop' | 'release' | 'eStop' | 'reset' | 'arm' | 'disarm'
+
 export type Command =
   | { command: 'setPower'; parameters: { power: number; duration: number; priority: Priority } }
-  | { command: 'stop' | 'release'; parameters: Record<string, never> }
+  | { command: Simple; parameters: Record<string, never> }
 
 /** Answer is what the plant says to a command: SUCCESS once the device has
  * acknowledged, ACCEPTED while that is open. */

@@ -1,10 +1,10 @@
 import type { RefObject } from 'preact'
 import { useRef, useState } from 'preact/hooks'
-import type { Command, Priority } from '../api/types.ts'
+import type { Command, Priority, Simple } from '../api/types.ts'
 import { number, signed, time } from '../lib/format.ts'
 import type { Row } from '../lib/rows.ts'
 import { send, sent, type Sent } from '../state/commands.ts'
-import { client } from '../state/session.ts'
+import { client, mayConfigure } from '../state/session.ts'
 import { lang, t } from '../state/settings.ts'
 import { ask } from './confirm.tsx'
 import { Mark } from './mark.tsx'
@@ -12,6 +12,8 @@ import { power, type Setpoint, SetpointFields } from './setpoint.tsx'
 
 const priorities: Priority[] = ['low', 'normal', 'high']
 const longestS = 86_400
+/** Kinds of devices that act only once somebody has armed them. */
+const wired = new Set(['modbus', 'sunspec', 'can', 'mms', 'mqtt', 'parts'])
 
 /** CommandForm holds, releases or stops one device, each after a question. */
 export function CommandForm({ row }: { row: Row }) {
@@ -38,7 +40,9 @@ export function CommandForm({ row }: { row: Row }) {
     })
     void issue(question, { command: 'setPower', parameters: { power: kw, duration: seconds, priority } })
   }
-  const simple = (command: 'release' | 'stop') => void issue(t(`command.confirm.${command}`, { id }), { command, parameters: {} })
+  const simple = (command: Exclude<Simple, 'eStop'>) => void issue(t(`command.confirm.${command}`, { id }), { command, parameters: {} })
+  // An emergency stop asks nobody back.
+  const emergency = () => void send(client.value, id, { command: 'eStop', parameters: {} })
 
   return (
     <section aria-labelledby="command-title">
@@ -61,6 +65,12 @@ export function CommandForm({ row }: { row: Row }) {
           <button type="button" class="stop" onClick={() => simple('stop')}>{t('command.stop')}</button>
           <button type="button" onClick={() => simple('release')}>{t('command.release')}</button>
           <button type="submit" class="primary" disabled={Number.isNaN(power(target))}>{t('command.hold')}</button>
+        </div>
+        <div class="buttons">
+          <button type="button" class="stop" onClick={emergency}>{t('command.eStop')}</button>
+          {mayConfigure.value && <button type="button" onClick={() => simple('reset')}>{t('command.reset')}</button>}
+          {mayConfigure.value && wired.has(row.device?.kind ?? '') && <button type="button" onClick={() => simple('arm')}>{t('command.arm')}</button>}
+          {wired.has(row.device?.kind ?? '') && <button type="button" onClick={() => simple('disarm')}>{t('command.disarm')}</button>}
         </div>
       </form>
       <SentList newest={outcome} list={sent.value.filter((s) => s.deviceId === id)} />

@@ -1,0 +1,93 @@
+//go:build !nosim
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"yunchu/harness/report"
+)
+
+// acceptance runs yunchu accept and returns its exit code and what it wrote.
+func acceptance(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, err bytes.Buffer
+	code = execute(t.Context(), append([]string{"accept"}, args...), &out, &err)
+	return code, out.String(), err.String()
+}
+
+func TestAcceptLeavesAReport(t *testing.T) {
+	dir := t.TempDir()
+	code, out, stderr := acceptance(t, "--short", "--test", "T05,T03", "--operator", "Li Wei", "--out", dir)
+	if code != exitPassed || !strings.Contains(out, "T05  PASS") || !strings.Contains(out, "T03  NOT-APPLICABLE") || !strings.Contains(out, "T00  PASS") {
+		t.Errorf("exit %d\n%s%s", code, out, stderr)
+	}
+	if err := report.Verify(dir); err != nil {
+		t.Error(err)
+	}
+	m, err := report.LoadManifest(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(m.Inputs) != 3 || m.Binary == "" {
+		t.Errorf("manifest %+v", m)
+	}
+}
+
+func TestAcceptExitCodes(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	const head = "apiVersion: yunchu/v1\nkind: Procedure\nname: X1\ntitle: x\nsource: test\n"
+	bad := file("bad.yaml", head+"steps: [{power_percent: lvl, hold_s: 1}]\nlimits: [{name: a, measure: test, metric: gaps, source: test}]\n")
+	own := file("own.yaml", head+"steps: [{power_percent: 50, hold_s: 3, measure: {name: s, kind: step, settle_s: 1}}]\n"+
+		"limits: [{name: response_s, measure: s, metric: response_time_s, limit: \"<= 0.5\", source: test}]\n")
+	nothing := file("nothing.yaml", "apiVersion: yunchu/v1\nkind: Rig\ndevices: [{id: a, device: sunspec, address: \"tcp://127.0.0.1:1\"}]\n")
+	noBackend := file("backend.yaml", "apiVersion: yunchu/v1\nkind: Rig\nbackend: {address: \"tcp://127.0.0.1:1\"}\ndevices: [{id: a, device: sunspec, address: \"tcp://127.0.0.1:1\"}]\n")
+	for _, tt := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{own}, exitPassed, "X1   PASS"},
+		{[]string{own, "--set", "X1.limits.response_s=<= 0.16"}, exitFailed, "FAIL"},
+		{[]string{"--short", "--test", "T06", "--set", "T06.level=5"}, exitPassed, "T06  PASS"},
+		{[]string{bad}, exitInput, `bad.yaml:6:25: there is no parameter "lvl"`},
+		{[]string{"--test", "T99"}, exitInput, "no such test"},
+		{[]string{"--test", "T05", "--set", "T05.holds=3"}, exitInput, `did you mean "hold_s"?`},
+		{[]string{"--test", "T05", "--set", "T06.hold_s=3"}, exitInput, "not done"},
+		{[]string{"--set", "T05"}, exitInput, "TEST.PARAMETER=VALUE"},
+		{[]string{"--device", "x"}, exitInput, "--rig"},
+		{[]string{"--rig", "not-there.yaml"}, exitInput, "not-there.yaml"},
+		{[]string{"--rig", nothing, "--device", "b"}, exitInput, "no device b"},
+		{[]string{"--rig", noBackend}, exitEnvironment, "backend"},
+	} {
+		code, out, stderr := acceptance(t, tt.args...)
+		if code != tt.code || !strings.Contains(out+stderr, tt.says) {
+			t.Errorf("accept %q: exit %d, want %d with %q\n%s%s", tt.args, code, tt.code, tt.says, out, stderr)
+		}
+	}
+}
+
+func TestAcceptPrintsJSON(t *testing.T) {
+	code, out, _ := acceptance(t, "--short", "--test", "T32", "--json")
+	var r struct {
+		Verdict string
+		Devices []struct {
+			Tests []struct{ Test, Verdict string }
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &r); err != nil || code != exitPassed || r.Verdict != "PASS" || len(r.Devices[0].Tests) != 2 {
+		t.Errorf("exit %d, %v: %s", code, err, out)
+	}
+}

@@ -1,0 +1,252 @@
+package accept
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"yunchu/harness/metric"
+	"yunchu/harness/report"
+	"yunchu/harness/scenario"
+)
+
+// Judged is one limit of a test and what became of it.
+type Judged struct {
+	scenario.ProcedureLimit
+	Value   float64 // NaN: not measured; +Inf: not reached while it was watched
+	Res     float64 // the truth is no further than this from Value
+	Unit    string
+	N       int // samples behind it
+	Verdict report.Verdict
+	Note    string
+}
+
+// finest is how many times the distance of samples a limit in time must be, at least,
+// to be told from it.
+const finest = 3
+
+// Judge holds a record against the limits of its procedure.
+func Judge(p *scenario.Procedure, r *Record) []Judged {
+	r.settle()
+	out := make([]Judged, 0, len(p.Limits))
+	for _, l := range p.Limits {
+		out = append(out, r.judge(l))
+	}
+	return out
+}
+
+func (r *Record) judge(l scenario.ProcedureLimit) Judged {
+	def, _ := scenario.FindTestMetric(l.Metric)
+	j := Judged{ProcedureLimit: l, Unit: def.Unit, Value: nan, Res: nan}
+	var ms []measured
+	if l.Measure == "test" {
+		m, err := r.whole(l.Metric)
+		if !j.take(m, err) {
+			return j
+		}
+		ms = append(ms, m)
+	} else {
+		var ws []*Window
+		skipped := ""
+		for _, w := range r.Windows {
+			switch {
+			case w.Name != l.Measure || !slices.Contains(def.Kinds, w.Kind):
+			case w.Skipped != "":
+				skipped = w.Skipped
+			default:
+				ws = append(ws, w)
+			}
+		}
+		switch {
+		case len(ws) == 0 && skipped != "" && r.Aborted == "":
+			j.Verdict, j.Note = report.NotApplicable, skipped
+			return j
+		case len(ws) == 0:
+			j.Verdict, j.Note = report.Inconclusive, "not measured"
+			if r.Aborted != "" {
+				j.Note += ": " + r.Aborted
+			}
+			return j
+		}
+		if joint(l.Metric) {
+			m, err := r.together(l.Metric, ws)
+			if !j.take(m, err) {
+				return j
+			}
+			ms = append(ms, m)
+			ws = nil
+		}
+		for _, w := range ws {
+			m, err := r.one(l.Metric, w)
+			if !j.take(m, err) {
+				j.Note = w.Label + ": " + j.Note
+				return j
+			}
+			doubts := make([]string, len(m.doubts))
+			for i, d := range m.doubts {
+				doubts[i] = w.Label + ": " + strings.TrimPrefix(d, w.Label+": ")
+			}
+			m.doubts = doubts
+			ms = append(ms, m)
+		}
+	}
+	j.decide(combine(ms, l), r.Aborted)
+	return j
+}
+
+// joint are the metrics that belong to all windows of a name together.
+func joint(name string) bool {
+	return strings.HasPrefix(name, "efficiency") || name == "hysteresis_percent"
+}
+
+// take reports whether there is a value to go on with.
+func (j *Judged) take(m measured, err error) bool {
+	switch {
+	case err == nil, errors.Is(err, metric.ErrNotReached) && math.IsInf(m.Value, 1):
+		return true
+	case errors.Is(err, errNoReference):
+		j.Verdict, j.Note = report.NotApplicable, err.Error()
+	default:
+		j.Verdict, j.Note = report.Inconclusive, err.Error()
+	}
+	j.N = m.n
+	return false
+}
+
+// combine makes one value of several.
+func combine(ms []measured, l scenario.ProcedureLimit) measured {
+	upward := l.Limit.Op == ">" || l.Limit.Op == ">="
+	out := ms[0]
+	out.doubts = slices.Clone(out.doubts)
+	sum := out.Value
+	for _, m := range ms[1:] {
+		worse := m.Value > out.Value
+		if upward {
+			worse = m.Value < out.Value
+		}
+		if worse {
+			out.Measured, out.note, out.horizon = m.Measured, m.note, m.horizon
+		}
+		sum += m.Value
+		out.n += m.n
+		out.period = max(out.period, m.period)
+		out.doubts = append(out.doubts, m.doubts...)
+	}
+	n := float64(len(ms))
+	switch l.Stat {
+	case "mean":
+		out.Value = sum / n
+	case "sum":
+		out.Value = sum
+	case "p99": // of windows; a single one is its own
+		v := make([]float64, len(ms))
+		for i := range ms {
+			v[i] = ms[i].Value
+		}
+		slices.Sort(v)
+		out.Value = v[min(len(v)-1, int(0.99*n))]
+	}
+	if len(ms) > 1 && l.Stat != "sum" && out.note == "" {
+		what := l.Stat
+		if what == "" {
+			what = "worst"
+		}
+		out.note = fmt.Sprintf("%s of %d", what, len(ms))
+	}
+	return out
+}
+
+// decide is the verdict on a value. The order matters: a value that is beyond its limit
+// by more than it may be wrong has failed, however coarse the samples are; of readings
+// that may not be judged nothing is told; and what is left must hold.
+func (j *Judged) decide(m measured, aborted string) {
+	j.Value, j.Res, j.N, j.Note = m.Value, m.Res, m.n, m.note
+	l := j.Limit
+	add := func(why string) {
+		if j.Note != "" {
+			why += "; " + j.Note
+		}
+		j.Note = why
+	}
+	never := math.IsInf(m.Value, 1)
+	switch {
+	case len(m.doubts) > 0:
+		j.Verdict = report.Inconclusive
+		more := ""
+		if n := len(m.doubts) - 1; n > 0 {
+			more = fmt.Sprintf(" (and %d more)", n)
+		}
+		add(m.doubts[0] + more)
+	case math.IsNaN(m.Value):
+		j.Verdict = report.Inconclusive
+		add("no value")
+	case l.IsZero() && never:
+		j.Verdict = report.Inconclusive
+		add(fmt.Sprintf("not within %.4g s", m.horizon))
+	case l.IsZero():
+		j.Verdict = report.Passed // reported, not judged
+	case never && (l.Op == "<" || l.Op == "<=") && l.Value > m.horizon:
+		j.Verdict = report.Inconclusive
+		add(fmt.Sprintf("not within %.4g s, and it was not watched for longer", m.horizon))
+	case never:
+		j.Verdict = report.Failed
+		add(fmt.Sprintf("not within %.4g s", m.horizon))
+	case !l.Holds(m.Value) && !l.Holds(m.Value-m.Res) && !l.Holds(m.Value+m.Res):
+		j.Verdict = report.Failed
+	case m.timed && (l.Op == "<" || l.Op == "<=") && l.Value < finest*j.seconds(m.period):
+		j.Verdict = report.Inconclusive
+		add(fmt.Sprintf("sampled every %.3g s: a limit of less than %.3g s cannot be told", m.period, finest*m.period))
+	case l.Holds(m.Value):
+		j.Verdict = report.Passed
+	default:
+		j.Verdict = report.Inconclusive
+		add("it is as near to its limit as it may be wrong")
+	}
+	if aborted != "" {
+		switch j.Verdict {
+		case report.Passed:
+			j.Verdict = report.Inconclusive
+			add("the test was not done to its end: " + aborted)
+		case report.Failed:
+			add("the test was not done to its end: " + aborted)
+		}
+	}
+}
+
+// seconds is a time in the unit of the value.
+func (j *Judged) seconds(s float64) float64 {
+	if j.Unit == "ms" {
+		return 1000 * s
+	}
+	return s
+}
+
+// Verdict is what a test as a whole came to: a failure outweighs a gap, a gap outweighs
+// any number of passes, and where nothing was judged nothing has passed.
+func Verdict(list []Judged) report.Verdict {
+	passed, gap := false, false
+	for _, j := range list {
+		switch j.Verdict {
+		case report.Failed:
+			return report.Failed
+		case report.Inconclusive:
+			gap = true
+		case report.Passed:
+			passed = passed || !j.Limit.IsZero()
+		}
+	}
+	switch {
+	case gap:
+		return report.Inconclusive
+	case passed:
+		return report.Passed
+	}
+	for _, j := range list {
+		if j.Verdict == report.Passed { // something was measured, and nothing judged
+			return report.Inconclusive
+		}
+	}
+	return report.NotApplicable
+}

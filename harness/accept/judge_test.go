@@ -1,0 +1,190 @@
+package accept_test
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"yunchu/harness/accept"
+	"yunchu/harness/backend"
+	"yunchu/harness/metric"
+	"yunchu/harness/report"
+	"yunchu/harness/scenario"
+	"yunchu/platform/device"
+)
+
+var origin = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// ramped is a record of one step of 100 kW at 10 s, followed with a slope after a dead
+// time, sampled every period and watched for 20 s.
+func ramped(period time.Duration, dead, slope float64) *accept.Record {
+	r := &accept.Record{Test: "X", Begin: origin, Period: period, RefPeriod: period, RatedKW: 100, RatedKWh: 200, Usable: 1, MaxAge: time.Second}
+	for at := time.Duration(0); at <= 30*time.Second; at += period {
+		s := device.Empty()
+		s.At = origin.Add(at).UnixMilli()
+		s.Arrived = s.At
+		s.Power = min(max(at.Seconds()-10-dead, 0)*slope, 100)
+		s.SoC, s.Status = 50, device.Charging
+		r.Samples = append(r.Samples, s)
+	}
+	r.Setpoints = []metric.Point{{T: 10, V: 100}}
+	r.Windows = []*accept.Window{window("step", 10, 30)}
+	r.End = origin.Add(30 * time.Second)
+	return r
+}
+
+func window(kind string, from, to float64) *accept.Window {
+	sec := func(s float64) time.Time { return origin.Add(time.Duration(s * float64(time.Second))) }
+	return &accept.Window{
+		Measure: &accept.Measure{Name: "m", Kind: kind, Band: 0.02, Dead: 0.01, Share: 0.9, Zero: 0.02, Settle: 5 * time.Second},
+		Label:   "step 1", T0: sec(from), End: sec(to), ToKW: 100, Issued: true, Ack: sec(from + 0.04), AckKW: 100,
+	}
+}
+
+func limit(t *testing.T, measure, name, text string) *scenario.Procedure {
+	t.Helper()
+	l := scenario.ProcedureLimit{Name: "l", Measure: measure, Metric: name, Source: "test"}
+	if text != "" {
+		var err error
+		if l.Limit, err = scenario.ParseLimit(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return &scenario.Procedure{Limits: []scenario.ProcedureLimit{l}}
+}
+
+// TestVerdicts: each way to a verdict, and each way to have none.
+func TestVerdicts(t *testing.T) {
+	const ms = time.Millisecond
+	response := "response_time_s" // 0.1 s dead and 0.9 s of ramp: 1.0 s
+	good := func() *accept.Record { return ramped(50*ms, 0.1, 100) }
+	with := func(f func(*accept.Record)) *accept.Record { r := good(); f(r); return r }
+	for _, tt := range []struct {
+		name    string
+		rec     *accept.Record
+		measure string
+		metric  string
+		limit   string
+		want    report.Verdict
+		note    string
+	}{
+		{"kept", good(), "m", response, "<= 2", report.Passed, ""},
+		{"reported", good(), "m", response, "", report.Passed, ""},
+		{"slow ramp", ramped(50*ms, 0.1, 20), "m", response, "<= 2", report.Failed, ""},
+		{"as near as it may be wrong", good(), "m", response, "<= 0.98", report.Inconclusive, "as near"},
+		{"beyond what it may be wrong by", good(), "m", response, "<= 0.9", report.Failed, ""},
+		{"limit finer than the samples", ramped(200*ms, 0, 1000), "m", response, "<= 0.5", report.Inconclusive, "sampled every 0.2 s"},
+		{"finer, but clearly failed", ramped(200*ms, 0.1, 20), "m", response, "<= 0.5", report.Failed, ""},
+		{"not reached", ramped(50*ms, 0.1, 1), "m", response, "<= 2", report.Failed, "not within 20 s"},
+		{"not reached, and not watched for long", ramped(50*ms, 0.1, 1), "m", response, "<= 60", report.Inconclusive, "not watched for longer"},
+		{"not settled for its hold", with(func(r *accept.Record) { r.Windows[0].End = origin.Add(13 * time.Second) }), "m", "settling_time_s", "<= 5", report.Inconclusive, "not watched"},
+		{"a reading that is not good", with(func(r *accept.Record) {
+			r.Samples[220].Quality, r.Samples[220].Flags = device.Suspect, device.FlagFrozen
+		}), "m", response, "<= 2", report.Inconclusive, "not good (frozen)"},
+		{"one before the measure does not count", with(func(r *accept.Record) { r.Samples[20].Quality = device.Bad }), "m", response, "<= 2", report.Passed, ""},
+		{"a silence", with(func(r *accept.Record) { r.Samples = append(r.Samples[:230:230], r.Samples[260:]...) }), "m", response, "<= 2", report.Inconclusive, "no reading for 1.55 s"},
+		{"no sample", with(func(r *accept.Record) { r.Samples = r.Samples[:100] }), "m", response, "<= 2", report.Inconclusive, "no data"},
+		{"the setpoint was reduced", with(func(r *accept.Record) { r.Windows[0].Doubts = []string{"the setpoint was reduced from 100 kW"} }), "m", response, "<= 2", report.Inconclusive, "reduced"},
+		{"broken off before", with(func(r *accept.Record) { r.Windows, r.Aborted = nil, "precondition: the state of charge is 5 %" }), "m", response, "<= 2", report.Inconclusive, "precondition"},
+		{"broken off after", with(func(r *accept.Record) { r.Aborted = "setPower rejected: NOT_ARMED" }), "m", response, "<= 2", report.Inconclusive, "NOT_ARMED"},
+		{"broken off, and failed before", with(func(r *accept.Record) { r.Aborted = "interrupted" }), "m", response, "<= 0.5", report.Failed, "interrupted"},
+		{"left out", with(func(r *accept.Record) { r.Windows[0].Skipped = "needs grid" }), "m", response, "<= 2", report.NotApplicable, "needs grid"},
+		{"never measured", with(func(r *accept.Record) { r.Windows = nil }), "m", response, "<= 2", report.Inconclusive, "not measured"},
+		{"no reference", with(func(r *accept.Record) { r.Windows[0].Kind = "hold" }), "m", "power_error_percent", "<= 0.5", report.NotApplicable, "no reference"},
+		{"reference", with(func(r *accept.Record) {
+			r.Windows[0].Kind = "hold"
+			for _, s := range r.Samples {
+				r.Reference = append(r.Reference, backend.Truth{At: device.Time(s.At), PowerKW: s.Power + 2})
+			}
+		}), "m", "power_error_percent", "<= 0.5", report.Failed, ""},
+		{"no acknowledgement", with(func(r *accept.Record) { r.Windows[0].Ack = time.Time{} }), "m", "ack_s", "<= 1", report.Inconclusive, "no acknowledgement"},
+		{"acknowledged", good(), "m", "ack_s", "<= 0.1", report.Passed, ""},
+		{"all channels", good(), "test", "missing_channels", "== 0", report.Failed, ""}, // voltage, current, temperature
+		{"gaps", with(func(r *accept.Record) { r.Samples = append(r.Samples[:30:30], r.Samples[60:]...) }), "test", "gaps", "== 0", report.Failed, "longest silence"},
+		{"no reading at all", with(func(r *accept.Record) { r.Samples = nil }), "test", "gaps", "== 0", report.Inconclusive, "no reading"},
+		{"alarm", with(func(r *accept.Record) { r.Samples[300].Status = device.Fault }), "test", "alarms", "== 0", report.Failed, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			j := accept.Judge(limit(t, tt.measure, tt.metric, tt.limit), tt.rec)[0]
+			if j.Verdict != tt.want || !strings.Contains(j.Note, tt.note) {
+				t.Errorf("%s %s: %v ± %v is %s (%s), want %s with %q", tt.metric, tt.limit, j.Value, j.Res, j.Verdict, j.Note, tt.want, tt.note)
+			}
+			if math.IsNaN(j.Value) && (j.Verdict == report.Passed || j.Verdict == report.Failed) {
+				t.Errorf("%s without a value", j.Verdict)
+			}
+		})
+	}
+}
+
+// The worst of several counts, whichever way the limit looks.
+func TestSeveralMeasuresAreJudgedTogether(t *testing.T) {
+	r := ramped(50*time.Millisecond, 0.1, 100)
+	late := window("step", 10, 30)
+	late.Ack, late.Label = origin.Add(12*time.Second), "step 2"
+	r.Windows = append(r.Windows, late)
+	for _, tt := range []struct {
+		limit, stat string
+		want        float64
+	}{{"<= 1", "worst", 2}, {">= 1", "worst", 0.04}, {"<= 1", "mean", 1.02}, {"<= 1", "sum", 2.04}} {
+		p := limit(t, "m", "ack_s", tt.limit)
+		p.Limits[0].Stat = tt.stat
+		if j := accept.Judge(p, r)[0]; math.Abs(j.Value-tt.want) > 1e-9 {
+			t.Errorf("%s of %s: %g, want %g", tt.stat, tt.limit, j.Value, tt.want)
+		}
+	}
+}
+
+func TestVerdictOfATest(t *testing.T) {
+	le, _ := scenario.ParseLimit("<= 1")
+	judged := func(v report.Verdict) accept.Judged {
+		return accept.Judged{ProcedureLimit: scenario.ProcedureLimit{Limit: le}, Verdict: v}
+	}
+	reported := accept.Judged{Verdict: report.Passed}
+	for _, tt := range []struct {
+		list []accept.Judged
+		want report.Verdict
+	}{
+		{[]accept.Judged{judged(report.Passed), judged(report.NotApplicable), reported}, report.Passed},
+		{[]accept.Judged{judged(report.Passed), judged(report.Inconclusive)}, report.Inconclusive},
+		{[]accept.Judged{judged(report.Inconclusive), judged(report.Failed)}, report.Failed},
+		{[]accept.Judged{judged(report.NotApplicable)}, report.NotApplicable},
+		{[]accept.Judged{reported}, report.Inconclusive}, // nothing was judged
+		{nil, report.NotApplicable},
+	} {
+		if got := accept.Verdict(tt.list); got != tt.want {
+			t.Errorf("%d limits: %s, want %s", len(tt.list), got, tt.want)
+		}
+	}
+}
+
+// Efficiency pairs charges with the discharges that follow.
+func TestRoundTripOfWindows(t *testing.T) {
+	r := &accept.Record{Begin: origin, Period: time.Second, RefPeriod: time.Second, RatedKW: 100, RatedKWh: 200, Usable: 1, MaxAge: 5 * time.Second}
+	for i := range 7201 {
+		s := device.Empty()
+		s.At = origin.Add(time.Duration(i) * time.Second).UnixMilli()
+		s.Arrived, s.Power = s.At, 100
+		if i > 3600 {
+			s.Power = -90
+		}
+		r.Samples = append(r.Samples, s)
+	}
+	r.Windows = []*accept.Window{window("charge", 0, 3600), window("discharge", 3601, 7200)}
+	r.Windows[0].ToKW, r.Windows[1].ToKW = 100, -100
+	p := limit(t, "m", "efficiency_percent", ">= 88")
+	if j := accept.Judge(p, r)[0]; j.Verdict != report.Passed || math.Abs(j.Value-90) > 0.1 {
+		t.Errorf("%v %s %s", j.Value, j.Verdict, j.Note)
+	}
+	p = limit(t, "m", "efficiency_net_percent", ">= 88")
+	if j := accept.Judge(p, r)[0]; j.Verdict != report.NotApplicable {
+		t.Errorf("without a meter of the auxiliaries: %v %s %s", j.Value, j.Verdict, j.Note)
+	}
+	for i, s := range r.Samples {
+		r.Reference = append(r.Reference, backend.Truth{At: device.Time(s.At), AuxKWh: float64(i) / 3600})
+	}
+	p = limit(t, "m", "efficiency_net_percent", ">= 89")
+	if j := accept.Judge(p, r)[0]; j.Verdict != report.Failed || math.Abs(j.Value-100*89.0/101) > 0.1 {
+		t.Errorf("%v %s %s", j.Value, j.Verdict, j.Note)
+	}
+}

@@ -1,0 +1,486 @@
+package accept
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"yunchu/harness/backend"
+	"yunchu/harness/metric"
+	"yunchu/platform/device"
+)
+
+// measured is what one window, or all windows of a name together, came to.
+type measured struct {
+	metric.Measured
+	n       int      // samples behind it
+	timed   bool     // a time that is seen in samples: their distance bounds what can be told
+	period  float64  // s, of those samples
+	horizon float64  // s: how long was watched, of what was not reached
+	doubts  []string // why it may not be judged
+	note    string
+}
+
+// errNoReference: the metric compares with an instrument that the bench does not have.
+var errNoReference = errors.New("the bench has no reference to compare with")
+
+// trace is the power that a window is judged by.
+type trace struct {
+	pts    []metric.Point // over the whole test
+	period float64        // s
+	late   float64        // s, how long a reading may have been on its way
+	a, b   float64        // the window, s
+	ref    bool
+}
+
+// trace chooses between the device's readings and the bench's reference.
+func (r *Record) trace(w *Window) trace {
+	t := trace{a: r.at(w.T0), b: r.at(w.End)}
+	if w.Reference && len(r.Reference) > 0 {
+		t.pts, t.ref = r.truth, true
+		t.period = spacing(within(t.pts, t.a, t.b), r.RefPeriod.Seconds())
+		return t
+	}
+	t.pts = r.power
+	t.period = spacing(within(t.pts, t.a, t.b), r.Period.Seconds())
+	for _, s := range r.samples(t.a, t.b) {
+		t.late = max(t.late, float64(s.Arrived-s.At)/1000)
+	}
+	return t
+}
+
+// spacing is the usual distance of points, at least what was asked for.
+func spacing(pts []metric.Point, least float64) float64 {
+	if len(pts) < 3 {
+		return least
+	}
+	d := make([]float64, len(pts)-1)
+	for i := range d {
+		d[i] = pts[i+1].T - pts[i].T
+	}
+	slices.Sort(d)
+	return max(least, d[len(d)/2])
+}
+
+func (t *trace) in() []metric.Point { return within(t.pts, t.a, t.b) }
+
+// before is the mean power of the second before the window.
+func (t *trace) before() float64 {
+	pts := within(t.pts, t.a-1, t.a)
+	sum := 0.0
+	for _, p := range pts {
+		sum += p.V
+	}
+	if len(pts) == 0 {
+		return nan
+	}
+	return sum / float64(len(pts))
+}
+
+// doubtful says what is wrong with the samples of a window: none, some that are not
+// good, or a silence longer than a reading may be old.
+func (r *Record) doubtful(w *Window, t *trace) (why []string) {
+	why = append(why, w.Doubts...)
+	pts := t.in()
+	if len(pts) == 0 {
+		return append(why, "there is no sample in it")
+	}
+	last, longest := t.a, 0.0
+	for _, p := range pts {
+		longest, last = max(longest, p.T-last), p.T
+	}
+	longest = max(longest, t.b-last)
+	if limit := r.MaxAge.Seconds(); longest > limit+t.period+1e-9 {
+		why = append(why, fmt.Sprintf("no reading for %.3g s, at most %.3g s is allowed", longest, limit))
+	}
+	if t.ref {
+		return why
+	}
+	bad, flags := 0, device.Flags(0)
+	for _, s := range r.samples(t.a, t.b) {
+		if s.Quality != device.Good {
+			bad++
+			flags |= s.Flags
+		}
+	}
+	if bad > 0 {
+		why = append(why, fmt.Sprintf("%d of %d readings are not good (%s)", bad, len(pts), flags))
+	}
+	return why
+}
+
+// stepOf is the step of a window as the metrics define it.
+func (r *Record) stepOf(w *Window, t *trace) metric.Step {
+	s := metric.Step{T0: t.a, From: t.before(), To: w.ToKW, Rated: r.RatedKW, Latency: t.late}
+	if math.IsNaN(s.From) {
+		s.From = 0
+	}
+	switch w.Kind {
+	case "frequency":
+		s.To = s.From + w.ResponseKW
+	case "zero":
+		s.To = 0
+	}
+	return s
+}
+
+// one measures a metric of one window.
+func (r *Record) one(name string, w *Window) (measured, error) {
+	t := r.trace(w)
+	m := measured{period: t.period, horizon: t.b - t.a, n: len(t.in()), doubts: r.doubtful(w, &t)}
+	if w.Reference && !t.ref {
+		m.note = "no reference on this bench: the device's own readings are judged"
+	}
+	s := r.stepOf(w, &t)
+	pts := within(t.pts, t.a-1, t.b)
+	var err error
+	pc := 100 / r.RatedKW
+	switch name {
+	case "dead_time_s":
+		m.timed = true
+		m.Measured, err = s.Dead(pts, w.Dead)
+	case "response_time_s":
+		m.timed = true
+		m.Measured, err = s.Response(pts, w.Share)
+	case "settling_time_s":
+		m.timed = true
+		m.Measured, err = s.Settling(pts, w.Band, w.Settle.Seconds())
+	case "settled":
+		_, err = s.Settling(pts, w.Band, w.Settle.Seconds())
+		if m.Value = 1; errors.Is(err, metric.ErrNotReached) {
+			m.Value, err = 0, nil
+		}
+	case "deviation_percent":
+		from := t.a + w.After.Seconds()
+		if w.Kind != "hold" {
+			var settled metric.Measured
+			if settled, err = s.Settling(pts, w.Band, w.Settle.Seconds()); errors.Is(err, metric.ErrNotReached) {
+				m.note, err = "it has not settled: the second half of the step is taken", nil
+				settled.Value = (t.b - t.a) / 2
+			}
+			from = t.a + settled.Value - 1e-6
+		}
+		if err == nil {
+			m.Measured, err = s.Deviation(pts, from)
+			m.Measured = scaled(m.Measured, 100)
+		}
+	case "max_error_percent":
+		if w.Kind == "tracking" {
+			return r.following(name, w, &t, m)
+		}
+		for _, p := range within(pts, t.a+w.After.Seconds(), t.b) {
+			m.Value = max(m.Value, math.Abs(p.V-s.To)*pc)
+		}
+	case "overshoot_percent":
+		m.Measured, err = s.Overshoot(pts)
+		m.Measured = scaled(m.Measured, 100)
+	case "slope_percent_per_s":
+		m.Measured, err = s.Ramp(pts)
+		m.Measured = scaled(m.Measured, pc)
+	case "ramp_excess_percent":
+		m.Measured, _, err = s.RampBand(pts, w.RateKWPerS, rampAccuracy*r.RatedKW, rampSlack)
+		m.Measured = scaled(m.Measured, 100)
+	case "ramp_lack_percent":
+		_, m.Measured, err = s.RampBand(pts, w.RateKWPerS, rampAccuracy*r.RatedKW, rampSlack)
+		m.Measured = scaled(m.Measured, 100)
+	case "reached_percent":
+		m.Value, err = share(within(pts, t.b-1, t.b), s.To)
+	case "transition_time_s":
+		m.timed = true
+		s.From = last(within(r.Setpoints, 0, t.a-1e-6))
+		m.Measured, err = s.Transition(within(t.pts, t.a-10, t.b), w.Share)
+	case "zero_time_s":
+		m.timed = true
+		m.Measured, err = s.Zero(pts, w.Zero)
+	case "ack_s":
+		if w.Ack.IsZero() {
+			err = fmt.Errorf("no acknowledgement: %w", metric.ErrNoData)
+		}
+		m.Value, m.Res, m.doubts = w.Ack.Sub(w.T0).Seconds(), 0.001, w.Doubts
+	case "exceeding_samples":
+		for _, p := range within(pts, t.a+w.After.Seconds(), t.b) {
+			if math.Abs(p.V) > w.LimitKW+limitSlack*r.RatedKW {
+				m.Value++
+			}
+		}
+	case "active_samples":
+		for _, p := range within(pts, t.a+w.After.Seconds(), t.b) {
+			if math.Abs(p.V) > w.Zero*r.RatedKW {
+				m.Value++
+			}
+		}
+	case "wrong_sign":
+		return r.signs(w, &t, m)
+	case "power_error_percent":
+		return r.compared(w, &t, m)
+	case "trips":
+		m.Value = float64(r.trips(t.a, t.b, w.ToKW))
+	case "energy_kwh", "energy_percent", "duration_s", "soc_error_percent", "soc_truth_error_percent", "temperature_error_c":
+		return r.charged(name, w, &t, m)
+	case "rms_error_percent", "within_percent", "correlation", "lag_s", "pjm_score", "k":
+		return r.following(name, w, &t, m)
+	case "accepted":
+		m.Value, m.n, m.doubts = float64(w.Accepted), w.Tried, w.Doubts
+	case "mismatches", "settings_tried", "exchange_ms", "exchange_error_percent", "not_refused", "changed":
+		return r.exchanged(name, w)
+	default:
+		err = fmt.Errorf("metric %s of a measure of kind %s: %w", name, w.Kind, metric.ErrUnknown)
+	}
+	if name == "deviation_percent" {
+		m.Value = math.Abs(m.Value)
+	}
+	return m, err
+}
+
+// What the test programs of UL 1741 SA and of the inverter protocols allow: the accuracy
+// of a ramp, in parts of rated power a second; how far below it; and how far above a
+// limit of power.
+const (
+	rampAccuracy = 0.002
+	rampSlack    = 0.05
+	limitSlack   = 0.05
+)
+
+func scaled(m metric.Measured, by float64) metric.Measured {
+	return metric.Measured{Value: m.Value * by, Res: m.Res * by}
+}
+
+func last(pts []metric.Point) float64 {
+	if len(pts) == 0 {
+		return 0
+	}
+	return pts[len(pts)-1].V
+}
+
+func mean(pts []metric.Point) float64 {
+	sum := 0.0
+	for _, p := range pts {
+		sum += p.V
+	}
+	return sum / float64(len(pts)) // NaN of none
+}
+
+// share is the mean of points in percent of what was asked for.
+func share(pts []metric.Point, of float64) (float64, error) {
+	if len(pts) == 0 || of == 0 {
+		return nan, metric.ErrNoData
+	}
+	return 100 * mean(pts) / of, nil
+}
+
+// signs counts readings whose power, or whose battery's current, has another sign than
+// the setpoint. A device that never had half of the power has shown no sign.
+func (r *Record) signs(w *Window, t *trace, m measured) (measured, error) {
+	seen := 0
+	for _, s := range r.samples(t.a+w.After.Seconds(), t.b) {
+		half := math.Abs(w.ToKW) / 2
+		if math.Abs(s.Power) >= half {
+			seen++
+		}
+		dc := s.Voltage * s.Current / 1000
+		if math.Abs(s.Power) >= half && s.Power*w.ToKW < 0 || math.Abs(dc) >= half*2/3 && dc*w.ToKW < 0 {
+			m.Value++
+		}
+	}
+	if m.n = seen; seen == 0 {
+		return m, fmt.Errorf("it did not follow the setpoint, so its sign was not seen: %w", metric.ErrNoData)
+	}
+	return m, nil
+}
+
+// compared is the difference of the device's mean power from the reference's.
+func (r *Record) compared(w *Window, t *trace, m measured) (measured, error) {
+	if len(r.Reference) == 0 {
+		return m, errNoReference
+	}
+	own := within(r.power, t.a+w.After.Seconds(), t.b)
+	ref := within(r.truth, t.a+w.After.Seconds(), t.b)
+	if len(own) == 0 || len(ref) == 0 {
+		return m, metric.ErrNoData
+	}
+	m.Value, m.n = 100*math.Abs(mean(own)-mean(ref))/r.RatedKW, len(own)
+	return m, nil
+}
+
+// trips counts how often the device went to fault, or lost a power that it was still
+// asked for.
+func (r *Record) trips(a, b, toKW float64) (n int) {
+	was := false
+	for _, s := range r.samples(a+settleTrip, b) {
+		is := s.Status == device.Fault || !math.IsNaN(toKW) && math.Abs(toKW) > restShare*r.RatedKW && math.Abs(s.Power) < math.Abs(toKW)/10
+		if is && !was {
+			n++
+		}
+		was = is
+	}
+	return n
+}
+
+// settleTrip is how long a device may take to have the power that it is asked for, s.
+const settleTrip = 3
+
+// charged measures a charge or a discharge.
+func (r *Record) charged(name string, w *Window, t *trace, m measured) (measured, error) {
+	in, out := metric.Energy(t.in())
+	kwh := in
+	if w.Kind == "discharge" {
+		kwh = out
+	}
+	switch name {
+	case "energy_kwh":
+		m.Value = kwh
+	case "energy_percent":
+		if !(r.RatedKWh > 0) {
+			return m, fmt.Errorf("the rated energy is not known: %w", metric.ErrNoData)
+		}
+		m.Value = 100 * kwh / (r.RatedKWh * r.Usable)
+		if r.Usable < 1 {
+			m.note = fmt.Sprintf("of the %.4g kWh in the window of charge that the device states", r.RatedKWh*r.Usable)
+		}
+	case "duration_s":
+		m.Value, m.Res = t.b-t.a, t.period
+	case "soc_error_percent":
+		soc := within(r.points(func(s *device.Reading) float64 { return s.SoC }), t.a, t.b)
+		amps := within(r.points(func(s *device.Reading) float64 { return s.Current }), t.a, t.b)
+		var err error
+		m.Measured, err = metric.Counted(soc, amps)
+		return m, err
+	case "soc_truth_error_percent":
+		return r.against(t, m, func(s *device.Reading) float64 { return s.SoC }, func(x *backend.Truth) float64 { return x.SoC })
+	case "temperature_error_c":
+		return r.against(t, m, func(s *device.Reading) float64 { return s.Temperature }, func(x *backend.Truth) float64 { return x.TempC })
+	}
+	return m, nil
+}
+
+// against is the largest difference of a channel from the reference's.
+func (r *Record) against(t *trace, m measured, own func(*device.Reading) float64, ref func(*backend.Truth) float64) (measured, error) {
+	if len(r.Reference) == 0 {
+		return m, errNoReference
+	}
+	a, b := within(r.points(own), t.a, t.b), within(r.reference(ref), t.a, t.b)
+	if len(a) == 0 || len(b) == 0 {
+		return m, metric.ErrNoData
+	}
+	k := 0
+	for _, p := range a {
+		for k+1 < len(b) && b[k+1].T <= p.T+1e-9 {
+			k++
+		}
+		m.Value = max(m.Value, math.Abs(p.V-b[k].V))
+	}
+	return m, nil
+}
+
+// following scores how a signal was followed.
+func (r *Record) following(name string, w *Window, t *trace, m measured) (measured, error) {
+	pts := t.in()
+	signal := func(at float64) float64 { return valueAt(r.Setpoints, at) }
+	switch name {
+	case "pjm_score":
+		n := int((t.b - t.a) / 10)
+		if n < 1 {
+			return m, metric.ErrNoData
+		}
+		x, y := make([]float64, n), metric.Resample(pts, t.a, 10, n)
+		for i := range x {
+			x[i], y[i] = signal(t.a+10*float64(i)+1e-6)/r.RatedKW, y[i]/r.RatedKW
+		}
+		s, _, err := metric.PJMScore(x, y, metric.Rolling)
+		m.Value = s.Score
+		return m, err
+	case "k":
+		k, n, err := metric.Hunan.Mean(within(t.pts, t.a-1, t.b), signal, r.RatedKW)
+		m.Value, m.n = k, n
+		return m, err
+	}
+	f, err := metric.Follow(pts, signal, r.RatedKW, max(t.period, 0.05), mostLag)
+	switch name {
+	case "rms_error_percent":
+		m.Value = 100 * f.RMSE
+	case "max_error_percent":
+		m.Value = 100 * f.Max
+	case "within_percent":
+		m.Value = 100 * f.Within
+	case "correlation":
+		m.Value = f.Correlation
+	case "lag_s":
+		m.timed, m.Measured = true, f.Lag
+	}
+	return m, err
+}
+
+// mostLag is how far behind its signal a device is looked for, s.
+const mostLag = 20
+
+// valueAt is the setpoint in force at t.
+func valueAt(set []metric.Point, t float64) float64 {
+	lo, hi := 0, len(set)
+	for lo < hi {
+		if mid := (lo + hi) / 2; set[mid].T <= t {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	if lo == 0 {
+		return 0
+	}
+	return set[lo-1].V
+}
+
+// exchanged measures what was asked of the device beside readings and commands.
+func (r *Record) exchanged(name string, w *Window) (measured, error) {
+	m := measured{doubts: w.Doubts, n: w.To - w.From}
+	switch name {
+	case "mismatches", "settings_tried":
+		m.n = len(w.Settings)
+		for i := range w.Settings {
+			if name == "settings_tried" || !w.Settings[i].OK() {
+				m.Value++
+			}
+		}
+	case "not_refused", "changed":
+		m.n = len(w.Trials)
+		for _, t := range w.Trials {
+			if name == "not_refused" && !t.Refused || name == "changed" && t.Changed {
+				m.Value++
+			}
+		}
+	case "exchange_ms", "exchange_error_percent":
+		return r.exchanges(name, w.From, w.To, m)
+	}
+	if m.n == 0 {
+		return m, metric.ErrNoData
+	}
+	return m, nil
+}
+
+func (r *Record) exchanges(name string, from, to int, m measured) (measured, error) {
+	list := r.Exchanges[min(from, len(r.Exchanges)):min(to, len(r.Exchanges))]
+	if m.n = len(list); m.n == 0 {
+		return m, fmt.Errorf("the driver has timed no exchange: %w", metric.ErrNoData)
+	}
+	var took []float64
+	failed := 0
+	for _, x := range list {
+		if x.Err != nil {
+			failed++
+			continue
+		}
+		took = append(took, float64(x.Took)/float64(time.Millisecond))
+	}
+	if name == "exchange_error_percent" {
+		m.Value = 100 * float64(failed) / float64(len(list))
+		return m, nil
+	}
+	if len(took) == 0 {
+		return m, fmt.Errorf("no exchange was answered: %w", metric.ErrNoData)
+	}
+	slices.Sort(took)
+	m.Value = took[min(len(took)-1, int(0.99*float64(len(took))))]
+	m.note = fmt.Sprintf("99th percentile; median %.3g ms, longest %.3g ms", took[len(took)/2], took[len(took)-1])
+	return m, nil
+}

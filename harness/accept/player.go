@@ -1,0 +1,537 @@
+package accept
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"yunchu/platform/device"
+	"yunchu/platform/guard"
+)
+
+// Times of the player.
+const (
+	// lease is how long a setpoint of the suite holds unless it is renewed, and renew
+	// how often it is: should the suite die, the device is at rest a moment later.
+	lease = 6 * time.Second
+	renew = 2 * time.Second
+	// answerWithin is how long a command may be unanswered, armWithin how long a sign
+	// test and jobWithin how long work beside the bus may take.
+	answerWithin = 3 * time.Second
+	armWithin    = 40 * time.Second
+	jobWithin    = 60 * time.Second
+	// restWithin is how long a device may take to come to rest at the end of a test.
+	restWithin = 15 * time.Second
+	// restFor is how long a device must have no power by itself to be full or empty.
+	restFor = 3 * time.Second
+	// restKW is what counts as rest, in parts of the rated power.
+	restShare = 0.02
+	// quietSlack is how long beyond its quiet time a precondition is waited for.
+	quietSlack = 30 * time.Second
+)
+
+// Observation is what the player is shown at a moment.
+type Observation struct {
+	Reading device.Reading // the newest, of whatever quality
+	Has     bool           // there is one
+	Acks    []device.Ack   // that came since the last look
+	Done    []Done         // jobs that ended since the last look
+	Armed   bool           // the device may act: it is armed, or needs no arming
+	Stopped bool           // its emergency stop is latched
+}
+
+// Job is work beside the bus that the player asks for.
+type Job struct {
+	ID      string
+	Kind    JobKind
+	Name    string // of a setting, a link or a fault
+	Value   float64
+	Voltage float64
+	Numbers [3]float64
+	For     time.Duration
+}
+
+// JobKind is what a job does.
+type JobKind uint8
+
+// The jobs.
+const (
+	JobSetting JobKind = iota + 1
+	JobSettingsAll
+	JobPollAll
+	JobProbe
+	JobCut
+	JobUncut
+	JobFault
+	JobEndFault
+	JobGrid
+	JobRestore // of what the test has changed: settings, grid, links, faults
+)
+
+// Done is how a job ended. Unable means that the bench has nothing to do it with.
+type Done struct {
+	ID       string
+	Err      error
+	Unable   bool
+	Trials   []device.Trial
+	Settings []SettingTrial
+}
+
+// Action is what the player wants done: a command, or a job.
+type Action struct {
+	Command *device.Command // without slot and source
+	Job     *Job
+}
+
+// Player does a program. It has no clock and no goroutine: whoever owns time shows it
+// what there is to see and does what it asks for. Whatever happens, it ends with the
+// device told to have no power.
+type Player struct {
+	g   *Program
+	rec *Record
+	can func(capability string) bool
+
+	n      int // commands and jobs so far
+	pc     int
+	cur    *op
+	began  time.Time // of cur
+	done   time.Time // when its action was done, and its hold began; zero: not yet
+	window *Window
+
+	setKW   float64 // setpoint to be kept in force; NaN: none
+	sentKW  float64
+	renewed time.Time
+	waits   string    // ID of the command or job that cur waits for
+	first   string    // ID of its first command
+	asked   time.Time // when that was asked for
+
+	socAt   float64 // at the beginning of cur
+	resting time.Time
+	quiet   time.Time // since when the power has been at rest; zero: it is not
+	stopped bool      // we have pressed the emergency stop
+
+	ending  phase
+	endedAt time.Time
+}
+
+type phase uint8
+
+const (
+	playing phase = iota
+	stopping
+	restoring
+	settling
+	over
+)
+
+// NewPlayer returns a player for one test, which it notes in rec. can says what the
+// device and its bench are able to do.
+func NewPlayer(g *Program, rec *Record, can func(string) bool) *Player {
+	return &Player{g: g, rec: rec, can: can, setKW: nan}
+}
+
+// Over reports that the test has ended and the device has been told to rest.
+func (p *Player) Over() bool { return p.ending == over }
+
+// Preparing reports that the preconditions have not been looked at yet.
+func (p *Player) Preparing() bool {
+	return p.ending == playing && slices.ContainsFunc(p.g.ops[p.pc:], func(o op) bool { return o.act == actCheck })
+}
+
+// Abort ends the test for a reason; the device is brought to rest.
+func (p *Player) Abort(now time.Time, why string) {
+	if p.ending != playing {
+		return
+	}
+	if p.rec.Aborted == "" {
+		p.rec.Aborted = why
+	}
+	p.closeWindow(now, why)
+	p.cur, p.ending = nil, stopping
+}
+
+// Step looks at what there is to see at now and says what is to be done.
+func (p *Player) Step(now time.Time, o *Observation) (actions []Action) {
+	p.watch(now, o)
+	for i := range o.Acks {
+		p.acknowledged(now, &o.Acks[i])
+	}
+	for i := range o.Done {
+		p.finished(now, &o.Done[i])
+	}
+	for p.ending == playing {
+		if p.cur == nil {
+			if p.pc == len(p.g.ops) {
+				p.ending = stopping
+				break
+			}
+			p.begin(now, o, &actions)
+			continue
+		}
+		switch over := p.over(now, o); {
+		case p.ending != playing:
+		case !over:
+			p.keep(now, &actions)
+			return actions
+		default:
+			p.leave(now, &actions)
+		}
+	}
+	p.end(now, o, &actions)
+	return actions
+}
+
+// watch follows whether the power is at rest.
+func (p *Player) watch(now time.Time, o *Observation) {
+	if !o.Has || math.Abs(o.Reading.Power) > restShare*p.g.RatedKW {
+		p.quiet = time.Time{}
+	} else if p.quiet.IsZero() {
+		p.quiet = now
+	}
+}
+
+func (p *Player) id() string {
+	p.n++
+	return fmt.Sprintf("%s-%d", p.rec.Test, p.n)
+}
+
+func (p *Player) command(now time.Time, c device.Command, out *[]Action) string {
+	c.ID, c.Priority, c.At = p.id(), device.High, now.UnixMilli()
+	c.Reason = p.g.Procedure.Name
+	if p.cur != nil {
+		c.Reason += " " + p.cur.label
+	}
+	*out = append(*out, Action{Command: &c})
+	return c.ID
+}
+
+func (p *Player) setpoint(now time.Time, kw float64, out *[]Action) string {
+	if p.sentKW != kw || len(p.rec.Setpoints) == 0 {
+		p.rec.Setpoints = append(p.rec.Setpoints, point(p.rec.at(now), kw))
+	}
+	p.setKW, p.sentKW, p.renewed = kw, kw, now
+	return p.command(now, device.Command{Verb: device.SetPower, Power: kw, Duration: lease.Milliseconds()}, out)
+}
+
+// rest takes the setpoint back.
+func (p *Player) rest(now time.Time, verb device.Verb, out *[]Action) string {
+	p.rec.Setpoints = append(p.rec.Setpoints, point(p.rec.at(now), 0))
+	p.setKW, p.sentKW = nan, 0
+	return p.command(now, device.Command{Verb: verb, Duration: lease.Milliseconds()}, out)
+}
+
+func (p *Player) job(j Job, out *[]Action) string {
+	j.ID = p.id()
+	*out = append(*out, Action{Job: &j})
+	return j.ID
+}
+
+// begin starts the next operation.
+func (p *Player) begin(now time.Time, o *Observation, out *[]Action) {
+	x := &p.g.ops[p.pc]
+	p.cur, p.began, p.done, p.asked = x, now, now, now
+	p.waits, p.first, p.resting, p.socAt = "", "", time.Time{}, o.Reading.SoC
+	if x.measure != nil {
+		p.window = &Window{Measure: x.measure, Label: x.label, T0: now, ToKW: nan, AckKW: nan, From: len(p.rec.Exchanges)}
+	}
+	for _, c := range x.when {
+		if !p.can(c) {
+			p.skip("needs " + c)
+			return
+		}
+	}
+	w := p.window
+	switch x.act {
+	case actPower:
+		p.first = p.setpoint(now, x.kw, out)
+		p.issued(x.kw)
+	case actSeries:
+		kw := x.series(0)
+		p.first = p.setpoint(now, kw, out)
+		p.issued(kw)
+	case actBring:
+		if math.Abs(o.Reading.SoC-x.soc) <= x.within {
+			p.skip("")
+			return
+		}
+		p.first = p.setpoint(now, math.Copysign(x.kw, x.soc-o.Reading.SoC), out)
+	case actRest:
+		p.rest(now, device.Release, out)
+	case actRefused:
+		if w != nil {
+			w.Tried++
+		}
+		p.setKW = nan
+		p.waits = p.command(now, device.Command{Verb: device.SetPower, Power: x.kw, Duration: 1000}, out)
+		p.done = time.Time{}
+	case actEStop:
+		p.setKW, p.stopped = nan, true
+		p.rec.Setpoints = append(p.rec.Setpoints, point(p.rec.at(now), 0))
+		p.wait(p.command(now, device.Command{Verb: device.EStop}, out))
+		p.issued(0)
+	case actReset:
+		p.wait(p.command(now, device.Command{Verb: device.Reset}, out))
+	case actDisarm:
+		p.setKW = nan
+		p.wait(p.command(now, device.Command{Verb: device.Disarm}, out))
+	case actArm:
+		if !o.Armed {
+			p.wait(p.command(now, device.Command{Verb: device.Arm}, out))
+		}
+	case actCheck: // is looked at until it holds
+		p.done = time.Time{}
+	case actCut:
+		p.setKW = nan // who cannot reach the device cannot renew its setpoint
+		p.wait(p.job(Job{Kind: JobCut, Name: x.name}, out))
+	case actFault:
+		p.wait(p.job(Job{Kind: JobFault, Name: x.name, Numbers: x.numbers}, out))
+	case actGrid:
+		p.wait(p.job(Job{Kind: JobGrid, Value: x.value, Voltage: x.voltage}, out))
+	case actSetting:
+		p.wait(p.job(Job{Kind: JobSetting, Name: x.name, Value: x.value}, out))
+	case actSettingsAll:
+		p.wait(p.job(Job{Kind: JobSettingsAll}, out))
+	case actPollAll:
+		p.wait(p.job(Job{Kind: JobPollAll, For: x.hold}, out))
+	case actProbe:
+		p.wait(p.job(Job{Kind: JobProbe}, out))
+	}
+}
+
+// wait lets the operation be done only once the command or job has been answered.
+func (p *Player) wait(id string) { p.waits, p.done = id, time.Time{} }
+
+func (p *Player) issued(kw float64) {
+	if p.window != nil {
+		p.window.ToKW, p.window.Issued = kw, true
+	}
+}
+
+// skip leaves the operation out; why is empty where nothing had to be done.
+func (p *Player) skip(why string) {
+	if p.window != nil {
+		p.window.Skipped = why
+		p.rec.Windows = append(p.rec.Windows, p.window)
+		p.window = nil
+	}
+	if why != "" {
+		p.rec.Notes = append(p.rec.Notes, p.cur.label+" was left out: "+why)
+	}
+	p.cur, p.pc = nil, p.pc+1
+}
+
+// over reports whether the operation has been done and has lasted.
+func (p *Player) over(now time.Time, o *Observation) bool {
+	x := p.cur
+	if x.act == actCheck {
+		return p.ready(now, o)
+	}
+	if p.done.IsZero() {
+		limit := answerWithin
+		switch {
+		case x.act == actArm:
+			limit = armWithin
+		case x.act >= actSetting && x.act <= actGrid:
+			limit = jobWithin + x.hold
+		}
+		if now.Sub(p.began) > limit {
+			p.Abort(now, fmt.Sprintf("%s: no answer within %v", x.label, limit))
+		}
+		return false
+	}
+	switch x.until {
+	case untilRest:
+		return p.atRest(now)
+	case untilSoC:
+		return p.reached(now, fmt.Sprintf("the state of charge has not come to %g %%, it is %.1f %%", x.soc, o.Reading.SoC), (o.Reading.SoC-x.soc)*(p.socAt-x.soc) <= 0)
+	case untilCool:
+		return p.reached(now, fmt.Sprintf("the temperature has not fallen to %g °C, it is %.1f °C", x.cooled, o.Reading.Temperature), o.Reading.Temperature <= x.cooled)
+	}
+	return now.Sub(p.done) >= x.hold
+}
+
+// leave ends the operation: a cut or a fault does not outlast its step.
+func (p *Player) leave(now time.Time, out *[]Action) {
+	p.closeWindow(now, "")
+	switch x := p.cur; {
+	case x.act == actCut:
+		p.job(Job{Kind: JobUncut, Name: x.name}, out)
+	case x.act == actFault:
+		p.job(Job{Kind: JobEndFault, Name: x.name}, out)
+	case x.act == actBring:
+		p.setKW = 0
+	case x.until == untilRest:
+		p.setKW = nan // it has none, and is not asked for any more
+	}
+	p.cur, p.pc = nil, p.pc+1
+}
+
+// reached reports whether something is there, and ends the test when that takes too long.
+func (p *Player) reached(now time.Time, not string, there bool) bool {
+	if !there && now.Sub(p.began) > p.cur.timeout {
+		p.Abort(now, fmt.Sprintf("%s: %s after %v", p.cur.label, not, p.cur.timeout))
+	}
+	return there
+}
+
+// atRest reports whether the device has taken its power away by itself.
+func (p *Player) atRest(now time.Time) bool {
+	if p.quiet.IsZero() || now.Sub(p.began) < restFor {
+		p.resting = time.Time{}
+	} else if p.resting.IsZero() {
+		p.resting = now
+	}
+	return p.reached(now, "it has not come to rest", !p.resting.IsZero() && now.Sub(p.resting) >= restFor)
+}
+
+// ready looks at the preconditions: quiet is waited for, the rest must hold.
+func (p *Player) ready(now time.Time, o *Observation) bool {
+	pre := &p.g.pre
+	f := &p.rec.Found
+	f.SoC, f.Age = nan, 0
+	if o.Has {
+		f.SoC, f.Age = o.Reading.SoC, now.Sub(device.Time(o.Reading.At))
+	}
+	if f.Quiet = 0; !p.quiet.IsZero() {
+		f.Quiet = now.Sub(p.quiet)
+	}
+	fresh := o.Has && f.Age <= max(pre.age, p.rec.MaxAge)
+	if (!fresh || f.Quiet < pre.quiet) && now.Sub(p.began) < pre.quiet+quietSlack {
+		return false
+	}
+	switch {
+	case !o.Has:
+		p.Abort(now, "precondition: there is no reading of the device")
+	case !fresh:
+		p.Abort(now, fmt.Sprintf("precondition: the newest reading is %.1f s old", f.Age.Seconds()))
+	case f.Quiet < pre.quiet:
+		p.Abort(now, fmt.Sprintf("precondition: the power was not at rest for %v, it is %.4g kW", pre.quiet, o.Reading.Power))
+	case o.Reading.SoC < pre.socMin || o.Reading.SoC > pre.socMax: // one that is not reported bounds nothing
+		p.Abort(now, fmt.Sprintf("precondition: the state of charge is %.1f %%, it must be from %g to %g %%", o.Reading.SoC, pre.socMin, pre.socMax))
+	default:
+		return true
+	}
+	return false
+}
+
+// keep renews the setpoint, and follows a series.
+func (p *Player) keep(now time.Time, out *[]Action) {
+	if p.cur.act == actSeries {
+		p.setKW = p.cur.series(now.Sub(p.began))
+	}
+	if !math.IsNaN(p.setKW) && (p.setKW != p.sentKW || now.Sub(p.renewed) >= renew) {
+		p.setpoint(now, p.setKW, out)
+	}
+}
+
+// acknowledged takes note of an answer.
+func (p *Player) acknowledged(now time.Time, a *device.Ack) {
+	if p.cur == nil || a.Repeat {
+		return
+	}
+	w := p.window
+	if a.Source == guard.Source {
+		if w != nil && a.Verb == device.SetPower && a.Status == device.Done && w.Issued && w.Kind != "zero" {
+			p.reduced(w, a.Power, fmt.Sprintf("the guard has set it to %.4g kW", a.Power))
+		}
+		return
+	}
+	if !strings.HasPrefix(a.ID, p.rec.Test+"-") {
+		return
+	}
+	answers := a.ID == p.waits || a.ID == p.first
+	if answers && w != nil && w.Ack.IsZero() {
+		w.Ack, w.AckKW = device.Time(a.At), a.Power
+	}
+	if a.ID == p.waits {
+		p.waits = ""
+		p.done = now
+	}
+	x := p.cur
+	switch {
+	case x.act == actRefused && answers:
+		if a.Status == device.Done && w != nil {
+			w.Accepted++
+		}
+	case a.Status == device.Done:
+		if w != nil && a.Reduced && a.Verb == device.SetPower {
+			p.reduced(w, a.Power, "the setpoint was "+a.Reason)
+		}
+	case (x.act == actFault || x.act == actSetting) && !answers: // what was done is to make it refuse
+	case a.Status == device.Rejected && a.Code == guard.CodeEnvelope && x.until == untilRest:
+		// It is full or empty: the power goes to rest by itself, and that ends the step.
+		p.setKW = nan
+	case a.Verb == device.SetPower && !answers && a.Status != device.Rejected:
+		if w != nil {
+			w.doubt(fmt.Sprintf("a renewal of the setpoint was %s: %s", a.Status, a.Reason))
+		}
+	case a.ID == p.first || answers || a.Verb == device.SetPower:
+		p.rec.SignWrong = p.rec.SignWrong || a.Code == guard.CodeSign
+		p.Abort(now, fmt.Sprintf("%s: %s %s: %s %s", x.label, a.Verb, a.Status, a.Code, a.Reason))
+	}
+}
+
+// reducedSlack is how much of the rated power may be missing from a setpoint that the
+// guard has cut before what it measures is in doubt: limits that devices report are
+// rounded.
+const reducedSlack = 0.005
+
+// reduced takes note of a setpoint that the guard has cut to kw. Measures of energy do
+// not mind; one of a limit is told of, since the device's own limiter had less to do.
+func (p *Player) reduced(w *Window, kw float64, why string) {
+	if math.Abs(kw-p.sentKW) <= reducedSlack*p.g.RatedKW {
+		if w.ToKW == p.sentKW {
+			w.ToKW = kw
+		}
+		return
+	}
+	switch w.Kind {
+	case "charge", "discharge", "alive":
+	case "limit":
+		p.rec.note(w.Label + ": " + why)
+	default:
+		w.doubt(why)
+	}
+}
+
+// finished takes note of a job that has ended.
+func (p *Player) finished(now time.Time, d *Done) {
+	if p.cur == nil || d.ID != p.waits {
+		if p.ending == restoring && d.ID == p.waits {
+			p.waits = ""
+			if d.Err != nil {
+				p.rec.Notes = append(p.rec.Notes, "not restored: "+d.Err.Error())
+			}
+		}
+		return
+	}
+	p.waits = ""
+	switch {
+	case d.Unable:
+		p.skip(d.Err.Error())
+		return
+	case d.Err != nil:
+		p.Abort(now, fmt.Sprintf("%s: %v", p.cur.label, d.Err))
+		return
+	}
+	p.done = now
+	if p.cur.act == actPollAll {
+		p.done = now.Add(-p.cur.hold) // it took that long
+	}
+	if p.window != nil {
+		p.window.Trials, p.window.Settings = d.Trials, d.Settings
+	}
+}
+
+func (p *Player) closeWindow(now time.Time, why string) {
+	if w := p.window; w != nil {
+		w.End, w.To = now, len(p.rec.Exchanges)
+		if why != "" {
+			w.doubt(why)
+		}
+		p.rec.Windows = append(p.rec.Windows, w)
+		p.window = nil
+	}
+}

@@ -1,0 +1,152 @@
+package accept
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"sort"
+	"time"
+
+	"yunchu/harness/backend"
+	"yunchu/harness/metric"
+	"yunchu/platform/device"
+)
+
+var nan = math.NaN()
+
+// Record is what one test left: all that judgements rest on.
+type Record struct {
+	Test      string
+	Begin     time.Time
+	End       time.Time
+	Period    time.Duration // of readings, as asked for
+	RefPeriod time.Duration // of the reference
+	RatedKW   float64
+	RatedKWh  float64
+	Usable    float64       // of it, within the window of charge that the device states
+	MaxAge    time.Duration // of a reading in a measure
+
+	Samples   []device.Reading
+	Reference []backend.Truth
+	Setpoints []metric.Point // s since Begin, kW: what was asked for, each until the next
+	Windows   []*Window
+	Exchanges []Exchange
+	Events    []device.Event
+	Notes     []string // what happened that people should know
+
+	Aborted string // why the test was not done to its end; empty: it was
+	Found   Found
+
+	// SignWrong: the guard's sign test found that power or current runs against the
+	// setpoint. That is a finding about the rig, not a gap.
+	SignWrong bool
+
+	power, truth []metric.Point // made once, by settle
+}
+
+// settle puts the readings into the order of their own times, when all have come.
+func (r *Record) settle() {
+	slices.SortStableFunc(r.Samples, func(a, b device.Reading) int { return cmp.Compare(a.At, b.At) })
+	r.power, r.truth = r.points(power), r.reference(truePower)
+}
+
+// samples are the readings from a to b, s since the beginning.
+func (r *Record) samples(a, b float64) []device.Reading {
+	lo := sort.Search(len(r.Samples), func(i int) bool { return r.atMS(r.Samples[i].At) >= a-1e-9 })
+	hi := sort.Search(len(r.Samples), func(i int) bool { return r.atMS(r.Samples[i].At) > b+1e-9 })
+	return r.Samples[lo:max(lo, hi)]
+}
+
+// Found are the preconditions as they were found.
+type Found struct {
+	SoC   float64 // percent; NaN: not looked at
+	Age   time.Duration
+	Quiet time.Duration
+}
+
+// Exchange is one exchange with a device on a wire.
+type Exchange struct {
+	Took time.Duration
+	Err  error
+}
+
+// Window is one measure: a stretch of the test, and what was asked for in it.
+type Window struct {
+	*Measure
+	Label  string
+	T0     time.Time // when the command was issued
+	End    time.Time
+	ToKW   float64 // what was asked for; NaN: nothing
+	Ack    time.Time
+	AckKW  float64 // what the device holds, by its acknowledgement
+	Issued bool    // a command belongs to it
+
+	Skipped  string   // why the step was left out; empty: it was done
+	Doubts   []string // why what it measured may not be judged
+	Accepted int      // of kind refused
+	Tried    int
+	Trials   []device.Trial
+	Settings []SettingTrial
+	From, To int // exchanges of the record that belong to it
+}
+
+// SettingTrial is a setting that was written and put back.
+type SettingTrial struct {
+	Name, Unit          string
+	Before, Wrote, Read float64
+	Restored            float64
+	Err                 string // of the device or the driver
+}
+
+// OK reports whether the setting took the value and was restored.
+func (s *SettingTrial) OK() bool { return s.Err == "" }
+
+// note remembers what people should know, once.
+func (r *Record) note(what string) {
+	if !slices.Contains(r.Notes, what) {
+		r.Notes = append(r.Notes, what)
+	}
+}
+
+func (w *Window) doubt(why string) {
+	if !slices.Contains(w.Doubts, why) {
+		w.Doubts = append(w.Doubts, why)
+	}
+}
+
+// at is an instant in s since the beginning of the test.
+func (r *Record) at(t time.Time) float64 { return t.Sub(r.Begin).Seconds() }
+
+func (r *Record) atMS(ms int64) float64 { return r.at(device.Time(ms)) }
+
+// points are a channel of the readings over the whole test.
+func (r *Record) points(of func(*device.Reading) float64) []metric.Point {
+	out := make([]metric.Point, 0, len(r.Samples))
+	for i := range r.Samples {
+		if v := of(&r.Samples[i]); !math.IsNaN(v) {
+			out = append(out, metric.Point{T: r.atMS(r.Samples[i].At), V: v})
+		}
+	}
+	return out
+}
+
+func (r *Record) reference(of func(*backend.Truth) float64) []metric.Point {
+	out := make([]metric.Point, 0, len(r.Reference))
+	for i := range r.Reference {
+		out = append(out, metric.Point{T: r.at(r.Reference[i].At), V: of(&r.Reference[i])})
+	}
+	return out
+}
+
+func power(r *device.Reading) float64 { return r.Power }
+
+func truePower(t *backend.Truth) float64 { return t.PowerKW }
+
+// within are the points from a to b, both s since the beginning, both included.
+func within(pts []metric.Point, a, b float64) []metric.Point {
+	lo := sort.Search(len(pts), func(i int) bool { return pts[i].T >= a-1e-9 })
+	hi := sort.Search(len(pts), func(i int) bool { return pts[i].T > b+1e-9 })
+	return pts[lo:max(lo, hi)]
+}
+
+func point(t, v float64) metric.Point { return metric.Point{T: t, V: v} }

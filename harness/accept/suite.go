@@ -1,0 +1,177 @@
+package accept
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"yunchu/harness/report"
+	"yunchu/harness/scenario"
+	"yunchu/platform/device"
+)
+
+// Result is what the suite came to.
+type Result struct {
+	Verdict report.Verdict
+	Begin   time.Time // on the wall clock
+	End     time.Time
+	Devices []*DeviceResult
+}
+
+// DeviceResult is what one device came to.
+type DeviceResult struct {
+	Info    device.Info
+	Said    device.Info // what it says of itself
+	Address string
+	Serials []string
+	Tools   []scenario.Instrument
+	Virtual bool // a twin in virtual time
+	Able    []string
+	Tests   []*TestResult
+}
+
+// TestResult is what one test came to.
+type TestResult struct {
+	Program *Program
+	Verdict report.Verdict
+	Why     string // of a test that does not apply, or was not done
+	Limits  []Judged
+	Record  *Record // nil when nothing was done
+}
+
+// SignTest is the name of the procedure that is done before all others.
+const SignTest = "T00"
+
+// Run does the procedures on the benches, one after the other. ErrNotThere for a device
+// that does not answer; a result comes with an error of the environment as far as it went.
+func Run(ctx context.Context, benches []*Bench, procedures []*scenario.Procedure, opt Options) (*Result, error) {
+	out := &Result{Begin: time.Now().UTC()}
+	var err error
+	for _, b := range benches {
+		var d *DeviceResult
+		if d, err = one(ctx, b, procedures, &opt); d != nil {
+			out.Devices = append(out.Devices, d)
+		}
+		if err != nil || ctx.Err() != nil {
+			break
+		}
+	}
+	out.End = time.Now().UTC()
+	out.Verdict = out.verdict(ctx.Err() != nil)
+	return out, err
+}
+
+// verdict is that of all tests of all devices.
+func (r *Result) verdict(interrupted bool) report.Verdict {
+	passed, gap := false, false
+	for _, d := range r.Devices {
+		for _, t := range d.Tests {
+			switch t.Verdict {
+			case report.Failed:
+				return report.Failed
+			case report.Passed:
+				passed = true
+			case report.NotApplicable:
+			default:
+				gap = true
+			}
+		}
+	}
+	switch {
+	case interrupted:
+		return report.Interrupted
+	case gap || !passed:
+		return report.Inconclusive
+	}
+	return report.Passed
+}
+
+func one(ctx context.Context, b *Bench, procedures []*scenario.Procedure, opt *Options) (out *DeviceResult, err error) {
+	s, err := open(ctx, b, opt)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	known, _ := s.plant.Fleet.Device(s.slot)
+	out = &DeviceResult{
+		Info: known.Info, Said: s.said, Address: b.Address, Serials: b.Serials, Tools: b.Tools, Virtual: b.World != nil,
+	}
+	for c, ok := range s.able {
+		if ok {
+			out.Able = append(out.Able, c)
+		}
+	}
+	slices.Sort(out.Able)
+	barred := ""
+	if b.World == nil && !b.Loopback && !slices.Contains(opt.Arm, string(b.Info.ID)) {
+		barred = "it was not to be armed: name it with --arm " + string(b.Info.ID)
+	}
+	for _, p := range procedures {
+		g, err := Compile(p, known.Info.RatedKW, opt.Short, b.Over[p.Name], opt.Over[p.Name])
+		if err != nil {
+			return out, err
+		}
+		t := s.test(ctx, g, barred)
+		out.Tests = append(out.Tests, t)
+		if p.Name == SignTest && t.Verdict != report.Passed && barred == "" {
+			barred = "the sign test was not passed"
+			if why := t.reason(); why != "" {
+				barred += ": " + why
+			}
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return out, nil
+}
+
+// test does one program, where it applies and may be done.
+func (s *session) test(ctx context.Context, g *Program, barred string) *TestResult {
+	t := &TestResult{Program: g}
+	var lacks []string
+	for _, c := range g.Procedure.Requires {
+		if !s.able[c] {
+			lacks = append(lacks, c)
+		}
+	}
+	switch {
+	case len(lacks) > 0:
+		t.Verdict, t.Why = report.NotApplicable, "needs "+strings.Join(lacks, ", ")
+	case barred != "" && g.writes:
+		t.Verdict, t.Why = report.Inconclusive, barred
+	}
+	if t.Verdict != "" {
+		for _, l := range g.Procedure.Limits {
+			def, _ := scenario.FindTestMetric(l.Metric)
+			t.Limits = append(t.Limits, Judged{ProcedureLimit: l, Unit: def.Unit, Value: nan, Res: nan, Verdict: t.Verdict, Note: t.Why})
+		}
+		return t
+	}
+	if known, _ := s.plant.Fleet.Device(s.slot); g.writes && g.Procedure.Name != SignTest && known.Info.State != device.Active {
+		g.ops = slices.Insert(g.ops, 0, op{act: actArm, label: "arming"})
+	}
+	t.Record = s.play(ctx, g)
+	t.Limits = Judge(g.Procedure, t.Record)
+	t.Verdict, t.Why = Verdict(t.Limits), t.Record.Aborted
+	if g.Procedure.Name == SignTest && t.Record.SignWrong {
+		t.Verdict = report.Failed
+	}
+	return t
+}
+
+// reason is why a test has not passed, in a few words.
+func (t *TestResult) reason() string {
+	if t.Why != "" {
+		return t.Why
+	}
+	for _, j := range t.Limits {
+		if j.Verdict == report.Failed || j.Verdict == report.Inconclusive {
+			return strings.TrimSpace(fmt.Sprintf("%s %s %s", j.Name, j.Verdict, j.Note))
+		}
+	}
+	return ""
+}

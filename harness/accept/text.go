@@ -1,0 +1,53 @@
+package accept
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"yunchu/harness/report"
+)
+
+// colours of verdicts on a terminal, beside their word.
+var colours = map[report.Verdict]string{
+	report.Passed: "32", report.Failed: "31;1", report.Inconclusive: "33", report.NotApplicable: "2", report.Interrupted: "33",
+}
+
+// Text writes the summary that people read at the end.
+func Text(w io.Writer, r *Result, colour bool) error {
+	paint := func(v report.Verdict, s string) string {
+		if !colour {
+			return s
+		}
+		return "\x1b[" + colours[v] + "m" + s + "\x1b[0m"
+	}
+	var b strings.Builder
+	for _, d := range r.Devices {
+		fmt.Fprintf(&b, "\n  %s  %s, %s\n\n", d.Info.ID, d.Address, report.Quantity(d.Info.RatedKW, "kW"))
+		for _, t := range d.Tests {
+			fmt.Fprintf(&b, "  %-4s %s %s\n", t.Program.Procedure.Name, paint(t.Verdict, fmt.Sprintf("%-14s", Word(t.Verdict))), t.Program.Procedure.Title)
+			if t.Record == nil {
+				fmt.Fprintf(&b, "       %s\n", t.Why)
+				continue
+			}
+			for i := range t.Limits {
+				j := &t.Limits[i]
+				if j.Verdict == report.NotApplicable {
+					continue
+				}
+				limit := "reported"
+				if !j.Limit.IsZero() {
+					limit = report.Bound(j.Limit.String(), j.Unit)
+				}
+				mark := ""
+				if j.Verdict != report.Passed {
+					mark = paint(j.Verdict, Word(j.Verdict)) + " " + j.Note
+				}
+				fmt.Fprintf(&b, "       %-22s %-22s %-12s %s\n", j.Name, j.shown(), limit, mark)
+			}
+		}
+	}
+	fmt.Fprintf(&b, "\n  %s\n", paint(r.Verdict, Word(r.Verdict)))
+	_, err := io.WriteString(w, b.String())
+	return err
+}

@@ -1,0 +1,172 @@
+package accept
+
+import (
+	"fmt"
+	"math"
+
+	"yunchu/harness/backend"
+	"yunchu/harness/metric"
+	"yunchu/platform/device"
+)
+
+// whole measures a metric of the test as a whole.
+func (r *Record) whole(name string) (measured, error) {
+	m := measured{n: len(r.Samples), period: r.Period.Seconds()}
+	if len(r.Samples) == 0 {
+		return m, fmt.Errorf("there is no reading: %w", metric.ErrNoData)
+	}
+	var times []float64
+	for i := range r.Samples {
+		times = append(times, r.atMS(r.Samples[i].At))
+	}
+	switch name {
+	case "age_ms":
+		for i := range r.Samples {
+			m.Value = max(m.Value, float64(r.Samples[i].Arrived-r.Samples[i].At))
+		}
+		m.Res = 1
+	case "gaps":
+		n, longest := metric.Gaps(times, r.MaxAge.Seconds()+1e-9)
+		m.Value, m.note = float64(n), fmt.Sprintf("longest silence %.3g s", longest)
+	case "missing_channels":
+		for _, of := range []func(*device.Reading) float64{
+			power,
+			func(s *device.Reading) float64 { return s.SoC },
+			func(s *device.Reading) float64 { return s.Voltage },
+			func(s *device.Reading) float64 { return s.Current },
+			func(s *device.Reading) float64 { return s.Temperature },
+		} {
+			if len(r.points(of)) == 0 {
+				m.Value++
+			}
+		}
+	case "alarms":
+		for i := range r.Samples {
+			if r.Samples[i].Status == device.Fault {
+				m.Value++
+			}
+		}
+		for i := range r.Events {
+			if r.Events[i].Severity == device.Critical {
+				m.Value++
+				m.note = r.Events[i].Text
+			}
+		}
+	case "trips":
+		m.Value = float64(r.trips(0, math.Inf(1), nan))
+	case "flat_s", "time_offset_ms":
+		return r.aligned(name, m)
+	default:
+		return m, fmt.Errorf("metric %s of the test: %w", name, metric.ErrUnknown)
+	}
+	return m, nil
+}
+
+// aligned compares the device's clock and channel with the reference's.
+func (r *Record) aligned(name string, m measured) (measured, error) {
+	if len(r.Reference) == 0 {
+		return m, errNoReference
+	}
+	own, ref := r.power, r.truth
+	if name == "time_offset_ms" {
+		period := max(r.RefPeriod.Seconds(), 0.001)
+		o, err := metric.Offset(ref, own, period, 2)
+		m.Measured = metric.Measured{Value: math.Abs(1000 * o.Value), Res: 1000 * (period + r.Period.Seconds())}
+		m.timed = true
+		return m, err
+	}
+	moved := make([]metric.Point, len(own))
+	k := 0
+	for i, p := range own {
+		for k+1 < len(ref) && ref[k+1].T <= p.T+1e-9 {
+			k++
+		}
+		moved[i] = metric.Point{T: p.T, V: ref[k].V}
+	}
+	m.Value = metric.Flat(own, moved, 0.01*r.RatedKW, 3*(r.Period+r.RefPeriod).Seconds()/2)
+	return m, nil
+}
+
+// together measures a metric that belongs to all windows of a name.
+func (r *Record) together(name string, ws []*Window) (measured, error) {
+	m := measured{}
+	for _, w := range ws {
+		t := r.trace(w)
+		m.n += len(t.in())
+		for _, d := range r.doubtful(w, &t) {
+			m.doubts = append(m.doubts, w.Label+": "+d)
+		}
+	}
+	switch name {
+	case "efficiency_percent", "efficiency_net_percent":
+		return r.roundTrip(name, ws, m)
+	case "hysteresis_percent":
+		return r.hysteresis(ws, m)
+	}
+	return m, metric.ErrUnknown
+}
+
+// roundTrip pairs each charge with the discharge that follows.
+func (r *Record) roundTrip(name string, ws []*Window, m measured) (measured, error) {
+	var cycles []metric.Cycle
+	var open *metric.Cycle
+	for _, w := range ws {
+		t := r.trace(w)
+		in, out := metric.Energy(t.in())
+		aux := r.auxiliary(&t)
+		switch {
+		case w.Kind == "charge":
+			open = &metric.Cycle{Charged: in, AuxCharge: aux}
+		case open != nil:
+			open.Discharged, open.AuxDischarge = out, aux
+			cycles = append(cycles, *open)
+			open = nil
+		}
+	}
+	net, gross, err := metric.RoundTrip(cycles)
+	m.note = fmt.Sprintf("over %d cycles", len(cycles))
+	m.Measured = scaled(gross, 100)
+	if name == "efficiency_net_percent" {
+		m.Measured = scaled(net, 100)
+		if err == nil && math.IsNaN(net.Value) {
+			return m, fmt.Errorf("nobody metered the auxiliaries: %w", errNoReference)
+		}
+	}
+	return m, err
+}
+
+// auxiliary is the energy of the auxiliaries in a window, kWh; NaN where the bench does
+// not know.
+func (r *Record) auxiliary(t *trace) float64 {
+	pts := within(r.reference(func(x *backend.Truth) float64 { return x.AuxKWh }), t.a, t.b)
+	if len(pts) < 2 {
+		return nan
+	}
+	return pts[len(pts)-1].V - pts[0].V
+}
+
+// hysteresis is the largest difference of the mean powers at one setpoint.
+func (r *Record) hysteresis(ws []*Window, m measured) (measured, error) {
+	type span struct{ lo, hi float64 }
+	at := map[float64]*span{}
+	pairs := 0
+	for _, w := range ws {
+		t := r.trace(w)
+		v := mean(within(t.pts, t.a+w.After.Seconds(), t.b))
+		if math.IsNaN(v) {
+			continue
+		}
+		s, ok := at[w.ToKW]
+		if !ok {
+			at[w.ToKW] = &span{v, v}
+			continue
+		}
+		pairs++
+		s.lo, s.hi = min(s.lo, v), max(s.hi, v)
+		m.Value = max(m.Value, 100*(s.hi-s.lo)/r.RatedKW)
+	}
+	if pairs == 0 {
+		return m, fmt.Errorf("no setpoint was held twice: %w", metric.ErrNoData)
+	}
+	return m, nil
+}

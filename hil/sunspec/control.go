@@ -1,0 +1,383 @@
+package sunspec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"yunchu/hil/modbus"
+	"yunchu/platform/device"
+)
+
+// Values of 715.OpCtl, 802.SetOp, 802.SetInvState and 123.Conn.
+const (
+	opStop         = 0
+	opStart        = 1
+	opEnterStandby = 2
+	opExitStandby  = 3
+
+	bankConnect    = 1
+	bankDisconnect = 2
+
+	setStandby = 2
+	setStarted = 3
+
+	gridDisconnect = 0
+	gridConnect    = 1
+)
+
+// live is the setpoint that the device has of us.
+type live struct {
+	on     bool
+	kw     float64
+	until  time.Time // zero: for ever
+	armed  time.Time // it was written last
+	lapses time.Time // the device takes it back by itself, unless it is written again
+}
+
+// refusal is a command that the device, or the driver for it, does not take.
+type refusal struct{ code, reason string }
+
+func (r *refusal) Error() string { return r.reason }
+
+// Write implements device.Driver.
+func (d *Driver) Write(ctx context.Context, now time.Time, c device.Command) (device.Ack, error) {
+	began := time.Now()
+	kw, err := d.obey(ctx, now, &c)
+	at := now.Add(time.Since(began)).UnixMilli()
+	if err == nil {
+		a := c.Answer(device.Done, at, "", "")
+		a.Power = kw
+		return a, nil
+	}
+	err = d.lost(err)
+	status, code := outcome(err)
+	if status == 0 {
+		return device.Ack{}, offline(err)
+	}
+	return c.Answer(status, at, code, err.Error()), nil
+}
+
+// outcome is the answer to a command that has ended with an error; 0: nobody knows
+// whether the device took it.
+func outcome(err error) (device.AckStatus, string) {
+	no, refused := errors.AsType[*refusal](err)
+	exception, answered := errors.AsType[modbus.Exception](err)
+	switch {
+	case refused && no.code == codeExpired:
+		return device.Expired, no.code
+	case refused:
+		return device.Rejected, no.code
+	case errors.Is(err, device.ErrReadBack):
+		return device.Failure, "READ_BACK"
+	case errors.Is(err, device.ErrUnsupported):
+		return device.Rejected, "UNSUPPORTED"
+	case errors.Is(err, device.ErrOffline):
+		return 0, ""
+	case answered && (exception == modbus.DeviceFailure || exception == modbus.DeviceBusy):
+		return device.Rejected, codeFault
+	case answered, errors.Is(err, ErrRange):
+		return device.Rejected, codeRejected
+	}
+	return 0, ""
+}
+
+const (
+	codeExpired  = "EXPIRED"
+	codeRejected = "REJECTED"
+	codeFault    = "DEVICE_FAULT"
+)
+
+// obey does what a command asks for and returns the power that the device holds then.
+func (d *Driver) obey(ctx context.Context, now time.Time, c *device.Command) (kw float64, err error) {
+	if err := d.acceptable(now, c); err != nil {
+		return 0, err
+	}
+	if c.Verb == device.EStop { // whatever comes: nothing of ours goes on
+		d.live, d.stopped, d.stopping = live{}, true, true
+	}
+	if err := d.connect(ctx); err != nil {
+		return 0, err
+	}
+	if err := d.fetch(ctx, controlPlan); err != nil {
+		return 0, err
+	}
+	if d.layout.local() {
+		d.live = live{}
+		return 0, &refusal{"LOCAL", "the device is in local control"}
+	}
+	switch c.Verb {
+	case device.SetPower:
+		return d.setPower(ctx, now, c)
+	case device.EStop:
+		return 0, d.stop(ctx)
+	case device.Reset:
+		return 0, d.reset(ctx)
+	case device.SetMode:
+		return 0, d.setMode(ctx, c.Mode)
+	default: // Stop, Release
+		if d.layout.setter == nil {
+			return 0, fmt.Errorf("a setpoint: %w", device.ErrUnsupported)
+		}
+		return 0, d.rest(ctx)
+	}
+}
+
+// acceptable is what can be said of a command without asking the device.
+func (d *Driver) acceptable(now time.Time, c *device.Command) error {
+	switch c.Verb {
+	case device.SetPower:
+		switch {
+		case !device.Finite(c.Power):
+			return &refusal{codeRejected, fmt.Sprintf("%v kW is not a power", c.Power)}
+		case c.Until != 0 && c.Until <= now.UnixMilli():
+			return &refusal{codeExpired, "the setpoint had expired when it came"}
+		case d.stopped:
+			return &refusal{codeFault, "an emergency stop has not been reset"}
+		case d.mode != device.Run:
+			return &refusal{codeRejected, fmt.Sprintf("the device takes no setpoint in mode %v", d.mode)}
+		}
+	case device.SetMode:
+		if c.Mode > device.MaintenanceMode {
+			return fmt.Errorf("mode %v: %w", c.Mode, device.ErrUnsupported)
+		}
+	case device.Stop, device.Release, device.EStop, device.Reset:
+	default:
+		return fmt.Errorf("%v: %w", c.Verb, device.ErrUnsupported)
+	}
+	return nil
+}
+
+func (d *Driver) setPower(ctx context.Context, now time.Time, c *device.Command) (float64, error) {
+	switch {
+	case d.layout.setter == nil:
+		return 0, fmt.Errorf("a setpoint: %w", device.ErrUnsupported)
+	case d.layout.fault():
+		return 0, &refusal{codeFault, "the device reports a fault"}
+	}
+	next := live{on: true, kw: c.Power}
+	if c.Until != 0 {
+		next.until = device.Time(c.Until)
+	}
+	held, taken, err := d.set(ctx, now, &next)
+	if err != nil {
+		if taken { // what the device holds now is not what it was told
+			d.live = live{}
+			err = errors.Join(err, d.perform(ctx, 0, d.deadMan))
+		}
+		return 0, err
+	}
+	d.live, d.master = next, time.Time{}
+	d.beat.begin(now)
+	if err := d.lost(d.pound(ctx, now)); err != nil { // the setpoint stands all the same
+		d.opt.Log.Warn("heartbeat", "error", err)
+	}
+	return held, nil
+}
+
+// set writes a setpoint and reads back what the device holds. taken: the device may hold
+// another one than before.
+func (d *Driver) set(ctx context.Context, now time.Time, x *live) (held float64, taken bool, err error) {
+	revert := d.revert(now, x)
+	x.kw = d.layout.holdable(x.kw)
+	steps, err := d.layout.setter.steps(x.kw, revert)
+	if err != nil {
+		return 0, false, err
+	}
+	for _, s := range steps {
+		if err := d.write(ctx, s.block, s.at, s.regs); err != nil {
+			return 0, taken || s.power && !refused(err), err
+		}
+		taken = taken || s.power
+	}
+	x.armed, x.lapses = now, now.Add(revert)
+	if held, err = d.confirm(ctx, x.kw, revert); err != nil {
+		return held, true, err
+	}
+	return held, true, nil
+}
+
+// revert is when the device takes x back: after the dead-man time, and sooner where the
+// setpoint holds no longer than that.
+func (d *Driver) revert(now time.Time, x *live) time.Duration {
+	t := d.deadMan
+	if !x.until.IsZero() {
+		t = min(t, x.until.Sub(now))
+	}
+	return time.Duration(seconds(t)) * time.Second
+}
+
+// holdable is the setpoint next to kw that the registers have a number for. It is no more
+// than kw, as rounding must not lead out of the envelope that kw was kept in.
+func (l *layout) holdable(kw float64) float64 {
+	step := l.setter.resolution()
+	if !(step > 0) {
+		return kw // which steps refuses
+	}
+	const lastBit = 1e-6 // of a step
+	return math.Trunc(kw/step+math.Copysign(lastBit, kw)) * step
+}
+
+// confirm reads back the setpoint, and that the device will take it back in time: a
+// dead-man that it does not hold, or holds for longer, is none. A setpoint of 0 needs none.
+func (d *Driver) confirm(ctx context.Context, kw float64, revert time.Duration) (held float64, err error) {
+	if err := d.fetch(ctx, controlPlan); err != nil {
+		if refused(err) {
+			return 0, fmt.Errorf("%w: %w", device.ErrReadBack, err)
+		}
+		return 0, err
+	}
+	held, on := d.layout.setter.holds()
+	if !on || !d.layout.same(held, kw) {
+		return held, fmt.Errorf("%w: told %g kW, the device holds %g kW, in force: %t", device.ErrReadBack, kw, held, on)
+	}
+	if v := d.layout.setter.revert().value(); kw != 0 && v.OK() && !(v.Float() > 0 && v.Float() <= seconds(revert)) {
+		return held, fmt.Errorf("%w: told to revert after %g s, the device holds %g s", device.ErrReadBack, seconds(revert), v.Float())
+	}
+	return held, nil
+}
+
+// same reports whether two setpoints are one in the device's resolution, with some room
+// for the last bit of a scaled number.
+func (l *layout) same(a, b float64) bool {
+	return math.Abs(a-b) <= 0.5*l.setter.resolution()*(1+1e-6)+1e-12
+}
+
+// perform writes a setpoint without looking back.
+func (d *Driver) perform(ctx context.Context, kw float64, revert time.Duration) error {
+	steps, err := d.layout.setter.steps(kw, revert)
+	if err != nil {
+		return err
+	}
+	for _, s := range steps {
+		if err := d.write(ctx, s.block, s.at, s.regs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rest takes the power to 0, where it can be set.
+func (d *Driver) rest(ctx context.Context) error {
+	d.live = live{}
+	if d.layout.setter == nil {
+		return nil
+	}
+	if err := d.perform(ctx, 0, d.deadMan); err != nil {
+		return err
+	}
+	_, err := d.confirm(ctx, 0, d.deadMan)
+	return err
+}
+
+func (d *Driver) setMode(ctx context.Context, m device.Mode) error {
+	if err := d.rest(ctx); err != nil {
+		return err
+	}
+	l := d.layout
+	operate, inverter := uint64(opEnterStandby), uint64(setStandby)
+	if m == device.Run {
+		operate, inverter = opExitStandby, setStarted
+	}
+	switch {
+	case l.operate.exists():
+		if err := d.tell(ctx, l.operate, operate); err != nil {
+			return err
+		}
+	case l.setInverter.exists():
+		if err := d.tell(ctx, l.setInverter, inverter); err != nil {
+			return err
+		}
+	}
+	d.mode = m
+	return nil
+}
+
+// stop is the emergency stop: power 0, then all that the device has to stop and to open.
+// What is refused does not keep the rest from being done.
+func (d *Driver) stop(ctx context.Context) error {
+	l := d.layout
+	able := l.setter != nil
+	err := d.rest(ctx)
+	for _, x := range []struct {
+		point point
+		value uint64
+	}{{l.operate, opStop}, {l.setOp, bankDisconnect}, {l.connectInstead(), gridDisconnect}} {
+		if x.point.block != nil {
+			able = true
+			err = errors.Join(err, d.tell(ctx, x.point, x.value))
+		}
+	}
+	if !able {
+		return fmt.Errorf("an emergency stop: %w", device.ErrUnsupported)
+	}
+	// What was refused will be refused again; what did not arrive, or did not take, is
+	// tried until it does.
+	d.stopping = errors.Is(err, device.ErrOffline) || errors.Is(err, device.ErrReadBack)
+	return err
+}
+
+// connectInstead is 123.Conn where neither 715 nor 802 can stop the device.
+func (l *layout) connectInstead() point {
+	if l.operate.block != nil || l.setOp.block != nil {
+		return point{}
+	}
+	return l.connect
+}
+
+// reset acknowledges alarms and starts again what stop has stopped; power stays 0.
+func (d *Driver) reset(ctx context.Context) error {
+	if err := d.rest(ctx); err != nil {
+		return err
+	}
+	l := d.layout
+	for _, p := range l.resets { // which go back by themselves
+		if err := d.put(ctx, p, 1); err != nil {
+			return err
+		}
+	}
+	for _, x := range []struct {
+		point point
+		value uint64
+	}{{l.setOp, bankConnect}, {l.operate, opStart}, {l.connectInstead(), gridConnect}} {
+		if x.point.block == nil {
+			continue
+		}
+		if err := d.tell(ctx, x.point, x.value); err != nil {
+			return err
+		}
+	}
+	d.stopped, d.stopping = false, false
+	return nil
+}
+
+// put writes a whole number to a point without a scale factor.
+func (d *Driver) put(ctx context.Context, p point, n uint64) error {
+	regs, err := p.block.Encode(p.field, n)
+	if err != nil {
+		return err
+	}
+	if err := d.write(ctx, p.block, p.field.At, regs); err != nil {
+		return fmt.Errorf("%s = %d: %w", p.name(), n, err)
+	}
+	return nil
+}
+
+// tell is put with a look back.
+func (d *Driver) tell(ctx context.Context, p point, n uint64) error {
+	if err := d.put(ctx, p, n); err != nil {
+		return err
+	}
+	regs, err := readRegisters(ctx, d.opt.Conn, p.block.Addr+p.field.At, p.field.Size)
+	switch {
+	case refused(err):
+		return fmt.Errorf("%s: %w: %w", p.name(), device.ErrReadBack, err)
+	case err != nil:
+		return err
+	case join(regs) != n:
+		return fmt.Errorf("%s: %w: told %d, the device holds %d", p.name(), device.ErrReadBack, n, join(regs))
+	}
+	return nil
+}

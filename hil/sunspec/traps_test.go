@@ -1,0 +1,194 @@
+package sunspec_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"testing"
+
+	"yunchu/hil/sunspec"
+	"yunchu/platform/device"
+)
+
+// TestBatteryPortOf714: the port of the battery is found among others.
+func TestBatteryPortOf714(t *testing.T) {
+	port := func(i, kind int, amperes, volts float64) map[string]any {
+		name := func(point string) string { return fmt.Sprintf("Prt[%d].%s", i, point) }
+		return map[string]any{name("PrtTyp"): uint64(kind), name("DCA"): amperes, name("DCV"): volts}
+	}
+	nan := math.NaN()
+	for _, tt := range []struct {
+		name           string
+		ports          []map[string]any
+		total          float64 // of all ports
+		volts, amperes float64
+	}{
+		{"the only one", []map[string]any{port(0, 1, -62.5, 800)}, -62.5, 800, -62.5},
+		{"behind photovoltaics", []map[string]any{port(0, 0, 10, 600), port(1, 1, -62.5, 800)}, -52.5, 800, -62.5},
+		{"both ways, without a word of storage", []map[string]any{port(0, 0, 10, 600), port(1, 5, -62.5, 800)}, -52.5, 800, -62.5},
+		{"storage before what may be", []map[string]any{port(0, 5, 1, 700), port(1, 1, -62.5, 800)}, -61.5, 800, -62.5},
+		{"one that says no current", []map[string]any{port(0, 1, nan, 800)}, -62.5, 800, -62.5},
+		{"photovoltaics alone", []map[string]any{port(0, 0, 10, 600)}, 10, nan, nan},
+		{"no port", nil, -62.5, nan, -62.5},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			set := map[string]any{"DCA_SF": int64(-1), "DCV_SF": int64(-1), "DCA": tt.total}
+			for _, p := range tt.ports {
+				maps.Copy(set, p)
+			}
+			got := read(t, open(t, chain(40000, fresh(t, 714, len(tt.ports), set))), 0)
+			if !near(got.Voltage, tt.volts) || !near(got.Current, tt.amperes) {
+				t.Errorf("%v V, %v A, want %v V, %v A", got.Voltage, got.Current, tt.volts, tt.amperes)
+			}
+		})
+	}
+}
+
+// TestVoltagesEndChargeAndDischarge: 802.VMax and VMin bound where there is no limit of
+// current, and where there is one.
+func TestVoltagesEndChargeAndDischarge(t *testing.T) {
+	for _, tt := range []struct {
+		volts             float64
+		charge, discharge float64
+	}{{800, 80, 160}, {900, 0, 180}, {901, 0, 180.2}, {700, 70, 0}, {699, 69.9, 0}} {
+		r := pcs(t)
+		r.set(at802+34, uint16(10*tt.volts), 9000, 7000) // V, VMax, VMin
+		if got := read(t, open(t, r), 0); !near(got.MaxCharge, tt.charge) || !near(got.MaxDischarge, tt.discharge) {
+			t.Errorf("at %v V: takes %v kW and gives %v kW, want %v and %v", tt.volts, got.MaxCharge, got.MaxDischarge, tt.charge, tt.discharge)
+		}
+	}
+}
+
+// TestMissingTheControllerForbidsNothing: else a device that had to be left alone for a
+// while would never be commanded again.
+func TestMissingTheControllerForbidsNothing(t *testing.T) {
+	r := pcs(t)
+	r.set(at802+27, 1<<0) // COMMUNICATION_ERROR
+	if got := read(t, open(t, r), 0); got.MaxCharge != 80 || got.MaxDischarge != 160 {
+		t.Errorf("takes %v kW and gives %v kW", got.MaxCharge, got.MaxDischarge)
+	}
+}
+
+// TestAdjustedRatingBounds: a setting of the converter's power bounds from then on.
+func TestAdjustedRatingBounds(t *testing.T) {
+	r := pcs(t, fresh(t, 702, 0, map[string]any{"W_SF": int64(2), "WChaRteMaxRtg": 90000.0, "WChaRteMax": 75000.0, "WDisChaRteMaxRtg": 90000.0}))
+	d := open(t, r)
+	if got := read(t, d, 0); got.MaxCharge != 75 || got.MaxDischarge != 90 {
+		t.Errorf("takes %v kW and gives %v kW", got.MaxCharge, got.MaxDischarge)
+	}
+	if got, err := d.Adjust(t.Context(), "702.WChaRteMax", 40000); err != nil || got != 40000 {
+		t.Fatalf("holds %v, %v", got, err)
+	}
+	if got := read(t, d, 1); got.MaxCharge != 40 || got.MaxDischarge != 90 {
+		t.Errorf("adjusted: takes %v kW and gives %v kW", got.MaxCharge, got.MaxDischarge)
+	}
+}
+
+// TestHeartbeatThatIsNotKept: a device that shows something else than our heartbeat is not
+// one that is commanded by somebody else.
+func TestHeartbeatThatIsNotKept(t *testing.T) {
+	r := pcs(t)
+	d := openStubborn(t, r, at802+19)
+	write(t, d, 0, power(10, 0, 60))
+	for s := 1.0; s < 10; s++ {
+		if got := read(t, d, s).Flags; got&device.FlagMaster != 0 {
+			t.Fatalf("second %v: flags %v", s, got)
+		}
+	}
+	r.set(at715+5, 0, 500) // which it does keep
+	if got := read(t, d, 10).Flags; got&device.FlagMaster == 0 {
+		t.Errorf("another controller: flags %v", got)
+	}
+}
+
+// TestSetpointStaysWithinWhatWasAsked: what the registers have no number for is rounded
+// towards 0, and the answer says so.
+func TestSetpointStaysWithinWhatWasAsked(t *testing.T) {
+	for _, tt := range []struct{ kw, want float64 }{{12.99, 12}, {-12.99, -12}, {0.4, 0}, {-7, -7}, {7, 7}} {
+		r := pcs(t)
+		r.set(at704+55, 3) // WSet in kW
+		d := open(t, r)
+		if a := write(t, d, 0, power(tt.kw, 0, 60)); a.Status != device.Done || a.Power != tt.want {
+			t.Errorf("%v kW: %+v, want %v kW taken", tt.kw, a, tt.want)
+		}
+		if w := int16(r.get(at704 + 25)); float64(w) != -tt.want {
+			t.Errorf("%v kW: WSet %d", tt.kw, w)
+		}
+		r.writes = nil
+		for s := 1.0; s < 5; s++ {
+			if got := read(t, d, s).Flags; got&device.FlagMaster != 0 {
+				t.Errorf("%v kW: flags %v", tt.kw, got)
+			}
+		}
+	}
+	for _, kw := range []float64{123.4, -0.3, 4.35, 99.999, 0.001} { // all steps of 1 W
+		if a := write(t, open(t, pcs(t)), 0, power(kw, 0, 60)); a.Power != kw {
+			t.Errorf("%v kW: %v kW taken", kw, a.Power)
+		}
+	}
+}
+
+// TestDeadManIsReadBack: a device that keeps another time to revert than it was told is
+// found out, and told 0.
+func TestDeadManIsReadBack(t *testing.T) {
+	for name, held := range map[string]uint16{"none": 0, "a longer one": 600} {
+		r := pcs(t)
+		r.set(at704+32, held)
+		d := openStubborn(t, r, at704+32)
+		a := write(t, d, 0, power(10, 0, 60))
+		if a.Status != device.Failure || a.Code != "READ_BACK" {
+			t.Errorf("%s: %+v", name, a)
+		}
+		if r.get(at704+24) != 0 || r.get(at704+25) != 0 {
+			t.Errorf("%s: the device is left with a setpoint", name)
+		}
+	}
+}
+
+// TestFinestRamp: of several registers for a ramp that is used which can hold it.
+func TestFinestRamp(t *testing.T) {
+	r := chain(40000,
+		fresh(t, 704, 0, map[string]any{"WRmp": uint64(100)}),
+		fresh(t, 121, 0, map[string]any{"WGra_SF": int64(-2), "WGra": 100.0}))
+	if got, err := open(t, r).Adjust(t.Context(), device.SettingRamp, 0.5); err != nil || got != 0.5 {
+		t.Errorf("0.5 %%/s: holds %v, %v", got, err)
+	}
+	if v := r.get(40002 + 67 + 12); v != 50 {
+		t.Errorf("121.WGra is %d", v)
+	}
+}
+
+// TestBaseOfPercentagesIsNoSetting: a setpoint in percent of it would change with it.
+func TestBaseOfPercentagesIsNoSetting(t *testing.T) {
+	r := image(t)
+	d := open(t, r)
+	if a := write(t, d, 0, power(500, 0, 60)); a.Status != device.Done {
+		t.Fatalf("%+v", a)
+	}
+	if got, err := d.Adjust(t.Context(), "124.WChaMax", 900000); !errors.Is(err, device.ErrUnsupported) {
+		t.Errorf("holds %v, %v", got, err)
+	}
+}
+
+// stubborn is a device one of whose registers stays as it is.
+type stubborn struct {
+	*registers
+	at int
+}
+
+func (s stubborn) Write(ctx context.Context, addr uint16, values []uint16) error {
+	was := s.get(s.at)
+	defer s.set(s.at, was)
+	return s.registers.Write(ctx, addr, values)
+}
+
+func openStubborn(t *testing.T, r *registers, at int) *sunspec.Driver {
+	t.Helper()
+	d, err := sunspec.New(sunspec.Options{Conn: stubborn{r, at}, Base: r.base})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}

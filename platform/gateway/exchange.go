@@ -1,0 +1,137 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"yunchu/platform/device"
+)
+
+// Work is something to be done with a device on a wire beside readings and commands,
+// such as reading its settings.
+type Work struct {
+	Kind   string // of the event that tells of it: adjusted, probed, examined
+	Text   string // what is done, for people
+	Writes bool   // it changes the device: only while that is armed and not stopped
+	// Do is called on the device's goroutine, between two exchanges, and must end with
+	// ctx: the device is not read meanwhile.
+	Do func(ctx context.Context, d device.Driver) error
+}
+
+// Errors of Exchange.
+var (
+	ErrNoWire   = errors.New("not a device on a wire")
+	ErrNotArmed = errors.New("the device must not be written to")
+	ErrBusy     = errors.New("too much waits for the device already")
+)
+
+// worksBound is how much work may wait for one device.
+const worksBound = 8
+
+// workWithin bounds one piece of work: until it ends the device is not read.
+const workWithin = 2 * time.Second
+
+// work is a Work on its way to its device.
+type work struct {
+	Work
+	ctx    context.Context //nolint:containedctx // of the caller, who may give up while it waits
+	answer chan error
+}
+
+// Exchange does work with a device on a wire and returns when it is done. What writes
+// is refused unless the guard lets the device act, is dropped by an emergency stop or a
+// disarming that comes before it, and leaves an event. It must not be called on the loop.
+func (g *Gateway) Exchange(ctx context.Context, slot device.Slot, x Work) error {
+	w := &work{Work: x, ctx: ctx, answer: make(chan error, 1)}
+	g.sched.Post("exchange", func(time.Time) {
+		switch {
+		case int(slot) >= len(g.served) || g.served[slot].wire == nil:
+			w.answer <- fmt.Errorf("%s: %w", g.name(slot), ErrNoWire)
+		case x.Writes && !g.guard.Armed(slot):
+			w.answer <- fmt.Errorf("%s: %s: %w: it is not armed, or its emergency stop is latched", g.name(slot), x.Text, ErrNotArmed)
+		default:
+			g.served[slot].wire.putWork(w)
+		}
+	})
+	select {
+	case err := <-w.answer:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("%s: %w", x.Text, ctx.Err())
+	}
+}
+
+func (w *wire) putWork(x *work) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.ended:
+		x.answer <- fmt.Errorf("%s: %w", x.Text, device.ErrOffline)
+	case len(w.works) >= worksBound:
+		x.answer <- fmt.Errorf("%s: %w", x.Text, ErrBusy)
+	default:
+		w.works = append(w.works, x)
+		w.rouse()
+	}
+}
+
+func (w *wire) nextWork() *work {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.works) == 0 {
+		return nil
+	}
+	x := w.works[0]
+	w.works = append(w.works[:0], w.works[1:]...)
+	return x
+}
+
+// dropWorks refuses what waits and writes. The caller holds mu.
+func (w *wire) dropWorks(why string) {
+	rest := w.works[:0]
+	for _, x := range w.works {
+		if x.Writes {
+			x.answer <- fmt.Errorf("%s: %w: %s", x.Text, ErrNotArmed, why)
+		} else {
+			rest = append(rest, x)
+		}
+	}
+	w.works = rest
+}
+
+// endWorks answers all that waits when nobody serves the device any more.
+func (w *wire) endWorks() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ended = true
+	for _, x := range w.works {
+		x.answer <- fmt.Errorf("%s: %w", x.Text, device.ErrOffline)
+	}
+	w.works = nil
+}
+
+func (w *wire) do(ctx context.Context, x *work) {
+	if x.ctx.Err() != nil { // nobody waits for it any more
+		return
+	}
+	limit, cancel := context.WithTimeout(ctx, workWithin)
+	defer cancel()
+	defer context.AfterFunc(x.ctx, cancel)()
+	err := x.Do(limit, w.Driver)
+	x.answer <- err
+	if !x.Writes {
+		return
+	}
+	w.g.sched.Post("exchange", func(now time.Time) {
+		if ctx.Err() != nil {
+			return
+		}
+		text, sev := x.Text, device.Information
+		if err != nil {
+			text, sev = fmt.Sprintf("%s: %v", x.Text, err), device.Warning
+		}
+		w.g.Event(now, w.Slot, x.Kind, sev, w.g.name(w.Slot)+": "+text)
+	})
+}

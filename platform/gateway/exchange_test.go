@@ -1,0 +1,142 @@
+package gateway_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"yunchu/platform/device"
+	"yunchu/platform/gateway"
+)
+
+// adjust is work that changes the device, and notes when it was done.
+func adjust(u *unit, text string, takes time.Duration) gateway.Work {
+	return gateway.Work{Kind: "adjusted", Text: text, Writes: true, Do: func(ctx context.Context, d device.Driver) error {
+		if d != device.Driver(u) {
+			return errors.New("another driver")
+		}
+		select {
+		case <-time.After(takes):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		u.set(func() { u.told = append(u.told, text) })
+		return nil
+	}}
+}
+
+func TestWorkWaitsForItsTurnAndForArming(t *testing.T) {
+	onLine(t, 1, false, func(l *line) {
+		u, ctx := l.units[0], l.t.Context()
+		l.pass(time.Second)
+		read := false
+		err := l.gw.Exchange(ctx, 0, gateway.Work{Kind: "examined", Text: "reading", Do: func(context.Context, device.Driver) error { read = true; return nil }})
+		if err != nil || !read {
+			t.Errorf("reading of a device that is not armed: %v", err)
+		}
+		if err := l.gw.Exchange(ctx, 0, adjust(u, "ramp", 0)); !errors.Is(err, gateway.ErrNotArmed) {
+			t.Errorf("written to before it was armed: %v", err)
+		}
+		l.ask(device.Command{Verb: device.Arm})
+		l.pass(5 * time.Second)
+		if err := l.gw.Exchange(ctx, 0, adjust(u, "ramp", time.Millisecond)); err != nil {
+			t.Error(err)
+		}
+		l.pass(10 * time.Millisecond)
+		if got := l.events[len(l.events)-1]; got != "adjusted: rig-0: ramp" {
+			t.Errorf("event %q", got)
+		}
+		if got := u.told[len(u.told)-1]; got != "ramp" {
+			t.Errorf("told %q", u.told)
+		}
+		// What fails is told of, and the caller hears it.
+		broken := errors.New("broken")
+		err = l.gw.Exchange(ctx, 0, gateway.Work{Kind: "adjusted", Text: "limit", Writes: true, Do: func(context.Context, device.Driver) error { return broken }})
+		l.pass(10 * time.Millisecond)
+		if got := l.events[len(l.events)-1]; !errors.Is(err, broken) || got != "adjusted: rig-0: limit: broken" {
+			t.Errorf("%v, event %q", err, got)
+		}
+		if err := l.gw.Exchange(ctx, 7, gateway.Work{Text: "x"}); !errors.Is(err, gateway.ErrNoWire) {
+			t.Errorf("work with a device that is not there: %v", err)
+		}
+	})
+}
+
+func TestEmergencyStopComesBeforeWork(t *testing.T) {
+	onLine(t, 1, true, func(l *line) {
+		u, ctx := l.units[0], l.t.Context()
+		l.pass(time.Second)
+		answers := make(chan error, 3)
+		for _, text := range []string{"first", "second"} {
+			go func() { answers <- l.gw.Exchange(ctx, 0, adjust(u, text, 300*time.Millisecond)) }()
+			l.pass(50 * time.Millisecond)
+		}
+		l.ask(device.Command{Verb: device.EStop})
+		l.pass(time.Second)
+		var got []string
+		for range 2 {
+			if err := <-answers; err == nil {
+				got = append(got, "done")
+			} else if errors.Is(err, gateway.ErrNotArmed) {
+				got = append(got, "refused")
+			}
+		}
+		slices.Sort(got)
+		if strings.Join(got, " ") != "done refused" || slices.Contains(u.told, "second") {
+			t.Errorf("%v, told %q", got, u.told)
+		}
+		if err := l.gw.Exchange(ctx, 0, adjust(u, "third", 0)); !errors.Is(err, gateway.ErrNotArmed) {
+			t.Errorf("written to after the emergency stop: %v", err)
+		}
+	})
+}
+
+// Readings go on between pieces of work, and no more than a few wait.
+func TestWorkIsBounded(t *testing.T) {
+	onLine(t, 1, true, func(l *line) {
+		u, ctx := l.units[0], l.t.Context()
+		l.pass(time.Second)
+		before := len(u.reads)
+		answers := make(chan error, 32)
+		for range 20 {
+			go func() { answers <- l.gw.Exchange(ctx, 0, adjust(u, "many", 150*time.Millisecond)) }()
+		}
+		l.pass(10 * time.Millisecond)
+		l.ask(device.Command{Verb: device.SetPower, Power: 30})
+		l.pass(5 * time.Second)
+		done, busy := 0, 0
+		for range 20 {
+			switch err := <-answers; {
+			case err == nil:
+				done++
+			case errors.Is(err, gateway.ErrBusy):
+				busy++
+			default:
+				t.Error(err)
+			}
+		}
+		if done < 8 || done+busy != 20 {
+			t.Errorf("%d done, %d refused", done, busy)
+		}
+		if n := len(u.reads) - before; n < 30 {
+			t.Errorf("%d readings in 5 s", n)
+		}
+		if i := slices.Index(u.told, "setPower 30"); i < 0 || i > 2 {
+			t.Errorf("the setpoint waited for the work: %q", u.told)
+		}
+		// A caller who gives up is not waited for, and one who hangs is cut off.
+		short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+		defer cancel()
+		begin := time.Now()
+		if err := l.gw.Exchange(short, 0, adjust(u, "long", time.Hour)); !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) > time.Second {
+			t.Errorf("%v after %v", err, time.Since(begin))
+		}
+		begin = time.Now()
+		if err := l.gw.Exchange(ctx, 0, adjust(u, "hung", time.Hour)); !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) > 3*time.Second {
+			t.Errorf("%v after %v", err, time.Since(begin))
+		}
+	})
+}

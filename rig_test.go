@@ -1,0 +1,355 @@
+//go:build !nosim && unix
+
+package main
+
+import (
+	"fmt"
+	"math"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"yunchu/harness/backend"
+)
+
+// ports are free on this machine now.
+func ports(t *testing.T, n int) (list []int) {
+	t.Helper()
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		list = append(list, l.Addr().(*net.TCPAddr).Port)
+	}
+	return list
+}
+
+// plantOnARig is the production runtime in one process and a rig with a SunSpec unit in
+// another.
+type plantOnARig struct {
+	*testing.T
+	p      program
+	rig    *process
+	bridge *process
+	back   *backend.Client
+	client
+	n int
+}
+
+const rigToken = "token-of-an-engineer"
+
+func onARig(t *testing.T) *plantOnARig {
+	t.Helper()
+	port := ports(t, 2)
+	x := &plantOnARig{T: t, p: fresh(t, "YUNCHU_TOKEN="+rigToken)}
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(x.p.dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("rig.yaml", fmt.Sprintf(`apiVersion: yunchu/v1
+kind: Rig
+backend: {address: "tcp://127.0.0.1:%d"}
+devices:
+  - {id: rig-1, model: ess-100kw-215kwh, soc: 50, serve: {sunspec: {address: "tcp://127.0.0.1:%d"}}}
+`, port[0], port[1]))
+	write("plant.yaml", fmt.Sprintf(`apiVersion: yunchu/v1
+kind: Config
+devices:
+  - {id: rig-1, device: sunspec, address: "tcp://127.0.0.1:%d", poll: 100ms, dead_man: 3s}
+`, port[1]))
+	x.rig = x.p.start(t, "rig", "rig.yaml")
+	eventually(t, "the rig is ready", func() bool { return strings.Contains(x.rig.stdout.String(), "ready") })
+	back, err := backend.Dial(t.Context(), fmt.Sprintf("tcp://127.0.0.1:%d", port[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(back.Close)
+	x.back = back
+	x.start()
+	return x
+}
+
+// start brings the bridge up, and waits until it reads the rig.
+func (x *plantOnARig) start() {
+	x.Helper()
+	x.bridge, x.client = serving(x.T, x.p, "-c", "plant.yaml")
+	x.token = rigToken
+	eventually(x.T, "the bridge reads the rig", func() bool {
+		status, _, err := x.try(http.MethodGet, "/api/v1/devices/rig-1/latest?quality=good", nil)
+		return err == nil && status == http.StatusOK
+	})
+}
+
+// send asks for a command and returns status and code of the answer.
+func (x *plantOnARig) send(command string, parameters map[string]any) string {
+	x.Helper()
+	x.n++
+	status, answer, err := x.try(http.MethodPost, "/api/v1/device/control", order{
+		Device: "rig-1", ID: fmt.Sprintf("%s-%d-%d", command, x.n, time.Now().UnixNano()), Command: command, Parameters: parameters,
+	})
+	if err != nil {
+		x.Fatal(err)
+	}
+	var a struct{ Code string }
+	decode(x.T, answer, &a)
+	return fmt.Sprint(status, " ", a.Code)
+}
+
+func (x *plantOnARig) state() string {
+	x.Helper()
+	var d struct{ State string }
+	x.get(x.T, "/api/v1/devices/rig-1", &d)
+	return d.State
+}
+
+func (x *plantOnARig) arm() {
+	x.Helper()
+	if got := x.send("arm", nil); got != "202 ACCEPTED" { // it takes seconds
+		x.Fatalf("arm: %s", got)
+	}
+	eventually(x.T, "the rig is armed", func() bool { return x.state() == "active" })
+}
+
+// kw is what flows at the rig, by an instrument that nothing of ours can fool.
+func (x *plantOnARig) kw() float64 {
+	x.Helper()
+	v, err := x.back.Truth(x.Context(), "rig-1")
+	if err != nil {
+		x.Fatal(err)
+	}
+	return v.PowerKW
+}
+
+func (x *plantOnARig) at(kw float64) {
+	x.Helper()
+	eventually(x.T, fmt.Sprintf("the rig is at %g kW", kw), func() bool { return math.Abs(x.kw()-kw) < 0.5 })
+}
+
+// quiet watches the rig for a while: nothing may flow.
+func (x *plantOnARig) quiet(d time.Duration) {
+	x.Helper()
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if kw := x.kw(); math.Abs(kw) > 0.5 {
+			x.Fatalf("%g kW flow", kw)
+		}
+	}
+}
+
+var hold = map[string]any{"power": 50.0, "duration": 3600}
+
+// TestKilledBridgeStopsTheRig: whoever loses the bridge to kill -9 finds the battery at
+// rest, by the dead-man that every setpoint arms, and a new bridge touches nothing until
+// somebody arms it.
+func TestKilledBridgeStopsTheRig(t *testing.T) {
+	t.Parallel()
+	x := onARig(t)
+	if got := x.send("setPower", hold); got != "409 NOT_ARMED" {
+		t.Errorf("a setpoint before arming: %s", got)
+	}
+	x.quiet(time.Second)
+	x.arm()
+	if got := x.send("setPower", hold); got != "200 SUCCESS" {
+		t.Fatalf("a setpoint: %s", got)
+	}
+	x.at(50)
+	time.Sleep(4 * time.Second) // longer than the dead-man: it is renewed
+	x.at(50)
+
+	x.bridge.kill(t)
+	killed := time.Now()
+	x.at(0)
+	if took := time.Since(killed); took > 5*time.Second {
+		t.Errorf("at rest %v after the bridge was killed, dead-man 3 s", took)
+	}
+	x.start()
+	if got := x.state(); got != "inactive" {
+		t.Errorf("after a restart the rig is %s", got)
+	}
+	x.quiet(2 * time.Second)
+	if got := x.send("setPower", hold); got != "409 NOT_ARMED" {
+		t.Errorf("a setpoint after a restart: %s", got)
+	}
+	x.arm()
+	x.at(0)
+	x.quiet(2 * time.Second) // the hold of before does not come back
+	if got := x.send("setPower", hold); got != "200 SUCCESS" {
+		t.Errorf("a setpoint after arming: %s", got)
+	}
+	x.at(50)
+}
+
+// TestStoppedBridgeStopsTheRig: SIGSTOP is worse than kill, because the process goes on
+// later as if nothing had been.
+func TestStoppedBridgeStopsTheRig(t *testing.T) {
+	t.Parallel()
+	x := onARig(t)
+	x.arm()
+	x.send("setPower", hold)
+	x.at(50)
+	if err := x.bridge.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	x.at(0)
+	x.quiet(2 * time.Second)
+	if err := x.bridge.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	x.quiet(3 * time.Second) // not for a moment
+	eventually(t, "the rig is disarmed", func() bool { return x.state() == "inactive" })
+	if got := x.send("setPower", hold); got != "409 NOT_ARMED" {
+		t.Errorf("a setpoint after it stood still: %s", got)
+	}
+}
+
+// TestEmergencyStopOfARig: it latches in the bridge and at the device, outlives a power
+// cut of the bridge, and only a reset and arming again let power flow.
+func TestEmergencyStopOfARig(t *testing.T) {
+	t.Parallel()
+	x := onARig(t)
+	x.arm()
+	x.send("setPower", hold)
+	x.at(50)
+	if got := x.send("eStop", nil); got != "200 SUCCESS" {
+		t.Errorf("emergency stop: %s", got)
+	}
+	x.at(0)
+	if got := x.send("setPower", hold); got != "409 E_STOP" {
+		t.Errorf("a setpoint after the stop: %s", got)
+	}
+	if got := x.send("arm", nil); got != "409 E_STOP" {
+		t.Errorf("arm after the stop: %s", got)
+	}
+	x.bridge.kill(t)
+	x.start()
+	if got := x.send("arm", nil); got != "409 E_STOP" {
+		t.Errorf("arm after the stop and a restart: %s", got)
+	}
+	x.quiet(time.Second)
+	if got := x.send("reset", nil); got != "200 SUCCESS" {
+		t.Errorf("reset: %s", got)
+	}
+	x.quiet(time.Second)
+	eventually(t, "it can be armed", func() bool { return x.send("arm", nil) == "202 ACCEPTED" })
+	eventually(t, "the rig is armed", func() bool { return x.state() == "active" })
+	x.send("setPower", hold)
+	x.at(50)
+}
+
+// TestWrongSignIsNotArmed: a rig that counts power the other way round is found before
+// it is given to anybody.
+func TestWrongSignIsNotArmed(t *testing.T) {
+	t.Parallel()
+	x := onARig(t)
+	end, err := x.back.Inject(t.Context(), "rig-1", backend.Fault{Kind: "sign-flip"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.send("arm", nil)
+	worst := 0.0
+	for until := time.Now().Add(4 * time.Second); time.Now().Before(until); time.Sleep(20 * time.Millisecond) {
+		worst = max(worst, math.Abs(x.kw()))
+	}
+	if got := x.state(); got != "inactive" {
+		t.Errorf("it is %s", got)
+	}
+	if worst < 1 || worst > 5.5 {
+		t.Errorf("%.1f kW flowed in the test, want 5 %% of 100 kW", worst)
+	}
+	x.at(0)
+	if got := x.send("setPower", hold); got != "409 NOT_ARMED" {
+		t.Errorf("a setpoint: %s", got)
+	}
+	if err := end(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	x.arm()
+}
+
+// TestSwappingATwinForItsWire: dispatch does not know whether a twin stands beside it or
+// behind a wire, and a recording of the wire is answered like the wire itself.
+func TestSwappingATwinForItsWire(t *testing.T) {
+	t.Parallel()
+	p := fresh(t)
+	port := ports(t, 1)[0]
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(p.dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("rig.yaml", fmt.Sprintf(`apiVersion: yunchu/v1
+kind: Rig
+devices:
+  - {id: u, model: ess-100kw-215kwh, soc: 55, serve: {sunspec: {address: "tcp://127.0.0.1:%d"}}}
+`, port))
+	scene := func(name, more, u string) string {
+		return fmt.Sprintf(`apiVersion: yunchu/v1
+kind: Scenario
+name: %s
+clock: wall
+duration: 9s
+step: 250ms
+journal: commands
+%s
+fleet:
+  - {id: ess, count: 2, device: sim, soc: 50}
+  - {id: u, %s}
+dispatch: {every: 2s, target: {kw: -90}}
+timeline:
+  - {at: 3s, target_kw: 150}
+  - {at: 5s, target_kw: -30}
+`, name, more, u)
+	}
+	write("twin.yaml", scene("twin", "", "device: sim, soc: 55"))
+	write("wire.yaml", scene("wire", "rig: rig.yaml", fmt.Sprintf(`device: sunspec, address: "tcp://127.0.0.1:%d", poll: 200ms`, port)))
+	write("replay.yaml", scene("replay", "", "device: replay, recording: wire/links/u.rec.gz"))
+	streams := map[string][]float64{}
+	for _, name := range []string{"twin", "wire", "replay"} {
+		if o := p.run(t, "run", name+".yaml", "--out", name, "--quiet"); o.code != exitPassed {
+			t.Fatalf("%s: exit code %d: %s", name, o.code, o.stderr)
+		}
+		journal, err := os.ReadFile(filepath.Join(p.dir, name, "journal.jsonl"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(journal)) {
+			var c struct {
+				Kind, Device, Status, Source string
+				Power                        float64 `json:"power_kw"`
+			}
+			decode(t, []byte(line), &c)
+			if c.Kind == "command" && c.Device == "u" {
+				streams[name] = append(streams[name], c.Power)
+			}
+			// A recording holds what was written then: a setpoint that rounding has made
+			// another one is not read back.
+			if c.Kind == "ack" && c.Device == "u" && c.Status != "done" && c.Source != "guard" && name != "replay" {
+				t.Errorf("%s: %s", name, line)
+			}
+		}
+	}
+	want := streams["twin"]
+	if len(want) < 4 {
+		t.Fatalf("commands %v", want)
+	}
+	for _, name := range []string{"wire", "replay"} {
+		got := streams[name]
+		if len(got) != len(want) {
+			t.Errorf("%s: commands %v, of the twin %v", name, got, want)
+			continue
+		}
+		for i := range got {
+			if math.Abs(got[i]-want[i]) > 0.2 {
+				t.Errorf("%s: command %d is %g kW, of the twin %g kW", name, i+1, got[i], want[i])
+			}
+		}
+	}
+}
