@@ -36,8 +36,8 @@ func openLink(d *Device, name string, l Link) (device.Driver, error) {
 		}
 		return openSunSpec(d, l, conn)
 	case "mqtt":
-		return mqtt.New(mqtt.Config{
-			ID: d.ID, Timeout: l.Timeout, DeadMan: l.DeadMan, Tap: tap, Timed: d.Timed,
+		return mqtt.New(mqtt.Options{
+			ID: d.ID, Timeout: l.Timeout, DeadMan: l.DeadMan, Log: d.Log, Tap: tap, Timed: d.Timed,
 			Access: mqtt.Access{Address: l.Address, User: l.User, Password: l.Password, Cert: l.Cert, Key: l.Key, CA: l.CA},
 		})
 	}
@@ -63,6 +63,8 @@ func openSunSpec(d *Device, l Link, conn modbus.Conn) (device.Driver, error) {
 type replayed struct {
 	device.Driver
 	links []interface{ SetNow(time.Time) }
+	id    device.ID     // as it was recorded
+	shift time.Duration // against when it was recorded
 }
 
 // ahead is how much later than now a write may have been made when it was recorded, so
@@ -105,7 +107,7 @@ func openReplay(d Device) (device.Driver, error) {
 	if start.IsZero() {
 		start = time.Now()
 	}
-	r := &replayed{}
+	r := &replayed{id: rec.ID, shift: start.Sub(rec.Started)}
 	open := func(name string, l Link) (device.Driver, error) {
 		x, err := r.openLink(&d, l, rec.Crossings(name, start))
 		if err != nil {
@@ -162,6 +164,10 @@ func (r *replayed) openLink(d *Device, l Link, list []device.Crossing) (device.D
 			Profile: p, CurrentSign: l.BatteryPositive, Timeout: l.Timeout,
 			Dial: func(context.Context) (can.Bus, error) { return bus, nil },
 		})
+	case "mqtt":
+		broker := mqtt.NewReplay(list, r.shift)
+		r.links = append(r.links, broker)
+		return mqtt.New(mqtt.Options{ID: r.id, Replay: broker, Log: d.Log})
 	}
 	return nil, fmt.Errorf("%s: %w", l.Kind, errReplay)
 }

@@ -30,6 +30,10 @@ type moved struct {
 	at int64 // ms UTC
 }
 
+// lag is how long a battery management may take until all that it reports is of after a
+// step: it sends each of its messages about once a second.
+const lag = 1500 * time.Millisecond
+
 func (m *moved) note(kw, tolerance float64, at int64) {
 	if !(math.Abs(kw-m.kw) <= tolerance) {
 		m.kw, m.at = kw, at
@@ -119,7 +123,7 @@ func (p *Parts) Read(ctx context.Context, now time.Time) (device.Reading, error)
 	if bms, ok := got["bms"]; ok && !math.IsNaN(out.Power) {
 		tolerance := p.tolerance(out.Power, p.moved.kw)
 		p.moved.note(out.Power, tolerance, out.At)
-		if dc := out.Voltage * out.Current / 1000; bms.At <= p.moved.at && math.Abs(out.Power-dc) > tolerance {
+		if dc := out.Voltage * out.Current / 1000; bms.At <= p.moved.at+lag.Milliseconds() && math.Abs(out.Power-dc) > tolerance {
 			out.Current = math.NaN()
 		}
 	}

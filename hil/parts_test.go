@@ -129,12 +129,16 @@ func TestCurrentFromBeforeAStepIsLeftOut(t *testing.T) {
 	if a := read(100 * time.Millisecond); !math.IsNaN(a) {
 		t.Errorf("%g A from before the step", a)
 	}
-	bms.r.At, bms.r.Current = now.Add(time.Second).UnixMilli(), -62
-	if a := read(1100 * time.Millisecond); a != -62 {
+	bms.r.At = now.Add(time.Second).UnixMilli() // one of its messages is newer, this one is not
+	if a := read(1100 * time.Millisecond); !math.IsNaN(a) {
+		t.Errorf("%g A from before the step", a)
+	}
+	bms.r.At, bms.r.Current = now.Add(2*time.Second).UnixMilli(), -62
+	if a := read(2100 * time.Millisecond); a != -62 {
 		t.Errorf("%g A after the step", a)
 	}
-	bms.r.At, bms.r.Current = now.Add(2*time.Second).UnixMilli(), 62
-	if a := read(2100 * time.Millisecond); a != 62 {
+	bms.r.At, bms.r.Current = now.Add(3*time.Second).UnixMilli(), 62
+	if a := read(3100 * time.Millisecond); a != 62 {
 		t.Errorf("a contradiction that was measured after the step is hidden: %g A", a)
 	}
 }

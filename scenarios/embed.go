@@ -8,5 +8,5 @@ import "embed"
 // below scenarios/.
 //
 //go:generate go run gen.go
-//go:embed *.yaml accept/*.yaml inputs/*.csv models/*.yaml
+//go:embed *.yaml accept/*.yaml rigs/*.yaml inputs/*.csv models/*.yaml
 var Files embed.FS

@@ -150,6 +150,9 @@ func (s *session) settingsAll(ctx context.Context) ([]SettingTrial, error) {
 		err := s.adjustable(ctx, "setting "+x.Name+" to another value and back", true, func(ctx context.Context, a device.Adjustable) error {
 			return t.try(ctx, a, x)
 		})
+		if errors.Is(err, device.ErrUnsupported) && math.IsNaN(t.Wrote) {
+			continue // the device has its register, and no value in it
+		}
 		if err != nil {
 			t.Err = err.Error()
 		}
@@ -354,7 +357,7 @@ func (s *session) capabilities(ctx context.Context) {
 			switch {
 			case x.ReadOnly:
 			case slices.Contains([]string{device.SettingRamp, device.SettingPowerLimit, device.SettingRevert, device.SettingConnect}, x.Name):
-				s.able[x.Name] = true
+				s.able[x.Name] = s.holds(ctx, x.Name)
 				fallthrough
 			default:
 				s.able["settings"] = true
@@ -368,6 +371,16 @@ func (s *session) capabilities(ctx context.Context) {
 			return err
 		})
 	})
+}
+
+// holds reports whether the device has a value in a setting: a register alone says
+// nothing, it may be not implemented.
+func (s *session) holds(ctx context.Context, name string) bool {
+	err := s.adjustable(ctx, "setting "+name, false, func(ctx context.Context, a device.Adjustable) error {
+		_, err := a.Setting(ctx, name)
+		return err
+	})
+	return !errors.Is(err, device.ErrUnsupported)
 }
 
 // aside lets the loop run while fn, which waits for it, is being done.

@@ -79,6 +79,25 @@ func (t *trace) before() float64 {
 	return sum / float64(len(pts))
 }
 
+// stepTime is how long after a setpoint power and current may be of different moments,
+// because no device measures all it reports at once.
+const stepTime = 1.0 // s
+
+// moving reports whether all that is doubtful about a reading is that power and current
+// do not match while the power has just been asked to move.
+func (r *Record) moving(s *device.Reading) bool {
+	if s.Flags&^device.FlagSimulated != device.FlagLogic {
+		return false
+	}
+	at := r.at(device.Time(s.At))
+	for _, p := range r.Setpoints {
+		if at >= p.T && at < p.T+stepTime {
+			return true
+		}
+	}
+	return false
+}
+
 // doubtful says what is wrong with the samples of a window: none, some that are not
 // good, or a silence longer than a reading may be old.
 func (r *Record) doubtful(w *Window, t *trace) (why []string) {
@@ -100,7 +119,7 @@ func (r *Record) doubtful(w *Window, t *trace) (why []string) {
 	}
 	bad, flags := 0, device.Flags(0)
 	for _, s := range r.samples(t.a, t.b) {
-		if s.Quality != device.Good {
+		if s.Quality != device.Good && !r.moving(&s) {
 			bad++
 			flags |= s.Flags
 		}

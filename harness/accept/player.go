@@ -290,6 +290,9 @@ func (p *Player) begin(now time.Time, o *Observation, out *[]Action) {
 	case actGrid:
 		p.wait(p.job(Job{Kind: JobGrid, Value: x.value, Voltage: x.voltage}, out))
 	case actSetting:
+		if x.name == device.SettingConnect && x.value == 0 {
+			p.setKW = nan // nor can one that is disconnected
+		}
 		p.wait(p.job(Job{Kind: JobSetting, Name: x.name, Value: x.value}, out))
 	case actSettingsAll:
 		p.wait(p.job(Job{Kind: JobSettingsAll}, out))

@@ -3,294 +3,199 @@ package mqtt
 import (
 	"cmp"
 	"context"
-	"encoding/json"
+	"crypto/rand"
 	"fmt"
-	"sync"
+	"log/slog"
 	"time"
-
-	paho "github.com/eclipse/paho.mqtt.golang"
 
 	"yunchu/platform/device"
 )
 
-// Defaults of Config.
+// Defaults of Options.
 const (
 	DefaultMaxAge  = 5 * time.Second
-	DefaultTimeout = 800 * time.Millisecond
+	DefaultTimeout = time.Second
 	DefaultDeadMan = 6 * time.Second
 )
 
-// Config is one device behind a broker.
-type Config struct {
+// Options are one device behind a broker.
+type Options struct {
 	ID      device.ID
 	Access  Access
 	MaxAge  time.Duration // how old its newest reading may be before it counts as offline
 	Timeout time.Duration // how long its answer to a command may take
 	DeadMan time.Duration // how long a setpoint holds unless it is renewed
-	Tap     device.Tap
-	Timed   device.Timed
+	Replay  *Replay       // a recording instead of a broker; Access is ignored then
+	Log     *slog.Logger
+	// Tap is told of what crosses the link: the topic, a zero byte, the body.
+	Tap   device.Tap
+	Timed device.Timed
 }
 
-// Counts are of what came and could not be used.
-type Counts struct {
-	Malformed, Foreign, Unasked, Dropped uint64
+// link is what a driver needs of one.
+type link interface {
+	Listen(topic string, fn func(Message)) (end func())
+	Publish(ctx context.Context, m Outgoing) error
+	Away() error
+	Refused(topic string) bool
+	Close()
 }
 
 // Driver is one device.
 type Driver struct {
-	cfg    Config
-	broker *broker
+	opt    Options
+	log    *slog.Logger
+	link   link
+	in     inbox
 	ends   []func()
-	seq    uint64
 	closed bool
 
-	mu     sync.Mutex
-	newest device.Reading
-	has    bool
-	gone   bool // its last will says so
-	open   map[string]chan Ack
-	counts Counts
-
+	base string // of its commandIds
+	seq  uint64
 	live setpoint
 	mode device.Mode
-	base string // of its commandIds
+	stop emergency
 }
 
 // setpoint is what the device is held at.
 type setpoint struct {
-	kw    float64
-	until int64     // ms UTC; 0: none
-	sent  time.Time // when it was told last
+	on       bool
+	kw       float64
+	priority device.Priority
+	until    int64     // ms UTC
+	sent     time.Time // when it was told last
+	renewal  *question // of the newest renewal
+}
+
+// emergency is the state of an emergency stop of ours.
+type emergency struct {
+	on   bool
+	bare bool // the device has no word for it, and was only stopped
 }
 
 var _ device.Driver = (*Driver)(nil)
 
 // New returns the driver of a device, and begins to look for its broker.
-func New(cfg Config) (*Driver, error) {
-	if !cfg.ID.Valid() {
-		return nil, fmt.Errorf("%q may not name a device", cfg.ID)
+func New(o Options) (*Driver, error) {
+	if !o.ID.Valid() {
+		return nil, fmt.Errorf("%q may not name a device", o.ID)
 	}
-	cfg.MaxAge = cmp.Or(cfg.MaxAge, DefaultMaxAge)
-	cfg.Timeout = cmp.Or(cfg.Timeout, DefaultTimeout)
-	cfg.DeadMan = cmp.Or(cfg.DeadMan, DefaultDeadMan)
-	b, err := join(cfg.Access)
-	if err != nil {
-		return nil, err
+	if o.MaxAge < 0 || o.Timeout < 0 || o.DeadMan < 0 {
+		return nil, fmt.Errorf("device %s: a time below 0", o.ID)
 	}
-	d := &Driver{cfg: cfg, broker: b, open: map[string]chan Ack{}, base: fmt.Sprintf("y%x", time.Now().UnixNano())}
-	d.ends = []func(){
-		b.listen(Topic(cfg.ID, "data"), d.data),
-		b.listen(Topic(cfg.ID, "ack"), d.ack),
-		b.listen(Topic(cfg.ID, "event"), d.event),
+	o.MaxAge = cmp.Or(o.MaxAge, DefaultMaxAge)
+	o.Timeout = cmp.Or(o.Timeout, DefaultTimeout)
+	o.DeadMan = cmp.Or(o.DeadMan, DefaultDeadMan)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	d := &Driver{opt: o, log: o.Log.With("device", o.ID), base: rand.Text()[:12]}
+	d.in = inbox{id: o.ID, base: d.base, maxAge: o.MaxAge, open: map[string]*question{}}
+	if o.Replay != nil {
+		d.link = o.Replay
+	} else {
+		l, err := join(o.Access, o.Log)
+		if err != nil {
+			return nil, fmt.Errorf("device %s: %w", o.ID, err)
+		}
+		d.link = l
+	}
+	for what, fn := range map[string]func(Message){"data": d.in.data, "ack": d.in.ack, "event": d.in.event, "control": d.in.control} {
+		d.ends = append(d.ends, d.link.Listen(Topic(o.ID, what), func(m Message) {
+			if what != "control" { // ours, which the tap has seen, or another's
+				d.tap(m.At, false, m.Topic, m.Body)
+			}
+			fn(m)
+		}))
 	}
 	return d, nil
 }
 
-func (d *Driver) tap(out bool, topic string, body []byte) {
-	if d.cfg.Tap != nil {
-		d.cfg.Tap(device.Crossing{At: time.Now(), Out: out, Data: append(append([]byte(topic), 0), body...)})
-	}
-}
-
-func (d *Driver) data(m paho.Message) {
-	d.tap(false, m.Topic(), m.Payload())
-	rows, err := ParseData(d.cfg.ID, m.Payload())
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err != nil {
-		d.counts.Malformed++
-		return
-	}
-	for _, r := range rows {
-		r.Arrived = time.Now().UnixMilli()
-		if !d.has || r.At >= d.newest.At {
-			d.newest, d.has, d.gone = r, true, false
-		}
-	}
-}
-
-func (d *Driver) ack(m paho.Message) {
-	d.tap(false, m.Topic(), m.Payload())
-	a, err := ParseAck(d.cfg.ID, m.Payload())
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err != nil || m.Retained() {
-		d.counts.Malformed++
-		return
-	}
-	ch, ok := d.open[a.CommandID]
-	if !ok {
-		d.counts.Unasked++
-		return
-	}
-	delete(d.open, a.CommandID)
-	ch <- a
-}
-
-func (d *Driver) event(m paho.Message) {
-	d.tap(false, m.Topic(), m.Payload())
-	var e Event
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if len(m.Payload()) > maxMessage || json.Unmarshal(m.Payload(), &e) != nil || e.DeviceID != d.cfg.ID {
-		d.counts.Malformed++
-		return
-	}
-	if e.EventType == "offline" && !m.Retained() {
-		d.gone = true
+func (d *Driver) tap(at time.Time, out bool, topic string, body []byte) {
+	if d.opt.Tap != nil {
+		d.opt.Tap(device.Crossing{At: at, Out: out, Data: append(append([]byte(topic), 0), body...)})
 	}
 }
 
 // Counts is what came and could not be used so far.
-func (d *Driver) Counts() Counts {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.counts
-}
+func (d *Driver) Counts() Counts { return d.in.counted() }
 
-// ahead is how far in the future a device may claim to have measured.
-const ahead = 5 * time.Minute
-
-// Read returns the newest reading that has come, and renews the setpoint that holds.
+// Read returns the newest reading that has come, and keeps the setpoint that holds.
 func (d *Driver) Read(ctx context.Context, now time.Time) (device.Reading, error) {
-	d.renew(ctx, now)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	r := d.newest
-	switch age := now.UnixMilli() - r.At; {
-	case !d.broker.client.IsConnectionOpen():
-		return device.Reading{}, fmt.Errorf("%s: %w: %w", d.cfg.ID, device.ErrOffline, errAway)
-	case d.gone:
-		return device.Reading{}, fmt.Errorf("%s has said that it goes: %w", d.cfg.ID, device.ErrOffline)
-	case !d.has:
-		return device.Reading{}, fmt.Errorf("%s has sent nothing yet: %w", d.cfg.ID, device.ErrOffline)
-	case age > d.cfg.MaxAge.Milliseconds():
-		return device.Reading{}, fmt.Errorf("the newest reading of %s is %.1f s old: %w", d.cfg.ID, float64(age)/1000, device.ErrOffline)
-	case age < -ahead.Milliseconds():
-		return device.Reading{}, fmt.Errorf("the newest reading of %s lies in the future: %w", d.cfg.ID, device.ErrOffline)
+	r, err := d.newest(now)
+	d.keep(ctx, now, r.Flags, err == nil)
+	if err != nil {
+		return device.Reading{}, fmt.Errorf("%s: %w: %w", d.opt.ID, device.ErrOffline, err)
 	}
 	return r, nil
 }
 
-// renew tells the device its setpoint again before its dead-man time is over, and 0
-// when the setpoint expires.
+func (d *Driver) newest(now time.Time) (device.Reading, error) {
+	if err := d.link.Away(); err != nil {
+		return device.Reading{}, fmt.Errorf("the broker is away: %w", err)
+	}
+	r, err := d.in.newest(now)
+	if topic := Topic(d.opt.ID, "data"); err != nil && d.link.Refused(topic) {
+		err = fmt.Errorf("the broker refuses to tell of %s", topic)
+	}
+	return r, err
+}
+
+// keep does what is due to the setpoint in force. A device that is not seen is not held to
+// it any longer.
+func (d *Driver) keep(ctx context.Context, now time.Time, f device.Flags, seen bool) {
+	s := &d.live
+	if !s.on {
+		return
+	}
+	if a, ok := s.renewal.answered(); ok && statuses[a.Status] != device.Done {
+		d.log.Warn("the device refuses its setpoint: it is given up", "status", a.Status, "reason", a.Reason)
+		d.hold(setpoint{})
+		return
+	}
+	switch ms := now.UnixMilli(); {
+	case f&device.FlagMaster != 0:
+		d.log.Warn("second master: the setpoint was changed by somebody else, it is given up", "setpoint_kw", s.kw)
+		d.hold(setpoint{})
+	case f&(device.FlagLocal|device.FlagEStop) != 0:
+		d.hold(setpoint{}) // it does not come back by itself
+	case s.until <= ms:
+		d.hold(setpoint{})
+		c := device.Command{Verb: device.Stop}
+		if _, err := d.ask(ctx, now, &c, 0); err != nil { // there it expires by itself
+			d.log.Debug("not told that its setpoint is over", "error", err)
+		}
+	case seen && now.Sub(s.sent) >= d.opt.DeadMan/3:
+		d.renew(ctx, now)
+	}
+}
+
+// hold is the setpoint that is kept from now on, the zero value none.
+func (d *Driver) hold(s setpoint) {
+	d.in.forget(d.live.renewal)
+	d.live = s
+	d.in.hold(s.on)
+}
+
+// renew tells the device its setpoint again, before its dead-man time is over. The
+// answer is looked at the next time.
 func (d *Driver) renew(ctx context.Context, now time.Time) {
 	s := &d.live
-	switch ms := now.UnixMilli(); {
-	case s.until == 0:
-	case s.until <= ms:
-		*s = setpoint{}
-		c := device.Command{Verb: device.Stop}
-		_, _ = d.tell(ctx, now, &c, 0) // it expires there by itself too
-	case now.Sub(s.sent) >= d.cfg.DeadMan/3:
-		c := device.Command{Verb: device.SetPower, Power: s.kw}
-		if d.say(ctx, now, &c, d.hold(now, s.until), d.name()) == nil {
-			s.sent = now
-		}
-	}
-}
-
-// hold is how long the device is given for a setpoint that holds until a moment.
-func (d *Driver) hold(now time.Time, until int64) time.Duration {
-	return min(time.Duration(until-now.UnixMilli())*time.Millisecond, d.cfg.DeadMan)
-}
-
-// name is a commandId of the driver's own: renewals are new commands to the device.
-func (d *Driver) name() string {
-	d.seq++
-	return fmt.Sprintf("%s-%d", d.base, d.seq)
-}
-
-func (d *Driver) say(ctx context.Context, now time.Time, c *device.Command, hold time.Duration, name string) error {
-	body, err := json.Marshal(control(d.cfg.ID, name, c, hold, now))
-	if err != nil {
-		return fmt.Errorf("command for %s: %w", d.cfg.ID, err)
-	}
-	topic := Topic(d.cfg.ID, "control")
-	d.tap(true, topic, body)
-	return d.broker.publish(ctx, topic, body)
-}
-
-// tell sends a command and waits for the device's answer.
-func (d *Driver) tell(ctx context.Context, now time.Time, c *device.Command, hold time.Duration) (Ack, error) {
-	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, d.opt.Timeout)
 	defer cancel()
-	name := d.name()
-	ch := make(chan Ack, 1)
-	d.mu.Lock()
-	d.open[name] = ch
-	d.mu.Unlock()
-	begun := time.Now()
-	a, err := func() (Ack, error) {
-		if err := d.say(ctx, now, c, hold, name); err != nil {
-			return Ack{}, err
-		}
-		select {
-		case a := <-ch:
-			return a, nil
-		case <-ctx.Done():
-			return Ack{}, fmt.Errorf("%s has not answered %s: %w", d.cfg.ID, c.Verb, device.ErrOffline)
-		}
-	}()
-	if err != nil {
-		d.mu.Lock()
-		delete(d.open, name)
-		d.mu.Unlock()
+	d.in.forget(s.renewal)
+	c := device.Command{Verb: device.SetPower, Power: s.kw, Priority: s.priority}
+	s.renewal = d.in.expect(d.name(""))
+	if err := d.say(ctx, now, &c, d.given(now, s.until), s.renewal.name); err != nil {
+		d.log.Debug("setpoint not renewed", "error", err)
+		return
 	}
-	if d.cfg.Timed != nil {
-		d.cfg.Timed(time.Since(begun), err)
-	}
-	return a, err
+	s.sent = now
 }
 
-// Write implements device.Driver. The device has no register that could be read back:
-// its answer is its word, and the power that it has taken is what it was asked for.
-func (d *Driver) Write(ctx context.Context, now time.Time, c device.Command) (device.Ack, error) {
-	ms := now.UnixMilli()
-	var hold time.Duration
-	switch c.Verb {
-	case device.SetPower:
-		if c.Until != 0 && c.Until <= ms {
-			return c.Answer(device.Expired, ms, "EXPIRED", "the setpoint had expired before it was sent"), nil
-		}
-		if !device.Finite(c.Power) {
-			return c.Answer(device.Rejected, ms, "REJECTED", fmt.Sprintf("%v kW is not a power", c.Power)), nil
-		}
-		if d.mode != device.Run {
-			return c.Answer(device.Rejected, ms, "REJECTED", "the device is in mode "+d.mode.String()), nil
-		}
-		hold = d.hold(now, c.Until)
-		if c.Until == 0 {
-			hold = d.cfg.DeadMan
-		}
-	case device.Stop, device.Release, device.SetMode, device.EStop, device.Reset:
-	default:
-		return c.Answer(device.Rejected, ms, "UNSUPPORTED", fmt.Sprintf("%v: %v", c.Verb, device.ErrUnsupported)), nil
-	}
-	begun := time.Now()
-	a, err := d.tell(ctx, now, &c, hold)
-	if err != nil {
-		if c.Verb != device.SetPower { // whatever it heard, it is not held any longer
-			d.live = setpoint{}
-		}
-		return device.Ack{}, err
-	}
-	status := statuses[a.Status]
-	out := c.Answer(status, now.Add(time.Since(begun)).UnixMilli(), "", a.Reason)
-	if status != device.Done {
-		out.Code = map[device.AckStatus]string{device.Rejected: "REJECTED", device.Expired: "EXPIRED", device.Failure: "DEVICE_FAULT"}[status]
-		return out, nil
-	}
-	switch c.Verb {
-	case device.SetPower:
-		d.live = setpoint{kw: c.Power, until: c.Until, sent: now}
-	case device.SetMode:
-		d.mode = c.Mode
-		d.live = setpoint{}
-	default:
-		d.live = setpoint{}
-	}
-	return out, nil
+// given is how long the device is given for a setpoint that holds until a moment.
+func (d *Driver) given(now time.Time, until int64) time.Duration {
+	return min(time.Duration(until-now.UnixMilli())*time.Millisecond, d.opt.DeadMan)
 }
 
 // Close lets go of the device, which falls back by itself.
@@ -302,6 +207,6 @@ func (d *Driver) Close() error {
 	for _, end := range d.ends {
 		end()
 	}
-	d.broker.leave()
+	d.link.Close()
 	return nil
 }

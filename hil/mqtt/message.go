@@ -1,11 +1,13 @@
 package mqtt
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
-	"strings"
+	"slices"
 	"time"
 
 	"yunchu/platform/device"
@@ -68,62 +70,118 @@ type Event struct {
 	Timestamp   int64     `json:"timestamp"`
 }
 
+// Types of events that a driver heeds; devices may have others.
+const (
+	EventOnline       = "online"        // it is there (again): what was known of its panel is not known any more
+	EventOffline      = "offline"       // it goes, or is its last will
+	EventLocal        = "local"         // its panel has the control
+	EventRemote       = "remote"        // and gives it back
+	EventEStop        = "e-stop"        // its emergency stop is pressed or latched, until its status is no fault
+	EventSecondMaster = "second-master" // somebody else has changed its setpoint
+)
+
 // ErrMessage: what came is not of the form that it must have.
 var ErrMessage = errors.New("malformed message")
 
-// maxMessage bounds what is looked at: an array of 4,096 readings fits.
-const maxMessage = 1 << 20
+// Bounds of what is looked at: a frame of readings fits.
+const (
+	maxMessage = 1 << 20 // bytes
+	maxRows    = device.MaxRows
+)
 
-// ParseData reads one body, or an array of them, for the device.
-func ParseData(id device.ID, body []byte) ([]device.Reading, error) {
+// decode reads one JSON value.
+func decode(body []byte, v any) error {
 	if len(body) > maxMessage {
-		return nil, fmt.Errorf("%w: %d bytes", ErrMessage, len(body))
+		return fmt.Errorf("%w: %d bytes", ErrMessage, len(body))
 	}
-	var list []Data
-	if strings.HasPrefix(strings.TrimLeft(string(body[:min(len(body), 64)]), " \t\r\n"), "[") {
-		if err := json.Unmarshal(body, &list); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrMessage, err)
-		}
-	} else {
-		var one Data
-		if err := json.Unmarshal(body, &one); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrMessage, err)
-		}
-		list = []Data{one}
+	if err := json.Unmarshal(body, v); err != nil {
+		return fmt.Errorf("%w: %w", ErrMessage, err)
 	}
-	out := make([]device.Reading, 0, len(list))
-	for _, d := range list {
-		if d.DeviceID != id {
-			return nil, fmt.Errorf("%w: of device %q on the topic of %q", ErrMessage, d.DeviceID, id)
-		}
-		if d.Timestamp <= 0 {
-			return nil, fmt.Errorf("%w: timestamp %d", ErrMessage, d.Timestamp)
-		}
-		out = append(out, d.Data.reading(d.Timestamp))
-	}
-	return out, nil
+	return nil
 }
+
+// ParseData reads one body, or an array of them, for the device, in order of time. The
+// bodies of an array stand for themselves: bad counts those that are not of the form.
+func ParseData(id device.ID, body []byte) (rows []device.Reading, bad int, err error) {
+	list := []json.RawMessage{body}
+	if bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("[")) {
+		if err := decode(body, &list); err != nil {
+			return nil, 1, err
+		}
+	}
+	if len(list) > maxRows {
+		return nil, len(list), fmt.Errorf("%w: %d readings, at most %d", ErrMessage, len(list), maxRows)
+	}
+	var errs []error
+	for _, one := range list {
+		r, err := parseReading(id, one)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		rows = append(rows, r)
+	}
+	slices.SortStableFunc(rows, func(a, b device.Reading) int { return cmp.Compare(a.At, b.At) })
+	return rows, len(errs), errors.Join(errs...)
+}
+
+func parseReading(id device.ID, body []byte) (device.Reading, error) {
+	var d Data
+	if err := decode(body, &d); err != nil {
+		return device.Reading{}, err
+	}
+	switch {
+	case d.DeviceID != id:
+		return device.Reading{}, fmt.Errorf("%w: of device %.80q on the topic of %q", ErrMessage, d.DeviceID, id)
+	case d.Timestamp <= 0 || d.Timestamp > maxTime:
+		return device.Reading{}, fmt.Errorf("%w: timestamp %d", ErrMessage, d.Timestamp)
+	case len(d.Data.Status) > maxStatus:
+		return device.Reading{}, fmt.Errorf("%w: a status of %d bytes", ErrMessage, len(d.Data.Status))
+	}
+	return d.Data.reading(d.Timestamp), nil
+}
+
+const (
+	maxTime   = 1 << 53 // ms, the last whole number that JSON carries everywhere
+	maxStatus = 64      // bytes
+)
 
 func (v *Values) reading(at int64) device.Reading {
 	r := device.Empty()
 	r.At = at
-	for _, f := range []struct {
-		to   *float64
-		from *float64
-	}{
-		{&r.SoC, v.SoC}, {&r.Voltage, v.Voltage}, {&r.Current, v.Current}, {&r.Power, v.Power},
-		{&r.Temperature, v.Temperature}, {&r.SoH, v.SoH},
+	for _, f := range []struct{ to, from *float64 }{
+		{&r.SoC, v.SoC},
+		{&r.Voltage, v.Voltage},
+		{&r.Current, v.Current},
+		{&r.Power, v.Power},
+		{&r.Temperature, v.Temperature},
+		{&r.SoH, v.SoH},
 	} {
 		if f.from != nil {
 			*f.to = *f.from
 		}
 	}
-	if s, ok := device.ParseStatus(v.Status); ok {
+	s, ok := device.ParseStatus(v.Status)
+	switch {
+	case ok:
 		r.Status = s
-	} else {
+	case v.Status != "":
 		r.Word = v.Status
+	default: // it does not say
+		r.Status = moving(r.Power)
 	}
 	return r
+}
+
+// moving is the status of a device that reports none.
+func moving(kw float64) device.Status {
+	switch {
+	case kw > 0:
+		return device.Charging
+	case kw < 0:
+		return device.Discharging
+	}
+	return device.Idle
 }
 
 // ValuesOf is a reading as a body; NaN is left out.
@@ -143,17 +201,14 @@ func ValuesOf(r *device.Reading) Values {
 // ParseAck reads an answer to the device's commands.
 func ParseAck(id device.ID, body []byte) (Ack, error) {
 	var a Ack
-	if len(body) > maxMessage {
-		return a, fmt.Errorf("%w: %d bytes", ErrMessage, len(body))
-	}
-	if err := json.Unmarshal(body, &a); err != nil {
-		return a, fmt.Errorf("%w: %w", ErrMessage, err)
+	if err := decode(body, &a); err != nil {
+		return a, err
 	}
 	if a.DeviceID != id || a.CommandID == "" {
-		return a, fmt.Errorf("%w: an answer of %q to %q on the topic of %q", ErrMessage, a.DeviceID, a.CommandID, id)
+		return a, fmt.Errorf("%w: an answer of %.80q to %.80q on the topic of %q", ErrMessage, a.DeviceID, a.CommandID, id)
 	}
 	if _, ok := statuses[a.Status]; !ok {
-		return a, fmt.Errorf("%w: status %q", ErrMessage, a.Status)
+		return a, fmt.Errorf("%w: status %.80q", ErrMessage, a.Status)
 	}
 	return a, nil
 }
@@ -165,16 +220,27 @@ var statuses = map[string]device.AckStatus{
 // ParseControl reads a command, on the device's side.
 func ParseControl(id device.ID, body []byte) (Control, error) {
 	var c Control
-	if len(body) > maxMessage {
-		return c, fmt.Errorf("%w: %d bytes", ErrMessage, len(body))
+	if err := decode(body, &c); err != nil {
+		return c, err
 	}
-	if err := json.Unmarshal(body, &c); err != nil {
-		return c, fmt.Errorf("%w: %w", ErrMessage, err)
-	}
-	if c.DeviceID != id || c.CommandID == "" || len(c.CommandID) > 128 {
-		return c, fmt.Errorf("%w: a command %q for %q on the topic of %q", ErrMessage, c.CommandID, c.DeviceID, id)
+	if c.DeviceID != id || c.CommandID == "" || len(c.CommandID) > maxCommandID {
+		return c, fmt.Errorf("%w: a command %.80q for %.80q on the topic of %q", ErrMessage, c.CommandID, c.DeviceID, id)
 	}
 	return c, nil
+}
+
+const maxCommandID = 128 // bytes
+
+// ParseEvent reads an event of the device.
+func ParseEvent(id device.ID, body []byte) (Event, error) {
+	var e Event
+	if err := decode(body, &e); err != nil {
+		return e, err
+	}
+	if e.DeviceID != id || e.EventType == "" {
+		return e, fmt.Errorf("%w: an event %.80q of %.80q on the topic of %q", ErrMessage, e.EventType, e.DeviceID, id)
+	}
+	return e, nil
 }
 
 // control is the body of c, whose power holds for d.
@@ -183,7 +249,7 @@ func control(id device.ID, name string, c *device.Command, d time.Duration, now 
 	switch c.Verb {
 	case device.SetPower:
 		kw, s := c.Power, d.Seconds()
-		out.Parameters = Parameters{Power: &kw, Duration: &s}
+		out.Parameters = Parameters{Power: &kw, Duration: &s, Priority: c.Priority.String()}
 	case device.SetMode:
 		out.Parameters = Parameters{Mode: c.Mode.String()}
 	}

@@ -60,7 +60,8 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// A crash cuts the last line; what was before it counts. Damage in the middle is told.
+// A crash cuts the last line; what was before it counts. Damage elsewhere is told, with
+// its line.
 func TestTornAndDamaged(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.rec")
 	write(t, path, 0, 5)
@@ -69,22 +70,107 @@ func TestTornAndDamaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := bytes.SplitAfter(whole, []byte("\n"))
-	cut := bytes.Join(lines[:4], nil)
-	r, err := Read(bytes.NewReader(append(cut, lines[4][:len(lines[4])/2]...)), "a.rec")
-	if err != nil || !r.Torn || r.Whole || len(r.Crossings("pcs", began)) != 3 {
-		t.Errorf("%+v, %v", r, err)
-	}
-	for name, text := range map[string]string{
-		"empty":         "",
-		"no head":       "{}\n",
-		"other version": strings.Replace(string(lines[0]), `"version":1`, `"version":9`, 1),
-		"damage":        string(cut) + "{\"t_ms\":\n" + string(lines[4]),
-		"time back":     string(whole) + "{\"t_ms\":1}\n{\"t_ms\":2}\n",
-		"no hex":        string(cut) + "{\"t_ms\":1e9,\"data\":\"zz\"}\n" + string(lines[4]),
-	} {
-		if r, err := Read(strings.NewReader(text), "x.rec"); !errors.Is(err, ErrFormat) || !strings.HasPrefix(err.Error(), "x.rec") {
-			t.Errorf("%s: %+v, %v", name, r, err)
+	cut := string(bytes.Join(lines[:4], nil))
+	for n := range len(lines[4]) { // wherever it is cut
+		r, err := Read(strings.NewReader(cut+string(lines[4][:n])), "a.rec")
+		if err != nil || r.Torn != (n > 0) || r.Whole || len(r.Crossings("pcs", began)) != 3 {
+			t.Fatalf("cut after %d bytes: %+v, %v", n, r, err)
 		}
+	}
+	edit := func(old, by string) string {
+		t.Helper()
+		if !bytes.Contains(lines[0], []byte(old)) {
+			t.Fatalf("no %q in %s", old, lines[0])
+		}
+		return strings.Replace(string(whole), old, by, 1)
+	}
+	for _, tt := range []struct{ name, text, want string }{
+		{"empty", "", "x.rec:1: "},
+		{"half a head", string(lines[0][:20]), "x.rec:1: "},
+		{"no JSON", "recording\n", "x.rec:1: "},
+		{"other JSON", "{}\n", "x.rec:1: "},
+		{"other version", edit(`"version":1`, `"version":9`), "version 9"},
+		{"no id", edit(`"id":"rig"`, `"id":"a/b"`), "may not name a device"},
+		{"no time", edit(`"started":"2026-03-04T05:06:07Z",`, ""), "when it started"},
+		{"damage", cut + "{\"t_ms\":\n" + string(lines[4]), "x.rec:5: "},
+		{"damage at last", cut + "{\"t_ms\":\n", "x.rec:5: "},
+		{"an empty line", cut + "\n" + string(lines[4]), "x.rec:5: "},
+		{"time goes back", cut + "{\"t_ms\":1}\n", "before the line above"},
+		{"no time of ours", cut + "{\"t_ms\":-1}\n", "not within"},
+		{"no time of anybody's", cut + "{\"t_ms\":1e300}\n", "not within"},
+		{"no hex", cut + "{\"t_ms\":1e9,\"data\":\"zz\"}\n", "x.rec:5: "},
+		{"an end of its own", cut + "{\"t_ms\":1e9,\"end\":\"soon\"}\n", `"soon"`},
+		{"more after its end", string(whole) + "{\"t_ms\":1e9}\n", "more after its end"},
+		{"a line without an end", cut + strings.Repeat(" ", maxLine+1), "x.rec:5: "},
+	} {
+		if r, err := Read(strings.NewReader(tt.text), "x.rec"); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "x.rec:") {
+			t.Errorf("%s: %+v, %v; want it to tell of %s", tt.name, r, err, tt.want)
+		}
+	}
+	if _, err := Read(strings.NewReader("no zip"), "x.gz"); !errors.Is(err, ErrFormat) {
+		t.Errorf("not compressed: %v", err)
+	}
+	if _, err := read(bytes.NewReader(whole), "x.rec", int64(len(whole)-1)); !errors.Is(err, ErrFormat) {
+		t.Errorf("a byte too long: %v", err)
+	}
+	if r, err := read(bytes.NewReader(whole), "x.rec", int64(len(whole))); err != nil || !r.Whole {
+		t.Errorf("as long as may be: %+v, %v", r, err)
+	}
+}
+
+// Of a process that is killed, what crossed until a second before is in the file.
+func TestKilledWriter(t *testing.T) {
+	for _, name := range []string{"a.rec", "a.rec.gz"} {
+		path := filepath.Join(t.TempDir(), name)
+		w, err := Create(path, head(), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 100 {
+			w.Tap("")(device.Crossing{At: began.Add(time.Duration(i) * 100 * time.Millisecond), Data: []byte{byte(i)}})
+		}
+		r, err := Open(path) // without Close
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if n := len(r.Crossings("", began)); n < 90 || r.Whole || r.Torn != (name == "a.rec.gz") {
+			t.Errorf("%s: %d of 100 messages, whole %v, torn %v", name, n, r.Whole, r.Torn)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		whole, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := 0; n < len(whole); n += 7 { // cut anywhere it is torn, and never wrong
+			r, err := Read(bytes.NewReader(whole[:n]), name)
+			if err == nil {
+				for i, c := range r.Crossings("", began) {
+					if c.Data[0] != byte(i) {
+						t.Fatalf("%s cut after %d bytes: message %d is %d", name, n, i, c.Data[0])
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestWhatIsTooLongIsLeftOut(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.rec.gz")
+	w, err := Create(path, head(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Tap("")(device.Crossing{At: began, Data: make([]byte, maxData+1)})
+	w.Tap("")(device.Crossing{At: began, Data: make([]byte, maxData)})
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.Tap("")(device.Crossing{At: began}) // too late, and harmless
+	r, err := Open(path)
+	if err != nil || len(r.Crossings("", began)) != 1 || w.Dropped() != 2 || !r.Whole {
+		t.Errorf("%d kept, %d left out, %v", len(r.Crossings("", began)), w.Dropped(), err)
 	}
 }
 
@@ -131,15 +217,49 @@ func TestManyLinksAtOnce(t *testing.T) {
 	}
 }
 
+// FuzzRead: no file makes the reader panic; what it accepts is in order, and comes back
+// when it is written again.
 func FuzzRead(f *testing.F) {
-	f.Add("{\"yunchu\":\"recording\",\"version\":1}\n{\"t_ms\":1,\"data\":\"00\"}\n{\"t_ms\":2,\"end\":\"closed\"}\n")
-	f.Add("{\"yunchu\":\"recording\",\"version\":1}\n{\"t_ms\":1e300}")
+	const start = `{"yunchu":"recording","version":1,"id":"rig","started":"2026-03-04T05:06:07Z","device":{}}` + "\n"
+	f.Add(start + "{\"t_ms\":1,\"data\":\"00\"}\n{\"t_ms\":2,\"end\":\"closed\"}\n")
+	f.Add(start + "{\"t_ms\":0.0015,\"link\":\"bms\",\"out\":true}\n{\"t_ms\":1e300}")
+	f.Add(start + "{\"t_ms\":1,\"data\":\"0")
 	f.Fuzz(func(t *testing.T, text string) {
 		r, err := Read(strings.NewReader(text), "x")
-		if err == nil {
-			for _, l := range r.Links() {
-				r.Crossings(l, began)
+		if err != nil {
+			return
+		}
+		var out buffer
+		w, err := newWriter(&out, false, r.Head, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range r.Links() {
+			last := r.Started
+			for _, c := range r.Crossings(l, r.Started) {
+				if c.At.Before(last) {
+					t.Fatalf("%v after %v", c.At, last)
+				}
+				last = c.At
 			}
+		}
+		links := r.Links()
+		if len(links) != 1 { // the order across links is not kept
+			return
+		}
+		for _, c := range r.Crossings(links[0], r.Started) {
+			w.Tap(links[0])(c)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		again, err := Read(&out.Buffer, "x")
+		if err != nil || !reflect.DeepEqual(again.links, r.links) {
+			t.Fatalf("%+v came back as %+v, %v", r, again, err)
 		}
 	})
 }
+
+type buffer struct{ bytes.Buffer }
+
+func (*buffer) Close() error { return nil }

@@ -123,7 +123,7 @@ func (u *Unit) fault(now time.Time, f Fault) (begin, clear func(), err error) {
 	case "e-stop":
 		return func() { u.press() }, func() { u.button = false }, nil
 	case "contactor-open":
-		return func() { u.open(true) }, func() { u.open(false) }, nil
+		return func() { u.stuck = true; u.open(true) }, func() { u.stuck = false; u.open(u.latched&protecting != 0) }, nil
 	case "fan-fail":
 		return func() { u.twin.FailFan(0, true); u.raised |= AlarmFan }, func() { u.twin.FailFan(0, false); u.raised &^= AlarmFan }, nil
 	case "overheat":
@@ -166,7 +166,9 @@ func (u *Unit) trip(a Alarm) {
 	u.open(true)
 }
 
+// open opens the contactors or closes them, where they can be closed.
 func (u *Unit) open(opened bool) {
+	opened = opened || u.stuck
 	if u.opened != opened {
 		u.opened, u.effective = opened, 0
 		u.twin.OpenContactor(0, opened)

@@ -119,6 +119,7 @@ type Unit struct {
 	values  values
 	since   time.Time
 	opened  bool // the contactors are
+	stuck   bool // and do not close
 	master  *master
 	raised  Alarm // causes that are there
 	latched Alarm // what protections have tripped on, until it is acknowledged

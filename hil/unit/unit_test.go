@@ -262,6 +262,39 @@ func TestProtectionTripsAtOnceAndLatches(t *testing.T) {
 	b.wantKW(-60)
 }
 
+// Contactors that are stuck open are closed by nobody; and when they are not any more, a
+// protection that has tripped still keeps them open.
+func TestContactorsThatDoNotClose(t *testing.T) {
+	b := newBench(t)
+	closed := func(want bool) {
+		t.Helper()
+		b.set(40, 0)
+		b.pass(time.Second)
+		kw := 0.0
+		if want {
+			kw = 40
+		}
+		if v := b.u.View(b.now); v.Contactors != want {
+			t.Errorf("contactors closed: %v, want %v", v.Contactors, want)
+		}
+		b.wantKW(kw)
+	}
+	stuck := b.inject(unit.Fault{Kind: "contactor-open"})
+	closed(false)
+	b.must(b.u.Contactors(b.now, true))
+	closed(false)
+	tripped := b.inject(unit.Fault{Kind: "over-voltage"})
+	tripped()
+	b.must(b.u.Acknowledge(b.now))
+	closed(false)
+	tripped = b.inject(unit.Fault{Kind: "over-voltage"})
+	stuck()
+	closed(false)
+	tripped()
+	b.must(b.u.Acknowledge(b.now))
+	closed(true)
+}
+
 func TestGrid(t *testing.T) {
 	b := newBench(t, func(o *unit.Options) {
 		o.Response = &unit.Response{DeadbandHz: 0.05, DroopPercent: 2}

@@ -23,7 +23,7 @@ import (
 
 // peer finds a program that others wrote. Without it the test skips, unless the
 // machine must have it.
-func peer(t *testing.T, name string) string {
+func peer(t testing.TB, name string) string {
 	t.Helper()
 	for _, path := range []string{name, "/usr/sbin/" + name} {
 		if found, err := exec.LookPath(path); err == nil {
@@ -39,13 +39,13 @@ func peer(t *testing.T, name string) string {
 
 // mosquitto is a broker of a test.
 type mosquitto struct {
-	t    *testing.T
+	t    testing.TB
 	port int
 	conf string
 	cmd  *exec.Cmd
 }
 
-func freePort(t *testing.T) int {
+func freePort(t testing.TB) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -56,7 +56,7 @@ func freePort(t *testing.T) int {
 }
 
 // newBroker starts a broker with lines of configuration of its own.
-func newBroker(t *testing.T, lines ...string) *mosquitto {
+func newBroker(t testing.TB, lines ...string) *mosquitto {
 	t.Helper()
 	program := peer(t, "mosquitto")
 	m := &mosquitto{t: t, port: freePort(t), conf: filepath.Join(t.TempDir(), "mosquitto.conf")}
@@ -136,7 +136,7 @@ func (m *mosquitto) sub(topic string) (lines func() []string) {
 	return func() []string { return strings.Split(strings.TrimSpace(out.String()), "\n") }
 }
 
-func await(t *testing.T, what string, ok func() bool) {
+func await(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {

@@ -6,14 +6,10 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
-	"math"
-	"sync"
+	"sync/atomic"
 	"time"
-
-	paho "github.com/eclipse/paho.mqtt.golang"
 
 	"yunchu/hil/mqtt"
 	"yunchu/hil/unit"
@@ -28,26 +24,34 @@ type Options struct {
 	Log    *slog.Logger
 }
 
-// Device is one served unit. It is made by New and runs in Serve.
+// Device is one served unit. It is made by New and runs in Serve, on one goroutine.
 type Device struct {
-	opt    Options
-	id     device.ID
-	client paho.Client
+	opt  Options
+	id   device.ID
+	log  *slog.Logger
+	link *mqtt.Link
+	in   chan mqtt.Message // commands that have come
+	out  []delayed         // messages that a fault holds back
 
-	mu      sync.Mutex
-	done    map[string]mqtt.Ack // by commandId
-	order   []string
-	was     device.Status
-	events  int
-	mode    device.Mode
-	planted bool // the retained command of a fault is on the broker
+	done     outcomes
+	mode     device.Mode
+	was      panel
+	sessions int  // of the link, when it was looked at last
+	planted  bool // the retained command of a fault is on the broker
+	events   atomic.Uint64
 }
 
-// Bounds of commands that a device takes, as for every other one.
+// delayed is a message that goes out later.
+type delayed struct {
+	due time.Time
+	mqtt.Outgoing
+}
+
+// Bounds.
 const (
-	maxAge   = 60 * time.Second
-	maxAhead = 5 * time.Second
-	outcomes = 4096
+	watchEvery = 20 * time.Millisecond // how often the panel and the faults are looked at
+	waiting    = 64                    // commands that wait to be carried out; the oldest gives way
+	heldBack   = 256                   // messages that a fault holds back; the oldest gives way
 )
 
 // New returns a device that serves nobody yet.
@@ -56,256 +60,132 @@ func New(o Options) (*Device, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	d := &Device{opt: o, id: device.ID(o.Unit.ID()), done: map[string]mqtt.Ack{}}
-	c, err := mqtt.Options(o.Access)
-	if err != nil {
-		return nil, fmt.Errorf("serve %s: %w", d.id, err)
+	id := device.ID(o.Unit.ID())
+	if err := o.Access.Check(); err != nil {
+		return nil, fmt.Errorf("serve %s: %w", id, err)
 	}
-	c.SetOnConnectHandler(func(c paho.Client) { c.Subscribe(mqtt.Topic(d.id, "control"), 1, d.control) })
-	will, err := json.Marshal(d.event("offline", "warning", "the connection was lost"))
-	if err != nil {
-		return nil, fmt.Errorf("serve %s: %w", d.id, err)
+	if !id.Valid() {
+		return nil, fmt.Errorf("serve %q: it may not name a device", id)
 	}
-	c.SetBinaryWill(mqtt.Topic(d.id, "event"), will, 1, false)
-	d.client = paho.NewClient(c)
-	return d, nil
+	return &Device{
+		opt: o, id: id, log: o.Log.With("device", id), in: make(chan mqtt.Message, waiting), done: outcomes{by: map[string]mqtt.Ack{}},
+	}, nil
 }
 
 // Serve publishes and obeys until ctx ends.
 func (d *Device) Serve(ctx context.Context) error {
-	d.client.Connect()
-	defer d.client.Disconnect(100)
-	t := time.NewTicker(d.opt.Period)
-	defer t.Stop()
+	link, err := mqtt.Connect(d.opt.Access, mqtt.LinkOptions{Log: d.log, Will: func() mqtt.Outgoing {
+		return d.message("event", d.event(mqtt.EventOffline, "warning", "the connection was lost"))
+	}})
+	if err != nil {
+		return fmt.Errorf("serve %s: %w", d.id, err)
+	}
+	d.link = link
+	defer link.Close()
+	defer link.Listen(mqtt.Topic(d.id, "control"), d.receive)()
+	d.sessions = 0
+	watch := time.NewTicker(min(watchEvery, d.opt.Period))
+	defer watch.Stop()
+	var due time.Time // of the next reading
 	for {
-		d.publish()
+		now := time.Now()
+		v := d.opt.Unit.View(now)
+		d.breakLink(ctx, &v)
+		commands := d.in
+		if v.Wire.Paused {
+			commands = nil // they wait, as for a process that stands still
+		} else {
+			d.watch(&v)
+			if !now.Before(due) {
+				d.report(&v)
+				due = now.Add(d.opt.Period)
+			}
+			d.flush(now)
+		}
 		select {
 		case <-ctx.Done():
+			d.leave()
 			return nil
-		case <-t.C:
+		case <-watch.C:
+		case m := <-commands:
+			if now := time.Now(); !d.opt.Unit.Wire().Paused {
+				d.control(now, &m)
+			} else {
+				d.receive(m)
+			}
 		}
 	}
 }
 
-// publish sends what the instruments show, and what has changed.
-func (d *Device) publish() {
-	v := d.opt.Unit.View(time.Now())
-	d.plant(v.Wire.Retained)
-	if v.Wire.Down || v.Wire.Paused {
-		return
+// receive takes a command on the link's goroutine.
+func (d *Device) receive(m mqtt.Message) {
+	for {
+		select {
+		case d.in <- m:
+			return
+		default:
+		}
+		select {
+		case <-d.in:
+		default:
+		}
 	}
-	r := Reading(&v, d.modeNow())
+}
+
+// leave says that the device goes.
+func (d *Device) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if d.planted {
+		d.plant(ctx, false)
+	}
+	m := d.message("event", d.event(mqtt.EventOffline, "info", "the device was switched off"))
+	if err := d.link.Publish(ctx, m); err != nil {
+		d.log.Debug("left without a word", "error", err)
+	}
+}
+
+// report publishes what the instruments show.
+func (d *Device) report(v *unit.View) {
+	r := Reading(v, d.mode)
 	values := mqtt.ValuesOf(&r)
 	if v.Wire.NotImplemented {
 		values = mqtt.Values{Status: values.Status}
 	}
 	d.send("data", mqtt.Data{DeviceID: d.id, Timestamp: v.At.UnixMilli(), Data: values}, v.Wire.Late)
-	d.mu.Lock()
-	was := d.was
-	d.was = r.Status
-	d.mu.Unlock()
-	if r.Status == device.Fault && was != device.Fault {
-		what := "fault"
-		if v.EStop {
-			what = "e-stop"
-		}
-		d.send("event", d.event(what, "critical", "the unit has stopped"), v.Wire.Late)
-	}
 }
 
-func (d *Device) modeNow() device.Mode {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.mode
-}
-
-// Reading is what a unit shows, in the words and units of devices.
-func Reading(v *unit.View, m device.Mode) device.Reading {
-	r := device.Empty()
-	round := func(x, steps float64) float64 { return math.Round(x*steps) / steps }
-	r.SoC, r.SoH = round(v.SoC, 100), round(v.SoH, 100)
-	r.Voltage, r.Current = round(v.DCV, 10), round(v.DCA, 10)
-	r.Power, r.Temperature = round(v.ACW/1000, 1000), round(v.TempMaxC, 100)
-	switch {
-	case v.Fault:
-		r.Status = device.Fault
-	case m == device.MaintenanceMode:
-		r.Status = device.Maintenance
-	case v.Standby || !v.Started || !v.Connected:
-		r.Status = device.Standby
-	case r.Power > 0:
-		r.Status = device.Charging
-	case r.Power < 0:
-		r.Status = device.Discharging
-	default:
-		r.Status = device.Idle
-	}
-	return r
-}
-
-func (d *Device) event(what, severity, text string) mqtt.Event {
-	d.mu.Lock()
-	d.events++
-	n := d.events
-	d.mu.Unlock()
-	now := time.Now().UnixMilli()
-	return mqtt.Event{
-		EventID: fmt.Sprintf("%s-%d-%d", what, now, n), DeviceID: d.id, EventType: what, Severity: severity, Description: text, Timestamp: now,
-	}
-}
-
-// send publishes now, or late where that is broken.
-func (d *Device) send(what string, v any, late time.Duration) {
-	body, err := json.Marshal(v)
-	if err != nil {
-		d.opt.Log.Error("message not sent", "device", d.id, "error", err)
-		return
-	}
-	if !d.client.IsConnectionOpen() {
-		return
-	}
+// send publishes now, or later where a fault holds it back. Nothing is kept for a broker
+// that is away.
+func (d *Device) send(what string, body any, late time.Duration) {
+	m := d.message(what, body)
 	if late > 0 {
-		time.AfterFunc(late, func() { d.client.Publish(mqtt.Topic(d.id, what), 1, false, body) })
+		if len(d.out) == heldBack {
+			d.out = d.out[1:]
+		}
+		d.out = append(d.out, delayed{time.Now().Add(late), m})
 		return
 	}
-	d.client.Publish(mqtt.Topic(d.id, what), 1, false, body)
+	if _, err := d.link.Send(m); err != nil {
+		d.log.Debug("not sent", "topic", m.Topic, "error", err)
+	}
 }
 
-// control obeys one command. It runs on the library's goroutine.
-func (d *Device) control(_ paho.Client, m paho.Message) {
-	now := time.Now()
-	v := d.opt.Unit.View(now)
-	if v.Wire.Down || v.Wire.Paused {
-		return
+// flush publishes what was held back until now.
+func (d *Device) flush(now time.Time) {
+	for len(d.out) > 0 && !now.Before(d.out[0].due) {
+		m := d.out[0].Outgoing
+		d.out = d.out[1:]
+		if _, err := d.link.Send(m); err != nil {
+			d.log.Debug("not sent", "topic", m.Topic, "error", err)
+		}
 	}
-	if m.Retained() {
-		d.send("event", d.event("retained-command", "warning", "a retained command was refused: it is of the past"), 0)
-		return
-	}
-	c, err := mqtt.ParseControl(d.id, m.Payload())
-	if err != nil {
-		d.send("event", d.event("malformed-command", "warning", err.Error()), 0)
-		return
-	}
-	d.mu.Lock()
-	a, known := d.done[c.CommandID]
-	d.mu.Unlock()
-	if !known {
-		a = d.obey(now, &c)
-		d.remember(a)
-	}
-	d.send("ack", a, v.Wire.Late)
 }
 
-func (d *Device) remember(a mqtt.Ack) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if len(d.order) >= outcomes {
-		delete(d.done, d.order[0])
-		d.order = d.order[1:]
+func (d *Device) message(what string, body any) mqtt.Outgoing {
+	b, err := json.Marshal(body)
+	if err != nil { // ValuesOf leaves out what JSON has no word for
+		panic(fmt.Sprintf("message of %s: %v", d.id, err))
 	}
-	d.done[a.CommandID] = a
-	d.order = append(d.order, a.CommandID)
-}
-
-func (d *Device) obey(now time.Time, c *mqtt.Control) mqtt.Ack {
-	a := mqtt.Ack{DeviceID: d.id, CommandID: c.CommandID, Status: "done", Timestamp: now.UnixMilli()}
-	refuse := func(status, reason string) mqtt.Ack {
-		a.Status, a.Reason = status, reason
-		return a
-	}
-	if c.Timestamp != 0 {
-		switch age := now.Sub(device.Time(c.Timestamp)); {
-		case age > maxAge:
-			return refuse("expired", fmt.Sprintf("issued %.0f s ago", age.Seconds()))
-		case age < -maxAhead:
-			return refuse("rejected", "issued in the future")
-		}
-	}
-	verb, ok := device.ParseVerb(c.Command)
-	if !ok {
-		return refuse("rejected", "there is no command "+c.Command)
-	}
-	if err := d.do(now, verb, &c.Parameters); err != nil {
-		return refuse("rejected", err.Error())
-	}
-	return a
-}
-
-var errParameter = errors.New("a parameter is missing or makes no sense")
-
-func (d *Device) do(now time.Time, verb device.Verb, p *mqtt.Parameters) error {
-	u := d.opt.Unit
-	switch verb {
-	case device.SetPower:
-		if p.Power == nil || p.Duration != nil && !(*p.Duration > 0 && *p.Duration <= 7*24*3600) {
-			return errParameter
-		}
-		seconds := 60.0
-		if p.Duration != nil {
-			seconds = *p.Duration
-		}
-		if v := u.View(now); v.Standby || v.Fault {
-			return fmt.Errorf("the unit takes no setpoint: standby %v, fault %v", v.Standby, v.Fault)
-		}
-		return u.SetPower(now, "mqtt", *p.Power*1000, time.Duration(seconds*float64(time.Second)))
-	case device.Stop, device.Release:
-		return u.Clear(now)
-	case device.SetMode:
-		m, ok := device.ParseMode(p.Mode)
-		if !ok {
-			return errParameter
-		}
-		op := unit.OpLeaveStandby
-		if m != device.Run {
-			op = unit.OpStandby
-		}
-		d.mu.Lock()
-		d.mode = m
-		d.mu.Unlock()
-		return u.Operate(now, op)
-	case device.EStop:
-		u.EStop(now)
-		return nil
-	case device.Reset:
-		if err := u.Acknowledge(now); err != nil {
-			return err
-		}
-		return u.Operate(now, unit.OpStart)
-	}
-	return device.ErrUnsupported
-}
-
-// stale is how old the retained command of a fault is: such a message may lie on a
-// broker for ever.
-const stale = 24 * time.Hour
-
-// plant lays a retained old command on the broker, or takes it away: the hand of a
-// test, which the device must not obey.
-func (d *Device) plant(on bool) {
-	d.mu.Lock()
-	change := on != d.planted
-	d.mu.Unlock()
-	if !change || !d.client.IsConnectionOpen() {
-		return
-	}
-	var body []byte // an empty one takes it away
-	if on {
-		kw, s := d.opt.Unit.Model().RatedKW, 3600.0
-		b, err := json.Marshal(mqtt.Control{
-			DeviceID: d.id, CommandID: "planted", Command: device.SetPower.String(),
-			Parameters: mqtt.Parameters{Power: &kw, Duration: &s}, Timestamp: time.Now().Add(-stale).UnixMilli(),
-		})
-		if err != nil {
-			d.opt.Log.Error("command not planted", "device", d.id, "error", err)
-			return
-		}
-		body = b
-	}
-	topic := mqtt.Topic(d.id, "control")
-	d.client.Publish(topic, 1, true, body)
-	d.client.Subscribe(topic, 1, d.control) // subscribed anew, it is delivered as retained
-	d.mu.Lock()
-	d.planted = on
-	d.mu.Unlock()
+	return mqtt.Outgoing{Topic: mqtt.Topic(d.id, what), Body: b}
 }

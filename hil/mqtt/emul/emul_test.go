@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -42,16 +43,17 @@ type safe struct {
 }
 
 func (s *safe) Write(p []byte) (int, error) { s.mu.Lock(); defer s.mu.Unlock(); return s.b.Write(p) }
-func (s *safe) String() string              { s.mu.Lock(); defer s.mu.Unlock(); return s.b.String() }
+
+func (s *safe) String() string { s.mu.Lock(); defer s.mu.Unlock(); return s.b.String() }
 
 // served is a unit behind a broker, and its driver.
 type served struct {
-	*testing.T
+	testing.TB
 	unit   *unit.Unit
 	driver *mqtt.Driver
 }
 
-func serve(t *testing.T, a mqtt.Access, change ...func(*mqtt.Config)) *served {
+func serve(t testing.TB, a mqtt.Access, change ...func(*mqtt.Options)) *served {
 	t.Helper()
 	m, err := params.LoadModel("ess-100kw-215kwh")
 	if err != nil {
@@ -74,7 +76,7 @@ func serve(t *testing.T, a mqtt.Access, change ...func(*mqtt.Config)) *served {
 		}
 	})
 	t.Cleanup(func() { cancel(); over.Wait() })
-	c := mqtt.Config{ID: "rig", Access: a}
+	c := mqtt.Options{ID: "rig", Access: a}
 	for _, f := range change {
 		f(&c)
 	}
@@ -120,7 +122,7 @@ func TestPeerMosquittoClients(t *testing.T) {
 	t.Parallel()
 	b := newBroker(t)
 	lines := b.sub("device/#")
-	d, err := mqtt.New(mqtt.Config{ID: "other", Access: b.access()})
+	d, err := mqtt.New(mqtt.Options{ID: "other", Access: b.access()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,16 +156,16 @@ func TestPeerMosquittoClients(t *testing.T) {
 		return slices.ContainsFunc(lines(), func(l string) bool { return strings.HasPrefix(l, topic+" ") && strings.Contains(l, part) })
 	}
 	await(t, "mosquitto_sub sees the command", func() bool {
-		return seen("device/other/control", `"command":"setPower","parameters":{"power":5,"duration":6}`)
+		return seen("device/other/control", `"command":"setPower","parameters":{"power":5,"duration":6,"priority":"low"}`)
 	})
 	// What is too old, or of the past by being retained, is not a reading of now.
 	b.pub("device/other/data", body(time.Now().Add(-time.Minute), ""), "-r")
-	e, err := mqtt.New(mqtt.Config{ID: "other", Access: b.access()})
+	e, err := mqtt.New(mqtt.Options{ID: "other", Access: b.access()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer e.Close()
-	late, err := mqtt.New(mqtt.Config{ID: "late", Access: b.access()})
+	late, err := mqtt.New(mqtt.Options{ID: "late", Access: b.access()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +177,7 @@ func TestPeerMosquittoClients(t *testing.T) {
 	}
 }
 
-func TestDeviceAnswersMosquittoPub(t *testing.T) {
+func TestPeerDeviceAnswersMosquittoPub(t *testing.T) {
 	t.Parallel()
 	b := newBroker(t)
 	lines := b.sub("device/rig/ack")
@@ -216,10 +218,10 @@ func TestDeviceAnswersMosquittoPub(t *testing.T) {
 
 // Losing the driver stops the device: it holds a setpoint for the dead-man time only,
 // and the driver renews it.
-func TestDeadMan(t *testing.T) {
+func TestPeerDeadMan(t *testing.T) {
 	t.Parallel()
 	b := newBroker(t)
-	s := serve(t, b.access(), func(c *mqtt.Config) { c.DeadMan = 600 * time.Millisecond })
+	s := serve(t, b.access(), func(c *mqtt.Options) { c.DeadMan = 600 * time.Millisecond })
 	if a := s.setPower(30, time.Minute); a.Status != device.Done {
 		t.Fatalf("%+v", a)
 	}
@@ -234,21 +236,32 @@ func TestDeadMan(t *testing.T) {
 	await(t, "nobody renews it: 0 kW", func() bool { return s.kw() == 0 })
 }
 
-func TestRetainedCommandIsRefused(t *testing.T) {
+// A retained command is of the past whatever it says of itself: neither one that lies on
+// the broker when the device comes, nor one that it finds when it comes again.
+func TestPeerRetainedCommandIsRefused(t *testing.T) {
 	t.Parallel()
 	b := newBroker(t)
-	events := b.sub("device/rig/event")
+	events, acks := b.sub("device/rig/event"), b.sub("device/rig/ack")
+	b.pub("device/rig/control", fmt.Sprintf(`{"deviceId":"rig","commandId":"fresh","command":"setPower","parameters":{"power":90,"duration":3600},"timestamp":%d}`,
+		time.Now().UnixMilli()), "-r")
+	refusals := func() int { return strings.Count(strings.Join(events(), ""), `"retained-command"`) }
 	s := serve(t, b.access())
+	await(t, "the first refusal is told", func() bool { return refusals() == 1 })
 	end, err := s.unit.Inject(time.Now(), unit.Fault{Kind: "retained-command"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the refusal is told", func() bool {
-		return slices.ContainsFunc(events(), func(l string) bool { return strings.Contains(l, "retained-command") })
-	})
-	time.Sleep(300 * time.Millisecond)
+	await(t, "the second refusal is told", func() bool { return refusals() >= 2 })
+	await(t, "the device reports again", func() bool { _, err := s.driver.Read(t.Context(), time.Now()); return err == nil })
 	if kw := s.kw(); kw != 0 {
 		t.Errorf("%g kW by a retained command", kw)
+	}
+	// The moment it was planted it came without the mark: then its age gave it away.
+	if text := strings.Join(acks(), "\n"); strings.Contains(text, "fresh") || strings.Contains(text, `"done"`) {
+		t.Errorf("answers to retained commands: %s", text)
+	}
+	if a := s.setPower(10, time.Minute); a.Status != device.Done { // others are taken meanwhile
+		t.Errorf("%+v", a)
 	}
 	end(time.Now())
 	await(t, "the broker holds it no more", func() bool {
@@ -259,10 +272,10 @@ func TestRetainedCommandIsRefused(t *testing.T) {
 
 // While the broker is away nothing is read and nothing queued; when it is back the
 // device is found again, and what was asked meanwhile does not happen.
-func TestBrokerGoesAndComesBack(t *testing.T) {
+func TestPeerBrokerGoesAndComesBack(t *testing.T) {
 	t.Parallel()
 	b := newBroker(t)
-	s := serve(t, b.access(), func(c *mqtt.Config) { c.MaxAge = time.Second })
+	s := serve(t, b.access(), func(c *mqtt.Options) { c.MaxAge = time.Second })
 	program := b.cmd.Path
 	b.stop()
 	await(t, "it is offline", func() bool {
@@ -284,10 +297,10 @@ func TestBrokerGoesAndComesBack(t *testing.T) {
 	}
 }
 
-func TestFaultsOfTheLink(t *testing.T) {
+func TestPeerFaultsOfTheLink(t *testing.T) {
 	t.Parallel()
 	b := newBroker(t)
-	s := serve(t, b.access(), func(c *mqtt.Config) { c.MaxAge, c.Timeout = 500*time.Millisecond, 400*time.Millisecond })
+	s := serve(t, b.access(), func(c *mqtt.Options) { c.MaxAge, c.Timeout = 500*time.Millisecond, 400*time.Millisecond })
 	inject := func(f unit.Fault) func() {
 		t.Helper()
 		end, err := s.unit.Inject(time.Now(), f)
@@ -301,10 +314,14 @@ func TestFaultsOfTheLink(t *testing.T) {
 	}
 	for _, kind := range []string{"pause", "link-down"} {
 		end := inject(unit.Fault{Kind: kind})
+		begun := time.Now()
 		await(t, kind+" makes it offline", func() bool {
 			_, err := s.driver.Read(t.Context(), time.Now())
 			return errors.Is(err, device.ErrOffline)
 		})
+		if took := time.Since(begun); kind == "link-down" && took > 400*time.Millisecond {
+			t.Errorf("its last will took %v to make it offline", took)
+		}
 		end()
 	}
 	end := inject(unit.Fault{Kind: "late-answer", By: 700 * time.Millisecond})
@@ -325,6 +342,151 @@ func TestFaultsOfTheLink(t *testing.T) {
 	end()
 }
 
+// A command that reaches a device only when its process goes on is over by then.
+func TestPeerPausedDeviceTakesNoOldCommand(t *testing.T) {
+	t.Parallel()
+	b := newBroker(t)
+	acks := b.sub("device/rig/ack")
+	s := serve(t, b.access(), func(c *mqtt.Options) { c.Timeout, c.DeadMan = 300*time.Millisecond, 300*time.Millisecond })
+	end, err := s.unit.Inject(time.Now(), unit.Fault{Kind: "pause"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	setPower(t, s.driver, 40, wantOffline)
+	end(time.Now())
+	await(t, "it answers", func() bool { return strings.Contains(strings.Join(acks(), ""), `"expired"`) })
+	if kw := s.kw(); kw != 0 {
+		t.Errorf("%g kW by a command that was over", kw)
+	}
+}
+
+func TestPeerSecondMaster(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		act  func(*served, *mosquitto)
+	}{
+		{"on the broker", func(_ *served, b *mosquitto) {
+			b.pub("device/rig/control", `{"deviceId":"rig","commandId":"theirs","command":"setPower","parameters":{"power":-20,"duration":60}}`)
+		}},
+		{"at the device", func(s *served, _ *mosquitto) {
+			if _, err := s.unit.Inject(time.Now(), unit.Fault{Kind: "second-master", KW: -20}); err != nil {
+				s.Fatal(err)
+			}
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBroker(t)
+			s := serve(t, b.access(), func(c *mqtt.Options) { c.DeadMan = 600 * time.Millisecond })
+			if a := s.setPower(30, time.Minute); a.Status != device.Done {
+				t.Fatalf("%+v", a)
+			}
+			await(t, "30 kW", func() bool { return math.Abs(s.kw()-30) < 0.5 && power(t, s.driver) == 30 })
+			tt.act(s, b)
+			await(t, "it is told", func() bool {
+				r, err := s.driver.Read(t.Context(), time.Now())
+				return err == nil && r.Flags == device.FlagMaster
+			})
+			heard := connect(t, b.access()).hear("rig")
+			for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+				power(t, s.driver)
+			}
+			if got := heard(); len(got) != 0 {
+				t.Errorf("the setpoint is fought for: %+v", got)
+			}
+			if a := s.setPower(10, time.Minute); a.Status != device.Done { // who takes it back has it
+				t.Errorf("%+v", a)
+			}
+		})
+	}
+}
+
+func TestPeerPanelOfTheDevice(t *testing.T) {
+	t.Parallel()
+	s := serve(t, newBroker(t).access())
+	flags := func(want device.Flags) {
+		t.Helper()
+		await(t, fmt.Sprintf("flags %v", want), func() bool { r, err := s.driver.Read(t.Context(), time.Now()); return err == nil && r.Flags == want })
+	}
+	for _, tt := range []struct {
+		kind string
+		flag device.Flags
+	}{{"local", device.FlagLocal}, {"e-stop", device.FlagEStop}} {
+		if a := s.setPower(30, time.Minute); a.Status != device.Done {
+			t.Fatalf("%+v", a)
+		}
+		end, err := s.unit.Inject(time.Now(), unit.Fault{Kind: tt.kind})
+		if err != nil {
+			t.Fatal(err)
+		}
+		flags(tt.flag)
+		if a := s.setPower(10, time.Minute); a.Status != device.Rejected || a.Code == "" || a.Code == "REJECTED" {
+			t.Errorf("%s: %+v", tt.kind, a)
+		}
+		end(time.Now())
+		if tt.kind == "e-stop" {
+			if a, err := s.driver.Write(t.Context(), time.Now(), command(device.Reset, 0)); err != nil || a.Status != device.Done {
+				t.Errorf("%+v, %v", a, err)
+			}
+		}
+		flags(0)
+	}
+	await(t, "no power comes back by itself", func() bool { return power(t, s.driver) == 0 })
+}
+
+// A broker that stands still is waited for no longer than for a device.
+func TestPeerBrokerStandsStill(t *testing.T) {
+	t.Parallel()
+	b := newBroker(t)
+	s := serve(t, b.access(), func(c *mqtt.Options) { c.Timeout, c.MaxAge = 300*time.Millisecond, time.Second })
+	if a := s.setPower(20, time.Minute); a.Status != device.Done {
+		t.Fatalf("%+v", a)
+	}
+	if err := b.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	setPower(t, s.driver, 40, wantOffline)
+	await(t, "it is offline", func() bool {
+		begun := time.Now()
+		_, err := s.driver.Read(t.Context(), begun)
+		if took := time.Since(begun); took > time.Second {
+			t.Errorf("reading took %v", took)
+		}
+		return errors.Is(err, device.ErrOffline)
+	})
+	begun := time.Now()
+	if err := s.driver.Close(); err != nil || time.Since(begun) > 3*time.Second {
+		t.Errorf("closing took %v, %v", time.Since(begun), err)
+	}
+	if err := b.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A subscription that the broker refuses is told as that, and not as a silent device.
+func TestPeerBrokerRefusesSubscriptions(t *testing.T) {
+	t.Parallel()
+	p := newBroker(t).behindProxy()
+	p.forbids.Store(true)
+	d, err := mqtt.New(mqtt.Options{ID: "rig", Access: p.access(), Timeout: 300 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	await(t, "it is told", func() bool {
+		_, err := d.Read(t.Context(), time.Now())
+		return errors.Is(err, device.ErrOffline) && strings.Contains(err.Error(), "refuses to tell of device/rig/data")
+	})
+	setPower(t, d, 1, func(t testing.TB, a device.Ack, err error) {
+		t.Helper()
+		wantOffline(t, a, err)
+		if !strings.Contains(fmt.Sprint(err), "refuses to tell of device/rig/ack") {
+			t.Error(err)
+		}
+	})
+}
+
 func TestPeerMosquittoWithTLSAndPassword(t *testing.T) {
 	t.Parallel()
 	ca, cert, key := certificates(t)
@@ -339,14 +501,15 @@ func TestPeerMosquittoWithTLSAndPassword(t *testing.T) {
 		t.Errorf("%+v", ack)
 	}
 	for name, bad := range map[string]func(*mqtt.Access){
-		"wrong password":        func(a *mqtt.Access) { a.Password = "guessed" },
-		"no password":           func(a *mqtt.Access) { a.User, a.Password = "", "" },
-		"unknown authority":     func(a *mqtt.Access) { a.CA = "" },
-		"plain where it is not": func(a *mqtt.Access) { a.Address = strings.Replace(a.Address, "mqtts", "mqtt", 1) },
+		"wrong password":                      func(a *mqtt.Access) { a.Password = "guessed" },
+		"no password":                         func(a *mqtt.Access) { a.User, a.Password = "", "" },
+		"unknown authority":                   func(a *mqtt.Access) { a.CA = "" },
+		"another name than its certificate's": func(a *mqtt.Access) { a.Address = strings.Replace(a.Address, "127.0.0.1", "localhost", 1) },
+		"plain where it is not":               func(a *mqtt.Access) { a.Address, a.CA = strings.Replace(a.Address, "mqtts", "mqtt", 1), "" },
 	} {
 		x := a
 		bad(&x)
-		d, err := mqtt.New(mqtt.Config{ID: "rig", Access: x})
+		d, err := mqtt.New(mqtt.Options{ID: "rig", Access: x})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -356,7 +519,28 @@ func TestPeerMosquittoWithTLSAndPassword(t *testing.T) {
 		}
 		_ = d.Close()
 	}
-	if _, err := mqtt.New(mqtt.Config{ID: "rig", Access: mqtt.Access{Address: a.Address, CA: filepath.Join(t.TempDir(), "none")}}); !errors.Is(err, os.ErrNotExist) {
+	if _, err := mqtt.New(mqtt.Options{ID: "rig", Access: mqtt.Access{Address: a.Address, CA: filepath.Join(t.TempDir(), "none")}}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%v", err)
+	}
+}
+
+// A broker that asks for certificates takes no device without one.
+func TestPeerMosquittoWithClientCertificates(t *testing.T) {
+	t.Parallel()
+	ca, cert, key := certificates(t)
+	b := newBroker(t, "cafile "+ca, "certfile "+cert, "keyfile "+key, "require_certificate true", "allow_anonymous true")
+	a := mqtt.Access{Address: fmt.Sprintf("mqtts://127.0.0.1:%d", b.port), CA: ca}
+	d, err := mqtt.New(mqtt.Options{ID: "rig", Access: a})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	a.Cert, a.Key = cert, key
+	s := serve(t, a)
+	if ack := s.setPower(10, time.Minute); ack.Status != device.Done {
+		t.Errorf("%+v", ack)
+	}
+	if !away(t, d) {
+		t.Error("the broker takes one without a certificate")
 	}
 }

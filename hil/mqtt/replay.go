@@ -1,0 +1,95 @@
+package mqtt
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"sync"
+	"time"
+
+	"yunchu/platform/device"
+)
+
+// Replay is a broker that delivers a recording. What the device had sent comes again at
+// the times it was recorded with; a command is answered as done, and counted, since what
+// was recorded cannot follow it.
+type Replay struct {
+	by time.Duration // what timestamps in bodies are moved by
+
+	mu       sync.Mutex
+	list     []device.Crossing
+	now      time.Time
+	to       map[string][]func(Message)
+	diverged int
+}
+
+var _ link = (*Replay)(nil)
+
+// NewReplay plays the crossings of a tap, which are in order of time and were moved by
+// shift against when they were recorded.
+func NewReplay(list []device.Crossing, shift time.Duration) *Replay {
+	return &Replay{by: shift, list: list, to: map[string][]func(Message){}}
+}
+
+// SetNow delivers what had come by now.
+func (r *Replay) SetNow(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.now = now
+	for len(r.list) > 0 && !r.list[0].At.After(now) {
+		c := r.list[0]
+		r.list = r.list[1:]
+		topic, body, ok := bytes.Cut(c.Data, []byte{0})
+		if c.Out || !ok || bytes.HasSuffix(topic, []byte("/ack")) {
+			continue
+		}
+		r.deliver(Message{Topic: string(topic), Body: body, At: c.At, Shift: r.by})
+	}
+}
+
+func (r *Replay) deliver(m Message) {
+	for _, fn := range r.to[m.Topic] {
+		fn(m)
+	}
+}
+
+// Listen implements link. Nobody stops listening before the end.
+func (r *Replay) Listen(topic string, fn func(Message)) (end func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.to[topic] = append(r.to[topic], fn)
+	return func() {}
+}
+
+// Publish implements link.
+func (r *Replay) Publish(ctx context.Context, m Outgoing) error {
+	var c Control
+	if err := json.Unmarshal(m.Body, &c); err != nil {
+		return err
+	}
+	ack, err := json.Marshal(Ack{DeviceID: c.DeviceID, CommandID: c.CommandID, Status: device.Done.String(), Timestamp: c.Timestamp})
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.diverged++
+	r.deliver(Message{Topic: Topic(c.DeviceID, "ack"), Body: ack, At: r.now})
+	return ctx.Err()
+}
+
+// Diverged is how many commands were given that the recording cannot follow.
+func (r *Replay) Diverged() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.diverged
+}
+
+// Away implements link.
+func (r *Replay) Away() error { return nil }
+
+// Refused implements link.
+func (r *Replay) Refused(string) bool { return false }
+
+// Close implements link.
+func (r *Replay) Close() {}
