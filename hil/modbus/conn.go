@@ -1,5 +1,19 @@
-// Package modbus is the driver of devices that speak Modbus over TCP, TLS or a
-// serial line, with their registers described by a profile.
+// Package modbus is the driver of devices that speak Modbus over TCP, TLS or a serial
+// line, with their registers described by a profile.
+//
+// A device is known by its profile: a YAML file that says which register means what. For a
+// new one, copy profiles/pcs-generic.yaml, whose comments explain each key, strike out what
+// the device does not have, and put in the addresses of its manual. What is left out is not
+// reported, or refused; what is wrong is told with its line.
+//
+// Power and current are positive into the device everywhere but in the registers, whose
+// direction the profile says. The driver reads all points of a reading in as few requests as
+// the device bears. It writes nothing until it is first told a power. From then on it writes
+// the time to revert, the setpoint and its enable, in this order, reads them back, renews
+// them every third of the dead-man time and beats the controller's heartbeat once a second,
+// so that a device that has such registers stops by itself when its controller is lost.
+//
+// Dial gives the bare registers, for whoever knows their meaning otherwise.
 package modbus
 
 import (

@@ -107,6 +107,8 @@ var quantities = map[string]quantity{
 	"rated_kwh": {unit: "kWh", units: map[string]unit{"Wh": {milli, 0}, "MWh": {kilo, 0}}},
 	"maker":     {form: text},
 	"model":     {form: text},
+	"serial":    {form: text},
+	"firmware":  {form: text},
 }
 
 // Names are the points that a profile can have.

@@ -126,10 +126,13 @@ func (d *Driver) adjust(ctx context.Context, x *point, value float64) error {
 	return d.write(ctx, x, value)
 }
 
+// nameplate are the points of what a device says of itself.
+var nameplate = []string{"rated_kw", "rated_kwh", "maker", "model", "serial", "firmware"}
+
 // Describe implements device.Described.
 func (d *Driver) Describe(ctx context.Context, now time.Time) (device.Info, error) {
 	d.tell(now)
-	m := newImage(d.profile, d.profile.readable([]string{"rated_kw", "rated_kwh", "maker", "model"}))
+	m := newImage(d.profile, d.profile.readable(nameplate))
 	if err := m.read(ctx, d.conn); err != nil {
 		return device.Info{}, fmt.Errorf("nameplate: %w", err)
 	}
@@ -147,6 +150,7 @@ func (d *Driver) Describe(ctx context.Context, now time.Time) (device.Info, erro
 		return x.text(m.registers(x))
 	}
 	return device.Info{
-		Manufacturer: words("maker"), Model: words("model"), RatedKW: rating("rated_kw"), CapacityKWh: rating("rated_kwh"),
+		Manufacturer: words("maker"), Model: words("model"), Serial: words("serial"), Firmware: words("firmware"),
+		RatedKW: rating("rated_kw"), CapacityKWh: rating("rated_kwh"),
 	}, nil
 }

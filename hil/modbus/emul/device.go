@@ -197,7 +197,7 @@ func (d *Device) show(r modbus.Register, v *unit.View) []uint16 {
 		}
 		return r.Absent()
 	default:
-		return r.PutText(map[string]string{"maker": v.Maker, "model": v.Model}[r.Name()])
+		return r.PutText(map[string]string{"maker": v.Maker, "model": v.Model, "serial": v.ID, "firmware": v.Version}[r.Name()])
 	}
 }
 
