@@ -279,6 +279,11 @@ func (g *Gateway) toWire(now time.Time, w *wire, c *device.Command, v guard.Verd
 	o := order{c: *c, verb: c.Verb, verdict: v}
 	if fix := g.fixing[c.Slot]; fix != nil {
 		o.attempt = fix.Attempt
+		if c.Verb == device.SetPower && c.Power == 0 && !fix.Routine {
+			// A setpoint may be too late, or not arrive, and then the driver goes on with
+			// the one before it. A stop is never late, and ends that either way.
+			o.c.Verb = device.Stop
+		}
 	}
 	switch c.Verb {
 	case device.Arm: // the guard is testing its signs; the answer comes with the outcome

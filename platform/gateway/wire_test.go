@@ -108,6 +108,12 @@ type line struct {
 
 // onLine runs f beside a gateway that serves n units every 100 ms.
 func onLine(t *testing.T, n int, itself bool, f func(l *line)) {
+	t.Helper()
+	onLineOf(t, n, itself, func(u *unit) device.Driver { return u }, f)
+}
+
+// onLineOf is onLine with drivers of another kind.
+func onLineOf(t *testing.T, n int, itself bool, as func(u *unit) device.Driver, f func(l *line)) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &line{t: t, bus: local.New(0), sched: sched.New(sched.NewWall())}
 		must := func(err error) {
@@ -143,7 +149,7 @@ func onLine(t *testing.T, n int, itself bool, f func(l *line)) {
 			l.units = append(l.units, u)
 			l.gw.Know(device.Info{ID: device.ID(fmt.Sprint("rig-", i)), Slot: device.Slot(i), Kind: "modbus", State: device.Inactive, RatedKW: 100, PollMS: 100})
 			over.Add(1)
-			must(l.gw.Attach(ctx, gateway.Wire{Driver: u, Slot: device.Slot(i), Period: 100 * time.Millisecond, ArmItself: itself}, over.Done))
+			must(l.gw.Attach(ctx, gateway.Wire{Driver: as(u), Slot: device.Slot(i), Period: 100 * time.Millisecond, ArmItself: itself}, over.Done))
 		}
 		must(l.gw.Start(ctx, l.sched.Now(), time.Second))
 		over.Go(func() {
@@ -348,5 +354,73 @@ func TestNameplateThatDoesNotFit(t *testing.T) {
 		if want := "misfit: rig-0: its nameplate says 50 kW, the configuration 100 kW"; !slices.Contains(l.events, want) {
 			t.Errorf("events %q", l.events)
 		}
+	})
+}
+
+// renewing is a unit whose driver goes on with a setpoint by itself, as all drivers of
+// wires do, and takes none that has expired.
+type renewing struct {
+	*unit
+	live  float64
+	until int64
+}
+
+func (u *renewing) Read(ctx context.Context, now time.Time) (device.Reading, error) {
+	r, err := u.unit.Read(ctx, now)
+	if u.until <= now.UnixMilli() {
+		u.live = 0
+	}
+	if err == nil {
+		u.set(func() {
+			if u.kw = u.live; u.kw != 0 {
+				u.told = append(u.told, fmt.Sprintf("renewed %g", u.kw))
+			}
+		})
+	}
+	return r, err
+}
+
+func (u *renewing) Write(ctx context.Context, now time.Time, c device.Command) (device.Ack, error) {
+	if c.Verb == device.SetPower && c.Until <= now.UnixMilli() {
+		return c.Answer(device.Expired, now.UnixMilli(), "EXPIRED", "too late"), nil
+	}
+	if c.Verb != device.SetPower {
+		u.live = 0
+	}
+	a, err := u.unit.Write(ctx, now, c)
+	if err == nil && c.Verb == device.SetPower {
+		u.live, u.until = c.Power, c.Until
+	}
+	return a, err
+}
+
+func TestLostLinkEndsTheDriversRenewal(t *testing.T) {
+	onLineOf(t, 1, true, func(u *unit) device.Driver { return &renewing{unit: u} }, func(l *line) {
+		u := l.units[0]
+		l.pass(time.Second)
+		l.ask(device.Command{Verb: device.SetPower, Power: 50})
+		l.pass(time.Second)
+		u.set(func() { u.down = true })
+		l.pass(10 * time.Second)
+		u.set(func() { u.down, u.kw, u.told = false, 0, nil }) // its dead-man has taken it to 0
+		l.pass(40 * time.Second)
+		if slices.ContainsFunc(u.told, func(s string) bool { return strings.HasPrefix(s, "renewed") }) {
+			t.Errorf("while it is disarmed (%q) its driver has %q", l.life, u.told)
+		}
+	})
+}
+
+func TestExpiredSetpointIsTakenBackForGood(t *testing.T) {
+	onLineOf(t, 1, true, func(u *unit) device.Driver { return &renewing{unit: u} }, func(l *line) {
+		l.pass(time.Second)
+		l.ask(device.Command{Verb: device.SetPower, Power: 50})
+		l.pass(10 * time.Minute)
+		var got []string
+		for _, a := range l.acks {
+			if a.Source == guard.Source {
+				got = append(got, fmt.Sprintf("%v %v %g", a.Verb, a.Status, a.Power))
+			}
+		}
+		l.want("corrections", got, "setPower done 0")
 	})
 }
