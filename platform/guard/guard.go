@@ -169,7 +169,11 @@ type state struct {
 	before setpoint // in force again when the device does not take what is asked last
 	asked  request  // what set came from, until it is settled
 	fix    fix      // the correction that the device has yet to take
-	round  uint64   // the group of commands that it was last in
+
+	earlier earlier // what asked has replaced before its answer came
+
+	corrections uint64 // commands of the guard's own so far, which their answers tell apart
+	round       uint64 // the group of commands that it was last in
 }
 
 // setpoint is what a device has been told.
@@ -181,6 +185,12 @@ type setpoint struct {
 	until    int64   // ms, when the power expires
 	hold     int64   // ms, until when weaker priorities are refused
 	source   string
+}
+
+// earlier is what was asked before asked and was open then.
+type earlier struct {
+	request
+	was, set setpoint // without and with it
 }
 
 // request tells the commands for one device apart.
