@@ -186,14 +186,14 @@ func (w *wire) next() (o order, ok bool) {
 }
 
 // put queues an order. Setpoints that wait are overtaken by any newer word about the
-// power, and are returned; an emergency stop goes before all others. full: o was not
-// taken.
+// power, and are returned; an emergency stop goes before all others, and what would start
+// the device again after it is overtaken too. full: o was not taken.
 func (w *wire) put(o order) (overtaken []order, full bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	rest := w.orders[:0]
 	for _, old := range w.orders {
-		if old.c.Verb == device.SetPower || old.c.Verb == device.Stop || old.c.Verb == device.Release {
+		if overtakes(&o.c, &old.c) {
 			overtaken = append(overtaken, old)
 		} else {
 			rest = append(rest, old)
@@ -211,6 +211,20 @@ func (w *wire) put(o order) (overtaken []order, full bool) {
 	}
 	w.rouse()
 	return overtaken, false
+}
+
+// overtakes reports whether a command that waits is not to be sent any more because of a
+// newer one.
+func overtakes(c, old *device.Command) bool {
+	switch old.Verb {
+	case device.SetPower, device.Stop, device.Release:
+		return true
+	case device.Reset:
+		return c.Verb == device.EStop
+	case device.SetMode:
+		return c.Verb == device.EStop && old.Mode == device.Run
+	}
+	return false
 }
 
 // rouse lets the device's goroutine look for what waits.

@@ -283,14 +283,15 @@ func TestNewerSetpointsOvertakeThoseThatWait(t *testing.T) {
 		u.set(func() { u.takes = 300 * time.Millisecond })
 		l.pass(250 * time.Millisecond) // it is in an exchange
 		l.ask(device.Command{Verb: device.SetPower, Power: 10})
+		l.ask(device.Command{Verb: device.SetMode, Mode: device.StandbyMode})
 		l.ask(device.Command{Verb: device.SetMode, Mode: device.Run})
 		l.ask(device.Command{Verb: device.SetPower, Power: 20})
 		l.ask(device.Command{Verb: device.SetPower, Power: 30})
 		l.ask(device.Command{Verb: device.EStop})
 		l.pass(5 * time.Second)
 		l.want("answers", l.answers(),
-			"c1 setPower expired 10 SUPERSEDED", "c3 setPower expired 20 SUPERSEDED", "c4 setPower expired 30 SUPERSEDED",
-			"c5 eStop done 0", "c2 setMode done 0")
+			"c1 setPower expired 10 SUPERSEDED", "c4 setPower expired 20 SUPERSEDED", "c3 setMode expired 0 SUPERSEDED", "c5 setPower expired 30 SUPERSEDED",
+			"c6 eStop done 0", "c2 setMode done 0")
 		l.want("told", u.told[:2], "eStop 0", "setMode 0")
 	})
 }
@@ -422,5 +423,26 @@ func TestExpiredSetpointIsTakenBackForGood(t *testing.T) {
 			}
 		}
 		l.want("corrections", got, "setPower done 0")
+	})
+}
+
+// A reset that waits must not start the device again after the emergency stop that came
+// later.
+func TestEmergencyStopOvertakesAReset(t *testing.T) {
+	onLine(t, 1, true, func(l *line) {
+		l.pass(time.Second)
+		u := l.units[0]
+		l.ask(device.Command{Verb: device.EStop})
+		l.pass(time.Second)
+		u.set(func() { u.takes, u.told = 300*time.Millisecond, nil })
+		l.pass(250 * time.Millisecond) // it is in an exchange
+		l.ask(device.Command{Verb: device.Reset})
+		l.ask(device.Command{Verb: device.EStop})
+		l.pass(5 * time.Second)
+		l.want("told", u.told, "eStop 0")
+		l.want("answers", l.answers(), "c1 eStop done 0", "c2 reset expired 0 SUPERSEDED", "c3 eStop done 0")
+		l.ask(device.Command{Verb: device.Arm})
+		l.pass(time.Second)
+		l.want("answers", l.answers(), "c4 arm rejected 0 E_STOP")
 	})
 }
