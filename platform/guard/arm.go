@@ -131,6 +131,12 @@ func (g *Guard) Armed(s device.Slot) bool {
 	return d != nil && d.life.armed && !d.life.stopped
 }
 
+// Stopped reports whether the emergency stop of a device is latched.
+func (g *Guard) Stopped(s device.Slot) bool {
+	d := g.device(s)
+	return d != nil && d.life.stopped
+}
+
 // A device that runs against its setpoint, or against what it says itself, is believed
 // to be wired or described with a wrong sign. settle is how long it may take to follow,
 // patience how many readings in a row must agree.
