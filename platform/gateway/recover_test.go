@@ -247,3 +247,30 @@ func TestEmergencyStopWithAnIDThatWasUsed(t *testing.T) {
 		t.Error("the second is lost")
 	}
 }
+
+// The emergency stop that a device has told of latches across a restart, though its button
+// is out again by then.
+func TestPressedEmergencyStopOutlivesARestart(t *testing.T) {
+	r := newRig(t, 1)
+	r.fleet.change = func(now time.Time, x *device.Reading) {
+		if now.Before(at(2 * time.Second)) {
+			x.Flags |= device.FlagEStop
+		}
+	}
+	r.run(4 * time.Second)
+	if !r.guard.Stopped(slot(0)) {
+		t.Fatal("not latched")
+	}
+	r.restart()
+	r.run(8 * time.Second)
+	if !r.guard.Stopped(slot(0)) {
+		t.Error("the emergency stop is lost with the restart")
+	}
+	r.send(9*time.Second, device.Command{Slot: slot(0), ID: "reset", Verb: device.Reset, Priority: device.Normal, Source: "user:ann"})
+	r.run(12 * time.Second)
+	r.restart()
+	r.run(14 * time.Second)
+	if r.guard.Stopped(slot(0)) {
+		t.Error("reset, and latched again by a restart")
+	}
+}

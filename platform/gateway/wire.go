@@ -478,11 +478,11 @@ func (g *Gateway) tell(ctx context.Context, now time.Time) {
 		if g.onLife != nil {
 			g.onLife(n.Slot, n.State)
 		}
-		if n.By.Verb != device.Arm {
+		if n.By.Verb == 0 {
 			continue
 		}
 		a := n.By.Answer(device.Done, now.UnixMilli(), "", n.Text)
-		if n.Kind != "armed" {
+		if n.By.Verb == device.Arm && n.Kind != "armed" {
 			a.Status, a.Code = device.Rejected, n.Code
 		}
 		g.answer(ctx, now, []device.Ack{a})

@@ -33,8 +33,11 @@ type Notice struct {
 	State device.State // what it is from here on
 	Kind  string       // armed, disarmed, arm-failed, e-stop, reset
 	Text  string
-	By    device.Command // of armed and arm-failed: the command that asked for it; zero for none
-	Code  string         // of arm-failed: CodeNotArmed, or CodeSign when a sign was found to be wrong
+	// By, of armed and arm-failed, is the command that asked for it, zero for none; of
+	// e-stop it is the guard's own where a device has said that its button is pressed, so
+	// that it latches across restarts like one that somebody has asked for.
+	By   device.Command
+	Code string // of arm-failed: CodeNotArmed, or CodeSign when a sign was found to be wrong
 }
 
 // Notices hands out what has changed since the last call.
@@ -85,11 +88,11 @@ func (g *Guard) bar(s device.Slot, d *state, why string) {
 }
 
 // stop latches the emergency stop.
-func (g *Guard) stop(s device.Slot, d *state, why string) {
+func (g *Guard) stop(s device.Slot, d *state, why string, by device.Command) {
 	g.bar(s, d, "emergency stop")
 	if !d.life.stopped {
 		d.life.stopped, d.moved = true, true
-		g.notice(s, device.Failed, "e-stop", why, device.Command{})
+		g.notice(s, device.Failed, "e-stop", why, by)
 	}
 }
 
@@ -161,7 +164,9 @@ func (g *Guard) watch(r *device.Reading, d *state) {
 	l := &d.life
 	l.flags = r.Flags
 	if r.Flags&device.FlagEStop != 0 && min(r.At, r.Arrived) >= l.reset {
-		g.stop(r.Slot, d, "the device's emergency stop is pressed")
+		g.stop(r.Slot, d, "the device's emergency stop is pressed", device.Command{
+			Slot: r.Slot, Verb: device.EStop, Priority: device.Safety, At: r.Arrived, Source: Source,
+		})
 	}
 	if !d.env.Wired {
 		return

@@ -233,7 +233,7 @@ func (g *Guard) take(slot device.Slot, d *state, now int64, c *device.Command, v
 		g.arm(slot, d, now, c)
 		return
 	case device.EStop:
-		g.stop(slot, d, "emergency stop by "+c.Source)
+		g.stop(slot, d, "emergency stop by "+c.Source, device.Command{})
 	case device.Disarm:
 		g.bar(slot, d, "disarmed by "+c.Source)
 	}
