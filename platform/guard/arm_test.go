@@ -569,3 +569,38 @@ func TestNoSequenceActsUnarmed(t *testing.T) {
 		})
 	})
 }
+
+// A device that ceases to say what its envelope is kept by is as good as silent, and a limit
+// that it ceases to state stays in force.
+func TestValuesThatCease(t *testing.T) {
+	nan := math.NaN()
+	for name, bend := range map[string]func(r *device.Reading){
+		"state of charge": func(r *device.Reading) { r.SoC = nan },
+		"temperature":     func(r *device.Reading) { r.Temperature = nan },
+		"voltage":         func(r *device.Reading) { r.Voltage = nan },
+	} {
+		w := armed(t, func(i *device.Info) { i.VoltMax = 900 })
+		w.must(device.SetPower, 50)
+		w.bend = bend
+		w.pass(time.Second)
+		w.bend = nil
+		w.pass(5 * time.Second)
+		if !w.g.Armed(0) {
+			t.Errorf("%s: disarmed by a moment: %q", name, w.notes)
+		}
+		w.bend = bend
+		w.pass(3 * time.Second)
+		if w.g.Armed(0) || w.kw != 0 {
+			t.Errorf("%s: still armed, at %g kW", name, w.kw)
+		}
+	}
+	w := armed(t)
+	w.bend = func(r *device.Reading) { r.MaxCharge = 30 }
+	w.pass(time.Second)
+	w.bend = func(r *device.Reading) { r.MaxCharge, r.MaxDischarge = nan, nan }
+	w.pass(time.Second)
+	w.must(device.SetPower, 80)
+	if w.kw != 30 {
+		t.Errorf("%g kW, though it could take 30 when it said so last", w.kw)
+	}
+}

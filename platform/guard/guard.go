@@ -251,20 +251,34 @@ func (g *Guard) Observe(r *device.Reading) {
 	if at < d.at && r.Arrived >= d.arrived { // an arrival that goes back is the clock's doing
 		return
 	}
-	good := r.Quality == device.Good
+	good := r.Quality == device.Good && !d.mute(r)
 	if gap := d.gap(r); good && d.env.Wired && gap > d.env.StaleAfter && (d.life.armed || d.life.test.running()) {
 		g.bar(r.Slot, d, d.lost(gap))
 	}
 	d.amps = d.amps || good && !math.IsNaN(r.Current)
 	if good {
 		d.at, d.arrived = at, r.Arrived
-		d.soc, d.charge, d.give, d.volt = r.SoC, r.MaxCharge, r.MaxDischarge, r.Voltage
+		d.soc, d.volt = r.SoC, r.Voltage
+		if !d.env.Wired || !math.IsNaN(r.MaxCharge) {
+			d.charge = r.MaxCharge
+		}
+		if !d.env.Wired || !math.IsNaN(r.MaxDischarge) {
+			d.give = r.MaxDischarge
+		}
 	}
 	g.watch(r, d)
 	if good || r.Temperature > d.temp || math.IsNaN(d.temp) {
 		d.temp = r.Temperature
 	}
 	d.latch()
+}
+
+// mute reports whether a device on a wire has ceased to say what its envelope is kept by:
+// that is no better than silence. A limit of power that it ceases to state stays in force.
+func (d *state) mute(r *device.Reading) bool {
+	e := &d.env
+	gone := func(was, is float64) bool { return math.IsNaN(is) && !math.IsNaN(was) }
+	return e.Wired && (gone(d.soc, r.SoC) || gone(d.temp, r.Temperature) || (e.VoltMin > 0 || e.VoltMax > 0) && gone(d.volt, r.Voltage))
 }
 
 // latch blocks what the state of charge and the temperature forbid. What they do
