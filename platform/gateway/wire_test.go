@@ -32,6 +32,7 @@ type unit struct {
 	name    device.Info
 	closed  bool
 	started time.Time
+	bend    func(r *device.Reading)
 }
 
 func (u *unit) exchange(ctx context.Context) error {
@@ -65,6 +66,9 @@ func (u *unit) Read(ctx context.Context, now time.Time) (device.Reading, error) 
 	r.SoC, r.Temperature, r.Voltage, r.MaxCharge, r.MaxDischarge = 50+float64(len(u.reads))*1e-4, 25, 800, 100, 100
 	r.Power, r.Current, r.Flags = u.kw, u.kw*1000/800, u.flags
 	r.Status = device.Idle
+	if u.bend != nil {
+		u.bend(&r)
+	}
 	return r, nil
 }
 
@@ -445,4 +449,41 @@ func TestEmergencyStopOvertakesAReset(t *testing.T) {
 		l.pass(time.Second)
 		l.want("answers", l.answers(), "c4 arm rejected 0 E_STOP")
 	})
+}
+
+// What a device says beside its measurements counts at once, also while those have not
+// changed: one that measures once in a second may be asked more often.
+func TestRepeatedMeasurementsWithNews(t *testing.T) {
+	for name, news := range map[string]func(r *device.Reading){
+		"local control": func(r *device.Reading) { r.Flags |= device.FlagLocal },
+		"e-stop":        func(r *device.Reading) { r.Flags |= device.FlagEStop },
+		"no charging":   func(r *device.Reading) { r.MaxCharge = 0 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			onLine(t, 1, true, func(l *line) {
+				u := l.units[0]
+				measured := device.Reading{}
+				same := func(r *device.Reading) { // a new measurement every second
+					if r.At-measured.At >= 1000 {
+						measured = *r
+					}
+					arrived := r.Arrived
+					*r = measured
+					r.Arrived = arrived
+				}
+				u.set(func() { u.bend = same })
+				l.pass(2050 * time.Millisecond)
+				l.ask(device.Command{Verb: device.SetPower, Power: 50})
+				l.pass(20 * time.Millisecond)
+				if u.kw != 50 {
+					t.Fatalf("%g kW, answers %q", u.kw, l.answers())
+				}
+				u.set(func() { u.bend = func(r *device.Reading) { same(r); news(r) } })
+				l.pass(250 * time.Millisecond)
+				if u.kw != 0 {
+					t.Errorf("%g kW after two readings", u.kw)
+				}
+			})
+		})
+	}
 }

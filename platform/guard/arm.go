@@ -159,8 +159,9 @@ func (d *state) gap(r *device.Reading) time.Duration {
 	return time.Duration(r.Arrived-d.arrived) * time.Millisecond
 }
 
-// watch draws the consequences from what a reading says about the device's life.
-func (g *Guard) watch(r *device.Reading, d *state) {
+// flagged draws the consequences from what a reading's flags say about the device's life,
+// and reports whether it goes on.
+func (g *Guard) flagged(r *device.Reading, d *state) bool {
 	l := &d.life
 	l.flags = r.Flags
 	if r.Flags&device.FlagEStop != 0 && min(r.At, r.Arrived) >= l.reset {
@@ -168,12 +169,8 @@ func (g *Guard) watch(r *device.Reading, d *state) {
 			Slot: r.Slot, Verb: device.EStop, Priority: device.Safety, At: r.Arrived, Source: Source,
 		})
 	}
-	if !d.env.Wired {
-		return
-	}
-	acts := l.armed || l.test.running()
 	switch {
-	case !acts:
+	case !d.env.Wired || !l.armed && !l.test.running():
 	case r.Flags&device.FlagMaster != 0:
 		// Somebody else has it. To write on would be a fight that no battery
 		// should see: it is handed over, and people are told.
@@ -181,7 +178,31 @@ func (g *Guard) watch(r *device.Reading, d *state) {
 		d.set.power, d.set.doubt, d.set.until, d.set.hold = 0, 0, 0, 0
 	case r.Flags&device.FlagLocal != 0:
 		g.bar(r.Slot, d, "local control")
-	case l.armed && g.against(r, d):
+	default:
+		return true
+	}
+	return false
+}
+
+// Repeat takes note of a reading whose measurements are known already: its flags, and the
+// limits that are narrower now, are not.
+func (g *Guard) Repeat(r *device.Reading) {
+	d := g.device(r.Slot)
+	if d == nil || min(r.At, r.Arrived) < d.at {
+		return
+	}
+	g.flagged(r, d)
+	d.narrow(r)
+}
+
+// watch draws the consequences from what a reading says about the device's life.
+func (g *Guard) watch(r *device.Reading, d *state) {
+	acts := g.flagged(r, d)
+	l := &d.life
+	if !d.env.Wired {
+		return
+	}
+	if acts && l.armed && g.against(r, d) {
 		g.bar(r.Slot, d, "its power runs against the setpoint: a sign is wrong")
 	}
 	if r.Quality != device.Good {

@@ -266,11 +266,30 @@ func (g *Guard) Observe(r *device.Reading) {
 			d.give = r.MaxDischarge
 		}
 	}
+	if r.Quality == device.Suspect {
+		d.narrow(r)
+	}
 	g.watch(r, d)
 	if good || r.Temperature > d.temp || math.IsNaN(d.temp) {
 		d.temp = r.Temperature
 	}
 	d.latch()
+}
+
+// narrow lets a device on a wire lower its own limits with a reading that is not believed
+// otherwise.
+func (d *state) narrow(r *device.Reading) {
+	if !d.env.Wired {
+		return
+	}
+	for _, x := range []struct {
+		limit *float64
+		now   float64
+	}{{&d.charge, r.MaxCharge}, {&d.give, r.MaxDischarge}} {
+		if x.now < *x.limit || math.IsNaN(*x.limit) { // NaN says nothing
+			*x.limit, d.moved = x.now, true
+		}
+	}
 }
 
 // mute reports whether a device on a wire has ceased to say what its envelope is kept by:
