@@ -474,6 +474,12 @@ func (g *Gateway) tell(ctx context.Context, now time.Time) {
 		case "e-stop":
 			sev = device.Critical
 		}
+		if n.State != device.Active && int(n.Slot) < len(g.served) && g.served[n.Slot].wire != nil {
+			w := g.served[n.Slot].wire
+			w.mu.Lock()
+			w.dropWorks(n.Text)
+			w.mu.Unlock()
+		}
 		g.Event(now, n.Slot, n.Kind, sev, g.name(n.Slot)+": "+n.Text)
 		if g.onLife != nil {
 			g.onLife(n.Slot, n.State)
