@@ -604,3 +604,16 @@ func TestValuesThatCease(t *testing.T) {
 		t.Errorf("%g kW, though it could take 30 when it said so last", w.kw)
 	}
 }
+
+// A device that was not reached is brought to 0 with the first that is heard of it.
+func TestCorrectionDoesNotWaitWhenTheLinkIsBack(t *testing.T) {
+	w := armed(t)
+	w.must(device.SetPower, 50)
+	w.silent = true
+	w.pass(20 * time.Second) // the next repetition is 15 s after the last
+	w.silent, w.told = false, nil
+	w.pass(200 * time.Millisecond)
+	if !slices.Equal(w.told, []float64{0}) || w.kw != 0 {
+		t.Errorf("told %v, at %g kW", w.told, w.kw)
+	}
+}

@@ -252,8 +252,11 @@ func (g *Guard) Observe(r *device.Reading) {
 		return
 	}
 	good := r.Quality == device.Good && !d.mute(r)
-	if gap := d.gap(r); good && d.env.Wired && gap > d.env.StaleAfter && (d.life.armed || d.life.test.running()) {
-		g.bar(r.Slot, d, d.lost(gap))
+	if gap := d.gap(r); good && d.env.Wired && gap > d.env.StaleAfter {
+		if d.life.armed || d.life.test.running() {
+			g.bar(r.Slot, d, d.lost(gap))
+		}
+		d.fix.sent = 0 // it can be reached again: what it did not take meanwhile does not wait
 	}
 	d.amps = d.amps || good && !math.IsNaN(r.Current)
 	if good {
