@@ -53,6 +53,9 @@ type Driver struct {
 
 	live setpoint
 	mode device.Mode
+	// stopping: an emergency stop was not answered, and is told again until it is.
+	stopping bool
+	stopped  time.Time // when it was told last
 	base string // of its commandIds
 }
 
@@ -177,6 +180,14 @@ func (d *Driver) Read(ctx context.Context, now time.Time) (device.Reading, error
 func (d *Driver) renew(ctx context.Context, now time.Time) {
 	s := &d.live
 	switch ms := now.UnixMilli(); {
+	case d.stopping:
+		if now.Sub(d.stopped) < d.cfg.DeadMan/3 || !d.broker.client.IsConnectionOpen() {
+			return
+		}
+		d.stopped = now
+		c := device.Command{Verb: device.EStop}
+		_, err := d.tell(ctx, now, &c, 0)
+		d.stopping = err != nil
 	case s.until == 0:
 	case s.until <= ms:
 		*s = setpoint{}
@@ -273,6 +284,9 @@ func (d *Driver) Write(ctx context.Context, now time.Time, c device.Command) (de
 		if c.Verb != device.SetPower { // whatever it heard, it is not held any longer
 			d.live = setpoint{}
 		}
+		if c.Verb == device.EStop {
+			d.stopping, d.stopped = true, now
+		}
 		return device.Ack{}, err
 	}
 	status := statuses[a.Status]
@@ -289,6 +303,9 @@ func (d *Driver) Write(ctx context.Context, now time.Time, c device.Command) (de
 		d.live = setpoint{}
 	default:
 		d.live = setpoint{}
+		if c.Verb == device.EStop || c.Verb == device.Reset {
+			d.stopping = false
+		}
 	}
 	return out, nil
 }

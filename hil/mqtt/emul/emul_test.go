@@ -360,3 +360,27 @@ func TestPeerMosquittoWithTLSAndPassword(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// An emergency stop that was not heard is told again until it is.
+func TestEmergencyStopReachesADeviceThatComesBack(t *testing.T) {
+	t.Parallel()
+	b := newBroker(t)
+	s := serve(t, b.access(), func(c *mqtt.Config) { c.MaxAge, c.DeadMan = time.Second, time.Second })
+	program := b.cmd.Path
+	b.stop()
+	await(t, "it is offline", func() bool {
+		_, err := s.driver.Read(t.Context(), time.Now())
+		return errors.Is(err, device.ErrOffline)
+	})
+	if a, err := s.driver.Write(t.Context(), time.Now(), device.Command{Verb: device.EStop}); err == nil {
+		t.Errorf("%+v", a)
+	}
+	b.start(program)
+	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		_, _ = s.driver.Read(t.Context(), time.Now())
+	}
+	await(t, "it answers", func() bool { _, err := s.driver.Read(t.Context(), time.Now()); return err == nil })
+	if a := s.setPower(10, time.Minute); a.Status == device.Done {
+		t.Errorf("it was not stopped: %+v", a)
+	}
+}
