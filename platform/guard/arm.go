@@ -175,7 +175,9 @@ func (g *Guard) flagged(r *device.Reading, d *state) bool {
 		// Somebody else has it. To write on would be a fight that no battery
 		// should see: it is handed over, and people are told.
 		g.bar(r.Slot, d, "a second master writes its setpoint")
-		d.set.power, d.set.doubt, d.set.until, d.set.hold = 0, 0, 0, 0
+		if d.asked == (request{}) { // else a setpoint of ours is on its way there, and is taken back
+			d.set.power, d.set.doubt, d.set.until, d.set.hold = 0, 0, 0, 0
+		}
 	case r.Flags&device.FlagLocal != 0:
 		g.bar(r.Slot, d, "local control")
 	default:

@@ -617,3 +617,23 @@ func TestCorrectionDoesNotWaitWhenTheLinkIsBack(t *testing.T) {
 		t.Errorf("told %v, at %g kW", w.told, w.kw)
 	}
 }
+
+// A setpoint that was on its way when another master showed is taken back: the driver would
+// renew it.
+func TestSetpointOnItsWayToAnotherMaster(t *testing.T) {
+	w := armed(t)
+	c := device.Command{Seq: 99, Verb: device.SetPower, Power: 50, Priority: device.Normal, At: w.now.UnixMilli(), Duration: 60_000, Source: "user:ann"}
+	var v [1]guard.Verdict
+	w.g.Check(w.now, []device.Command{c}, v[:])
+	w.bend = func(r *device.Reading) { r.Flags |= device.FlagMaster }
+	r := w.reading()
+	w.g.Observe(&r)
+	w.kw = 50 // it has arrived
+	a := c.Answer(device.Done, w.now.UnixMilli(), "", "")
+	w.g.Settle(&a)
+	w.bend = nil
+	w.pass(2 * time.Second)
+	if w.g.Armed(0) || w.kw != 0 {
+		t.Errorf("armed %v, at %g kW", w.g.Armed(0), w.kw)
+	}
+}
