@@ -157,9 +157,12 @@ func (g *Gateway) Know(info device.Info) {
 	}
 	g.infos[info.Slot] = info
 	g.mu.Unlock()
-	g.onLoop(func(time.Time) {
+	g.onLoop(func(now time.Time) {
 		if err := g.guard.Set(info.Slot, guard.EnvelopeOf(&info), info.State); err != nil {
 			g.log.Error("device not guarded, so it takes no command", "device", info.ID, "error", err)
+		}
+		if int(info.Slot) < len(g.served) && g.served[info.Slot].wire != nil {
+			g.fits(now, g.served[info.Slot].wire)
 		}
 	})
 }

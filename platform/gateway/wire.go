@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -46,7 +47,9 @@ type Wire struct {
 type wire struct {
 	Wire
 	g      *Gateway
-	misses int // on the loop: readings in a row that did not come
+	misses int          // on the loop: readings in a row that did not come
+	said   *device.Info // on the loop: its nameplate, once it is known
+	misfit string       // on the loop: how that contradicts what is known
 
 	// On its own goroutine: when it ran last, and whether the device was told a power.
 	awake  time.Time
@@ -353,21 +356,38 @@ func (w *wire) describe(ctx context.Context) bool {
 const nameplateMargin = 0.1
 
 func (g *Gateway) described(now time.Time, w *wire, said device.Info) {
+	w.said = &said
+	g.fits(now, w)
+	if g.onNameplate != nil {
+		g.onNameplate(w.Slot, said)
+	}
+}
+
+// fits compares what is known of a device with its nameplate, whichever has changed.
+func (g *Gateway) fits(now time.Time, w *wire) {
+	if w.said == nil {
+		return
+	}
 	g.mu.Lock()
 	info := g.infos[w.Slot]
 	g.mu.Unlock()
+	said, found := w.said, ""
 	for _, q := range []struct {
 		what        string
 		known, said float64
 	}{{"kW", info.RatedKW, said.RatedKW}, {"kWh", info.CapacityKWh, said.CapacityKWh}} {
 		if q.known > 0 && q.said > 0 && math.Abs(q.said-q.known) > nameplateMargin*q.known {
 			why := fmt.Sprintf("its nameplate says %.6g %s, the configuration %.6g %s", q.said, q.what, q.known, q.what)
-			g.guard.Misfit(w.Slot, why)
-			g.Event(now, w.Slot, "misfit", device.Critical, g.name(w.Slot)+": "+why)
+			found = cmp.Or(found, why)
 		}
 	}
-	if g.onNameplate != nil {
-		g.onNameplate(w.Slot, said)
+	if found == w.misfit {
+		return
+	}
+	w.misfit = found
+	g.guard.Misfit(w.Slot, found)
+	if found != "" {
+		g.Event(now, w.Slot, "misfit", device.Critical, g.name(w.Slot)+": "+found)
 	}
 }
 

@@ -487,3 +487,24 @@ func TestRepeatedMeasurementsWithNews(t *testing.T) {
 		})
 	}
 }
+
+// A rating that is changed later is held against the nameplate too.
+func TestChangedRatingIsHeldAgainstTheNameplate(t *testing.T) {
+	onLine(t, 1, true, func(l *line) {
+		l.units[0].set(func() { l.units[0].name = device.Info{RatedKW: 100} })
+		l.pass(time.Second)
+		l.want("life", l.life, "0 active")
+		know := func(kw float64) {
+			l.gw.Know(device.Info{ID: "rig-0", Kind: "modbus", State: device.Active, RatedKW: kw, PollMS: 100})
+			l.pass(time.Second)
+		}
+		know(500)
+		l.ask(device.Command{Verb: device.SetPower, Power: 400})
+		l.pass(time.Second)
+		l.want("answers", l.answers(), "c1 setPower rejected 400 NOT_ARMED")
+		know(100)
+		l.ask(device.Command{Verb: device.Arm})
+		l.pass(5 * time.Second)
+		l.want("answers", l.answers(), "c2 arm done 0")
+	})
+}
