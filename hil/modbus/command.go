@@ -302,11 +302,16 @@ func (d *Driver) eStop(ctx context.Context) error {
 		}
 	}
 	d.live.on, d.beat.on, d.stopped = false, false, true
-	return d.steps(
+	err := d.steps(
 		step{"setpoint", func(*point) error { return d.takeBack(ctx) }},
 		step{"operate", func(x *point) error { return d.setWord(ctx, x, stop) }},
 		step{"connect", func(x *point) error { return d.setWord(ctx, x, inactive) }},
 	)
+	// What was refused will be refused again; what did not arrive, or did not take, is
+	// tried with every reading until it does.
+	r, refused := errors.AsType[*refusal](err)
+	d.stopping = err != nil && (!refused || r.code == codeReadBack)
+	return err
 }
 
 // reset acknowledges alarms and starts the device again; its power stays at 0.
@@ -322,7 +327,7 @@ func (d *Driver) reset(ctx context.Context) error {
 		step{"operate", func(x *point) error { return d.setWord(ctx, x, start) }},
 	)
 	if err == nil {
-		d.stopped = false
+		d.stopped, d.stopping = false, false
 	}
 	return err
 }

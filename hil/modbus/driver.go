@@ -39,9 +39,11 @@ type Driver struct {
 	owed    bool        // power 0: the device may hold one that nobody answers for
 	mode    device.Mode // as it was told
 	stopped bool        // emergency stop, until it is reset
-	beat    beat
-	pulse   pulse
-	master  time.Time // when somebody else was found to write; zero: never
+	// stopping: the emergency stop has not reached the device yet.
+	stopping bool
+	beat     beat
+	pulse    pulse
+	master   time.Time // when somebody else was found to write; zero: never
 }
 
 // setpoint is the one in force, which is renewed until its time is over.
@@ -285,6 +287,8 @@ func (d *Driver) keep(ctx context.Context, now time.Time, f device.Flags) error 
 	}
 	var errs []error
 	switch {
+	case d.stopping:
+		errs = append(errs, d.eStop(ctx))
 	case d.owed:
 		errs = append(errs, d.takeBack(ctx))
 	case s.on && now.Sub(s.renewed) >= min(d.deadMan, s.revert)/3:

@@ -272,3 +272,30 @@ func TestRenewalKeepsToTheDevicesTime(t *testing.T) {
 		t.Errorf("written %d times in 6 s, reverting after 3 s; want it every second", written)
 	}
 }
+
+// An emergency stop that did not reach the device is completed when it can be reached.
+func TestEmergencyStopIsCompleted(t *testing.T) {
+	r := newRig(t, simple+"  operate: {address: 4, values: {stop: 0, start: 1}}\n")
+	r.must(device.SetPower, 50)
+	r.link.Do(func(m *emul.Memory) { m.Holding[4] = 1 })
+	r.link.down = true
+	if a, err := r.command(device.EStop, 0); !errors.Is(err, device.ErrOffline) {
+		t.Fatalf("%+v, %v, want it offline", a, err)
+	}
+	r.reads(3)
+	r.link.down = false
+	r.reads(1)
+	r.holds("afterwards", 0)
+	r.link.Do(func(m *emul.Memory) {
+		if m.Holding[4] != 0 {
+			t.Error("the device is left in operation")
+		}
+	})
+	r.must(device.Reset, 0)
+	r.reads(3)
+	r.link.Do(func(m *emul.Memory) {
+		if m.Holding[4] != 1 {
+			t.Error("stopped again after the reset")
+		}
+	})
+}

@@ -98,6 +98,9 @@ func (d *Driver) obey(ctx context.Context, now time.Time, c *device.Command) (kw
 	if c.Verb == device.EStop { // whatever comes: nothing of ours goes on
 		d.live, d.stopped, d.stopping = live{}, true, true
 	}
+	if c.Verb != device.SetPower && d.live.on { // it is not renewed, whether the device can be reached or not
+		d.live.until = now
+	}
 	if err := d.connect(ctx); err != nil {
 		return 0, err
 	}

@@ -820,3 +820,25 @@ func FuzzDriver(f *testing.F) {
 		}
 	})
 }
+
+// TestStopOfflineEndsTheSetpoint: what was stopped while the device could not be reached
+// is not written again when it can.
+func TestStopOfflineEndsTheSetpoint(t *testing.T) {
+	for _, verb := range []device.Verb{device.Stop, device.Release, device.SetMode, device.Reset} {
+		r := pcs(t)
+		d := open(t, r)
+		read(t, d, 0)
+		write(t, d, 1, power(400, 1, 3600))
+		r.onRead = func(int) error { return device.ErrOffline }
+		if a, err := d.Write(t.Context(), at(5), device.Command{Verb: verb}); err == nil {
+			t.Fatalf("%+v", a)
+		}
+		r.onRead, r.writes = nil, nil
+		read(t, d, 20)
+		for _, w := range r.writes {
+			if strings.Contains(w, " 65529 58752 ") { // 400 kW into the device
+				t.Errorf("%v: written again: %q", verb, r.writes)
+			}
+		}
+	}
+}

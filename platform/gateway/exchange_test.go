@@ -140,3 +140,27 @@ func TestWorkIsBounded(t *testing.T) {
 		}
 	})
 }
+
+// What waits is dropped with the right to act, whoever takes it.
+func TestWorkIsDroppedWithTheRightToAct(t *testing.T) {
+	onLine(t, 1, true, func(l *line) {
+		u, ctx := l.units[0], l.t.Context()
+		l.pass(time.Second)
+		answers := make(chan error, 8)
+		for range 8 {
+			go func() { answers <- l.gw.Exchange(ctx, 0, adjust(u, "work", 150*time.Millisecond)) }()
+		}
+		l.pass(10 * time.Millisecond)
+		u.set(func() { u.flags = device.FlagLocal })
+		l.pass(5 * time.Second)
+		refused := 0
+		for range 8 {
+			if errors.Is(<-answers, gateway.ErrNotArmed) {
+				refused++
+			}
+		}
+		if refused < 3 {
+			t.Errorf("%d of 8 refused, told %q, life %q", refused, u.told, l.life)
+		}
+	})
+}

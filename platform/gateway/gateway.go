@@ -157,9 +157,12 @@ func (g *Gateway) Know(info device.Info) {
 	}
 	g.infos[info.Slot] = info
 	g.mu.Unlock()
-	g.onLoop(func(time.Time) {
+	g.onLoop(func(now time.Time) {
 		if err := g.guard.Set(info.Slot, guard.EnvelopeOf(&info), info.State); err != nil {
 			g.log.Error("device not guarded, so it takes no command", "device", info.ID, "error", err)
+		}
+		if int(info.Slot) < len(g.served) && g.served[info.Slot].wire != nil {
+			g.fits(now, g.served[info.Slot].wire)
 		}
 	})
 }
@@ -308,12 +311,13 @@ func (g *Gateway) poll(ctx context.Context, now time.Time, l *link) {
 	g.presence(now, l)
 }
 
-// judge runs the checks on one reading and reports whether it is to be stored.
-// The caller holds mu.
+// judge runs the checks on one reading and reports whether it is to be stored. Of one that
+// is stored already the guard is told here. The caller holds mu and is on the loop.
 func (g *Gateway) judge(now time.Time, r *device.Reading) bool {
 	switch g.memory[r.Slot].Judge(&g.infos[r.Slot], now, r) {
 	case ingest.Duplicate:
 		g.Stats.Duplicates.Add(1)
+		g.guard.Repeat(r)
 		return false
 	case ingest.Future:
 		g.Stats.Refused.Add(1)

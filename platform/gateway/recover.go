@@ -86,6 +86,10 @@ func (r *replay) ack(a *device.Ack) {
 func (r *replay) left() (open, replaced []device.Command) {
 	for _, w := range slices.SortedFunc(maps.Values(r.unanswered), func(a, b numbered) int { return cmp.Compare(a.n, b.n) }) {
 		at := r.issued[w.Slot]
+		if w.Verb == device.EStop || w.Verb == device.Disarm { // nothing but their outcome replaces them
+			open = append(open, w.Command)
+			continue
+		}
 		if slices.Max(at[min(w.Priority, device.Safety):]) > w.At {
 			replaced = append(replaced, w.Command)
 		} else {
@@ -106,7 +110,7 @@ func (g *Gateway) recover(ctx context.Context) (last uint64, err error) {
 		switch f := f.(type) {
 		case *device.Commands:
 			for i := range f.List {
-				if c := &f.List[i]; c.ID != "" && g.seen[request{c.Slot, c.ID}].Status == 0 {
+				if c := &f.List[i]; c.ID != "" && (c.Verb == device.EStop || g.seen[request{c.Slot, c.ID}].Status == 0) {
 					r.command(c)
 				}
 			}

@@ -207,3 +207,70 @@ func TestRestoredHoldKeepsItsOwner(t *testing.T) {
 		t.Errorf("answers %+v", r.acks)
 	}
 }
+
+// An emergency stop that a restart has found unanswered is carried out, whatever was
+// issued by a clock ahead of its own.
+func TestOpenEmergencyStopIsNotReplaced(t *testing.T) {
+	r := newRig(t, 1)
+	r.fleet.answer = deaf
+	stop := device.Command{Slot: slot(0), ID: "stop", Verb: device.EStop, Priority: device.Normal, Source: "user:ann"}
+	r.send(1200*time.Millisecond, stop)
+	r.run(1300 * time.Millisecond)
+	done := setPower(0, "ahead", 20)
+	done.At, done.Until = at(3*time.Second).UnixMilli(), at(time.Minute).UnixMilli()
+	bus.Acks.Publish(r.bus, &device.Acks{List: []device.Ack{done.Answer(device.Done, at(1100*time.Millisecond).UnixMilli(), "", "")}}, nil)
+	r.fleet.answer, r.acks = nil, nil
+	r.fleet.took, r.fleet.tookAt = nil, nil
+	r.restart()
+	r.run(4 * time.Second)
+	if !r.guard.Stopped(slot(0)) {
+		t.Errorf("the emergency stop is lost; answers %+v", r.acks)
+	}
+}
+
+// A commandId takes effect once, but that of an emergency stop as often as it is needed: a
+// button that always sends the same one, or one that was used for something else.
+func TestEmergencyStopWithAnIDThatWasUsed(t *testing.T) {
+	r := newRig(t, 1)
+	stop := device.Command{Slot: slot(0), ID: "button", Verb: device.EStop, Priority: device.Normal, Source: "user:ann"}
+	reset := device.Command{Slot: slot(0), ID: "reset", Verb: device.Reset, Priority: device.Normal, Source: "user:ann"}
+	r.send(1200*time.Millisecond, setPower(0, "button", 50))
+	r.send(2200*time.Millisecond, stop)
+	r.run(2300 * time.Millisecond)
+	if !r.guard.Stopped(slot(0)) {
+		t.Error("the first is lost")
+	}
+	r.send(3200*time.Millisecond, reset)
+	r.send(4200*time.Millisecond, stop, stop)
+	r.run(5 * time.Second)
+	if !r.guard.Stopped(slot(0)) {
+		t.Error("the second is lost")
+	}
+}
+
+// The emergency stop that a device has told of latches across a restart, though its button
+// is out again by then.
+func TestPressedEmergencyStopOutlivesARestart(t *testing.T) {
+	r := newRig(t, 1)
+	r.fleet.change = func(now time.Time, x *device.Reading) {
+		if now.Before(at(2 * time.Second)) {
+			x.Flags |= device.FlagEStop
+		}
+	}
+	r.run(4 * time.Second)
+	if !r.guard.Stopped(slot(0)) {
+		t.Fatal("not latched")
+	}
+	r.restart()
+	r.run(8 * time.Second)
+	if !r.guard.Stopped(slot(0)) {
+		t.Error("the emergency stop is lost with the restart")
+	}
+	r.send(9*time.Second, device.Command{Slot: slot(0), ID: "reset", Verb: device.Reset, Priority: device.Normal, Source: "user:ann"})
+	r.run(12 * time.Second)
+	r.restart()
+	r.run(14 * time.Second)
+	if r.guard.Stopped(slot(0)) {
+		t.Error("reset, and latched again by a restart")
+	}
+}

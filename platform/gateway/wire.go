@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -46,7 +47,9 @@ type Wire struct {
 type wire struct {
 	Wire
 	g      *Gateway
-	misses int // on the loop: readings in a row that did not come
+	misses int          // on the loop: readings in a row that did not come
+	said   *device.Info // on the loop: its nameplate, once it is known
+	misfit string       // on the loop: how that contradicts what is known
 
 	// On its own goroutine: when it ran last, and whether the device was told a power.
 	awake  time.Time
@@ -186,14 +189,14 @@ func (w *wire) next() (o order, ok bool) {
 }
 
 // put queues an order. Setpoints that wait are overtaken by any newer word about the
-// power, and are returned; an emergency stop goes before all others. full: o was not
-// taken.
+// power, and are returned; an emergency stop goes before all others, and what would start
+// the device again after it is overtaken too. full: o was not taken.
 func (w *wire) put(o order) (overtaken []order, full bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	rest := w.orders[:0]
 	for _, old := range w.orders {
-		if old.c.Verb == device.SetPower || old.c.Verb == device.Stop || old.c.Verb == device.Release {
+		if overtakes(&o.c, &old.c) {
 			overtaken = append(overtaken, old)
 		} else {
 			rest = append(rest, old)
@@ -211,6 +214,20 @@ func (w *wire) put(o order) (overtaken []order, full bool) {
 	}
 	w.rouse()
 	return overtaken, false
+}
+
+// overtakes reports whether a command that waits is not to be sent any more because of a
+// newer one.
+func overtakes(c, old *device.Command) bool {
+	switch old.Verb {
+	case device.SetPower, device.Stop, device.Release:
+		return true
+	case device.Reset:
+		return c.Verb == device.EStop
+	case device.SetMode:
+		return c.Verb == device.EStop && old.Mode == device.Run
+	}
+	return false
 }
 
 // rouse lets the device's goroutine look for what waits.
@@ -279,6 +296,11 @@ func (g *Gateway) toWire(now time.Time, w *wire, c *device.Command, v guard.Verd
 	o := order{c: *c, verb: c.Verb, verdict: v}
 	if fix := g.fixing[c.Slot]; fix != nil {
 		o.attempt = fix.Attempt
+		if c.Verb == device.SetPower && c.Power == 0 && !fix.Routine {
+			// A setpoint may be too late, or not arrive, and then the driver goes on with
+			// the one before it. A stop is never late, and ends that either way.
+			o.c.Verb = device.Stop
+		}
 	}
 	switch c.Verb {
 	case device.Arm: // the guard is testing its signs; the answer comes with the outcome
@@ -334,21 +356,38 @@ func (w *wire) describe(ctx context.Context) bool {
 const nameplateMargin = 0.1
 
 func (g *Gateway) described(now time.Time, w *wire, said device.Info) {
+	w.said = &said
+	g.fits(now, w)
+	if g.onNameplate != nil {
+		g.onNameplate(w.Slot, said)
+	}
+}
+
+// fits compares what is known of a device with its nameplate, whichever has changed.
+func (g *Gateway) fits(now time.Time, w *wire) {
+	if w.said == nil {
+		return
+	}
 	g.mu.Lock()
 	info := g.infos[w.Slot]
 	g.mu.Unlock()
+	said, found := w.said, ""
 	for _, q := range []struct {
 		what        string
 		known, said float64
 	}{{"kW", info.RatedKW, said.RatedKW}, {"kWh", info.CapacityKWh, said.CapacityKWh}} {
 		if q.known > 0 && q.said > 0 && math.Abs(q.said-q.known) > nameplateMargin*q.known {
 			why := fmt.Sprintf("its nameplate says %.6g %s, the configuration %.6g %s", q.said, q.what, q.known, q.what)
-			g.guard.Misfit(w.Slot, why)
-			g.Event(now, w.Slot, "misfit", device.Critical, g.name(w.Slot)+": "+why)
+			found = cmp.Or(found, why)
 		}
 	}
-	if g.onNameplate != nil {
-		g.onNameplate(w.Slot, said)
+	if found == w.misfit {
+		return
+	}
+	w.misfit = found
+	g.guard.Misfit(w.Slot, found)
+	if found != "" {
+		g.Event(now, w.Slot, "misfit", device.Critical, g.name(w.Slot)+": "+found)
 	}
 }
 
@@ -464,15 +503,21 @@ func (g *Gateway) tell(ctx context.Context, now time.Time) {
 		case "e-stop":
 			sev = device.Critical
 		}
+		if n.State != device.Active && int(n.Slot) < len(g.served) && g.served[n.Slot].wire != nil {
+			w := g.served[n.Slot].wire
+			w.mu.Lock()
+			w.dropWorks(n.Text)
+			w.mu.Unlock()
+		}
 		g.Event(now, n.Slot, n.Kind, sev, g.name(n.Slot)+": "+n.Text)
 		if g.onLife != nil {
 			g.onLife(n.Slot, n.State)
 		}
-		if n.By.Verb != device.Arm {
+		if n.By.Verb == 0 {
 			continue
 		}
 		a := n.By.Answer(device.Done, now.UnixMilli(), "", n.Text)
-		if n.Kind != "armed" {
+		if n.By.Verb == device.Arm && n.Kind != "armed" {
 			a.Status, a.Code = device.Rejected, n.Code
 		}
 		g.answer(ctx, now, []device.Ack{a})

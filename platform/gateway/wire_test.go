@@ -32,6 +32,7 @@ type unit struct {
 	name    device.Info
 	closed  bool
 	started time.Time
+	bend    func(r *device.Reading)
 }
 
 func (u *unit) exchange(ctx context.Context) error {
@@ -65,6 +66,9 @@ func (u *unit) Read(ctx context.Context, now time.Time) (device.Reading, error) 
 	r.SoC, r.Temperature, r.Voltage, r.MaxCharge, r.MaxDischarge = 50+float64(len(u.reads))*1e-4, 25, 800, 100, 100
 	r.Power, r.Current, r.Flags = u.kw, u.kw*1000/800, u.flags
 	r.Status = device.Idle
+	if u.bend != nil {
+		u.bend(&r)
+	}
 	return r, nil
 }
 
@@ -108,6 +112,12 @@ type line struct {
 
 // onLine runs f beside a gateway that serves n units every 100 ms.
 func onLine(t *testing.T, n int, itself bool, f func(l *line)) {
+	t.Helper()
+	onLineOf(t, n, itself, func(u *unit) device.Driver { return u }, f)
+}
+
+// onLineOf is onLine with drivers of another kind.
+func onLineOf(t *testing.T, n int, itself bool, as func(u *unit) device.Driver, f func(l *line)) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &line{t: t, bus: local.New(0), sched: sched.New(sched.NewWall())}
 		must := func(err error) {
@@ -143,7 +153,7 @@ func onLine(t *testing.T, n int, itself bool, f func(l *line)) {
 			l.units = append(l.units, u)
 			l.gw.Know(device.Info{ID: device.ID(fmt.Sprint("rig-", i)), Slot: device.Slot(i), Kind: "modbus", State: device.Inactive, RatedKW: 100, PollMS: 100})
 			over.Add(1)
-			must(l.gw.Attach(ctx, gateway.Wire{Driver: u, Slot: device.Slot(i), Period: 100 * time.Millisecond, ArmItself: itself}, over.Done))
+			must(l.gw.Attach(ctx, gateway.Wire{Driver: as(u), Slot: device.Slot(i), Period: 100 * time.Millisecond, ArmItself: itself}, over.Done))
 		}
 		must(l.gw.Start(ctx, l.sched.Now(), time.Second))
 		over.Go(func() {
@@ -277,14 +287,15 @@ func TestNewerSetpointsOvertakeThoseThatWait(t *testing.T) {
 		u.set(func() { u.takes = 300 * time.Millisecond })
 		l.pass(250 * time.Millisecond) // it is in an exchange
 		l.ask(device.Command{Verb: device.SetPower, Power: 10})
+		l.ask(device.Command{Verb: device.SetMode, Mode: device.StandbyMode})
 		l.ask(device.Command{Verb: device.SetMode, Mode: device.Run})
 		l.ask(device.Command{Verb: device.SetPower, Power: 20})
 		l.ask(device.Command{Verb: device.SetPower, Power: 30})
 		l.ask(device.Command{Verb: device.EStop})
 		l.pass(5 * time.Second)
 		l.want("answers", l.answers(),
-			"c1 setPower expired 10 SUPERSEDED", "c3 setPower expired 20 SUPERSEDED", "c4 setPower expired 30 SUPERSEDED",
-			"c5 eStop done 0", "c2 setMode done 0")
+			"c1 setPower expired 10 SUPERSEDED", "c4 setPower expired 20 SUPERSEDED", "c3 setMode expired 0 SUPERSEDED", "c5 setPower expired 30 SUPERSEDED",
+			"c6 eStop done 0", "c2 setMode done 0")
 		l.want("told", u.told[:2], "eStop 0", "setMode 0")
 	})
 }
@@ -348,5 +359,152 @@ func TestNameplateThatDoesNotFit(t *testing.T) {
 		if want := "misfit: rig-0: its nameplate says 50 kW, the configuration 100 kW"; !slices.Contains(l.events, want) {
 			t.Errorf("events %q", l.events)
 		}
+	})
+}
+
+// renewing is a unit whose driver goes on with a setpoint by itself, as all drivers of
+// wires do, and takes none that has expired.
+type renewing struct {
+	*unit
+	live  float64
+	until int64
+}
+
+func (u *renewing) Read(ctx context.Context, now time.Time) (device.Reading, error) {
+	r, err := u.unit.Read(ctx, now)
+	if u.until <= now.UnixMilli() {
+		u.live = 0
+	}
+	if err == nil {
+		u.set(func() {
+			if u.kw = u.live; u.kw != 0 {
+				u.told = append(u.told, fmt.Sprintf("renewed %g", u.kw))
+			}
+		})
+	}
+	return r, err
+}
+
+func (u *renewing) Write(ctx context.Context, now time.Time, c device.Command) (device.Ack, error) {
+	if c.Verb == device.SetPower && c.Until <= now.UnixMilli() {
+		return c.Answer(device.Expired, now.UnixMilli(), "EXPIRED", "too late"), nil
+	}
+	if c.Verb != device.SetPower {
+		u.live = 0
+	}
+	a, err := u.unit.Write(ctx, now, c)
+	if err == nil && c.Verb == device.SetPower {
+		u.live, u.until = c.Power, c.Until
+	}
+	return a, err
+}
+
+func TestLostLinkEndsTheDriversRenewal(t *testing.T) {
+	onLineOf(t, 1, true, func(u *unit) device.Driver { return &renewing{unit: u} }, func(l *line) {
+		u := l.units[0]
+		l.pass(time.Second)
+		l.ask(device.Command{Verb: device.SetPower, Power: 50})
+		l.pass(time.Second)
+		u.set(func() { u.down = true })
+		l.pass(10 * time.Second)
+		u.set(func() { u.down, u.kw, u.told = false, 0, nil }) // its dead-man has taken it to 0
+		l.pass(40 * time.Second)
+		if slices.ContainsFunc(u.told, func(s string) bool { return strings.HasPrefix(s, "renewed") }) {
+			t.Errorf("while it is disarmed (%q) its driver has %q", l.life, u.told)
+		}
+	})
+}
+
+func TestExpiredSetpointIsTakenBackForGood(t *testing.T) {
+	onLineOf(t, 1, true, func(u *unit) device.Driver { return &renewing{unit: u} }, func(l *line) {
+		l.pass(time.Second)
+		l.ask(device.Command{Verb: device.SetPower, Power: 50})
+		l.pass(10 * time.Minute)
+		var got []string
+		for _, a := range l.acks {
+			if a.Source == guard.Source {
+				got = append(got, fmt.Sprintf("%v %v %g", a.Verb, a.Status, a.Power))
+			}
+		}
+		l.want("corrections", got, "setPower done 0")
+	})
+}
+
+// A reset that waits must not start the device again after the emergency stop that came
+// later.
+func TestEmergencyStopOvertakesAReset(t *testing.T) {
+	onLine(t, 1, true, func(l *line) {
+		l.pass(time.Second)
+		u := l.units[0]
+		l.ask(device.Command{Verb: device.EStop})
+		l.pass(time.Second)
+		u.set(func() { u.takes, u.told = 300*time.Millisecond, nil })
+		l.pass(250 * time.Millisecond) // it is in an exchange
+		l.ask(device.Command{Verb: device.Reset})
+		l.ask(device.Command{Verb: device.EStop})
+		l.pass(5 * time.Second)
+		l.want("told", u.told, "eStop 0")
+		l.want("answers", l.answers(), "c1 eStop done 0", "c2 reset expired 0 SUPERSEDED", "c3 eStop done 0")
+		l.ask(device.Command{Verb: device.Arm})
+		l.pass(time.Second)
+		l.want("answers", l.answers(), "c4 arm rejected 0 E_STOP")
+	})
+}
+
+// What a device says beside its measurements counts at once, also while those have not
+// changed: one that measures once in a second may be asked more often.
+func TestRepeatedMeasurementsWithNews(t *testing.T) {
+	for name, news := range map[string]func(r *device.Reading){
+		"local control": func(r *device.Reading) { r.Flags |= device.FlagLocal },
+		"e-stop":        func(r *device.Reading) { r.Flags |= device.FlagEStop },
+		"no charging":   func(r *device.Reading) { r.MaxCharge = 0 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			onLine(t, 1, true, func(l *line) {
+				u := l.units[0]
+				measured := device.Reading{}
+				same := func(r *device.Reading) { // a new measurement every second
+					if r.At-measured.At >= 1000 {
+						measured = *r
+					}
+					arrived := r.Arrived
+					*r = measured
+					r.Arrived = arrived
+				}
+				u.set(func() { u.bend = same })
+				l.pass(2050 * time.Millisecond)
+				l.ask(device.Command{Verb: device.SetPower, Power: 50})
+				l.pass(20 * time.Millisecond)
+				if u.kw != 50 {
+					t.Fatalf("%g kW, answers %q", u.kw, l.answers())
+				}
+				u.set(func() { u.bend = func(r *device.Reading) { same(r); news(r) } })
+				l.pass(250 * time.Millisecond)
+				if u.kw != 0 {
+					t.Errorf("%g kW after two readings", u.kw)
+				}
+			})
+		})
+	}
+}
+
+// A rating that is changed later is held against the nameplate too.
+func TestChangedRatingIsHeldAgainstTheNameplate(t *testing.T) {
+	onLine(t, 1, true, func(l *line) {
+		l.units[0].set(func() { l.units[0].name = device.Info{RatedKW: 100} })
+		l.pass(time.Second)
+		l.want("life", l.life, "0 active")
+		know := func(kw float64) {
+			l.gw.Know(device.Info{ID: "rig-0", Kind: "modbus", State: device.Active, RatedKW: kw, PollMS: 100})
+			l.pass(time.Second)
+		}
+		know(500)
+		l.ask(device.Command{Verb: device.SetPower, Power: 400})
+		l.pass(time.Second)
+		l.want("answers", l.answers(), "c1 setPower rejected 400 NOT_ARMED")
+		know(100)
+		l.ask(device.Command{Verb: device.Arm})
+		l.pass(5 * time.Second)
+		l.want("answers", l.answers(), "c2 arm done 0")
 	})
 }

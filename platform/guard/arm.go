@@ -33,8 +33,11 @@ type Notice struct {
 	State device.State // what it is from here on
 	Kind  string       // armed, disarmed, arm-failed, e-stop, reset
 	Text  string
-	By    device.Command // of armed and arm-failed: the command that asked for it; zero for none
-	Code  string         // of arm-failed: CodeNotArmed, or CodeSign when a sign was found to be wrong
+	// By, of armed and arm-failed, is the command that asked for it, zero for none; of
+	// e-stop it is the guard's own where a device has said that its button is pressed, so
+	// that it latches across restarts like one that somebody has asked for.
+	By   device.Command
+	Code string // of arm-failed: CodeNotArmed, or CodeSign when a sign was found to be wrong
 }
 
 // Notices hands out what has changed since the last call.
@@ -85,11 +88,11 @@ func (g *Guard) bar(s device.Slot, d *state, why string) {
 }
 
 // stop latches the emergency stop.
-func (g *Guard) stop(s device.Slot, d *state, why string) {
+func (g *Guard) stop(s device.Slot, d *state, why string, by device.Command) {
 	g.bar(s, d, "emergency stop")
 	if !d.life.stopped {
 		d.life.stopped, d.moved = true, true
-		g.notice(s, device.Failed, "e-stop", why, device.Command{})
+		g.notice(s, device.Failed, "e-stop", why, by)
 	}
 }
 
@@ -131,6 +134,12 @@ func (g *Guard) Armed(s device.Slot) bool {
 	return d != nil && d.life.armed && !d.life.stopped
 }
 
+// Stopped reports whether the emergency stop of a device is latched.
+func (g *Guard) Stopped(s device.Slot) bool {
+	d := g.device(s)
+	return d != nil && d.life.stopped
+}
+
 // A device that runs against its setpoint, or against what it says itself, is believed
 // to be wired or described with a wrong sign. settle is how long it may take to follow,
 // patience how many readings in a row must agree.
@@ -150,27 +159,52 @@ func (d *state) gap(r *device.Reading) time.Duration {
 	return time.Duration(r.Arrived-d.arrived) * time.Millisecond
 }
 
-// watch draws the consequences from what a reading says about the device's life.
-func (g *Guard) watch(r *device.Reading, d *state) {
+// flagged draws the consequences from what a reading's flags say about the device's life,
+// and reports whether it goes on.
+func (g *Guard) flagged(r *device.Reading, d *state) bool {
 	l := &d.life
 	l.flags = r.Flags
 	if r.Flags&device.FlagEStop != 0 && min(r.At, r.Arrived) >= l.reset {
-		g.stop(r.Slot, d, "the device's emergency stop is pressed")
+		g.stop(r.Slot, d, "the device's emergency stop is pressed", device.Command{
+			Slot: r.Slot, Verb: device.EStop, Priority: device.Safety, At: r.Arrived, Source: Source,
+		})
 	}
-	if !d.env.Wired {
-		return
-	}
-	acts := l.armed || l.test.running()
 	switch {
-	case !acts:
+	case !d.env.Wired || !l.armed && !l.test.running():
 	case r.Flags&device.FlagMaster != 0:
 		// Somebody else has it. To write on would be a fight that no battery
 		// should see: it is handed over, and people are told.
 		g.bar(r.Slot, d, "a second master writes its setpoint")
-		d.set.power, d.set.doubt, d.set.until, d.set.hold = 0, 0, 0, 0
+		if d.asked == (request{}) { // else a setpoint of ours is on its way there, and is taken back
+			d.set.power, d.set.doubt, d.set.until, d.set.hold = 0, 0, 0, 0
+		}
 	case r.Flags&device.FlagLocal != 0:
 		g.bar(r.Slot, d, "local control")
-	case l.armed && g.against(r, d):
+	default:
+		return true
+	}
+	return false
+}
+
+// Repeat takes note of a reading whose measurements are known already: its flags, and the
+// limits that are narrower now, are not.
+func (g *Guard) Repeat(r *device.Reading) {
+	d := g.device(r.Slot)
+	if d == nil || min(r.At, r.Arrived) < d.at {
+		return
+	}
+	g.flagged(r, d)
+	d.narrow(r)
+}
+
+// watch draws the consequences from what a reading says about the device's life.
+func (g *Guard) watch(r *device.Reading, d *state) {
+	acts := g.flagged(r, d)
+	l := &d.life
+	if !d.env.Wired {
+		return
+	}
+	if acts && l.armed && g.against(r, d) {
 		g.bar(r.Slot, d, "its power runs against the setpoint: a sign is wrong")
 	}
 	if r.Quality != device.Good {

@@ -569,3 +569,71 @@ func TestNoSequenceActsUnarmed(t *testing.T) {
 		})
 	})
 }
+
+// A device that ceases to say what its envelope is kept by is as good as silent, and a limit
+// that it ceases to state stays in force.
+func TestValuesThatCease(t *testing.T) {
+	nan := math.NaN()
+	for name, bend := range map[string]func(r *device.Reading){
+		"state of charge": func(r *device.Reading) { r.SoC = nan },
+		"temperature":     func(r *device.Reading) { r.Temperature = nan },
+		"voltage":         func(r *device.Reading) { r.Voltage = nan },
+	} {
+		w := armed(t, func(i *device.Info) { i.VoltMax = 900 })
+		w.must(device.SetPower, 50)
+		w.bend = bend
+		w.pass(time.Second)
+		w.bend = nil
+		w.pass(5 * time.Second)
+		if !w.g.Armed(0) {
+			t.Errorf("%s: disarmed by a moment: %q", name, w.notes)
+		}
+		w.bend = bend
+		w.pass(3 * time.Second)
+		if w.g.Armed(0) || w.kw != 0 {
+			t.Errorf("%s: still armed, at %g kW", name, w.kw)
+		}
+	}
+	w := armed(t)
+	w.bend = func(r *device.Reading) { r.MaxCharge = 30 }
+	w.pass(time.Second)
+	w.bend = func(r *device.Reading) { r.MaxCharge, r.MaxDischarge = nan, nan }
+	w.pass(time.Second)
+	w.must(device.SetPower, 80)
+	if w.kw != 30 {
+		t.Errorf("%g kW, though it could take 30 when it said so last", w.kw)
+	}
+}
+
+// A device that was not reached is brought to 0 with the first that is heard of it.
+func TestCorrectionDoesNotWaitWhenTheLinkIsBack(t *testing.T) {
+	w := armed(t)
+	w.must(device.SetPower, 50)
+	w.silent = true
+	w.pass(20 * time.Second) // the next repetition is 15 s after the last
+	w.silent, w.told = false, nil
+	w.pass(200 * time.Millisecond)
+	if !slices.Equal(w.told, []float64{0}) || w.kw != 0 {
+		t.Errorf("told %v, at %g kW", w.told, w.kw)
+	}
+}
+
+// A setpoint that was on its way when another master showed is taken back: the driver would
+// renew it.
+func TestSetpointOnItsWayToAnotherMaster(t *testing.T) {
+	w := armed(t)
+	c := device.Command{Seq: 99, Verb: device.SetPower, Power: 50, Priority: device.Normal, At: w.now.UnixMilli(), Duration: 60_000, Source: "user:ann"}
+	var v [1]guard.Verdict
+	w.g.Check(w.now, []device.Command{c}, v[:])
+	w.bend = func(r *device.Reading) { r.Flags |= device.FlagMaster }
+	r := w.reading()
+	w.g.Observe(&r)
+	w.kw = 50 // it has arrived
+	a := c.Answer(device.Done, w.now.UnixMilli(), "", "")
+	w.g.Settle(&a)
+	w.bend = nil
+	w.pass(2 * time.Second)
+	if w.g.Armed(0) || w.kw != 0 {
+		t.Errorf("armed %v, at %g kW", w.g.Armed(0), w.kw)
+	}
+}

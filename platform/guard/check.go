@@ -233,12 +233,12 @@ func (g *Guard) take(slot device.Slot, d *state, now int64, c *device.Command, v
 		g.arm(slot, d, now, c)
 		return
 	case device.EStop:
-		g.stop(slot, d, "emergency stop by "+c.Source)
+		g.stop(slot, d, "emergency stop by "+c.Source, device.Command{})
 	case device.Disarm:
 		g.bar(slot, d, "disarmed by "+c.Source)
 	}
 	d.again = false
-	d.before, d.asked = d.set, request{c.Seq, c.ID, c.Source}
+	d.ask(now, request{c.Seq, c.ID, c.Source})
 	d.put(c.Verb, c.Mode, c.Priority, v.Power, v.Until, c.Source)
 }
 
@@ -256,8 +256,14 @@ func (d *state) put(verb device.Verb, m device.Mode, p device.Priority, kw float
 // larger of both powers; where their signs differ, at either of them.
 func (g *Guard) Settle(a *device.Ack) {
 	d := g.device(a.Slot)
-	if d == nil || d.asked != (request{a.Seq, a.ID, a.Source}) {
-		return // something newer is in force
+	if d == nil {
+		return
+	}
+	if r := (request{a.Seq, a.ID, a.Source}); d.asked != r { // something newer is in force
+		if d.earlier.request == r && r != (request{}) {
+			d.fallBack(a.Status)
+		}
+		return
 	}
 	correction := d.asked.source == Source
 	d.asked = request{}
@@ -276,16 +282,59 @@ func (g *Guard) Settle(a *device.Ack) {
 	if a.Status != device.Failure || correction || d.set.power != 0 && d.set.until <= a.At {
 		return
 	}
-	up, down := max(d.set.power, d.set.doubt, 0), min(d.set.power, d.set.doubt, 0)
-	if s.power <= up && s.power >= down {
+	d.set.or(&s)
+	d.moved = true
+}
+
+// or makes s what a device is taken to run at that runs at s or at o: the larger of both
+// powers; where their signs differ, either of them.
+func (s *setpoint) or(o *setpoint) {
+	up, down := max(s.power, s.doubt, 0), min(s.power, s.doubt, 0)
+	if max(o.power, o.doubt) <= up && min(o.power, o.doubt) >= down {
 		return
 	}
-	up, down = max(up, s.power), min(down, s.power)
-	d.set.power, d.set.doubt, d.set.until = up, down, max(s.until, d.set.until)
+	up, down = max(up, o.power, o.doubt), min(down, o.power, o.doubt)
+	s.power, s.doubt, s.until = up, down, max(s.until, o.until)
 	if -down > up {
-		d.set.power, d.set.doubt = down, up
+		s.power, s.doubt = down, up
 	}
-	d.moved = true
+}
+
+// ask notes that the device is asked for something, and what it falls back to unless it
+// takes it. While what it was asked before is open, that may have been taken or not.
+func (d *state) ask(now int64, r request) {
+	was, open := d.before, d.asked
+	d.before, d.asked, d.earlier = d.set, r, earlier{}
+	if open == (request{}) {
+		return
+	}
+	d.earlier = earlier{open, was, d.set}
+	if was.power != 0 && was.until <= now { // on its way to 0, whatever was asked in between
+		d.before.power, d.before.doubt, d.before.until = was.power, was.doubt, was.until
+		return
+	}
+	d.before.or(&was)
+	if d.before.until = d.set.until; d.set.power == 0 {
+		d.before.until = was.until
+	}
+}
+
+// fallBack notes how what was asked before has ended.
+func (d *state) fallBack(status device.AckStatus) {
+	switch status {
+	case device.Done:
+		d.before = d.earlier.set
+	case device.Rejected, device.Expired:
+		d.before = d.earlier.was
+	default: // as unsure as before
+	}
+	d.earlier = earlier{}
+}
+
+// mine is the next command of the guard's own for the device.
+func (d *state) mine() request {
+	d.corrections++
+	return request{seq: d.corrections, source: Source}
 }
 
 // Restore takes note of a command that was acknowledged before a restart. It is

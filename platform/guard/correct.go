@@ -60,7 +60,9 @@ func (g *Guard) Tick(now time.Time, out []Correction) []Correction {
 		d.moved = false
 		kw, why := d.outside(ms)
 		if why == "" {
-			d.fix = fix{}
+			if d.asked.source != Source { // else its answer tells
+				d.fix = fix{}
+			}
 			if d.set.until <= ms {
 				d.set.until = 0
 			}
@@ -72,12 +74,12 @@ func (g *Guard) Tick(now time.Time, out []Correction) []Correction {
 		if d.fix.attempt == 1 && d.set.until > ms {
 			g.Reductions++
 		}
-		d.before, d.asked = d.set, request{source: Source}
+		d.ask(ms, d.mine())
 		d.set.power, d.set.doubt = kw, 0
 		if d.set.until <= ms {
 			d.set.until = 0
 		}
-		out = append(out, Correction{Command: correction(device.Slot(i), &d.set, ms, why), Attempt: d.fix.attempt})
+		out = append(out, Correction{Command: d.correction(device.Slot(i), ms, why), Attempt: d.fix.attempt})
 	}
 	return out
 }
@@ -94,8 +96,8 @@ func (d *state) sendAgain(s device.Slot, now int64, out []Correction) []Correcti
 		return out
 	}
 	d.again = false
-	d.before, d.asked = d.set, request{source: Source}
-	return append(out, Correction{Command: correction(s, &d.set, now, "again after a restart"), Attempt: 1, Routine: true})
+	d.ask(now, d.mine())
+	return append(out, Correction{Command: d.correction(s, now, "again after a restart"), Attempt: 1, Routine: true})
 }
 
 // outside is the power that the device must be brought to at now, and why; ""
@@ -137,10 +139,13 @@ func (f *fix) due(now int64, kw float64, why string) bool {
 	return true
 }
 
-func correction(s device.Slot, p *setpoint, now int64, why string) device.Command {
+// correction is the setpoint in force as a command of the guard's own, which ask has
+// noted.
+func (d *state) correction(s device.Slot, now int64, why string) device.Command {
+	p := &d.set
 	left := max(0, p.until-now)
 	return device.Command{
-		Slot: s, Verb: device.SetPower, Priority: p.priority, Power: p.power,
+		Slot: s, Seq: d.asked.seq, Verb: device.SetPower, Priority: p.priority, Power: p.power,
 		At: now, Duration: left, Until: now + left, Source: Source, Reason: why,
 	}
 }

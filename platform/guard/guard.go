@@ -169,7 +169,11 @@ type state struct {
 	before setpoint // in force again when the device does not take what is asked last
 	asked  request  // what set came from, until it is settled
 	fix    fix      // the correction that the device has yet to take
-	round  uint64   // the group of commands that it was last in
+
+	earlier earlier // what asked has replaced before its answer came
+
+	corrections uint64 // commands of the guard's own so far, which their answers tell apart
+	round       uint64 // the group of commands that it was last in
 }
 
 // setpoint is what a device has been told.
@@ -181,6 +185,12 @@ type setpoint struct {
 	until    int64   // ms, when the power expires
 	hold     int64   // ms, until when weaker priorities are refused
 	source   string
+}
+
+// earlier is what was asked before asked and was open then.
+type earlier struct {
+	request
+	was, set setpoint // without and with it
 }
 
 // request tells the commands for one device apart.
@@ -241,20 +251,56 @@ func (g *Guard) Observe(r *device.Reading) {
 	if at < d.at && r.Arrived >= d.arrived { // an arrival that goes back is the clock's doing
 		return
 	}
-	good := r.Quality == device.Good
-	if gap := d.gap(r); good && d.env.Wired && gap > d.env.StaleAfter && (d.life.armed || d.life.test.running()) {
-		g.bar(r.Slot, d, d.lost(gap))
+	good := r.Quality == device.Good && !d.mute(r)
+	if gap := d.gap(r); good && d.env.Wired && gap > d.env.StaleAfter {
+		if d.life.armed || d.life.test.running() {
+			g.bar(r.Slot, d, d.lost(gap))
+		}
+		d.fix.sent = 0 // it can be reached again: what it did not take meanwhile does not wait
 	}
 	d.amps = d.amps || good && !math.IsNaN(r.Current)
 	if good {
 		d.at, d.arrived = at, r.Arrived
-		d.soc, d.charge, d.give, d.volt = r.SoC, r.MaxCharge, r.MaxDischarge, r.Voltage
+		d.soc, d.volt = r.SoC, r.Voltage
+		if !d.env.Wired || !math.IsNaN(r.MaxCharge) {
+			d.charge = r.MaxCharge
+		}
+		if !d.env.Wired || !math.IsNaN(r.MaxDischarge) {
+			d.give = r.MaxDischarge
+		}
+	}
+	if r.Quality == device.Suspect {
+		d.narrow(r)
 	}
 	g.watch(r, d)
 	if good || r.Temperature > d.temp || math.IsNaN(d.temp) {
 		d.temp = r.Temperature
 	}
 	d.latch()
+}
+
+// narrow lets a device on a wire lower its own limits with a reading that is not believed
+// otherwise.
+func (d *state) narrow(r *device.Reading) {
+	if !d.env.Wired {
+		return
+	}
+	for _, x := range []struct {
+		limit *float64
+		now   float64
+	}{{&d.charge, r.MaxCharge}, {&d.give, r.MaxDischarge}} {
+		if x.now < *x.limit || math.IsNaN(*x.limit) { // NaN says nothing
+			*x.limit, d.moved = x.now, true
+		}
+	}
+}
+
+// mute reports whether a device on a wire has ceased to say what its envelope is kept by:
+// that is no better than silence. A limit of power that it ceases to state stays in force.
+func (d *state) mute(r *device.Reading) bool {
+	e := &d.env
+	gone := func(was, is float64) bool { return math.IsNaN(is) && !math.IsNaN(was) }
+	return e.Wired && (gone(d.soc, r.SoC) || gone(d.temp, r.Temperature) || (e.VoltMin > 0 || e.VoltMax > 0) && gone(d.volt, r.Voltage))
 }
 
 // latch blocks what the state of charge and the temperature forbid. What they do

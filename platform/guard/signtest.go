@@ -136,7 +136,7 @@ func (d *state) test(s device.Slot, now int64, out []Correction) []Correction {
 		return out
 	}
 	t.sent = now
-	d.before, d.asked = d.set, request{source: Source}
+	d.ask(now, d.mine())
 	d.put(device.SetPower, device.Run, device.Safety, kw, now+testHold.Milliseconds(), Source)
-	return append(out, Correction{Command: correction(s, &d.set, now, "sign test"), Attempt: 1, Routine: true})
+	return append(out, Correction{Command: d.correction(s, now, "sign test"), Attempt: 1, Routine: true})
 }
