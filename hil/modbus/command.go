@@ -100,7 +100,7 @@ func (d *Driver) setPower(ctx context.Context, now time.Time, c *device.Command)
 		until = device.Time(c.Until)
 	}
 	d.live.on, d.owed = false, true // until it is known what the device holds
-	s := setpoint{on: true, kw: c.Power, until: until}
+	s := setpoint{on: true, kw: x.within(c.Power), until: until}
 	err = d.put(ctx, now, &s)
 	if err == nil {
 		err = d.readBack(ctx, &s)
@@ -118,6 +118,19 @@ func (d *Driver) setPower(ctx context.Context, now time.Time, c *device.Command)
 	}
 	d.live, d.owed, d.master = s, false, time.Time{}
 	return x.number(s.regs, 0), nil
+}
+
+// within is the number next to v that the register has and that is no further from 0, as
+// rounding must not lead out of the envelope that v was kept in.
+func (x *point) within(v float64) float64 {
+	raw, err := x.encode(v)
+	if err != nil {
+		return v
+	}
+	if got := x.number(x.registers(raw), 0); math.Abs(got) > math.Abs(v)+1e-6*x.step() {
+		return got - math.Copysign(x.step(), v)
+	}
+	return v
 }
 
 // mayWrite reads what forbids writing.

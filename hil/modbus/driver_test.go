@@ -260,7 +260,7 @@ func TestSingleWrites(t *testing.T) {
 func TestReadBack(t *testing.T) {
 	d := newDriver(t, "points:\n  setpoint: {address: 11, type: int16, scale: 0.1}\n")
 	d.cut = 300
-	if a := d.write(device.SetPower, 29.96, time.Minute); a.Status != device.Done || a.Power != 30 {
+	if a := d.write(device.SetPower, 29.96, time.Minute); a.Status != device.Done || a.Power != 29.9 {
 		t.Errorf("within its resolution: %+v", a)
 	}
 	d.writes()

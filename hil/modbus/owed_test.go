@@ -3,6 +3,7 @@ package modbus_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -298,4 +299,13 @@ func TestEmergencyStopIsCompleted(t *testing.T) {
 			t.Error("stopped again after the reset")
 		}
 	})
+}
+
+// Rounding to the register's steps does not lead beyond what was asked for.
+func TestSetpointIsRoundedTowardsZero(t *testing.T) {
+	r := newRig(t, simple)
+	for kw, want := range map[float64]int16{30.6: 30, -30.6: -30, 30: 30, -29.9999999: -30, 0.7: 0} {
+		r.must(device.SetPower, kw)
+		r.holds(fmt.Sprint(kw, " kW"), want)
+	}
 }
