@@ -172,8 +172,45 @@ func inputsOf(procedures []*scenario.Procedure, rig string) (list []report.File)
 			}
 		}
 	}
-	if text, err := os.ReadFile(rig); rig != "" && err == nil {
-		list = append(list, report.HashBytes(path.Base(rig), text))
+	if rig == "" {
+		return list
+	}
+	for _, name := range append([]string{rig}, profilesOf(rig)...) {
+		if text, err := os.ReadFile(name); err == nil {
+			list = append(list, report.HashBytes(path.Base(name), text))
+		}
+	}
+	return list
+}
+
+// profilesOf are the files that say what the registers and frames of a rig mean: they
+// decide signs and scales, and belong to the evidence.
+func profilesOf(rig string) (list []string) {
+	r, err := scenario.LoadRig(rig, scenarioOptions())
+	if err != nil {
+		return nil // it was read before
+	}
+	for i := range r.Devices {
+		d, ok := r.Devices[i].Reached()
+		if !ok {
+			continue
+		}
+		links := []scenario.Link{d.Link}
+		if d.Parts != nil {
+			links = nil
+			for _, p := range []*scenario.Part{d.Parts.PCS, d.Parts.BMS, d.Parts.Meter} {
+				if p != nil {
+					links = append(links, p.Link)
+				}
+			}
+		}
+		for _, l := range links {
+			for _, name := range []string{l.Profile, l.DBC} {
+				if scenario.IsPath(name) && !slices.Contains(list, name) {
+					list = append(list, name)
+				}
+			}
+		}
 	}
 	return list
 }
@@ -218,8 +255,12 @@ func (f *acceptFlags) procedures(files []string) (list []*scenario.Procedure, er
 			return nil, fmt.Errorf("--test %s: no such test: %s", t, scenario.Suggest(t, names))
 		}
 	}
+	writes := false
 	for _, p := range all {
-		if p.Name == accept.SignTest || slices.Contains(f.tests, p.Name) {
+		writes = writes || slices.Contains(f.tests, p.Name) && slices.ContainsFunc(p.Requires, func(c string) bool { return c != "link" })
+	}
+	for _, p := range all {
+		if p.Name == accept.SignTest && writes || slices.Contains(f.tests, p.Name) { // one that only reads moves nothing before
 			list = append(list, p)
 		}
 	}
@@ -362,6 +403,11 @@ func (f *acceptFlags) bench(d *scenario.RigDevice, face backend.Face, log *slog.
 	spec, err := links.Of(&reached, log)
 	if err != nil {
 		return nil, fail(exitInput, fmt.Errorf("device %s: %w", d.ID, err))
+	}
+	if d, err := hil.Open(spec); err != nil { // a wrong profile is bad input, and no missing rig
+		return nil, fail(exitInput, fmt.Errorf("device %s: %w", reached.ID, err))
+	} else if err := d.Close(); err != nil {
+		return nil, fail(exitEnvironment, err)
 	}
 	return &accept.Bench{
 		Info: spec.Info(), Loopback: spec.Loopback(), Backend: face, Period: f.poll, Serials: d.Serial, Tools: d.Tools, Address: addressOf(&reached),

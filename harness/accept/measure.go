@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"yunchu/harness/backend"
 	"yunchu/harness/metric"
 	"yunchu/platform/device"
+	"yunchu/platform/guard"
 )
 
 // measured is what one window, or all windows of a name together, came to.
@@ -301,6 +303,11 @@ func (r *Record) signs(w *Window, t *trace, m measured) (measured, error) {
 		dc := s.Voltage * s.Current / 1000
 		if math.Abs(s.Power) >= half && s.Power*w.ToKW < 0 || math.Abs(dc) >= half*2/3 && dc*w.ToKW < 0 {
 			m.Value++
+		}
+	}
+	for i := range r.Events {
+		if e := &r.Events[i]; e.Type == "armed" && strings.Contains(e.Text, guard.OnProfileAlone) {
+			m.doubts = append(m.doubts, "its voltage does not tell charging from discharging, so the directions "+guard.OnProfileAlone)
 		}
 	}
 	if m.n = seen; seen == 0 {

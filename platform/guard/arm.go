@@ -27,6 +27,10 @@ type life struct {
 	test    signTest
 }
 
+// OnProfileAlone is what people are told of a device that was armed without evidence of
+// which direction is charging beyond what its profile says.
+const OnProfileAlone = "rest on the profile alone"
+
 // Notice is a change in the life of a device that people and the registry are told of.
 type Notice struct {
 	Slot  device.Slot
@@ -249,10 +253,14 @@ func (g *Guard) attend(s device.Slot, d *state, now int64) {
 	}
 	if done, why := l.test.due(d, now); done && why == "" {
 		by := l.test.by
+		evidence := "the voltage confirms the directions"
+		if l.test.voltage() == 0 {
+			evidence = "the voltage does not tell the directions: they " + OnProfileAlone
+		}
 		l.test = signTest{}
 		l.armed, l.why, d.moved = true, "", true
 		d.set = setpoint{mode: d.set.mode} // nobody holds it
-		g.notice(s, device.Active, "armed", "sign test passed, armed by "+by.Source, by)
+		g.notice(s, device.Active, "armed", "sign test passed, armed by "+by.Source+"; "+evidence, by)
 	} else if done {
 		g.bar(s, d, why)
 	}
@@ -314,7 +322,7 @@ func (g *Guard) arm(s device.Slot, d *state, now int64, c *device.Command) {
 func (g *Guard) endTest(s device.Slot, d *state, why string) {
 	t := d.life.test
 	code := CodeNotArmed
-	if t.wrong >= patience {
+	if t.wrong >= patience || t.phase == testDone && t.voltage() < 0 {
 		code = CodeSign
 	}
 	d.life.test = signTest{}

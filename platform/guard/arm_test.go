@@ -41,7 +41,7 @@ func wired(t *testing.T, change ...func(*device.Info)) *wire {
 
 func (w *wire) reading() device.Reading {
 	r := device.Reading{
-		At: w.now.UnixMilli(), Arrived: w.now.UnixMilli(), SoC: 50, SoH: 100, Voltage: 800, Current: w.kw * 1000 / 800,
+		At: w.now.UnixMilli(), Arrived: w.now.UnixMilli(), SoC: 50, SoH: 100, Voltage: 800 + 0.05*w.kw, Current: w.kw * 1000 / 800,
 		Power: w.kw, Temperature: 25, MaxCharge: 100, MaxDischarge: 100, Status: device.Idle,
 	}
 	if w.bend != nil {
@@ -174,6 +174,7 @@ func TestSignTestFinds(t *testing.T) {
 				r.Flags |= device.FlagSign
 			}
 		}},
+		{"both", "its voltage is higher while it discharges", func(r *device.Reading) { r.Voltage = 1600 - r.Voltage }},
 		{"deaf", "does not follow", func(r *device.Reading) { r.Power, r.Current = 0, 0 }},
 		{"greedy", "more power than it was asked", func(r *device.Reading) { r.Power *= 4; r.Current *= 4 }},
 		{"restless", "does not come to rest", func(r *device.Reading) {
@@ -230,6 +231,24 @@ func TestSignTestWaitsForTheCurrent(t *testing.T) {
 		w.pass(30 * time.Second)
 		if got := w.g.Armed(0); got != (sign > 0) {
 			t.Errorf("sign %g: armed %v, noted %q", sign, got, w.notes)
+		}
+	}
+}
+
+// Where nothing but the profile says which direction is charging, people are told so.
+func TestSignTestWithoutAVoltage(t *testing.T) {
+	for volt, want := range map[float64]string{math.NaN(): "rest on the profile alone", 800: "rest on the profile alone", 0: "the voltage confirms"} {
+		w := wired(t)
+		w.bend = func(r *device.Reading) {
+			if volt != 0 {
+				r.Voltage = volt
+			}
+		}
+		w.pass(time.Second)
+		w.must(device.Arm, 0)
+		w.pass(10 * time.Second)
+		if !slices.ContainsFunc(w.notes, func(n string) bool { return strings.HasPrefix(n, "armed") && strings.Contains(n, want) }) {
+			t.Errorf("at %g V: noted %q", volt, w.notes)
 		}
 	}
 }

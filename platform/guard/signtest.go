@@ -22,6 +22,27 @@ type signTest struct {
 	wrong int            // and that contradict it
 	last  string         // the newest complaint
 	bound string         // what keeps the device from the test's power
+
+	// The battery's voltage while it charges and while it discharges, V; NaN without.
+	// Power, setpoint and status may all be described with one wrong sign and agree; a
+	// voltage has none, and is higher while a battery charges.
+	in, out float64
+}
+
+// tells is the part of a voltage by which it must differ to tell a direction: a tenth of
+// a volt of a battery of 1,000 V, which is what registers resolve.
+const tells = 1e-4
+
+// voltage compares both directions: 1 where it confirms them, -1 where it contradicts
+// them, 0 where it says nothing.
+func (t *signTest) voltage() int {
+	switch d := t.in - t.out; {
+	case d >= tells*t.in:
+		return 1
+	case -d >= tells*t.in:
+		return -1
+	}
+	return 0
 }
 
 type phase uint8
@@ -76,7 +97,13 @@ func (t *signTest) observe(r *device.Reading, d *state) {
 		t.right, t.last = 0, complaint
 	}
 	if t.right >= patience && r.Arrived-t.from >= testSteady.Milliseconds() {
-		*t = signTest{phase: t.phase + 1, by: t.by, from: r.Arrived}
+		switch t.phase {
+		case testCharge:
+			t.in, t.out = r.Voltage, math.NaN()
+		case testDischarge:
+			t.out = r.Voltage
+		}
+		*t = signTest{phase: t.phase + 1, by: t.by, from: r.Arrived, in: t.in, out: t.out}
 	}
 }
 
@@ -113,6 +140,8 @@ func (t *signTest) due(d *state, now int64) (done bool, why string) {
 	switch {
 	case !t.running():
 		return false, ""
+	case t.phase == testDone && t.voltage() < 0:
+		return true, "sign test: its voltage is higher while it discharges: setpoint and power both have the wrong sign"
 	case t.phase == testDone:
 		return true, ""
 	case t.wrong >= patience:
