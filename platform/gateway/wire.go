@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -189,7 +190,7 @@ func (w *wire) next() (o order, ok bool) {
 }
 
 // put queues an order. Setpoints that wait are overtaken by any newer word about the
-// power, and are returned; an emergency stop goes before all others, and what would start
+// power, and are returned; an emergency stop goes before all others, then a stop, and what would start
 // the device again after it is overtaken too. full: o was not taken.
 func (w *wire) put(o order) (overtaken []order, full bool) {
 	w.mu.Lock()
@@ -207,6 +208,12 @@ func (w *wire) put(o order) (overtaken []order, full bool) {
 	case o.c.Verb == device.EStop:
 		w.orders = append([]order{o}, w.orders...)
 		w.dropWorks("the emergency stop came first")
+	case o.c.Verb == device.Stop: // behind an emergency stop, before all that waits else
+		at := 0
+		for at < len(w.orders) && w.orders[at].c.Verb == device.EStop {
+			at++
+		}
+		w.orders = slices.Insert(w.orders, at, o)
 	case len(w.orders) >= ordersBound:
 		return overtaken, true
 	default:

@@ -508,3 +508,23 @@ func TestChangedRatingIsHeldAgainstTheNameplate(t *testing.T) {
 		l.want("answers", l.answers(), "c2 arm done 0")
 	})
 }
+
+// Whatever waits for a device, and however much: what takes its power to 0 does not.
+func TestStopWaitsForNothing(t *testing.T) {
+	onLine(t, 1, true, func(l *line) {
+		l.pass(time.Second)
+		u := l.units[0]
+		l.ask(device.Command{Verb: device.SetPower, Power: 50})
+		l.pass(time.Second)
+		u.set(func() { u.takes, u.told = 900*time.Millisecond, nil })
+		l.pass(150 * time.Millisecond)
+		for range 20 {
+			l.ask(device.Command{Verb: device.SetMode, Mode: device.Run})
+		}
+		l.ask(device.Command{Verb: device.Disarm})
+		l.pass(2 * time.Second)
+		if len(u.told) == 0 || u.told[0] != "stop 0" {
+			t.Errorf("told %q", u.told)
+		}
+	})
+}
