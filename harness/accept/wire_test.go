@@ -65,7 +65,7 @@ func (p *pcs) Read(_ context.Context, now time.Time) (device.Reading, error) {
 	r := device.Empty()
 	r.At, r.Arrived = now.UnixMilli(), time.Now().UnixMilli()
 	r.Power = p.sign * math.Copysign(min(math.Abs(p.kw), p.settings["power-limit"]), p.kw)
-	r.SoC, r.Temperature, r.Voltage, r.Current = 50, 25, 800, r.Power*1000/800
+	r.SoC, r.Temperature, r.Voltage, r.Current = 50, 25, 800+0.05*p.kw, r.Power*1000/800
 	r.MaxCharge, r.MaxDischarge, r.Status = 100, 100, device.Idle
 	return r, nil
 }

@@ -102,8 +102,12 @@ func Fill(i *device.Info, said device.Info) {
 		to   *float64
 		from float64
 	}{
-		{&i.RatedKW, said.RatedKW}, {&i.CapacityKWh, said.CapacityKWh}, {&i.SoCMin, said.SoCMin}, {&i.SoCMax, said.SoCMax},
-		{&i.VoltMin, said.VoltMin}, {&i.VoltMax, said.VoltMax},
+		{&i.RatedKW, said.RatedKW},
+		{&i.CapacityKWh, said.CapacityKWh},
+		{&i.SoCMin, said.SoCMin},
+		{&i.SoCMax, said.SoCMax},
+		{&i.VoltMin, said.VoltMin},
+		{&i.VoltMax, said.VoltMax},
 	} {
 		if *f.to == 0 {
 			*f.to = f.from

@@ -42,7 +42,7 @@ func (g *Gateway) commands(ctx context.Context, now time.Time, list []device.Com
 	for i := range list {
 		c := list[i]
 		if c.ID != "" {
-			if a, known := g.seen[request{c.Slot, c.ID}]; known && !(c.Verb == device.EStop && !g.guard.Stopped(c.Slot)) {
+			if a, known := g.seen[request{c.Slot, c.ID}]; known && (c.Verb != device.EStop || g.guard.Stopped(c.Slot)) {
 				if a.Status != 0 { // answered before: the same answer, no second effect
 					a.Repeat = true
 					m.acks = append(m.acks, a)

@@ -22,17 +22,16 @@ import (
 
 // unit is a device on a wire that takes its time.
 type unit struct {
-	mu      sync.Mutex
-	takes   time.Duration // each exchange
-	kw      float64
-	told    []string
-	reads   []time.Time
-	down    bool
-	flags   device.Flags
-	name    device.Info
-	closed  bool
-	started time.Time
-	bend    func(r *device.Reading)
+	mu     sync.Mutex
+	takes  time.Duration // each exchange
+	kw     float64
+	told   []string
+	reads  []time.Time
+	down   bool
+	flags  device.Flags
+	name   device.Info
+	closed bool
+	bend   func(r *device.Reading)
 }
 
 func (u *unit) exchange(ctx context.Context) error {
