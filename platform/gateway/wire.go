@@ -100,7 +100,8 @@ func (g *Gateway) Attach(ctx context.Context, w Wire, done func()) error {
 	return nil
 }
 
-// run serves the device: commands first, readings on the grid of its period.
+// run serves the device: commands first, then the reading that is due on the grid of its
+// period, then one piece of work, so that neither waits for more than one of those.
 func (w *wire) run(ctx context.Context) {
 	defer w.endWorks()
 	next := time.Now().Add(w.Phase)
@@ -112,9 +113,11 @@ func (w *wire) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-w.wake:
-			w.resume(ctx)
 		case <-t.C:
-			w.resume(ctx)
+		}
+		w.resume(ctx)
+		w.commands(ctx)
+		if time.Until(next) <= 0 { // whatever woke it: work that waits must not put readings off
 			ok := w.read(ctx)
 			if ok && !described {
 				described = w.describe(ctx)
@@ -125,11 +128,10 @@ func (w *wire) run(ctx context.Context) {
 				next = next.Add(late.Truncate(w.Period) + w.Period)
 			}
 			t.Reset(time.Until(next))
-		}
-		w.commands(ctx)
-		if x := w.nextWork(); x != nil && ctx.Err() == nil { // one, so that readings go on
-			w.do(ctx, x)
 			w.commands(ctx)
+		}
+		if x := w.nextWork(); x != nil && ctx.Err() == nil {
+			w.do(ctx, x)
 			w.rouse()
 		}
 		w.awake = w.g.sched.Now()
