@@ -4,7 +4,6 @@ import (
 	"strings"
 
 	"yunchu/harness/scenario"
-	"yunchu/hil/can"
 	"yunchu/hil/strict"
 	"yunchu/twin/params"
 )
@@ -15,12 +14,6 @@ func faultsOf(err error) (scenario.Faults, bool) {
 	switch e := err.(type) { //nolint:errorlint // it takes the tree apart itself
 	case scenario.Faults:
 		return e, true
-	case can.Faults:
-		var all scenario.Faults
-		for _, f := range e {
-			all = append(all, scenario.Fault(f))
-		}
-		return all, len(all) > 0
 	case strict.Faults:
 		var all scenario.Faults
 		for _, f := range e {

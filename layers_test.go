@@ -46,7 +46,7 @@ var layers = []layer{
 	{"hil/strict", "", "files become structs, whatever they say"},
 	{"hil/modbus", "platform/device hil/strict", "the driver of one protocol; it does not know that emulators exist"},
 	{"hil/sunspec", "platform/device hil/modbus !hil/modbus/emul", "SunSpec is registers with a meaning"},
-	{"hil/can", "platform/device", "the driver of one protocol; it does not know that emulators exist"},
+	{"hil/can", "platform/device hil/strict", "the driver of one protocol; it does not know that emulators exist"},
 	{"hil/mqtt", "platform/device", "the driver of one protocol; it does not know that emulators exist"},
 	{"hil/record", "platform/device", "what crossed a link, whatever it means"},
 	{"hil/modbus/emul", "hil/modbus hil/pty hil/strict hil/unit twin platform/device", "it answers one protocol, the physics behind it"},

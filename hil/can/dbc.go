@@ -13,6 +13,8 @@ import (
 
 	"go.einride.tech/can"
 	"go.einride.tech/can/pkg/dbc"
+
+	"yunchu/hil/strict"
 )
 
 //go:embed dbc/*.dbc dbc/*.yaml
@@ -79,7 +81,7 @@ func (m *Message) names() []string {
 }
 
 // LoadDatabase reads the database that ships under a name, or the file at that path.
-// What is wrong with the file comes back as Faults.
+// What is wrong with the file comes back as strict.Faults.
 func LoadDatabase(nameOrPath string) (*Database, error) {
 	src, err := readDatabase(nameOrPath)
 	if err != nil {
@@ -121,7 +123,7 @@ func readFile(path string) ([]byte, error) {
 // ParseDatabase reads a database; file is its name in messages. Faults of form end the
 // reading at the first, faults of sense are all found.
 func ParseDatabase(file string, src []byte) (*Database, error) {
-	r := report{file: file, src: src}
+	r := strict.New(file, src)
 	defs, err := parseDefs(file, src)
 	if err != nil {
 		at := scanner.Position{Line: 1, Column: 1}
@@ -129,22 +131,22 @@ func ParseDatabase(file string, src []byte) (*Database, error) {
 		if e, ok := errors.AsType[dbc.Error](err); ok {
 			at, why = e.Position(), e.Reason()
 		}
-		r.add(place{max(at.Line, 1), max(at.Column, 1)}, "", "not a CAN database: %s", why)
-		return nil, r.err()
+		r.Add(max(at.Line, 1), max(at.Column, 1), "", "not a CAN database: %s", why)
+		return nil, r.Err()
 	}
 	db := &Database{File: file}
 	for _, def := range defs {
 		switch def := def.(type) {
 		case *dbc.MessageDef:
-			db.addMessage(&r, def)
+			db.addMessage(r, def)
 		case *dbc.SignalValueTypeDef:
-			db.setFloat(&r, def)
+			db.setFloat(r, def)
 		}
 	}
-	if len(db.Messages) == 0 && len(r.faults) == 0 {
-		r.add(place{1, 1}, "messages begin with BO_", "the database has no message")
+	if len(db.Messages) == 0 && r.Count() == 0 {
+		r.Add(1, 1, "messages begin with BO_", "the database has no message")
 	}
-	if err := r.err(); err != nil {
+	if err := r.Err(); err != nil {
 		return nil, err
 	}
 	return db, nil
@@ -164,22 +166,22 @@ func parseDefs(file string, src []byte) (defs []dbc.Def, err error) {
 	return p.Defs(), nil
 }
 
-func (d *Database) addMessage(r *report, def *dbc.MessageDef) {
+func (d *Database) addMessage(r *strict.File, def *dbc.MessageDef) {
 	if def.MessageID == 0xC0000000 {
 		return // signals that belong to no message
 	}
-	at := place{def.Pos.Line, def.Pos.Column}
+	line, col := def.Pos.Line, def.Pos.Column
 	m := &Message{ID: def.MessageID.ToCAN(), Extended: def.MessageID.IsExtended(), Name: string(def.Name), Size: int(min(def.Size, 1<<16)), switches: -1}
 	if m.Size > can.MaxDataLength {
-		r.add(at, "a frame of classic CAN has at most 8", "message %s has %d bytes", m.Name, def.Size)
+		r.Add(line, col, "a frame of classic CAN has at most 8", "message %s has %d bytes", m.Name, def.Size)
 		return
 	}
 	for _, o := range d.Messages {
 		if o.Name == m.Name {
-			r.add(at, "", "a second message has the name %s", m.Name)
+			r.Add(line, col, "", "a second message has the name %s", m.Name)
 		}
 		if o.ID == m.ID && o.Extended == m.Extended {
-			r.add(at, "", "message %s has the identifier of %s", m.Name, o.Name)
+			r.Add(line, col, "", "message %s has the identifier of %s", m.Name, o.Name)
 		}
 	}
 	for i := range def.Signals {
@@ -188,22 +190,22 @@ func (d *Database) addMessage(r *report, def *dbc.MessageDef) {
 	d.Messages = append(d.Messages, m)
 }
 
-func (m *Message) addSignal(r *report, def *dbc.SignalDef) {
-	at := place{def.Pos.Line, def.Pos.Column}
-	before := len(r.faults)
+func (m *Message) addSignal(r *strict.File, def *dbc.SignalDef) {
+	line, col := def.Pos.Line, def.Pos.Column
+	before := r.Count()
 	if m.Signal(string(def.Name)) >= 0 {
-		r.add(at, "", "a second signal of %s has the name %s", m.Name, def.Name)
+		r.Add(line, col, "", "a second signal of %s has the name %s", m.Name, def.Name)
 	}
 	if def.Size < 1 || def.Size > 64 {
-		r.add(at, "", "signal %s has %d bits, want 1 to 64", def.Name, def.Size)
+		r.Add(line, col, "", "signal %s has %d bits, want 1 to 64", def.Name, def.Size)
 	}
 	if def.StartBit > 63 {
-		r.add(at, "", "signal %s begins at bit %d, want 0 to 63", def.Name, def.StartBit)
+		r.Add(line, col, "", "signal %s begins at bit %d, want 0 to 63", def.Name, def.StartBit)
 	}
 	if def.Factor == 0 {
-		r.add(at, "", "signal %s has a factor of 0", def.Name)
+		r.Add(line, col, "", "signal %s has a factor of 0", def.Name)
 	}
-	if len(r.faults) > before {
+	if r.Count() > before {
 		return
 	}
 	s := Signal{
@@ -212,7 +214,7 @@ func (m *Message) addSignal(r *report, def *dbc.SignalDef) {
 	}
 	s.bytes = s.reach()
 	if s.bytes > m.Size {
-		r.add(at, "", "signal %s reaches into byte %d of message %s, which has %d", def.Name, s.bytes, m.Name, m.Size)
+		r.Add(line, col, "", "signal %s reaches into byte %d of message %s, which has %d", def.Name, s.bytes, m.Name, m.Size)
 		return
 	}
 	if def.IsMultiplexed {
@@ -220,7 +222,7 @@ func (m *Message) addSignal(r *report, def *dbc.SignalDef) {
 	}
 	if def.IsMultiplexerSwitch {
 		if m.switches >= 0 {
-			r.add(at, "", "a second signal of %s selects the others", m.Name)
+			r.Add(line, col, "", "a second signal of %s selects the others", m.Name)
 		}
 		m.switches = len(m.Signals)
 	}
@@ -228,16 +230,16 @@ func (m *Message) addSignal(r *report, def *dbc.SignalDef) {
 }
 
 // setFloat takes SIG_VALTYPE_, by which a signal is an IEEE number.
-func (d *Database) setFloat(r *report, def *dbc.SignalValueTypeDef) {
+func (d *Database) setFloat(r *strict.File, def *dbc.SignalValueTypeDef) {
 	bits := map[dbc.SignalValueType]uint8{dbc.SignalValueTypeFloat32: 32, dbc.SignalValueTypeFloat64: 64}[def.SignalValueType]
-	at := place{def.Pos.Line, def.Pos.Column}
+	line, col := def.Pos.Line, def.Pos.Column
 	for _, m := range d.Messages {
 		i := m.Signal(string(def.SignalName))
 		if m.ID != def.MessageID.ToCAN() || m.Extended != def.MessageID.IsExtended() || i < 0 || bits == 0 {
 			continue
 		}
 		if m.Signals[i].Length != bits {
-			r.add(at, "", "signal %s is a number of %d bits and has %d", def.SignalName, bits, m.Signals[i].Length)
+			r.Add(line, col, "", "signal %s is a number of %d bits and has %d", def.SignalName, bits, m.Signals[i].Length)
 			continue
 		}
 		m.Signals[i].Float = true

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"yunchu/hil/can"
+	"yunchu/hil/strict"
 )
 
 func TestFaultsOfDatabasesHaveAPlace(t *testing.T) {
@@ -33,7 +34,7 @@ func TestFaultsOfDatabasesHaveAPlace(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := can.ParseDatabase("x.dbc", []byte(tt.text))
-			faults, ok := errors.AsType[can.Faults](err)
+			faults, ok := errors.AsType[strict.Faults](err)
 			if !ok || !strings.Contains(err.Error(), tt.want) {
 				t.Fatalf("got %v\nwant %s", err, tt.want)
 			}
@@ -79,14 +80,13 @@ func TestFaultsOfProfilesHaveAPlace(t *testing.T) {
 		{"alarm of a number", "is: soc}", "is: soc, of: [any]}", "messages[1].signals[0].of: belongs to"},
 		{"status without words", "is: soc}", "is: status}", "messages[1].signals[0].words: a status has words"},
 		{"status word", "is: soc}", "is: status, words: {0: asleep}}", `unknown status "asleep"`},
-		{"status key", "is: soc}", "is: status, words: {zero: idle}}", `want a whole number as the key, got "zero"`},
+		{"status key", "is: soc}", "is: status, words: {zero: idle}}", `as the key, got "zero"`},
 		{"text of bits", "{name: DischargeEnable, is: discharge-allowed}", "{name: DischargeEnable, is: manufacturer}", "a text takes whole bytes"},
 		{"period", "period: 1s", "period: 1", `messages[0].period: want a duration like 100ms or 1s, got "1"`},
 		{"no period", "    period: 1s\n    signals:", "    signals:", "messages[0].period: is 0s"},
 		{"timeout", "timeout: 60s", "timeout: 10ms", "messages[5].timeout: is 10ms"},
 		{"answer to nobody", "    period: 1s\n    signals:", "    period: 1s\n    answers: request\n    signals:", `messages[0].answers: the controller has no message "request"`},
 		{"list for a text", "name: pylon-lv", "name: [pylon-lv]", "name: want a text, got a list"},
-		{"text for a list", "of: [over-voltage]", "of: over-voltage", "of: want a list"},
 		{"truth", "optional: true # firmware", "optional: maybe # firmware", `optional: want true or false, got "maybe"`},
 		{"alias", "name: pylon-lv", "name: *x", "pylon-lv.yaml:3:7: "},
 		{"no yaml", "messages:", "messages: [", "not valid YAML"},
@@ -103,7 +103,7 @@ func TestFaultsOfProfilesHaveAPlace(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := editedErr(t, "pylon-lv", tt.old, tt.new)
-			faults, ok := errors.AsType[can.Faults](err)
+			faults, ok := errors.AsType[strict.Faults](err)
 			if !ok || !strings.Contains(err.Error(), tt.want) {
 				t.Fatalf("got %v\nwant %s", err, tt.want)
 			}
@@ -114,12 +114,23 @@ func TestFaultsOfProfilesHaveAPlace(t *testing.T) {
 	}
 }
 
+// One word stands for a list of one, and words that differ in case alone are suggested.
+func TestListsOfOne(t *testing.T) {
+	if _, err := editedErr(t, "pylon-lv", "of: [over-voltage]", "of: over-voltage"); err != nil {
+		t.Error(err)
+	}
+	_, err := editedErr(t, "pylon-lv", "{name: Soc, is: soc}", "{name: SOC, is: soc}")
+	if err == nil || !strings.Contains(err.Error(), `did you mean "Soc"?`) {
+		t.Error(err)
+	}
+}
+
 // All faults come at once, in the order of the file.
 func TestAllFaultsAtOnce(t *testing.T) {
 	src := "apiVersion: yunchu/v1\nkind: CANProfile\nname: x\ncolour: red\ndbc: pylon-lv.dbc\nbit_rate: 3\ncurrent_sign: up\nlimit_sign: positive\n" +
 		"messages:\n  - {name: Nobody, period: 1s, signals: [{name: A, is: soc}]}\n  - {name: BMS_SocSoh, period: x, signals: [{name: A, is: charge}]}\n"
 	_, err := can.ParseProfile("x.yaml", []byte(src), func(string) ([]byte, error) { return os.ReadFile("dbc/pylon-lv.dbc") })
-	faults, _ := errors.AsType[can.Faults](err)
+	faults, _ := errors.AsType[strict.Faults](err)
 	var lines []int
 	for _, f := range faults {
 		lines = append(lines, f.Line)

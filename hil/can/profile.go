@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"yunchu/hil/strict"
 )
 
 // Profile says what the signals of a database mean, and how its devices behave. It stands
@@ -178,7 +180,7 @@ func (p *Profile) Database() *Database { return p.db }
 
 // LoadProfile reads the profile that ships under a name, or a file: a profile, or a
 // database beside which its profile stands under the same name with .yaml. What is wrong
-// comes back as Faults.
+// comes back as strict.Faults.
 func LoadProfile(nameOrPath string) (*Profile, error) {
 	if slices.Contains(Shipped(), nameOrPath) {
 		src, err := shipped.ReadFile("dbc/" + nameOrPath + ".yaml")
@@ -206,13 +208,12 @@ func LoadProfile(nameOrPath string) (*Profile, error) {
 // ParseProfile reads a profile; file is its name in messages, and open reads the database
 // that it names.
 func ParseProfile(file string, src []byte, open func(name string) ([]byte, error)) (*Profile, error) {
-	r := &reader{report: report{file: file, src: src}}
 	p := &Profile{}
-	r.read(p)
-	if len(r.faults) == 0 || p.DBC != "" {
-		r.profile(p, open)
+	f := strict.Read(file, src, p)
+	if f.Count() == 0 || p.DBC != "" {
+		checked{f}.profile(p, open)
 	}
-	if err := r.err(); err != nil {
+	if err := f.Err(); err != nil {
 		return nil, err
 	}
 	return p, nil

@@ -1,5 +1,6 @@
 // Package strict reads YAML files that people write into structs, and tells all that is
-// wrong with a file at once, each with its line and what to write instead.
+// wrong with a file, of this form or another, at once: each with its line and what to
+// write instead.
 package strict
 
 import (
@@ -70,6 +71,14 @@ func (f *File) add(at place, hint, format string, args ...any) {
 	f.faults = append(f.faults, x)
 }
 
+// Add notes a fault at a line and column, both from 1.
+func (f *File) Add(line, col int, hint, format string, args ...any) {
+	f.add(place{line, col}, hint, format, args...)
+}
+
+// Count is how many faults are noted.
+func (f *File) Count() int { return len(f.faults) }
+
 // Err is all that was found, nil when that is nothing.
 func (f *File) Err() error {
 	if len(f.faults) == 0 {
@@ -86,7 +95,7 @@ func (f *File) Err() error {
 func Suggest(got string, known []string) string {
 	best, word := len(got)/3+2, ""
 	for _, k := range known {
-		if d := distance(strings.ToLower(got), k); d < best && d < len(k) {
+		if d := distance(strings.ToLower(got), strings.ToLower(k)); d < best && d < len(k) {
 			best, word = d, k
 		}
 	}

@@ -30,13 +30,18 @@ type File struct {
 	faults Faults
 }
 
+// New takes a file of another form, which its reader finds the faults of with Add.
+func New(path string, src []byte) *File {
+	return &File{path: path, places: map[string]place{}, lines: strings.Split(strings.ToValidUTF8(string(src), "?"), "\n")}
+}
+
 // Read fills the struct that into points to from YAML. Keys are the yaml tags of fields.
-// Fields may be structs, maps from names, slices, pointers (nil: not given), texts,
+// Fields may be structs, maps from names or whole numbers, slices, pointers (nil: not given), texts,
 // numbers (whole ones also as 0x…), truth values and durations; one value stands for a
 // slice of one. Unknown and repeated keys and values of another kind are faults, and so
 // is what Wrong adds.
 func Read(path string, src []byte, into any) *File {
-	f := &File{path: path, places: map[string]place{}, lines: strings.Split(strings.ToValidUTF8(string(src), "?"), "\n")}
+	f := New(path, src)
 	top := place{1, 1}
 	switch {
 	case len(src) > maxBytes:
@@ -222,15 +227,31 @@ func (f *File) fields(key string, n ast.Node, v reflect.Value) {
 	})
 }
 
-// entries fills a map from names.
+// entries fills a map from names or whole numbers.
 func (f *File) entries(key string, n ast.Node, v reflect.Value) {
 	v.Set(reflect.MakeMap(v.Type()))
 	f.pairs(key, n, func(name, path string, p *ast.MappingValueNode) {
+		k := reflect.New(v.Type().Key()).Elem()
+		if k.CanUint() {
+			x, err := strconv.ParseUint(name, 0, k.Type().Bits())
+			if err != nil {
+				f.add(placeOf(p.Key), "", "%swant %s as the key, got %q", prefix(key), whole(k.Type()), name)
+				return
+			}
+			k.SetUint(x)
+		} else {
+			k.SetString(name)
+		}
 		e := reflect.New(v.Type().Elem()).Elem()
 		f.value(path, p.Value, e)
 		f.places[path] = placeOf(p.Key) // its name is what a fault of it as a whole shows
-		v.SetMapIndex(reflect.ValueOf(name), e)
+		v.SetMapIndex(k, e)
 	})
+}
+
+// whole says what an unsigned type takes.
+func whole(t reflect.Type) string {
+	return fmt.Sprintf("a whole number of 0 to %d", uint64(math.MaxUint64)>>(64-t.Bits()))
 }
 
 func (f *File) scalar(key string, n ast.Node, v reflect.Value) {
@@ -247,7 +268,7 @@ func (f *File) scalar(key string, n ast.Node, v reflect.Value) {
 		ok = ok && (text == "true" || text == "false")
 		v.SetBool(text == "true")
 	case v.CanUint():
-		want = fmt.Sprintf("a whole number of 0 to %d", uint64(math.MaxUint64)>>(64-v.Type().Bits()))
+		want = whole(v.Type())
 		x, err := strconv.ParseUint(text, 0, v.Type().Bits())
 		ok = ok && err == nil
 		v.SetUint(x)

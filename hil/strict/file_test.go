@@ -1,6 +1,7 @@
 package strict_test
 
 import (
+	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -37,6 +38,28 @@ func TestRead(t *testing.T) {
 	}
 	if !f.Has("parts.two.codes") || f.Has("parts.two.number") {
 		t.Error("it does not know what the file gives")
+	}
+}
+
+func TestMapsFromWholeNumbers(t *testing.T) {
+	var got struct {
+		Words map[uint8]string `yaml:"words"`
+	}
+	err := strict.Read("x.yaml", []byte("words: {0: idle, 0x1F: run, 256: far, one: near}\n"), &got).Err()
+	if len(got.Words) != 2 || got.Words[0] != "idle" || got.Words[31] != "run" {
+		t.Errorf("got %v", got.Words)
+	}
+	faults, _ := errors.AsType[strict.Faults](err)
+	if len(faults) != 2 || faults[0].Col != 29 || !strings.Contains(faults[1].Msg, `words: want a whole number of 0 to 255 as the key, got "one"`) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestFilesOfAnotherForm(t *testing.T) {
+	f := strict.New("x.dbc", []byte("a\n b\n"))
+	f.Add(2, 2, "write c", "no %s", "b")
+	if want := "x.dbc:2:2: no b\n    2 |  b\n      |  ^\n      write c"; f.Count() != 1 || f.Err() == nil || f.Err().Error() != want {
+		t.Errorf("got %v\nwant %s", f.Err(), want)
 	}
 }
 
