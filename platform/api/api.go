@@ -160,14 +160,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) hot(w http.ResponseWriter, r *http.Request, m *route, h func(http.ResponseWriter, *http.Request) int) {
 	start := time.Now()
 	status := http.StatusInternalServerError
+	admitted := s.admit()
 	defer func() {
-		s.inFlight.Add(-1)
+		if admitted {
+			s.inFlight.Add(-1)
+		}
 		if fault := recover(); fault != nil {
 			status = s.panicked(w, r, fault)
 		}
 		m.done(status, time.Since(start))
 	}()
-	if s.inFlight.Add(1) > s.maxInFlight {
+	if !admitted {
 		status = s.full().write(w, r)
 		return
 	}
@@ -179,6 +182,20 @@ func (s *Server) hot(w http.ResponseWriter, r *http.Request, m *route, h func(ht
 		return
 	}
 	status = h(w, r)
+}
+
+// admit counts one more request in flight and reports whether there was room for it. A
+// refused one is not counted, not even for a moment: it would have others refused.
+func (s *Server) admit() bool {
+	for {
+		n := s.inFlight.Load()
+		if n >= s.maxInFlight {
+			return false
+		}
+		if s.inFlight.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
 }
 
 func (s *Server) full() *Problem {
@@ -214,14 +231,16 @@ func (s *Server) ordinary(w http.ResponseWriter, r *http.Request) {
 	h[requestIDHeader] = []string{requestID(h, r)}
 	secure(h)
 	m := s.metrics.unknown
+	admitted := s.admit()
 	defer func() {
-		s.inFlight.Add(-1)
+		if admitted {
+			s.inFlight.Add(-1)
+		}
 		if fault := recover(); fault != nil {
 			s.panicked(rec, r, fault)
 		}
 		m.done(rec.status, time.Since(start))
 	}()
-	busy := s.inFlight.Add(1) > s.maxInFlight
 	if f := s.files[r.URL.Path]; f != nil {
 		m = s.metrics.files
 		f.serve(rec, r)
@@ -235,7 +254,7 @@ func (s *Server) ordinary(w http.ResponseWriter, r *http.Request) {
 	m = s.metrics.of(pattern)
 	switch {
 	case pattern == healthPattern:
-	case busy:
+	case !admitted:
 		s.full().write(rec, r)
 		return
 	case !s.isReady():
