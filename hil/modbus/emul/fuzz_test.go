@@ -16,10 +16,11 @@ func FuzzWrite(f *testing.F) {
 	f.Add(uint16(0), []byte{0, 60, 0, 0, 0x27, 0x10, 0, 1}, false)
 	f.Add(uint16(5), []byte{0, 2, 0, 0}, false)
 	f.Add(uint16(0), []byte{1, 1}, true)
+	p := profile(f, "pcs-generic")
 	f.Fuzz(func(t *testing.T, addr uint16, b []byte, coils bool) {
 		c := newClock()
 		u := newUnit(t, c)
-		d, err := emul.NewDevice(emul.DeviceOptions{Unit: u, Profile: profile(t, "pcs-generic"), Now: c.now})
+		d, err := emul.NewDevice(emul.DeviceOptions{Unit: u, Profile: p, Now: c.now})
 		if err != nil {
 			t.Fatal(err)
 		}
