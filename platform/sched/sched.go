@@ -194,12 +194,13 @@ func (s *Scheduler) settle(ctx context.Context) error {
 		for s.Virtual() && s.held > 0 && ctx.Err() == nil {
 			s.idle.Wait()
 		}
+		if err := ctx.Err(); err != nil {
+			s.mu.Unlock()
+			return err // what was posted waits for the next Run
+		}
 		posts := s.posts
 		s.posts = nil
 		s.mu.Unlock()
-		if err := ctx.Err(); err != nil {
-			return err
-		}
 		s.run(posts)
 		if len(posts) == 0 || !s.Virtual() {
 			return nil

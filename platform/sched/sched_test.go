@@ -227,6 +227,27 @@ func TestCancelledRunEnds(t *testing.T) {
 	}
 }
 
+// What is posted while a run is being cancelled is for the next one: somebody who waits
+// for it would wait for ever.
+func TestPostOutlivesACancelledRun(t *testing.T) {
+	for name, clock := range map[string]sched.Clock{"virtual": sched.NewVirtual(start), "wall": sched.NewWall()} {
+		s := sched.New(clock)
+		ctx, cancel := context.WithCancel(t.Context())
+		ran := false
+		s.At(s.Now(), sched.Check, func(time.Time) {
+			cancel()
+			s.Post("test", func(time.Time) { ran = true })
+		})
+		if err := s.Run(ctx, time.Time{}); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: a cancelled run ends with %v", name, err)
+		}
+		run(t, s, s.Now().Add(time.Millisecond))
+		if !ran {
+			t.Errorf("%s: what was posted while the run was cancelled was lost", name)
+		}
+	}
+}
+
 func TestSchedulerWithNothingToDoWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var j journal
