@@ -127,7 +127,7 @@ func combine(ms []measured, l scenario.ProcedureLimit) measured {
 			worse = m.Value < out.Value
 		}
 		if worse {
-			out.Measured, out.note, out.horizon = m.Measured, m.note, m.horizon
+			out.Measured, out.note, out.horizon, out.pause = m.Measured, m.note, m.horizon, m.pause
 		}
 		sum += m.Value
 		out.n += m.n
@@ -162,7 +162,7 @@ func combine(ms []measured, l scenario.ProcedureLimit) measured {
 // by more than it may be wrong has failed, however coarse the samples are; of readings
 // that may not be judged nothing is told; and what is left must hold.
 func (j *Judged) decide(m measured, aborted string) {
-	j.Value, j.Res, j.N, j.Note = m.Value, m.Res, m.n, m.note
+	j.Value, j.Res, j.N, j.Note = m.Value, m.Res+j.inUnit(m.pause), m.n, m.note
 	l := j.Limit
 	add := func(why string) {
 		if j.Note != "" {
@@ -193,13 +193,16 @@ func (j *Judged) decide(m measured, aborted string) {
 	case never:
 		j.Verdict = report.Failed
 		add(fmt.Sprintf("not within %.4g s", m.horizon))
-	case !l.Holds(m.Value) && !l.Holds(m.Value-m.Res) && !l.Holds(m.Value+m.Res):
+	case !l.Holds(m.Value) && !l.Holds(m.Value-j.Res) && !l.Holds(m.Value+j.Res):
 		j.Verdict = report.Failed
-	case m.timed && (l.Op == "<" || l.Op == "<=") && l.Value < finest*j.seconds(m.period):
+	case m.timed && (l.Op == "<" || l.Op == "<=") && l.Value < finest*j.inUnit(m.period):
 		j.Verdict = report.Inconclusive
 		add(fmt.Sprintf("sampled every %.3g s: a limit of less than %.3g s cannot be told", m.period, finest*m.period))
 	case l.Holds(m.Value):
 		j.Verdict = report.Passed
+	case m.pause > 0:
+		j.Verdict = report.Inconclusive
+		add(fmt.Sprintf("it is beyond its limit, but the machine of the bench stood still for %.2g s meanwhile", m.pause))
 	default:
 		j.Verdict = report.Inconclusive
 		add("it is as near to its limit as it may be wrong")
@@ -215,8 +218,8 @@ func (j *Judged) decide(m measured, aborted string) {
 	}
 }
 
-// seconds is a time in the unit of the value.
-func (j *Judged) seconds(s float64) float64 {
+// inUnit is a time, given in s, in the unit of the value.
+func (j *Judged) inUnit(s float64) float64 {
 	if j.Unit == "ms" {
 		return 1000 * s
 	}

@@ -34,6 +34,11 @@ func ramped(period time.Duration, dead, slope float64) *accept.Record {
 	return r
 }
 
+// paused has the bench stand still at a time, for so long, in s.
+func paused(at, long float64) func(*accept.Record) {
+	return func(r *accept.Record) { r.Pauses = append(r.Pauses, metric.Point{T: at, V: long}) }
+}
+
 func window(kind string, from, to float64) *accept.Window {
 	sec := func(s float64) time.Time { return origin.Add(time.Duration(s * float64(time.Second))) }
 	return &accept.Window{
@@ -74,6 +79,10 @@ func TestVerdicts(t *testing.T) {
 		{"slow ramp", ramped(50*ms, 0.1, 20), "m", response, "<= 2", report.Failed, ""},
 		{"as near as it may be wrong", good(), "m", response, "<= 0.98", report.Inconclusive, "as near"},
 		{"beyond what it may be wrong by", good(), "m", response, "<= 0.9", report.Failed, ""},
+		{"beyond by less than the bench stood still", with(paused(10.2, 0.3)), "m", response, "<= 0.9", report.Inconclusive, "stood still for 0.3 s"},
+		{"beyond by more than that", with(paused(10.2, 0.3)), "m", response, "<= 0.6", report.Failed, ""},
+		{"it stood still at another time", with(paused(5, 0.3)), "m", response, "<= 0.9", report.Failed, ""},
+		{"kept although it stood still", with(paused(10.2, 0.3)), "m", response, "<= 2", report.Passed, ""},
 		{"limit finer than the samples", ramped(200*ms, 0, 1000), "m", response, "<= 0.5", report.Inconclusive, "sampled every 0.2 s"},
 		{"finer, but clearly failed", ramped(200*ms, 0.1, 20), "m", response, "<= 0.5", report.Failed, ""},
 		{"not reached", ramped(50*ms, 0.1, 1), "m", response, "<= 2", report.Failed, "not within 20 s"},

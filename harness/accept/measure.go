@@ -21,6 +21,7 @@ type measured struct {
 	timed   bool     // a time that is seen in samples: their distance bounds what can be told
 	period  float64  // s, of those samples
 	horizon float64  // s: how long was watched, of what was not reached
+	pause   float64  // s that this machine stood still, by which a time may look longer than it is
 	doubts  []string // why it may not be judged
 	note    string
 }
@@ -251,6 +252,9 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 	}
 	if name == "deviation_percent" {
 		m.Value = math.Abs(m.Value)
+	}
+	if m.timed {
+		m.pause = r.paused(t.a, t.b)
 	}
 	return m, err
 }

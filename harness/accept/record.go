@@ -33,6 +33,8 @@ type Record struct {
 	Exchanges []Exchange
 	Events    []device.Event
 	Notes     []string // what happened that people should know
+	// Pauses are when this machine did not get to its work: s since Begin, and for how long.
+	Pauses []metric.Point
 
 	Aborted string // why the test was not done to its end; empty: it was
 	Found   Found
@@ -116,6 +118,16 @@ func (w *Window) doubt(why string) {
 
 // at is an instant in s since the beginning of the test.
 func (r *Record) at(t time.Time) float64 { return t.Sub(r.Begin).Seconds() }
+
+// paused is the longest pause of this machine that touches a to b, in s.
+func (r *Record) paused(a, b float64) (longest float64) {
+	for _, p := range r.Pauses {
+		if p.T < b && p.T+p.V > a {
+			longest = max(longest, p.V)
+		}
+	}
+	return longest
+}
 
 func (r *Record) atMS(ms int64) float64 { return r.at(device.Time(ms)) }
 

@@ -13,6 +13,7 @@ import (
 
 	"yunchu/harness/backend"
 	"yunchu/harness/fault"
+	"yunchu/harness/metric"
 	"yunchu/harness/scenario"
 	"yunchu/hil"
 	"yunchu/platform"
@@ -47,6 +48,7 @@ type session struct {
 	doing  sync.Mutex // one job at a time
 	jobs   context.Context
 	end    context.CancelFunc // of jobs
+	ticked time.Time          // when there was a look last
 	seen   device.Reading
 	silent string    // why it does not answer, as far as was told
 	kept   time.Time // of the newest sample that was kept
@@ -90,6 +92,9 @@ func (b *inbox) take() batch {
 
 // start is where virtual time begins.
 var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// pauseOver is how late a look may be before the machine counts as having stood still.
+const pauseOver = 100 * time.Millisecond
 
 // hereWithin is how long a device on a wire may take to be there.
 const hereWithin = 5 * time.Second
@@ -278,6 +283,10 @@ func (s *session) tick(now time.Time) {
 		return
 	}
 	s.record(&in)
+	if late := now.Sub(s.ticked) - s.period; late > pauseOver && !s.ticked.Before(s.rec.Begin) {
+		s.rec.Pauses = append(s.rec.Pauses, metric.Point{T: s.rec.at(s.ticked), V: late.Seconds()})
+	}
+	s.ticked = now
 	o := Observation{Reading: s.seen, Has: s.seen.At != 0, Acks: in.acks, Done: in.done}
 	info, _ := s.plant.Fleet.Device(s.slot)
 	o.Armed, o.Stopped = info.Info.State == device.Active, info.Info.State == device.Failed
