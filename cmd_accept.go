@@ -43,7 +43,7 @@ func acceptCommand() *cobra.Command {
 procedure files, with a twin in virtual time or with the devices of a rig file over
 their wires. Leaves a report that can be signed and filed.
 
-Exit codes: 0 every test passed or does not apply, and at least one passed; 1 failed or
+Exit codes: 0 every test passed or does not apply, and one besides the sign test passed; 1 failed or
 inconclusive; 2 bad input; 3 the rig is not there; 130 interrupted.`,
 		Example: `  yunchu accept --short --out out                   the whole suite with a twin, briefly
   yunchu accept --test T05,T06 --set T05.hold_s=5    two tests

@@ -337,7 +337,7 @@ func (s *session) capabilities(ctx context.Context) {
 	wire := s.b.World == nil
 	s.able["power"] = info.Info.RatedKW > 0
 	s.able["link"], s.able["arm"] = wire, wire
-	s.able["time"] = !wire || !s.opt.Short
+	s.able[needsHours] = !wire || !s.opt.Short
 	face, err := s.backend()
 	s.able["backend"] = err == nil
 	if err == nil {

@@ -42,6 +42,9 @@ type TestResult struct {
 	Record  *Record // nil when nothing was done
 }
 
+// needsHours is what a test requires that takes hours of the device's time.
+const needsHours = "time"
+
 // SignTest is the name of the procedure that is done before all others.
 const SignTest = "T00"
 
@@ -64,7 +67,8 @@ func Run(ctx context.Context, benches []*Bench, procedures []*scenario.Procedure
 	return out, err
 }
 
-// verdict is that of all tests of all devices.
+// verdict is that of all tests of all devices. A sign test that was passed speaks for no
+// other test.
 func (r *Result) verdict(interrupted bool) report.Verdict {
 	passed, gap := false, false
 	for _, d := range r.Devices {
@@ -73,7 +77,7 @@ func (r *Result) verdict(interrupted bool) report.Verdict {
 			case report.Failed:
 				return report.Failed
 			case report.Passed:
-				passed = true
+				passed = passed || t.Program.Procedure.Name != SignTest || len(d.Tests) == 1
 			case report.NotApplicable:
 			default:
 				gap = true
@@ -141,6 +145,9 @@ func (s *session) test(ctx context.Context, g *Program, barred string) *TestResu
 	switch {
 	case len(lacks) > 0:
 		t.Verdict, t.Why = report.NotApplicable, "needs "+strings.Join(lacks, ", ")
+		if slices.Contains(lacks, needsHours) {
+			t.Why += "; on a wire it takes hours, and is not done with short parameters"
+		}
 	case barred != "" && g.writes:
 		t.Verdict, t.Why = report.Inconclusive, barred
 	}

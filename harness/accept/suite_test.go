@@ -133,6 +133,22 @@ func TestShippedSuiteWithTwin(t *testing.T) {
 	}
 }
 
+// TestSignTestSpeaksForNoOther: where nothing applies but the sign test, nothing of what
+// was asked for has passed.
+func TestSignTestSpeaksForNoOther(t *testing.T) {
+	var list []*scenario.Procedure
+	for _, p := range shipped(t) {
+		if p.Name == accept.SignTest || p.Name == "T04" {
+			list = append(list, p)
+		}
+	}
+	for n, want := range map[int]report.Verdict{1: report.Passed, 2: report.Inconclusive} {
+		if r := suite(t, bench(t, scenario.DefaultModel), list[:n]); r.Verdict != want {
+			t.Errorf("the first %d tests are %s, want %s", n, r.Verdict, want)
+		}
+	}
+}
+
 // TestDocumentationIsComplete: the table of docs/acceptance.md has every procedure with
 // its limits, and says which of them nobody has verified.
 func TestDocumentationIsComplete(t *testing.T) {
