@@ -185,7 +185,7 @@ func (d *Driver) most(power, current, forbidden string) float64 {
 const idleKW = 0.05
 
 // status is the device's word; without one, what its other values come to. A mode that
-// the driver was told shows unless there is worse.
+// the driver was told, or that the device holds, shows unless there is worse.
 func (d *Driver) status(kw float64) (device.Status, string) {
 	var s device.Status
 	raw := ""
@@ -205,7 +205,7 @@ func (d *Driver) status(kw float64) (device.Status, string) {
 		}
 	}
 	if s != device.Fault && s != device.Offline {
-		switch d.mode {
+		switch cmp.Or(d.mode, d.modeIn(d.poll)) {
 		case device.StandbyMode:
 			s = device.Standby
 		case device.MaintenanceMode:

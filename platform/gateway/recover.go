@@ -66,13 +66,16 @@ func (r *replay) ack(a *device.Ack) {
 		r.stop[a.Slot] = *a
 	}
 	r.told[a.Slot] = *a
-	if a.Source == guard.Source {
-		return
-	}
-	r.asked[a.Slot] = *a
 	if a.Verb == device.SetMode {
 		r.mode[a.Slot] = *a
 	}
+	if a.Source == guard.Source {
+		if a.Verb == device.SetMode { // to arm it: what it was asked before holds no more
+			delete(r.asked, a.Slot)
+		}
+		return
+	}
+	r.asked[a.Slot] = *a
 	if a.Priority <= device.Safety {
 		at := r.issued[a.Slot]
 		at[a.Priority] = max(at[a.Priority], a.Issued)

@@ -527,3 +527,50 @@ func TestStopWaitsForNothing(t *testing.T) {
 		}
 	})
 }
+
+// A device that rests is started to be armed; that stands in the log with who asked, and
+// after a restart nothing from before it is in force.
+func TestArmingStartsADeviceAtRest(t *testing.T) {
+	onLine(t, 1, true, func(l *line) {
+		l.pass(time.Second)
+		u := l.units[0]
+		l.ask(device.Command{Verb: device.SetMode, Mode: device.StandbyMode})
+		l.ask(device.Command{Verb: device.Disarm})
+		l.pass(time.Second)
+		l.answers()
+		u.set(func() { u.told = nil })
+		l.ask(device.Command{Verb: device.Arm})
+		l.pass(20 * time.Millisecond)
+		var got []string
+		for _, a := range l.acks {
+			got = append(got, fmt.Sprintf("%v %v %v %g by %s", a.Verb, a.Mode, a.Status, a.Power, a.Source))
+		}
+		l.want("the log has", got[:1], "setMode run done 0 by guard")
+		l.pass(5 * time.Second)
+		l.want("told", slices.Compact(u.told), "setMode 0", "setPower 5", "setPower -5", "setPower 0")
+		l.want("answers", l.answers(), "c3 arm done 0")
+		if want := "guard: rig-0 put into mode run at 0 kW: to be armed by user:ann"; !slices.Contains(l.events, want) {
+			t.Errorf("events %q", l.events)
+		}
+	})
+}
+
+// A start that waits is not sent any more when the arming has ended.
+func TestDisarmingOvertakesTheStart(t *testing.T) {
+	onLine(t, 1, true, func(l *line) {
+		l.pass(time.Second)
+		u := l.units[0]
+		l.ask(device.Command{Verb: device.SetMode, Mode: device.StandbyMode})
+		l.ask(device.Command{Verb: device.Disarm})
+		l.pass(time.Second)
+		u.set(func() { u.takes, u.told = 300*time.Millisecond, nil })
+		l.pass(250 * time.Millisecond) // it is in an exchange
+		l.ask(device.Command{Verb: device.Arm})
+		l.ask(device.Command{Verb: device.Disarm})
+		l.pass(5 * time.Second)
+		l.want("told", u.told, "stop 0", "setMode 0") // which is standby
+		if want := "guard: rig-0 put into mode standby at 0 kW: it was not armed"; !slices.Contains(l.events, want) {
+			t.Errorf("events %q", l.events)
+		}
+	})
+}

@@ -24,7 +24,12 @@ type life struct {
 	since   int64  // ms, when the device took its last setpoint
 	against int    // readings in a row that run against the setpoint
 	flags   device.Flags
+	status  device.Status
 	test    signTest
+	// back is the mode that the device goes back to unless it is armed, Run for none, and
+	// rest the correction that takes it there.
+	back device.Mode
+	rest fix
 }
 
 // OnProfileAlone is what people are told of a device that was armed without evidence of
@@ -96,6 +101,7 @@ func (g *Guard) stop(s device.Slot, d *state, why string, by device.Command) {
 	g.bar(s, d, "emergency stop")
 	if !d.life.stopped {
 		d.life.stopped, d.moved = true, true
+		d.life.back = device.Run // it is more than at rest
 		g.notice(s, device.Failed, "e-stop", why, by)
 	}
 }
@@ -167,7 +173,7 @@ func (d *state) gap(r *device.Reading) time.Duration {
 // and reports whether it goes on.
 func (g *Guard) flagged(r *device.Reading, d *state) bool {
 	l := &d.life
-	l.flags = r.Flags
+	l.flags, l.status = r.Flags, r.Status
 	if r.Flags&device.FlagEStop != 0 && min(r.At, r.Arrived) >= l.reset {
 		g.stop(r.Slot, d, "the device's emergency stop is pressed", device.Command{
 			Slot: r.Slot, Verb: device.EStop, Priority: device.Safety, At: r.Arrived, Source: Source,
@@ -179,6 +185,7 @@ func (g *Guard) flagged(r *device.Reading, d *state) bool {
 		// Somebody else has it. To write on would be a fight that no battery
 		// should see: it is handed over, and people are told.
 		g.bar(r.Slot, d, "a second master writes its setpoint")
+		l.back = device.Run
 		if d.asked == (request{}) { // else a setpoint of ours is on its way there, and is taken back
 			d.set.power, d.set.doubt, d.set.until, d.set.hold = 0, 0, 0, 0
 		}
@@ -259,6 +266,7 @@ func (g *Guard) attend(s device.Slot, d *state, now int64) {
 		}
 		l.test = signTest{}
 		l.armed, l.why, d.moved = true, "", true
+		l.back, l.rest = device.Run, fix{}
 		d.set = setpoint{mode: d.set.mode} // nobody holds it
 		g.notice(s, device.Active, "armed", "sign test passed, armed by "+by.Source+"; "+evidence, by)
 	} else if done {
@@ -305,17 +313,33 @@ func (d *state) mayArm(now int64, c *device.Command) Verdict {
 		return refuse(CodeNotArmed, "its heartbeat stands still")
 	case !(d.env.RatedKW > 0):
 		return refuse(CodeNotArmed, "its rating is not known")
-	case d.set.mode != device.Run:
-		return refuse(CodeMode, "the device is in mode %s", d.set.mode)
+	case d.resting() == device.MaintenanceMode:
+		return refuse(CodeMode, "the device is in maintenance: who has ended that puts it into standby first")
 	}
 	return Verdict{}
 }
 
-// arm begins the sign test.
+// resting is the mode in which the device is at rest, as it was told or as it shows; Run
+// when it is not.
+func (d *state) resting() device.Mode {
+	switch l := &d.life; {
+	case d.set.mode == device.MaintenanceMode || l.back == device.MaintenanceMode || l.status == device.Maintenance:
+		return device.MaintenanceMode
+	case d.set.mode == device.StandbyMode || l.back == device.StandbyMode || l.status == device.Standby:
+		return device.StandbyMode
+	}
+	return device.Run
+}
+
+// arm begins the sign test, and before it starts a device that is at rest.
 func (g *Guard) arm(s device.Slot, d *state, now int64, c *device.Command) {
 	d.life.flags &^= device.FlagMaster
 	d.life.ours = true
 	d.life.test = signTest{phase: testCharge, by: *c, from: now}
+	if m := d.resting(); m != device.Run {
+		d.life.back, d.life.rest = m, fix{}
+		d.life.test.phase, d.life.test.last = testStart, "it does not go into mode run"
+	}
 }
 
 // endTest ends a sign test that has failed.

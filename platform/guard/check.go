@@ -69,7 +69,7 @@ func (d *state) judge(now int64, c *device.Command) Verdict {
 		return d.mayArm(now, c)
 	case d.life.stopped:
 		return refuse(CodeEStop, "the emergency stop is latched: reset it first")
-	case d.env.Wired && !d.life.armed:
+	case d.env.Wired && !d.life.armed && !d.endsMaintenance(c):
 		return refuse(CodeNotArmed, "the device may be read but must not act: %s", d.barredOr("not armed"))
 	case d.env.Wired && d.stale(now):
 		return refuse(CodeNotArmed, "no good reading of it for %.1f s", float64(now-d.arrived)/1000)
@@ -104,6 +104,12 @@ func (d *state) judge(now int64, c *device.Command) Verdict {
 		return Verdict{Until: until}
 	}
 	return Verdict{} // release
+}
+
+// endsMaintenance reports whether c leaves maintenance for standby, which is as still:
+// nobody has to arm a device for that, and it must be done before it is armed.
+func (d *state) endsMaintenance(c *device.Command) bool {
+	return c.Verb == device.SetMode && c.Mode == device.StandbyMode && d.resting() == device.MaintenanceMode && !d.life.test.running()
 }
 
 func (d *state) setPower(now int64, c *device.Command, until int64) Verdict {
@@ -267,6 +273,9 @@ func (g *Guard) Settle(a *device.Ack) {
 	}
 	correction := d.asked.source == Source
 	d.asked = request{}
+	if correction && a.Verb == device.SetMode {
+		d.life.brought(a, d.before.mode)
+	}
 	if a.Status == device.Done {
 		d.fix = fix{}
 		if a.Verb == device.Reset {

@@ -256,7 +256,7 @@ func (g *Guard) Observe(r *device.Reading) {
 		if d.life.armed || d.life.test.running() {
 			g.bar(r.Slot, d, d.lost(gap))
 		}
-		d.fix.sent = 0 // it can be reached again: what it did not take meanwhile does not wait
+		d.fix.sent, d.life.rest.sent = 0, 0 // it can be reached again: what it did not take meanwhile does not wait
 	}
 	d.amps = d.amps || good && !math.IsNaN(r.Current)
 	if good {
