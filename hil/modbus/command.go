@@ -190,8 +190,12 @@ func (d *Driver) put(ctx context.Context, now time.Time, s *setpoint) error {
 // revertFor is the time to revert of a setpoint that holds for so long: no more than that,
 // in steps of its register, and at least one of them.
 func (d *Driver) revertFor(x *point, holds time.Duration) time.Duration {
-	t := min(d.deadMan, holds).Seconds()
-	step := x.step()
+	return inSteps(x, min(d.deadMan, holds))
+}
+
+// inSteps is the time that a register is given for t.
+func inSteps(x *point, holds time.Duration) time.Duration {
+	t, step := holds.Seconds(), x.step()
 	if x.limits != nil {
 		step = max(step, x.limits.Step)
 	}

@@ -32,6 +32,8 @@ type Driver struct {
 	deadMan time.Duration
 	log     *slog.Logger
 
+	configured time.Duration // dead-man time, which settings only shorten
+
 	poll   *image // of what a reading is made of
 	before *image // of what forbids a write
 
@@ -102,6 +104,7 @@ func New(o Options) (*Driver, error) {
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
 	}
+	d.configured = d.deadMan
 	if d.conn == nil {
 		if d.conn, err = Dial(o); err != nil {
 			return nil, err
