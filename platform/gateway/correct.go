@@ -71,8 +71,11 @@ func (g *Gateway) corrected(now time.Time, cmds []device.Command, how string) {
 
 // deed is what a correction does.
 func deed(c *device.Command) string {
-	if c.Verb == device.SetMode {
+	switch c.Verb {
+	case device.SetMode:
 		return fmt.Sprintf("put into mode %v at 0 kW", c.Mode)
+	case device.EStop:
+		return "told its emergency stop"
 	}
 	return fmt.Sprintf("set to %.6g kW", c.Power)
 }

@@ -55,9 +55,7 @@ func (r *replay) ack(a *device.Ack) {
 		delete(r.unanswered, request{a.Slot, a.ID})
 	}
 	if a.Verb == device.EStop && !a.Repeat { // it latches, whatever the device answered
-		e := *a
-		e.Status = device.Done
-		r.stop[a.Slot] = e
+		r.stop[a.Slot] = *a
 	}
 	if a.Status != device.Done || a.Repeat {
 		return

@@ -20,6 +20,8 @@ type life struct {
 	why     string // why it is not armed
 	misfit  string // why it must not be armed: its nameplate contradicts what is known of it
 	stopped bool   // emergency stop
+	unheard bool   // which the device has not taken yet
+	tell    fix    // it once more
 	reset   int64  // ms, when it was reset: what was measured before does not count
 	since   int64  // ms, when the device took its last setpoint
 	against int    // readings in a row that run against the setpoint
@@ -100,7 +102,7 @@ func (g *Guard) bar(s device.Slot, d *state, why string) {
 func (g *Guard) stop(s device.Slot, d *state, why string, by device.Command) {
 	g.bar(s, d, "emergency stop")
 	if !d.life.stopped {
-		d.life.stopped, d.moved = true, true
+		d.life.stopped, d.life.unheard, d.life.tell, d.moved = true, true, fix{}, true
 		d.life.back = device.Run // it is more than at rest
 		g.notice(s, device.Failed, "e-stop", why, by)
 	}
@@ -111,7 +113,7 @@ func (g *Guard) reset(s device.Slot, d *state, at int64) {
 	if !l.stopped {
 		return
 	}
-	l.stopped, l.reset, d.moved = false, at, true
+	l.stopped, l.unheard, l.reset, d.moved = false, false, at, true
 	st := device.Active
 	if d.env.Wired {
 		st = device.Inactive
@@ -174,10 +176,11 @@ func (d *state) gap(r *device.Reading) time.Duration {
 func (g *Guard) flagged(r *device.Reading, d *state) bool {
 	l := &d.life
 	l.flags, l.status = r.Flags, r.Status
-	if r.Flags&device.FlagEStop != 0 && min(r.At, r.Arrived) >= l.reset {
+	if r.Flags&device.FlagEStop != 0 && min(r.At, r.Arrived) >= l.reset && !l.stopped {
 		g.stop(r.Slot, d, "the device's emergency stop is pressed", device.Command{
 			Slot: r.Slot, Verb: device.EStop, Priority: device.Safety, At: r.Arrived, Source: Source,
 		})
+		l.unheard = false // it stopped itself
 	}
 	switch {
 	case !d.env.Wired || !l.armed && !l.test.running():
@@ -221,6 +224,9 @@ func (g *Guard) watch(r *device.Reading, d *state) {
 	if r.Quality != device.Good {
 		return
 	}
+	if l.stopped && d.runs(r) && r.At > l.since+settle.Milliseconds() {
+		l.unheard = true // somebody has started it, and nobody has reset it
+	}
 	if l.auto && !l.armed && !l.stopped && l.misfit == "" && r.Flags&(device.FlagMaster|device.FlagLocal|device.FlagHeartbeat) == 0 {
 		l.armed, l.ours, l.auto, l.why, d.moved = true, true, false, "", true
 		g.notice(r.Slot, device.Active, "armed", "it arms itself: an emulator on this machine", device.Command{})
@@ -239,6 +245,36 @@ func (g *Guard) against(r *device.Reading, d *state) bool {
 	}
 	l.against++
 	return l.against >= patience
+}
+
+// runs reports whether there is clearly power.
+func (d *state) runs(r *device.Reading) bool {
+	return d.env.RatedKW > 0 && math.Abs(r.Power) >= clearly*d.env.RatedKW
+}
+
+// stopAgain tells a device its emergency stop that has not taken it: one that was not
+// reached, or not before a restart. It is the one thing that is written to a device which
+// is only read.
+func (d *state) stopAgain(s device.Slot, now int64) (c Correction, ok bool) {
+	l := &d.life
+	why := "it has not taken its emergency stop"
+	if !l.stopped || !l.unheard || d.asked != (request{}) || !l.tell.due(now, 0, why) {
+		return Correction{}, false
+	}
+	d.ask(now, d.mine())
+	d.put(device.EStop, device.Run, device.Safety, 0, 0, Source)
+	return Correction{Attempt: l.tell.attempt, Command: device.Command{
+		Slot: s, Seq: d.asked.seq, Verb: device.EStop, Priority: device.Safety, At: now, Source: Source, Reason: why,
+	}}, true
+}
+
+// heard draws the consequences from how an emergency stop has ended. That a device reads as
+// stopped is not enough, as one of its parts may have heard and another not; but then it
+// may refuse to be told, and one that has no emergency stop is not asked again either.
+func (l *life) heard(a *device.Ack) {
+	if a.Status == device.Done || a.Code == CodeUnsupported || a.Status == device.Rejected && l.flags&device.FlagEStop != 0 {
+		l.unheard, l.tell = false, fix{}
+	}
 }
 
 // attend looks after a device on a wire between its readings: without fresh ones its

@@ -21,6 +21,7 @@ type wire struct {
 	now    time.Time
 	kw     float64 // what the device does
 	told   []float64
+	stops  int      // emergency stops that were sent
 	modes  []string // that it was put into
 	mode   device.Mode
 	refuse func(c *device.Command) string // why it does not do as it is told; nil: it does
@@ -76,6 +77,9 @@ func (w *wire) tick() {
 }
 
 func (w *wire) give(c device.Command) {
+	if c.Verb == device.EStop {
+		w.stops++
+	}
 	if w.silent {
 		a := c.Answer(device.Failure, w.now.UnixMilli(), "", "")
 		w.g.Settle(&a)
@@ -83,7 +87,11 @@ func (w *wire) give(c device.Command) {
 	}
 	if w.refuse != nil {
 		if why := w.refuse(&c); why != "" {
-			a := c.Answer(device.Rejected, w.now.UnixMilli(), "REJECTED", why)
+			code := "REJECTED"
+			if why == guard.CodeUnsupported {
+				code = why
+			}
+			a := c.Answer(device.Rejected, w.now.UnixMilli(), code, why)
 			w.g.Settle(&a)
 			return
 		}
@@ -816,5 +824,93 @@ func TestMaintenanceIsEndedBeforeArming(t *testing.T) {
 	w.must(device.SetPower, 50)
 	if w.kw != 50 {
 		t.Errorf("%g kW", w.kw)
+	}
+}
+
+// An emergency stop is told again until the device has heard it, and no longer.
+func TestEmergencyStopIsToldUntilItIsHeard(t *testing.T) {
+	w := armed(t)
+	w.must(device.SetPower, 50)
+	w.silent = true
+	w.must(device.EStop, 0)
+	w.pass(20 * time.Second)
+	if w.stops < 4 || w.stops > 7 { // after 1 s, 2 s, 4 s and so on
+		t.Errorf("told %d times in 20 s", w.stops)
+	}
+	w.silent, w.stops = false, 0
+	w.pass(200 * time.Millisecond)
+	if w.stops != 1 || w.kw != 0 {
+		t.Errorf("with its link back: told %d times, at %g kW", w.stops, w.kw)
+	}
+	w.pass(time.Minute)
+	if w.stops != 1 {
+		t.Errorf("told %d times after it was heard", w.stops)
+	}
+	// Who starts it all the same, before somebody has reset it, sees it stop again.
+	w.kw = 50
+	w.pass(10 * time.Second)
+	if w.stops != 2 || w.kw != 0 {
+		t.Errorf("running again: told %d times, at %g kW", w.stops, w.kw)
+	}
+}
+
+// After a restart, when everything else is only read, too.
+func TestEmergencyStopIsToldAfterARestart(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		heard device.AckStatus // how the stop ended before the restart
+		bend  func(r *device.Reading)
+		deaf  bool // refuses
+		kw    float64
+		after time.Duration // that its link is back
+		told  int
+	}{
+		{name: "not heard", heard: device.Failure, kw: 50, told: 1},
+		{name: "not heard, at rest", heard: device.Failure, told: 1},
+		{name: "refused", heard: device.Rejected, kw: 50, told: 1},
+		{name: "heard", heard: device.Done},
+		{name: "heard, and runs", heard: device.Done, kw: 50, told: 1},
+		{name: "a part is stopped", heard: device.Failure, bend: func(r *device.Reading) { r.Flags |= device.FlagEStop }, told: 1},
+		{name: "stopped and deaf", heard: device.Failure, bend: func(r *device.Reading) { r.Flags |= device.FlagEStop }, deaf: true, told: 1},
+		{name: "offline for a while", heard: device.Failure, kw: 50, after: time.Minute, told: 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := wired(t)
+			w.bend, w.kw = tt.bend, tt.kw
+			w.g.Restore(&device.Ack{Slot: 0, Verb: device.EStop, Status: tt.heard})
+			if tt.deaf {
+				w.refuse = func(*device.Command) string { return "busy" }
+			}
+			w.silent = tt.after > 0
+			w.pass(tt.after)
+			w.silent, w.stops = false, 0
+			w.pass(300 * time.Millisecond)
+			if tt.told > 0 && tt.heard != device.Done && w.stops != tt.told {
+				t.Errorf("told %d times at once", w.stops)
+			}
+			w.pass(time.Minute)
+			if w.stops != tt.told || tt.bend == nil && w.kw != 0 {
+				t.Errorf("told %d times, want %d, at %g kW", w.stops, tt.told, w.kw)
+			}
+			w.refused(device.Arm, 0, guard.CodeEStop, "latched")
+			w.bend, w.refuse = nil, nil
+			w.must(device.Reset, 0)
+			w.stops = 0
+			w.pass(time.Minute)
+			if w.stops > 0 {
+				t.Errorf("told %d times after the reset", w.stops)
+			}
+		})
+	}
+}
+
+// A device that has no emergency stop is not asked for ever.
+func TestEmergencyStopThatTheDeviceDoesNotHave(t *testing.T) {
+	w := wired(t)
+	w.g.Restore(&device.Ack{Slot: 0, Verb: device.EStop, Status: device.Failure})
+	w.refuse = func(*device.Command) string { return guard.CodeUnsupported }
+	w.pass(time.Hour)
+	if w.stops != 1 {
+		t.Errorf("told %d times", w.stops)
 	}
 }

@@ -265,6 +265,9 @@ func (g *Guard) Settle(a *device.Ack) {
 	if d == nil {
 		return
 	}
+	if a.Verb == device.EStop {
+		d.life.heard(a)
+	}
 	if r := (request{a.Seq, a.ID, a.Source}); d.asked != r { // something newer is in force
 		if d.earlier.request == r && r != (request{}) {
 			d.fallBack(a.Status)
@@ -348,15 +351,17 @@ func (d *state) mine() request {
 
 // Restore takes note of a command that was acknowledged before a restart. It is
 // called in the order of the acknowledgements; of each device it takes its last
-// SetMode, the last that is not a correction, and the last.
+// SetMode, the last that is not a correction, and the last. An emergency stop latches
+// however it was answered.
 func (g *Guard) Restore(a *device.Ack) {
-	if a.Status != device.Done || !device.Finite(a.Power) || int(a.Slot) >= len(g.devices) {
+	if a.Status != device.Done && a.Verb != device.EStop || !device.Finite(a.Power) || int(a.Slot) >= len(g.devices) {
 		return
 	}
 	d := &g.devices[a.Slot]
 	switch a.Verb {
 	case device.EStop:
-		d.life.stopped, d.moved = true, true
+		d.life.stopped, d.life.unheard, d.moved = true, true, true
+		d.life.heard(a)
 		return
 	case device.Reset:
 		d.life.stopped = false

@@ -50,6 +50,10 @@ func (g *Guard) Tick(now time.Time, out []Correction) []Correction {
 				out = d.test(device.Slot(i), ms, out)
 				continue
 			}
+			if c, ok := d.stopAgain(device.Slot(i), ms); ok {
+				out = append(out, c)
+				continue
+			}
 			out = d.putBack(device.Slot(i), ms, out)
 		}
 		if d.again {

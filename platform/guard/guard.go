@@ -34,6 +34,9 @@ const (
 	CodeEStop     = "E_STOP"
 	CodeRate      = "RATE_LIMIT"
 	CodeSign      = "WRONG_SIGN"
+
+	// CodeUnsupported is the answer of drivers whose device has no such command.
+	CodeUnsupported = "UNSUPPORTED"
 )
 
 // Limits of time.
@@ -252,11 +255,11 @@ func (g *Guard) Observe(r *device.Reading) {
 		return
 	}
 	good := r.Quality == device.Good && !d.mute(r)
-	if gap := d.gap(r); good && d.env.Wired && gap > d.env.StaleAfter {
+	if gap := d.gap(r); good && d.env.Wired && (d.arrived == 0 || gap > d.env.StaleAfter) {
 		if d.life.armed || d.life.test.running() {
 			g.bar(r.Slot, d, d.lost(gap))
 		}
-		d.fix.sent, d.life.rest.sent = 0, 0 // it can be reached again: what it did not take meanwhile does not wait
+		d.fix.sent, d.life.rest.sent, d.life.tell.sent = 0, 0, 0 // it can be reached again: what it did not take meanwhile does not wait
 	}
 	d.amps = d.amps || good && !math.IsNaN(r.Current)
 	if good {
