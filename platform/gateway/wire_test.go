@@ -103,6 +103,7 @@ type line struct {
 	bus    *local.Bus
 	as     func(u *unit) device.Driver
 	shut   func()
+	prime  func() // before it starts
 	units  []*unit
 	rows   []device.Reading
 	acks   []device.Ack
@@ -169,6 +170,9 @@ func (l *line) open(itself bool) {
 		over.Add(1)
 		u.closed = false
 		must(l.gw.Attach(ctx, gateway.Wire{Driver: l.as(u), Slot: device.Slot(i), Period: 100 * time.Millisecond, ArmItself: itself}, over.Done))
+	}
+	if l.prime != nil {
+		l.prime()
 	}
 	must(l.gw.Start(ctx, l.sched.Now(), time.Second))
 	over.Go(func() {
@@ -634,4 +638,62 @@ func TestUnheardStopOutlivesTheGateway(t *testing.T) {
 			l.want("answers", l.answers(), "c4 reset done 0")
 		})
 	}
+}
+
+// Arming and resetting are for somebody who is there: what nobody had answered when the
+// bridge ended is not done by the next one, however soon it comes.
+func TestRestartArmsAndResetsNobody(t *testing.T) {
+	onLine(t, 2, false, func(l *line) {
+		l.pass(time.Second)
+		l.ask(device.Command{Slot: 1, Verb: device.EStop})
+		l.pass(time.Second)
+		l.ask(device.Command{Verb: device.Arm})
+		l.pass(500 * time.Millisecond)
+		for _, u := range l.units {
+			u.set(func() { u.takes = time.Second })
+		}
+		l.ask(device.Command{Slot: 1, Verb: device.Reset})
+		l.pass(50 * time.Millisecond)
+		l.want("answers", l.answers(), "c1 eStop done 0")
+		l.prime = func() { // the state view has readings of a moment ago
+			for i := range l.units {
+				r := device.Empty()
+				r.Slot, r.At, r.Arrived = device.Slot(i), time.Now().UnixMilli(), time.Now().UnixMilli()
+				r.SoC, r.Temperature, r.Power = 50, 25, 0
+				l.gw.Prime(r)
+			}
+		}
+		l.restart()
+		for _, u := range l.units {
+			u.set(func() { u.takes, u.kw, u.told = 2*time.Millisecond, 0, nil })
+		}
+		l.life = nil
+		l.pass(20 * time.Second)
+		l.want("answers", l.answers(), "c2 arm expired 0 EXPIRED", "c3 reset expired 0 EXPIRED")
+		l.want("life", l.life)
+		for i, u := range l.units {
+			l.want(fmt.Sprint("told ", i), u.told)
+		}
+	})
+}
+
+// Who has armed a device has tested it by the rating that it had then.
+func TestRatingThatIsRaisedTakesTheRightToAct(t *testing.T) {
+	onLine(t, 1, false, func(l *line) {
+		l.pass(time.Second)
+		l.ask(device.Command{Verb: device.Arm})
+		l.pass(5 * time.Second)
+		l.want("life", l.life, "0 active")
+		know := func(kw float64) {
+			l.gw.Know(device.Info{ID: "rig-0", Kind: "modbus", State: device.Active, RatedKW: kw, PollMS: 100})
+			l.pass(time.Second)
+		}
+		know(80)
+		l.want("life", l.life, "0 active")
+		know(500)
+		l.want("life", l.life, "0 active", "0 inactive")
+		l.ask(device.Command{Verb: device.SetPower, Power: 400})
+		l.pass(time.Second)
+		l.want("answers", l.answers(), "c1 arm done 0", "c2 setPower rejected 400 NOT_ARMED")
+	})
 }

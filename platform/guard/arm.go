@@ -339,8 +339,8 @@ func (d *state) mayArm(now int64, c *device.Command) Verdict {
 		return refuse(CodeNotArmed, "it is armed")
 	case l.test.running():
 		return refuse(CodeNotArmed, "its signs are being tested")
-	case c.At < now-MaxAge.Milliseconds() || c.At > now+MaxAhead.Milliseconds():
-		return refuse(CodeStale, "the command was issued at %s", device.Time(c.At).Format(time.RFC3339))
+	case timely(now, c).Code != "":
+		return timely(now, c)
 	case d.stale(now):
 		return refuse(CodeNotArmed, "no fresh and good reading of it")
 	case l.flags&device.FlagLocal != 0:

@@ -429,6 +429,18 @@ func TestRestartOnlyReads(t *testing.T) {
 	}
 }
 
+// What was told before the restart may be known only after the first reading.
+func TestEmulatorWithALatchedStop(t *testing.T) {
+	w := wired(t)
+	w.g.ArmItself(0)
+	w.pass(200 * time.Millisecond)
+	w.g.Restore(&device.Ack{Slot: 0, Verb: device.EStop, Status: device.Done})
+	w.pass(time.Second)
+	w.must(device.Reset, 0)
+	w.pass(time.Second)
+	w.refused(device.SetPower, 50, guard.CodeNotArmed, "emergency stop")
+}
+
 func TestEmulatorArmsItselfOnce(t *testing.T) {
 	w := wired(t)
 	w.g.ArmItself(0)
@@ -913,4 +925,20 @@ func TestEmergencyStopThatTheDeviceDoesNotHave(t *testing.T) {
 	if w.stops != 1 {
 		t.Errorf("told %d times", w.stops)
 	}
+}
+
+// A reset starts a device again: it is for who stands there now, and not for a word of
+// yesterday.
+func TestOldResetIsRefused(t *testing.T) {
+	w := armed(t)
+	w.must(device.EStop, 0)
+	w.pass(time.Second)
+	for _, age := range []time.Duration{61 * time.Second, time.Hour, -time.Minute} {
+		var v [1]guard.Verdict
+		w.g.Check(w.now, []device.Command{{Seq: 99, Verb: device.Reset, At: w.now.Add(-age).UnixMilli(), Source: "user:ann"}}, v[:])
+		if v[0].Code != guard.CodeStale {
+			t.Errorf("%v old: %+v", age, v[0])
+		}
+	}
+	w.must(device.Reset, 0)
 }

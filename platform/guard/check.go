@@ -63,8 +63,8 @@ func (d *state) judge(now int64, c *device.Command) Verdict {
 		return refuse(CodeMalformed, "unknown priority %d", c.Priority)
 	case c.Verb == device.EStop || c.Verb == device.Disarm: // towards safety: however old, whoever asks
 		return Verdict{}
-	case c.Verb == device.Reset:
-		return Verdict{}
+	case c.Verb == device.Reset: // which starts it again
+		return timely(now, c)
 	case c.Verb == device.Arm:
 		return d.mayArm(now, c)
 	case d.life.stopped:
@@ -75,10 +75,8 @@ func (d *state) judge(now int64, c *device.Command) Verdict {
 		return refuse(CodeNotArmed, "no good reading of it for %.1f s", float64(now-d.arrived)/1000)
 	case !d.env.Wired && !d.active:
 		return refuse(CodeNotActive, "the device is not active: it may be read but must not act")
-	case c.At < now-MaxAge.Milliseconds():
-		return refuse(CodeStale, "the command is %.1f s old, at most %v is accepted", float64(now)/1000-float64(c.At)/1000, MaxAge)
-	case c.At > now+MaxAhead.Milliseconds():
-		return refuse(CodeStale, "the command was issued %.1f s in the future, at most %v is accepted", float64(c.At)/1000-float64(now)/1000, MaxAhead)
+	case timely(now, c).Code != "":
+		return timely(now, c)
 	case s.hold > now && c.Priority < s.priority:
 		return refuse(CodeHeld, "held by %s at priority %s until %s", s.source, s.priority, device.Time(s.hold).Format(time.RFC3339))
 	}
@@ -104,6 +102,17 @@ func (d *state) judge(now int64, c *device.Command) Verdict {
 		return Verdict{Until: until}
 	}
 	return Verdict{} // release
+}
+
+// timely refuses what was issued too long ago, or in the future.
+func timely(now int64, c *device.Command) Verdict {
+	switch {
+	case c.At < now-MaxAge.Milliseconds():
+		return refuse(CodeStale, "the command is %.1f s old, at most %v is accepted", float64(now)/1000-float64(c.At)/1000, MaxAge)
+	case c.At > now+MaxAhead.Milliseconds():
+		return refuse(CodeStale, "the command was issued %.1f s in the future, at most %v is accepted", float64(c.At)/1000-float64(now)/1000, MaxAhead)
+	}
+	return Verdict{}
 }
 
 // endsMaintenance reports whether c leaves maintenance for standby, which is as still:
@@ -360,6 +369,7 @@ func (g *Guard) Restore(a *device.Ack) {
 	d := &g.devices[a.Slot]
 	switch a.Verb {
 	case device.EStop:
+		g.bar(a.Slot, d, "emergency stop") // an emulator may have armed itself by now
 		d.life.stopped, d.life.unheard, d.moved = true, true, true
 		d.life.heard(a)
 		return

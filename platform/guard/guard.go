@@ -211,7 +211,8 @@ func (s *setpoint) live(now int64) float64 {
 }
 
 // Set makes the device known, or changes its envelope and life cycle. Devices
-// that are not active are refused all commands, and one that acts is stopped. An
+// that are not active are refused all commands, and one that acts is stopped; one on a
+// wire whose rating is raised has to be armed again. An
 // error means that the slot is not one that a registry gives out.
 func (g *Guard) Set(s device.Slot, e Envelope, life device.State) error {
 	if int64(s) > int64(len(g.devices))+maxGap {
@@ -224,6 +225,9 @@ func (g *Guard) Set(s device.Slot, e Envelope, life device.State) error {
 	if !d.known {
 		d.known = true
 		d.soc, d.temp, d.charge, d.give, d.volt = math.NaN(), math.NaN(), math.NaN(), math.NaN(), math.NaN()
+	}
+	if was := d.env.RatedKW; was > 0 && e.RatedKW > was && (d.life.armed || d.life.test.running()) {
+		g.bar(s, d, fmt.Sprintf("its rating was raised from %.6g kW to %.6g kW", was, e.RatedKW)) // it was tested by the other
 	}
 	d.env, d.active = e, life == device.Active
 	d.latch()
