@@ -258,6 +258,40 @@ func TestEmergencyStopOfARig(t *testing.T) {
 	x.at(50)
 }
 
+// TestUnheardStopOfARig: a rig that could not be reached when it was stopped, and whose
+// bridge was killed then, is stopped by the next one, which only reads it otherwise.
+func TestUnheardStopOfARig(t *testing.T) {
+	t.Parallel()
+	x := onARig(t)
+	x.arm()
+	x.send("setPower", hold)
+	x.at(50)
+	if got := x.status(); got != "charging" {
+		t.Fatalf("before: %s", got)
+	}
+	end, err := x.back.Inject(t.Context(), "rig-1", backend.Fault{Kind: "link-down"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := x.send("eStop", nil); strings.HasPrefix(got, "200") {
+		t.Errorf("emergency stop of a rig that is not there: %s", got)
+	}
+	x.bridge.kill(t)
+	x.at(0) // by its dead-man, after which it waits for the next setpoint
+	if err := end(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	x.start()
+	eventually(t, "the rig is stopped", func() bool { return x.status() == "fault" }) // its contactors are open
+	if got := x.send("arm", nil); got != "409 E_STOP" {
+		t.Errorf("arm: %s", got)
+	}
+	if got := x.send("reset", nil); got != "200 SUCCESS" {
+		t.Errorf("reset: %s", got)
+	}
+	eventually(t, "the rig is started", func() bool { return x.status() == "idle" })
+}
+
 // TestRestingRigIsArmed: a unit that was disarmed in standby is armed all the same, on every
 // wire that carries power: it is started first, at no power. After a restart
 // of the bridge too, whose drivers have forgotten that it rests.
