@@ -47,7 +47,14 @@ const rigToken = "token-of-an-engineer"
 
 func onARig(t *testing.T) *plantOnARig {
 	t.Helper()
-	port := ports(t, 2)
+	port := ports(t, 1)[0]
+	return onARigOf(t, fmt.Sprintf(`sunspec: {address: "tcp://127.0.0.1:%d"}`, port), fmt.Sprintf(`device: sunspec, address: "tcp://127.0.0.1:%d", dead_man: 3s`, port))
+}
+
+// onARigOf is onARig with a unit that is served and reached in other ways.
+func onARigOf(t *testing.T, serve, reach string) *plantOnARig {
+	t.Helper()
+	port := ports(t, 1)[0]
 	x := &plantOnARig{T: t, p: fresh(t, "YUNCHU_TOKEN="+rigToken)}
 	write := func(name, text string) {
 		if err := os.WriteFile(filepath.Join(x.p.dir, name), []byte(text), 0o600); err != nil {
@@ -58,16 +65,16 @@ func onARig(t *testing.T) *plantOnARig {
 kind: Rig
 backend: {address: "tcp://127.0.0.1:%d"}
 devices:
-  - {id: rig-1, model: ess-100kw-215kwh, soc: 50, serve: {sunspec: {address: "tcp://127.0.0.1:%d"}}}
-`, port[0], port[1]))
+  - {id: rig-1, model: ess-100kw-215kwh, soc: 50, serve: {%s}}
+`, port, serve))
 	write("plant.yaml", fmt.Sprintf(`apiVersion: yunchu/v1
 kind: Config
 devices:
-  - {id: rig-1, device: sunspec, address: "tcp://127.0.0.1:%d", poll: 100ms, dead_man: 3s}
-`, port[1]))
+  - {id: rig-1, %s, poll: 100ms}
+`, reach))
 	x.rig = x.p.start(t, "rig", "rig.yaml")
 	eventually(t, "the rig is ready", func() bool { return strings.Contains(x.rig.stdout.String(), "ready") })
-	back, err := backend.Dial(t.Context(), fmt.Sprintf("tcp://127.0.0.1:%d", port[0]))
+	back, err := backend.Dial(t.Context(), fmt.Sprintf("tcp://127.0.0.1:%d", port))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,6 +115,14 @@ func (x *plantOnARig) state() string {
 	var d struct{ State string }
 	x.get(x.T, "/api/v1/devices/rig-1", &d)
 	return d.State
+}
+
+// status is the word of the rig's newest reading.
+func (x *plantOnARig) status() string {
+	x.Helper()
+	var r struct{ Data struct{ Status string } }
+	x.get(x.T, "/api/v1/devices/rig-1/latest", &r)
+	return r.Data.Status
 }
 
 func (x *plantOnARig) arm() {
@@ -241,6 +256,94 @@ func TestEmergencyStopOfARig(t *testing.T) {
 	eventually(t, "the rig is armed", func() bool { return x.state() == "active" })
 	x.send("setPower", hold)
 	x.at(50)
+}
+
+// TestUnheardStopOfARig: a rig that could not be reached when it was stopped, and whose
+// bridge was killed then, is stopped by the next one, which only reads it otherwise.
+func TestUnheardStopOfARig(t *testing.T) {
+	t.Parallel()
+	x := onARig(t)
+	x.arm()
+	x.send("setPower", hold)
+	x.at(50)
+	if got := x.status(); got != "charging" {
+		t.Fatalf("before: %s", got)
+	}
+	end, err := x.back.Inject(t.Context(), "rig-1", backend.Fault{Kind: "link-down"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := x.send("eStop", nil); strings.HasPrefix(got, "200") {
+		t.Errorf("emergency stop of a rig that is not there: %s", got)
+	}
+	x.bridge.kill(t)
+	x.at(0) // by its dead-man, after which it waits for the next setpoint
+	if err := end(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	x.start()
+	eventually(t, "the rig is stopped", func() bool { return x.status() == "fault" }) // its contactors are open
+	if got := x.send("arm", nil); got != "409 E_STOP" {
+		t.Errorf("arm: %s", got)
+	}
+	if got := x.send("reset", nil); got != "200 SUCCESS" {
+		t.Errorf("reset: %s", got)
+	}
+	eventually(t, "the rig is started", func() bool { return x.status() == "idle" })
+}
+
+// TestRestingRigIsArmed: a unit that was disarmed in standby is armed all the same, on every
+// wire that carries power: it is started first, at no power. After a restart
+// of the bridge too, whose drivers have forgotten that it rests.
+func TestRestingRigIsArmed(t *testing.T) {
+	port := ports(t, 4)
+	for name, wire := range map[string][2]string{
+		"modbus": {
+			fmt.Sprintf(`modbus: {address: "tcp://127.0.0.1:%d", profile: pcs-generic}`, port[0]),
+			fmt.Sprintf(`device: modbus, address: "tcp://127.0.0.1:%d", profile: pcs-generic, rated_kw: 100`, port[0]),
+		},
+		"sunspec": {
+			fmt.Sprintf(`sunspec: {address: "tcp://127.0.0.1:%d"}`, port[1]),
+			fmt.Sprintf(`device: sunspec, address: "tcp://127.0.0.1:%d", dead_man: 3s`, port[1]),
+		},
+		"parts": {
+			fmt.Sprintf(`modbus: {address: "tcp://127.0.0.1:%d", profile: pcs-generic}, can: {address: "slcan://127.0.0.1:%d", dbc: ecube-hv-pcs}`, port[2], port[3]),
+			fmt.Sprintf(`parts: {pcs: {device: modbus, address: "tcp://127.0.0.1:%d", profile: pcs-generic}, bms: {device: can, address: "slcan://127.0.0.1:%d", dbc: ecube-hv-pcs}}, rated_kw: 100`, port[2], port[3]),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			x := onARigOf(t, wire[0], wire[1])
+			x.arm()
+			rest := func() {
+				t.Helper()
+				if got := x.send("setMode", map[string]any{"mode": "standby"}); got != "200 SUCCESS" {
+					t.Fatalf("standby: %s", got)
+				}
+				if got := x.send("disarm", nil); got != "200 SUCCESS" {
+					t.Fatalf("disarm: %s", got)
+				}
+				if got := x.send("setMode", map[string]any{"mode": "run"}); got != "409 NOT_ARMED" {
+					t.Errorf("run, while it is disarmed: %s", got)
+				}
+				eventually(t, "it shows that it rests", func() bool { return x.status() == "standby" })
+			}
+			works := func() {
+				t.Helper()
+				x.arm()
+				if got := x.send("setPower", hold); got != "200 SUCCESS" {
+					t.Fatalf("a setpoint: %s", got)
+				}
+				x.at(50)
+			}
+			rest()
+			works()
+			rest()
+			x.bridge.kill(t)
+			x.start()
+			works()
+		})
+	}
 }
 
 // TestWrongSignIsNotArmed: a rig that counts power the other way round is found before

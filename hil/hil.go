@@ -69,7 +69,8 @@ func (d *Device) links() map[string]Link {
 }
 
 // Loopback reports whether all of a device's links end on this machine, at an
-// emulator: on a loopback address, or at a pseudo-terminal.
+// emulator: on a loopback address, or at a pseudo-terminal. A broker, or a daemon for a bus,
+// is here and says nothing of where the device behind it is.
 func (d *Device) Loopback() bool {
 	for _, l := range d.links() {
 		if !loopback(l.Address) {
@@ -89,7 +90,7 @@ func loopback(address string) bool {
 		if _, _, err := net.SplitHostPort(u.Host); err != nil { // a device file
 			return pseudoTerminal(u.Host + u.Path)
 		}
-	case "socketcan":
+	case "socketcan", "socketcand", "mqtt", "mqtts":
 		return false
 	}
 	host := u.Hostname()

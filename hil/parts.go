@@ -1,11 +1,13 @@
 package hil
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
 	"strings"
+	"sync"
 	"time"
 
 	"yunchu/platform/device"
@@ -160,40 +162,57 @@ func status(got map[string]device.Reading, kw float64) (device.Status, string) {
 	return device.Idle, ""
 }
 
-// Write gives the power to the converter. An emergency stop goes to every part, to the
-// converter first; so does a reset, and parts that know neither are passed over.
+// Write gives the power to the converter. An emergency stop goes to every part; so does a
+// reset, to the converter first. Parts that know neither are passed over.
 func (p *Parts) Write(ctx context.Context, now time.Time, c device.Command) (device.Ack, error) {
-	if c.Verb == device.EStop || c.Verb == device.Reset {
+	switch {
+	case c.Verb == device.EStop || c.Verb == device.Reset:
 		return p.writeAll(ctx, now, c)
-	}
-	if p.PCS == nil {
+	case p.PCS == nil:
 		return c.Answer(device.Rejected, now.UnixMilli(), "UNSUPPORTED", "the device has no converter that could be told"), nil
 	}
 	return p.PCS.Write(ctx, now, c)
 }
 
+// writeAll tells all parts, and all that became of it. A stop goes to them side by side, so
+// that one which does not answer takes no time from the others.
 func (p *Parts) writeAll(ctx context.Context, now time.Time, c device.Command) (device.Ack, error) {
-	var (
-		taken   *device.Ack
-		refused *device.Ack
-		errs    []error
-	)
-	for _, x := range p.all() {
-		a, err := x.driver.Write(ctx, now, c)
-		switch {
-		case err != nil:
-			errs = append(errs, fmt.Errorf("%s: %w", x.name, err))
-		case a.Status == device.Done && taken == nil:
-			taken = &a
-		case a.Status != device.Done && a.Code != "UNSUPPORTED" && refused == nil:
-			a.Reason = x.name + ": " + a.Reason
-			refused = &a
+	parts := p.all()
+	acks, failed := make([]device.Ack, len(parts)), make([]error, len(parts))
+	var all sync.WaitGroup
+	for i, x := range parts {
+		tell := func() { acks[i], failed[i] = x.driver.Write(ctx, now, c) }
+		if c.Verb == device.EStop {
+			all.Go(tell)
+		} else {
+			tell()
 		}
 	}
-	switch {
-	case len(errs) > 0:
-		return device.Ack{}, errors.Join(errs...)
+	all.Wait()
+	var (
+		taken, refused *device.Ack
+		errs           []error
+		reasons        []string
+	)
+	for i, x := range parts {
+		switch a := &acks[i]; {
+		case failed[i] != nil:
+			errs = append(errs, fmt.Errorf("%s: %w", x.name, failed[i]))
+		case a.Status == device.Done:
+			taken = cmp.Or(taken, a)
+		case a.Code != "UNSUPPORTED":
+			refused = cmp.Or(refused, a)
+			reasons = append(reasons, x.name+": "+a.Reason)
+		}
+	}
+	told := strings.Join(reasons, "; ")
+	switch err := errors.Join(errs...); {
+	case err != nil && refused != nil:
+		return device.Ack{}, fmt.Errorf("%w; %s", err, told)
+	case err != nil:
+		return device.Ack{}, err
 	case refused != nil:
+		refused.Reason = told
 		return *refused, nil
 	case taken != nil:
 		return *taken, nil

@@ -3,9 +3,11 @@ package hil_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"yunchu/hil"
@@ -19,6 +21,8 @@ type fake struct {
 	info device.Info
 	told []device.Verb
 	code string // refuses with it
+	// takes is how long a command takes.
+	takes time.Duration
 }
 
 func (f *fake) Read(_ context.Context, now time.Time) (device.Reading, error) {
@@ -30,7 +34,14 @@ func (f *fake) Read(_ context.Context, now time.Time) (device.Reading, error) {
 	return r, f.err
 }
 
-func (f *fake) Write(_ context.Context, now time.Time, c device.Command) (device.Ack, error) {
+func (f *fake) Write(ctx context.Context, now time.Time, c device.Command) (device.Ack, error) {
+	if f.takes > 0 {
+		select {
+		case <-time.After(f.takes):
+		case <-ctx.Done():
+			return device.Ack{}, fmt.Errorf("%w: %w", device.ErrOffline, ctx.Err())
+		}
+	}
 	if f.err != nil {
 		return device.Ack{}, f.err
 	}
@@ -190,6 +201,54 @@ func TestPowerGoesToTheConverter(t *testing.T) {
 	only := &hil.Parts{BMS: meter}
 	if a, err := only.Write(t.Context(), now, device.Command{Verb: device.SetPower}); err != nil || a.Code != "UNSUPPORTED" {
 		t.Errorf("%+v, %v", a, err)
+	}
+}
+
+// A part that does not answer takes no time from the others: each is stopped at once and
+// has the whole limit.
+func TestPartsAreStoppedSideBySide(t *testing.T) {
+	for dead := range 3 {
+		synctest.Test(t, func(t *testing.T) {
+			pcs, bms, meter, p := three()
+			list := []*fake{pcs, bms, meter}
+			for i, f := range list {
+				f.code, f.takes = "", 900*time.Millisecond
+				if i == dead {
+					f.takes = time.Hour
+				}
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			begun := time.Now()
+			a, err := p.Write(ctx, now, device.Command{Verb: device.EStop})
+			if took := time.Since(begun); !errors.Is(err, device.ErrOffline) || took != time.Second {
+				t.Errorf("part %d is dead: %+v, %v after %v", dead, a, err, took)
+			}
+			for i, f := range list {
+				if i != dead && !slices.Equal(f.told, []device.Verb{device.EStop}) {
+					t.Errorf("part %d is dead: part %d was told %v", dead, i, f.told)
+				}
+			}
+		})
+	}
+}
+
+func TestAllFailuresOfAStopAreTold(t *testing.T) {
+	pcs, bms, meter, p := three()
+	pcs.code, bms.code, meter.code = "REJECTED", "LOCAL", ""
+	a, err := p.Write(t.Context(), now, device.Command{Verb: device.EStop})
+	if err != nil || a.Status != device.Rejected || a.Code != "REJECTED" || a.Reason != "pcs: no; bms: no" {
+		t.Errorf("%+v, %v", a, err)
+	}
+	meter.err = device.ErrOffline
+	_, err = p.Write(t.Context(), now, device.Command{Verb: device.EStop})
+	if want := "meter: device offline; pcs: no; bms: no"; !errors.Is(err, device.ErrOffline) || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+	bms.err = errors.New("noise")
+	_, err = p.Write(t.Context(), now, device.Command{Verb: device.EStop})
+	if want := "bms: noise\nmeter: device offline; pcs: no"; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
 	}
 }
 

@@ -92,8 +92,8 @@ func (d *Driver) setPower(ctx context.Context, now time.Time, c *device.Command)
 	switch {
 	case d.before.holds(d.point("e_stop")):
 		return 0, rejected(codeFault, "the device's emergency stop is pressed")
-	case d.deviceMode() != device.Run:
-		return 0, rejected(codeFault, "the device itself is in mode %v", d.deviceMode())
+	case d.modeIn(d.before) != device.Run:
+		return 0, rejected(codeFault, "the device itself is in mode %v", d.modeIn(d.before))
 	}
 	until := now.Add(d.deadMan) // one that does not say how long it holds is not renewed
 	if c.Until != 0 {
@@ -152,15 +152,15 @@ func (d *Driver) answered(err error) error {
 	return err
 }
 
-// deviceMode is the mode that the device itself shows.
-func (d *Driver) deviceMode() device.Mode {
+// modeIn is the mode that the device itself shows.
+func (d *Driver) modeIn(m *image) device.Mode {
 	x := d.point("mode")
-	if !d.before.has(x) {
+	if !m.has(x) {
 		return device.Run
 	}
-	w, _, _ := x.meaning(d.before.registers(x))
-	m, _ := device.ParseMode(w)
-	return m
+	w, _, _ := x.meaning(m.registers(x))
+	mode, _ := device.ParseMode(w)
+	return mode
 }
 
 // put writes a setpoint: the time to revert first, so that none is ever without.
@@ -190,8 +190,12 @@ func (d *Driver) put(ctx context.Context, now time.Time, s *setpoint) error {
 // revertFor is the time to revert of a setpoint that holds for so long: no more than that,
 // in steps of its register, and at least one of them.
 func (d *Driver) revertFor(x *point, holds time.Duration) time.Duration {
-	t := min(d.deadMan, holds).Seconds()
-	step := x.step()
+	return inSteps(x, min(d.deadMan, holds))
+}
+
+// inSteps is the time that a register is given for t.
+func inSteps(x *point, holds time.Duration) time.Duration {
+	t, step := holds.Seconds(), x.step()
 	if x.limits != nil {
 		step = max(step, x.limits.Step)
 	}

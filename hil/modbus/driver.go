@@ -32,6 +32,8 @@ type Driver struct {
 	deadMan time.Duration
 	log     *slog.Logger
 
+	configured time.Duration // dead-man time, which settings only shorten
+
 	poll   *image // of what a reading is made of
 	before *image // of what forbids a write
 
@@ -102,6 +104,7 @@ func New(o Options) (*Driver, error) {
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
 	}
+	d.configured = d.deadMan
 	if d.conn == nil {
 		if d.conn, err = Dial(o); err != nil {
 			return nil, err
@@ -185,7 +188,7 @@ func (d *Driver) most(power, current, forbidden string) float64 {
 const idleKW = 0.05
 
 // status is the device's word; without one, what its other values come to. A mode that
-// the driver was told shows unless there is worse.
+// the driver was told, or that the device holds, shows unless there is worse.
 func (d *Driver) status(kw float64) (device.Status, string) {
 	var s device.Status
 	raw := ""
@@ -205,7 +208,7 @@ func (d *Driver) status(kw float64) (device.Status, string) {
 		}
 	}
 	if s != device.Fault && s != device.Offline {
-		switch d.mode {
+		switch cmp.Or(d.mode, d.modeIn(d.poll)) {
 		case device.StandbyMode:
 			s = device.Standby
 		case device.MaintenanceMode:

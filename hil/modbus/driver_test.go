@@ -159,6 +159,25 @@ func TestStatusWithoutAWord(t *testing.T) {
 	}
 }
 
+// A device that was put to rest, by whomever, is told by its mode where its status says
+// nothing of that: arming has to start it.
+func TestRestShowsInTheMode(t *testing.T) {
+	d := newDriver(t, "points:\n  status: {address: 0, values: {idle: 1, fault: 2}}\n  setpoint: {address: 1}\n  mode: {address: 2, values: {run: 0, standby: 7}}\n")
+	for _, tt := range []struct {
+		regs []uint16
+		want device.Status
+	}{
+		{[]uint16{1, 0, 7}, device.Standby},
+		{[]uint16{1, 0, 0}, device.Idle},
+		{[]uint16{2, 0, 7}, device.Fault},
+	} {
+		copy(d.Holding, tt.regs)
+		if r := d.read(); r.Status != tt.want {
+			t.Errorf("%v is %v, want %v", tt.regs, r.Status, tt.want)
+		}
+	}
+}
+
 func TestStatusThatTheProfileDoesNotKnow(t *testing.T) {
 	d := newDriver(t, "points:\n  status: {address: 0, values: {idle: 1}}\n")
 	d.Holding[0] = 17

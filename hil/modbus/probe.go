@@ -125,11 +125,11 @@ func (d *Driver) tries() []try {
 	}
 }
 
-// beyond are writes out of the range of a setting. The setpoint is none of them: what a
-// device that takes it would do is not for a trial.
+// beyond are writes out of the range of a setting. The setpoint is none of them, nor is the
+// time to revert: what a device that takes them would do is not for a trial.
 func (d *Driver) beyond() (list []try) {
 	for _, x := range d.profile.points {
-		if _, setting := x.settingName(); !setting || !x.writes || x.limits == nil || x.table != Holding {
+		if _, setting := x.settingName(); !setting || !x.writes || x.name == "revert_s" || x.limits == nil || x.table != Holding {
 			continue
 		}
 		raw, err := x.encode(x.limits.Max + max(x.step(), x.limits.Step, 1e-3*x.limits.Max))

@@ -49,6 +49,10 @@ func (p *Profile) check(f *strict.File) {
 			f.Wrong("settings."+name, "", "settings: %q is a name of points", name)
 			continue
 		}
+		if common := settingOf(name); common != "" {
+			f.Wrong("settings."+name, "describe it under points", "settings: %q is the setting of the point %s", name, common)
+			continue
+		}
 		p.add(f, "settings."+name, &point{name: name, own: true, quantity: quantity{unit: x.Unit, written: true}}, &x)
 	}
 	slices.SortFunc(p.points, func(a, b *point) int { return strings.Compare(a.name, b.name) })
@@ -314,19 +318,60 @@ func (c *checker) ranges() {
 	c.patience = cmp.Or(in.Patience, HeartbeatPatience)
 }
 
-// together checks points against each other: two writers of one register would undo each
-// other's writes.
+// together checks points against each other. Two writers of one register would undo each
+// other's writes. A setting is written past the guard, so that its register must be nothing
+// else: not the setpoint, nor what starts, stops or watches the device.
 func (p *Profile) together(f *strict.File) {
+	const hint = "access: read, or leave it out: commands write it, which pass the guard"
 	for i, a := range p.points {
 		for _, b := range p.points[i+1:] {
-			x, y := span{a.table, a.addr, a.size}, span{b.table, b.addr, b.size}
-			overlap := x.table == y.table && int(x.addr) < y.end() && int(y.addr) < x.end()
-			if overlap && a.writes && b.writes && a.size > 0 && b.size > 0 {
-				f.Wrong("points."+b.name, "", "%s and %s are written to the same register", a.name, b.name)
+			x, y := a, b // y is the one to tell of: a setting rather than another, else the later
+			if x.sets() && !y.sets() || x.own && !y.own {
+				x, y = y, x
+			}
+			switch shared := overlap(x.span(), y.span()); {
+			case shared && y.sets():
+				f.Wrong(y.key(), hint, "%s: is the register of %s, and a setting may not move that", y.key(), x.name)
+			case shared && x.writes && y.writes:
+				f.Wrong(y.key(), "one register has one point that is written", "%s: %s and %s are written to the same register", y.key(), x.name, y.name)
+			}
+		}
+		for _, b := range p.points {
+			if b.exponent != nil && a.writes && overlap(a.span(), span{b.table, *b.exponent, 1}) {
+				f.Wrong(a.key(), "who writes it changes what that reads", "%s: is the power of ten of %s", a.key(), b.name)
 			}
 		}
 	}
 	if p.find("setpoint_enable") != nil && p.find("setpoint") == nil {
 		f.Wrong("points.setpoint_enable", "", "points: setpoint_enable without a setpoint")
 	}
+}
+
+func (x *point) span() span { return span{x.table, x.addr, x.size} }
+
+func overlap(x, y span) bool {
+	return x.table == y.table && x.n > 0 && y.n > 0 && int(x.addr) < y.end() && int(y.addr) < x.end()
+}
+
+// sets reports whether a point is written as a setting alone, and by no command.
+func (x *point) sets() bool {
+	return x.writes && (x.own || x.name == "ramp" || x.name == "power_limit" || x.name == "reserve")
+}
+
+// key is where the point stands in its file.
+func (x *point) key() string {
+	if x.own {
+		return "settings." + x.name
+	}
+	return "points." + x.name
+}
+
+// settingOf is the point whose setting has a name, "" for none.
+func settingOf(name string) string {
+	for of, common := range settingNames {
+		if common == name && of != name {
+			return of
+		}
+	}
+	return ""
 }

@@ -93,8 +93,26 @@ func TestProfileFaults(t *testing.T) {
 		{"unit of a word", "points:\n  status: {address: 1, unit: kW, values: {idle: 0}}\n", "points.status.unit: status has no unit"},
 		{"exponent of what is written", "points:\n  setpoint: {address: 1, exponent: 4}\n", "a value that is written has a fixed scale"},
 		{"exponent of a float", "points:\n  power: {address: 1, type: float32, exponent: 4}\n", "belongs to a whole number in registers"},
-		{"two in one register", "points:\n  setpoint: {address: 1, type: int32}\n  ramp: {address: 2}\n", "ramp and setpoint are written to the same register"},
-		{"two in the last register", "points:\n  setpoint: {address: 65535}\n  ramp: {address: 65535}\n", "ramp and setpoint are written to the same register"},
+		{"two in one register", "points:\n  setpoint: {address: 1, type: int32}\n  ramp: {address: 2}\n", "points.ramp: is the register of setpoint"},
+		{"two in the last register", "points:\n  setpoint: {address: 65535}\n  ramp: {address: 65535}\n", "points.ramp: is the register of setpoint"},
+		{"two commands in one register", "points:\n  setpoint: {address: 1, type: int32}\n  mode: {address: 2, values: {run: 0}}\n", "points.setpoint: mode and setpoint are written to the same register"},
+		{
+			"setting that is the setpoint", "points:\n  setpoint: {address: 1}\nsettings:\n  aim: {address: 1}\n",
+			"mine.yaml:7:3: settings.aim: is the register of setpoint, and a setting may not move that\n    7 |   aim: {address: 1}\n      |   ^\n      access: read, or leave it out: commands write it, which pass the guard",
+		},
+		{"setting over a part of the setpoint", "points:\n  setpoint: {address: 1, type: int32}\nsettings:\n  aim: {address: 2}\n", "settings.aim: is the register of setpoint"},
+		{"setting that reaches the setpoint", "points:\n  setpoint: {address: 2}\nsettings:\n  aim: {address: 0, type: uint64}\n", "settings.aim: is the register of setpoint"},
+		{"setting that is a setpoint which is only shown", "points:\n  setpoint: {address: 1, access: read}\nsettings:\n  aim: {address: 1}\n", "settings.aim: is the register of setpoint"},
+		{"setting that enables", "points:\n  setpoint: {address: 1}\n  setpoint_enable: {address: 9}\nsettings:\n  on: {address: 9}\n", "settings.on: is the register of setpoint_enable"},
+		{"setting that is the mode", "points:\n  mode: {address: 1, access: read, values: {run: 0}}\nsettings:\n  aim: {address: 1}\n", "settings.aim: is the register of mode"},
+		{"setting that is the watchdog", "points:\n  revert_s: {address: 1}\nsettings:\n  patience: {address: 1}\n", "settings.patience: is the register of revert_s"},
+		{"setting that is the heartbeat", "points:\n  controller_heartbeat: {address: 1}\nsettings:\n  beat: {address: 1}\n", "settings.beat: is the register of controller_heartbeat"},
+		{"setting that is the emergency stop", "points:\n  e_stop: {address: 1, bit: 3}\nsettings:\n  aim: {address: 1}\n", "settings.aim: is the register of e_stop"},
+		{"ramp that is the switch at the panel", "points:\n  local: {address: 1}\n  ramp: {address: 1}\n", "points.ramp: is the register of local"},
+		{"setting that is a scale", "points:\n  power: {address: 1, exponent: 7}\nsettings:\n  aim: {address: 7}\n", "settings.aim: is the power of ten of power"},
+		{"command that is a scale", "points:\n  power: {address: 1, exponent: 7}\n  setpoint: {address: 7}\n", "points.setpoint: is the power of ten of power"},
+		{"two settings in one register", "settings:\n  aim: {address: 7}\n  end: {address: 7}\npoints:\n  soc: {address: 1}\n", "settings.end: is the register of aim"},
+		{"setting with the name of a common one", "settings:\n  revert: {address: 7}\npoints:\n  soc: {address: 1}\n", "mine.yaml:5:3: settings: \"revert\" is the setting of the point revert_s"},
 		{"enable without a setpoint", "points:\n  setpoint_enable: {address: 1}\n", "setpoint_enable without a setpoint"},
 		{"long value, single writes", "requests: {write: single}\npoints:\n  setpoint: {address: 1, type: int32}\n", "cannot be written one register at a time"},
 		{"too many registers", "requests: {max_registers: 126}\npoints:\n  soc: {address: 1}\n", "requests.max_registers: is 126, want 1 to 125"},
@@ -109,6 +127,16 @@ func TestProfileFaults(t *testing.T) {
 				t.Errorf("got %v\nwant %s", err, tt.want)
 			}
 		})
+	}
+	for _, fine := range []string{
+		"points:\n  setpoint: {address: 1}\nsettings:\n  aim: {address: 1, access: read}\n", // is only shown
+		"points:\n  connect: {table: coil, address: 1}\nsettings:\n  aim: {address: 1}\n",
+		"points:\n  status: {address: 1, values: {idle: 0}}\n  operate: {address: 1, values: {stop: 0, start: 1}}\n", // a control word that is read back
+		"points:\n  e_stop: {address: 1}\n  reset: {address: 1, values: {active: 0, inactive: 9}}\n",
+	} {
+		if _, err := ParseProfile("mine.yaml", []byte(head+fine)); err != nil {
+			t.Errorf("%s: %v", fine, err)
+		}
 	}
 	_, err := ParseProfile("mine.yaml", []byte("kind: Rig\npoints:\n  powr: {address: 1}\n  soc: {address: 1, bit: 20}\n"))
 	if n := strings.Count(err.Error(), "mine.yaml:"); n != 5 {

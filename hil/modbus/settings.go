@@ -41,6 +41,9 @@ func (d *Driver) Settings(context.Context) (list []device.Setting, err error) {
 		if r := x.limits; r != nil {
 			s.Min, s.Max, s.Step = r.Min, r.Max, max(s.Step, r.Step)
 		}
+		if x.name == "revert_s" {
+			s.Min, s.Max = max(s.Min, s.Step), inSteps(x, d.configured).Seconds()
+		}
 		list = append(list, s)
 	}
 	return list, nil
@@ -84,7 +87,7 @@ func plain(err error) error {
 }
 
 // Adjust implements device.Adjustable. A time to revert is also the dead-man time of
-// the setpoints that follow.
+// the setpoints that follow, and no longer than the one that was configured.
 func (d *Driver) Adjust(ctx context.Context, name string, value float64) (float64, error) {
 	x, err := d.setting(name)
 	if err != nil {
@@ -92,6 +95,9 @@ func (d *Driver) Adjust(ctx context.Context, name string, value float64) (float6
 	}
 	if !x.writes {
 		return 0, fmt.Errorf("setting %s is only read: %w", name, device.ErrRejected)
+	}
+	if longest := inSteps(x, d.configured).Seconds(); x.name == "revert_s" && !(value > 0 && value <= longest) {
+		return 0, fmt.Errorf("setting %s to %g: %w: above 0 and at most %g s, the dead-man time that is configured", name, value, device.ErrRejected, longest)
 	}
 	if err := d.adjust(ctx, x, value); err != nil {
 		return 0, fmt.Errorf("setting %s: %w", name, plain(err))
@@ -104,7 +110,7 @@ func (d *Driver) Adjust(ctx context.Context, name string, value float64) (float6
 		return got, fmt.Errorf("setting %s was set to %g and reads %g: %w", name, value, got, device.ErrReadBack)
 	}
 	if x.name == "revert_s" && got > 0 {
-		d.deadMan = time.Duration(got * float64(time.Second))
+		d.deadMan = min(time.Duration(got*float64(time.Second)), d.configured)
 	}
 	return got, nil
 }

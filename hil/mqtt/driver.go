@@ -71,6 +71,12 @@ type setpoint struct {
 type emergency struct {
 	on   bool
 	bare bool // the device has no word for it, and was only stopped
+	// owed is the word that the device has not answered yet, 0 for none: EStop, or Stop
+	// where it has refused that. It is told again under one commandId, so that an answer
+	// which comes late is one all the same, and that it takes effect once.
+	owed  device.Verb
+	again *question
+	sent  time.Time
 }
 
 var _ device.Driver = (*Driver)(nil)
@@ -123,6 +129,7 @@ func (d *Driver) Counts() Counts { return d.in.counted() }
 // Read returns the newest reading that has come, and keeps the setpoint that holds.
 func (d *Driver) Read(ctx context.Context, now time.Time) (device.Reading, error) {
 	r, err := d.newest(now)
+	d.insist(ctx, now)
 	d.keep(ctx, now, r.Flags, err == nil)
 	if err != nil {
 		return device.Reading{}, fmt.Errorf("%s: %w: %w", d.opt.ID, device.ErrOffline, err)
@@ -168,6 +175,41 @@ func (d *Driver) keep(ctx context.Context, now time.Time, f device.Flags, seen b
 	case seen && now.Sub(s.sent) >= d.opt.DeadMan/3:
 		d.renew(ctx, now)
 	}
+}
+
+// insistEvery is how often an emergency stop is told that the device has not answered.
+const insistEvery = time.Second
+
+// insist tells the device its emergency stop until it has answered.
+func (d *Driver) insist(ctx context.Context, now time.Time) {
+	s := &d.stop
+	if a, ok := s.again.answered(); ok {
+		done := statuses[a.Status] == device.Done
+		was := s.owed
+		s.owed, s.again, s.sent = 0, nil, time.Time{}
+		switch {
+		case was == device.EStop && !done:
+			s.owed = device.Stop // the most that can be had of it
+		case !done:
+			d.log.Warn("the device refuses its emergency stop", "status", a.Status, "reason", a.Reason)
+		default:
+			s.bare = was == device.Stop
+		}
+	}
+	if s.owed == 0 || d.link.Away() != nil || d.in.isLocal() || now.Sub(s.sent) < insistEvery {
+		return
+	}
+	if s.again == nil {
+		s.again = d.in.expect(d.name(""))
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.opt.Timeout)
+	defer cancel()
+	c := device.Command{Verb: s.owed, Priority: device.Safety}
+	if err := d.say(ctx, now, &c, 0, s.again.name); err != nil {
+		d.log.Debug("emergency stop not told", "error", err)
+		return
+	}
+	s.sent = now
 }
 
 // hold is the setpoint that is kept from now on, the zero value none.

@@ -51,6 +51,7 @@ func (d *Driver) Write(ctx context.Context, now time.Time, c device.Command) (de
 	case device.SetMode:
 		d.mode = c.Mode
 	case device.Reset:
+		d.in.forget(d.stop.again)
 		d.stop = emergency{}
 	}
 	out := c.Answer(device.Done, at, "", "")
@@ -101,16 +102,23 @@ func (d *Driver) carryOut(ctx context.Context, now time.Time, c *device.Command)
 	}
 	switch c.Verb {
 	case device.EStop:
-		d.stop = emergency{on: true}
+		d.in.forget(d.stop.again)
+		d.stop = emergency{on: true, owed: device.EStop, sent: now}
 		a, err := d.ask(ctx, now, c, 0)
-		if err != nil || statuses[a.Status] == device.Done {
+		if err != nil {
 			return a, err
+		}
+		if statuses[a.Status] == device.Done {
+			d.stop.owed = 0
+			return a, nil
 		}
 		// Stopped and held there by us is the most that can be had of it.
 		stop := *c
-		stop.Verb = device.Stop
+		stop.Verb, d.stop.owed = device.Stop, device.Stop
 		stopped, err := d.ask(ctx, now, &stop, 0)
-		d.stop.bare = err == nil && statuses[stopped.Status] == device.Done
+		if err == nil {
+			d.stop.owed, d.stop.bare = 0, statuses[stopped.Status] == device.Done
+		}
 		return stopped, err
 	case device.Reset:
 		if d.stop.bare { // there is nothing to reset

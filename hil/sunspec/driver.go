@@ -78,6 +78,7 @@ func New(o Options) (*Driver, error) {
 	if d.deadMan < time.Second {
 		return nil, fmt.Errorf("dead-man time of %v, want at least 1 s", o.DeadMan)
 	}
+	d.opt.DeadMan = d.deadMan
 	if d.opt.Log == nil {
 		d.opt.Log = slog.New(slog.DiscardHandler)
 	}

@@ -77,6 +77,8 @@ func commanded(b *Block, f Field) bool {
 		return strings.HasPrefix(name, "WSet")
 	case 124:
 		return name == "StorCtl_Mod" || name == "ChaGriSet" || name == "WChaMax" || strings.Contains(name, "WRte")
+	case 804: // the switches of a string
+		return true
 	case 715, 802, 803:
 		return !strings.HasPrefix(name, "SoCRsv") && !strings.HasPrefix(name, "SocRsv")
 	}
@@ -143,7 +145,7 @@ func (d *Driver) common() (list []device.Setting) {
 		list = append(list, device.Setting{Name: device.SettingPowerLimit, Unit: "%", Max: 100, Step: l.block.stepOf(l.percent)})
 	}
 	if s := d.layout.setter; s != nil && s.revert().value().OK() {
-		list = append(list, device.Setting{Name: device.SettingRevert, Unit: "s", Min: 1, Max: longestRevert.Seconds(), Step: 1})
+		list = append(list, device.Setting{Name: device.SettingRevert, Unit: "s", Min: 1, Max: d.longestRevert(), Step: 1})
 	}
 	if d.layout.connect.exists() {
 		list = append(list, device.Setting{Name: device.SettingConnect, Max: 1, Step: 1})
@@ -154,9 +156,8 @@ func (d *Driver) common() (list []device.Setting) {
 	return list
 }
 
-// longestRevert is what the 16 bits of the older models hold, less their mark for what
-// is not implemented.
-const longestRevert = 65534 * time.Second
+// longestRevert is in s the dead-man time that is configured: a setting only shortens it.
+func (d *Driver) longestRevert() float64 { return seconds(d.opt.DeadMan) }
 
 func reserve(d *Device) point { return choose(d, "124.MinRsvPct", "802.SoCRsvMin") }
 
@@ -227,8 +228,8 @@ func (d *Driver) setting(name string) (*setting, error) {
 			return nil, none
 		}
 		x := plain(d.layout.setter.revert())
-		x.least, x.most = 1, longestRevert.Seconds()
-		x.after = func(v float64) { d.deadMan = time.Duration(v) * time.Second }
+		x.least, x.most = 1, d.longestRevert()
+		x.after = func(v float64) { d.deadMan = min(time.Duration(v)*time.Second, d.opt.DeadMan) }
 		return x, nil
 	case device.SettingConnect:
 		if !d.layout.connect.exists() {

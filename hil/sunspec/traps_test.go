@@ -172,6 +172,20 @@ func TestBaseOfPercentagesIsNoSetting(t *testing.T) {
 	}
 }
 
+// TestSwitchesOfStringsAreNoSettings: they act, whichever model has them.
+func TestSwitchesOfStringsAreNoSettings(t *testing.T) {
+	r := pcs(t, fresh(t, 804, 0, map[string]any{"SetEna": uint64(2), "SetCon": uint64(2)}))
+	d := open(t, r)
+	for _, name := range []string{"804.SetEna", "804.SetCon"} {
+		if got, err := d.Adjust(t.Context(), name, 1); !errors.Is(err, device.ErrUnsupported) {
+			t.Errorf("%s holds %v, %v", name, got, err)
+		}
+	}
+	if len(r.writes) > 0 {
+		t.Errorf("wrote %q", r.writes)
+	}
+}
+
 // stubborn is a device one of whose registers stays as it is.
 type stubborn struct {
 	*registers

@@ -34,7 +34,7 @@ type Setting struct {
 const (
 	SettingRamp       = "ramp"        // %/s of rated power; how fast power moves to a setpoint
 	SettingPowerLimit = "power-limit" // % of rated power, of both directions; 100 lifts it
-	SettingRevert     = "revert"      // s, after which a setpoint that nobody renews reverts to 0
+	SettingRevert     = "revert"      // s, after which a setpoint that nobody renews reverts to 0; at most the dead-man time that is configured
 	SettingConnect    = "connect"     // 1 connected, 0 not
 	SettingReserve    = "reserve"     // %, state of charge that is not discharged below
 )

@@ -25,8 +25,12 @@ func (g *Gateway) correct(ctx context.Context, now time.Time) {
 		c := &g.fixes[i]
 		m.cmds = append(m.cmds, c.Command)
 		fixes[c.Slot] = c
-		if c.Attempt == 1 && !c.Routine {
+		switch {
+		case c.Attempt > 1:
+		case !c.Routine:
 			begun = append(begun, c.Command)
+		case c.Verb == device.SetMode: // a part of arming that people see at the device
+			g.Event(now, c.Slot, guard.Source, device.Information, fmt.Sprintf("%s %s: %s", g.name(c.Slot), deed(&c.Command), c.Reason))
 		}
 	}
 	g.Stats.Interventions.Add(uint64(len(begun)))
@@ -62,5 +66,16 @@ func (g *Gateway) corrected(now time.Time, cmds []device.Command, how string) {
 	}
 	c := &cmds[0]
 	g.Event(now, c.Slot, guard.Source, device.Warning,
-		fmt.Sprintf("%s set to %.6g kW%s: %s%s", g.name(c.Slot), c.Power, how, c.Reason, andMore(len(cmds)-1)))
+		fmt.Sprintf("%s %s%s: %s%s", g.name(c.Slot), deed(c), how, c.Reason, andMore(len(cmds)-1)))
+}
+
+// deed is what a correction does.
+func deed(c *device.Command) string {
+	switch c.Verb {
+	case device.SetMode:
+		return fmt.Sprintf("put into mode %v at 0 kW", c.Mode)
+	case device.EStop:
+		return "told its emergency stop"
+	}
+	return fmt.Sprintf("set to %.6g kW", c.Power)
 }

@@ -73,8 +73,8 @@ type Gateway struct {
 
 	// Until they are judged, behind the first readings or before the first
 	// command, whichever is first:
-	open     []device.Command // commands that a restart found unanswered
-	replaced []device.Command // those that something newer had replaced by then
+	open []device.Command // commands that a restart found unanswered
+	over []device.Command // those that are not carried out any more
 
 	scratch scratch
 	fixes   []guard.Correction                // memory

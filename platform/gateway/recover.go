@@ -55,9 +55,7 @@ func (r *replay) ack(a *device.Ack) {
 		delete(r.unanswered, request{a.Slot, a.ID})
 	}
 	if a.Verb == device.EStop && !a.Repeat { // it latches, whatever the device answered
-		e := *a
-		e.Status = device.Done
-		r.stop[a.Slot] = e
+		r.stop[a.Slot] = *a
 	}
 	if a.Status != device.Done || a.Repeat {
 		return
@@ -66,13 +64,16 @@ func (r *replay) ack(a *device.Ack) {
 		r.stop[a.Slot] = *a
 	}
 	r.told[a.Slot] = *a
-	if a.Source == guard.Source {
-		return
-	}
-	r.asked[a.Slot] = *a
 	if a.Verb == device.SetMode {
 		r.mode[a.Slot] = *a
 	}
+	if a.Source == guard.Source {
+		if a.Verb == device.SetMode { // to arm it: what it was asked before holds no more
+			delete(r.asked, a.Slot)
+		}
+		return
+	}
+	r.asked[a.Slot] = *a
 	if a.Priority <= device.Safety {
 		at := r.issued[a.Slot]
 		at[a.Priority] = max(at[a.Priority], a.Issued)
@@ -81,28 +82,29 @@ func (r *replay) ack(a *device.Ack) {
 }
 
 // left are the commands that nobody has answered, in the order of the log: those
-// that are open, and those after which something was done for the same device
-// that was issued later and at no weaker priority.
-func (r *replay) left() (open, replaced []device.Command) {
+// that are open, and those that are not carried out any more: after which something was
+// done for the same device that was issued later and at no weaker priority, and those that
+// let a device act, which is for somebody who is there.
+func (r *replay) left() (open, over []device.Command) {
 	for _, w := range slices.SortedFunc(maps.Values(r.unanswered), func(a, b numbered) int { return cmp.Compare(a.n, b.n) }) {
 		at := r.issued[w.Slot]
 		if w.Verb == device.EStop || w.Verb == device.Disarm { // nothing but their outcome replaces them
 			open = append(open, w.Command)
 			continue
 		}
-		if slices.Max(at[min(w.Priority, device.Safety):]) > w.At {
-			replaced = append(replaced, w.Command)
+		if w.Verb == device.Arm || w.Verb == device.Reset || slices.Max(at[min(w.Priority, device.Safety):]) > w.At {
+			over = append(over, w.Command)
 		} else {
 			open = append(open, w.Command)
 		}
 	}
-	return open, replaced
+	return open, over
 }
 
 // recover notes the answers that the log holds, and returns how far that was. The
 // commands of people that nobody had answered become open: whoever sent them was
 // told that they are in, so they are judged again, by their age among other
-// things, but for those that something newer has replaced.
+// things, but for those that are over.
 func (g *Gateway) recover(ctx context.Context) (last uint64, err error) {
 	r := newReplay()
 	err = g.bus.Replay(ctx, bus.Control, 1, func(seq uint64, f device.Frame) {
@@ -134,7 +136,7 @@ func (g *Gateway) recover(ctx context.Context) (last uint64, err error) {
 			}
 		}
 	})
-	g.open, g.replaced = r.left()
+	g.open, g.over = r.left()
 	return last, nil
 }
 
@@ -144,12 +146,16 @@ func (g *Gateway) arrive(ctx context.Context, now time.Time, list []device.Comma
 	if ctx.Err() != nil {
 		return
 	}
-	if len(g.replaced) > 0 {
-		acks := make([]device.Ack, len(g.replaced))
+	if len(g.over) > 0 {
+		acks := make([]device.Ack, len(g.over))
 		for i := range acks {
-			acks[i] = g.replaced[i].Answer(device.Expired, now.UnixMilli(), CodeExpired, "not answered before a restart, and replaced by a newer command since")
+			why := "and replaced by a newer command since"
+			if v := g.over[i].Verb; v == device.Arm || v == device.Reset {
+				why = "which arms and resets nothing by itself"
+			}
+			acks[i] = g.over[i].Answer(device.Expired, now.UnixMilli(), CodeExpired, "not answered before a restart, "+why)
 		}
-		g.replaced = nil
+		g.over = nil
 		g.answer(ctx, now, acks)
 	}
 	if len(g.open) > 0 {

@@ -233,8 +233,8 @@ func overtakes(c, old *device.Command) bool {
 		return true
 	case device.Reset:
 		return c.Verb == device.EStop
-	case device.SetMode:
-		return c.Verb == device.EStop && old.Mode == device.Run
+	case device.SetMode: // the guard's own is a step of arming, which anything newer has ended
+		return old.Mode == device.Run && (c.Verb == device.EStop || old.Source == guard.Source)
 	}
 	return false
 }

@@ -101,6 +101,9 @@ type line struct {
 	gw     *gateway.Gateway
 	sched  *sched.Scheduler
 	bus    *local.Bus
+	as     func(u *unit) device.Driver
+	shut   func()
+	prime  func() // before it starts
 	units  []*unit
 	rows   []device.Reading
 	acks   []device.Ack
@@ -118,57 +121,83 @@ func onLine(t *testing.T, n int, itself bool, f func(l *line)) {
 // onLineOf is onLine with drivers of another kind.
 func onLineOf(t *testing.T, n int, itself bool, as func(u *unit) device.Driver, f func(l *line)) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &line{t: t, bus: local.New(0), sched: sched.New(sched.NewWall())}
-		must := func(err error) {
-			t.Helper()
-			if err != nil {
-				t.Fatal(err)
-			}
+		l := &line{t: t, bus: local.New(0), sched: sched.New(sched.NewWall()), as: as}
+		for range n {
+			l.units = append(l.units, &unit{takes: 2 * time.Millisecond})
 		}
-		l.gw = gateway.New(gateway.Options{
-			Bus: l.bus, Sched: l.sched, Guard: &guard.Guard{}, Log: slog.New(slog.DiscardHandler),
-			OnLife: func(s device.Slot, st device.State) { l.life = append(l.life, fmt.Sprintf("%d %v", s, st)) },
-		})
-		_, err := bus.Readings.Subscribe(l.bus, 1, func(_ uint64, f *device.Readings) {
-			var r device.Reading
-			for i := range f.Rows() {
-				f.Row(i, &r)
-				l.rows = append(l.rows, r)
-			}
-		})
-		must(err)
-		_, err = bus.Acks.Subscribe(l.bus, 1, func(_ uint64, f *device.Acks) { l.acks = append(l.acks, f.List...) })
-		must(err)
-		_, err = bus.Events.Subscribe(l.bus, 1, func(_ uint64, f *device.Events) {
-			for _, e := range f.List {
-				l.events = append(l.events, e.Type+": "+e.Text)
-			}
-		})
-		must(err)
-		ctx, cancel := context.WithCancel(t.Context())
-		var over sync.WaitGroup
-		for i := range n {
-			u := &unit{takes: 2 * time.Millisecond}
-			l.units = append(l.units, u)
-			l.gw.Know(device.Info{ID: device.ID(fmt.Sprint("rig-", i)), Slot: device.Slot(i), Kind: "modbus", State: device.Inactive, RatedKW: 100, PollMS: 100})
-			over.Add(1)
-			must(l.gw.Attach(ctx, gateway.Wire{Driver: as(u), Slot: device.Slot(i), Period: 100 * time.Millisecond, ArmItself: itself}, over.Done))
-		}
-		must(l.gw.Start(ctx, l.sched.Now(), time.Second))
-		over.Go(func() {
-			if err := l.sched.Run(ctx, time.Time{}); !errors.Is(err, context.Canceled) {
-				t.Error(err)
-			}
-		})
+		l.open(itself)
 		f(l)
+		l.shut()
+	})
+}
+
+// open brings a gateway up on the line's bus, as a start of the program does.
+func (l *line) open(itself bool) {
+	must := func(err error) {
+		l.t.Helper()
+		if err != nil {
+			l.t.Fatal(err)
+		}
+	}
+	l.gw = gateway.New(gateway.Options{
+		Bus: l.bus, Sched: l.sched, Guard: &guard.Guard{}, Log: slog.New(slog.DiscardHandler),
+		OnLife: func(s device.Slot, st device.State) { l.life = append(l.life, fmt.Sprintf("%d %v", s, st)) },
+	})
+	_, data, err := l.bus.Bounds(bus.Data)
+	must(err)
+	_, control, err := l.bus.Bounds(bus.Control)
+	must(err)
+	_, err = bus.Readings.Subscribe(l.bus, data+1, func(_ uint64, f *device.Readings) {
+		var r device.Reading
+		for i := range f.Rows() {
+			f.Row(i, &r)
+			l.rows = append(l.rows, r)
+		}
+	})
+	must(err)
+	_, err = bus.Acks.Subscribe(l.bus, control+1, func(_ uint64, f *device.Acks) { l.acks = append(l.acks, f.List...) })
+	must(err)
+	_, err = bus.Events.Subscribe(l.bus, control+1, func(_ uint64, f *device.Events) {
+		for _, e := range f.List {
+			l.events = append(l.events, e.Type+": "+e.Text)
+		}
+	})
+	must(err)
+	ctx, cancel := context.WithCancel(l.t.Context())
+	var over sync.WaitGroup
+	for i, u := range l.units {
+		l.gw.Know(device.Info{ID: device.ID(fmt.Sprint("rig-", i)), Slot: device.Slot(i), Kind: "modbus", State: device.Inactive, RatedKW: 100, PollMS: 100})
+		over.Add(1)
+		u.closed = false
+		must(l.gw.Attach(ctx, gateway.Wire{Driver: l.as(u), Slot: device.Slot(i), Period: 100 * time.Millisecond, ArmItself: itself}, over.Done))
+	}
+	if l.prime != nil {
+		l.prime()
+	}
+	must(l.gw.Start(ctx, l.sched.Now(), time.Second))
+	over.Go(func() {
+		if err := l.sched.Run(ctx, time.Time{}); !errors.Is(err, context.Canceled) {
+			l.t.Error(err)
+		}
+	})
+	l.shut = func() {
 		cancel()
 		over.Wait()
 		for _, u := range l.units {
 			if !u.closed {
-				t.Error("a driver is left open")
+				l.t.Error("a driver is left open")
 			}
 		}
-	})
+	}
+}
+
+// restart takes the gateway down and brings another one up from the log, whose devices
+// somebody has to arm.
+func (l *line) restart() {
+	l.shut()
+	l.bus.Detach()
+	l.sched = sched.New(sched.NewWall())
+	l.open(false)
 }
 
 func (l *line) pass(d time.Duration) { time.Sleep(d); synctest.Wait() }
@@ -525,5 +554,146 @@ func TestStopWaitsForNothing(t *testing.T) {
 		if len(u.told) == 0 || u.told[0] != "stop 0" {
 			t.Errorf("told %q", u.told)
 		}
+	})
+}
+
+// A device that rests is started to be armed; that stands in the log with who asked, and
+// after a restart nothing from before it is in force.
+func TestArmingStartsADeviceAtRest(t *testing.T) {
+	onLine(t, 1, true, func(l *line) {
+		l.pass(time.Second)
+		u := l.units[0]
+		l.ask(device.Command{Verb: device.SetMode, Mode: device.StandbyMode})
+		l.ask(device.Command{Verb: device.Disarm})
+		l.pass(time.Second)
+		l.answers()
+		u.set(func() { u.told = nil })
+		l.ask(device.Command{Verb: device.Arm})
+		l.pass(20 * time.Millisecond)
+		var got []string
+		for _, a := range l.acks {
+			got = append(got, fmt.Sprintf("%v %v %v %g by %s", a.Verb, a.Mode, a.Status, a.Power, a.Source))
+		}
+		l.want("the log has", got[:1], "setMode run done 0 by guard")
+		l.pass(5 * time.Second)
+		l.want("told", slices.Compact(u.told), "setMode 0", "setPower 5", "setPower -5", "setPower 0")
+		l.want("answers", l.answers(), "c3 arm done 0")
+		if want := "guard: rig-0 put into mode run at 0 kW: to be armed by user:ann"; !slices.Contains(l.events, want) {
+			t.Errorf("events %q", l.events)
+		}
+	})
+}
+
+// A start that waits is not sent any more when the arming has ended.
+func TestDisarmingOvertakesTheStart(t *testing.T) {
+	onLine(t, 1, true, func(l *line) {
+		l.pass(time.Second)
+		u := l.units[0]
+		l.ask(device.Command{Verb: device.SetMode, Mode: device.StandbyMode})
+		l.ask(device.Command{Verb: device.Disarm})
+		l.pass(time.Second)
+		u.set(func() { u.takes, u.told = 300*time.Millisecond, nil })
+		l.pass(250 * time.Millisecond) // it is in an exchange
+		l.ask(device.Command{Verb: device.Arm})
+		l.ask(device.Command{Verb: device.Disarm})
+		l.pass(5 * time.Second)
+		l.want("told", u.told, "stop 0", "setMode 0") // which is standby
+		if want := "guard: rig-0 put into mode standby at 0 kW: it was not armed"; !slices.Contains(l.events, want) {
+			t.Errorf("events %q", l.events)
+		}
+	})
+}
+
+// An emergency stop that a device did not hear before the bridge ended is told by the next
+// one, which only reads otherwise, until the device has heard it.
+func TestUnheardStopOutlivesTheGateway(t *testing.T) {
+	for _, back := range []time.Duration{0, 30 * time.Second} { // after the restart
+		onLine(t, 1, true, func(l *line) {
+			l.pass(time.Second)
+			u := l.units[0]
+			l.ask(device.Command{Verb: device.SetPower, Power: 50})
+			l.pass(time.Second)
+			u.set(func() { u.down = true })
+			l.ask(device.Command{Verb: device.EStop})
+			l.pass(5 * time.Second)
+			l.want("answers", l.answers(), "c1 setPower done 50", "c2 eStop failed 0 OFFLINE")
+			u.set(func() { u.told = nil })
+			l.restart()
+			l.pass(back)
+			u.set(func() { u.down = false })
+			l.pass(time.Second)
+			l.want("told", u.told, "eStop 0")
+			if u.kw != 0 {
+				t.Errorf("%g kW", u.kw)
+			}
+			l.ask(device.Command{Verb: device.Arm})
+			l.pass(time.Minute)
+			l.want("answers", l.answers(), "c3 arm rejected 0 E_STOP")
+			l.want("told", u.told, "eStop 0")
+			l.restart() // it has heard it
+			l.pass(time.Minute)
+			l.want("told", u.told, "eStop 0")
+			l.ask(device.Command{Verb: device.Reset})
+			l.pass(time.Second)
+			l.want("answers", l.answers(), "c4 reset done 0")
+		})
+	}
+}
+
+// Arming and resetting are for somebody who is there: what nobody had answered when the
+// bridge ended is not done by the next one, however soon it comes.
+func TestRestartArmsAndResetsNobody(t *testing.T) {
+	onLine(t, 2, false, func(l *line) {
+		l.pass(time.Second)
+		l.ask(device.Command{Slot: 1, Verb: device.EStop})
+		l.pass(time.Second)
+		l.ask(device.Command{Verb: device.Arm})
+		l.pass(500 * time.Millisecond)
+		for _, u := range l.units {
+			u.set(func() { u.takes = time.Second })
+		}
+		l.ask(device.Command{Slot: 1, Verb: device.Reset})
+		l.pass(50 * time.Millisecond)
+		l.want("answers", l.answers(), "c1 eStop done 0")
+		l.prime = func() { // the state view has readings of a moment ago
+			for i := range l.units {
+				r := device.Empty()
+				r.Slot, r.At, r.Arrived = device.Slot(i), time.Now().UnixMilli(), time.Now().UnixMilli()
+				r.SoC, r.Temperature, r.Power = 50, 25, 0
+				l.gw.Prime(r)
+			}
+		}
+		l.restart()
+		for _, u := range l.units {
+			u.set(func() { u.takes, u.kw, u.told = 2*time.Millisecond, 0, nil })
+		}
+		l.life = nil
+		l.pass(20 * time.Second)
+		l.want("answers", l.answers(), "c2 arm expired 0 EXPIRED", "c3 reset expired 0 EXPIRED")
+		l.want("life", l.life)
+		for i, u := range l.units {
+			l.want(fmt.Sprint("told ", i), u.told)
+		}
+	})
+}
+
+// Who has armed a device has tested it by the rating that it had then.
+func TestRatingThatIsRaisedTakesTheRightToAct(t *testing.T) {
+	onLine(t, 1, false, func(l *line) {
+		l.pass(time.Second)
+		l.ask(device.Command{Verb: device.Arm})
+		l.pass(5 * time.Second)
+		l.want("life", l.life, "0 active")
+		know := func(kw float64) {
+			l.gw.Know(device.Info{ID: "rig-0", Kind: "modbus", State: device.Active, RatedKW: kw, PollMS: 100})
+			l.pass(time.Second)
+		}
+		know(80)
+		l.want("life", l.life, "0 active")
+		know(500)
+		l.want("life", l.life, "0 active", "0 inactive")
+		l.ask(device.Command{Verb: device.SetPower, Power: 400})
+		l.pass(time.Second)
+		l.want("answers", l.answers(), "c1 arm done 0", "c2 setPower rejected 400 NOT_ARMED")
 	})
 }

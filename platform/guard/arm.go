@@ -20,11 +20,18 @@ type life struct {
 	why     string // why it is not armed
 	misfit  string // why it must not be armed: its nameplate contradicts what is known of it
 	stopped bool   // emergency stop
+	unheard bool   // which the device has not taken yet
+	tell    fix    // it once more
 	reset   int64  // ms, when it was reset: what was measured before does not count
 	since   int64  // ms, when the device took its last setpoint
 	against int    // readings in a row that run against the setpoint
 	flags   device.Flags
+	status  device.Status
 	test    signTest
+	// back is the mode that the device goes back to unless it is armed, Run for none, and
+	// rest the correction that takes it there.
+	back device.Mode
+	rest fix
 }
 
 // OnProfileAlone is what people are told of a device that was armed without evidence of
@@ -95,7 +102,8 @@ func (g *Guard) bar(s device.Slot, d *state, why string) {
 func (g *Guard) stop(s device.Slot, d *state, why string, by device.Command) {
 	g.bar(s, d, "emergency stop")
 	if !d.life.stopped {
-		d.life.stopped, d.moved = true, true
+		d.life.stopped, d.life.unheard, d.life.tell, d.moved = true, true, fix{}, true
+		d.life.back = device.Run // it is more than at rest
 		g.notice(s, device.Failed, "e-stop", why, by)
 	}
 }
@@ -105,7 +113,7 @@ func (g *Guard) reset(s device.Slot, d *state, at int64) {
 	if !l.stopped {
 		return
 	}
-	l.stopped, l.reset, d.moved = false, at, true
+	l.stopped, l.unheard, l.reset, d.moved = false, false, at, true
 	st := device.Active
 	if d.env.Wired {
 		st = device.Inactive
@@ -167,11 +175,12 @@ func (d *state) gap(r *device.Reading) time.Duration {
 // and reports whether it goes on.
 func (g *Guard) flagged(r *device.Reading, d *state) bool {
 	l := &d.life
-	l.flags = r.Flags
-	if r.Flags&device.FlagEStop != 0 && min(r.At, r.Arrived) >= l.reset {
+	l.flags, l.status = r.Flags, r.Status
+	if r.Flags&device.FlagEStop != 0 && min(r.At, r.Arrived) >= l.reset && !l.stopped {
 		g.stop(r.Slot, d, "the device's emergency stop is pressed", device.Command{
 			Slot: r.Slot, Verb: device.EStop, Priority: device.Safety, At: r.Arrived, Source: Source,
 		})
+		l.unheard = false // it stopped itself
 	}
 	switch {
 	case !d.env.Wired || !l.armed && !l.test.running():
@@ -179,6 +188,7 @@ func (g *Guard) flagged(r *device.Reading, d *state) bool {
 		// Somebody else has it. To write on would be a fight that no battery
 		// should see: it is handed over, and people are told.
 		g.bar(r.Slot, d, "a second master writes its setpoint")
+		l.back = device.Run
 		if d.asked == (request{}) { // else a setpoint of ours is on its way there, and is taken back
 			d.set.power, d.set.doubt, d.set.until, d.set.hold = 0, 0, 0, 0
 		}
@@ -214,6 +224,9 @@ func (g *Guard) watch(r *device.Reading, d *state) {
 	if r.Quality != device.Good {
 		return
 	}
+	if l.stopped && d.runs(r) && r.At > l.since+settle.Milliseconds() {
+		l.unheard = true // somebody has started it, and nobody has reset it
+	}
 	if l.auto && !l.armed && !l.stopped && l.misfit == "" && r.Flags&(device.FlagMaster|device.FlagLocal|device.FlagHeartbeat) == 0 {
 		l.armed, l.ours, l.auto, l.why, d.moved = true, true, false, "", true
 		g.notice(r.Slot, device.Active, "armed", "it arms itself: an emulator on this machine", device.Command{})
@@ -232,6 +245,36 @@ func (g *Guard) against(r *device.Reading, d *state) bool {
 	}
 	l.against++
 	return l.against >= patience
+}
+
+// runs reports whether there is clearly power.
+func (d *state) runs(r *device.Reading) bool {
+	return d.env.RatedKW > 0 && math.Abs(r.Power) >= clearly*d.env.RatedKW
+}
+
+// stopAgain tells a device its emergency stop that has not taken it: one that was not
+// reached, or not before a restart. It is the one thing that is written to a device which
+// is only read.
+func (d *state) stopAgain(s device.Slot, now int64) (c Correction, ok bool) {
+	l := &d.life
+	why := "it has not taken its emergency stop"
+	if !l.stopped || !l.unheard || d.asked != (request{}) || !l.tell.due(now, 0, why) {
+		return Correction{}, false
+	}
+	d.ask(now, d.mine())
+	d.put(device.EStop, device.Run, device.Safety, 0, 0, Source)
+	return Correction{Attempt: l.tell.attempt, Command: device.Command{
+		Slot: s, Seq: d.asked.seq, Verb: device.EStop, Priority: device.Safety, At: now, Source: Source, Reason: why,
+	}}, true
+}
+
+// heard draws the consequences from how an emergency stop has ended. That a device reads as
+// stopped is not enough, as one of its parts may have heard and another not; but then it
+// may refuse to be told, and one that has no emergency stop is not asked again either.
+func (l *life) heard(a *device.Ack) {
+	if a.Status == device.Done || a.Code == CodeUnsupported || a.Status == device.Rejected && l.flags&device.FlagEStop != 0 {
+		l.unheard, l.tell = false, fix{}
+	}
 }
 
 // attend looks after a device on a wire between its readings: without fresh ones its
@@ -259,6 +302,7 @@ func (g *Guard) attend(s device.Slot, d *state, now int64) {
 		}
 		l.test = signTest{}
 		l.armed, l.why, d.moved = true, "", true
+		l.back, l.rest = device.Run, fix{}
 		d.set = setpoint{mode: d.set.mode} // nobody holds it
 		g.notice(s, device.Active, "armed", "sign test passed, armed by "+by.Source+"; "+evidence, by)
 	} else if done {
@@ -295,8 +339,8 @@ func (d *state) mayArm(now int64, c *device.Command) Verdict {
 		return refuse(CodeNotArmed, "it is armed")
 	case l.test.running():
 		return refuse(CodeNotArmed, "its signs are being tested")
-	case c.At < now-MaxAge.Milliseconds() || c.At > now+MaxAhead.Milliseconds():
-		return refuse(CodeStale, "the command was issued at %s", device.Time(c.At).Format(time.RFC3339))
+	case timely(now, c).Code != "":
+		return timely(now, c)
 	case d.stale(now):
 		return refuse(CodeNotArmed, "no fresh and good reading of it")
 	case l.flags&device.FlagLocal != 0:
@@ -305,17 +349,33 @@ func (d *state) mayArm(now int64, c *device.Command) Verdict {
 		return refuse(CodeNotArmed, "its heartbeat stands still")
 	case !(d.env.RatedKW > 0):
 		return refuse(CodeNotArmed, "its rating is not known")
-	case d.set.mode != device.Run:
-		return refuse(CodeMode, "the device is in mode %s", d.set.mode)
+	case d.resting() == device.MaintenanceMode:
+		return refuse(CodeMode, "the device is in maintenance: who has ended that puts it into standby first")
 	}
 	return Verdict{}
 }
 
-// arm begins the sign test.
+// resting is the mode in which the device is at rest, as it was told or as it shows; Run
+// when it is not.
+func (d *state) resting() device.Mode {
+	switch l := &d.life; {
+	case d.set.mode == device.MaintenanceMode || l.back == device.MaintenanceMode || l.status == device.Maintenance:
+		return device.MaintenanceMode
+	case d.set.mode == device.StandbyMode || l.back == device.StandbyMode || l.status == device.Standby:
+		return device.StandbyMode
+	}
+	return device.Run
+}
+
+// arm begins the sign test, and before it starts a device that is at rest.
 func (g *Guard) arm(s device.Slot, d *state, now int64, c *device.Command) {
 	d.life.flags &^= device.FlagMaster
 	d.life.ours = true
 	d.life.test = signTest{phase: testCharge, by: *c, from: now}
+	if m := d.resting(); m != device.Run {
+		d.life.back, d.life.rest = m, fix{}
+		d.life.test.phase, d.life.test.last = testStart, "it does not go into mode run"
+	}
 }
 
 // endTest ends a sign test that has failed.

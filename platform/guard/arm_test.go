@@ -1,6 +1,7 @@
 package guard_test
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -20,7 +21,11 @@ type wire struct {
 	now    time.Time
 	kw     float64 // what the device does
 	told   []float64
-	bend   func(r *device.Reading) // what it says of it
+	stops  int      // emergency stops that were sent
+	modes  []string // that it was put into
+	mode   device.Mode
+	refuse func(c *device.Command) string // why it does not do as it is told; nil: it does
+	bend   func(r *device.Reading)        // what it says of it
 	silent bool
 	seq    uint64
 	notes  []string
@@ -72,21 +77,44 @@ func (w *wire) tick() {
 }
 
 func (w *wire) give(c device.Command) {
+	if c.Verb == device.EStop {
+		w.stops++
+	}
 	if w.silent {
 		a := c.Answer(device.Failure, w.now.UnixMilli(), "", "")
 		w.g.Settle(&a)
 		return
 	}
-	w.kw = c.Power
-	w.told = append(w.told, c.Power)
+	if w.refuse != nil {
+		if why := w.refuse(&c); why != "" {
+			code := "REJECTED"
+			if why == guard.CodeUnsupported {
+				code = why
+			}
+			a := c.Answer(device.Rejected, w.now.UnixMilli(), code, why)
+			w.g.Settle(&a)
+			return
+		}
+	}
+	if c.Verb == device.SetMode {
+		w.mode = c.Mode
+		w.modes = append(w.modes, fmt.Sprintf("%v at %g kW", c.Mode, c.Power))
+	} else {
+		w.told = append(w.told, c.Power)
+	}
+	if w.kw = c.Power; w.mode != device.Run {
+		w.kw = 0
+	}
 	a := c.Answer(device.Done, w.now.UnixMilli(), "", "")
 	w.g.Settle(&a)
 }
 
-func (w *wire) ask(verb device.Verb, kw float64) guard.Verdict {
+func (w *wire) ask(verb device.Verb, kw float64) guard.Verdict { return w.askMode(verb, 0, kw) }
+
+func (w *wire) askMode(verb device.Verb, m device.Mode, kw float64) guard.Verdict {
 	w.seq++
 	c := device.Command{
-		Seq: w.seq, Verb: verb, Power: kw, Priority: device.Normal, At: w.now.UnixMilli(), Duration: 60_000, Source: "user:ann",
+		Seq: w.seq, Verb: verb, Mode: m, Power: kw, Priority: device.Normal, At: w.now.UnixMilli(), Duration: 60_000, Source: "user:ann",
 	}
 	var v [1]guard.Verdict
 	w.g.Check(w.now, []device.Command{c}, v[:])
@@ -401,6 +429,18 @@ func TestRestartOnlyReads(t *testing.T) {
 	}
 }
 
+// What was told before the restart may be known only after the first reading.
+func TestEmulatorWithALatchedStop(t *testing.T) {
+	w := wired(t)
+	w.g.ArmItself(0)
+	w.pass(200 * time.Millisecond)
+	w.g.Restore(&device.Ack{Slot: 0, Verb: device.EStop, Status: device.Done})
+	w.pass(time.Second)
+	w.must(device.Reset, 0)
+	w.pass(time.Second)
+	w.refused(device.SetPower, 50, guard.CodeNotArmed, "emergency stop")
+}
+
 func TestEmulatorArmsItselfOnce(t *testing.T) {
 	w := wired(t)
 	w.g.ArmItself(0)
@@ -554,7 +594,7 @@ func TestNoSequenceActsUnarmed(t *testing.T) {
 				seq++
 				c := device.Command{
 					Seq: seq, Verb: device.Verb(rapid.IntRange(1, 8).Draw(t, "verb")), Power: rapid.Float64Range(-120, 120).Draw(t, "kw"),
-					Mode: device.Mode(rapid.SampledFrom([]int{0, 0, 0, 1}).Draw(t, "mode")), Priority: device.Priority(rapid.IntRange(0, 4).Draw(t, "priority")),
+					Mode: device.Mode(rapid.SampledFrom([]int{0, 0, 0, 1, 1, 2}).Draw(t, "mode")), Priority: device.Priority(rapid.IntRange(0, 4).Draw(t, "priority")),
 					At: now.UnixMilli(), Duration: 60_000, Source: rapid.SampledFrom([]string{"user:ann", guard.Source}).Draw(t, "source"),
 				}
 				var v [1]guard.Verdict
@@ -655,4 +695,250 @@ func TestSetpointOnItsWayToAnotherMaster(t *testing.T) {
 	if w.g.Armed(0) || w.kw != 0 {
 		t.Errorf("armed %v, at %g kW", w.g.Armed(0), w.kw)
 	}
+}
+
+// resting is a device that was put to rest and has lost the right to act there.
+func resting(t *testing.T, m device.Mode) *wire {
+	t.Helper()
+	w := armed(t)
+	if v := w.askMode(device.SetMode, m, 0); v.Code != "" {
+		t.Fatal(v)
+	}
+	w.must(device.Disarm, 0)
+	w.pass(time.Second)
+	w.modes, w.notes, w.told = nil, nil, nil
+	return w
+}
+
+// A device that rests is started first, at no power, and is put back to rest unless the
+// sign test passes.
+func TestArmingStartsADeviceAtRest(t *testing.T) {
+	w := resting(t, device.StandbyMode)
+	w.must(device.Arm, 0)
+	w.pass(100 * time.Millisecond)
+	if len(w.told) > 0 || !slices.Equal(w.modes, []string{"run at 0 kW"}) {
+		t.Errorf("told %v kW and %q, want mode run before any power", w.told, w.modes)
+	}
+	w.pass(5 * time.Second)
+	w.must(device.SetPower, 50)
+	w.pass(30 * time.Second)
+	if len(w.modes) != 1 || w.kw != 50 || !w.g.Armed(0) {
+		t.Errorf("%g kW, modes %q, noted %q", w.kw, w.modes, w.notes)
+	}
+
+	// It is not told a mode that it shows already.
+	w = wired(t)
+	w.pass(time.Second)
+	w.must(device.Arm, 0)
+	w.pass(5 * time.Second)
+	if len(w.modes) > 0 || !w.g.Armed(0) {
+		t.Errorf("modes %q, armed %v", w.modes, w.g.Armed(0))
+	}
+}
+
+// Somebody else may have put it to rest, or this program before a restart.
+func TestArmingStartsADeviceThatShowsItsRest(t *testing.T) {
+	w := wired(t)
+	w.mode = device.StandbyMode
+	w.bend = func(r *device.Reading) {
+		if w.mode == device.StandbyMode {
+			r.Status = device.Standby
+		}
+	}
+	w.pass(time.Minute)
+	if len(w.modes) > 0 {
+		t.Errorf("told %q before it was armed", w.modes)
+	}
+	w.must(device.Arm, 0)
+	w.pass(5 * time.Second)
+	w.must(device.SetPower, 50)
+	if w.kw != 50 {
+		t.Errorf("%g kW", w.kw)
+	}
+
+	// One that shows standby and has no modes is tested as it is.
+	w = wired(t)
+	w.bend = func(r *device.Reading) { r.Status = device.Standby }
+	w.refuse = func(c *device.Command) string {
+		if c.Verb == device.SetMode {
+			return "unknown"
+		}
+		return ""
+	}
+	w.pass(time.Second)
+	w.must(device.Arm, 0)
+	w.pass(5 * time.Second)
+	w.must(device.SetPower, 50)
+}
+
+func TestArmingThatFailsPutsBackToRest(t *testing.T) {
+	for _, tt := range []struct {
+		name, want string
+		fail       func(w *wire)
+		end        func(w *wire)
+		modes      []string
+	}{
+		{"sign", "sign of its power", func(w *wire) { w.bend = func(r *device.Reading) { r.Power = -r.Power } }, nil, []string{"run at 0 kW", "standby at 0 kW"}},
+		{"disarmed", "disarmed by", func(w *wire) { w.pass(time.Second); w.must(device.Disarm, 0) }, nil, []string{"run at 0 kW", "standby at 0 kW"}},
+		{
+			"silence", "link lost", func(w *wire) { w.pass(time.Second); w.silent = true },
+			func(w *wire) { w.silent = false }, []string{"run at 0 kW", "standby at 0 kW"},
+		},
+		{"refused", "not put into mode run: no", func(w *wire) { w.refuse = func(*device.Command) string { return "no" } }, nil, nil},
+		{
+			"master", "a second master", func(w *wire) { w.pass(time.Second); w.bend = func(r *device.Reading) { r.Flags |= device.FlagMaster } },
+			nil, []string{"run at 0 kW"}, // it is handed over
+		},
+		{"stop", "emergency stop", func(w *wire) { w.pass(time.Second); w.must(device.EStop, 0) }, nil, []string{"run at 0 kW"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := resting(t, device.StandbyMode)
+			w.must(device.Arm, 0)
+			tt.fail(w)
+			w.pass(time.Minute)
+			if tt.end != nil {
+				tt.end(w)
+				w.pass(time.Minute)
+			}
+			if !slices.ContainsFunc(w.notes, func(n string) bool { return strings.HasPrefix(n, "arm-failed") && strings.Contains(n, tt.want) }) {
+				t.Errorf("noted %q, want %q", w.notes, tt.want)
+			}
+			if !slices.Equal(w.modes, tt.modes) || tt.name != "master" && w.kw != 0 {
+				t.Errorf("%g kW, modes %q, want %q", w.kw, w.modes, tt.modes)
+			}
+			w.bend, w.refuse = nil, nil
+			if w.ask(device.Reset, 0); tt.name == "stop" {
+				w.pass(time.Second)
+			}
+			w.must(device.Arm, 0)
+			w.pass(5 * time.Second)
+			w.must(device.SetPower, 50)
+			if w.kw != 50 {
+				t.Errorf("%g kW", w.kw)
+			}
+		})
+	}
+}
+
+// People may be at work on a device in maintenance: that is ended by a word of its own,
+// which nobody has to arm it for.
+func TestMaintenanceIsEndedBeforeArming(t *testing.T) {
+	w := resting(t, device.MaintenanceMode)
+	w.refused(device.Arm, 0, guard.CodeMode, "in maintenance")
+	if v := w.askMode(device.SetMode, device.Run, 0); v.Code != guard.CodeNotArmed {
+		t.Errorf("run: %+v", v)
+	}
+	if v := w.askMode(device.SetMode, device.StandbyMode, 0); v.Code != "" {
+		t.Errorf("standby: %+v", v)
+	}
+	w.must(device.Arm, 0)
+	w.pass(5 * time.Second)
+	w.must(device.SetPower, 50)
+	if w.kw != 50 {
+		t.Errorf("%g kW", w.kw)
+	}
+}
+
+// An emergency stop is told again until the device has heard it, and no longer.
+func TestEmergencyStopIsToldUntilItIsHeard(t *testing.T) {
+	w := armed(t)
+	w.must(device.SetPower, 50)
+	w.silent = true
+	w.must(device.EStop, 0)
+	w.pass(20 * time.Second)
+	if w.stops < 4 || w.stops > 7 { // after 1 s, 2 s, 4 s and so on
+		t.Errorf("told %d times in 20 s", w.stops)
+	}
+	w.silent, w.stops = false, 0
+	w.pass(200 * time.Millisecond)
+	if w.stops != 1 || w.kw != 0 {
+		t.Errorf("with its link back: told %d times, at %g kW", w.stops, w.kw)
+	}
+	w.pass(time.Minute)
+	if w.stops != 1 {
+		t.Errorf("told %d times after it was heard", w.stops)
+	}
+	// Who starts it all the same, before somebody has reset it, sees it stop again.
+	w.kw = 50
+	w.pass(10 * time.Second)
+	if w.stops != 2 || w.kw != 0 {
+		t.Errorf("running again: told %d times, at %g kW", w.stops, w.kw)
+	}
+}
+
+// After a restart, when everything else is only read, too.
+func TestEmergencyStopIsToldAfterARestart(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		heard device.AckStatus // how the stop ended before the restart
+		bend  func(r *device.Reading)
+		deaf  bool // refuses
+		kw    float64
+		after time.Duration // that its link is back
+		told  int
+	}{
+		{name: "not heard", heard: device.Failure, kw: 50, told: 1},
+		{name: "not heard, at rest", heard: device.Failure, told: 1},
+		{name: "refused", heard: device.Rejected, kw: 50, told: 1},
+		{name: "heard", heard: device.Done},
+		{name: "heard, and runs", heard: device.Done, kw: 50, told: 1},
+		{name: "a part is stopped", heard: device.Failure, bend: func(r *device.Reading) { r.Flags |= device.FlagEStop }, told: 1},
+		{name: "stopped and deaf", heard: device.Failure, bend: func(r *device.Reading) { r.Flags |= device.FlagEStop }, deaf: true, told: 1},
+		{name: "offline for a while", heard: device.Failure, kw: 50, after: time.Minute, told: 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := wired(t)
+			w.bend, w.kw = tt.bend, tt.kw
+			w.g.Restore(&device.Ack{Slot: 0, Verb: device.EStop, Status: tt.heard})
+			if tt.deaf {
+				w.refuse = func(*device.Command) string { return "busy" }
+			}
+			w.silent = tt.after > 0
+			w.pass(tt.after)
+			w.silent, w.stops = false, 0
+			w.pass(300 * time.Millisecond)
+			if tt.told > 0 && tt.heard != device.Done && w.stops != tt.told {
+				t.Errorf("told %d times at once", w.stops)
+			}
+			w.pass(time.Minute)
+			if w.stops != tt.told || tt.bend == nil && w.kw != 0 {
+				t.Errorf("told %d times, want %d, at %g kW", w.stops, tt.told, w.kw)
+			}
+			w.refused(device.Arm, 0, guard.CodeEStop, "latched")
+			w.bend, w.refuse = nil, nil
+			w.must(device.Reset, 0)
+			w.stops = 0
+			w.pass(time.Minute)
+			if w.stops > 0 {
+				t.Errorf("told %d times after the reset", w.stops)
+			}
+		})
+	}
+}
+
+// A device that has no emergency stop is not asked for ever.
+func TestEmergencyStopThatTheDeviceDoesNotHave(t *testing.T) {
+	w := wired(t)
+	w.g.Restore(&device.Ack{Slot: 0, Verb: device.EStop, Status: device.Failure})
+	w.refuse = func(*device.Command) string { return guard.CodeUnsupported }
+	w.pass(time.Hour)
+	if w.stops != 1 {
+		t.Errorf("told %d times", w.stops)
+	}
+}
+
+// A reset starts a device again: it is for who stands there now, and not for a word of
+// yesterday.
+func TestOldResetIsRefused(t *testing.T) {
+	w := armed(t)
+	w.must(device.EStop, 0)
+	w.pass(time.Second)
+	for _, age := range []time.Duration{61 * time.Second, time.Hour, -time.Minute} {
+		var v [1]guard.Verdict
+		w.g.Check(w.now, []device.Command{{Seq: 99, Verb: device.Reset, At: w.now.Add(-age).UnixMilli(), Source: "user:ann"}}, v[:])
+		if v[0].Code != guard.CodeStale {
+			t.Errorf("%v old: %+v", age, v[0])
+		}
+	}
+	w.must(device.Reset, 0)
 }

@@ -63,22 +63,20 @@ func (d *state) judge(now int64, c *device.Command) Verdict {
 		return refuse(CodeMalformed, "unknown priority %d", c.Priority)
 	case c.Verb == device.EStop || c.Verb == device.Disarm: // towards safety: however old, whoever asks
 		return Verdict{}
-	case c.Verb == device.Reset:
-		return Verdict{}
+	case c.Verb == device.Reset: // which starts it again
+		return timely(now, c)
 	case c.Verb == device.Arm:
 		return d.mayArm(now, c)
 	case d.life.stopped:
 		return refuse(CodeEStop, "the emergency stop is latched: reset it first")
-	case d.env.Wired && !d.life.armed:
+	case d.env.Wired && !d.life.armed && !d.endsMaintenance(c):
 		return refuse(CodeNotArmed, "the device may be read but must not act: %s", d.barredOr("not armed"))
 	case d.env.Wired && d.stale(now):
 		return refuse(CodeNotArmed, "no good reading of it for %.1f s", float64(now-d.arrived)/1000)
 	case !d.env.Wired && !d.active:
 		return refuse(CodeNotActive, "the device is not active: it may be read but must not act")
-	case c.At < now-MaxAge.Milliseconds():
-		return refuse(CodeStale, "the command is %.1f s old, at most %v is accepted", float64(now)/1000-float64(c.At)/1000, MaxAge)
-	case c.At > now+MaxAhead.Milliseconds():
-		return refuse(CodeStale, "the command was issued %.1f s in the future, at most %v is accepted", float64(c.At)/1000-float64(now)/1000, MaxAhead)
+	case timely(now, c).Code != "":
+		return timely(now, c)
 	case s.hold > now && c.Priority < s.priority:
 		return refuse(CodeHeld, "held by %s at priority %s until %s", s.source, s.priority, device.Time(s.hold).Format(time.RFC3339))
 	}
@@ -104,6 +102,23 @@ func (d *state) judge(now int64, c *device.Command) Verdict {
 		return Verdict{Until: until}
 	}
 	return Verdict{} // release
+}
+
+// timely refuses what was issued too long ago, or in the future.
+func timely(now int64, c *device.Command) Verdict {
+	switch {
+	case c.At < now-MaxAge.Milliseconds():
+		return refuse(CodeStale, "the command is %.1f s old, at most %v is accepted", float64(now)/1000-float64(c.At)/1000, MaxAge)
+	case c.At > now+MaxAhead.Milliseconds():
+		return refuse(CodeStale, "the command was issued %.1f s in the future, at most %v is accepted", float64(c.At)/1000-float64(now)/1000, MaxAhead)
+	}
+	return Verdict{}
+}
+
+// endsMaintenance reports whether c leaves maintenance for standby, which is as still:
+// nobody has to arm a device for that, and it must be done before it is armed.
+func (d *state) endsMaintenance(c *device.Command) bool {
+	return c.Verb == device.SetMode && c.Mode == device.StandbyMode && d.resting() == device.MaintenanceMode && !d.life.test.running()
 }
 
 func (d *state) setPower(now int64, c *device.Command, until int64) Verdict {
@@ -259,6 +274,9 @@ func (g *Guard) Settle(a *device.Ack) {
 	if d == nil {
 		return
 	}
+	if a.Verb == device.EStop {
+		d.life.heard(a)
+	}
 	if r := (request{a.Seq, a.ID, a.Source}); d.asked != r { // something newer is in force
 		if d.earlier.request == r && r != (request{}) {
 			d.fallBack(a.Status)
@@ -267,6 +285,9 @@ func (g *Guard) Settle(a *device.Ack) {
 	}
 	correction := d.asked.source == Source
 	d.asked = request{}
+	if correction && a.Verb == device.SetMode {
+		d.life.brought(a, d.before.mode)
+	}
 	if a.Status == device.Done {
 		d.fix = fix{}
 		if a.Verb == device.Reset {
@@ -339,15 +360,18 @@ func (d *state) mine() request {
 
 // Restore takes note of a command that was acknowledged before a restart. It is
 // called in the order of the acknowledgements; of each device it takes its last
-// SetMode, the last that is not a correction, and the last.
+// SetMode, the last that is not a correction, and the last. An emergency stop latches
+// however it was answered.
 func (g *Guard) Restore(a *device.Ack) {
-	if a.Status != device.Done || !device.Finite(a.Power) || int(a.Slot) >= len(g.devices) {
+	if a.Status != device.Done && a.Verb != device.EStop || !device.Finite(a.Power) || int(a.Slot) >= len(g.devices) {
 		return
 	}
 	d := &g.devices[a.Slot]
 	switch a.Verb {
 	case device.EStop:
-		d.life.stopped, d.moved = true, true
+		g.bar(a.Slot, d, "emergency stop") // an emulator may have armed itself by now
+		d.life.stopped, d.life.unheard, d.moved = true, true, true
+		d.life.heard(a)
 		return
 	case device.Reset:
 		d.life.stopped = false

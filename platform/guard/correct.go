@@ -21,7 +21,7 @@ const (
 type Correction struct {
 	device.Command
 	Attempt int  // 1 is the first for its reason, higher ones repeat it
-	Routine bool // nothing is wrong: a sign test, or a setpoint again after a restart
+	Routine bool // nothing is wrong: arming, or a setpoint again after a restart
 }
 
 // fix is a correction that is under way.
@@ -50,6 +50,11 @@ func (g *Guard) Tick(now time.Time, out []Correction) []Correction {
 				out = d.test(device.Slot(i), ms, out)
 				continue
 			}
+			if c, ok := d.stopAgain(device.Slot(i), ms); ok {
+				out = append(out, c)
+				continue
+			}
+			out = d.putBack(device.Slot(i), ms, out)
 		}
 		if d.again {
 			out = d.sendAgain(device.Slot(i), ms, out)

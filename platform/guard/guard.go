@@ -34,6 +34,9 @@ const (
 	CodeEStop     = "E_STOP"
 	CodeRate      = "RATE_LIMIT"
 	CodeSign      = "WRONG_SIGN"
+
+	// CodeUnsupported is the answer of drivers whose device has no such command.
+	CodeUnsupported = "UNSUPPORTED"
 )
 
 // Limits of time.
@@ -208,7 +211,8 @@ func (s *setpoint) live(now int64) float64 {
 }
 
 // Set makes the device known, or changes its envelope and life cycle. Devices
-// that are not active are refused all commands, and one that acts is stopped. An
+// that are not active are refused all commands, and one that acts is stopped; one on a
+// wire whose rating is raised has to be armed again. An
 // error means that the slot is not one that a registry gives out.
 func (g *Guard) Set(s device.Slot, e Envelope, life device.State) error {
 	if int64(s) > int64(len(g.devices))+maxGap {
@@ -221,6 +225,9 @@ func (g *Guard) Set(s device.Slot, e Envelope, life device.State) error {
 	if !d.known {
 		d.known = true
 		d.soc, d.temp, d.charge, d.give, d.volt = math.NaN(), math.NaN(), math.NaN(), math.NaN(), math.NaN()
+	}
+	if was := d.env.RatedKW; was > 0 && e.RatedKW > was && (d.life.armed || d.life.test.running()) {
+		g.bar(s, d, fmt.Sprintf("its rating was raised from %.6g kW to %.6g kW", was, e.RatedKW)) // it was tested by the other
 	}
 	d.env, d.active = e, life == device.Active
 	d.latch()
@@ -252,11 +259,11 @@ func (g *Guard) Observe(r *device.Reading) {
 		return
 	}
 	good := r.Quality == device.Good && !d.mute(r)
-	if gap := d.gap(r); good && d.env.Wired && gap > d.env.StaleAfter {
+	if gap := d.gap(r); good && d.env.Wired && (d.arrived == 0 || gap > d.env.StaleAfter) {
 		if d.life.armed || d.life.test.running() {
 			g.bar(r.Slot, d, d.lost(gap))
 		}
-		d.fix.sent = 0 // it can be reached again: what it did not take meanwhile does not wait
+		d.fix.sent, d.life.rest.sent, d.life.tell.sent = 0, 0, 0 // it can be reached again: what it did not take meanwhile does not wait
 	}
 	d.amps = d.amps || good && !math.IsNaN(r.Current)
 	if good {

@@ -10,8 +10,8 @@ import (
 
 // signTest proves, before a device on a wire is given to anybody, that what we call
 // charging is charging: a small power into it must show as power above zero, with the
-// battery's current of the same sign, and the same out of it; then it rests. Vendors
-// count the battery's current in both ways, and a wrong sign is the mistake that a
+// battery's current of the same sign, and the same out of it; then it rests. A device
+// that is at rest is first put into mode run, at no power. Vendors count the battery's current in both ways, and a wrong sign is the mistake that a
 // battery does not forgive.
 type signTest struct {
 	phase phase
@@ -22,6 +22,7 @@ type signTest struct {
 	wrong int            // and that contradict it
 	last  string         // the newest complaint
 	bound string         // what keeps the device from the test's power
+	unfit string         // why the device could not be put into mode run
 
 	// The battery's voltage while it charges and while it discharges, V; NaN without.
 	// Power, setpoint and status may all be described with one wrong sign and agree; a
@@ -48,7 +49,8 @@ func (t *signTest) voltage() int {
 type phase uint8
 
 const (
-	testOff phase = iota
+	testOff   phase = iota
+	testStart       // into mode run, at no power
 	testCharge
 	testDischarge
 	testRest
@@ -83,7 +85,7 @@ func (t *signTest) power(d *state) float64 {
 
 // observe compares a good reading with what the phase asks for.
 func (t *signTest) observe(r *device.Reading, d *state) {
-	if !t.running() || t.phase == testDone || t.sent == 0 || r.At < t.sent || d.asked != (request{}) {
+	if !t.running() || t.phase == testStart || t.phase == testDone || t.sent == 0 || r.At < t.sent || d.asked != (request{}) {
 		return
 	}
 	want, rated := t.power(d), d.env.RatedKW
@@ -144,6 +146,8 @@ func (t *signTest) due(d *state, now int64) (done bool, why string) {
 		return true, "sign test: its voltage is higher while it discharges: setpoint and power both have the wrong sign"
 	case t.phase == testDone:
 		return true, ""
+	case t.unfit != "":
+		return true, "it is not put into mode run: " + t.unfit
 	case t.wrong >= patience:
 		return true, "sign test: " + t.last
 	case now-t.from > testWithin.Milliseconds():
@@ -155,6 +159,9 @@ func (t *signTest) due(d *state, now int64) (done bool, why string) {
 // test hands out the setpoint of the phase, and again before it expires.
 func (d *state) test(s device.Slot, now int64, out []Correction) []Correction {
 	t := &d.life.test
+	if t.phase == testStart {
+		return d.start(s, now, out)
+	}
 	w := d.window()
 	kw := w.clamp(t.power(d))
 	if kw != t.power(d) {
@@ -168,4 +175,60 @@ func (d *state) test(s device.Slot, now int64, out []Correction) []Correction {
 	d.ask(now, d.mine())
 	d.put(device.SetPower, device.Run, device.Safety, kw, now+testHold.Milliseconds(), Source)
 	return append(out, Correction{Command: d.correction(s, now, "sign test"), Attempt: 1, Routine: true})
+}
+
+// start puts the device into mode run, and again while nobody knows whether it has taken
+// that.
+func (d *state) start(s device.Slot, now int64, out []Correction) []Correction {
+	t := &d.life.test
+	if d.asked != (request{}) || t.sent != 0 && now-t.sent < testAgain.Milliseconds() {
+		return out
+	}
+	attempt := 1
+	if t.sent != 0 {
+		attempt++
+	}
+	t.sent = now
+	c := d.bring(s, now, device.Run, "to be armed by "+t.by.Source)
+	return append(out, Correction{Command: c, Attempt: attempt, Routine: true})
+}
+
+// putBack takes a device that was at rest before somebody tried to arm it, and was not
+// armed, back to that rest, once its power is 0.
+func (d *state) putBack(s device.Slot, now int64, out []Correction) []Correction {
+	l := &d.life
+	why := "it was not armed"
+	if l.back == device.Run || l.armed || l.test.running() || d.asked != (request{}) || d.set.power != 0 || !l.rest.due(now, 0, why) {
+		return out
+	}
+	return append(out, Correction{Command: d.bring(s, now, l.back, why), Attempt: l.rest.attempt, Routine: true})
+}
+
+// bring asks for a mode, at no power.
+func (d *state) bring(s device.Slot, now int64, m device.Mode, why string) device.Command {
+	d.ask(now, d.mine())
+	d.put(device.SetMode, m, device.Safety, 0, 0, Source)
+	return device.Command{
+		Slot: s, Seq: d.asked.seq, Verb: device.SetMode, Mode: m, Priority: device.Safety, At: now, Source: Source, Reason: why,
+	}
+}
+
+// brought draws the consequences from how a change of mode has ended that the guard asked
+// for in mode was. A device that refuses to be started has not moved; one that was not
+// known to rest may have no modes, and the sign test tells.
+func (l *life) brought(a *device.Ack, was device.Mode) {
+	answered := a.Status == device.Done || a.Status == device.Rejected
+	switch t := &l.test; {
+	case !answered: // tried again
+	case a.Mode != device.Run: // put back, or left to whoever does not let us
+		l.back, l.rest = device.Run, fix{}
+	case t.phase != testStart:
+	case a.Status == device.Done:
+		*t = signTest{phase: testCharge, by: t.by, from: a.At}
+	case was == device.Run:
+		l.back = device.Run
+		*t = signTest{phase: testCharge, by: t.by, from: a.At}
+	default:
+		l.back, t.unfit = device.Run, cmp.Or(a.Reason, a.Code)
+	}
 }

@@ -2,6 +2,7 @@ package emul_test
 
 import (
 	"cmp"
+	"errors"
 	"math"
 	"path/filepath"
 	"slices"
@@ -380,7 +381,7 @@ func TestSettings(t *testing.T) {
 		{device.SettingReserve, 12.3, func(v unit.View) bool { return near(v.Reserve, 12.3, 1e-9) }},
 		{device.SettingConnect, 0, func(v unit.View) bool { return !v.Connected }},
 		{device.SettingConnect, 1, func(v unit.View) bool { return v.Connected }},
-		{device.SettingRevert, 30, func(unit.View) bool { return true }},
+		{device.SettingRevert, 4, func(unit.View) bool { return true }},
 	} {
 		got, err := r.driver.Adjust(t.Context(), tt.name, tt.value)
 		if err != nil || !near(got, tt.value, 0.051) || !tt.check(r.unit.View(r.now())) {
@@ -388,8 +389,8 @@ func TestSettings(t *testing.T) {
 		}
 	}
 	r.do(device.SetPower, 1) // with the time to revert that was set
-	if v := r.unit.View(r.now()); v.SetUntil.Sub(v.At) != 30*time.Second {
-		t.Errorf("the unit reverts after %v, want 30 s", v.SetUntil.Sub(v.At))
+	if v := r.unit.View(r.now()); v.SetUntil.Sub(v.At) != 4*time.Second {
+		t.Errorf("the unit reverts after %v, want 4 s", v.SetUntil.Sub(v.At))
 	}
 	if hz, err := r.driver.Setting(t.Context(), "frequency"); err != nil || hz != 50 {
 		t.Errorf("frequency %v, %v", hz, err)
@@ -398,6 +399,38 @@ func TestSettings(t *testing.T) {
 	if v := r.unit.View(r.now()); err != nil || info.RatedKW != 100 || info.CapacityKWh != v.RatedWh/1000 ||
 		info.Manufacturer != v.Maker || info.Model != v.Model || info.Serial != v.ID || info.Firmware != v.Version {
 		t.Errorf("nameplate %+v, %v", info, err)
+	}
+}
+
+// A setting makes the dead-man shorter and never longer than it was configured: what is
+// adjusted is not what somebody has answered for.
+func TestRevertIsOnlyShortened(t *testing.T) {
+	r := newRig(t, "tcp://127.0.0.1:0", "pcs-generic", modbus.Options{DeadMan: 5 * time.Second})
+	reverts := func() time.Duration {
+		t.Helper()
+		r.do(device.SetPower, 1)
+		v := r.unit.View(r.now())
+		return v.SetUntil.Sub(v.At)
+	}
+	for _, s := range []float64{5.1, 30, 3600, 0, -1, math.NaN()} { // 0: never
+		if got, err := r.driver.Adjust(t.Context(), device.SettingRevert, s); !errors.Is(err, device.ErrRejected) {
+			t.Errorf("%g s: %v, %v", s, got, err)
+		}
+		if got := reverts(); got != 5*time.Second {
+			t.Errorf("%g s: reverts after %v", s, got)
+		}
+	}
+	for _, s := range []float64{2, 5} { // and back, as configured
+		if _, err := r.driver.Adjust(t.Context(), device.SettingRevert, s); err != nil {
+			t.Errorf("%g s: %v", s, err)
+		}
+		if got := reverts().Seconds(); got != s {
+			t.Errorf("%g s: reverts after %g s", s, got)
+		}
+	}
+	list, err := r.driver.Settings(t.Context())
+	if i := slices.IndexFunc(list, func(s device.Setting) bool { return s.Name == device.SettingRevert }); err != nil || list[i].Min != 0.1 || list[i].Max != 5 {
+		t.Errorf("%+v, %v", list, err)
 	}
 }
 
@@ -412,6 +445,9 @@ func TestProbe(t *testing.T) {
 		t.Errorf("%d trials", len(trials))
 	}
 	for _, x := range trials {
+		if strings.HasPrefix(x.Name, "revert") { // who took that would have no dead-man
+			t.Errorf("%+v", x)
+		}
 		if !x.Refused || x.Changed {
 			t.Errorf("%+v", x)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -253,6 +254,104 @@ func TestPeerDeviceWithoutEmergencyStop(t *testing.T) {
 	write(device.Reset, device.Done)
 	write(device.SetPower, device.Done)
 	write(device.Reset, device.Rejected) // nothing of ours is latched: the device's own word counts
+}
+
+// An emergency stop that the device has not answered is told until it does, in the word
+// that it has, and under one commandId, so that it takes effect once.
+func TestPeerEmergencyStopIsToldUntilItIsAnswered(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		words []string // that the device knows
+		last  string
+	}{
+		{"eStop", []string{"eStop"}, "eStop"},
+		{"stop", []string{"stop"}, "stop"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var mu sync.Mutex
+			var told []mqtt.Control
+			deaf := true
+			d, h := scripted(t, func(c mqtt.Control) (string, string) {
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case deaf:
+					return "", ""
+				case slices.Contains(tt.words, c.Command):
+					told = append(told, c)
+					return "done", ""
+				}
+				told = append(told, c)
+				return "rejected", "unknown command"
+			})
+			a, err := d.Write(t.Context(), time.Now(), command(device.EStop, 0))
+			wantOffline(t, a, err)
+			power(t, d)
+			mu.Lock()
+			deaf = false
+			mu.Unlock()
+			heard := func() (list []mqtt.Control) {
+				h.data("rig", 0)
+				power(t, d)
+				mu.Lock()
+				defer mu.Unlock()
+				return slices.Clone(told)
+			}
+			await(t, "it has heard its stop", func() bool { c := heard(); return len(c) > 0 && c[len(c)-1].Command == tt.last })
+			for end := time.Now().Add(2500 * time.Millisecond); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+				heard()
+			}
+			ids := map[string]string{}
+			for _, c := range heard() {
+				if was := ids[c.Command]; was != "" && was != c.CommandID {
+					t.Errorf("%s as %s and as %s", c.Command, was, c.CommandID)
+				}
+				ids[c.Command] = c.CommandID
+			}
+			if n := len(heard()); n > 3 {
+				t.Errorf("told %d times after it had answered", n)
+			}
+			if a, err := d.Write(t.Context(), time.Now(), command(device.SetPower, 5)); err != nil || a.Status != device.Rejected {
+				t.Errorf("a setpoint: %+v, %v", a, err)
+			}
+		})
+	}
+}
+
+// A broker that is away when the stop is asked for delivers it when it is back.
+func TestPeerEmergencyStopWaitsForTheBroker(t *testing.T) {
+	t.Parallel()
+	b := newBroker(t)
+	h := connect(t, b.access())
+	var mu sync.Mutex
+	told := 0
+	h.answers("rig", func(c mqtt.Control) (string, string) {
+		mu.Lock()
+		defer mu.Unlock()
+		if c.Command == "eStop" {
+			told++
+		}
+		return "done", ""
+	})
+	d, err := mqtt.New(mqtt.Options{ID: "rig", Access: b.access(), Timeout: 500 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	await(t, "it reports", func() bool { h.data("rig", 0); return power(t, d) == 0 })
+	b.stop()
+	await(t, "the broker is away", func() bool { return away(t, d) })
+	a, err := d.Write(t.Context(), time.Now(), command(device.EStop, 0))
+	wantOffline(t, a, err)
+	b.start(peer(t, "mosquitto"))
+	await(t, "it has heard its stop", func() bool {
+		power(t, d)
+		mu.Lock()
+		defer mu.Unlock()
+		return told > 0
+	})
 }
 
 func TestPeerEventsOfThePanel(t *testing.T) {

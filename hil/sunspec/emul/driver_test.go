@@ -225,7 +225,7 @@ func TestSettings(t *testing.T) {
 		{device.SettingConnect, 0, func(v unit.View) bool { return !v.Connected }},
 		{device.SettingConnect, 1, func(v unit.View) bool { return v.Connected }},
 		{device.SettingReserve, 25.5, func(v unit.View) bool { return v.Reserve == 25.5 }},
-		{device.SettingRevert, 30, func(unit.View) bool { return true }},
+		{device.SettingRevert, 4, func(unit.View) bool { return true }},
 		{"121.WGra", 50.25, func(v unit.View) bool { return math.Abs(v.Ramp-0.5025) < 1e-12 }},
 		{"123.WMaxLimPct", 70, func(v unit.View) bool { return !v.LimitOn }},
 		{"704.WMaxLimPctEna", 1, func(v unit.View) bool { return v.LimitOn && v.LimitShare == 0.7 }},
@@ -246,15 +246,19 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// TestRevertSetting: setpoints after it hold so long without their controller.
+// TestRevertSetting: setpoints after it hold so long without their controller, and never
+// longer than was configured.
 func TestRevertSetting(t *testing.T) {
 	r := newRig(t, "ess-100kw-215kwh")
-	if _, err := r.driver.Adjust(t.Context(), device.SettingRevert, 30); err != nil {
-		t.Fatal(err)
-	}
-	r.setPower(40, time.Hour)
-	if got := r.show("704.WSetRvrtTms"); got != 30 {
-		t.Errorf("reverts after %v s", got)
+	for s, refused := range map[float64]bool{1: false, 3: false, 6: false, 7: true, 65534: true} {
+		got, err := r.driver.Adjust(t.Context(), device.SettingRevert, s)
+		if refused != errors.Is(err, device.ErrRejected) || !refused && got != s {
+			t.Errorf("%g s: %v, %v", s, got, err)
+		}
+		r.setPower(40, time.Hour)
+		if got := r.show("704.WSetRvrtTms"); !refused && got != s || got > 6 {
+			t.Errorf("set to %g s, it reverts after %v s", s, got)
+		}
 	}
 }
 
@@ -277,6 +281,8 @@ func TestRefusedSettings(t *testing.T) {
 		{"704.WSet", 5000, device.ErrUnsupported},   // a setpoint is no setting
 		{"715.OpCtl", 0, device.ErrUnsupported},
 		{"802.SetOp", 2, device.ErrUnsupported},
+		{"704.WSetRvrtTms", 2, device.ErrUnsupported}, // the setting has a bound
+		{"124.InOutWRte_RvrtTms", 2, device.ErrUnsupported},
 		{"701.W", 5, device.ErrUnsupported},
 		{"1.Mn", 5, device.ErrUnsupported},
 		{"999.W", 5, device.ErrUnsupported},
