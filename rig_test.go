@@ -31,6 +31,24 @@ func ports(t *testing.T, n int) (list []int) {
 	return list
 }
 
+// write puts a file into the program's folder.
+func (p program) write(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(p.dir, name), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// read is a file of the program's folder.
+func (p program) read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(p.dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 // plantOnARig is the production runtime in one process and a rig with a SunSpec unit in
 // another.
 type plantOnARig struct {
@@ -351,5 +369,137 @@ timeline:
 				t.Errorf("%s: command %d is %g kW, of the twin %g kW", name, i+1, got[i], want[i])
 			}
 		}
+	}
+}
+
+// TestClockIsSet: somebody sets the clock of the machine that dispatches, an hour forth or
+// back, and right again. Nothing that was promised for seconds holds for an hour, nothing
+// that was promised ends early, no reading is lost, and nobody loses their place in time.
+func TestClockIsSet(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		by       string
+		leap     int64 // ms, of the times of readings
+		released float64
+		wire     func(t *testing.T, kw func(at float64) float64)
+	}{
+		// As after a sleep of the machine: all setpoints have expired, and whoever did not
+		// hear of a device for an hour does not answer for it any more.
+		{"1h", 3_600_000, 5.5, func(t *testing.T, kw func(float64) float64) {
+			if before, after := kw(4.9), kw(6.5); before != 40 || after != 0 || kw(12) != 0 {
+				t.Errorf("the device on the wire was at %g kW before the step, at %g and %g after it", before, after, kw(12))
+			}
+		}},
+		// The plant's time goes slower. The dead-man of 2 s is renewed all the time.
+		{"-1h", 0, 7.5, func(t *testing.T, kw func(float64) float64) {
+			for at := 4.0; at < 12; at += 0.25 {
+				if got := kw(at); got != 40 {
+					t.Errorf("at %g s the device on the wire is at %g kW", at, got)
+				}
+			}
+		}},
+	} {
+		t.Run(tt.by, func(t *testing.T) {
+			t.Parallel()
+			p := fresh(t)
+			port := ports(t, 1)[0]
+			p.write(t, "rig.yaml", fmt.Sprintf(`apiVersion: yunchu/v1
+kind: Rig
+devices:
+  - {id: u, model: ess-100kw-215kwh, soc: 55, serve: {sunspec: {address: "tcp://127.0.0.1:%d"}}}
+`, port))
+			p.write(t, "set.yaml", fmt.Sprintf(`apiVersion: yunchu/v1
+kind: Scenario
+name: set
+clock: wall
+duration: 13s
+step: 250ms
+journal: full
+rig: rig.yaml
+fleet:
+  - {id: ess, count: 2, device: sim, soc: 50}
+  - {id: u, device: sunspec, address: "tcp://127.0.0.1:%d", poll: 200ms, dead_man: 2s}
+dispatch: {every: 1s, strategy: proportional, target: {kw: -20}}
+timeline:
+  - {at: 2s, command: {device: u, power_kw: 40, duration: 60s}}
+  - {at: 3s, command: {device: ess-001, power_kw: 30, duration: 4s, priority: high}}
+  - {at: 5s, fault: {kind: clock-step, by: %s, for: 7s}}
+score:
+  - {metric: data.lost, limit: "== 0"}
+  - {metric: guard.violations, limit: "== 0"}
+  - {metric: control.jitter_ms, stat: max, limit: "< 2000"}
+`, port, tt.by))
+			if o := p.run(t, "run", "set.yaml", "--out", "out"); o.code != exitPassed {
+				t.Fatalf("exit code %d: %s%s", o.code, o.stdout, o.stderr)
+			}
+			type line struct {
+				T            float64 `json:"t_s"`
+				Kind, Device string
+				Text         string
+				Timestamp    int64
+				Power        float64
+			}
+			var (
+				last    float64
+				read    = map[string][]line{}
+				marks   []float64
+				journal = p.read(t, "out/journal.jsonl")
+			)
+			for text := range strings.Lines(journal) {
+				var l line
+				decode(t, []byte(text), &l)
+				if l.T < last-0.1 || l.T > 13.5 { // an event is of when it was found
+					t.Errorf("out of order, after %g s: %s", last, text)
+				}
+				last = max(last, l.T)
+				switch l.Kind {
+				case "reading":
+					read[l.Device] = append(read[l.Device], l)
+				case "fault":
+					marks = append(marks, l.T)
+				}
+			}
+			if len(marks) != 2 || math.Abs(marks[0]-5) > 0.5 || math.Abs(marks[1]-12) > 0.5 {
+				t.Errorf("the clock is set at %v s", marks)
+			}
+			for id, grid := range map[string]float64{"u": 0.2, "ess-001": 0.25, "ess-002": 0.25} {
+				list, leaps := read[id], int64(0)
+				for i := 1; i < len(list); i++ {
+					if d := list[i].T - list[i-1].T; d > 1+2*grid {
+						t.Errorf("%s: no reading for %.2f s at %g s", id, d, list[i].T)
+					}
+					switch d := list[i].Timestamp - list[i-1].Timestamp; {
+					case d <= 0:
+						t.Errorf("%s: a reading goes back by %d ms", id, -d)
+					case d > 60_000:
+						leaps += d
+					}
+				}
+				if want := int(13 / grid); len(list) < want*9/10 || len(list) > want+5 {
+					t.Errorf("%s: %d readings, want about %d", id, len(list), want)
+				}
+				if d := leaps - tt.leap; d < 0 || d > 2000 {
+					t.Errorf("%s: its time leaps by %d ms, want %d", id, leaps, tt.leap)
+				}
+			}
+			kw := func(id string) func(float64) float64 {
+				return func(at float64) (kw float64) {
+					for _, l := range read[id] {
+						if l.T <= at {
+							kw = l.Power
+						}
+					}
+					return kw
+				}
+			}
+			if held, free := kw("ess-001")(4.9), kw("ess-001")(tt.released); held != 30 || free == 30 {
+				t.Errorf("a hold of 4 s from 3 s on: %g kW at 4.9 s, %g kW at %g s", held, free, tt.released)
+			}
+			tt.wire(t, kw("u"))
+			// Dispatch goes on with those who may act.
+			if got := kw("ess-002")(11.5); got >= 0 {
+				t.Errorf("dispatch has ended: %g kW", got)
+			}
+		})
 	}
 }

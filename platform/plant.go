@@ -90,6 +90,7 @@ type Plant struct {
 
 	marks     []mark
 	kept      time.Time // when upkeep was done last
+	first     time.Time // cycle of dispatch
 	flushedAt int64     // newest arrival in the state view
 
 	changes chan change     // of registrations, on the wall clock
@@ -303,6 +304,7 @@ func (p *Plant) Start(ctx context.Context, start time.Time) error {
 	if !p.sched.Virtual() { // the first readings are on their way to the log
 		first = start.Add(p.cfg.Dispatch.Every)
 	}
+	p.first = first
 	p.sched.Every(first, p.cfg.Dispatch.Every, sched.Decide, func(now time.Time) bool {
 		if ctx.Err() != nil {
 			return false
@@ -320,6 +322,9 @@ func (p *Plant) Start(ctx context.Context, start time.Time) error {
 	p.ready.Store(true)
 	return nil
 }
+
+// FirstCycle is when dispatch decides first after Start.
+func (p *Plant) FirstCycle() time.Time { return p.first }
 
 // Run commits what devices push to the plant until ctx ends.
 func (p *Plant) Run(ctx context.Context) error { return p.Gateway.Run(ctx) }

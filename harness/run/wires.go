@@ -149,7 +149,7 @@ func (r *Run) attach() error {
 			w.faulty.Renew(d)
 		}
 		if w.spec.Recording != "" {
-			if err := r.plant.Add(r.work, []device.Info{w.info}, device.Solo(w.faulty)); err != nil {
+			if err := r.plant.Add(r.work, []device.Info{w.info}, apart{device.Solo(w.faulty), r}); err != nil {
 				return fmt.Errorf("add %s: %w", w.entry.ID, err)
 			}
 			continue
