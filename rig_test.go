@@ -292,27 +292,22 @@ func TestWrongSignIsNotArmed(t *testing.T) {
 }
 
 // TestSwappingATwinForItsWire: dispatch does not know whether a twin stands beside it or
-// behind a wire, and a recording of the wire is answered like the wire itself.
+// behind a wire, and a recording of the wire is answered like the wire itself, on the wall
+// clock and in virtual time.
 func TestSwappingATwinForItsWire(t *testing.T) {
 	t.Parallel()
 	p := fresh(t)
 	port := ports(t, 1)[0]
-	write := func(name, text string) {
-		t.Helper()
-		if err := os.WriteFile(filepath.Join(p.dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("rig.yaml", fmt.Sprintf(`apiVersion: yunchu/v1
+	p.write(t, "rig.yaml", fmt.Sprintf(`apiVersion: yunchu/v1
 kind: Rig
 devices:
   - {id: u, model: ess-100kw-215kwh, soc: 55, serve: {sunspec: {address: "tcp://127.0.0.1:%d"}}}
 `, port))
-	scene := func(name, more, u string) string {
+	scene := func(name, clock, more, u string) string {
 		return fmt.Sprintf(`apiVersion: yunchu/v1
 kind: Scenario
 name: %s
-clock: wall
+clock: %s
 duration: 9s
 step: 250ms
 journal: commands
@@ -324,21 +319,21 @@ dispatch: {every: 2s, target: {kw: -90}}
 timeline:
   - {at: 3s, target_kw: 150}
   - {at: 5s, target_kw: -30}
-`, name, more, u)
+`, name, clock, more, u)
 	}
-	write("twin.yaml", scene("twin", "", "device: sim, soc: 55"))
-	write("wire.yaml", scene("wire", "rig: rig.yaml", fmt.Sprintf(`device: sunspec, address: "tcp://127.0.0.1:%d", poll: 200ms`, port)))
-	write("replay.yaml", scene("replay", "", "device: replay, recording: wire/links/u.rec.gz"))
+	p.write(t, "twin.yaml", scene("twin", "wall", "", "device: sim, soc: 55"))
+	p.write(t, "wire.yaml", scene("wire", "wall", "rig: rig.yaml", fmt.Sprintf(`device: sunspec, address: "tcp://127.0.0.1:%d", poll: 200ms`, port)))
+	const tape = "device: replay, recording: wire/links/u.rec.gz"
+	p.write(t, "replay.yaml", scene("replay", "wall", "", tape))
+	p.write(t, "faster.yaml", scene("faster", "virtual", "", tape))
+	hashes := map[string]bool{}
 	streams := map[string][]float64{}
-	for _, name := range []string{"twin", "wire", "replay"} {
+	for _, name := range []string{"twin", "wire", "replay", "faster", "faster"} {
 		if o := p.run(t, "run", name+".yaml", "--out", name, "--quiet"); o.code != exitPassed {
 			t.Fatalf("%s: exit code %d: %s", name, o.code, o.stderr)
 		}
-		journal, err := os.ReadFile(filepath.Join(p.dir, name, "journal.jsonl"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(string(journal)) {
+		streams[name] = nil
+		for line := range strings.Lines(p.read(t, name+"/journal.jsonl")) {
 			var c struct {
 				Kind, Device, Status, Source string
 				Power                        float64 `json:"power_kw"`
@@ -347,18 +342,26 @@ timeline:
 			if c.Kind == "command" && c.Device == "u" {
 				streams[name] = append(streams[name], c.Power)
 			}
-			// A recording holds what was written then: a setpoint that rounding has made
-			// another one is not read back.
-			if c.Kind == "ack" && c.Device == "u" && c.Status != "done" && c.Source != "guard" && name != "replay" {
+			if c.Kind == "ack" && c.Device == "u" && c.Status != "done" && c.Source != "guard" {
 				t.Errorf("%s: %s", name, line)
 			}
 		}
+		if name == "faster" {
+			var r struct {
+				Hash string `json:"journal_sha256"`
+			}
+			decode(t, []byte(p.read(t, name+"/report.json")), &r)
+			hashes[r.Hash] = true
+		}
+	}
+	if len(hashes) != 1 || hashes[""] {
+		t.Errorf("two runs of a recording in virtual time have the journals %v", hashes)
 	}
 	want := streams["twin"]
 	if len(want) < 4 {
 		t.Fatalf("commands %v", want)
 	}
-	for _, name := range []string{"wire", "replay"} {
+	for _, name := range []string{"wire", "replay", "faster"} {
 		got := streams[name]
 		if len(got) != len(want) {
 			t.Errorf("%s: commands %v, of the twin %v", name, got, want)

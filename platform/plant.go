@@ -66,6 +66,9 @@ type Config struct {
 	ImportLimitKW float64 // 0 = none
 	// RampKWPerS bounds how fast the sum of all setpoints may change; 0 = none.
 	RampKWPerS float64
+	// Later lets dispatch begin with its second cycle on a virtual clock too, as it does
+	// on the wall clock, where the first readings of devices are on their way meanwhile.
+	Later bool
 	// Retain is how long commands, acknowledgements and events stay in the log;
 	// 0 = for ever.
 	Retain time.Duration
@@ -301,7 +304,7 @@ func (p *Plant) Start(ctx context.Context, start time.Time) error {
 	if late := start.Sub(p.cfg.Origin) % p.cfg.Dispatch.Every; !p.cfg.Origin.IsZero() && late > 0 {
 		first = start.Add(p.cfg.Dispatch.Every - late)
 	}
-	if !p.sched.Virtual() { // the first readings are on their way to the log
+	if !p.sched.Virtual() || p.cfg.Later { // the first readings are on their way to the log
 		first = start.Add(p.cfg.Dispatch.Every)
 	}
 	p.first = first

@@ -203,6 +203,11 @@ func (r *Run) open(ctx context.Context) (err error) {
 	}
 	if !s.Virtual() { // what came before was building, not running
 		r.start = time.Now().UTC()
+		for _, w := range r.wires {
+			if w.tape != nil {
+				w.tape.Begin(r.start)
+			}
+		}
 	}
 	if err := r.plant.Start(r.work, r.start); err != nil {
 		return fmt.Errorf("start the plant: %w", err)
@@ -331,6 +336,7 @@ func (r *Run) assemble() error {
 		Retain:        retain,
 		ImportLimitKW: limit,
 		RampKWPerS:    s.Dispatch.Ramp,
+		Later:         slices.ContainsFunc(r.wires, func(w *wire) bool { return w.spec.Recording != "" }),
 	}
 	if s.Dispatch.Target != nil || r.hasTargets() {
 		cfg.Target = r.target
