@@ -280,6 +280,25 @@ func TestMapThatMoves(t *testing.T) {
 	}
 }
 
+// TestSetpointOfAMapThatIsGone: a device that comes back without the points of its
+// setpoint, as one that starts may, holds none of ours.
+func TestSetpointOfAMapThatIsGone(t *testing.T) {
+	r := pcs(t)
+	d := open(t, r)
+	read(t, d, 0)
+	if a := write(t, d, 0, power(-50, 0, 600)); a.Status != device.Done {
+		t.Fatalf("%+v", a)
+	}
+	without := chain(40000, fresh(t, 1, 0, nil), fresh(t, 103, 0, map[string]any{"W_SF": int64(0), "W": 5000.0}))
+	r.regs = append(without.regs, make([]uint16, 400)...)
+	if _, err := d.Read(t.Context(), at(1)); !errors.Is(err, device.ErrOffline) {
+		t.Errorf("%v, want ErrOffline", err)
+	}
+	if got := read(t, d, 2).Power; got != -5 {
+		t.Errorf("%v kW, want -5", got)
+	}
+}
+
 // TestReadAcrossModelsRefused: such a device is asked model by model.
 func TestReadAcrossModelsRefused(t *testing.T) {
 	r := pcs(t)

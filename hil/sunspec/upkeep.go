@@ -118,6 +118,9 @@ func (d *Driver) watch(now time.Time) {
 		return
 	case !d.live.on:
 		return
+	case l.setter == nil: // the device that came back has none of the points
+		d.live = live{}
+		return
 	case l.fault(), l.shutDown():
 		d.live.until = now // taken to 0 now
 		return
