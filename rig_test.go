@@ -297,13 +297,14 @@ func TestWrongSignIsNotArmed(t *testing.T) {
 func TestSwappingATwinForItsWire(t *testing.T) {
 	t.Parallel()
 	p := fresh(t)
-	port := ports(t, 1)[0]
+	port := ports(t, 2)
 	p.write(t, "rig.yaml", fmt.Sprintf(`apiVersion: yunchu/v1
 kind: Rig
 devices:
   - {id: u, model: ess-100kw-215kwh, soc: 55, serve: {sunspec: {address: "tcp://127.0.0.1:%d"}}}
-`, port))
-	scene := func(name, clock, more, u string) string {
+  - {id: m, model: ess-100kw-215kwh, soc: 45, serve: {modbus: {address: "tcp://127.0.0.1:%d", profile: pcs-generic}}}
+`, port[0], port[1]))
+	scene := func(name, clock, more, u, m string) string {
 		return fmt.Sprintf(`apiVersion: yunchu/v1
 kind: Scenario
 name: %s
@@ -315,34 +316,38 @@ journal: commands
 fleet:
   - {id: ess, count: 2, device: sim, soc: 50}
   - {id: u, %s}
+  - {id: m, %s}
 dispatch: {every: 2s, target: {kw: -90}}
 timeline:
   - {at: 3s, target_kw: 150}
   - {at: 5s, target_kw: -30}
-`, name, clock, more, u)
+`, name, clock, more, u, m)
 	}
-	p.write(t, "twin.yaml", scene("twin", "wall", "", "device: sim, soc: 55"))
-	p.write(t, "wire.yaml", scene("wire", "wall", "rig: rig.yaml", fmt.Sprintf(`device: sunspec, address: "tcp://127.0.0.1:%d", poll: 200ms`, port)))
-	const tape = "device: replay, recording: wire/links/u.rec.gz"
-	p.write(t, "replay.yaml", scene("replay", "wall", "", tape))
-	p.write(t, "faster.yaml", scene("faster", "virtual", "", tape))
+	p.write(t, "twin.yaml", scene("twin", "wall", "", "device: sim, soc: 55", "device: sim, soc: 45"))
+	p.write(t, "wire.yaml", scene("wire", "wall", "rig: rig.yaml", fmt.Sprintf(`device: sunspec, address: "tcp://127.0.0.1:%d", poll: 200ms`, port[0]),
+		fmt.Sprintf(`device: modbus, profile: pcs-generic, address: "tcp://127.0.0.1:%d", poll: 200ms`, port[1])))
+	const u, m = "device: replay, recording: wire/links/u.rec.gz", "device: replay, recording: wire/links/m.rec.gz"
+	p.write(t, "replay.yaml", scene("replay", "wall", "", u, m))
+	p.write(t, "faster.yaml", scene("faster", "virtual", "", u, m))
 	hashes := map[string]bool{}
 	streams := map[string][]float64{}
 	for _, name := range []string{"twin", "wire", "replay", "faster", "faster"} {
 		if o := p.run(t, "run", name+".yaml", "--out", name, "--quiet"); o.code != exitPassed {
 			t.Fatalf("%s: exit code %d: %s", name, o.code, o.stderr)
 		}
-		streams[name] = nil
+		delete(streams, name+"/u")
+		delete(streams, name+"/m")
 		for line := range strings.Lines(p.read(t, name+"/journal.jsonl")) {
 			var c struct {
 				Kind, Device, Status, Source string
 				Power                        float64 `json:"power_kw"`
 			}
 			decode(t, []byte(line), &c)
-			if c.Kind == "command" && c.Device == "u" {
-				streams[name] = append(streams[name], c.Power)
+			wired := c.Device == "u" || c.Device == "m"
+			if c.Kind == "command" && wired {
+				streams[name+"/"+c.Device] = append(streams[name+"/"+c.Device], c.Power)
 			}
-			if c.Kind == "ack" && c.Device == "u" && c.Status != "done" && c.Source != "guard" {
+			if c.Kind == "ack" && wired && c.Status != "done" && c.Source != "guard" {
 				t.Errorf("%s: %s", name, line)
 			}
 		}
@@ -357,19 +362,21 @@ timeline:
 	if len(hashes) != 1 || hashes[""] {
 		t.Errorf("two runs of a recording in virtual time have the journals %v", hashes)
 	}
-	want := streams["twin"]
-	if len(want) < 4 {
-		t.Fatalf("commands %v", want)
-	}
-	for _, name := range []string{"wire", "replay", "faster"} {
-		got := streams[name]
-		if len(got) != len(want) {
-			t.Errorf("%s: commands %v, of the twin %v", name, got, want)
-			continue
+	for _, id := range []string{"/u", "/m"} {
+		want := streams["twin"+id]
+		if len(want) < 4 {
+			t.Fatalf("commands %v", want)
 		}
-		for i := range got {
-			if math.Abs(got[i]-want[i]) > 0.2 {
-				t.Errorf("%s: command %d is %g kW, of the twin %g kW", name, i+1, got[i], want[i])
+		for _, name := range []string{"wire", "replay", "faster"} {
+			got := streams[name+id]
+			if len(got) != len(want) {
+				t.Errorf("%s%s: commands %v, of the twin %v", name, id, got, want)
+				continue
+			}
+			for i := range got {
+				if math.Abs(got[i]-want[i]) > 0.2 {
+					t.Errorf("%s%s: command %d is %g kW, of the twin %g kW", name, id, i+1, got[i], want[i])
+				}
 			}
 		}
 	}

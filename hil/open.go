@@ -72,9 +72,9 @@ type replayed struct {
 	told     time.Time // when the newest command was answered that is taken for one of now
 }
 
-// ahead is how much later than now a write may have been made when it was recorded, so
-// that what was read back after it is read back now: the jitter of a cycle, and the
-// device's answer. It is for recordings that do not say what was asked for.
+// ahead is how much earlier or later than now a write may have been made when it was
+// recorded: the jitter of a cycle, and the device's answer. It is for recordings that do
+// not say what was asked for.
 const ahead = 100 * time.Millisecond
 
 // What is asked for now is taken for what was asked for then when it is so near to it: a
@@ -96,13 +96,16 @@ func (r *replayed) Read(ctx context.Context, now time.Time) (device.Reading, err
 // so that the device answers as it did, as soon as it did. Any other meets a device that
 // does what it did then.
 func (r *replayed) Write(ctx context.Context, now time.Time, c device.Command) (device.Ack, error) {
-	at := now
+	at, from, to := now, now.Add(-ahead), now.Add(ahead)
 	if was := r.like(now, &c); was != nil {
 		c.Power, r.told = was.PowerKW, was.Done
-		at = now.Add(was.Done.Sub(was.At))
-		r.setNow(now)
-	} else {
-		r.setNow(now.Add(ahead))
+		at, from, to = now.Add(was.Done.Sub(was.At)), was.At, was.Done
+	}
+	r.setNow(to)
+	for _, l := range r.links {
+		if x, ok := l.(interface{ Exchange(from, to time.Time) }); ok {
+			x.Exchange(from, to)
+		}
 	}
 	a, err := r.Driver.Write(ctx, now, c)
 	a.At = at.UnixMilli()
@@ -189,7 +192,10 @@ func (r *replayed) openLink(d *Device, l Link, list []device.Crossing) (device.D
 		conn := modbus.NewReplay(list)
 		r.links = append(r.links, conn)
 		o := registers(d, l, nil)
-		o.Conn = conn
+		o.Conn = struct { // the driver sets no time
+			modbus.Conn
+			modbus.Single
+		}{conn, conn}
 		return modbus.New(o)
 	case "sunspec":
 		conn := modbus.NewReplay(list)

@@ -94,6 +94,9 @@ func (d *Driver) setPower(ctx context.Context, now time.Time, c *device.Command)
 		return 0, rejected(codeFault, "the device's emergency stop is pressed")
 	case d.deviceMode() != device.Run:
 		return 0, rejected(codeFault, "the device itself is in mode %v", d.deviceMode())
+	case d.replaced(d.before, now): // it would be overwritten unseen
+		d.handOver(now)
+		return 0, rejected(codeRejected, "somebody else commands the device")
 	}
 	until := now.Add(d.deadMan) // one that does not say how long it holds is not renewed
 	if c.Until != 0 {

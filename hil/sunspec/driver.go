@@ -99,7 +99,11 @@ func (d *Driver) connect(ctx context.Context) error {
 	if !found.Ended {
 		d.opt.Log.Warn("chain of models breaks off", "base", found.Base, "models", len(found.Blocks))
 	}
-	d.layout = newLayout(found)
+	l := newLayout(found)
+	if !found.Ended && l.power.block == nil && l.soc.block == nil && l.voltage.block == nil {
+		return fmt.Errorf("%w at %d: it breaks off before anything that can be read", ErrNoMap, found.Base)
+	}
+	d.layout = l
 	if s := d.layout.setter; s != nil && !s.revert().value().OK() {
 		d.opt.Log.Warn("the device has no time to revert: a setpoint outlives its controller", "model", s.revert().block.ID)
 	}
