@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -311,7 +312,7 @@ name: %s
 clock: %s
 duration: 9s
 step: 250ms
-journal: commands
+journal: full
 %s
 fleet:
   - {id: ess, count: 2, device: sim, soc: 50}
@@ -341,9 +342,13 @@ timeline:
 			var c struct {
 				Kind, Device, Status, Source string
 				Power                        float64 `json:"power_kw"`
+				Flags                        []string
 			}
 			decode(t, []byte(line), &c)
 			wired := c.Device == "u" || c.Device == "m"
+			if slices.Contains(c.Flags, "second-master") { // what was written then is not somebody else's
+				t.Errorf("%s: %s", name, line)
+			}
 			if c.Kind == "command" && wired {
 				streams[name+"/"+c.Device] = append(streams[name+"/"+c.Device], c.Power)
 			}

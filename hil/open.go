@@ -36,7 +36,7 @@ func openLink(d *Device, name string, l Link) (device.Driver, error) {
 		if err != nil {
 			return nil, err
 		}
-		return openSunSpec(d, l, conn)
+		return openSunSpec(d, l, conn, false)
 	case "mqtt":
 		return mqtt.New(mqtt.Options{
 			ID: d.ID, Timeout: l.Timeout, DeadMan: l.DeadMan, Log: d.Log, Tap: tap, Timed: d.Timed,
@@ -54,9 +54,9 @@ func registers(d *Device, l Link, tap device.Tap) modbus.Options {
 	}
 }
 
-func openSunSpec(d *Device, l Link, conn modbus.Conn) (device.Driver, error) {
+func openSunSpec(d *Device, l Link, conn modbus.Conn, mute bool) (device.Driver, error) {
 	return sunspec.New(sunspec.Options{
-		Conn: conn, Base: l.Base, Unit: byte(l.Unit), BatteryPositive: l.BatteryPositive, DeadMan: l.DeadMan, Log: d.Log,
+		Conn: conn, Base: l.Base, Unit: byte(l.Unit), BatteryPositive: l.BatteryPositive, DeadMan: l.DeadMan, Log: d.Log, Mute: mute,
 	})
 }
 
@@ -69,7 +69,8 @@ type replayed struct {
 	shift    time.Duration // against when it was recorded
 	ratedKW  float64
 	commands []record.Command
-	told     time.Time // when the newest command was answered that is taken for one of now
+	// The newest command that is taken for one of now: when it was given, and answered.
+	given, told time.Time
 }
 
 // ahead is how much earlier or later than now a write may have been made when it was
@@ -86,7 +87,7 @@ const (
 
 // Read implements device.Driver.
 func (r *replayed) Read(ctx context.Context, now time.Time) (device.Reading, error) {
-	r.setNow(now)
+	r.setNow(r.untold(now))
 	x, err := r.Driver.Read(ctx, now)
 	x.Arrived = now.UnixMilli()
 	return x, err
@@ -98,7 +99,7 @@ func (r *replayed) Read(ctx context.Context, now time.Time) (device.Reading, err
 func (r *replayed) Write(ctx context.Context, now time.Time, c device.Command) (device.Ack, error) {
 	at, from, to := now, now.Add(-ahead), now.Add(ahead)
 	if was := r.like(now, &c); was != nil {
-		c.Power, r.told = was.PowerKW, was.Done
+		c.Power, r.given, r.told = was.PowerKW, was.At, was.Done
 		at, from, to = now.Add(was.Done.Sub(was.At)), was.At, was.Done
 	}
 	r.setNow(to)
@@ -126,6 +127,17 @@ func (r *replayed) like(now time.Time, c *device.Command) (best *record.Command)
 		}
 	}
 	return best
+}
+
+// untold is now, or the moment before what the device was told by now and is about to be
+// told again: it does not know yet.
+func (r *replayed) untold(now time.Time) time.Time {
+	for i := range r.commands {
+		if at := r.commands[i].At; at.After(r.given) && !at.After(now) && now.Sub(at) < nearTime {
+			return at
+		}
+	}
+	return now
 }
 
 // setNow plays the links up to now, and never to before what the device has been told.
@@ -196,11 +208,12 @@ func (r *replayed) openLink(d *Device, l Link, list []device.Crossing) (device.D
 			modbus.Conn
 			modbus.Single
 		}{conn, conn}
+		o.Mute = true
 		return modbus.New(o)
 	case "sunspec":
 		conn := modbus.NewReplay(list)
 		r.links = append(r.links, conn)
-		return openSunSpec(d, l, conn)
+		return openSunSpec(d, l, conn, true)
 	case "can":
 		p, err := can.LoadProfile(l.DBC)
 		if err != nil {

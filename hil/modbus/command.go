@@ -438,7 +438,7 @@ func (d *Driver) writeRaw(ctx context.Context, x *point, raw uint64) error {
 // firstBeat begins our heartbeat, where it has not begun: one above what is there.
 func (d *Driver) firstBeat(ctx context.Context, now time.Time) error {
 	x := d.point("controller_heartbeat")
-	if x == nil || !x.writes || d.beat.on {
+	if x == nil || !x.writes || d.beat.on || d.mute {
 		return nil
 	}
 	if x.reads {

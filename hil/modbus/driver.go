@@ -30,6 +30,7 @@ type Driver struct {
 	profile *Profile
 	conn    Conn
 	deadMan time.Duration
+	mute    bool
 	log     *slog.Logger
 
 	poll   *image // of what a reading is made of
@@ -98,7 +99,7 @@ func New(o Options) (*Driver, error) {
 	if o.DeadMan < 0 {
 		return nil, fmt.Errorf("dead-man time of %v", o.DeadMan)
 	}
-	d := &Driver{profile: p, conn: o.Conn, deadMan: cmp.Or(o.DeadMan, DefaultDeadMan), log: o.Log}
+	d := &Driver{profile: p, conn: o.Conn, deadMan: cmp.Or(o.DeadMan, DefaultDeadMan), mute: o.Mute, log: o.Log}
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
 	}

@@ -23,7 +23,10 @@ type Options struct {
 	// DeadMan is after how long a device that hears no more of us goes to 0 by itself;
 	// default DefaultDeadMan, in whole seconds.
 	DeadMan time.Duration
-	Log     *slog.Logger
+	// Mute leaves heartbeats alone, ours and those of somebody who commands the device
+	// too: those of a recording were made then.
+	Mute bool
+	Log  *slog.Logger
 }
 
 // The ways to count battery current.

@@ -51,6 +51,9 @@ func (d *Driver) pound(ctx context.Context, now time.Time) error {
 		b.next = now.Add(beatEvery)
 	}
 	for _, p := range d.layout.beats {
+		if d.opt.Mute {
+			break
+		}
 		n, told := b.told[p.name()]
 		if !told {
 			n, _ = p.value().Raw()
