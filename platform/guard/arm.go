@@ -21,7 +21,7 @@ type life struct {
 	misfit  string // why it must not be armed: its nameplate contradicts what is known of it
 	stopped bool   // emergency stop
 	reset   int64  // ms, when it was reset: what was measured before does not count
-	since   int64  // ms, when the device took its last setpoint
+	since   int64  // ms, when the device took a setpoint of another direction than the one before
 	against int    // readings in a row that run against the setpoint
 	flags   device.Flags
 	test    signTest
