@@ -8,13 +8,16 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"yunchu/harness/backend"
+	"yunchu/harness/scenario"
 )
 
 // ports are free on this machine now.
@@ -29,6 +32,24 @@ func ports(t *testing.T, n int) (list []int) {
 		list = append(list, l.Addr().(*net.TCPAddr).Port)
 	}
 	return list
+}
+
+// write puts a file into the program's folder.
+func (p program) write(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(p.dir, name), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// read is a file of the program's folder.
+func (p program) read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(p.dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // plantOnARig is the production runtime in one process and a rig with a SunSpec unit in
@@ -377,82 +398,542 @@ func TestWrongSignIsNotArmed(t *testing.T) {
 }
 
 // TestSwappingATwinForItsWire: dispatch does not know whether a twin stands beside it or
-// behind a wire, and a recording of the wire is answered like the wire itself.
+// behind a wire, and a recording of the wire is answered like the wire itself, on the wall
+// clock and in virtual time.
 func TestSwappingATwinForItsWire(t *testing.T) {
 	t.Parallel()
 	p := fresh(t)
-	port := ports(t, 1)[0]
-	write := func(name, text string) {
-		t.Helper()
-		if err := os.WriteFile(filepath.Join(p.dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("rig.yaml", fmt.Sprintf(`apiVersion: yunchu/v1
+	port := ports(t, 2)
+	p.write(t, "rig.yaml", fmt.Sprintf(`apiVersion: yunchu/v1
 kind: Rig
 devices:
   - {id: u, model: ess-100kw-215kwh, soc: 55, serve: {sunspec: {address: "tcp://127.0.0.1:%d"}}}
-`, port))
-	scene := func(name, more, u string) string {
+  - {id: m, model: ess-100kw-215kwh, soc: 45, serve: {modbus: {address: "tcp://127.0.0.1:%d", profile: pcs-generic}}}
+`, port[0], port[1]))
+	scene := func(name, clock, more, u, m string) string {
 		return fmt.Sprintf(`apiVersion: yunchu/v1
 kind: Scenario
 name: %s
-clock: wall
+clock: %s
 duration: 9s
 step: 250ms
-journal: commands
+journal: full
 %s
 fleet:
   - {id: ess, count: 2, device: sim, soc: 50}
   - {id: u, %s}
+  - {id: m, %s}
 dispatch: {every: 2s, target: {kw: -90}}
 timeline:
   - {at: 3s, target_kw: 150}
   - {at: 5s, target_kw: -30}
-`, name, more, u)
+`, name, clock, more, u, m)
 	}
-	write("twin.yaml", scene("twin", "", "device: sim, soc: 55"))
-	write("wire.yaml", scene("wire", "rig: rig.yaml", fmt.Sprintf(`device: sunspec, address: "tcp://127.0.0.1:%d", poll: 200ms`, port)))
-	write("replay.yaml", scene("replay", "", "device: replay, recording: wire/links/u.rec.gz"))
+	p.write(t, "twin.yaml", scene("twin", "wall", "", "device: sim, soc: 55", "device: sim, soc: 45"))
+	p.write(t, "wire.yaml", scene("wire", "wall", "rig: rig.yaml", fmt.Sprintf(`device: sunspec, address: "tcp://127.0.0.1:%d", poll: 200ms`, port[0]),
+		fmt.Sprintf(`device: modbus, profile: pcs-generic, address: "tcp://127.0.0.1:%d", poll: 200ms`, port[1])))
+	const u, m = "device: replay, recording: wire/links/u.rec.gz", "device: replay, recording: wire/links/m.rec.gz"
+	p.write(t, "replay.yaml", scene("replay", "wall", "", u, m))
+	p.write(t, "faster.yaml", scene("faster", "virtual", "", u, m))
+	hashes := map[string]bool{}
 	streams := map[string][]float64{}
-	for _, name := range []string{"twin", "wire", "replay"} {
+	for _, name := range []string{"twin", "wire", "replay", "faster", "faster"} {
 		if o := p.run(t, "run", name+".yaml", "--out", name, "--quiet"); o.code != exitPassed {
 			t.Fatalf("%s: exit code %d: %s", name, o.code, o.stderr)
 		}
-		journal, err := os.ReadFile(filepath.Join(p.dir, name, "journal.jsonl"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(string(journal)) {
+		delete(streams, name+"/u")
+		delete(streams, name+"/m")
+		for line := range strings.Lines(p.read(t, name+"/journal.jsonl")) {
 			var c struct {
 				Kind, Device, Status, Source string
 				Power                        float64 `json:"power_kw"`
+				Flags                        []string
 			}
 			decode(t, []byte(line), &c)
-			if c.Kind == "command" && c.Device == "u" {
-				streams[name] = append(streams[name], c.Power)
+			wired := c.Device == "u" || c.Device == "m"
+			if slices.Contains(c.Flags, "second-master") { // what was written then is not somebody else's
+				t.Errorf("%s: %s", name, line)
 			}
-			// A recording holds what was written then: a setpoint that rounding has made
-			// another one is not read back.
-			if c.Kind == "ack" && c.Device == "u" && c.Status != "done" && c.Source != "guard" && name != "replay" {
+			if c.Kind == "command" && wired {
+				streams[name+"/"+c.Device] = append(streams[name+"/"+c.Device], c.Power)
+			}
+			if c.Kind == "ack" && wired && c.Status != "done" && c.Source != "guard" {
 				t.Errorf("%s: %s", name, line)
 			}
 		}
-	}
-	want := streams["twin"]
-	if len(want) < 4 {
-		t.Fatalf("commands %v", want)
-	}
-	for _, name := range []string{"wire", "replay"} {
-		got := streams[name]
-		if len(got) != len(want) {
-			t.Errorf("%s: commands %v, of the twin %v", name, got, want)
-			continue
+		if name == "faster" {
+			var r struct {
+				Hash string `json:"journal_sha256"`
+			}
+			decode(t, []byte(p.read(t, name+"/report.json")), &r)
+			hashes[r.Hash] = true
 		}
-		for i := range got {
-			if math.Abs(got[i]-want[i]) > 0.2 {
-				t.Errorf("%s: command %d is %g kW, of the twin %g kW", name, i+1, got[i], want[i])
+	}
+	if len(hashes) != 1 || hashes[""] {
+		t.Errorf("two runs of a recording in virtual time have the journals %v", hashes)
+	}
+	for _, id := range []string{"/u", "/m"} {
+		want := streams["twin"+id]
+		if len(want) < 4 {
+			t.Fatalf("commands %v", want)
+		}
+		for _, name := range []string{"wire", "replay", "faster"} {
+			got := streams[name+id]
+			if len(got) != len(want) {
+				t.Errorf("%s%s: commands %v, of the twin %v", name, id, got, want)
+				continue
+			}
+			for i := range got {
+				if math.Abs(got[i]-want[i]) > 0.2 {
+					t.Errorf("%s%s: command %d is %g kW, of the twin %g kW", name, id, i+1, got[i], want[i])
+				}
 			}
 		}
+	}
+}
+
+// TestClockIsSet: somebody sets the clock of the machine that dispatches, an hour forth or
+// back, and right again. Nothing that was promised for seconds holds for an hour, nothing
+// that was promised ends early, no reading is lost, and nobody loses their place in time.
+func TestClockIsSet(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		by       string
+		leap     int64 // ms, of the times of readings
+		released float64
+		wire     func(t *testing.T, kw func(at float64) float64)
+	}{
+		// As after a sleep of the machine: all setpoints have expired, and whoever did not
+		// hear of a device for an hour does not answer for it any more.
+		{"1h", 3_600_000, 5.5, func(t *testing.T, kw func(float64) float64) {
+			if before, after := kw(4.9), kw(6.5); before != 40 || after != 0 || kw(12) != 0 {
+				t.Errorf("the device on the wire was at %g kW before the step, at %g and %g after it", before, after, kw(12))
+			}
+		}},
+		// The plant's time goes slower. The dead-man of 2 s is renewed all the time.
+		{"-1h", 0, 7.5, func(t *testing.T, kw func(float64) float64) {
+			for at := 4.0; at < 12; at += 0.25 {
+				if got := kw(at); got != 40 {
+					t.Errorf("at %g s the device on the wire is at %g kW", at, got)
+				}
+			}
+		}},
+	} {
+		t.Run(tt.by, func(t *testing.T) {
+			t.Parallel()
+			p := fresh(t)
+			port := ports(t, 1)[0]
+			p.write(t, "rig.yaml", fmt.Sprintf(`apiVersion: yunchu/v1
+kind: Rig
+devices:
+  - {id: u, model: ess-100kw-215kwh, soc: 55, serve: {sunspec: {address: "tcp://127.0.0.1:%d"}}}
+`, port))
+			p.write(t, "set.yaml", fmt.Sprintf(`apiVersion: yunchu/v1
+kind: Scenario
+name: set
+clock: wall
+duration: 13s
+step: 250ms
+journal: full
+rig: rig.yaml
+fleet:
+  - {id: ess, count: 2, device: sim, soc: 50}
+  - {id: u, device: sunspec, address: "tcp://127.0.0.1:%d", poll: 200ms, dead_man: 2s}
+dispatch: {every: 1s, strategy: proportional, target: {kw: -20}}
+timeline:
+  - {at: 2s, command: {device: u, power_kw: 40, duration: 60s}}
+  - {at: 3s, command: {device: ess-001, power_kw: 30, duration: 4s, priority: high}}
+  - {at: 5s, fault: {kind: clock-step, by: %s, for: 7s}}
+score:
+  - {metric: data.lost, limit: "== 0"}
+  - {metric: guard.violations, limit: "== 0"}
+  - {metric: control.jitter_ms, stat: max, limit: "< 2000"}
+`, port, tt.by))
+			if o := p.run(t, "run", "set.yaml", "--out", "out"); o.code != exitPassed {
+				t.Fatalf("exit code %d: %s%s", o.code, o.stdout, o.stderr)
+			}
+			type line struct {
+				T            float64 `json:"t_s"`
+				Kind, Device string
+				Text         string
+				Timestamp    int64
+				Power        float64
+			}
+			var (
+				last    float64
+				read    = map[string][]line{}
+				marks   []float64
+				journal = p.read(t, "out/journal.jsonl")
+			)
+			for text := range strings.Lines(journal) {
+				var l line
+				decode(t, []byte(text), &l)
+				if l.T < last-0.1 || l.T > 13.5 { // an event is of when it was found
+					t.Errorf("out of order, after %g s: %s", last, text)
+				}
+				last = max(last, l.T)
+				switch l.Kind {
+				case "reading":
+					read[l.Device] = append(read[l.Device], l)
+				case "fault":
+					marks = append(marks, l.T)
+				}
+			}
+			if len(marks) != 2 || math.Abs(marks[0]-5) > 0.5 || math.Abs(marks[1]-12) > 0.5 {
+				t.Errorf("the clock is set at %v s", marks)
+			}
+			for id, grid := range map[string]float64{"u": 0.2, "ess-001": 0.25, "ess-002": 0.25} {
+				list, leaps := read[id], int64(0)
+				for i := 1; i < len(list); i++ {
+					if d := list[i].T - list[i-1].T; d > 1+2*grid {
+						t.Errorf("%s: no reading for %.2f s at %g s", id, d, list[i].T)
+					}
+					switch d := list[i].Timestamp - list[i-1].Timestamp; {
+					case d <= 0:
+						t.Errorf("%s: a reading goes back by %d ms", id, -d)
+					case d > 60_000:
+						leaps += d
+					}
+				}
+				if want := int(13 / grid); len(list) < want*9/10 || len(list) > want+5 {
+					t.Errorf("%s: %d readings, want about %d", id, len(list), want)
+				}
+				if d := leaps - tt.leap; d < 0 || d > 2000 {
+					t.Errorf("%s: its time leaps by %d ms, want %d", id, leaps, tt.leap)
+				}
+			}
+			kw := func(id string) func(float64) float64 {
+				return func(at float64) (kw float64) {
+					for _, l := range read[id] {
+						if l.T <= at {
+							kw = l.Power
+						}
+					}
+					return kw
+				}
+			}
+			if held, free := kw("ess-001")(4.9), kw("ess-001")(tt.released); held != 30 || free == 30 {
+				t.Errorf("a hold of 4 s from 3 s on: %g kW at 4.9 s, %g kW at %g s", held, free, tt.released)
+			}
+			tt.wire(t, kw("u"))
+			// Dispatch goes on with those who may act.
+			if got := kw("ess-002")(11.5); got >= 0 {
+				t.Errorf("dispatch has ended: %g kW", got)
+			}
+		})
+	}
+}
+
+// brokenWire is what a run has noted of a device whose wire was broken.
+type brokenWire struct {
+	*testing.T
+	read   []brokenReading
+	events string
+}
+
+type brokenReading struct {
+	t                   float64
+	soc, voltage, power *float64
+	flags               []string
+}
+
+// between are the readings of a part of the run.
+func (b *brokenWire) between(from, to float64) (list []brokenReading) {
+	for _, r := range b.read {
+		if r.t >= from && r.t < to {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+func (b *brokenWire) disarmed(why string) {
+	b.Helper()
+	if !strings.Contains(b.events, "disarmed "+why) {
+		b.Errorf("not disarmed for %q: %s", why, b.events)
+	}
+}
+
+// silent: nothing is read while it lasts, and the device is not answered for any more.
+func (b *brokenWire) silent() {
+	b.Helper()
+	if n := len(b.between(7, 12)); n > 0 {
+		b.Errorf("%d readings over a broken wire", n)
+	}
+	b.disarmed("link lost")
+}
+
+// wireFaults are the faults that a scenario can inject into a wire, each of them between
+// 5 and 12 s, and what a run must have noted of each.
+var wireFaults = map[string]struct {
+	serve, device string // the wire; %d are its ports
+	check         func(b *brokenWire)
+}{
+	"late-answer":     {sunspecWire, sunspecDevice, (*brokenWire).silent},
+	"previous-answer": {sunspecWire, sunspecDevice, func(b *brokenWire) { b.disarmed("link lost") }},
+	"exception": {modbusWire, modbusDevice, func(b *brokenWire) {
+		b.silent()
+		if !strings.Contains(b.events, "exception 4") {
+			b.Errorf("nobody says what the device answers: %s", b.events)
+		}
+	}},
+	"reset": {modbusWire, modbusDevice, (*brokenWire).silent},
+	"pause": {sunspecWire, sunspecDevice, (*brokenWire).silent},
+	"heartbeat-frozen": {sunspecWire, sunspecDevice, func(b *brokenWire) {
+		b.disarmed("its heartbeat stands still")
+	}},
+	"soc-frozen": {sunspecWire, sunspecDevice, func(b *brokenWire) {
+		during, after := b.between(5.5, 12), b.between(14, 17)
+		if len(during) == 0 || len(after) == 0 || *after[0].soc == *during[0].soc {
+			b.Errorf("the charge stands for ever: %d and %d readings", len(during), len(after))
+			return
+		}
+		for _, r := range during {
+			if *r.soc != *during[0].soc {
+				b.Errorf("the charge moves from %g to %g", *during[0].soc, *r.soc)
+				return
+			}
+		}
+	}},
+	"not-implemented": {sunspecWire, sunspecDevice, func(b *brokenWire) {
+		for _, r := range b.between(5.5, 12) {
+			if r.soc != nil || r.power != nil {
+				b.Error("what is not implemented has a value")
+				return
+			}
+		}
+		b.disarmed("link lost")
+	}},
+	"scale-change": {sunspecWire, sunspecDevice, func(b *brokenWire) {
+		if n := len(b.between(6, 12)); n < 20 || strings.Contains(b.events, "disarmed") {
+			b.Errorf("a scale factor that changes is not followed: %d readings, %s", n, b.events)
+		}
+	}},
+	"sign-flip": {sunspecWire, sunspecDevice, func(b *brokenWire) { b.disarmed("its power runs against the setpoint") }},
+	"second-master": {modbusWire, modbusDevice, func(b *brokenWire) {
+		b.disarmed("a second master")
+		if last := b.between(11, 12); len(last) == 0 || math.Abs(*last[0].power-25) > 0.5 {
+			b.Errorf("it is not left to the other master: %d readings", len(last))
+		}
+	}},
+	"bus-off": {
+		`modbus: {address: "tcp://127.0.0.1:%d", profile: pcs-generic}, can: {address: "slcan://127.0.0.1:%d", dbc: ecube-hv-pcs}`,
+		`parts: {pcs: {device: modbus, address: "tcp://127.0.0.1:%d", profile: pcs-generic}, bms: {device: can, address: "slcan://127.0.0.1:%d", dbc: ecube-hv-pcs}}`,
+		func(b *brokenWire) { b.disarmed("its heartbeat stands still") },
+	},
+	// Whoever subscribes already sees that somebody commands the device; the device itself,
+	// which finds the command when it comes again, does not do what it says.
+	"retained-command": {
+		`mqtt: {address: "mqtt://127.0.0.1:%d"}`,
+		`device: mqtt, address: "mqtt://127.0.0.1:%d", rated_kw: 100, rated_kwh: 215`,
+		func(b *brokenWire) {
+			b.disarmed("a second master")
+			for _, r := range b.between(5, 17) {
+				if *r.power > 90 {
+					b.Errorf("%g kW by a retained command", *r.power)
+				}
+			}
+		},
+	},
+}
+
+const (
+	sunspecWire   = `sunspec: {address: "tcp://127.0.0.1:%d"}`
+	sunspecDevice = `device: sunspec, address: "tcp://127.0.0.1:%d"`
+	modbusWire    = `modbus: {address: "tcp://127.0.0.1:%d", profile: pcs-generic}`
+	modbusDevice  = `device: modbus, profile: pcs-generic, address: "tcp://127.0.0.1:%d"`
+)
+
+// TestWireFaultsInARun: every fault of a wire that a scenario knows is accepted, does on
+// the wire what it says, is noticed, lets no wrong value through, and ends.
+func TestWireFaultsInARun(t *testing.T) {
+	t.Parallel()
+	broker := 0
+	var rig, fleet, timeline strings.Builder
+	for _, k := range scenario.FaultKinds() {
+		f, known := wireFaults[k.Name]
+		if !known {
+			if k.Seam == scenario.SeamWire {
+				t.Errorf("%s: no test", k.Name)
+			}
+			continue
+		}
+		port := ports(t, 2)
+		if k.Name == "retained-command" {
+			if broker = mosquitto(t); broker == 0 {
+				continue
+			}
+			port[0] = broker
+		}
+		at := make([]any, strings.Count(f.serve, "%d"))
+		for i := range at {
+			at[i] = port[i]
+		}
+		fmt.Fprintf(&rig, "  - {id: %s, model: ess-100kw-215kwh, soc: 50, serve: {%s}}\n", k.Name, fmt.Sprintf(f.serve, at...))
+		fmt.Fprintf(&fleet, "  - {id: %s, poll: 200ms, %s}\n", k.Name, fmt.Sprintf(f.device, at...))
+		fmt.Fprintf(&timeline, "  - {at: 5s, fault: {kind: %s, devices: %s, for: 7s}}\n", k.Name, k.Name)
+	}
+	p := fresh(t)
+	p.write(t, "rig.yaml", "apiVersion: yunchu/v1\nkind: Rig\ndevices:\n"+rig.String())
+	p.write(t, "broken.yaml", fmt.Sprintf(`apiVersion: yunchu/v1
+kind: Scenario
+name: broken
+clock: wall
+duration: 17s
+step: 250ms
+journal: full
+rig: rig.yaml
+fleet:
+%sdispatch: {every: 1s, strategy: proportional, target: {kw: 700}}
+timeline:
+%s`, fleet.String(), timeline.String()))
+	if o := p.run(t, "validate", "broken.yaml"); o.code != exitPassed {
+		t.Fatalf("validate: exit code %d: %s", o.code, o.stderr)
+	}
+	if o := p.run(t, "run", "broken.yaml", "--out", "out"); o.code != exitPassed {
+		t.Fatalf("exit code %d: %s%s", o.code, o.stdout, o.stderr)
+	}
+	notes := map[string]*brokenWire{}
+	for text := range strings.Lines(p.read(t, "out/journal.jsonl")) {
+		var l struct {
+			T                   float64 `json:"t_s"`
+			Kind, Device, Text  string
+			SoC, Voltage, Power *float64
+			Flags               []string
+		}
+		decode(t, []byte(text), &l)
+		b := notes[l.Device]
+		if b == nil {
+			b = &brokenWire{}
+			notes[l.Device] = b
+		}
+		switch l.Kind {
+		case "reading":
+			b.read = append(b.read, brokenReading{l.T, l.SoC, l.Voltage, l.Power, l.Flags})
+		case "disarmed", "offline":
+			_, why, _ := strings.Cut(l.Text, ": ")
+			b.events += fmt.Sprintf("%s %s (at %g s); ", l.Kind, why, l.T)
+		}
+	}
+	for kind, f := range wireFaults {
+		if kind == "retained-command" && broker == 0 {
+			continue
+		}
+		t.Run(kind, func(t *testing.T) {
+			b := notes[kind]
+			if b == nil {
+				t.Fatal("nothing is noted of its device")
+			}
+			b.T = t
+			f.check(b)
+			for _, r := range b.read {
+				if r.soc != nil && (*r.soc < 49 || *r.soc > 52) || r.voltage != nil && (*r.voltage < 780 || *r.voltage > 810) {
+					t.Errorf("a wrong value got through at %g s: soc %g, %g V", r.t, *r.soc, *r.voltage)
+				}
+			}
+			if after := b.between(16, 18); len(after) == 0 || after[0].soc == nil || after[0].power == nil {
+				t.Errorf("the fault does not end: %d readings", len(after))
+			}
+		})
+	}
+}
+
+// mosquitto is the port of a broker, 0 where the program is not installed.
+func mosquitto(t *testing.T) (port int) {
+	t.Helper()
+	program := ""
+	for _, path := range []string{"mosquitto", "/usr/sbin/mosquitto"} {
+		if found, err := exec.LookPath(path); err == nil {
+			program = found
+		}
+	}
+	if program == "" {
+		t.Log("mosquitto is not installed: no retained command")
+		return 0
+	}
+	port = ports(t, 1)[0]
+	c := exec.Command(program, "-p", fmt.Sprint(port)) // on this machine only
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = c.Process.Kill()
+		_ = c.Wait() // it was killed
+	})
+	eventually(t, "the broker listens", func() bool {
+		l, err := net.Dial("tcp", fmt.Sprint("127.0.0.1:", port))
+		if err == nil {
+			l.Close()
+		}
+		return err == nil
+	})
+	return port
+}
+
+// TestBridgeThatStandsStillInARun: kill and pause of the runtime are those of the process:
+// the device hears nothing and its dead-man brings it to rest. Who was paused does not go on
+// afterwards; who was killed starts anew, and then an emulator on this machine arms itself.
+func TestBridgeThatStandsStillInARun(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"kill", "pause"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			p := fresh(t)
+			port := ports(t, 2)
+			p.write(t, "rig.yaml", fmt.Sprintf(`apiVersion: yunchu/v1
+kind: Rig
+backend: {address: "tcp://127.0.0.1:%d"}
+devices:
+  - {id: u, model: ess-100kw-215kwh, soc: 55, serve: {sunspec: {address: "tcp://127.0.0.1:%d"}}}
+`, port[0], port[1]))
+			p.write(t, "still.yaml", fmt.Sprintf(`apiVersion: yunchu/v1
+kind: Scenario
+name: still
+clock: wall
+duration: 14s
+step: 250ms
+rig: rig.yaml
+fleet:
+  - {id: u, device: sunspec, address: "tcp://127.0.0.1:%d", poll: 200ms, dead_man: 2s}
+dispatch: {every: 1s, target: {kw: 40}}
+timeline:
+  - {at: 4s, fault: {kind: %s, for: 6s}}
+`, port[1], kind))
+			x := p.start(t, "run", "still.yaml", "--out", "out", "--quiet")
+			var back *backend.Client
+			eventually(t, "the rig is served", func() bool {
+				c, err := backend.Dial(t.Context(), fmt.Sprintf("tcp://127.0.0.1:%d", port[0]))
+				back = c
+				return err == nil
+			})
+			t.Cleanup(back.Close)
+			var (
+				moved, rest time.Time // it took up its power, and came to rest
+				worst       float64   // after that
+			)
+			for v, err := back.Truth(t.Context(), "u"); err == nil; v, err = back.Truth(t.Context(), "u") {
+				switch {
+				case moved.IsZero() && v.PowerKW > 39:
+					moved = v.At
+				case !moved.IsZero() && rest.IsZero() && v.PowerKW == 0:
+					rest = v.At
+				case !rest.IsZero() && (kind == "pause" || v.At.Sub(rest) < 3*time.Second):
+					worst = max(worst, math.Abs(v.PowerKW))
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+			<-x.done
+			if code := x.cmd.ProcessState.ExitCode(); code != exitPassed {
+				t.Fatalf("exit code %d: %s", code, x.stderr.String())
+			}
+			// Dispatch begins after 1 s; the fault comes 3 s later and the dead-man 2 s after
+			// its last renewal, long before the runtime is back.
+			if took := rest.Sub(moved); moved.IsZero() || took < 3*time.Second || took > 7*time.Second {
+				t.Errorf("at rest %v after it took up its power, want about 5 s", took)
+			}
+			if worst > 0.5 {
+				t.Errorf("%.1f kW flow after its dead-man brought it to rest", worst)
+			}
+		})
 	}
 }

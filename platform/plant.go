@@ -66,6 +66,9 @@ type Config struct {
 	ImportLimitKW float64 // 0 = none
 	// RampKWPerS bounds how fast the sum of all setpoints may change; 0 = none.
 	RampKWPerS float64
+	// Later lets dispatch begin with its second cycle on a virtual clock too, as it does
+	// on the wall clock, where the first readings of devices are on their way meanwhile.
+	Later bool
 	// Retain is how long commands, acknowledgements and events stay in the log;
 	// 0 = for ever.
 	Retain time.Duration
@@ -90,6 +93,7 @@ type Plant struct {
 
 	marks     []mark
 	kept      time.Time // when upkeep was done last
+	first     time.Time // cycle of dispatch
 	flushedAt int64     // newest arrival in the state view
 
 	changes chan change     // of registrations, on the wall clock
@@ -300,9 +304,10 @@ func (p *Plant) Start(ctx context.Context, start time.Time) error {
 	if late := start.Sub(p.cfg.Origin) % p.cfg.Dispatch.Every; !p.cfg.Origin.IsZero() && late > 0 {
 		first = start.Add(p.cfg.Dispatch.Every - late)
 	}
-	if !p.sched.Virtual() { // the first readings are on their way to the log
+	if !p.sched.Virtual() || p.cfg.Later { // the first readings are on their way to the log
 		first = start.Add(p.cfg.Dispatch.Every)
 	}
+	p.first = first
 	p.sched.Every(first, p.cfg.Dispatch.Every, sched.Decide, func(now time.Time) bool {
 		if ctx.Err() != nil {
 			return false
@@ -320,6 +325,9 @@ func (p *Plant) Start(ctx context.Context, start time.Time) error {
 	p.ready.Store(true)
 	return nil
 }
+
+// FirstCycle is when dispatch decides first after Start.
+func (p *Plant) FirstCycle() time.Time { return p.first }
 
 // Run commits what devices push to the plant until ctx ends.
 func (p *Plant) Run(ctx context.Context) error { return p.Gateway.Run(ctx) }

@@ -15,6 +15,9 @@ import (
 // either: its dead-man is part of what is tried.
 type Driver struct {
 	inner device.Driver
+	// Told, when set, hears of what got through to the device: the command, when it
+	// was given, and how long it took.
+	Told func(c device.Command, now time.Time, took time.Duration)
 
 	mu    sync.Mutex // faults come from the loop, reads from the wire's own goroutine
 	fleet *Fleet
@@ -29,14 +32,32 @@ var (
 
 // WrapDriver returns next with no faults yet.
 func WrapDriver(next device.Driver, id device.ID, seed uint64) *Driver {
-	return &Driver{inner: next, fleet: Wrap(device.Solo(next), []device.ID{id}, seed)}
+	d := &Driver{inner: next}
+	d.fleet = Wrap(device.Solo(behind{d}), []device.ID{id}, seed)
+	return d
+}
+
+// behind is the driver behind the faults.
+type behind struct{ *Driver }
+
+func (b behind) Read(ctx context.Context, now time.Time) (device.Reading, error) {
+	return b.inner.Read(ctx, now)
+}
+
+func (b behind) Write(ctx context.Context, now time.Time, c device.Command) (device.Ack, error) {
+	began := time.Now()
+	a, err := b.inner.Write(ctx, now, c)
+	if b.Told != nil {
+		b.Told(c, now, time.Since(began))
+	}
+	return a, err
 }
 
 // Renew puts another driver behind the faults, as after a restart.
 func (d *Driver) Renew(next device.Driver) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.inner, d.fleet.next = next, device.Solo(next)
+	d.inner = next
 }
 
 // Begin starts the fault and returns what ends it, like Fleet.Begin.
@@ -96,7 +117,7 @@ func (d *Driver) Write(ctx context.Context, now time.Time, c device.Command) (de
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.fleet.active == 0 {
-		return d.inner.Write(ctx, now, c)
+		return behind{d}.Write(ctx, now, c)
 	}
 	slot := c.Slot
 	c.Slot = 0

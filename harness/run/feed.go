@@ -62,7 +62,7 @@ func after[F device.Frame](b bus.Bus, t bus.Topic[F], h func(f F)) error {
 
 // readings runs when a frame is in the log, in the history and in the image.
 func (r *Run) readings(f *device.Readings) {
-	now := r.Sched.Now().UnixMilli()
+	now := r.Sched.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i, s := range f.Slot {
@@ -72,10 +72,10 @@ func (r *Run) readings(f *device.Readings) {
 		if f.Flags[i]&device.FlagRevised == 0 {
 			r.notes.stored[s]++
 		}
-		r.Metrics.SyncDelay(float64(now-f.At[i]), f.Flags[i]&device.FlagOrder != 0)
+		r.Metrics.SyncDelay(float64(r.since(now, f.At[i])), f.Flags[i]&device.FlagOrder != 0)
 	}
 	if r.journal.full() {
-		r.journal.readings(r.Sched.Now(), f, r.name)
+		r.journal.readings(now, f, r.name)
 	}
 }
 
@@ -97,7 +97,7 @@ func (r *Run) acks(f *device.Acks) {
 			continue
 		}
 		r.notes.commands++
-		latency := float64(now.UnixMilli() - a.Issued)
+		latency := float64(r.since(now, a.Issued))
 		if a.Status == device.Failure || a.Status == device.Expired {
 			// It never took effect: it counts with what it took to know, and with
 			// no less than the second that a device has to answer.
@@ -263,11 +263,11 @@ func (r *Run) clockwork() {
 	r.Sched.Every(r.start, period, sched.Physics, func(now time.Time) bool {
 		dt := 0.0
 		if !last.IsZero() {
-			dt = now.Sub(last).Seconds()
+			dt = r.own(now).Sub(r.own(last)).Seconds()
 		}
 		last = now
 		if r.world != nil {
-			r.world.Step(now)
+			r.world.Step(r.own(now))
 			if s.Site.AmbientC != nil { // after the step: the air holds from now on, not since the last step
 				r.world.SetAmbient(s.Site.AmbientC.At(r.elapsed(now)))
 			}
@@ -276,8 +276,8 @@ func (r *Run) clockwork() {
 		r.sampleWires()
 		r.mu.Lock()
 		r.measure(now, dt)
-		if recorded.IsZero() || now.Sub(recorded) >= record {
-			recorded = now
+		if recorded.IsZero() || r.own(now).Sub(recorded) >= record {
+			recorded = r.own(now)
 			r.record(now)
 		}
 		r.mu.Unlock()
@@ -288,11 +288,11 @@ func (r *Run) clockwork() {
 		good := r.fresh(now)
 		r.mu.Lock()
 		r.notes.online = good
-		if now.After(counted) {
+		if own := r.own(now); own.After(counted) {
 			// Seconds that nobody counted, because nothing ran, were not available.
-			missed := max(0, int64(now.Sub(counted)/time.Second)-1)
+			missed := max(0, int64(own.Sub(counted)/time.Second)-1)
 			r.Metrics.Available(int64(good), int64(len(s.IDs()))*(1+missed))
-			counted = now
+			counted = own
 		}
 		r.mu.Unlock()
 		return true

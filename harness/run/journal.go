@@ -15,19 +15,19 @@ import (
 // journal writes journal.jsonl: what was decided, refused and what happened, one
 // JSON object a line, in the order in which it happened.
 type journal struct {
-	level string // none, events, commands, full
-	start time.Time
+	level string                            // none, events, commands, full
+	since func(now time.Time) time.Duration // the start
 	file  *os.File
 	w     *bufio.Writer
 	err   error // the first one
 }
 
-func newJournal(path, level string, start time.Time) (*journal, error) {
+func newJournal(path, level string, since func(now time.Time) time.Duration) (*journal, error) {
 	f, err := os.Create(path)
 	if err != nil {
 		return nil, fmt.Errorf("create the journal: %w", err)
 	}
-	return &journal{level: level, start: start, file: f, w: bufio.NewWriterSize(f, 1<<16)}, nil
+	return &journal{level: level, since: since, file: f, w: bufio.NewWriterSize(f, 1<<16)}, nil
 }
 
 func (j *journal) commands() bool { return j.level == "commands" || j.level == "full" }
@@ -38,7 +38,7 @@ func (j *journal) line(now time.Time, kind string, rest any) {
 	if j.level == "none" {
 		return
 	}
-	head := fmt.Sprintf(`{"t_s":%.3f,"time":%q,"kind":%q`, now.Sub(j.start).Seconds(), now.UTC().Format("2006-01-02T15:04:05.000Z07:00"), kind)
+	head := fmt.Sprintf(`{"t_s":%.3f,"time":%q,"kind":%q`, j.since(now).Seconds(), now.UTC().Format("2006-01-02T15:04:05.000Z07:00"), kind)
 	body, err := json.Marshal(rest)
 	if err == nil {
 		_, err = fmt.Fprintf(j.w, "%s,%s\n", head, body[1:])
@@ -112,7 +112,7 @@ func (j *journal) ack(now time.Time, a *device.Ack, name func(device.Slot) strin
 		Before  *float64 `json:"before_kw"`
 		Reduced bool     `json:"reduced,omitempty"`
 		Latency int64    `json:"latency_ms"`
-	}{name(a.Slot), a.ID, a.Seq, a.Status.String(), a.Code, a.Reason, kw(a.Power), kw(a.Before), a.Reduced, now.UnixMilli() - a.Issued})
+	}{name(a.Slot), a.ID, a.Seq, a.Status.String(), a.Code, a.Reason, kw(a.Power), kw(a.Before), a.Reduced, j.since(now).Milliseconds() - j.since(device.Time(a.Issued)).Milliseconds()})
 }
 
 func (j *journal) readings(now time.Time, f *device.Readings, name func(device.Slot) string) {

@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"yunchu/harness/fault"
@@ -83,8 +84,10 @@ type Run struct {
 
 	opt     Options
 	start   time.Time // of the run's own time
-	began   time.Time // on the wall
-	dir     string    // temporary
+	machine machine
+	jumps   atomic.Pointer[[]jump] // of the plant's time, which the loop adds to
+	began   time.Time              // on the wall
+	dir     string                 // temporary
 	world   World
 	wires   []*wire
 	rig     Rig
@@ -166,7 +169,7 @@ func (r *Run) playOut(ctx context.Context) (*report.Run, error) {
 // open brings everything up, up to the first event.
 func (r *Run) open(ctx context.Context) (err error) {
 	s := r.Scenario
-	var clock sched.Clock = sched.NewWall()
+	var clock sched.Clock = sched.NewWallOn(r.machine.now)
 	r.start = time.Now().UTC()
 	if s.Virtual() {
 		r.start = s.Start
@@ -180,7 +183,7 @@ func (r *Run) open(ctx context.Context) (err error) {
 	if r.dir, err = temporary(s.Virtual()); err != nil {
 		return err
 	}
-	if r.journal, err = newJournal(filepath.Join(r.dir, "journal.jsonl"), r.level(), r.start); err != nil {
+	if r.journal, err = newJournal(filepath.Join(r.dir, "journal.jsonl"), r.level(), r.elapsed); err != nil {
 		return err
 	}
 	if s.Virtual() {
@@ -200,12 +203,16 @@ func (r *Run) open(ctx context.Context) (err error) {
 	}
 	if !s.Virtual() { // what came before was building, not running
 		r.start = time.Now().UTC()
-		r.journal.start = r.start
+		for _, w := range r.wires {
+			if w.tape != nil {
+				w.tape.Begin(r.start)
+			}
+		}
 	}
-	r.cycles = r.start
 	if err := r.plant.Start(r.work, r.start); err != nil {
 		return fmt.Errorf("start the plant: %w", err)
 	}
+	r.cycles = r.plant.FirstCycle()
 	r.clockwork()
 	r.timeline()
 	r.Sched.At(r.start.Add(time.Second), sched.Image, r.arm) // by then they have been read
@@ -293,7 +300,7 @@ func (r *Run) populate(ctx context.Context) error {
 				r.ratedKW += f.Infos[i].RatedKW
 				unit = max(unit, f.Infos[i].RatedKW)
 			}
-			r.faulty = append(r.faulty, fault.Wrap(f.Devices, ids, s.Seed))
+			r.faulty = append(r.faulty, fault.Wrap(apart{f.Devices, r}, ids, s.Seed))
 		}
 	}
 	if err := r.connect(ctx); err != nil {
@@ -329,6 +336,7 @@ func (r *Run) assemble() error {
 		Retain:        retain,
 		ImportLimitKW: limit,
 		RampKWPerS:    s.Dispatch.Ramp,
+		Later:         slices.ContainsFunc(r.wires, func(w *wire) bool { return w.spec.Recording != "" }),
 	}
 	if s.Dispatch.Target != nil || r.hasTargets() {
 		cfg.Target = r.target
@@ -388,9 +396,6 @@ func (r *Run) Bus() bus.Bus { return r.bus }
 // Start is the instant at which the run began, in its own time.
 func (r *Run) Start() time.Time { return r.start }
 
-// elapsed is the run's own time since its start.
-func (r *Run) elapsed(now time.Time) time.Duration { return now.Sub(r.start) }
-
 func (r *Run) target(now time.Time) platform.Target {
 	t, ok := r.Scenario.TargetAt(r.elapsed(now))
 	return platform.Target{KW: t.KW, Import: t.Import, Enabled: ok}
@@ -444,11 +449,10 @@ func (r *Run) restart(after time.Duration) error {
 	// It keeps to the grid of the steps.
 	period := r.period()
 	begin := r.start.Add(r.Sched.Now().Sub(r.start)/period*period + period)
-	every := r.Scenario.Dispatch.Every // its own grid, on which decisions go on
-	r.cycles = r.start.Add((begin.Sub(r.start) + every - 1) / every * every)
 	if err := r.plant.Start(r.work, begin); err != nil {
 		return fmt.Errorf("start the plant: %w", err)
 	}
+	r.cycles = r.plant.FirstCycle()
 	if address == "" {
 		return nil
 	}
@@ -462,15 +466,19 @@ func (r *Run) loop(ctx context.Context) error {
 		r.progress(ctx)
 	}
 	r.Sched.At(r.start, sched.Check, func(time.Time) {}) // so that the first instant exists
-	until := r.start.Add(r.Scenario.Duration)
-	if r.opt.Endless {
-		until = time.Time{}
+	for {
+		until := r.instant(r.Scenario.Duration)
+		if r.opt.Endless {
+			until = time.Time{}
+		}
+		err := r.Sched.Run(ctx, until)
+		if r.failure != nil {
+			return r.failure
+		}
+		if err != nil || until.Equal(r.instant(r.Scenario.Duration)) { // else the clock was set meanwhile
+			return err
+		}
 	}
-	err := r.Sched.Run(ctx, until)
-	if r.failure != nil {
-		return r.failure
-	}
-	return err
 }
 
 // fail ends the run with an error of its own.

@@ -85,7 +85,8 @@ func (r *Run) listen(address string) (*server, error) {
 	}
 	about := platform.AboutThis(r.Scenario.Name, r.opt.Binary, r.opt.Tags, r.world != nil || r.rig != nil, time.Now())
 	s, err := api.New(api.Options{
-		Plant: r.plant.Face(about, r), Auth: r.access.authority, Bus: r.bus, Log: r.opt.Log, UI: r.opt.UI, Now: r.Sched.Now,
+		Plant: r.plant.Face(about, r), Auth: r.access.authority, Bus: r.bus, Log: r.opt.Log, UI: r.opt.UI,
+		Now: r.Sched.Now, Wall: r.machine.now,
 	})
 	if err != nil {
 		return nil, errors.Join(err, l.Close())

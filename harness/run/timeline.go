@@ -21,21 +21,20 @@ import (
 func (r *Run) timeline() {
 	for i := range r.Scenario.Timeline {
 		e := &r.Scenario.Timeline[i]
-		at := r.start.Add(e.At)
 		switch {
 		case e.Fault != nil:
-			r.Sched.At(at, sched.Physics, func(now time.Time) { r.inject(now, i, e.Fault) })
+			r.at(e.At, sched.Physics, func(now time.Time) { r.inject(now, i, e.Fault) })
 		case e.Command != nil:
-			r.Sched.At(at, sched.Image, func(now time.Time) { r.command(now, i, e.Command) })
+			r.at(e.At, sched.Image, func(now time.Time) { r.command(now, i, e.Command) })
 		case e.Strategy != "":
-			r.Sched.At(at, sched.Image, func(now time.Time) {
+			r.at(e.At, sched.Image, func(now time.Time) {
 				r.plant.SetStrategy(dispatch.Strategy(e.Strategy))
 				r.note(now, "strategy", "dispatch changes to "+e.Strategy)
 			})
 		case e.TargetKW != nil:
-			r.Sched.At(at, sched.Image, func(now time.Time) { r.note(now, "target", fmt.Sprintf("target %.6g kW", *e.TargetKW)) })
+			r.at(e.At, sched.Image, func(now time.Time) { r.note(now, "target", fmt.Sprintf("target %.6g kW", *e.TargetKW)) })
 		case e.ImportKW != nil:
-			r.Sched.At(at, sched.Image, func(now time.Time) { r.note(now, "target", fmt.Sprintf("import %.6g kW", *e.ImportKW)) })
+			r.at(e.At, sched.Image, func(now time.Time) { r.note(now, "target", fmt.Sprintf("import %.6g kW", *e.ImportKW)) })
 		}
 	}
 }
@@ -96,7 +95,7 @@ func (r *Run) inject(now time.Time, number int, f *scenario.Injection) {
 		r.event(now, "fault", device.Information, device.Plant, "ends: "+f.Rule())
 		r.Metrics.FaultEnded(r.elapsed(now).Seconds(), f.Rule())
 	}
-	if f.Devices == "" && kind.Runtime {
+	if f.Devices == "" && kind.Runtime && f.Kind != "clock-step" {
 		if err := r.strike(f); err != nil {
 			r.fail(fmt.Errorf("fault %s: %w", f.Kind, err))
 			return
@@ -135,6 +134,11 @@ func (r *Run) inject(now time.Time, number int, f *scenario.Injection) {
 		}
 		ends = append(ends, end)
 	default:
+		if f.Kind == "clock-step" {
+			r.setClock(f.By.Duration)
+			ends = append(ends, func(time.Time) { r.setClock(-f.By.Duration) })
+			break
+		}
 		if f.Kind != "second-master" {
 			r.fail(fmt.Errorf("fault %s cannot be injected by this version", f.Kind))
 			return
@@ -154,7 +158,7 @@ func (r *Run) inject(now time.Time, number int, f *scenario.Injection) {
 	if length <= 0 {
 		return // to the end of the run
 	}
-	r.Sched.At(now.Add(length), sched.Physics, func(now time.Time) {
+	r.at(r.elapsed(now)+length, sched.Physics, func(now time.Time) {
 		for _, end := range ends {
 			end(now)
 		}
@@ -206,11 +210,11 @@ func (r *Run) injectTwins(now time.Time, f *scenario.Injection) (end func(time.T
 	}
 	var ends []func(time.Time)
 	if len(here) > 0 {
-		e, err := r.world.Inject(now, f, here)
+		e, err := r.world.Inject(r.own(now), f, here)
 		if err != nil {
 			return nil, err
 		}
-		ends = append(ends, e)
+		ends = append(ends, func(now time.Time) { e(r.own(now)) })
 	}
 	if served {
 		e, err := r.injectWire(f)

@@ -145,11 +145,17 @@ func (r *Run) attach() error {
 		}
 		if w.faulty == nil {
 			w.faulty = fault.WrapDriver(d, w.spec.ID, r.Scenario.Seed)
+			if tape := w.tape; tape != nil {
+				w.faulty.Told = func(c device.Command, _ time.Time, took time.Duration) {
+					done := time.Now() // as what crosses the link is noted
+					tape.Command(record.Command{At: done.Add(-took), Done: done, Verb: c.Verb, PowerKW: c.Power})
+				}
+			}
 		} else {
 			w.faulty.Renew(d)
 		}
 		if w.spec.Recording != "" {
-			if err := r.plant.Add(r.work, []device.Info{w.info}, device.Solo(w.faulty)); err != nil {
+			if err := r.plant.Add(r.work, []device.Info{w.info}, apart{device.Solo(w.faulty), r}); err != nil {
 				return fmt.Errorf("add %s: %w", w.entry.ID, err)
 			}
 			continue

@@ -98,18 +98,19 @@ var faultKinds = []FaultKind{
 	{Name: "bms-link-down", Seam: SeamTwin, Doc: "battery management and plant do not hear each other (models with one)"},
 	{Name: "bms-bias", Seam: SeamTwin, Params: "string=1 field=temperature by=5", Doc: "a sensor of a string's battery management is off (models with one)"},
 	{Name: "late-answer", Seam: SeamWire, Wall: true, Doc: "the answer comes after the timeout"},
-	{Name: "previous-answer", Seam: SeamWire, Wall: true, Doc: "the answer belongs to the request before"},
+	{Name: "previous-answer", Seam: SeamWire, Wall: true, Wires: []string{Modbus, SunSpec}, Doc: "the answer belongs to the request before"},
 	{Name: "exception", Seam: SeamWire, Params: "code=4", Wall: true, Wires: []string{Modbus, SunSpec}, Doc: "the device answers with an exception"},
-	{Name: "reset", Seam: SeamWire, Wall: true, Doc: "the connection is torn down"},
-	{Name: "heartbeat-frozen", Seam: SeamWire, Wall: true, Doc: "the heartbeat counter stands still"},
+	{Name: "reset", Seam: SeamWire, Wall: true, Wires: []string{Modbus, SunSpec, CAN}, Doc: "the connection is torn down"},
+	{Name: "heartbeat-frozen", Seam: SeamWire, Wall: true, Wires: []string{Modbus, SunSpec, CAN}, Doc: "the heartbeat counter stands still"},
+	{Name: "soc-frozen", Seam: SeamWire, Wall: true, Doc: "the device shows the state of charge that it had"},
 	{Name: "not-implemented", Seam: SeamWire, Wall: true, Doc: "points answer not implemented"},
-	{Name: "scale-change", Seam: SeamWire, Wall: true, Doc: "a scale factor changes while running"},
+	{Name: "scale-change", Seam: SeamWire, Wall: true, Wires: []string{Modbus, SunSpec}, Doc: "a scale factor changes while running"},
 	{Name: "sign-flip", Seam: SeamWire, Wall: true, Doc: "power changes its sign"},
 	{Name: "bus-off", Seam: SeamWire, Wall: true, Wires: []string{CAN}, Doc: "the CAN controller goes bus-off"},
 	{Name: "retained-command", Seam: SeamWire, Wall: true, Wires: []string{MQTT}, Doc: "the broker holds an old command"},
 	{Name: "pause", Seam: SeamWire, Runtime: true, Wall: true, Doc: "the process of the device, or without devices the runtime, stands still"},
-	{Name: "kill", Seam: SeamRuntime, Runtime: true, Wall: true, Doc: "the process is killed; without devices the runtime"},
-	{Name: "partition", Seam: SeamRuntime, Runtime: true, Wall: true, Doc: "the bus is cut in two"},
+	{Name: "kill", Seam: SeamRuntime, Runtime: true, Wall: true, Doc: "the process of the runtime is killed; of devices not in this version"},
+	{Name: "partition", Seam: SeamRuntime, Runtime: true, Wall: true, Doc: "the bus is cut in two; not in this version"},
 	{Name: "clock-step", Seam: SeamRuntime, Params: "by=1h", Runtime: true, Wall: true, Doc: "the wall clock jumps"},
 	{Name: "second-master", Seam: SeamRuntime, Wall: true, Doc: "somebody else writes setpoints too"},
 }
@@ -239,6 +240,8 @@ func (f *Injection) check(s *source, at string, sc *Scenario) {
 	f.checkOn(s, at, k)
 	if k.Wall && sc.Virtual() {
 		s.wrong(at+".kind", "set clock: wall, or use another fault", "%s acts on the wall clock only", k.Name)
+	} else if k.Name == "partition" {
+		s.wrong(at+".kind", "link-down cuts off devices, kill takes the runtime away", "partition is not in this version")
 	}
 	f.checkDevices(s, at, k, sc)
 }
@@ -343,8 +346,10 @@ func (f *Injection) checkDevices(s *source, at string, k FaultKind, sc *Scenario
 		switch {
 		case k.Seam == SeamTwin && d.Kind == Replay:
 			s.wrong(path, "name devices that have one", "%s needs a twin; %s is a recording", k.Name, ids[i])
-		case (k.Seam == SeamWire || k.Name == "kill") && !d.Wire():
+		case (k.Seam == SeamWire || k.Name == "kill" || k.Name == "second-master") && !d.Wire():
 			s.wrong(path, "name wire devices with devices: GLOB", "%s needs a wire; %s is a %s device", k.Name, ids[i], kinds)
+		case k.Name == "kill":
+			s.wrong(path, "pause lets the device's process stand still; kill without devices acts on the runtime", "kill of a device is not in this version")
 		case k.Wires != nil && !slices.ContainsFunc(d.kinds(), func(kind string) bool { return slices.Contains(k.Wires, kind) }):
 			s.wrong(path, "it belongs to "+strings.Join(k.Wires, ", "), "%s is unknown to %s, a %s device", k.Name, ids[i], kinds)
 		default:

@@ -94,6 +94,9 @@ func (d *Driver) setPower(ctx context.Context, now time.Time, c *device.Command)
 		return 0, rejected(codeFault, "the device's emergency stop is pressed")
 	case d.modeIn(d.before) != device.Run:
 		return 0, rejected(codeFault, "the device itself is in mode %v", d.modeIn(d.before))
+	case d.replaced(d.before, now): // it would be overwritten unseen
+		d.handOver(now)
+		return 0, rejected(codeRejected, "somebody else commands the device")
 	}
 	until := now.Add(d.deadMan) // one that does not say how long it holds is not renewed
 	if c.Until != 0 {
@@ -439,7 +442,7 @@ func (d *Driver) writeRaw(ctx context.Context, x *point, raw uint64) error {
 // firstBeat begins our heartbeat, where it has not begun: one above what is there.
 func (d *Driver) firstBeat(ctx context.Context, now time.Time) error {
 	x := d.point("controller_heartbeat")
-	if x == nil || !x.writes || d.beat.on {
+	if x == nil || !x.writes || d.beat.on || d.mute {
 		return nil
 	}
 	if x.reads {

@@ -31,6 +31,9 @@ type Options struct {
 	DeadMan time.Duration
 	// Conn takes the place of Address: a device in memory, or a recording.
 	Conn Conn
+	// Mute leaves heartbeats alone, ours and those of somebody who commands the device
+	// too: those of a recording were made then.
+	Mute bool
 
 	Log   *slog.Logger
 	Tap   device.Tap // told of protocol data units: function and data, without unit and check sum

@@ -30,6 +30,7 @@ type Driver struct {
 	profile *Profile
 	conn    Conn
 	deadMan time.Duration
+	mute    bool
 	log     *slog.Logger
 
 	configured time.Duration // dead-man time, which settings only shorten
@@ -88,7 +89,7 @@ var polled = []string{
 }
 
 // forbidding are those that are looked at once more before anything is written.
-var forbidding = []string{"local", "e_stop", "mode"}
+var forbidding = []string{"local", "e_stop", "mode", "setpoint"}
 
 // New returns a driver. The device need not be there: the first Read connects. An error
 // means that the options are wrong.
@@ -100,7 +101,7 @@ func New(o Options) (*Driver, error) {
 	if o.DeadMan < 0 {
 		return nil, fmt.Errorf("dead-man time of %v", o.DeadMan)
 	}
-	d := &Driver{profile: p, conn: o.Conn, deadMan: cmp.Or(o.DeadMan, DefaultDeadMan), log: o.Log}
+	d := &Driver{profile: p, conn: o.Conn, deadMan: cmp.Or(o.DeadMan, DefaultDeadMan), mute: o.Mute, log: o.Log}
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
 	}
@@ -244,9 +245,8 @@ func (d *Driver) findings(now time.Time) (f device.Flags) {
 			f |= device.FlagHeartbeat
 		}
 	}
-	if d.overruled(now) {
-		d.log.Warn("second master: the setpoint was changed by somebody else, it is given up", "setpoint_kw", d.live.kw)
-		d.live.on, d.beat.on, d.master = false, false, now
+	if d.replaced(m, now) || d.beaten() {
+		d.handOver(now)
 	}
 	if !d.master.IsZero() && now.Sub(d.master) < masterShown {
 		f |= device.FlagMaster
@@ -254,16 +254,22 @@ func (d *Driver) findings(now time.Time) (f device.Flags) {
 	return f
 }
 
-// overruled reports whether somebody else writes: the setpoint register does not hold
-// what the device was told, or the heartbeat has moved by itself. A setpoint that the
-// device itself may have taken back by now proves nothing.
-func (d *Driver) overruled(now time.Time) bool {
+// handOver leaves the device to somebody else who writes.
+func (d *Driver) handOver(now time.Time) {
+	d.log.Warn("second master: the setpoint was changed by somebody else, it is given up", "setpoint_kw", d.live.kw)
+	d.live.on, d.beat.on, d.master = false, false, now
+}
+
+// replaced reports whether the setpoint register does not hold what the device was told.
+// A setpoint that the device itself may have taken back by now proves nothing.
+func (d *Driver) replaced(m *image, now time.Time) bool {
+	x := d.point("setpoint")
+	return d.live.on && m.has(x) && now.Sub(d.live.renewed) < d.live.revert && x.raw(m.registers(x)) != x.raw(d.live.regs)
+}
+
+// beaten reports whether our heartbeat has moved by itself.
+func (d *Driver) beaten() bool {
 	m := d.poll
-	if x := d.point("setpoint"); d.live.on && m.has(x) && now.Sub(d.live.renewed) < d.live.revert {
-		if x.raw(m.registers(x)) != x.raw(d.live.regs) {
-			return true
-		}
-	}
 	x, b := d.point("controller_heartbeat"), &d.beat
 	if !b.on || !m.has(x) {
 		return false

@@ -12,9 +12,13 @@ import (
 
 // Replay is a unit that answers from a recording. A read is answered with what the same
 // request was answered with last before now; one that was not answered then is not answered
-// now. A write is answered as it was; one that was never made is taken, and counted.
+// now. A write is answered as it was; one that was never made is taken, and counted. Within
+// an exchange the same request is answered in the order of then, however long that took: what
+// was read before a write is read before it, and what was read back after it.
 type Replay struct {
 	now      time.Time
+	from     time.Time            // of an exchange, which lasts until now; zero: there is none
+	asked    map[string]int       // in the exchange
 	by       map[string][]outcome // what became of a request, in order of time
 	diverged int
 	closed   bool
@@ -48,7 +52,13 @@ func NewReplay(list []device.Crossing) *Replay {
 }
 
 // SetNow says what time it is in the recording.
-func (r *Replay) SetNow(now time.Time) { r.now = now }
+func (r *Replay) SetNow(now time.Time) { r.now, r.from = now, time.Time{} }
+
+// Exchange lets what follows, until the next SetNow, be what the recording has between two
+// instants.
+func (r *Replay) Exchange(from, to time.Time) {
+	r.now, r.from, r.asked = to, from, map[string]int{}
+}
 
 // Diverged is how many writes were taken that nobody made when it was recorded.
 func (r *Replay) Diverged() int { return r.diverged }
@@ -97,12 +107,11 @@ func (r *Replay) exchange(ctx context.Context, q *Request) ([]uint16, error) {
 		return nil, fmt.Errorf("%w: %w", device.ErrOffline, ctx.Err())
 	}
 	list := r.by[string(pdu)]
-	after, _ := slices.BinarySearchFunc(list, r.now, func(o outcome, now time.Time) int {
-		if o.at.After(now) {
-			return 1
-		}
-		return -1
-	})
+	after := before(list, r.now)
+	if !r.from.IsZero() {
+		after = min(before(list, r.from.Add(-1))+r.asked[string(pdu)]+1, after)
+		r.asked[string(pdu)]++
+	}
 	switch {
 	case after > 0:
 		return list[after-1].to(q)
@@ -113,6 +122,17 @@ func (r *Replay) exchange(ctx context.Context, q *Request) ([]uint16, error) {
 	}
 	r.diverged++
 	return nil, nil
+}
+
+// before counts the outcomes up to now.
+func before(list []outcome, now time.Time) int {
+	n, _ := slices.BinarySearchFunc(list, now, func(o outcome, now time.Time) int {
+		if o.at.After(now) {
+			return 1
+		}
+		return -1
+	})
+	return n
 }
 
 // to is what became of a request.

@@ -76,6 +76,34 @@ func TestReplay(t *testing.T) {
 	}
 }
 
+// Within an exchange the same request is answered in the order in which it was.
+func TestReplayOfAnExchange(t *testing.T) {
+	t0 := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
+	q := modbus.Request{Function: modbus.ReadHolding, Addr: 2, Count: 1}
+	var tape []device.Crossing
+	for i, v := range []uint16{7, 7, 8, 9} { // asked every second
+		at := t0.Add(time.Duration(i) * time.Second)
+		tape = append(tape, device.Crossing{At: at, Out: true, Data: modbus.AppendRequest(nil, &q)},
+			device.Crossing{At: at.Add(time.Millisecond), Data: modbus.AppendAnswer(nil, &q, []uint16{v})})
+	}
+	r := modbus.NewReplay(tape)
+	for _, tt := range []struct {
+		from, to time.Duration
+		want     []uint16
+	}{
+		{500 * time.Millisecond, 2500 * time.Millisecond, []uint16{7, 8, 8}}, // asked once more than then
+		{2500 * time.Millisecond, 2600 * time.Millisecond, []uint16{8}},      // not asked then
+		{0, 5 * time.Second, []uint16{7, 7, 8, 9}},
+	} {
+		r.Exchange(t0.Add(tt.from), t0.Add(tt.to))
+		for i, want := range tt.want {
+			if v, err := r.Read(t.Context(), modbus.Holding, 2, 1); err != nil || v[0] != want {
+				t.Errorf("%v to %v, request %d: %v, %v, want %d", tt.from, tt.to, i+1, v, err, want)
+			}
+		}
+	}
+}
+
 // What was not answered is not answered again, until the moment of the next answer.
 func TestReplayOfAnOutage(t *testing.T) {
 	t0 := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)

@@ -35,10 +35,13 @@ type Recording struct {
 	// Torn: the last line was cut, as by a crash, and is left out. Whole: it was
 	// closed, neither torn nor full.
 	Torn, Whole bool
+	// Began is when the run began that was recorded; its devices were opened before.
+	Began time.Time
 
-	links map[string][]device.Crossing
-	last  time.Duration
-	ended bool
+	links    map[string][]device.Crossing
+	commands []Command
+	last     time.Duration
+	ended    bool
 }
 
 // Open reads a recording.
@@ -109,13 +112,14 @@ func (r *Recording) head(text []byte) error {
 		return fmt.Errorf("%w: its first line is no head of one: %w", ErrFormat, err)
 	case r.Yunchu != mark:
 		return fmt.Errorf("%w: its first line is no head of one", ErrFormat)
-	case r.Version != version:
-		return fmt.Errorf("%w of version %d, which is all that this program reads: it is of version %d", ErrFormat, version, r.Version)
+	case r.Version < 1 || r.Version > version:
+		return fmt.Errorf("%w of a version up to %d, which is all that this program reads: it is of version %d", ErrFormat, version, r.Version)
 	case !r.ID.Valid():
 		return fmt.Errorf("%w: %.80q may not name a device", ErrFormat, r.ID)
 	case r.Started.IsZero():
 		return fmt.Errorf("%w: its head does not say when it started", ErrFormat)
 	}
+	r.Began = r.Started
 	return nil
 }
 
@@ -140,11 +144,31 @@ func (r *Recording) add(text []byte) error {
 	default:
 		return fmt.Errorf("%w: it ends %.80q", ErrFormat, l.End)
 	}
+	switch {
+	case l.Began:
+		r.Began = r.Started.Add(at)
+		return nil
+	case l.Command != "":
+		return r.command(at, &l)
+	}
 	data, err := hex.DecodeString(l.Data)
 	if err != nil {
 		return fmt.Errorf("%w: data: %w", ErrFormat, err)
 	}
 	r.links[l.Link] = append(r.links[l.Link], device.Crossing{At: r.Started.Add(at), Out: l.Out, Data: data})
+	return nil
+}
+
+func (r *Recording) command(at time.Duration, l *line) error {
+	verb, ok := device.ParseVerb(l.Command)
+	if !ok {
+		return fmt.Errorf("%w: %.80q is no command", ErrFormat, l.Command)
+	}
+	if !(l.TookMS >= 0 && l.TookMS <= maxMS) {
+		return fmt.Errorf("%w: took_ms %g is not within 0 and %g", ErrFormat, l.TookMS, float64(maxMS))
+	}
+	done := r.Started.Add(at)
+	r.commands = append(r.commands, Command{done.Add(-time.Duration(l.TookMS * float64(time.Millisecond))), done, verb, l.PowerKW})
 	return nil
 }
 
@@ -154,9 +178,20 @@ func (r *Recording) Length() time.Duration { return r.last }
 // Links are the names of the links that something crossed, in order.
 func (r *Recording) Links() []string { return slices.Sorted(maps.Keys(r.links)) }
 
-// Crossings are what crossed a link, as if the recording had begun at start.
+// Commands are what the device was asked for, in the order in which it answered, as if
+// the run had begun at start.
+func (r *Recording) Commands(start time.Time) []Command {
+	by := start.Sub(r.Began)
+	out := slices.Clone(r.commands)
+	for i := range out {
+		out[i].At, out[i].Done = out[i].At.Add(by), out[i].Done.Add(by)
+	}
+	return out
+}
+
+// Crossings are what crossed a link, as if the run had begun at start.
 func (r *Recording) Crossings(link string, start time.Time) []device.Crossing {
-	by := start.Sub(r.Started)
+	by := start.Sub(r.Began)
 	out := slices.Clone(r.links[link])
 	for i := range out {
 		out[i].At = out[i].At.Add(by)

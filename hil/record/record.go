@@ -32,16 +32,29 @@ type Head struct {
 
 const (
 	mark    = "recording"
-	version = 1
+	version = 2 // 1 knew neither began nor commands
 )
 
-// line is one message, or with End the last line.
+// line is one message, or with Command one command that has ended, or with Began where
+// the time of the run begins, or with End the last line.
 type line struct {
-	MS   float64 `json:"t_ms"` // since Started
-	Link string  `json:"link,omitempty"`
-	Out  bool    `json:"out,omitempty"`
-	Data string  `json:"data,omitempty"` // hex
-	End  string  `json:"end,omitempty"`
+	MS      float64 `json:"t_ms"` // since Started
+	Link    string  `json:"link,omitempty"`
+	Out     bool    `json:"out,omitempty"`
+	Data    string  `json:"data,omitempty"` // hex
+	Command string  `json:"command,omitempty"`
+	PowerKW float64 `json:"power_kw,omitempty"`
+	TookMS  float64 `json:"took_ms,omitempty"`
+	Began   bool    `json:"began,omitempty"`
+	End     string  `json:"end,omitempty"`
+}
+
+// Command is what the device was asked for: what crossed its links meanwhile says so in
+// its own words.
+type Command struct {
+	At, Done time.Time // handed over, and answered
+	Verb     device.Verb
+	PowerKW  float64
 }
 
 // How a recording ends.
@@ -116,22 +129,50 @@ func (w *Writer) Tap(link string) device.Tap {
 			w.dropped++
 			return
 		}
-		// In the order in which they crossed, whatever two clocks say of it.
-		w.last = max(w.last, c.At.Sub(w.started))
-		w.line(line{MS: w.ms(), Link: link, Out: c.Out, Data: hex.EncodeToString(c.Data)})
-		if w.left <= 0 {
-			w.full = true
-			w.line(line{MS: w.ms(), End: full})
-		}
-		if w.full || w.last-w.flushed >= flushEvery {
-			w.flush()
-			w.flushed = w.last
-		}
+		w.note(c.At, line{Link: link, Out: c.Out, Data: hex.EncodeToString(c.Data)})
+	}
+}
+
+// Command notes that the device was given a command, and has answered or not.
+func (w *Writer) Command(c Command) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.full || !device.Finite(c.PowerKW) {
+		w.dropped++
+		return
+	}
+	w.note(c.Done, line{Command: c.Verb.String(), PowerKW: c.PowerKW, TookMS: milliseconds(c.Done.Sub(c.At))})
+}
+
+// Begin notes when the run began that is recorded, and with it the time of its timeline.
+func (w *Writer) Begin(at time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.full {
+		w.note(at, line{Began: true})
+	}
+}
+
+// note writes a line, in the order in which it came, whatever two clocks say of it. The
+// caller holds mu.
+func (w *Writer) note(at time.Time, l line) {
+	w.last = max(w.last, at.Sub(w.started))
+	l.MS = w.ms()
+	w.line(l)
+	if w.left <= 0 {
+		w.full = true
+		w.line(line{MS: w.ms(), End: full})
+	}
+	if w.full || w.last-w.flushed >= flushEvery {
+		w.flush()
+		w.flushed = w.last
 	}
 }
 
 // ms is the time of the newest message, in microseconds' steps. The caller holds mu.
-func (w *Writer) ms() float64 { return float64(w.last.Microseconds()) / 1000 }
+func (w *Writer) ms() float64 { return milliseconds(w.last) }
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // line writes v. The caller holds mu.
 func (w *Writer) line(v any) {

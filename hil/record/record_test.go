@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -60,6 +61,39 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+// What was asked for, and when the run began, move with the time of the replay; a
+// recording of before there were any of these is read as one that began when it started.
+func TestCommandsAndBegin(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.rec")
+	w, err := Create(path, head(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Begin(began.Add(2 * time.Second))
+	w.Tap("")(device.Crossing{At: began.Add(3 * time.Second), Data: []byte{3}})
+	w.Command(Command{At: began.Add(2500 * time.Millisecond), Done: began.Add(4 * time.Second), Verb: device.SetPower, PowerKW: -7.5})
+	w.Command(Command{At: began, Done: began, Verb: device.SetPower, PowerKW: math.NaN()}) // no line of JSON says that
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := began.Add(time.Hour)
+	want := []Command{{At: start.Add(500 * time.Millisecond), Done: start.Add(2 * time.Second), Verb: device.SetPower, PowerKW: -7.5}}
+	if got := r.Commands(start); !reflect.DeepEqual(got, want) {
+		t.Errorf("commands %+v, want %+v", got, want)
+	}
+	if got := r.Crossings("", start); len(got) != 1 || !got[0].At.Equal(start.Add(time.Second)) || w.Dropped() != 1 {
+		t.Errorf("crossings %+v, %d dropped", got, w.Dropped())
+	}
+	old, err := Read(strings.NewReader(`{"yunchu":"recording","version":1,"id":"rig","started":"2026-03-04T05:06:07Z","device":{}}`+"\n{\"t_ms\":1}\n"), "x")
+	if err != nil || !old.Began.Equal(began) {
+		t.Errorf("%+v, %v", old, err)
+	}
+}
+
 // A crash cuts the last line; what was before it counts. Damage elsewhere is told, with
 // its line.
 func TestTornAndDamaged(t *testing.T) {
@@ -89,7 +123,7 @@ func TestTornAndDamaged(t *testing.T) {
 		{"half a head", string(lines[0][:20]), "x.rec:1: "},
 		{"no JSON", "recording\n", "x.rec:1: "},
 		{"other JSON", "{}\n", "x.rec:1: "},
-		{"other version", edit(`"version":1`, `"version":9`), "version 9"},
+		{"other version", edit(`"version":2`, `"version":9`), "version 9"},
 		{"no id", edit(`"id":"rig"`, `"id":"a/b"`), "may not name a device"},
 		{"no time", edit(`"started":"2026-03-04T05:06:07Z",`, ""), "when it started"},
 		{"damage", cut + "{\"t_ms\":\n" + string(lines[4]), "x.rec:5: "},
@@ -98,6 +132,8 @@ func TestTornAndDamaged(t *testing.T) {
 		{"time goes back", cut + "{\"t_ms\":1}\n", "before the line above"},
 		{"no time of ours", cut + "{\"t_ms\":-1}\n", "not within"},
 		{"no time of anybody's", cut + "{\"t_ms\":1e300}\n", "not within"},
+		{"no command", cut + "{\"t_ms\":1e9,\"command\":\"jump\"}\n", `"jump" is no command`},
+		{"a command of no time", cut + "{\"t_ms\":1e9,\"command\":\"stop\",\"took_ms\":-1}\n", "took_ms"},
 		{"no hex", cut + "{\"t_ms\":1e9,\"data\":\"zz\"}\n", "x.rec:5: "},
 		{"an end of its own", cut + "{\"t_ms\":1e9,\"end\":\"soon\"}\n", `"soon"`},
 		{"more after its end", string(whole) + "{\"t_ms\":1e9}\n", "more after its end"},
@@ -224,6 +260,7 @@ func FuzzRead(f *testing.F) {
 	f.Add(start + "{\"t_ms\":1,\"data\":\"00\"}\n{\"t_ms\":2,\"end\":\"closed\"}\n")
 	f.Add(start + "{\"t_ms\":0.0015,\"link\":\"bms\",\"out\":true}\n{\"t_ms\":1e300}")
 	f.Add(start + "{\"t_ms\":1,\"data\":\"0")
+	f.Add(start + "{\"t_ms\":1,\"began\":true}\n{\"t_ms\":2,\"command\":\"setPower\",\"power_kw\":-5,\"took_ms\":3}\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		r, err := Read(strings.NewReader(text), "x")
 		if err != nil {
@@ -236,7 +273,7 @@ func FuzzRead(f *testing.F) {
 		}
 		for _, l := range r.Links() {
 			last := r.Started
-			for _, c := range r.Crossings(l, r.Started) {
+			for _, c := range r.Crossings(l, r.Began) {
 				if c.At.Before(last) {
 					t.Fatalf("%v after %v", c.At, last)
 				}
@@ -247,7 +284,7 @@ func FuzzRead(f *testing.F) {
 		if len(links) != 1 { // the order across links is not kept
 			return
 		}
-		for _, c := range r.Crossings(links[0], r.Started) {
+		for _, c := range r.Crossings(links[0], r.Began) {
 			w.Tap(links[0])(c)
 		}
 		if err := w.Close(); err != nil {

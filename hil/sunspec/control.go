@@ -111,6 +111,11 @@ func (d *Driver) obey(ctx context.Context, now time.Time, c *device.Command) (kw
 		d.live = live{}
 		return 0, &refusal{"LOCAL", "the device is in local control"}
 	}
+	if c.Verb == device.SetPower { // it may be somebody else's that would be overwritten
+		if d.watch(now); d.master.Equal(now) {
+			return 0, &refusal{codeRejected, "somebody else commands the device"}
+		}
+	}
 	switch c.Verb {
 	case device.SetPower:
 		return d.setPower(ctx, now, c)

@@ -23,7 +23,10 @@ type Options struct {
 	// DeadMan is after how long a device that hears no more of us goes to 0 by itself;
 	// default DefaultDeadMan, in whole seconds.
 	DeadMan time.Duration
-	Log     *slog.Logger
+	// Mute leaves heartbeats alone, ours and those of somebody who commands the device
+	// too: those of a recording were made then.
+	Mute bool
+	Log  *slog.Logger
 }
 
 // The ways to count battery current.
@@ -100,7 +103,11 @@ func (d *Driver) connect(ctx context.Context) error {
 	if !found.Ended {
 		d.opt.Log.Warn("chain of models breaks off", "base", found.Base, "models", len(found.Blocks))
 	}
-	d.layout = newLayout(found)
+	l := newLayout(found)
+	if !found.Ended && l.power.block == nil && l.soc.block == nil && l.voltage.block == nil {
+		return fmt.Errorf("%w at %d: it breaks off before anything that can be read", ErrNoMap, found.Base)
+	}
+	d.layout = l
 	if s := d.layout.setter; s != nil && !s.revert().value().OK() {
 		d.opt.Log.Warn("the device has no time to revert: a setpoint outlives its controller", "model", s.revert().block.ID)
 	}

@@ -280,6 +280,61 @@ func TestMapThatMoves(t *testing.T) {
 	}
 }
 
+// TestSetpointOfAMapThatIsGone: a device that comes back without the points of its
+// setpoint, as one that starts may, holds none of ours.
+func TestSetpointOfAMapThatIsGone(t *testing.T) {
+	r := pcs(t)
+	d := open(t, r)
+	read(t, d, 0)
+	if a := write(t, d, 0, power(-50, 0, 600)); a.Status != device.Done {
+		t.Fatalf("%+v", a)
+	}
+	without := chain(40000, fresh(t, 1, 0, nil), fresh(t, 103, 0, map[string]any{"W_SF": int64(0), "W": 5000.0}))
+	r.regs = append(without.regs, make([]uint16, 400)...)
+	if _, err := d.Read(t.Context(), at(1)); !errors.Is(err, device.ErrOffline) {
+		t.Errorf("%v, want ErrOffline", err)
+	}
+	if got := read(t, d, 2).Power; got != -5 {
+		t.Errorf("%v kW, want -5", got)
+	}
+}
+
+// TestMapThatIsNone: what looks like a map and has nothing to read, as through muddled
+// answers, is not taken for the device's: it is looked for again.
+func TestMapThatIsNone(t *testing.T) {
+	r := pcs(t)
+	whole := r.regs
+	r.regs = append([]uint16{0x5375, 0x6e53, 0x5375, 0x6e53}, make([]uint16, 400)...)
+	d := open(t, r)
+	if x, err := d.Read(t.Context(), at(0)); !errors.Is(err, device.ErrOffline) {
+		t.Errorf("%+v, %v, want ErrOffline", x, err)
+	}
+	r.regs = whole
+	if got := read(t, d, 1).SoC; got != 50 {
+		t.Errorf("SoC %v", got)
+	}
+}
+
+// TestSecondMasterInTheSameCycle: somebody who writes just before we do is seen before his
+// setpoint is overwritten.
+func TestSecondMasterInTheSameCycle(t *testing.T) {
+	r := pcs(t)
+	d := open(t, r)
+	write(t, d, 0, power(10, 0, 60))
+	read(t, d, 1)
+	r.set(at704+24, 0, 999)
+	r.writes = nil
+	if a := write(t, d, 2, power(20, 2, 60)); a.Status != device.Rejected || len(r.writes) > 0 {
+		t.Errorf("%+v, written %q", a, r.writes)
+	}
+	if got := read(t, d, 2.5).Flags; got&device.FlagMaster == 0 {
+		t.Errorf("flags %v", got)
+	}
+	if a := write(t, d, 10, power(20, 10, 60)); a.Status != device.Done { // whoever armed it since means it
+		t.Errorf("%+v", a)
+	}
+}
+
 // TestReadAcrossModelsRefused: such a device is asked model by model.
 func TestReadAcrossModelsRefused(t *testing.T) {
 	r := pcs(t)

@@ -51,6 +51,9 @@ func (d *Driver) pound(ctx context.Context, now time.Time) error {
 		b.next = now.Add(beatEvery)
 	}
 	for _, p := range d.layout.beats {
+		if d.opt.Mute {
+			break
+		}
 		n, told := b.told[p.name()]
 		if !told {
 			n, _ = p.value().Raw()
@@ -117,6 +120,9 @@ func (d *Driver) watch(now time.Time) {
 		d.handOver(now, "heartbeat")
 		return
 	case !d.live.on:
+		return
+	case l.setter == nil: // the device that came back has none of the points
+		d.live = live{}
 		return
 	case l.fault(), l.shutDown():
 		d.live.until = now // taken to 0 now

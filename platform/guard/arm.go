@@ -23,7 +23,7 @@ type life struct {
 	unheard bool   // which the device has not taken yet
 	tell    fix    // it once more
 	reset   int64  // ms, when it was reset: what was measured before does not count
-	since   int64  // ms, when the device took its last setpoint
+	since   int64  // ms, when the device took a setpoint of another direction than the one before
 	against int    // readings in a row that run against the setpoint
 	flags   device.Flags
 	status  device.Status

@@ -282,6 +282,31 @@ func TestSignTestWithoutAVoltage(t *testing.T) {
 }
 
 // What takes the right to act away, and that nothing but arming gives it back.
+// TestWrongSignUnderDispatch: who is told another power every second has time enough to
+// follow it, as long as it is one of the same direction.
+func TestWrongSignUnderDispatch(t *testing.T) {
+	w := armed(t)
+	for i := range 8 {
+		w.must(device.SetPower, float64(40+i))
+		w.pass(time.Second)
+	}
+	for i := range 8 { // a turn is no wrong sign, however slow
+		lag := w.kw
+		w.must(device.SetPower, float64(-40-i))
+		if i < 2 {
+			w.bend = func(r *device.Reading) { r.Power, r.Current = lag, lag*1000/800 }
+		}
+		w.pass(time.Second)
+		w.bend = nil
+	}
+	w.bend = func(r *device.Reading) { r.Power, r.Current = -r.Power, -r.Current }
+	for i := range 2 {
+		w.ask(device.SetPower, float64(-50-i))
+		w.pass(time.Second)
+	}
+	w.noted("disarmed: its power runs against")
+}
+
 func TestDisarmed(t *testing.T) {
 	flag := func(f device.Flags) func(*wire) {
 		return func(w *wire) { w.bend = func(r *device.Reading) { r.Flags |= f } }

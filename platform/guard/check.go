@@ -293,7 +293,9 @@ func (g *Guard) Settle(a *device.Ack) {
 		if a.Verb == device.Reset {
 			g.reset(a.Slot, d, a.At)
 		}
-		d.life.since = a.At
+		if b := &d.before; b.doubt != 0 || b.until <= a.At || !(b.power*d.set.power > 0) {
+			d.life.since = a.At
+		}
 		return
 	}
 	s := d.set

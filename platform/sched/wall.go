@@ -31,11 +31,14 @@ type Wall struct {
 }
 
 // NewWall returns the plant's time, which is now what the machine shows.
-func NewWall() *Wall {
+func NewWall() *Wall { return NewWallOn(time.Now) }
+
+// NewWallOn returns the plant's time on a machine whose clock shows something else
+// than this one's; it runs with this one's monotonic clock.
+func NewWallOn(shown func() time.Time) *Wall {
 	base := time.Now()
 	return newWall(func() (time.Time, time.Duration) {
-		t := time.Now()
-		return t.UTC().Round(0), t.Sub(base) // Round strips the monotonic reading
+		return shown().UTC().Round(0), time.Since(base) // Round strips the monotonic reading
 	})
 }
 
