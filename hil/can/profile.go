@@ -195,7 +195,11 @@ func LoadProfile(nameOrPath string) (*Profile, error) {
 	}
 	src, err := readFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("CAN profile %s: %w (those that ship: %s)", path, err, strings.Join(Shipped(), ", "))
+		beside := ""
+		if path != nameOrPath {
+			beside = "it says what the signals of " + filepath.Base(nameOrPath) + " mean; "
+		}
+		return nil, fmt.Errorf("CAN profile %s: %w (%sthose that ship: %s)", path, err, beside, strings.Join(Shipped(), ", "))
 	}
 	return ParseProfile(path, src, func(name string) ([]byte, error) {
 		if !filepath.IsAbs(name) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -79,6 +80,17 @@ func Read(path string, src []byte, into any) *File {
 // file does not give it.
 func (f *File) Wrong(key, hint, format string, args ...any) {
 	f.add(f.at(key), hint, format, args...)
+}
+
+// Also notes the faults of a file that this one names.
+func (f *File) Also(faults Faults) { f.faults = append(f.faults, faults...) }
+
+// Beside is the path of a file that this one names relative to itself.
+func (f *File) Beside(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(filepath.Dir(f.path), filepath.FromSlash(name))
 }
 
 // OneOf demands one of the known words.
