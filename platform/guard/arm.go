@@ -31,6 +31,10 @@ type life struct {
 // which direction is charging beyond what its profile says.
 const OnProfileAlone = "rest on the profile alone"
 
+// NoGoodReading begins the refusal of a device that has not been read of late, or whose
+// readings are in doubt.
+const NoGoodReading = "no fresh and good reading of it"
+
 // Notice is a change in the life of a device that people and the registry are told of.
 type Notice struct {
 	Slot  device.Slot
@@ -298,7 +302,7 @@ func (d *state) mayArm(now int64, c *device.Command) Verdict {
 	case c.At < now-MaxAge.Milliseconds() || c.At > now+MaxAhead.Milliseconds():
 		return refuse(CodeStale, "the command was issued at %s", device.Time(c.At).Format(time.RFC3339))
 	case d.stale(now):
-		return refuse(CodeNotArmed, "no fresh and good reading of it")
+		return refuse(CodeNotArmed, "%s: %s", NoGoodReading, d.unread(now))
 	case l.flags&device.FlagLocal != 0:
 		return refuse(CodeNotArmed, "local control")
 	case l.flags&device.FlagHeartbeat != 0:

@@ -142,6 +142,45 @@ func TestNothingIsWrittenBeforeArming(t *testing.T) {
 	}
 }
 
+// Who is refused for want of a good reading is told which value is wrong, and since when.
+func TestNoGoodReadingIsExplained(t *testing.T) {
+	nan := math.NaN()
+	for name, tt := range map[string]struct {
+		silent bool
+		first  bool // there has been a good one
+		bend   func(r *device.Reading)
+		want   string
+	}{
+		"never":  {true, false, nil, "no fresh and good reading of it: none has come yet"},
+		"silent": {true, true, nil, "the newest came 3.0 s ago"},
+		"temperature": {false, true, func(r *device.Reading) {
+			r.Temperature, r.Flags, r.Quality, r.Beyond = -3276.8, device.FlagRange, device.Bad, device.PointTemperature
+		}, "for 2.9 s it has been bad (range: temperature -3276.8 °C)"},
+		"two, and never good": {false, false, func(r *device.Reading) {
+			r.SoC, r.Flags, r.Quality, r.Beyond = 655.35, device.FlagRange, device.Bad, device.PointSoC|device.PointVoltage
+		}, "for 2.9 s it has been bad (range: state of charge 655.35 %, voltage 800 V), and it was never good"},
+		"range of something else": {false, true, func(r *device.Reading) { r.Flags, r.Quality = device.FlagRange, device.Bad }, "it has been bad (range)"},
+		"power scale": {false, true, func(r *device.Reading) {
+			r.Power, r.Current, r.Flags, r.Quality = 9, 112.5, device.FlagLogic, device.Suspect
+		}, "it has been suspect (logic: power 9 kW, voltage times current 90 kW)"},
+		"heartbeat": {false, true, func(r *device.Reading) { r.Flags, r.Quality = device.FlagHeartbeat, device.Suspect }, "suspect (heartbeat)"},
+		"word": {false, true, func(r *device.Reading) {
+			r.Status, r.Word, r.Flags, r.Quality = device.OtherStatus, "7", device.FlagRange, device.Suspect
+		}, `suspect (range: status "7")`},
+		"mute": {false, true, func(r *device.Reading) { r.SoC = nan }, "for 2.9 s it has not said its state of charge"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := wired(t)
+			if tt.first {
+				w.pass(time.Second)
+			}
+			w.bend, w.silent = tt.bend, tt.silent
+			w.pass(3 * time.Second)
+			w.refused(device.Arm, 0, guard.CodeNotArmed, tt.want)
+		})
+	}
+}
+
 func TestSignTestBothWaysThenRest(t *testing.T) {
 	w := wired(t)
 	w.refused(device.Arm, 0, guard.CodeNotArmed, "no fresh")
