@@ -70,6 +70,7 @@ type ReportDevice struct {
 	RatedKWh     float64            `json:"rated_kwh"`
 	Virtual      bool               `json:"virtual"`
 	Able         []string           `json:"able"`
+	PowerScale   string             `json:"power_scale"` // what confirms it; empty: no power was asked for
 	Instruments  []ReportInstrument `json:"instruments"`
 	Tests        []ReportTest       `json:"tests"`
 }
@@ -156,7 +157,7 @@ func some[T any](s []T) []T {
 func (x *DeviceResult) report(now time.Time) ReportDevice {
 	out := ReportDevice{
 		Device: string(x.Info.ID), Kind: x.Info.Kind, Address: x.Address, Manufacturer: x.Info.Manufacturer, Model: x.Info.Model,
-		Firmware: x.Said.Firmware, Serial: x.Said.Serial, Serials: some(x.Serials), RatedKW: x.Info.RatedKW, RatedKWh: x.Info.CapacityKWh, Virtual: x.Virtual,
+		Firmware: x.Said.Firmware, Serial: x.Said.Serial, Serials: some(x.Serials), RatedKW: x.Info.RatedKW, RatedKWh: x.Info.CapacityKWh, PowerScale: x.Scale.Text, Virtual: x.Virtual,
 		Able: some(x.Able), Instruments: []ReportInstrument{}, Tests: []ReportTest{},
 	}
 	for _, t := range x.Tools {

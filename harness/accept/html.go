@@ -41,7 +41,8 @@ type pageView struct {
 
 type deviceView struct {
 	ReportDevice
-	Tests []testView
+	ScaleClass string // of its verdict
+	Tests      []testView
 }
 
 type testView struct {
@@ -72,7 +73,7 @@ func (d *Document) writeHTML(w io.Writer, samples []sampleFile) error {
 		When: d.Begin.Format("2006-01-02 15:04:05") + " to " + d.End.Format("2006-01-02 15:04:05") + " UTC",
 	}
 	for i, x := range d.Devices {
-		u := deviceView{ReportDevice: r.Devices[i]}
+		u := deviceView{ReportDevice: r.Devices[i], ScaleClass: string(x.Scale.Verdict)}
 		for k, t := range x.Tests {
 			tv, err := t.view(r.Devices[i].Tests[k], samples)
 			if err != nil {

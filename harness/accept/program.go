@@ -92,6 +92,14 @@ type Program struct {
 	writes bool // something in it acts on the device
 }
 
+// asksPower reports whether what the program tests is done with power. The sign test asks
+// for too little to say anything of its scale.
+func (g *Program) asksPower() bool {
+	return g.Procedure.Name != SignTest && slices.ContainsFunc(g.ops, func(o op) bool {
+		return o.act == actPower && o.kw != 0 || o.act == actSeries || o.act == actBring
+	})
+}
+
 // mostOps bounds what repetitions in a file can make of it.
 const mostOps = 20_000
 

@@ -282,7 +282,11 @@ func (d *state) lost(silence time.Duration) string {
 	if d.life.flags&device.FlagHeartbeat != 0 {
 		why = "its heartbeat stands still"
 	}
-	return fmt.Sprintf("%s: no good reading for %.1f s", why, silence.Seconds())
+	why = fmt.Sprintf("%s: no good reading for %.1f s", why, silence.Seconds())
+	if x := d.doubt; x != nil {
+		why += ": " + x.String()
+	}
+	return why
 }
 
 // mayArm judges whether a device can be armed now.

@@ -39,19 +39,18 @@ func (d *state) unread(now int64) string {
 		return "none has come yet"
 	case x == nil || now-newest > d.env.StaleAfter.Milliseconds():
 		return "the newest came " + span(newest) + " ago"
-	case x.newest.Quality == device.Good:
-		return "for " + span(x.since) + " it has not said its " + x.gone
+	case d.arrived == 0:
+		return "for " + span(x.since) + " " + x.String() + ", and it was never good"
 	}
-	why := fmt.Sprintf("for %s it has been %s (%s)", span(x.since), x.newest.Quality, x.why())
-	if d.arrived == 0 {
-		why += ", and it was never good"
-	}
-	return why
+	return "for " + span(x.since) + " " + x.String()
 }
 
-// why names the findings about the reading, with the values that they are about.
-func (x *doubt) why() string {
+// String names the findings about the newest reading, with the values that they are about.
+func (x *doubt) String() string {
 	r := &x.newest
+	if r.Quality == device.Good {
+		return "it has not said its " + x.gone
+	}
 	why := (r.Flags &^ device.FlagSimulated).String()
 	about := ""
 	switch {
@@ -65,5 +64,5 @@ func (x *doubt) why() string {
 	if about != "" {
 		why += ": " + about
 	}
-	return why
+	return fmt.Sprintf("it has been %s (%s)", r.Quality, why)
 }
