@@ -15,6 +15,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 )
 
 // Bounds of a file: those that ship have 10 kB, and their deepest key lies at 5.
@@ -161,6 +162,9 @@ func placeOf(n ast.Node) place {
 	return place{1, 1}
 }
 
+// DurationPattern is the form of a duration above zero, for schemas.
+const DurationPattern = `^\+?(([0-9]+\.?[0-9]*|\.[0-9]+)(h|m|s|ms|us|µs|ns))+$`
+
 var durationType = reflect.TypeFor[time.Duration]()
 
 // value reads a node into v.
@@ -267,8 +271,14 @@ func whole(t reflect.Type) string {
 }
 
 func (f *File) scalar(key string, n ast.Node, v reflect.Value) {
-	want := "a text"
+	want, hint := "a text", ""
 	text, ok := text(n)
+	switch {
+	case v.Kind() == reflect.String && ok && !written(n):
+		ok, hint = false, "put it into quotes"
+	case v.Kind() != reflect.String && v.Type() != durationType && quoted(n):
+		ok, hint = false, "write it without quotes"
+	}
 	switch {
 	case v.Type() == durationType:
 		want = "a duration like 100ms or 1s"
@@ -298,9 +308,24 @@ func (f *File) scalar(key string, n ast.Node, v reflect.Value) {
 		v.SetString(text)
 	}
 	if !ok {
-		f.add(placeOf(n), "", "%s: want %s, got %s", key, want, describe(n))
+		f.add(placeOf(n), hint, "%s: want %s, got %s", key, want, describe(n))
 		v.SetZero()
 	}
+}
+
+// written reports whether a value is a text and nothing else in YAML, quoted whether it
+// stands in quotes.
+func written(n ast.Node) bool {
+	switch n.(type) {
+	case *ast.StringNode, *ast.LiteralNode:
+		return true
+	}
+	return false
+}
+
+func quoted(n ast.Node) bool {
+	t := n.GetToken().Type
+	return t == token.SingleQuoteType || t == token.DoubleQuoteType
 }
 
 // text is a value as it stands in the file; ok is false for lists, mappings and nothing.
