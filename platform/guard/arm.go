@@ -15,14 +15,15 @@ import (
 // latches for every device until it is reset.
 type life struct {
 	armed   bool
-	ours    bool   // armed or tested since the start: what it runs at is our doing
-	auto    bool   // arms itself with its first good reading
-	why     string // why it is not armed
-	misfit  string // why it must not be armed: its nameplate contradicts what is known of it
-	stopped bool   // emergency stop
-	reset   int64  // ms, when it was reset: what was measured before does not count
-	since   int64  // ms, when the device took its last setpoint
-	against int    // readings in a row that run against the setpoint
+	ours    bool    // armed or tested since the start: what it runs at is our doing
+	auto    bool    // arms itself with its first good reading
+	why     string  // why it is not armed
+	misfit  string  // why it must not be armed: its nameplate contradicts what is known of it
+	stopped bool    // emergency stop
+	reset   int64   // ms, when it was reset: what was measured before does not count
+	since   int64   // ms, when the device took its last setpoint
+	power   float64 // kW, of the newest good reading
+	against int     // readings in a row that run against the setpoint
 	flags   device.Flags
 	test    signTest
 }
@@ -218,6 +219,7 @@ func (g *Guard) watch(r *device.Reading, d *state) {
 	if r.Quality != device.Good {
 		return
 	}
+	l.power = r.Power
 	if l.auto && !l.armed && !l.stopped && l.misfit == "" && r.Flags&(device.FlagMaster|device.FlagLocal|device.FlagHeartbeat) == 0 {
 		l.armed, l.ours, l.auto, l.why, d.moved = true, true, false, "", true
 		g.notice(r.Slot, device.Active, "armed", "it arms itself: an emulator on this machine", device.Command{})
@@ -323,7 +325,7 @@ func (d *state) mayArm(now int64, c *device.Command) Verdict {
 func (g *Guard) arm(s device.Slot, d *state, now int64, c *device.Command) {
 	d.life.flags &^= device.FlagMaster
 	d.life.ours = true
-	d.life.test = signTest{phase: testCharge, by: *c, from: now}
+	d.life.test = signTest{phase: testCharge, by: *c, from: now, was: d.life.power}
 }
 
 // endTest ends a sign test that has failed.

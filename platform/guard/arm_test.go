@@ -254,6 +254,66 @@ func TestSignTestFinds(t *testing.T) {
 	}
 }
 
+// A device that somebody else drives when its test begins is on its way from their power
+// for a while. That is no wrong sign: either they write again, and are found, or it comes.
+func TestSignTestOfADeviceThatIsDriven(t *testing.T) {
+	for name, tt := range map[string]struct {
+		kw    float64 // that it is driven with
+		again bool    // they write again
+		stay  bool    // it stays at their power, and nobody is seen to write
+		want  string
+		code  string
+	}{
+		"they write again":         {60, true, false, "arm-failed: a second master writes its setpoint", guard.CodeNotArmed},
+		"the other way, and again": {-60, true, false, "arm-failed: a second master writes its setpoint", guard.CodeNotArmed},
+		"it comes":                 {60, false, false, "armed: sign test passed", ""},
+		"it comes from the other":  {-60, false, false, "armed: sign test passed", ""},
+		"it stays":                 {60, false, true, "arm-failed: sign test: it takes more power than it was asked to", guard.CodeSign},
+		"it stays in the other":    {-60, false, true, "arm-failed: sign test: its power runs against the setpoint", guard.CodeSign},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := wired(t)
+			kw := tt.kw
+			w.bend = func(r *device.Reading) {
+				if !tt.stay && math.Abs(kw) > 0.5 {
+					kw *= 0.8 // of its way in each reading
+				}
+				if tt.stay {
+					r.Power = kw
+				} else {
+					r.Power += kw
+				}
+				r.Current, r.Voltage = r.Power*1000/800, 800+0.05*r.Power
+			}
+			w.pass(100 * time.Millisecond)
+			kw = tt.kw
+			w.must(device.Arm, 0)
+			w.pass(1500 * time.Millisecond)
+			if tt.again {
+				bend := w.bend
+				w.bend = func(r *device.Reading) { bend(r); r.Flags |= device.FlagMaster }
+			}
+			for range 20 {
+				w.now = w.now.Add(100 * time.Millisecond)
+				r := w.reading()
+				w.g.Observe(&r)
+				for _, c := range w.g.Tick(w.now, nil) {
+					w.give(c.Command)
+				}
+				for _, n := range w.g.Notices() {
+					if w.notes = append(w.notes, n.Kind+": "+n.Text); n.Code != tt.code {
+						t.Errorf("%s has code %q, want %q", n.Text, n.Code, tt.code)
+					}
+				}
+			}
+			w.pass(20 * time.Second)
+			if len(w.notes) == 0 || !strings.HasPrefix(w.notes[0], tt.want) {
+				t.Errorf("noted %q, want %q", w.notes, tt.want)
+			}
+		})
+	}
+}
+
 // A battery management that tells its current once a second has its say all the same.
 func TestSignTestWaitsForTheCurrent(t *testing.T) {
 	for _, sign := range []float64{1, -1} {
