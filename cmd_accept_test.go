@@ -61,9 +61,19 @@ func TestAcceptExitCodes(t *testing.T) {
 	}{
 		{[]string{own}, exitPassed, "X1   PASS"},
 		{[]string{own, "--set", "X1.limits.response_s=<= 0.16"}, exitFailed, "FAIL"},
-		{[]string{"--short", "--test", "T06", "--set", "T06.level=5"}, exitPassed, "T06  PASS"},
+		{[]string{"--short", "--test", "T06", "--set", "T06.level=20"}, exitPassed, "T06  PASS"},
+		{[]string{"--short", "--test", "T06", "--set", "T06.level=5"}, exitFailed, "the power rests on the profile alone"},
 		{[]string{bad}, exitInput, `bad.yaml:6:25: there is no parameter "lvl"`},
 		{[]string{"--test", "T99"}, exitInput, "no such test"},
+		{[]string{"--test", "t05"}, exitInput, `did you mean "T05"?`},
+		{[]string{"--test", ""}, exitInput, "--test: no test is named"},
+		{[]string{"T05"}, exitInput, "--test T05"},
+		{[]string{"--rig", ""}, exitInput, "--rig: no file is named"}, // and no twin is tested instead
+		{[]string{"--out", ""}, exitInput, "--out: no folder is named"},
+		{[]string{"--out", filepath.Join(own, "out")}, exitEnvironment, "--out"}, // before anything is tested
+		{[]string{"--set", "T5.hold_s=3"}, exitInput, `there is no test T5: did you mean "T05"?`},
+		{[]string{"--set", "T05.limits.response_s=0.8"}, exitInput, `T05.limits.response_s="<= 0.8"`},
+		{[]string{"--set", "T05.hold_s="}, exitInput, "T05.hold_s=5"},
 		{[]string{"--test", "T05", "--set", "T05.holds=3"}, exitInput, `did you mean "hold_s"?`},
 		{[]string{"--test", "T05", "--set", "T06.hold_s=3"}, exitInput, "not done"},
 		{[]string{"--set", "T05"}, exitInput, "TEST.PARAMETER=VALUE"},
@@ -71,6 +81,7 @@ func TestAcceptExitCodes(t *testing.T) {
 		{[]string{"--rig", "not-there.yaml"}, exitInput, "not-there.yaml"},
 		{[]string{"--rig", nothing, "--device", "b"}, exitInput, "no device b"},
 		{[]string{"--rig", noBackend}, exitEnvironment, "backend"},
+		{[]string{"--rig", nothing}, exitEnvironment, "look at the address in " + nothing},
 	} {
 		code, out, stderr := acceptance(t, tt.args...)
 		if code != tt.code || !strings.Contains(out+stderr, tt.says) {
