@@ -21,6 +21,7 @@ import (
 	"yunchu/harness/report"
 	"yunchu/harness/scenario"
 	"yunchu/hil"
+	"yunchu/hil/can"
 	"yunchu/platform/device"
 	"yunchu/scenarios"
 )
@@ -102,6 +103,7 @@ func (f *acceptFlags) run(ctx context.Context, files []string, stdout, stderr io
 		return err
 	}
 	defer closeAll()
+	inputs := inputsOf(procedures, f.rig) // as they are now: somebody may change them during the tests
 	opt := accept.Options{
 		Durable: durable, Short: f.short, Arm: f.arm, Over: over, Operator: f.operator, Log: logger(stderr, slog.LevelError),
 	}
@@ -125,7 +127,7 @@ func (f *acceptFlags) run(ctx context.Context, files []string, stdout, stderr io
 			return err
 		}
 	}
-	if told := f.tell(result, procedures, stdout); told != nil {
+	if told := f.tell(result, inputs, stdout); told != nil {
 		return told
 	}
 	if err != nil {
@@ -176,9 +178,9 @@ func acceptCode(ctx context.Context, r *accept.Result) int {
 }
 
 // tell prints and writes the result.
-func (f *acceptFlags) tell(result *accept.Result, procedures []*scenario.Procedure, stdout io.Writer) error {
+func (f *acceptFlags) tell(result *accept.Result, inputs []report.File, stdout io.Writer) error {
 	doc := &accept.Document{
-		Result: result, Operator: f.operator, Rig: f.rig, Short: f.short, Binary: binaryHash(), Tags: buildTags, Inputs: inputsOf(procedures, f.rig),
+		Result: result, Operator: f.operator, Rig: f.rig, Short: f.short, Binary: binaryHash(), Tags: buildTags, Inputs: inputs,
 	}
 	if f.out != "" {
 		if err := accept.Write(f.out, doc); err != nil {
@@ -247,7 +249,7 @@ func profilesOf(rig string) (list []string) {
 			}
 		}
 		for _, l := range links {
-			for _, name := range []string{l.Profile, l.DBC} {
+			for _, name := range append([]string{l.Profile}, can.Files(l.DBC)...) {
 				if scenario.IsPath(name) && !slices.Contains(list, name) {
 					list = append(list, name)
 				}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -102,3 +103,45 @@ func TestAcceptPrintsJSON(t *testing.T) {
 		t.Errorf("exit %d, %v: %s", code, err, out)
 	}
 }
+
+// What decides signs and scales is part of the evidence: profile and database, whichever
+// of the two a rig names.
+func TestInputsOfARig(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"rig.yaml": "apiVersion: yunchu/v1\nkind: Rig\ndevices:\n" +
+			"  - {id: a, device: can, address: \"socketcand://127.0.0.1:1/can0\", dbc: can/own.dbc}\n" +
+			"  - {id: b, device: can, address: \"socketcand://127.0.0.1:1/can1\", dbc: can/other.yaml}\n" +
+			"  - {id: c, device: modbus, address: \"tcp://127.0.0.1:1\", profile: hx.yaml}\n" +
+			"  - {id: d, device: can, address: \"socketcand://127.0.0.1:1/can2\", dbc: pylon-lv}\n",
+		"hx.yaml":        "apiVersion: yunchu/v1\nkind: Profile\nname: hx\npoints: {soc: {address: 0}}\n",
+		"can/own.yaml":   ownCAN,
+		"can/other.yaml": ownCAN,
+		"can/own.dbc":    "VERSION \"\"\nBO_ 853 State: 8 BMS\n SG_ SoC : 0|8@1+ (1,0) [0|100] \"%\" EMS\n",
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for _, f := range inputsOf(nil, filepath.Join(dir, "rig.yaml")) {
+		got = append(got, f.Name)
+	}
+	if want := []string{"rig.yaml", "own.yaml", "own.dbc", "other.yaml", "hx.yaml"}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+const ownCAN = `apiVersion: yunchu/v1
+kind: CANProfile
+name: own
+dbc: own.dbc
+bit_rate: 500000
+current_sign: charge
+limit_sign: positive
+messages: [{name: State, period: 1s, signals: [{name: SoC, is: soc}]}]
+`

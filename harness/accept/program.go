@@ -142,7 +142,7 @@ func Compile(p *scenario.Procedure, ratedKW float64, short bool, over ...Overrid
 				}
 				return nil, fmt.Errorf("%s has no limit %q: %s", p.Name, n, scenario.Suggest(n, names))
 			}
-			q.Limits[i].Limit = l
+			q.Limits[i] = changed(p.Limits[i], l)
 		}
 	}
 	c := compiler{g: g, scope: map[string]float64{}}
@@ -168,6 +168,19 @@ func Compile(p *scenario.Procedure, ratedKW float64, short bool, over ...Overrid
 		}
 	}
 	return g, nil
+}
+
+// changed is a limit with another bound. What its source says does not hold for it any more.
+func changed(l scenario.ProcedureLimit, to scenario.Limit) scenario.ProcedureLimit {
+	if to == l.Limit {
+		return l
+	}
+	was := l.Limit.String()
+	if l.Limit.IsZero() {
+		was = "reported"
+	}
+	l.Source, l.Verified, l.Limit = fmt.Sprintf("changed from %s (%s)", was, l.Source), false, to
+	return l
 }
 
 // Lasts is how long the program takes at least, as far as its holds tell.

@@ -189,10 +189,7 @@ func LoadProfile(nameOrPath string) (*Profile, error) {
 		}
 		return ParseProfile(nameOrPath+".yaml", src, func(name string) ([]byte, error) { return shipped.ReadFile("dbc/" + name) })
 	}
-	path := nameOrPath
-	if base, ok := strings.CutSuffix(path, ".dbc"); ok {
-		path = base + ".yaml"
-	}
+	path := profileOf(nameOrPath)
 	src, err := readFile(path)
 	if err != nil {
 		beside := ""
@@ -207,6 +204,24 @@ func LoadProfile(nameOrPath string) (*Profile, error) {
 		}
 		return readFile(name)
 	})
+}
+
+// profileOf is the path of the profile that a path stands for: itself, or beside a database.
+func profileOf(path string) string {
+	if base, ok := strings.CutSuffix(path, ".dbc"); ok {
+		return base + ".yaml"
+	}
+	return path
+}
+
+// Files are those that LoadProfile reads for a path: profile and database, as far as
+// they can be read; none of what ships.
+func Files(nameOrPath string) []string {
+	p, err := LoadProfile(nameOrPath)
+	if err != nil || slices.Contains(Shipped(), nameOrPath) {
+		return nil
+	}
+	return []string{profileOf(nameOrPath), p.db.File}
 }
 
 // ParseProfile reads a profile; file is its name in messages, and open reads the database
