@@ -25,6 +25,8 @@ type Scale struct {
 // OnProfileAlone is what people are told of a power that nothing confirms.
 const OnProfileAlone = "the power rests on the profile alone: nothing independent confirms its scale"
 
+const contradicts = "the scale of the power is contradicted"
+
 const (
 	// scaleTolerance is by what factor power and evidence may differ: more than losses
 	// at part load, a battery that has aged and a rounded rating come to together, and
@@ -104,7 +106,7 @@ func ScaleOf(tests []*TestResult, metered bool) Scale {
 	within := fmt.Sprintf("within a factor of %g", scaleTolerance)
 	switch {
 	case len(contradicted) > 0:
-		return Scale{report.Failed, "the scale of the power is contradicted: " + strings.Join(contradicted, "; ") + ", and must be the same " + within + ": a scale in the profile is wrong, or the rating"}
+		return Scale{report.Failed, contradicts + ": " + strings.Join(contradicted, "; ") + ", and must be the same " + within + ": a scale in the profile is wrong, or the rating"}
 	case len(confirmed) > 0:
 		return Scale{report.Passed, "the scale of the power is confirmed " + within + ": " + strings.Join(confirmed, "; ")}
 	}
@@ -218,6 +220,10 @@ func (s *Scale) doubt(tests []*TestResult) {
 	if s.Verdict != report.Failed && s.Verdict != report.Inconclusive {
 		return
 	}
+	note := OnProfileAlone
+	if s.Verdict == report.Failed {
+		note = contradicts
+	}
 	for _, t := range tests {
 		if t.Record == nil || !t.Program.asksPower() || t.Verdict != report.Passed && t.Verdict != report.Inconclusive {
 			continue
@@ -231,7 +237,7 @@ func (s *Scale) doubt(tests []*TestResult) {
 			if j.Note != "" {
 				j.Note = "; " + j.Note
 			}
-			j.Note = s.Text + j.Note
+			j.Note = note + j.Note
 		}
 		t.Verdict = Verdict(t.Limits)
 		switch {

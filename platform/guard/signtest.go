@@ -123,7 +123,7 @@ func (t *signTest) judge(r *device.Reading, want, rated float64) (complaint stri
 	case math.IsNaN(r.Power):
 		return "it reports no power", false
 	case r.Flags&device.FlagSign != 0:
-		return "its status says the other direction than its power", true
+		return "its status says the other direction than its power or its current", true
 	case want == 0 && math.Abs(r.Power) > half:
 		return "it does not come to rest", false
 	case want == 0:
