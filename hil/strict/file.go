@@ -103,6 +103,17 @@ func (f *File) OneOf(key, word string, known ...string) bool {
 	return ok
 }
 
+// IsKind reports whether the file is what it is read as. One of another kind has that
+// fault alone: every key of it would be wrong too, which tells nobody anything.
+func (f *File) IsKind(got, want string) bool {
+	if got == "" || got == want {
+		return true
+	}
+	f.faults = nil
+	f.Wrong("kind", "write kind: "+want, "this is a %s file, not a %s", got, want)
+	return false
+}
+
 // Has reports whether the file gives a value.
 func (f *File) Has(key string) bool {
 	_, ok := f.places[key]
