@@ -21,6 +21,7 @@ import (
 	"yunchu/harness/report"
 	"yunchu/harness/scenario"
 	"yunchu/hil"
+	"yunchu/hil/can"
 	"yunchu/platform/device"
 	"yunchu/scenarios"
 )
@@ -49,6 +50,11 @@ inconclusive; 2 bad input; 3 the rig is not there; 130 interrupted.`,
   yunchu accept --test T05,T06 --set T05.hold_s=5    two tests
   yunchu accept --rig rig.yaml --arm rig-1 --operator "Li Wei" --out out`,
 		RunE: func(c *cobra.Command, files []string) error {
+			for _, x := range [][2]string{{"rig", "file"}, {"out", "folder"}, {"test", "test"}, {"device", "device"}, {"arm", "device"}} {
+				if v := c.Flags().Lookup(x[0]); v.Changed && strings.Trim(v.Value.String(), "[]") == "" { // a variable that is not set
+					return fail(exitInput, fmt.Errorf("--%s: no %s is named", x[0], x[1]))
+				}
+			}
 			return f.run(c.Context(), files, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
@@ -86,14 +92,18 @@ func (f *acceptFlags) run(ctx context.Context, files []string, stdout, stderr io
 	}
 	for test := range over {
 		if !slices.ContainsFunc(procedures, func(p *scenario.Procedure) bool { return p.Name == test }) {
-			return fail(exitInput, fmt.Errorf("--set %s: that test is not done", test))
+			return fail(exitInput, notDone(test, procedures))
 		}
+	}
+	if err := f.canWrite(); err != nil {
+		return fail(exitEnvironment, err)
 	}
 	benches, closeAll, err := f.benches(ctx, logger(stderr, slog.LevelError))
 	if err != nil {
 		return err
 	}
 	defer closeAll()
+	inputs := inputsOf(procedures, f.rig) // as they are now: somebody may change them during the tests
 	opt := accept.Options{
 		Durable: durable, Short: f.short, Arm: f.arm, Over: over, Operator: f.operator, Log: logger(stderr, slog.LevelError),
 	}
@@ -109,18 +119,52 @@ func (f *acceptFlags) run(ctx context.Context, files []string, stdout, stderr io
 		if ctx.Err() != nil {
 			code = exitInterrupted
 		}
+		if errors.Is(err, accept.ErrNotThere) {
+			err = fmt.Errorf("%w; look at the address in %s, and whether another program has its line", err, f.rig)
+		}
 		err = fail(code, err)
 		if len(result.Devices) == 0 {
 			return err
 		}
 	}
-	if told := f.tell(result, procedures, stdout); told != nil {
+	if told := f.tell(result, inputs, stdout); told != nil {
 		return told
 	}
 	if err != nil {
 		return err
 	}
 	return silently(acceptCode(ctx, result))
+}
+
+// notDone says why a test cannot be changed.
+func notDone(test string, done []*scenario.Procedure) error {
+	var names []string
+	for _, p := range done {
+		names = append(names, p.Name)
+	}
+	if slices.Contains(procedureNames(), test) {
+		return fmt.Errorf("--set %s: that test is not done, only %s", test, strings.Join(names, ", "))
+	}
+	return fmt.Errorf("--set %s: there is no test %s: %s", test, test, scenario.Suggest(test, names))
+}
+
+// canWrite makes the folder of the report, and a file in it: what cannot be written is
+// found before hours of tests, and not after.
+func (f *acceptFlags) canWrite() error {
+	if f.out == "" {
+		return nil
+	}
+	err := os.MkdirAll(f.out, 0o755)
+	if err == nil {
+		var x *os.File
+		if x, err = os.CreateTemp(f.out, ".accept-*"); err == nil {
+			err = errors.Join(x.Close(), os.Remove(x.Name()))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("--out: the report cannot be written: %w", err)
+	}
+	return nil
 }
 
 func acceptCode(ctx context.Context, r *accept.Result) int {
@@ -134,9 +178,9 @@ func acceptCode(ctx context.Context, r *accept.Result) int {
 }
 
 // tell prints and writes the result.
-func (f *acceptFlags) tell(result *accept.Result, procedures []*scenario.Procedure, stdout io.Writer) error {
+func (f *acceptFlags) tell(result *accept.Result, inputs []report.File, stdout io.Writer) error {
 	doc := &accept.Document{
-		Result: result, Operator: f.operator, Rig: f.rig, Short: f.short, Binary: binaryHash(), Tags: buildTags, Inputs: inputsOf(procedures, f.rig),
+		Result: result, Operator: f.operator, Rig: f.rig, Short: f.short, Binary: binaryHash(), Tags: buildTags, Inputs: inputs,
 	}
 	if f.out != "" {
 		if err := accept.Write(f.out, doc); err != nil {
@@ -205,7 +249,7 @@ func profilesOf(rig string) (list []string) {
 			}
 		}
 		for _, l := range links {
-			for _, name := range []string{l.Profile, l.DBC} {
+			for _, name := range append([]string{l.Profile}, can.Files(l.DBC)...) {
 				if scenario.IsPath(name) && !slices.Contains(list, name) {
 					list = append(list, name)
 				}
@@ -227,6 +271,9 @@ func (f *acceptFlags) procedures(files []string) (list []*scenario.Procedure, er
 		all = sign
 		var faults scenario.Faults
 		for _, file := range files {
+			if slices.Contains(procedureNames(), file) {
+				return nil, fmt.Errorf("%s is a test that ships, and no file: name it with --test %s", file, file)
+			}
 			p, err := scenario.LoadProcedure(file, scenarioOptions())
 			if wrong, ok := errors.AsType[scenario.Faults](err); ok {
 				faults = append(faults, wrong...)
@@ -307,7 +354,7 @@ func (f *acceptFlags) overrides() (map[string]accept.Overrides, error) {
 		if limit, is := strings.CutPrefix(name, "limits."); is {
 			l, err := scenario.ParseLimit(text)
 			if err != nil {
-				return nil, fmt.Errorf("--set %s: %w", s, err)
+				return nil, fmt.Errorf("--set %s: %w; write %s=\"<= 0.8\"", s, err, at)
 			}
 			if o.Limits == nil {
 				o.Limits = map[string]scenario.Limit{}
@@ -316,7 +363,7 @@ func (f *acceptFlags) overrides() (map[string]accept.Overrides, error) {
 		} else {
 			v, err := scenario.ParseValues(text)
 			if err != nil {
-				return nil, fmt.Errorf("--set %s: %w", s, err)
+				return nil, fmt.Errorf("--set %s: %w; write %s=5, or several as in %s=90,-90", s, err, at, at)
 			}
 			if o.Parameters == nil {
 				o.Parameters = map[string]scenario.Values{}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -61,9 +62,19 @@ func TestAcceptExitCodes(t *testing.T) {
 	}{
 		{[]string{own}, exitPassed, "X1   PASS"},
 		{[]string{own, "--set", "X1.limits.response_s=<= 0.16"}, exitFailed, "FAIL"},
-		{[]string{"--short", "--test", "T06", "--set", "T06.level=5"}, exitPassed, "T06  PASS"},
+		{[]string{"--short", "--test", "T06", "--set", "T06.level=20"}, exitPassed, "T06  PASS"},
+		{[]string{"--short", "--test", "T06", "--set", "T06.level=5"}, exitFailed, "the power rests on the profile alone"},
 		{[]string{bad}, exitInput, `bad.yaml:6:25: there is no parameter "lvl"`},
 		{[]string{"--test", "T99"}, exitInput, "no such test"},
+		{[]string{"--test", "t05"}, exitInput, `did you mean "T05"?`},
+		{[]string{"--test", ""}, exitInput, "--test: no test is named"},
+		{[]string{"T05"}, exitInput, "--test T05"},
+		{[]string{"--rig", ""}, exitInput, "--rig: no file is named"}, // and no twin is tested instead
+		{[]string{"--out", ""}, exitInput, "--out: no folder is named"},
+		{[]string{"--out", filepath.Join(own, "out")}, exitEnvironment, "--out"}, // before anything is tested
+		{[]string{"--set", "T5.hold_s=3"}, exitInput, `there is no test T5: did you mean "T05"?`},
+		{[]string{"--set", "T05.limits.response_s=0.8"}, exitInput, `T05.limits.response_s="<= 0.8"`},
+		{[]string{"--set", "T05.hold_s="}, exitInput, "T05.hold_s=5"},
 		{[]string{"--test", "T05", "--set", "T05.holds=3"}, exitInput, `did you mean "hold_s"?`},
 		{[]string{"--test", "T05", "--set", "T06.hold_s=3"}, exitInput, "not done"},
 		{[]string{"--set", "T05"}, exitInput, "TEST.PARAMETER=VALUE"},
@@ -71,6 +82,7 @@ func TestAcceptExitCodes(t *testing.T) {
 		{[]string{"--rig", "not-there.yaml"}, exitInput, "not-there.yaml"},
 		{[]string{"--rig", nothing, "--device", "b"}, exitInput, "no device b"},
 		{[]string{"--rig", noBackend}, exitEnvironment, "backend"},
+		{[]string{"--rig", nothing}, exitEnvironment, "look at the address in " + nothing},
 	} {
 		code, out, stderr := acceptance(t, tt.args...)
 		if code != tt.code || !strings.Contains(out+stderr, tt.says) {
@@ -91,3 +103,45 @@ func TestAcceptPrintsJSON(t *testing.T) {
 		t.Errorf("exit %d, %v: %s", code, err, out)
 	}
 }
+
+// What decides signs and scales is part of the evidence: profile and database, whichever
+// of the two a rig names.
+func TestInputsOfARig(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"rig.yaml": "apiVersion: yunchu/v1\nkind: Rig\ndevices:\n" +
+			"  - {id: a, device: can, address: \"socketcand://127.0.0.1:1/can0\", dbc: can/own.dbc}\n" +
+			"  - {id: b, device: can, address: \"socketcand://127.0.0.1:1/can1\", dbc: can/other.yaml}\n" +
+			"  - {id: c, device: modbus, address: \"tcp://127.0.0.1:1\", profile: hx.yaml}\n" +
+			"  - {id: d, device: can, address: \"socketcand://127.0.0.1:1/can2\", dbc: pylon-lv}\n",
+		"hx.yaml":        "apiVersion: yunchu/v1\nkind: Profile\nname: hx\npoints: {soc: {address: 0}}\n",
+		"can/own.yaml":   ownCAN,
+		"can/other.yaml": ownCAN,
+		"can/own.dbc":    "VERSION \"\"\nBO_ 853 State: 8 BMS\n SG_ SoC : 0|8@1+ (1,0) [0|100] \"%\" EMS\n",
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for _, f := range inputsOf(nil, filepath.Join(dir, "rig.yaml")) {
+		got = append(got, f.Name)
+	}
+	if want := []string{"rig.yaml", "own.yaml", "own.dbc", "other.yaml", "hx.yaml"}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+const ownCAN = `apiVersion: yunchu/v1
+kind: CANProfile
+name: own
+dbc: own.dbc
+bit_rate: 500000
+current_sign: charge
+limit_sign: positive
+messages: [{name: State, period: 1s, signals: [{name: SoC, is: soc}]}]
+`

@@ -6,6 +6,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -29,7 +30,11 @@ func validateCommand() *cobra.Command {
 				wrong, ok := faultsOf(err)
 				switch {
 				case ok:
-					faults = append(faults, wrong...)
+					for _, f := range wrong {
+						if !slices.Contains(faults, f) { // of a file that several name
+							faults = append(faults, f)
+						}
+					}
 				case err != nil:
 					return fail(exitInput, err)
 				default:
@@ -50,6 +55,10 @@ func check(file string) (kind string, err error) {
 	if err != nil {
 		_, err = scenario.Load(file, scenarioOptions()) // says so in the form of all faults
 		return "", err
+	}
+	if strings.HasSuffix(file, ".dbc") {
+		_, err = can.LoadDatabase(file)
+		return "CAN database", err
 	}
 	opt := scenarioOptions()
 	switch kind = scenario.KindOf(text); kind {

@@ -4,16 +4,31 @@ import (
 	"slices"
 
 	"yunchu/harness/scenario"
+	"yunchu/hil/can"
+	"yunchu/hil/modbus"
 	"yunchu/twin/params"
 )
 
-// scenarioOptions are what readers of scenarios, rigs and configurations know of models
-// and cells.
+// scenarioOptions are what readers of scenarios, rigs and configurations know of models,
+// cells and what wires carry.
 func scenarioOptions() scenario.Options {
 	names := params.Models()
 	return scenario.Options{
 		Models: func(n string) bool { return slices.Contains(names, n) }, ModelNames: names, CellNames: params.Cells(),
 		Model: modelFacts, Procedure: shippedProcedure, ProcedureNames: procedureNames(),
+		Profiles:  scenario.Sets{Names: modbus.Shipped(), Look: look(modbus.LoadProfile)},
+		Databases: scenario.Sets{Names: can.Shipped(), Look: look(can.LoadProfile)},
+	}
+}
+
+// look reads a file for what is wrong with it.
+func look[T any](load func(nameOrPath string) (T, error)) func(string) error {
+	return func(nameOrPath string) error {
+		_, err := load(nameOrPath)
+		if faults, ok := faultsOf(err); ok {
+			return faults
+		}
+		return err
 	}
 }
 

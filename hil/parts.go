@@ -82,6 +82,7 @@ func (p *Parts) Read(ctx context.Context, now time.Time) (device.Reading, error)
 		got[x.name] = r
 		out.Arrived = max(out.Arrived, r.Arrived)
 		out.Flags |= r.Flags
+		out.Beyond |= r.Beyond
 	}
 	if err := errors.Join(silent...); err != nil {
 		return device.Reading{}, err

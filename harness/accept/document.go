@@ -52,6 +52,7 @@ type Report struct {
 	Version      string              `json:"version"`
 	Binary       string              `json:"binary"`
 	Tags         []string            `json:"tags"`
+	Inputs       []report.File       `json:"inputs"`
 	Devices      []ReportDevice      `json:"devices"`
 	Requirements []ReportRequirement `json:"requirements"`
 }
@@ -70,6 +71,7 @@ type ReportDevice struct {
 	RatedKWh     float64            `json:"rated_kwh"`
 	Virtual      bool               `json:"virtual"`
 	Able         []string           `json:"able"`
+	PowerScale   string             `json:"power_scale"` // what confirms it; empty: no power was asked for
 	Instruments  []ReportInstrument `json:"instruments"`
 	Tests        []ReportTest       `json:"tests"`
 }
@@ -89,7 +91,9 @@ type ReportTest struct {
 	Source     string               `json:"source"`
 	Counts     string               `json:"counts"`
 	Verdict    string               `json:"verdict"`
-	Why        string               `json:"why,omitempty"`
+	Why        string               `json:"why,omitempty"`  // of a verdict other than PASS
+	Begin      time.Time            `json:"begin,omitzero"` // of the device's time; zero: nothing was done
+	End        time.Time            `json:"end,omitzero"`
 	DurationS  float64              `json:"duration_s"`
 	Parameters map[string][]float64 `json:"parameters"`
 	Limits     []ReportLimit        `json:"limits"`
@@ -118,7 +122,8 @@ type ReportLimit struct {
 // ReportRequirement is one line of the matrix.
 type ReportRequirement struct {
 	Requirement string   `json:"requirement"`
-	Limits      []string `json:"limits"` // device/test/limit
+	Limits      []string `json:"limits"`   // device/test/limit
+	Verdicts    []string `json:"verdicts"` // of each of them
 	Verdict     string   `json:"verdict"`
 }
 
@@ -137,7 +142,7 @@ func (r ReportRequirement) Class() string {
 func (d *Document) Report() *Report {
 	r := &Report{
 		Verdict: Word(d.Verdict), Begin: d.Begin, End: d.End, Operator: d.Operator, Rig: d.Rig, Short: d.Short,
-		Version: platform.Version, Binary: d.Binary, Tags: some(d.Tags), Devices: []ReportDevice{}, Requirements: []ReportRequirement{},
+		Version: platform.Version, Binary: d.Binary, Tags: some(d.Tags), Inputs: some(d.Inputs), Devices: []ReportDevice{}, Requirements: []ReportRequirement{},
 	}
 	for _, x := range d.Devices {
 		r.Devices = append(r.Devices, x.report(d.Begin))
@@ -156,7 +161,7 @@ func some[T any](s []T) []T {
 func (x *DeviceResult) report(now time.Time) ReportDevice {
 	out := ReportDevice{
 		Device: string(x.Info.ID), Kind: x.Info.Kind, Address: x.Address, Manufacturer: x.Info.Manufacturer, Model: x.Info.Model,
-		Firmware: x.Said.Firmware, Serial: x.Said.Serial, Serials: some(x.Serials), RatedKW: x.Info.RatedKW, RatedKWh: x.Info.CapacityKWh, Virtual: x.Virtual,
+		Firmware: x.Said.Firmware, Serial: x.Said.Serial, Serials: some(x.Serials), RatedKW: x.Info.RatedKW, RatedKWh: x.Info.CapacityKWh, PowerScale: x.Scale.Text, Virtual: x.Virtual,
 		Able: some(x.Able), Instruments: []ReportInstrument{}, Tests: []ReportTest{},
 	}
 	for _, t := range x.Tools {
@@ -182,13 +187,14 @@ func instrument(t scenario.Instrument, now time.Time) ReportInstrument {
 func (t *TestResult) report() ReportTest {
 	p := t.Program.Procedure
 	out := ReportTest{
-		Test: p.Name, Title: p.Title, Source: p.Source, Counts: p.Counts, Verdict: Word(t.Verdict), Why: t.Why,
+		Test: p.Name, Title: p.Title, Source: p.Source, Counts: p.Counts, Verdict: Word(t.Verdict), Why: t.why(),
 		Parameters: map[string][]float64{}, Limits: []ReportLimit{}, Notes: []string{},
 	}
 	for n, v := range t.Program.Parameters {
 		out.Parameters[n] = v
 	}
 	if t.Record != nil {
+		out.Begin, out.End = t.Record.Begin.UTC(), t.Record.End.UTC()
 		out.DurationS, out.Samples, out.Notes = t.Record.End.Sub(t.Record.Begin).Seconds(), len(t.Record.Samples), some(t.Record.Notes)
 	}
 	for _, j := range t.Limits {
@@ -199,6 +205,20 @@ func (t *TestResult) report() ReportTest {
 		})
 	}
 	return out
+}
+
+// why is the reason of a verdict other than PASS: that of the test as a whole, or the
+// first limit that has it.
+func (t *TestResult) why() string {
+	if t.Why != "" || t.Verdict == report.Passed {
+		return t.Why
+	}
+	for i := range t.Limits {
+		if j := &t.Limits[i]; j.Verdict == t.Verdict {
+			return j.Name + ": " + j.sentence()
+		}
+	}
+	return "nothing of it was judged"
 }
 
 // number is null in JSON for what is none.
@@ -212,8 +232,8 @@ func number(v float64) *float64 {
 // matrix is what each requirement rests on, in alphabetical order.
 func (d *Document) matrix() (out []ReportRequirement) {
 	type line struct {
-		limits []string
-		judged []Judged
+		limits, verdicts []string
+		judged           []Judged
 	}
 	all := map[string]*line{}
 	for _, x := range d.Devices {
@@ -227,12 +247,13 @@ func (d *Document) matrix() (out []ReportRequirement) {
 				}
 				l := all[j.Requirement]
 				l.limits = append(l.limits, fmt.Sprintf("%s/%s/%s", x.Info.ID, t.Program.Procedure.Name, j.Name))
+				l.verdicts = append(l.verdicts, Word(j.Verdict))
 				l.judged = append(l.judged, j)
 			}
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		out = append(out, ReportRequirement{name, all[name].limits, Word(Verdict(all[name].judged))})
+		out = append(out, ReportRequirement{name, all[name].limits, all[name].verdicts, Word(Verdict(all[name].judged))})
 	}
 	return out
 }

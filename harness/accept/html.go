@@ -35,13 +35,17 @@ type pageView struct {
 	Class   string
 	When    string
 	Units   []deviceView
-	Missing int // limits whose number nobody has verified
+	Missing []missingView // limits whose number nobody has verified
 	Samples []sampleFile
 }
 
+// missingView is a limit whose number nobody has verified.
+type missingView struct{ Limit, Bound, Source, Word, Class string }
+
 type deviceView struct {
 	ReportDevice
-	Tests []testView
+	ScaleClass string // of its verdict
+	Tests      []testView
 }
 
 type testView struct {
@@ -54,7 +58,7 @@ type testView struct {
 	Rows        []limitView
 	Plot        template.HTML
 	Files       []report.File
-	Span        string
+	Span, When  string
 	Sign        string
 }
 
@@ -69,10 +73,10 @@ func (d *Document) writeHTML(w io.Writer, samples []sampleFile) error {
 	r := d.Report()
 	v := pageView{
 		Report: r, CSS: template.CSS(pageCSS), Class: string(d.Verdict), Samples: samples,
-		When: d.Begin.Format("2006-01-02 15:04:05") + " to " + d.End.Format("2006-01-02 15:04:05") + " UTC",
+		When: d.Begin.Format(time.DateTime) + " to " + d.End.Format(time.DateTime) + " UTC",
 	}
 	for i, x := range d.Devices {
-		u := deviceView{ReportDevice: r.Devices[i]}
+		u := deviceView{ReportDevice: r.Devices[i], ScaleClass: string(x.Scale.Verdict)}
 		for k, t := range x.Tests {
 			tv, err := t.view(r.Devices[i].Tests[k], samples)
 			if err != nil {
@@ -80,7 +84,9 @@ func (d *Document) writeHTML(w io.Writer, samples []sampleFile) error {
 			}
 			for _, j := range t.Limits {
 				if !j.Limit.IsZero() && !j.Verified {
-					v.Missing++
+					v.Missing = append(v.Missing, missingView{
+						fmt.Sprintf("%s/%s/%s", x.Info.ID, t.Program.Procedure.Name, j.Name), report.Bound(j.Limit.String(), j.Unit), j.Source, Word(j.Verdict), string(j.Verdict),
+					})
 				}
 			}
 			u.Tests = append(u.Tests, tv)
@@ -116,6 +122,7 @@ func (t *TestResult) view(r ReportTest, samples []sampleFile) (testView, error) 
 		return v, nil
 	}
 	v.Span = report.Span(r.DurationS)
+	v.When = r.Begin.Format(time.DateTime) + " to " + r.End.Format(time.DateTime) + " UTC"
 	v.Before = t.Record.found()
 	for _, s := range samples {
 		if s.test == t {

@@ -12,6 +12,7 @@ import (
 	"yunchu/harness/metric"
 	"yunchu/platform/device"
 	"yunchu/platform/guard"
+	"yunchu/platform/ingest"
 )
 
 // measured is what one window, or all windows of a name together, came to.
@@ -120,17 +121,39 @@ func (r *Record) doubtful(w *Window, t *trace) (why []string) {
 	if t.ref {
 		return why
 	}
-	bad, flags := 0, device.Flags(0)
+	bad, flags, values := 0, device.Flags(0), ""
 	for _, s := range r.samples(t.a, t.b) {
 		if s.Quality != device.Good && !r.moving(&s) {
 			bad++
 			flags |= s.Flags
+			if p := ingest.Impossible(r.RatedKW, &s); p != 0 {
+				values = ": " + s.Told(p)
+			}
 		}
 	}
 	if bad > 0 {
-		why = append(why, fmt.Sprintf("%d of %d readings are not good (%s)", bad, len(pts), flags))
+		why = append(why, fmt.Sprintf("%d of %d readings are not good (%s%s)", bad, len(pts), flags, values))
 	}
 	return why
+}
+
+// lookAt says where to look for what makes the newest reading one that is not good.
+func (r *Record) lookAt() string {
+	flags := device.Flags(0)
+	if n := len(r.Samples); n > 0 {
+		flags = r.Samples[n-1].Flags
+	}
+	switch {
+	case flags&device.FlagRange != 0:
+		return "look at address, table, type, word_order, scale, not_implemented and valid of that point in the profile"
+	case flags&device.FlagLogic != 0:
+		return "look at scale, unit and positive of power, voltage and current in the profile"
+	case flags&device.FlagHeartbeat != 0:
+		return "look at heartbeat in the profile, and whether a gateway in front of the device repeats old values"
+	case flags&device.FlagFrozen != 0:
+		return "all its values stand still: look whether a gateway in front of the device repeats old ones"
+	}
+	return "look at the address of the device and at the addresses and not_implemented of its points in the profile"
 }
 
 // stepOf is the step of a window as the metrics define it.

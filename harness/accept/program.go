@@ -92,6 +92,14 @@ type Program struct {
 	writes bool // something in it acts on the device
 }
 
+// asksPower reports whether what the program tests is done with power. The sign test asks
+// for too little to say anything of its scale.
+func (g *Program) asksPower() bool {
+	return g.Procedure.Name != SignTest && slices.ContainsFunc(g.ops, func(o op) bool {
+		return o.act == actPower && o.kw != 0 || o.act == actSeries || o.act == actBring
+	})
+}
+
 // mostOps bounds what repetitions in a file can make of it.
 const mostOps = 20_000
 
@@ -134,7 +142,7 @@ func Compile(p *scenario.Procedure, ratedKW float64, short bool, over ...Overrid
 				}
 				return nil, fmt.Errorf("%s has no limit %q: %s", p.Name, n, scenario.Suggest(n, names))
 			}
-			q.Limits[i].Limit = l
+			q.Limits[i] = changed(p.Limits[i], l)
 		}
 	}
 	c := compiler{g: g, scope: map[string]float64{}}
@@ -160,6 +168,19 @@ func Compile(p *scenario.Procedure, ratedKW float64, short bool, over ...Overrid
 		}
 	}
 	return g, nil
+}
+
+// changed is a limit with another bound. What its source says does not hold for it any more.
+func changed(l scenario.ProcedureLimit, to scenario.Limit) scenario.ProcedureLimit {
+	if to == l.Limit {
+		return l
+	}
+	was := l.Limit.String()
+	if l.Limit.IsZero() {
+		was = "reported"
+	}
+	l.Source, l.Verified, l.Limit = fmt.Sprintf("changed from %s (%s)", was, l.Source), false, to
+	return l
 }
 
 // Lasts is how long the program takes at least, as far as its holds tell.

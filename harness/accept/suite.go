@@ -30,6 +30,7 @@ type DeviceResult struct {
 	Tools   []scenario.Instrument
 	Virtual bool // a twin in virtual time
 	Able    []string
+	Scale   Scale // of its power
 	Tests   []*TestResult
 }
 
@@ -130,6 +131,8 @@ func one(ctx context.Context, b *Bench, procedures []*scenario.Procedure, opt *O
 			break
 		}
 	}
+	out.Scale = ScaleOf(out.Tests, s.links["meter"] != nil && s.links["pcs"] != nil)
+	out.Scale.doubt(out.Tests)
 	return out, nil
 }
 

@@ -24,6 +24,9 @@ func Text(w io.Writer, r *Result, colour bool) error {
 	var b strings.Builder
 	for _, d := range r.Devices {
 		fmt.Fprintf(&b, "\n  %s  %s, %s\n\n", d.Info.ID, d.Address, report.Quantity(d.Info.RatedKW, "kW"))
+		if s := &d.Scale; s.Verdict != "" {
+			fmt.Fprintf(&b, "  %s\n\n", paint(s.Verdict, s.Text))
+		}
 		for _, t := range d.Tests {
 			fmt.Fprintf(&b, "  %-4s %s %s\n", t.Program.Procedure.Name, paint(t.Verdict, fmt.Sprintf("%-14s", Word(t.Verdict))), t.Program.Procedure.Title)
 			if t.Record == nil {

@@ -33,6 +33,7 @@ type pcs struct {
 	settings map[string]float64
 	told     []string
 	down     bool
+	bend     func(*device.Reading) // what it says of itself
 	closed   bool
 }
 
@@ -67,6 +68,9 @@ func (p *pcs) Read(_ context.Context, now time.Time) (device.Reading, error) {
 	r.Power = p.sign * math.Copysign(min(math.Abs(p.kw), p.settings["power-limit"]), p.kw)
 	r.SoC, r.Temperature, r.Voltage, r.Current = 50, 25, 800+0.05*p.kw, r.Power*1000/800
 	r.MaxCharge, r.MaxDischarge, r.Status = 100, 100, device.Idle
+	if p.bend != nil {
+		p.bend(&r)
+	}
 	return r, nil
 }
 
@@ -234,6 +238,33 @@ func TestWrongSignOnAWireIsAFinding(t *testing.T) {
 		t.Errorf("the other is %s: %s", b.Verdict, b.Why)
 	}
 }
+
+// Who has a value wrong in a profile is told which, since when, and what to look at.
+func TestValueThatCannotBeIsNamed(t *testing.T) {
+	t.Parallel()
+	p := &pcs{sign: 1, bend: func(r *device.Reading) { r.Temperature = -3276.8 }}
+	r, err := onWire(t, t.Context(), p, accept.Options{}, signTest(t), procedure(t, reads))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"no fresh and good reading", "bad (range: temperature -3276.8 °C), and it was never good", "not_implemented"}
+	for _, w := range want {
+		if x := r.Devices[0].Tests[0]; x.Verdict != report.Inconclusive || !strings.Contains(x.Why, w) {
+			t.Errorf("%s: %q, want %q", x.Verdict, x.Why, w)
+		}
+	}
+	if j := r.Devices[0].Tests[1].Limits[0]; !strings.Contains(j.Note, ": temperature -3276.8 °C)") {
+		t.Errorf("%s: %s", j.Verdict, j.Note)
+	}
+}
+
+const reads = `requires: [link]
+steps:
+  - {poll_all: true, hold_s: 0.5, measure: {name: polls, kind: exchange}}
+  - {rest: true, hold_s: 0.5, measure: {name: rest, kind: hold}}
+limits:
+  - {name: error, measure: rest, metric: max_error_percent, limit: "<= 1", source: test}
+`
 
 func TestWhatIsNotOnThisMachineIsArmedByName(t *testing.T) {
 	t.Parallel()

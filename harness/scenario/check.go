@@ -120,7 +120,7 @@ func (s *Scenario) checkFleet(f *source) {
 		e.check(f, at, false)
 		e.Shadow.check(f, at, &e.Device)
 		if e.Aging != nil {
-			f.nameOrFile(at+".aging.set", &e.Aging.Set)
+			f.nameOrFile(at+".aging.set", &e.Aging.Set, Sets{})
 		}
 		e.checkFacts(f, at)
 		if f.has(at+".count") && e.Kind != Sim && e.Kind != "" {

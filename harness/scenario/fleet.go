@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"regexp"
@@ -237,6 +238,16 @@ func (d *Device) checkKind(s *source, at string, served bool) {
 		return
 	}
 	s.address(at+".address", d.Address, d.Kind, reachedBy[d.Kind])
+	s.meaning(at, d.Kind)
+}
+
+// meaning demands what says what a wire's registers or frames mean.
+func (s *source) meaning(at, kind string) {
+	key, ok := map[string]string{Modbus: "profile", CAN: "dbc"}[kind]
+	if ok && !s.has(at+"."+key) {
+		s.fault(s.key(at), "add: "+key+": "+map[string]string{Modbus: "./my-device.yaml", CAN: "pylon-lv"}[kind],
+			"a %s device needs a %s%s", kind, key, within(at))
+	}
 }
 
 func (d *Device) checkParts(s *source, at string) {
@@ -262,6 +273,7 @@ func (d *Device) checkParts(s *source, at string) {
 		} else if p.part.Address != "" && p.part.Kind != "" {
 			s.address(here+".address", p.part.Address, p.part.Kind, reachedBy[p.part.Kind])
 		}
+		s.meaning(here, p.part.Kind)
 		s.misplaced(here, "poll", "a part", "the parts of a device are read together: write it in the device")
 		p.part.files(s, here)
 	}
@@ -272,8 +284,8 @@ func (d *Device) checkParts(s *source, at string) {
 
 // files looks for what a link names: shipped sets or files.
 func (l *Link) files(s *source, at string) {
-	s.nameOrFile(at+".profile", &l.Profile)
-	s.nameOrFile(at+".dbc", &l.DBC)
+	s.nameOrFile(at+".profile", &l.Profile, s.opt.Profiles)
+	s.nameOrFile(at+".dbc", &l.DBC, s.opt.Databases)
 	for _, f := range []struct {
 		key  string
 		path *string
@@ -314,17 +326,41 @@ func (d *Device) checkModel(s *source, at string) {
 	}
 }
 
-// nameOrFile checks a key that holds a shipped name or a path: only a path can
-// be looked for here.
-func (s *source) nameOrFile(at string, value *string) {
+// nameOrFile checks a key that holds a shipped name or a path, and looks into what it
+// names. A file that is wrong is noted once, with its own faults.
+func (s *source) nameOrFile(at string, value *string, sets Sets) {
+	if !s.has(at) {
+		return
+	}
+	key := at[strings.LastIndexByte(at, '.')+1:]
+	before := len(s.faults)
 	switch {
-	case !s.has(at):
 	case IsPath(*value):
 		s.exists(at, value)
 	case !setName.MatchString(*value):
 		s.wrong(at, "a shipped name, or a path beside this file", "%q is neither a name nor a path", short(*value))
+	case sets.Names != nil && !slices.Contains(sets.Names, *value):
+		hint := suggest(*value, sets.Names)
+		if nearest(*value, sets.Names) == "" {
+			hint += "; a file of your own is named by its path, such as ./" + *value + fileEnd[key]
+		}
+		s.wrong(at, hint, "unknown %s %q", key, short(*value))
+	}
+	once := key + " " + *value
+	if len(s.faults) > before || s.looked[once] || sets.Look == nil || s.opt.FS != nil && IsPath(*value) {
+		return
+	}
+	s.looked[once] = true
+	err := sets.Look(*value)
+	if wrong, ok := errors.AsType[Faults](err); ok {
+		s.faults = append(s.faults, wrong...)
+	} else if err != nil {
+		s.wrong(at, "", "%v", err)
 	}
 }
+
+// fileEnd is how the files end that a key names.
+var fileEnd = map[string]string{"profile": ".yaml", "dbc": ".dbc"}
 
 // misplaced reports a key that does not belong to this kind of thing.
 func (s *source) misplaced(at, key, thing, hint string) {

@@ -275,15 +275,15 @@ func (v *Serve) check(s *source, at string, listening map[string]string) {
 	}
 	if f := v.Modbus; f != nil {
 		face("modbus", Modbus, f.Address, f.Unit)
-		s.nameOrFile(at+".modbus.profile", &f.Profile)
+		s.nameOrFile(at+".modbus.profile", &f.Profile, s.opt.Profiles)
 	}
 	if f := v.RTU; f != nil {
 		face("rtu", "rtu", f.Address, f.Unit)
-		s.nameOrFile(at+".rtu.profile", &f.Profile)
+		s.nameOrFile(at+".rtu.profile", &f.Profile, s.opt.Profiles)
 	}
 	if f := v.CAN; f != nil {
 		face("can", CAN, f.Address, 0)
-		s.nameOrFile(at+".can.dbc", &f.DBC)
+		s.nameOrFile(at+".can.dbc", &f.DBC, s.opt.Databases)
 	}
 	if f := v.MQTT; f != nil {
 		face("mqtt", MQTT, f.Address, 0)

@@ -41,11 +41,22 @@ type Options struct {
 	// Model looks into a model set by name or a model file by path; its error may be
 	// Faults of that file. nil: models are not looked into.
 	Model func(nameOrPath string) (*ModelFacts, error)
+	// Profiles and Databases say what the registers and frames of wires mean.
+	Profiles, Databases Sets
 	// Procedure finds a test of the acceptance suite by name, for what rigs change in
 	// it; nil: not looked at.
 	Procedure func(name string) (*Procedure, error)
 	// ProcedureNames are those tests, for hints; may be empty.
 	ProcedureNames []string
+}
+
+// Sets are what ships under a name and may also be a file. The zero value takes any
+// well-formed name for one that ships.
+type Sets struct {
+	Names []string
+	// Look looks into one, by name or path; its error may be Faults of that file. nil:
+	// they are not looked into.
+	Look func(nameOrPath string) error
 }
 
 // place is where a value stands, and its key when it has one.
@@ -67,12 +78,13 @@ type source struct {
 	anchor map[string]ast.Node
 	inputs []string // files opened on behalf of this one
 	models map[string]*ModelFacts
+	looked map[string]bool // what Sets were asked for
 }
 
 func newSource(name string, opt Options) *source {
 	return &source{
 		name: name, opt: opt, places: map[string]place{}, keys: map[string]place{},
-		models: map[string]*ModelFacts{}, plans: plans{}, anchor: map[string]ast.Node{},
+		models: map[string]*ModelFacts{}, looked: map[string]bool{}, plans: plans{}, anchor: map[string]ast.Node{},
 	}
 }
 

@@ -33,7 +33,7 @@ func nearest(got string, known []string) string {
 		k, shown := plain(k), k
 		d := distance(got, k)
 		if len(got) >= 3 && strings.HasPrefix(k, got) {
-			d = 1
+			d = min(d, 1)
 		}
 		if d < best && d < len(k) {
 			best, word = d, shown

@@ -58,7 +58,7 @@ func TestFaultsShowTheirLine(t *testing.T) {
 func TestFaultsOfProfilesHaveAPlace(t *testing.T) {
 	for _, tt := range []struct{ name, old, new, want string }{
 		{"version", "apiVersion: yunchu/v1", "apiVersion: yunchu/v2", `pylon-lv.yaml:1:13: apiVersion: unknown "yunchu/v2"`},
-		{"kind", "kind: CANProfile", "kind: Profile", `pylon-lv.yaml:2:7: kind: unknown "Profile"`},
+		{"kind", "kind: CANProfile", "kind: Profile", `pylon-lv.yaml:2:7: this is a Profile file, not a CANProfile`},
 		{"no name", "name: pylon-lv\n", "", "name: missing"},
 		{"unknown key", "bit_rate:", "bitrate:", `pylon-lv.yaml:10:1: unknown field "bitrate"`},
 		{"second key", "shown_series: 16", "bit_rate: 500000", `pylon-lv.yaml:13:1: a second "bit_rate"`},

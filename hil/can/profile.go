@@ -189,13 +189,14 @@ func LoadProfile(nameOrPath string) (*Profile, error) {
 		}
 		return ParseProfile(nameOrPath+".yaml", src, func(name string) ([]byte, error) { return shipped.ReadFile("dbc/" + name) })
 	}
-	path := nameOrPath
-	if base, ok := strings.CutSuffix(path, ".dbc"); ok {
-		path = base + ".yaml"
-	}
+	path := profileOf(nameOrPath)
 	src, err := readFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("CAN profile %s: %w (those that ship: %s)", path, err, strings.Join(Shipped(), ", "))
+		beside := ""
+		if path != nameOrPath {
+			beside = "it says what the signals of " + filepath.Base(nameOrPath) + " mean; "
+		}
+		return nil, fmt.Errorf("CAN profile %s: %w (%sthose that ship: %s)", path, err, beside, strings.Join(Shipped(), ", "))
 	}
 	return ParseProfile(path, src, func(name string) ([]byte, error) {
 		if !filepath.IsAbs(name) {
@@ -205,12 +206,30 @@ func LoadProfile(nameOrPath string) (*Profile, error) {
 	})
 }
 
+// profileOf is the path of the profile that a path stands for: itself, or beside a database.
+func profileOf(path string) string {
+	if base, ok := strings.CutSuffix(path, ".dbc"); ok {
+		return base + ".yaml"
+	}
+	return path
+}
+
+// Files are those that LoadProfile reads for a path: profile and database, as far as
+// they can be read; none of what ships.
+func Files(nameOrPath string) []string {
+	p, err := LoadProfile(nameOrPath)
+	if err != nil || slices.Contains(Shipped(), nameOrPath) {
+		return nil
+	}
+	return []string{profileOf(nameOrPath), p.db.File}
+}
+
 // ParseProfile reads a profile; file is its name in messages, and open reads the database
 // that it names.
 func ParseProfile(file string, src []byte, open func(name string) ([]byte, error)) (*Profile, error) {
 	p := &Profile{}
 	f := strict.Read(file, src, p)
-	if f.Count() == 0 || p.DBC != "" {
+	if f.IsKind(p.Kind, "CANProfile") && (f.Count() == 0 || p.DBC != "") {
 		checked{f}.profile(p, open)
 	}
 	if err := f.Err(); err != nil {

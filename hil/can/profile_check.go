@@ -1,6 +1,7 @@
 package can
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -56,11 +57,11 @@ func (r checked) database(p *Profile, open func(name string) ([]byte, error)) bo
 		r.Wrong("dbc", "paths are relative to this file", "dbc: %s: %v", p.DBC, err)
 		return false
 	}
-	if p.db, err = ParseDatabase(p.DBC, src); err != nil {
-		r.Wrong("dbc", "", "dbc: %v", err)
-		return false
+	p.db, err = ParseDatabase(r.Beside(p.DBC), src)
+	if faults, ok := errors.AsType[strict.Faults](err); ok {
+		r.Also(faults)
 	}
-	return true
+	return err == nil
 }
 
 func (r checked) duration(key string, d time.Duration, least time.Duration) {

@@ -221,7 +221,7 @@ func (d *Driver) readBack(ctx context.Context, s *setpoint) error {
 			return err
 		}
 		if !(math.Abs(got-s.kw) <= x.step()/2*(1+1e-9)+1e-6*math.Abs(s.kw)) {
-			return &refusal{device.Failure, codeReadBack, fmt.Sprintf("the device was told %g kW and holds %g kW", s.kw, got)}
+			return &refusal{device.Failure, codeReadBack, fmt.Sprintf("the device was told %g kW and holds %g kW: it does not take it, or a second master has written since", s.kw, got)}
 		}
 		s.regs = regs
 	}

@@ -164,7 +164,7 @@ func (d *Driver) reading(now time.Time) device.Reading {
 		MaxDischarge: d.most("max_discharge_kw", "discharge_limit_a", "discharge_forbidden"),
 	}
 	r.Status, r.Word = d.status(r.Power)
-	r.Flags = d.findings(now)
+	r.Flags, r.Beyond = d.findings(now)
 	return r
 }
 
@@ -222,12 +222,22 @@ func (d *Driver) status(kw float64) (device.Status, string) {
 	return s, raw
 }
 
-// findings are the flags of the reading, and what follows from them for the driver.
-func (d *Driver) findings(now time.Time) (f device.Flags) {
+// shownAs is what of a reading a point becomes.
+var shownAs = map[string]device.Points{
+	"soc": device.PointSoC, "soh": device.PointSoH, "voltage": device.PointVoltage, "current": device.PointCurrent,
+	"power": device.PointPower, "temperature": device.PointTemperature,
+	"max_charge_kw": device.PointMaxCharge, "charge_limit_a": device.PointMaxCharge,
+	"max_discharge_kw": device.PointMaxDischarge, "discharge_limit_a": device.PointMaxDischarge,
+}
+
+// findings are the flags of the reading, the values that are beyond what is valid, and
+// what follows from them for the driver.
+func (d *Driver) findings(now time.Time) (f device.Flags, beyond device.Points) {
 	m := d.poll
 	for _, r := range d.profile.readable(polled) {
 		if v := m.number(r); r.valid != nil && (v < r.valid.Min || v > r.valid.Max) {
 			f |= device.FlagRange
+			beyond |= shownAs[r.name]
 		}
 	}
 	if m.holds(d.point("local")) {
@@ -251,7 +261,7 @@ func (d *Driver) findings(now time.Time) (f device.Flags) {
 	if !d.master.IsZero() && now.Sub(d.master) < masterShown {
 		f |= device.FlagMaster
 	}
-	return f
+	return f, beyond
 }
 
 // handOver leaves the device to somebody else who writes.

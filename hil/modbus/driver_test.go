@@ -218,8 +218,8 @@ func TestLimits(t *testing.T) {
 func TestRangeIsFlagged(t *testing.T) {
 	d := newDriver(t, "points:\n  soc: {address: 0, valid: {min: 0, max: 100}}\n")
 	d.Holding[0] = 65535
-	if r := d.read(); r.SoC != 65535 || r.Flags != device.FlagRange {
-		t.Errorf("%v %%, flags %v", r.SoC, r.Flags)
+	if r := d.read(); r.SoC != 65535 || r.Flags != device.FlagRange || r.Beyond != device.PointSoC {
+		t.Errorf("%v %%, flags %v, beyond %b", r.SoC, r.Flags, r.Beyond)
 	}
 }
 

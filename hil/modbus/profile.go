@@ -134,7 +134,7 @@ func LoadProfile(name string) (*Profile, error) {
 func ParseProfile(file string, src []byte) (*Profile, error) {
 	p := &Profile{}
 	f := strict.Read(file, src, p)
-	if f.Err() == nil { // what is missing for want of a form says nothing
+	if f.IsKind(p.Kind, "Profile") && f.Err() == nil { // what is missing for want of a form says nothing
 		p.check(f)
 	}
 	if err := f.Err(); err != nil {

@@ -138,9 +138,13 @@ func TestProfileFaults(t *testing.T) {
 			t.Errorf("%s: %v", fine, err)
 		}
 	}
-	_, err := ParseProfile("mine.yaml", []byte("kind: Rig\npoints:\n  powr: {address: 1}\n  soc: {address: 1, bit: 20}\n"))
-	if n := strings.Count(err.Error(), "mine.yaml:"); n != 5 {
-		t.Errorf("%d faults at once, want 5:\n%v", n, err)
+	_, err := ParseProfile("mine.yaml", []byte("kind: Profile\npoints:\n  powr: {address: 1}\n  soc: {address: 1, bit: 20}\n"))
+	if n := strings.Count(err.Error(), "mine.yaml:"); n != 4 {
+		t.Errorf("%d faults at once, want 4:\n%v", n, err)
+	}
+	_, err = ParseProfile("mine.yaml", []byte("apiVersion: yunchu/v1\nkind: Rig\ndevices: []\n"))
+	if n := strings.Count(err.Error(), "mine.yaml:"); n != 1 || !strings.Contains(err.Error(), "this is a Rig file, not a Profile") {
+		t.Errorf("another kind of file: %v", err)
 	}
 }
 

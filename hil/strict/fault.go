@@ -85,7 +85,7 @@ func (f *File) Err() error {
 		return nil
 	}
 	slices.SortStableFunc(f.faults, func(a, b Fault) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
+		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
 	})
 	return slices.Compact(f.faults)
 }

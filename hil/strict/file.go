@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -14,6 +15,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 )
 
 // Bounds of a file: those that ship have 10 kB, and their deepest key lies at 5.
@@ -81,6 +83,17 @@ func (f *File) Wrong(key, hint, format string, args ...any) {
 	f.add(f.at(key), hint, format, args...)
 }
 
+// Also notes the faults of a file that this one names.
+func (f *File) Also(faults Faults) { f.faults = append(f.faults, faults...) }
+
+// Beside is the path of a file that this one names relative to itself.
+func (f *File) Beside(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(filepath.Dir(f.path), filepath.FromSlash(name))
+}
+
 // OneOf demands one of the known words.
 func (f *File) OneOf(key, word string, known ...string) bool {
 	ok := slices.Contains(known, word)
@@ -88,6 +101,17 @@ func (f *File) OneOf(key, word string, known ...string) bool {
 		f.Wrong(key, Suggest(word, known), "%s: unknown %q", key, word)
 	}
 	return ok
+}
+
+// IsKind reports whether the file is what it is read as. One of another kind has that
+// fault alone: every key of it would be wrong too, which tells nobody anything.
+func (f *File) IsKind(got, want string) bool {
+	if got == "" || got == want {
+		return true
+	}
+	f.faults = nil
+	f.Wrong("kind", "write kind: "+want, "this is a %s file, not a %s", got, want)
+	return false
 }
 
 // Has reports whether the file gives a value.
@@ -148,6 +172,9 @@ func placeOf(n ast.Node) place {
 	}
 	return place{1, 1}
 }
+
+// DurationPattern is the form of a duration above zero, for schemas.
+const DurationPattern = `^\+?(([0-9]+\.?[0-9]*|\.[0-9]+)(h|m|s|ms|us|µs|ns))+$`
 
 var durationType = reflect.TypeFor[time.Duration]()
 
@@ -255,8 +282,14 @@ func whole(t reflect.Type) string {
 }
 
 func (f *File) scalar(key string, n ast.Node, v reflect.Value) {
-	want := "a text"
+	want, hint := "a text", ""
 	text, ok := text(n)
+	switch {
+	case v.Kind() == reflect.String && ok && !written(n):
+		ok, hint = false, "put it into quotes"
+	case v.Kind() != reflect.String && v.Type() != durationType && quoted(n):
+		ok, hint = false, "write it without quotes"
+	}
 	switch {
 	case v.Type() == durationType:
 		want = "a duration like 100ms or 1s"
@@ -286,9 +319,24 @@ func (f *File) scalar(key string, n ast.Node, v reflect.Value) {
 		v.SetString(text)
 	}
 	if !ok {
-		f.add(placeOf(n), "", "%s: want %s, got %s", key, want, describe(n))
+		f.add(placeOf(n), hint, "%s: want %s, got %s", key, want, describe(n))
 		v.SetZero()
 	}
+}
+
+// written reports whether a value is a text and nothing else in YAML, quoted whether it
+// stands in quotes.
+func written(n ast.Node) bool {
+	switch n.(type) {
+	case *ast.StringNode, *ast.LiteralNode:
+		return true
+	}
+	return false
+}
+
+func quoted(n ast.Node) bool {
+	t := n.GetToken().Type
+	return t == token.SingleQuoteType || t == token.DoubleQuoteType
 }
 
 // text is a value as it stands in the file; ok is false for lists, mappings and nothing.

@@ -105,6 +105,16 @@ x.yaml:7:8: every: want a duration like 100ms or 1s, got "3"
 	}
 }
 
+// What stands in quotes is a text, and what does not and looks like a number is none: as
+// the JSON Schemas have it.
+func TestQuotesTellTexts(t *testing.T) {
+	err := strict.Read("x.yaml", []byte("name: 100\non: \"true\"\ncount: '3'\nevery: \"1s\"\n"), &outer{}).Err()
+	faults, _ := errors.AsType[strict.Faults](err)
+	if len(faults) != 3 || faults[0].Hint != "put it into quotes" || faults[1].Hint != "write it without quotes" || faults[2].Line != 3 {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestNoFile(t *testing.T) {
 	for name, src := range map[string]string{
 		"nothing":       "",

@@ -1,6 +1,7 @@
 package device
 
 import (
+	"fmt"
 	"math"
 	"strings"
 )
@@ -119,6 +120,47 @@ type Reading struct {
 	Word    string // the status word as received when Status is OtherStatus
 	Quality Quality
 	Flags   Flags
+	// Beyond are the values that FlagRange is about, as far as who raised it says. It
+	// goes with the reading through this process, and not into the log.
+	Beyond Points
+}
+
+// Points are values of a reading.
+type Points uint16
+
+// The values that can be out of range.
+const (
+	PointSoC Points = 1 << iota
+	PointSoH
+	PointVoltage
+	PointCurrent
+	PointPower
+	PointTemperature
+	PointMaxCharge
+	PointMaxDischarge
+)
+
+// Told lists some of the reading's values in words, such as "power 9 kW".
+func (r *Reading) Told(p Points) string {
+	var out []string
+	for i, v := range []struct {
+		name, unit string
+		value      float64
+	}{
+		{"state of charge", "%", r.SoC},
+		{"state of health", "%", r.SoH},
+		{"voltage", "V", r.Voltage},
+		{"current", "A", r.Current},
+		{"power", "kW", r.Power},
+		{"temperature", "°C", r.Temperature},
+		{"power that it takes", "kW", r.MaxCharge},
+		{"power that it gives", "kW", r.MaxDischarge},
+	} {
+		if p&(1<<i) != 0 {
+			out = append(out, fmt.Sprintf("%s %.6g %s", v.name, v.value, v.unit))
+		}
+	}
+	return strings.Join(out, ", ")
 }
 
 // StatusWord is the status as it was received.

@@ -15,16 +15,17 @@ import (
 // latches for every device until it is reset.
 type life struct {
 	armed   bool
-	ours    bool   // armed or tested since the start: what it runs at is our doing
-	auto    bool   // arms itself with its first good reading
-	why     string // why it is not armed
-	misfit  string // why it must not be armed: its nameplate contradicts what is known of it
-	stopped bool   // emergency stop
-	unheard bool   // which the device has not taken yet
-	tell    fix    // it once more
-	reset   int64  // ms, when it was reset: what was measured before does not count
-	since   int64  // ms, when the device took a setpoint of another direction than the one before
-	against int    // readings in a row that run against the setpoint
+	ours    bool    // armed or tested since the start: what it runs at is our doing
+	auto    bool    // arms itself with its first good reading
+	why     string  // why it is not armed
+	misfit  string  // why it must not be armed: its nameplate contradicts what is known of it
+	stopped bool    // emergency stop
+	unheard bool    // which the device has not taken yet
+	tell    fix     // it once more
+	reset   int64   // ms, when it was reset: what was measured before does not count
+	since   int64   // ms, when the device took a setpoint of another direction than the one before
+	power   float64 // kW, of the newest good reading
+	against int     // readings in a row that run against the setpoint
 	flags   device.Flags
 	status  device.Status
 	test    signTest
@@ -37,6 +38,10 @@ type life struct {
 // OnProfileAlone is what people are told of a device that was armed without evidence of
 // which direction is charging beyond what its profile says.
 const OnProfileAlone = "rest on the profile alone"
+
+// NoGoodReading begins the refusal of a device that has not been read of late, or whose
+// readings are in doubt.
+const NoGoodReading = "no fresh and good reading of it"
 
 // Notice is a change in the life of a device that people and the registry are told of.
 type Notice struct {
@@ -227,6 +232,7 @@ func (g *Guard) watch(r *device.Reading, d *state) {
 	if l.stopped && d.runs(r) && r.At > l.since+settle.Milliseconds() {
 		l.unheard = true // somebody has started it, and nobody has reset it
 	}
+	l.power = r.Power
 	if l.auto && !l.armed && !l.stopped && l.misfit == "" && r.Flags&(device.FlagMaster|device.FlagLocal|device.FlagHeartbeat) == 0 {
 		l.armed, l.ours, l.auto, l.why, d.moved = true, true, false, "", true
 		g.notice(r.Slot, device.Active, "armed", "it arms itself: an emulator on this machine", device.Command{})
@@ -322,7 +328,11 @@ func (d *state) lost(silence time.Duration) string {
 	if d.life.flags&device.FlagHeartbeat != 0 {
 		why = "its heartbeat stands still"
 	}
-	return fmt.Sprintf("%s: no good reading for %.1f s", why, silence.Seconds())
+	why = fmt.Sprintf("%s: no good reading for %.1f s", why, silence.Seconds())
+	if x := d.doubt; x != nil {
+		why += ": " + x.String()
+	}
+	return why
 }
 
 // mayArm judges whether a device can be armed now.
@@ -342,7 +352,7 @@ func (d *state) mayArm(now int64, c *device.Command) Verdict {
 	case timely(now, c).Code != "":
 		return timely(now, c)
 	case d.stale(now):
-		return refuse(CodeNotArmed, "no fresh and good reading of it")
+		return refuse(CodeNotArmed, "%s: %s", NoGoodReading, d.unread(now))
 	case l.flags&device.FlagLocal != 0:
 		return refuse(CodeNotArmed, "local control")
 	case l.flags&device.FlagHeartbeat != 0:
@@ -371,7 +381,7 @@ func (d *state) resting() device.Mode {
 func (g *Guard) arm(s device.Slot, d *state, now int64, c *device.Command) {
 	d.life.flags &^= device.FlagMaster
 	d.life.ours = true
-	d.life.test = signTest{phase: testCharge, by: *c, from: now}
+	d.life.test = signTest{phase: testCharge, by: *c, from: now, was: d.life.power}
 	if m := d.resting(); m != device.Run {
 		d.life.back, d.life.rest = m, fix{}
 		d.life.test.phase, d.life.test.last = testStart, "it does not go into mode run"

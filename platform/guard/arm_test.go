@@ -170,6 +170,45 @@ func TestNothingIsWrittenBeforeArming(t *testing.T) {
 	}
 }
 
+// Who is refused for want of a good reading is told which value is wrong, and since when.
+func TestNoGoodReadingIsExplained(t *testing.T) {
+	nan := math.NaN()
+	for name, tt := range map[string]struct {
+		silent bool
+		first  bool // there has been a good one
+		bend   func(r *device.Reading)
+		want   string
+	}{
+		"never":  {true, false, nil, "no fresh and good reading of it: none has come yet"},
+		"silent": {true, true, nil, "the newest came 3.0 s ago"},
+		"temperature": {false, true, func(r *device.Reading) {
+			r.Temperature, r.Flags, r.Quality, r.Beyond = -3276.8, device.FlagRange, device.Bad, device.PointTemperature
+		}, "for 2.9 s it has been bad (range: temperature -3276.8 °C)"},
+		"two, and never good": {false, false, func(r *device.Reading) {
+			r.SoC, r.Flags, r.Quality, r.Beyond = 655.35, device.FlagRange, device.Bad, device.PointSoC|device.PointVoltage
+		}, "for 2.9 s it has been bad (range: state of charge 655.35 %, voltage 800 V), and it was never good"},
+		"range of something else": {false, true, func(r *device.Reading) { r.Flags, r.Quality = device.FlagRange, device.Bad }, "it has been bad (range)"},
+		"power scale": {false, true, func(r *device.Reading) {
+			r.Power, r.Current, r.Flags, r.Quality = 9, 112.5, device.FlagLogic, device.Suspect
+		}, "it has been suspect (logic: power 9 kW, voltage times current 90 kW)"},
+		"heartbeat": {false, true, func(r *device.Reading) { r.Flags, r.Quality = device.FlagHeartbeat, device.Suspect }, "suspect (heartbeat)"},
+		"word": {false, true, func(r *device.Reading) {
+			r.Status, r.Word, r.Flags, r.Quality = device.OtherStatus, "7", device.FlagRange, device.Suspect
+		}, `suspect (range: status "7")`},
+		"mute": {false, true, func(r *device.Reading) { r.SoC = nan }, "for 2.9 s it has not said its state of charge"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := wired(t)
+			if tt.first {
+				w.pass(time.Second)
+			}
+			w.bend, w.silent = tt.bend, tt.silent
+			w.pass(3 * time.Second)
+			w.refused(device.Arm, 0, guard.CodeNotArmed, tt.want)
+		})
+	}
+}
+
 func TestSignTestBothWaysThenRest(t *testing.T) {
 	w := wired(t)
 	w.refused(device.Arm, 0, guard.CodeNotArmed, "no fresh")
@@ -239,6 +278,66 @@ func TestSignTestFinds(t *testing.T) {
 				t.Errorf("told %v kW, and not left at 0", w.told)
 			}
 			w.refused(device.SetPower, 50, guard.CodeNotArmed, "")
+		})
+	}
+}
+
+// A device that somebody else drives when its test begins is on its way from their power
+// for a while. That is no wrong sign: either they write again, and are found, or it comes.
+func TestSignTestOfADeviceThatIsDriven(t *testing.T) {
+	for name, tt := range map[string]struct {
+		kw    float64 // that it is driven with
+		again bool    // they write again
+		stay  bool    // it stays at their power, and nobody is seen to write
+		want  string
+		code  string
+	}{
+		"they write again":         {60, true, false, "arm-failed: a second master writes its setpoint", guard.CodeNotArmed},
+		"the other way, and again": {-60, true, false, "arm-failed: a second master writes its setpoint", guard.CodeNotArmed},
+		"it comes":                 {60, false, false, "armed: sign test passed", ""},
+		"it comes from the other":  {-60, false, false, "armed: sign test passed", ""},
+		"it stays":                 {60, false, true, "arm-failed: sign test: it takes more power than it was asked to", guard.CodeSign},
+		"it stays in the other":    {-60, false, true, "arm-failed: sign test: its power runs against the setpoint", guard.CodeSign},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := wired(t)
+			kw := tt.kw
+			w.bend = func(r *device.Reading) {
+				if !tt.stay && math.Abs(kw) > 0.5 {
+					kw *= 0.8 // of its way in each reading
+				}
+				if tt.stay {
+					r.Power = kw
+				} else {
+					r.Power += kw
+				}
+				r.Current, r.Voltage = r.Power*1000/800, 800+0.05*r.Power
+			}
+			w.pass(100 * time.Millisecond)
+			kw = tt.kw
+			w.must(device.Arm, 0)
+			w.pass(1500 * time.Millisecond)
+			if tt.again {
+				bend := w.bend
+				w.bend = func(r *device.Reading) { bend(r); r.Flags |= device.FlagMaster }
+			}
+			for range 20 {
+				w.now = w.now.Add(100 * time.Millisecond)
+				r := w.reading()
+				w.g.Observe(&r)
+				for _, c := range w.g.Tick(w.now, nil) {
+					w.give(c.Command)
+				}
+				for _, n := range w.g.Notices() {
+					if w.notes = append(w.notes, n.Kind+": "+n.Text); n.Code != tt.code {
+						t.Errorf("%s has code %q, want %q", n.Text, n.Code, tt.code)
+					}
+				}
+			}
+			w.pass(20 * time.Second)
+			if len(w.notes) == 0 || !strings.HasPrefix(w.notes[0], tt.want) {
+				t.Errorf("noted %q, want %q", w.notes, tt.want)
+			}
 		})
 	}
 }

@@ -164,6 +164,8 @@ type state struct {
 
 	again bool // the setpoint in force is handed to the device once more
 
+	doubt *doubt // what is wrong with the newest reading, of a device on a wire; nil: nothing
+
 	life life  // whether it may act at all, beyond what active says
 	own  *ramp // of its own setpoint, where it has one
 	rate rate
@@ -258,7 +260,13 @@ func (g *Guard) Observe(r *device.Reading) {
 	if at < d.at && r.Arrived >= d.arrived { // an arrival that goes back is the clock's doing
 		return
 	}
-	good := r.Quality == device.Good && !d.mute(r)
+	gone := d.mute(r)
+	good := r.Quality == device.Good && gone == ""
+	if good || !d.env.Wired {
+		d.doubt = nil
+	} else {
+		d.doubt = d.doubt.and(r, gone)
+	}
 	if gap := d.gap(r); good && d.env.Wired && (d.arrived == 0 || gap > d.env.StaleAfter) {
 		if d.life.armed || d.life.test.running() {
 			g.bar(r.Slot, d, d.lost(gap))
@@ -302,12 +310,21 @@ func (d *state) narrow(r *device.Reading) {
 	}
 }
 
-// mute reports whether a device on a wire has ceased to say what its envelope is kept by:
+// mute says what a device on a wire has ceased to say although its envelope is kept by it:
 // that is no better than silence. A limit of power that it ceases to state stays in force.
-func (d *state) mute(r *device.Reading) bool {
+func (d *state) mute(r *device.Reading) string {
 	e := &d.env
 	gone := func(was, is float64) bool { return math.IsNaN(is) && !math.IsNaN(was) }
-	return e.Wired && (gone(d.soc, r.SoC) || gone(d.temp, r.Temperature) || (e.VoltMin > 0 || e.VoltMax > 0) && gone(d.volt, r.Voltage))
+	switch {
+	case !e.Wired:
+	case gone(d.soc, r.SoC):
+		return "state of charge"
+	case gone(d.temp, r.Temperature):
+		return "temperature"
+	case (e.VoltMin > 0 || e.VoltMax > 0) && gone(d.volt, r.Voltage):
+		return "voltage"
+	}
+	return ""
 }
 
 // latch blocks what the state of charge and the temperature forbid. What they do

@@ -23,6 +23,7 @@ type signTest struct {
 	last  string         // the newest complaint
 	bound string         // what keeps the device from the test's power
 	unfit string         // why the device could not be put into mode run
+	was   float64        // kW, its power when the phase began
 
 	// The battery's voltage while it charges and while it discharges, V; NaN without.
 	// Power, setpoint and status may all be described with one wrong sign and agree; a
@@ -89,7 +90,7 @@ func (t *signTest) observe(r *device.Reading, d *state) {
 		return
 	}
 	want, rated := t.power(d), d.env.RatedKW
-	switch complaint, contradicts := judgeSign(r, want, rated); {
+	switch complaint, contradicts := t.judge(r, want, rated); {
 	case complaint == "" && want != 0 && d.amps && math.IsNaN(r.Current): // says nothing of the current now
 	case complaint == "":
 		t.right, t.wrong = t.right+1, 0
@@ -105,29 +106,36 @@ func (t *signTest) observe(r *device.Reading, d *state) {
 		case testDischarge:
 			t.out = r.Voltage
 		}
-		*t = signTest{phase: t.phase + 1, by: t.by, from: r.Arrived, in: t.in, out: t.out}
+		*t = signTest{phase: t.phase + 1, by: t.by, from: r.Arrived, was: r.Power, in: t.in, out: t.out}
 	}
 }
 
-// judgeSign says what is wrong with a reading while want kW is asked for, and whether
-// it contradicts the sign rather than being late.
-func judgeSign(r *device.Reading, want, rated float64) (complaint string, contradicts bool) {
+// coming reports whether the power of a reading lies on the way from what it was when the
+// phase began, of which a device may be slow, or was driven there by somebody else. Who
+// writes again is found out meanwhile, and named rather than a wrong sign.
+func (t *signTest) coming(r *device.Reading, want float64) bool {
+	return r.Arrived < t.from+settle.Milliseconds() && (r.Power-t.was)*(r.Power-want) <= 0
+}
+
+// judge says what is wrong with a reading while want kW is asked for, and whether it
+// contradicts the sign rather than being late.
+func (t *signTest) judge(r *device.Reading, want, rated float64) (complaint string, contradicts bool) {
 	half := testShare * rated / 2
 	switch {
 	case math.IsNaN(r.Power):
 		return "it reports no power", false
 	case r.Flags&device.FlagSign != 0:
-		return "its status says the other direction than its power", true
+		return "its status says the other direction than its power or its current", true
 	case want == 0 && math.Abs(r.Power) > half:
 		return "it does not come to rest", false
 	case want == 0:
 		return "", false
 	case r.Power*want < 0 && math.Abs(r.Power) >= half:
-		return "its power runs against the setpoint: the sign of its power is wrong", true
+		return "its power runs against the setpoint: the sign of its power is wrong", !t.coming(r, want)
 	case math.Abs(r.Power) < half:
 		return "it does not follow the setpoint", false
 	case math.Abs(r.Power) > 2*testShare*rated:
-		return "it takes more power than it was asked to", true
+		return "it takes more power than it was asked to", !t.coming(r, want)
 	}
 	// The battery's own current, where it is large enough to have a sign: a third of
 	// the test's power, since the converter takes its losses from it.
@@ -224,10 +232,10 @@ func (l *life) brought(a *device.Ack, was device.Mode) {
 		l.back, l.rest = device.Run, fix{}
 	case t.phase != testStart:
 	case a.Status == device.Done:
-		*t = signTest{phase: testCharge, by: t.by, from: a.At}
+		*t = signTest{phase: testCharge, by: t.by, from: a.At, was: l.power}
 	case was == device.Run:
 		l.back = device.Run
-		*t = signTest{phase: testCharge, by: t.by, from: a.At}
+		*t = signTest{phase: testCharge, by: t.by, from: a.At, was: l.power}
 	default:
 		l.back, t.unfit = device.Run, cmp.Or(a.Reason, a.Code)
 	}

@@ -131,21 +131,47 @@ func sign(r *device.Reading) {
 }
 
 func rangeOf(info *device.Info, r *device.Reading) {
-	limit := math.Inf(1)
-	if info.RatedKW > 0 {
-		limit = ratedMargin * info.RatedKW
-	}
 	r.Quality = device.Good
+	if r.Flags&device.FlagRange != 0 { // its driver knows better what is possible
+		r.Quality = device.Bad
+	}
 	if r.Status == device.OtherStatus && r.Word != "" {
 		r.Flags |= device.FlagRange
-		r.Quality = device.Suspect
+		r.Quality = max(r.Quality, device.Suspect)
 	}
-	if outside(r.SoC, 0, 100) || outside(r.SoH, 0, 120) || outside(r.Voltage, 0, maxVoltage) ||
-		outside(r.Temperature, minTemp, maxTemp) || outside(r.Power, -limit, limit) ||
-		math.IsInf(r.Current, 0) {
+	if p := Impossible(info.RatedKW, r); p != 0 {
+		r.Beyond |= p
 		r.Flags |= device.FlagRange
 		r.Quality = device.Bad
 	}
+}
+
+// Impossible are the values of a reading that no battery system has, or none of that
+// rating; 0: it is not known.
+func Impossible(ratedKW float64, r *device.Reading) (p device.Points) {
+	limit := math.Inf(1)
+	if ratedKW > 0 {
+		limit = ratedMargin * ratedKW
+	}
+	if outside(r.SoC, 0, 100) {
+		p |= device.PointSoC
+	}
+	if outside(r.SoH, 0, 120) {
+		p |= device.PointSoH
+	}
+	if outside(r.Voltage, 0, maxVoltage) {
+		p |= device.PointVoltage
+	}
+	if outside(r.Temperature, minTemp, maxTemp) {
+		p |= device.PointTemperature
+	}
+	if outside(r.Power, -limit, limit) {
+		p |= device.PointPower
+	}
+	if math.IsInf(r.Current, 0) {
+		p |= device.PointCurrent
+	}
+	return p
 }
 
 func outside(v, lo, hi float64) bool { return v < lo || v > hi || math.IsInf(v, 0) }

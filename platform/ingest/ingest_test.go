@@ -71,6 +71,7 @@ func TestOneReading(t *testing.T) {
 		{"power without a rating", func(i *device.Info) { i.RatedKW = 0 }, func(r *device.Reading) { r.Power, r.Current = 5000, 12500 }, none, device.Good},
 		{"power infinite without a rating", func(i *device.Info) { i.RatedKW = 0 }, func(r *device.Reading) { r.Power = inf }, device.FlagRange, device.Bad},
 		{"current infinite", nil, func(r *device.Reading) { r.Current = inf }, device.FlagRange | device.FlagLogic, device.Bad},
+		{"beyond what its driver knows to be valid", nil, func(r *device.Reading) { r.Flags = device.FlagRange }, device.FlagRange, device.Bad},
 		{"word outside the vocabulary", nil, func(r *device.Reading) { r.Status, r.Word = device.OtherStatus, "boosting" }, device.FlagRange, device.Suspect},
 		{"word and value", nil, func(r *device.Reading) { r.Status, r.Word, r.SoC = device.OtherStatus, "boosting", 200 }, device.FlagRange, device.Bad},
 
