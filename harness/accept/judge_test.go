@@ -197,3 +197,26 @@ func TestRoundTripOfWindows(t *testing.T) {
 		t.Errorf("%v %s %s", j.Value, j.Verdict, j.Note)
 	}
 }
+
+// A reported charge that stands, or moves by a tenth of what it must, fits a count that is
+// scaled to it, and is wrong all the same.
+func TestReportedChargeMovesWithTheEnergy(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		share float64 // of the true movement
+		want  report.Verdict
+	}{{"true", 1, report.Passed}, {"aged", 1.25, report.Passed}, {"frozen", 0, report.Failed}, {"a tenth", 0.1, report.Failed}, {"tenfold", 10, report.Failed}} {
+		r := &accept.Record{Begin: origin, Period: time.Second, RatedKW: 100, RatedKWh: 200, Usable: 1, MaxAge: 5 * time.Second}
+		for i := range 361 {
+			s := device.Empty()
+			s.At = origin.Add(time.Duration(i) * time.Second).UnixMilli()
+			s.Arrived, s.Power, s.Current = s.At, -100, -130
+			s.SoC = 90 - 5*tt.share*float64(i)/360
+			r.Samples = append(r.Samples, s)
+		}
+		r.Windows = []*accept.Window{window("discharge", 0, 360)}
+		if j := accept.Judge(limit(t, "m", "soc_error_percent", "<= 1"), r)[0]; j.Verdict != tt.want {
+			t.Errorf("%s: %v %s %s", tt.name, j.Value, j.Verdict, j.Note)
+		}
+	}
+}

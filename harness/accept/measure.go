@@ -399,6 +399,16 @@ func (r *Record) charged(name string, w *Window, t *trace, m measured) (measured
 		amps := within(r.points(func(s *device.Reading) float64 { return s.Current }), t.a, t.b)
 		var err error
 		m.Measured, err = metric.Counted(soc, amps)
+		if len(soc) == 0 || !(r.RatedKWh > 0) {
+			return m, err
+		}
+		// The count is fitted to the report at both ends. A report that stands, or is wrong by
+		// more than cells can have aged, would fit as well.
+		moved, due := math.Abs(soc[len(soc)-1].V-soc[0].V), 100*kwh/r.RatedKWh
+		if due > 0 && (moved < due/2 || moved > 2*due) {
+			m.Value, m.Res = math.Abs(moved-due), 0
+			m.note, err = fmt.Sprintf("the reported charge moves by %.3g %%, the energy by %.3g %% of the rated", moved, due), nil
+		}
 		return m, err
 	case "soc_truth_error_percent":
 		return r.against(t, m, func(s *device.Reading) float64 { return s.SoC }, func(x *backend.Truth) float64 { return x.SoC })

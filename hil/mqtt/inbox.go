@@ -41,6 +41,7 @@ type inbox struct {
 	eStop  int64     // ms UTC, since when; 0: not
 	held   bool      // a setpoint of ours is in force
 	master time.Time // when a second one was noticed meanwhile
+	told   bool      // a reading has told of him
 	open   map[string]*question
 	counts Counts
 }
@@ -171,19 +172,31 @@ func (b *inbox) event(m Message) {
 // overruled notes a second master, if we are one.
 func (b *inbox) overruled(at time.Time) {
 	if b.held {
-		b.master = at
+		b.master, b.told = at, false
 	}
 }
 
-// hold says whether a setpoint of ours is in force. With a new one, who was master before
-// does not matter any more.
+// hold says whether a setpoint of ours is in force, or on its way. With a new one, who was
+// master before does not matter any more once a reading has told of him.
 func (b *inbox) hold(on bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.held = on
-	if on {
-		b.master = time.Time{}
+	if on && b.told {
+		b.master, b.told = time.Time{}, false
 	}
+}
+
+// driven reports whether somebody else has commanded the device, and no reading has told
+// of it yet.
+func (b *inbox) driven(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.told && b.overruledAt(now)
+}
+
+func (b *inbox) overruledAt(now time.Time) bool {
+	return !b.master.IsZero() && now.Sub(b.master) < masterShown
 }
 
 // control looks at what the device is told: what we have not said comes from somebody
@@ -216,7 +229,7 @@ func (b *inbox) newest(now time.Time) (device.Reading, error) {
 	if b.eStop != 0 {
 		r.Flags |= device.FlagEStop
 	}
-	if !b.master.IsZero() && now.Sub(b.master) < masterShown {
+	if b.overruledAt(now) {
 		r.Flags |= device.FlagMaster
 	}
 	age := func(ms int64) time.Duration { return time.Duration(now.UnixMilli()-ms) * time.Millisecond }
@@ -231,6 +244,7 @@ func (b *inbox) newest(now time.Time) (device.Reading, error) {
 		return r, fmt.Errorf("its newest reading came in time, but is of %.1f s ago by its own clock", age(r.At).Seconds())
 	}
 	b.seen = true
+	b.told = r.Flags&device.FlagMaster != 0
 	return r, nil
 }
 

@@ -136,6 +136,26 @@ func TestSecondMasterNeedsAFirst(t *testing.T) {
 	}
 }
 
+// A second master who is heard between a reading and our next setpoint is not forgotten
+// with that.
+func TestSecondMasterIsToldOfBeforeHeIsOverruled(t *testing.T) {
+	b := newInbox()
+	b.data(at(0, 0, dataForm))
+	b.hold(true)
+	b.event(at(0, 0, event(EventSecondMaster)))
+	if !b.driven(noon) {
+		t.Error("somebody else commands the device, and nobody notices")
+	}
+	b.hold(true)
+	if r, err := b.newest(noon); err != nil || r.Flags != device.FlagMaster || b.driven(noon) {
+		t.Errorf("%v, %v", r.Flags, err)
+	}
+	b.hold(true) // whoever was told commands it again
+	if r, err := b.newest(noon); err != nil || r.Flags != 0 {
+		t.Errorf("%v, %v", r.Flags, err)
+	}
+}
+
 func TestWhatIsNotUsedIsCounted(t *testing.T) {
 	b := newInbox()
 	for range 3 {

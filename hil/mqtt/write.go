@@ -29,15 +29,18 @@ func (d *Driver) Write(ctx context.Context, now time.Time, c device.Command) (de
 		return a, nil
 	}
 	before := d.live
-	d.hold(setpoint{}) // whatever becomes of the command: if nobody knows, the device falls back by itself
+	d.hold(setpoint{})                   // whatever becomes of the command: if nobody knows, the device falls back by itself
+	d.in.hold(c.Verb == device.SetPower) // who speaks meanwhile is a second master
 	begun := time.Now()
 	a, err := d.carryOut(ctx, now, &c)
 	if err != nil {
+		d.in.hold(false)
 		return device.Ack{}, fmt.Errorf("%v: %w", c.Verb, err)
 	}
 	at := now.Add(time.Since(begun)).UnixMilli()
 	status := statuses[a.Status]
 	if status != device.Done {
+		d.in.hold(false)
 		code, reason := explained(status, a.Reason)
 		if c.Verb == device.SetPower && status != device.Failure { // it has what it had
 			before.renewal = nil
@@ -78,6 +81,9 @@ func (d *Driver) refused(now time.Time, c *device.Command) (device.Ack, bool) {
 			return reject(codeFault, "the emergency stop has not been reset")
 		case d.mode != device.Run:
 			return reject(codeFault, "the device is in mode %v", d.mode)
+		case d.in.driven(now): // his word would be overwritten unseen
+			d.hold(setpoint{})
+			return reject(codeRejected, "somebody else commands the device")
 		}
 	case device.SetMode:
 		if c.Mode > device.MaintenanceMode {
