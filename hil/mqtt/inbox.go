@@ -41,6 +41,7 @@ type inbox struct {
 	eStop  int64     // ms UTC, since when; 0: not
 	held   bool      // a setpoint of ours is in force
 	master time.Time // when a second one was noticed meanwhile
+	told   bool      // a reading has said so
 	open   map[string]*question
 	counts Counts
 }
@@ -171,19 +172,30 @@ func (b *inbox) event(m Message) {
 // overruled notes a second master, if we are one.
 func (b *inbox) overruled(at time.Time) {
 	if b.held {
-		b.master = at
+		b.master, b.told = at, false
 	}
 }
 
-// hold says whether a setpoint of ours is in force. With a new one, who was master before
-// does not matter any more.
+// begin says that a setpoint of ours is on its way. Who was master before does not matter
+// any more, who commands meanwhile does.
+func (b *inbox) begin() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.held, b.master = true, time.Time{}
+}
+
+// hold says whether a setpoint of ours is in force.
 func (b *inbox) hold(on bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.held = on
-	if on {
-		b.master = time.Time{}
-	}
+}
+
+// contested reports whether there is a second master of whom no reading has told yet.
+func (b *inbox) contested() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.master.IsZero() && !b.told
 }
 
 // control looks at what the device is told: what we have not said comes from somebody
@@ -216,7 +228,7 @@ func (b *inbox) newest(now time.Time) (device.Reading, error) {
 	if b.eStop != 0 {
 		r.Flags |= device.FlagEStop
 	}
-	if !b.master.IsZero() && now.Sub(b.master) < masterShown {
+	if !b.master.IsZero() && (!b.told || now.Sub(b.master) < masterShown) {
 		r.Flags |= device.FlagMaster
 	}
 	age := func(ms int64) time.Duration { return time.Duration(now.UnixMilli()-ms) * time.Millisecond }
@@ -230,7 +242,7 @@ func (b *inbox) newest(now time.Time) (device.Reading, error) {
 	case age(r.At) > b.maxAge:
 		return r, fmt.Errorf("its newest reading came in time, but is of %.1f s ago by its own clock", age(r.At).Seconds())
 	}
-	b.seen = true
+	b.seen, b.told = true, true
 	return r, nil
 }
 

@@ -30,15 +30,20 @@ func (d *Driver) Write(ctx context.Context, now time.Time, c device.Command) (de
 	}
 	before := d.live
 	d.hold(setpoint{}) // whatever becomes of the command: if nobody knows, the device falls back by itself
+	if c.Verb == device.SetPower {
+		d.in.begin()
+	}
 	begun := time.Now()
 	a, err := d.carryOut(ctx, now, &c)
 	if err != nil {
+		d.hold(setpoint{})
 		return device.Ack{}, fmt.Errorf("%v: %w", c.Verb, err)
 	}
 	at := now.Add(time.Since(begun)).UnixMilli()
 	status := statuses[a.Status]
 	if status != device.Done {
 		code, reason := explained(status, a.Reason)
+		d.hold(setpoint{})
 		if c.Verb == device.SetPower && status != device.Failure { // it has what it had
 			before.renewal = nil
 			d.hold(before)
@@ -77,6 +82,8 @@ func (d *Driver) refused(now time.Time, c *device.Command) (device.Ack, bool) {
 			return reject(codeFault, "the emergency stop has not been reset")
 		case d.mode != device.Run:
 			return reject(codeFault, "the device is in mode %v", d.mode)
+		case d.in.contested(): // the next reading tells of it
+			return reject(codeRejected, "somebody else commands the device")
 		}
 	case device.SetMode:
 		if c.Mode > device.MaintenanceMode {
