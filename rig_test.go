@@ -793,12 +793,12 @@ func TestWireFaultsInARun(t *testing.T) {
 kind: Scenario
 name: broken
 clock: wall
-duration: 17s
+duration: 21s
 step: 250ms
 journal: full
 rig: rig.yaml
 fleet:
-%sdispatch: {every: 1s, strategy: proportional, target: {kw: 700}}
+%sdispatch: {every: 1s, strategy: proportional, target: {kw: 200}}
 timeline:
 %s`, fleet.String(), timeline.String()))
 	if o := p.run(t, "validate", "broken.yaml"); o.code != exitPassed {
@@ -845,7 +845,8 @@ timeline:
 					t.Errorf("a wrong value got through at %g s: soc %g, %g V", r.t, *r.soc, *r.voltage)
 				}
 			}
-			if after := b.between(16, 18); len(after) == 0 || after[0].soc == nil || after[0].power == nil {
+			// A link is tried again after 5 s at most.
+			if after := b.between(19, 22); len(after) == 0 || after[0].soc == nil || after[0].power == nil {
 				t.Errorf("the fault does not end: %d readings", len(after))
 			}
 		})

@@ -15,9 +15,9 @@ import (
 // either: its dead-man is part of what is tried.
 type Driver struct {
 	inner device.Driver
-	// Told, when set, hears of what got through to the device: the command, when it
-	// was given, and how long it took.
-	Told func(c device.Command, now time.Time, took time.Duration)
+	// Told, when set, hears of each command that gets through to the device, and what it
+	// returns of its end.
+	Told func(c device.Command) (ended func())
 
 	mu    sync.Mutex // faults come from the loop, reads from the wire's own goroutine
 	fleet *Fleet
@@ -45,12 +45,10 @@ func (b behind) Read(ctx context.Context, now time.Time) (device.Reading, error)
 }
 
 func (b behind) Write(ctx context.Context, now time.Time, c device.Command) (device.Ack, error) {
-	began := time.Now()
-	a, err := b.inner.Write(ctx, now, c)
 	if b.Told != nil {
-		b.Told(c, now, time.Since(began))
+		defer b.Told(c)()
 	}
-	return a, err
+	return b.inner.Write(ctx, now, c)
 }
 
 // Renew puts another driver behind the faults, as after a restart.

@@ -146,9 +146,9 @@ func (r *Run) attach() error {
 		if w.faulty == nil {
 			w.faulty = fault.WrapDriver(d, w.spec.ID, r.Scenario.Seed)
 			if tape := w.tape; tape != nil {
-				w.faulty.Told = func(c device.Command, _ time.Time, took time.Duration) {
-					done := time.Now() // as what crosses the link is noted
-					tape.Command(record.Command{At: done.Add(-took), Done: done, Verb: c.Verb, PowerKW: c.Power})
+				w.faulty.Told = func(c device.Command) func() {
+					at := time.Now() // as what crosses the link is noted
+					return func() { tape.Command(record.Command{At: at, Done: time.Now(), Verb: c.Verb, PowerKW: c.Power}) }
 				}
 			}
 		} else {

@@ -296,6 +296,30 @@ func TestReadBack(t *testing.T) {
 	}
 }
 
+// TestSecondMasterInTheSameCycle: somebody who writes just before we do is seen before his
+// setpoint is overwritten.
+func TestSecondMasterInTheSameCycle(t *testing.T) {
+	d := newDriver(t, "points:\n  setpoint: {address: 11, type: int16, scale: 0.1}\n")
+	if a := d.write(device.SetPower, 10, time.Minute); a.Status != device.Done {
+		t.Fatalf("%+v", a)
+	}
+	if err := d.Memory.Write(11, []uint16{250}); err != nil {
+		t.Fatal(err)
+	}
+	d.writes()
+	d.now = d.now.Add(time.Second)
+	if a := d.write(device.SetPower, 20, time.Minute); a.Status != device.Rejected || d.writes() != nil {
+		t.Errorf("%+v, and it was overwritten", a)
+	}
+	if got := d.read().Flags; got&device.FlagMaster == 0 {
+		t.Errorf("flags %v", got)
+	}
+	d.now = d.now.Add(10 * time.Second)
+	if a := d.write(device.SetPower, 20, time.Minute); a.Status != device.Done { // whoever armed it since means it
+		t.Errorf("%+v", a)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	d := newDriver(t, controlled+"  local: {address: 20}\n  e_stop: {address: 21}\n  mode: {address: 22, values: {run: 0, standby: 1}}\n")
 	for _, tt := range []struct {

@@ -41,7 +41,7 @@ type inbox struct {
 	eStop  int64     // ms UTC, since when; 0: not
 	held   bool      // a setpoint of ours is in force
 	master time.Time // when a second one was noticed meanwhile
-	told   bool      // a reading has told of him
+	told   bool      // a reading has said so
 	open   map[string]*question
 	counts Counts
 }
@@ -176,27 +176,26 @@ func (b *inbox) overruled(at time.Time) {
 	}
 }
 
-// hold says whether a setpoint of ours is in force, or on its way. With a new one, who was
-// master before does not matter any more once a reading has told of him.
+// begin says that a setpoint of ours is on its way. Who was master before does not matter
+// any more, who commands meanwhile does.
+func (b *inbox) begin() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.held, b.master = true, time.Time{}
+}
+
+// hold says whether a setpoint of ours is in force.
 func (b *inbox) hold(on bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.held = on
-	if on && b.told {
-		b.master, b.told = time.Time{}, false
-	}
 }
 
-// driven reports whether somebody else has commanded the device, and no reading has told
-// of it yet.
-func (b *inbox) driven(now time.Time) bool {
+// contested reports whether there is a second master of whom no reading has told yet.
+func (b *inbox) contested() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return !b.told && b.overruledAt(now)
-}
-
-func (b *inbox) overruledAt(now time.Time) bool {
-	return !b.master.IsZero() && now.Sub(b.master) < masterShown
+	return !b.master.IsZero() && !b.told
 }
 
 // control looks at what the device is told: what we have not said comes from somebody
@@ -229,7 +228,7 @@ func (b *inbox) newest(now time.Time) (device.Reading, error) {
 	if b.eStop != 0 {
 		r.Flags |= device.FlagEStop
 	}
-	if b.overruledAt(now) {
+	if !b.master.IsZero() && (!b.told || now.Sub(b.master) < masterShown) {
 		r.Flags |= device.FlagMaster
 	}
 	age := func(ms int64) time.Duration { return time.Duration(now.UnixMilli()-ms) * time.Millisecond }
@@ -243,8 +242,7 @@ func (b *inbox) newest(now time.Time) (device.Reading, error) {
 	case age(r.At) > b.maxAge:
 		return r, fmt.Errorf("its newest reading came in time, but is of %.1f s ago by its own clock", age(r.At).Seconds())
 	}
-	b.seen = true
-	b.told = r.Flags&device.FlagMaster != 0
+	b.seen, b.told = true, true
 	return r, nil
 }
 

@@ -98,7 +98,7 @@ func TestFlagsFromEvents(t *testing.T) {
 		{"another device's event", []Message{at(0, 0, strings.Replace(event(EventLocal), "rig", "other", 1))}, 0},
 	} {
 		b := newInbox()
-		b.hold(true)
+		b.begin()
 		b.data(at(0, -s, dataForm))
 		for _, m := range tt.come {
 			switch {
@@ -136,21 +136,24 @@ func TestSecondMasterNeedsAFirst(t *testing.T) {
 	}
 }
 
-// A second master who is heard between a reading and our next setpoint is not forgotten
-// with that.
-func TestSecondMasterIsToldOfBeforeHeIsOverruled(t *testing.T) {
+// Who commands while a setpoint of ours is on its way is a second master like any other;
+// who did before that is not.
+func TestSecondMasterInTheSameCycle(t *testing.T) {
 	b := newInbox()
 	b.data(at(0, 0, dataForm))
+	b.begin()
+	b.control(at(0, 0, `{"deviceId":"rig","commandId":"theirs","command":"stop","timestamp":%d}`))
 	b.hold(true)
-	b.event(at(0, 0, event(EventSecondMaster)))
-	if !b.driven(noon) {
-		t.Error("somebody else commands the device, and nobody notices")
+	b.gone = true // nobody is told of it
+	if _, err := b.newest(noon); err == nil || !b.contested() {
+		t.Errorf("a device that has gone: %v", err)
 	}
-	b.hold(true)
-	if r, err := b.newest(noon); err != nil || r.Flags != device.FlagMaster || b.driven(noon) {
+	b.gone = false
+	if r, err := b.newest(noon); err != nil || r.Flags != device.FlagMaster || b.contested() {
 		t.Errorf("%v, %v", r.Flags, err)
 	}
-	b.hold(true) // whoever was told commands it again
+	b.begin()
+	b.hold(true)
 	if r, err := b.newest(noon); err != nil || r.Flags != 0 {
 		t.Errorf("%v, %v", r.Flags, err)
 	}

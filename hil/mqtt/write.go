@@ -29,19 +29,21 @@ func (d *Driver) Write(ctx context.Context, now time.Time, c device.Command) (de
 		return a, nil
 	}
 	before := d.live
-	d.hold(setpoint{})                   // whatever becomes of the command: if nobody knows, the device falls back by itself
-	d.in.hold(c.Verb == device.SetPower) // who speaks meanwhile is a second master
+	d.hold(setpoint{}) // whatever becomes of the command: if nobody knows, the device falls back by itself
+	if c.Verb == device.SetPower {
+		d.in.begin()
+	}
 	begun := time.Now()
 	a, err := d.carryOut(ctx, now, &c)
 	if err != nil {
-		d.in.hold(false)
+		d.hold(setpoint{})
 		return device.Ack{}, fmt.Errorf("%v: %w", c.Verb, err)
 	}
 	at := now.Add(time.Since(begun)).UnixMilli()
 	status := statuses[a.Status]
 	if status != device.Done {
-		d.in.hold(false)
 		code, reason := explained(status, a.Reason)
+		d.hold(setpoint{})
 		if c.Verb == device.SetPower && status != device.Failure { // it has what it had
 			before.renewal = nil
 			d.hold(before)
@@ -81,8 +83,7 @@ func (d *Driver) refused(now time.Time, c *device.Command) (device.Ack, bool) {
 			return reject(codeFault, "the emergency stop has not been reset")
 		case d.mode != device.Run:
 			return reject(codeFault, "the device is in mode %v", d.mode)
-		case d.in.driven(now): // his word would be overwritten unseen
-			d.hold(setpoint{})
+		case d.in.contested(): // the next reading tells of it
 			return reject(codeRejected, "somebody else commands the device")
 		}
 	case device.SetMode:
