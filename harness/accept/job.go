@@ -336,7 +336,7 @@ func (s *session) capabilities(ctx context.Context) {
 	info, _ := s.plant.Fleet.Device(s.slot)
 	wire := s.b.World == nil
 	s.able["power"] = info.Info.RatedKW > 0
-	s.able["link"], s.able["arm"] = wire, wire
+	s.able["link"], s.able["arm"], s.able["poll"] = wire, wire, s.polled.Load()
 	s.able[needsHours] = !wire || !s.opt.Short
 	face, err := s.backend()
 	s.able["backend"] = err == nil

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"yunchu/harness/backend"
@@ -50,9 +51,10 @@ type session struct {
 	end    context.CancelFunc // of jobs
 	ticked time.Time          // when there was a look last
 	seen   device.Reading
-	silent string    // why it does not answer, as far as was told
-	kept   time.Time // of the newest sample that was kept
-	ref    bool      // the reference is sampled
+	polled atomic.Bool // an exchange was timed: it is asked, and does not tell by itself
+	silent string      // why it does not answer, as far as was told
+	kept   time.Time   // of the newest sample that was kept
+	ref    bool        // the reference is sampled
 }
 
 // breakable is a link that can be cut.
@@ -173,6 +175,7 @@ func (s *session) attach() error {
 		return nil
 	}
 	d, err := b.Open(func(took time.Duration, err error) {
+		s.polled.Store(true)
 		s.inbox.put(func(x *batch) { x.exchanges = append(x.exchanges, Exchange{took, err}) })
 	})
 	if err != nil {

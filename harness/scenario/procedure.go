@@ -18,7 +18,7 @@ type Procedure struct {
 	Title         string               `yaml:"title" jsonschema:"required" example:"Step response" doc:"What is tested, in a few words."`
 	Source        string               `yaml:"source" jsonschema:"required" example:"GB/T 36548-2024 §7" doc:"The standard or reference that the test follows, with its section."`
 	Counts        string               `yaml:"counts,omitempty" jsonschema:"enum=charge,enum=discharge,default=charge" doc:"Which direction of power is above zero in this file."`
-	Requires      []string             `yaml:"requires,omitempty" jsonschema:"enum=power,enum=reactive,enum=meter,enum=settings,enum=ramp,enum=power-limit,enum=revert,enum=connect,enum=grid,enum=backend,enum=link,enum=probe,enum=arm,enum=time" noun:"capability" doc:"What a device and its bench must be able to do; without it the test does not apply."`
+	Requires      []string             `yaml:"requires,omitempty" jsonschema:"enum=power,enum=reactive,enum=meter,enum=settings,enum=ramp,enum=power-limit,enum=revert,enum=connect,enum=grid,enum=backend,enum=link,enum=poll,enum=probe,enum=arm,enum=time" noun:"capability" doc:"What a device and its bench must be able to do; without it the test does not apply."`
 	SampleEvery   time.Duration        `yaml:"sample_every,omitempty" jsonschema:"minimum=0" doc:"Readings closer together are not kept; by default all are."`
 	Parameters    map[string]Parameter `yaml:"parameters,omitempty" doc:"Numbers that steps name."`
 	Short         map[string]Values    `yaml:"short,omitempty" doc:"What parameters are in a quick run."`
@@ -53,7 +53,7 @@ type ProcedureStep struct {
 	Each   string          `yaml:"each,omitempty" jsonschema:"pattern=^[a-z][a-z0-9_]*$" hint:"small letters, digits and _" doc:"The steps below are done for each value of the list that in names; this is what they call it."`
 	In     string          `yaml:"in,omitempty" doc:"The parameter that each goes through."`
 	Steps  []ProcedureStep `yaml:"steps,omitempty" doc:"What is done, in order."`
-	When   string          `yaml:"when,omitempty" jsonschema:"enum=power,enum=reactive,enum=meter,enum=settings,enum=ramp,enum=power-limit,enum=revert,enum=connect,enum=grid,enum=backend,enum=link,enum=probe,enum=arm,enum=time" noun:"capability" doc:"Done only where this can be done."`
+	When   string          `yaml:"when,omitempty" jsonschema:"enum=power,enum=reactive,enum=meter,enum=settings,enum=ramp,enum=power-limit,enum=revert,enum=connect,enum=grid,enum=backend,enum=link,enum=poll,enum=probe,enum=arm,enum=time" noun:"capability" doc:"Done only where this can be done."`
 
 	Power   *Value       `yaml:"power_percent,omitempty" doc:"A setpoint, percent of rated power; renewed while the step lasts."`
 	Series  *Series      `yaml:"series,omitempty" unit:"percent" doc:"Setpoints from a CSV file, percent of rated power, for hold_s."`
