@@ -99,7 +99,7 @@ func TestProfileSchemaAgrees(t *testing.T) {
 		head + "positive: up\npoints: {soc: {address: 0}}\n", head + "requests: {max_registers: 126}\npoints: {soc: {address: 0}}\n",
 		head + "requests: {max_gap: -1}\npoints: {soc: {address: 0}}\n", head + "requests: {write: twice}\npoints: {soc: {address: 0}}\n",
 		head + "points: {soc: {address: 0}}\nsettings: {soc: {address: 1}}\n",
-		points("sok: {address: 0}"), points("soc: {}"), points("soc: {adress: 0}"), points("soc: {address: 65536}"), points("soc: {address: -1}"),
+		points("sok: {address: 0}"), points("soc: {}"), points("soc: {addr: 0}"), points("soc: {address: 65536}"), points("soc: {address: -1}"),
 		points("soc: {address: two}"), points("soc: {address: 0, table: files}"), points("soc: {address: 0, type: int17}"),
 		points("soc: {address: 0, scale: 0}"), points("soc: {address: 0, scale: much}"), points("soc: {address: 0, unit: V}"),
 		points("soc: {address: 0, positive: charge}"), points("power: {address: 0, positive: up}"), points("soc: {address: 0, access: write-only}"),

@@ -906,12 +906,14 @@ func TestArmingThatFailsPutsBackToRest(t *testing.T) {
 		{"disarmed", "disarmed by", func(w *wire) { w.pass(time.Second); w.must(device.Disarm, 0) }, nil, []string{"run at 0 kW", "standby at 0 kW"}},
 		{
 			"silence", "link lost", func(w *wire) { w.pass(time.Second); w.silent = true },
-			func(w *wire) { w.silent = false }, []string{"run at 0 kW", "standby at 0 kW"},
+			func(w *wire) { w.silent = false },
+			[]string{"run at 0 kW", "standby at 0 kW"},
 		},
 		{"refused", "not put into mode run: no", func(w *wire) { w.refuse = func(*device.Command) string { return "no" } }, nil, nil},
 		{
 			"master", "a second master", func(w *wire) { w.pass(time.Second); w.bend = func(r *device.Reading) { r.Flags |= device.FlagMaster } },
-			nil, []string{"run at 0 kW"}, // it is handed over
+			nil,
+			[]string{"run at 0 kW"}, // it is handed over
 		},
 		{"stop", "emergency stop", func(w *wire) { w.pass(time.Second); w.must(device.EStop, 0) }, nil, []string{"run at 0 kW"}},
 	} {
