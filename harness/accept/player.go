@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"yunchu/platform/device"
+	"yunchu/platform/gateway"
 	"yunchu/platform/guard"
 )
 
@@ -466,6 +467,7 @@ func (p *Player) acknowledged(now time.Time, a *device.Ack) {
 	case a.Status == device.Rejected && a.Code == guard.CodeEnvelope && x.until == untilRest:
 		// It is full or empty: the power goes to rest by itself, and that ends the step.
 		p.setKW = nan
+	case a.Code == gateway.CodeSuperseded && !answers: // the newer one is answered too
 	case a.Verb == device.SetPower && !answers && a.Status != device.Rejected:
 		if w != nil {
 			w.doubt(fmt.Sprintf("a renewal of the setpoint was %s: %s", a.Status, a.Reason))

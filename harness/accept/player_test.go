@@ -14,6 +14,7 @@ import (
 	"yunchu/harness/accept"
 	"yunchu/harness/scenario"
 	"yunchu/platform/device"
+	"yunchu/platform/gateway"
 )
 
 // procedure reads a procedure of the given body.
@@ -47,6 +48,8 @@ type unit struct {
 	cmds  []device.Command
 	jobs  []accept.JobKind
 	armed bool
+	// overtaken: renewals wait for so long that the next one takes their place.
+	overtaken bool
 }
 
 func (u *unit) wrong() bool { return u.rng.Float64() < u.bad }
@@ -88,6 +91,9 @@ func (u *unit) take(now time.Time, list []accept.Action) {
 			ack.Status, ack.Code = device.Rejected, "ENVELOPE"
 		case u.wrong():
 			ack.Status, ack.Code = device.Failure, "OFFLINE"
+		case u.overtaken && c.Verb == device.SetPower && c.Power == u.kw:
+			ack.Status, ack.Code = device.Expired, gateway.CodeSuperseded
+			u.until = now.Add(time.Duration(c.Duration) * time.Millisecond)
 		case c.Verb == device.SetPower:
 			u.kw, u.until = c.Power, now.Add(time.Duration(c.Duration)*time.Millisecond)
 		case c.Verb == device.Arm:
@@ -184,6 +190,15 @@ func TestPlayerDoesWhatTheFileSays(t *testing.T) {
 		if c.Verb == device.SetPower && c.Duration > 6000 {
 			t.Errorf("a setpoint that holds for %d ms outlives its sender", c.Duration)
 		}
+	}
+}
+
+// A renewal that the next one has overtaken says nothing about what is measured.
+func TestOvertakenRenewalIsNoDoubt(t *testing.T) {
+	u := &unit{rng: rand.New(rand.NewPCG(1, 1)), soc: 50, armed: true, overtaken: true}
+	rec, _, err := play(procedure(t, "steps:\n  - {power_percent: 50, hold_s: 9, measure: {name: step, kind: step}}\n"), u, 0)
+	if err != nil || rec.Aborted != "" || len(rec.Windows) != 1 || len(rec.Windows[0].Doubts) != 0 {
+		t.Errorf("%v %q %+v", err, rec.Aborted, rec.Windows)
 	}
 }
 
