@@ -200,7 +200,12 @@ func (l *line) restart() {
 	l.open(false)
 }
 
-func (l *line) pass(d time.Duration) { time.Sleep(d); synctest.Wait() }
+// pass lets time go on; what was looked at before it was looked at before.
+func (l *line) pass(d time.Duration) {
+	l.sched.Post("test", func(time.Time) {})
+	time.Sleep(d)
+	synctest.Wait()
+}
 
 // ask sends commands at once, on the loop.
 func (l *line) ask(cmds ...device.Command) {
