@@ -225,8 +225,31 @@ func (d *Driver) readBack(ctx context.Context, s *setpoint) error {
 		}
 		s.regs = regs
 	}
+	if err := d.holdsRevert(ctx, s); err != nil {
+		return err
+	}
 	if x := d.point("setpoint_enable"); x != nil && x.writes {
 		return d.verifyWord(ctx, x, active)
+	}
+	return nil
+}
+
+// holdsRevert makes sure that the device takes a setpoint back in time: a dead-man that it
+// does not hold, or holds for longer, is none. A setpoint of 0 needs none.
+func (d *Driver) holdsRevert(ctx context.Context, s *setpoint) error {
+	x := d.point("revert_s")
+	if x == nil || !x.writes || !x.reads || s.kw == 0 {
+		return nil
+	}
+	_, got, err := d.fetch(ctx, x)
+	if d.mute && errors.Is(err, device.ErrOffline) { // a recording of before this was asked
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if told := s.revert.Seconds(); !(got > 0 && got <= told+x.step()/2) {
+		return &refusal{device.Failure, codeReadBack, fmt.Sprintf("the device was told to take its setpoint back after %g s and holds %g s", told, got)}
 	}
 	return nil
 }
@@ -271,8 +294,16 @@ func (d *Driver) rest(ctx context.Context) error {
 	if err := d.mayWrite(ctx); err != nil {
 		return err
 	}
-	if err := d.takeBack(ctx); err != nil || !x.reads {
+	if err := d.takeBack(ctx); err != nil {
 		return err
+	}
+	return d.holdsNone(ctx, x)
+}
+
+// holdsNone makes sure that the device holds power 0.
+func (d *Driver) holdsNone(ctx context.Context, x *point) error {
+	if !x.reads {
+		return nil
 	}
 	_, got, err := d.fetch(ctx, x)
 	if err == nil && !(math.Abs(got) <= x.step()/2) {
@@ -326,6 +357,7 @@ func (d *Driver) eStop(ctx context.Context) error {
 		step{"setpoint", func(*point) error { return d.takeBack(ctx) }},
 		step{"operate", func(x *point) error { return d.setWord(ctx, x, stop) }},
 		step{"connect", func(x *point) error { return d.setWord(ctx, x, inactive) }},
+		step{"setpoint", func(x *point) error { return d.holdsNone(ctx, x) }}, // last: it keeps no stop waiting
 	)
 	// What was refused will be refused again; what did not arrive, or did not take, is
 	// tried with every reading until it does.

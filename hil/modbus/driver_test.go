@@ -22,6 +22,7 @@ type direct struct {
 	asked  []string
 	refuse map[string]error // by what is asked
 	cut    uint16           // more is not taken, and nothing said; 0: all
+	deaf   map[uint16]bool  // addresses at which nothing is taken, and nothing said
 }
 
 func newDirect() *direct {
@@ -47,6 +48,9 @@ func (d *direct) Read(_ context.Context, t modbus.Table, addr, n uint16) ([]uint
 func (d *direct) Write(_ context.Context, addr uint16, values []uint16) error {
 	if err := d.note("write %d %v", addr, values); err != nil {
 		return err
+	}
+	if d.deaf[addr] {
+		return nil
 	}
 	if d.cut > 0 {
 		values = []uint16{min(values[0], d.cut)}
@@ -293,6 +297,46 @@ func TestReadBack(t *testing.T) {
 	d.read()
 	if got := d.writes(); got != nil {
 		t.Errorf("afterwards: %v", got)
+	}
+}
+
+// TestDeadManIsReadBack: a device that does not hold the time to revert would go on without us.
+func TestDeadManIsReadBack(t *testing.T) {
+	for name, tt := range map[string]struct {
+		holds uint16
+		kw    float64
+		want  device.AckStatus
+	}{
+		"switched off": {holds: 0, kw: 50, want: device.Failure},
+		"longer":       {holds: 60, kw: 50, want: device.Failure},
+		"shorter":      {holds: 3, kw: 50, want: device.Done},
+		"no power":     {holds: 0, kw: 0, want: device.Done},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDriver(t, "points:\n  revert_s: {address: 10}\n  setpoint: {address: 11, type: int16}\n")
+			d.Holding[10], d.deaf = tt.holds, map[uint16]bool{10: true}
+			a := d.write(device.SetPower, tt.kw, time.Minute)
+			if a.Status != tt.want || tt.want == device.Failure && (a.Code != "READ_BACK" || d.Holding[11] != 0) {
+				t.Errorf("%+v, and the device holds %d kW", a, d.Holding[11])
+			}
+		})
+	}
+}
+
+// TestEmergencyStopIsReadBack: a device that answers and goes on has not stopped.
+func TestEmergencyStopIsReadBack(t *testing.T) {
+	d := newDriver(t, "points:\n  revert_s: {address: 10}\n  setpoint: {address: 11, type: int16}\n")
+	if a := d.write(device.SetPower, 50, time.Minute); a.Status != device.Done {
+		t.Fatalf("%+v", a)
+	}
+	d.deaf = map[uint16]bool{11: true}
+	if a := d.write(device.EStop, 0, 0); a.Status != device.Failure || a.Code != "READ_BACK" {
+		t.Errorf("%+v, and the device holds %d kW", a, d.Holding[11])
+	}
+	d.deaf = nil
+	d.read() // which tells it again
+	if d.Holding[11] != 0 {
+		t.Errorf("%d kW", d.Holding[11])
 	}
 }
 

@@ -205,3 +205,19 @@ func FuzzRequest(f *testing.F) {
 		}
 	})
 }
+
+// What is taken for the answer to a request has as many values as that asked for.
+func FuzzAnswer(f *testing.F) {
+	for _, s := range [][2]string{{"03006b0003", "0306022b00000064"}, {"0100130013", "0103cd6b05"}, {"0600010003", "0600010003"}, {"03006b0003", "8302"}} {
+		f.Add(unhex(f, s[0]), unhex(f, s[1]))
+	}
+	f.Fuzz(func(t *testing.T, request, answer []byte) {
+		r, err := modbus.ParseRequest(request)
+		if err != nil {
+			return
+		}
+		if v, err := modbus.ParseAnswer(answer, &r); err == nil && r.Reads() && len(v) != int(r.Count) {
+			t.Errorf("answer % x to %+v: %v", answer, r, v)
+		}
+	})
+}

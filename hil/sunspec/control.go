@@ -244,6 +244,9 @@ func (d *Driver) confirm(ctx context.Context, kw float64, revert time.Duration) 
 	if v := d.layout.setter.revert().value(); kw != 0 && v.OK() && !(v.Float() > 0 && v.Float() <= seconds(revert)) {
 		return held, fmt.Errorf("%w: told to revert after %g s, the device holds %g s", device.ErrReadBack, seconds(revert), v.Float())
 	}
+	if to := d.layout.setter.reverts(); kw != 0 && !math.IsNaN(to) && !d.layout.same(to, 0) {
+		return held, fmt.Errorf("%w: told to revert to 0 kW, the device holds %g kW", device.ErrReadBack, to)
+	}
 	return held, nil
 }
 

@@ -660,6 +660,33 @@ func TestReadBack(t *testing.T) {
 	}
 }
 
+// revertsTo is a device that keeps its own power to revert to.
+type revertsTo struct {
+	*registers
+	w uint16
+}
+
+func (x revertsTo) Write(ctx context.Context, addr uint16, values []uint16) error {
+	err := x.registers.Write(ctx, addr, values)
+	x.regs[at704+27-x.base] = x.w
+	return err
+}
+
+// TestPowerToRevertToIsReadBack: a dead-man that leads to another power than 0 is none.
+func TestPowerToRevertToIsReadBack(t *testing.T) {
+	for w, want := range map[uint16]device.AckStatus{0: device.Done, 20000: device.Failure} {
+		r := pcs(t)
+		d, err := sunspec.New(sunspec.Options{Conn: revertsTo{r, w}, Base: r.base, Unit: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		read(t, d, 0)
+		if a := write(t, d, 0, power(10, 0, 60)); a.Status != want {
+			t.Errorf("reverts to %d W: %+v", w, a)
+		}
+	}
+}
+
 // writesFail is a device that answers some writes with an error.
 type writesFail struct {
 	*registers

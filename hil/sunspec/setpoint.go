@@ -21,6 +21,9 @@ type setter interface {
 	resolution() float64
 	// revert is the point of the time to revert.
 	revert() point
+	// reverts is the power that the device goes back to then, kW, as it was read last; NaN
+	// when it does not say.
+	reverts() float64
 }
 
 // step is one write of points that follow each other.
@@ -145,6 +148,8 @@ func (s setter704) resolution() float64 { return s.b.stepOf("WSet") / 1000 }
 
 func (s setter704) revert() point { return pointOf(s.b, "WSetRvrtTms") }
 
+func (s setter704) reverts() float64 { return 0 - s.b.Float("WSetRvrt")/1000 }
+
 func pointOf(b *Block, name string) point {
 	f, _ := b.Field(name)
 	return point{b, f}
@@ -188,3 +193,5 @@ func (s setter124) resolution() float64 {
 }
 
 func (s setter124) revert() point { return pointOf(s.b, "InOutWRte_RvrtTms") }
+
+func (s setter124) reverts() float64 { return math.NaN() }

@@ -72,6 +72,9 @@ func (g *Gateway) write(ctx context.Context, now time.Time, cmds []device.Comman
 	for i := range cmds {
 		c := &cmds[i]
 		var v guard.Verdict
+		if fix := g.fixing[c.Slot]; fix != nil { // which nobody has judged
+			v.Before, v.Reason = fix.Before, fix.Reason
+		}
 		if verdicts != nil {
 			v = verdicts[i]
 			if v.Code != "" {
@@ -126,7 +129,7 @@ func (g *Gateway) writeLink(ctx context.Context, now time.Time, l *link, acks []
 		a.Slot = l.slots[c.Slot]
 		v := &l.reduce[i]
 		a.Before, a.Reduced = v.Before, v.Reduced
-		if a.Reason == "" && a.Reduced {
+		if a.Reason == "" {
 			a.Reason = v.Reason
 		}
 		g.guard.Settle(&a)

@@ -52,9 +52,11 @@ type wire struct {
 	said   *device.Info // on the loop: its nameplate, once it is known
 	misfit string       // on the loop: how that contradicts what is known
 
-	// On its own goroutine: when it ran last, and whether the device was told a power.
+	// On its own goroutine: when it ran last, whether the device was told a power, and
+	// which it has taken, in kW.
 	awake  time.Time
 	acting bool
+	told   float64
 
 	mu     sync.Mutex
 	orders []order
@@ -168,8 +170,9 @@ func (w *wire) resume(ctx context.Context) {
 			}
 		})
 	}
-	w.write(ctx, order{verb: device.Stop, c: device.Command{
-		Slot: w.Slot, Verb: device.Stop, Priority: device.Safety, At: now.UnixMilli(), Source: guard.Source, Reason: "this process stood still",
+	const why = "this process stood still"
+	w.write(ctx, order{verb: device.Stop, verdict: guard.Verdict{Before: w.told, Reason: why}, c: device.Command{
+		Slot: w.Slot, Verb: device.Stop, Priority: device.Safety, At: now.UnixMilli(), Source: guard.Source, Reason: why,
 	}})
 }
 
@@ -264,6 +267,9 @@ func (w *wire) write(ctx context.Context, o order) {
 	limit, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	a, err := w.Driver.Write(limit, w.g.sched.Now(), o.c)
+	if err == nil && a.Status == device.Done {
+		w.told = a.Power
+	}
 	switch {
 	case o.c.Verb == device.SetPower && o.c.Power != 0:
 		w.acting = true
@@ -284,7 +290,7 @@ func (g *Gateway) wrote(ctx context.Context, now time.Time, w *wire, o order, a 
 	}
 	a.Slot, a.Verb = w.Slot, o.verb
 	a.Before, a.Reduced = o.verdict.Before, o.verdict.Reduced
-	if a.Reason == "" && a.Reduced {
+	if a.Reason == "" {
 		a.Reason = o.verdict.Reason
 	}
 	g.guard.Settle(&a)

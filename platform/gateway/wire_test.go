@@ -296,6 +296,25 @@ func TestWireIsArmedBySomebody(t *testing.T) {
 	})
 }
 
+// TestCorrectionsAreAudited: what the guard writes by itself says what was in force before,
+// and why it was ended.
+func TestCorrectionsAreAudited(t *testing.T) {
+	onLine(t, 1, true, func(l *line) {
+		l.pass(time.Second)
+		l.ask(device.Command{Verb: device.SetPower, Power: 50})
+		l.pass(time.Second)
+		l.acks = nil
+		l.units[0].set(func() { l.units[0].flags = device.FlagLocal })
+		l.pass(2 * time.Second)
+		if len(l.acks) != 1 {
+			t.Fatalf("answers %+v", l.acks)
+		}
+		if a := l.acks[0]; a.Source != guard.Source || a.Before != 50 || a.Power != 0 || a.Reason != "local control" {
+			t.Errorf("%+v", a)
+		}
+	})
+}
+
 func TestArmingThatFailsIsAnswered(t *testing.T) {
 	onLine(t, 1, false, func(l *line) {
 		l.pass(time.Second)

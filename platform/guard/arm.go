@@ -267,9 +267,10 @@ func (d *state) stopAgain(s device.Slot, now int64) (c Correction, ok bool) {
 	if !l.stopped || !l.unheard || d.asked != (request{}) || !l.tell.due(now, 0, why) {
 		return Correction{}, false
 	}
+	before := d.set.live(now)
 	d.ask(now, d.mine())
 	d.put(device.EStop, device.Run, device.Safety, 0, 0, Source)
-	return Correction{Attempt: l.tell.attempt, Command: device.Command{
+	return Correction{Before: before, Attempt: l.tell.attempt, Command: device.Command{
 		Slot: s, Seq: d.asked.seq, Verb: device.EStop, Priority: device.Safety, At: now, Source: Source, Reason: why,
 	}}, true
 }

@@ -86,7 +86,8 @@ func (d *state) judge(now int64, c *device.Command) Verdict {
 		if c.Duration <= 0 {
 			return refuse(CodeMalformed, "a setpoint of %d ms holds nothing", c.Duration)
 		}
-		if bounded(c) && !d.rate.take(now, d.env.PerSecond) {
+		safe := c.Priority == device.Safety && free(c, d.set.live(now), c.Power) == c.Power
+		if !safe && !d.rate.take(now, d.env.PerSecond) {
 			return refuse(CodeRate, "more than %d setpoints within a second", d.env.PerSecond)
 		}
 		return d.setPower(now, c, until)
@@ -140,23 +141,23 @@ func (d *state) setPower(now int64, c *device.Command, until int64) Verdict {
 	if v.Power != kw {
 		v.reduce(kw, w.why(kw))
 	}
-	if r := d.env.RampKWPerS; r > 0 && bounded(c) {
-		d.ramped(now, r, &v, kw)
+	if r := d.env.RampKWPerS; r > 0 {
+		d.ramped(now, r, c, &v)
 	}
 	return v
 }
 
 // ramped keeps a setpoint within what the device's own ramp leaves of the way to it.
-func (d *state) ramped(now int64, limit float64, v *Verdict, asked float64) {
+func (d *state) ramped(now int64, limit float64, c *device.Command, v *Verdict) {
 	if d.own == nil {
 		d.own = new(ramp)
 	}
 	w := d.window()
-	from := w.clamp(d.set.live(now))
+	from := free(c, w.clamp(d.set.live(now)), v.Power)
 	lo, hi := d.own.room(now, limit)
 	if kw := from + min(max(v.Power-from, lo), hi); kw != v.Power {
 		v.Power = kw
-		v.reduce(asked, "ramp limit of the device")
+		v.reduce(c.Power, "ramp limit of the device")
 	}
 	d.own.note(now, v.Power-from)
 }
@@ -186,7 +187,7 @@ func (g *Guard) allow(now int64, cmds []device.Command, verdicts []Verdict) {
 		}
 		d := &g.devices[c.Slot]
 		if limit && bounded(c) {
-			from, step := d.step(v)
+			from, step := d.step(c, v)
 			share := up
 			if step < 0 {
 				share = down
@@ -207,15 +208,23 @@ func (g *Guard) allow(now int64, cmds []device.Command, verdicts []Verdict) {
 	}
 }
 
-// bounded reports whether the fleet's ramp bounds c. All others go to a safe
-// state, or stand for safety.
-func bounded(c *device.Command) bool { return c.Verb == device.SetPower && c.Priority < device.Safety }
+// bounded reports whether the fleet's ramp bounds c. All others go to a safe state.
+func bounded(c *device.Command) bool { return c.Verb == device.SetPower }
+
+// free is how far c gets from one power to another without any ramp: for safety all the
+// way towards 0, and no further.
+func free(c *device.Command, from, to float64) float64 {
+	if c.Priority < device.Safety {
+		return from
+	}
+	return min(max(from, min(0, to)), max(0, to))
+}
 
 // step is what an allowed command changes of the power in force, as far as that
-// is within the window: going back into it is a correction.
-func (d *state) step(v *Verdict) (from, step float64) {
+// is within the window: going back into it is a correction. What is free is no part of it.
+func (d *state) step(c *device.Command, v *Verdict) (from, step float64) {
 	w := d.window()
-	from = w.clamp(v.Before)
+	from = free(c, w.clamp(v.Before), v.Power)
 	return from, v.Power - from
 }
 
@@ -225,7 +234,7 @@ func (g *Guard) shares(now int64, cmds []device.Command, verdicts []Verdict) (up
 	var rise, fall float64 // kW, both >= 0
 	for i := range cmds {
 		if v := &verdicts[i]; v.Code == "" && bounded(&cmds[i]) {
-			_, step := g.devices[cmds[i].Slot].step(v)
+			_, step := g.devices[cmds[i].Slot].step(&cmds[i], v)
 			rise += max(0, step)
 			fall -= min(0, step)
 		}

@@ -20,8 +20,9 @@ const (
 // Correction is a command of the guard's own.
 type Correction struct {
 	device.Command
-	Attempt int  // 1 is the first for its reason, higher ones repeat it
-	Routine bool // nothing is wrong: arming, or a setpoint again after a restart
+	Before  float64 // kW, the setpoint that it corrects
+	Attempt int     // 1 is the first for its reason, higher ones repeat it
+	Routine bool    // nothing is wrong: arming, or a setpoint again after a restart
 }
 
 // fix is a correction that is under way.
@@ -79,12 +80,13 @@ func (g *Guard) Tick(now time.Time, out []Correction) []Correction {
 		if d.fix.attempt == 1 && d.set.until > ms {
 			g.Reductions++
 		}
+		before := d.set.power
 		d.ask(ms, d.mine())
 		d.set.power, d.set.doubt = kw, 0
 		if d.set.until <= ms {
 			d.set.until = 0
 		}
-		out = append(out, Correction{Command: d.correction(device.Slot(i), ms, why), Attempt: d.fix.attempt})
+		out = append(out, Correction{Command: d.correction(device.Slot(i), ms, why), Before: before, Attempt: d.fix.attempt})
 	}
 	return out
 }
@@ -102,7 +104,7 @@ func (d *state) sendAgain(s device.Slot, now int64, out []Correction) []Correcti
 	}
 	d.again = false
 	d.ask(now, d.mine())
-	return append(out, Correction{Command: d.correction(s, now, "again after a restart"), Attempt: 1, Routine: true})
+	return append(out, Correction{Command: d.correction(s, now, "again after a restart"), Before: d.set.power, Attempt: 1, Routine: true})
 }
 
 // outside is the power that the device must be brought to at now, and why; ""

@@ -67,7 +67,7 @@ type Envelope struct {
 	VoltMax        float64 // V, DC: no charging at or above; 0 = none
 	VoltHysteresis float64 // V
 	RampKWPerS     float64 // how much its setpoint may change within a second; 0 = no bound
-	PerSecond      int     // setpoints that it takes in a second, but for those of safety; 0 = no bound
+	PerSecond      int     // setpoints that it takes in a second, but for those of safety towards 0; 0 = no bound
 
 	// Wired: on a wire it acts only while it is armed. StaleAfter is how old its
 	// newest good reading may be; older, its link counts as lost.
@@ -126,8 +126,9 @@ func (e *Envelope) power() (kw float64, why string) {
 type Guard struct {
 	// RampKWPerS bounds what commands may change the sum of all setpoints by, in
 	// either direction, between any two moments of one second; 0 = no bound. What
-	// makes devices safe is never delayed by it: commands of Safety priority, stop,
-	// release and changes of mode, expiry, and the guard's own corrections.
+	// makes devices safe is never delayed by it: setpoints of Safety priority as far as
+	// they go towards 0, stop, release and changes of mode, expiry, and the guard's own
+	// corrections.
 	RampKWPerS float64
 
 	devices []state

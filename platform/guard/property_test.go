@@ -274,10 +274,14 @@ func (w *world) check(t *rapid.T, cmds []device.Command) {
 			t.Fatalf("asked %v kW at %v kW, allowed %v kW", c.Power, m.live(w.now), v.Power)
 		}
 		before := *m
-		if c.Verb != device.SetPower || c.Priority == device.Safety {
-			w.free += math.Abs(v.Power - before.live(w.now))
-		} else {
-			w.free += math.Abs(before.live(w.now) - m.clamp(before.live(w.now)))
+		from := before.live(w.now)
+		switch inside := m.clamp(from); {
+		case c.Verb != device.SetPower:
+			w.free += math.Abs(v.Power - from)
+		case c.Priority == device.Safety: // towards 0
+			w.free += math.Abs(from - min(max(inside, min(0, v.Power)), max(0, v.Power)))
+		default:
+			w.free += math.Abs(from - inside)
 		}
 		m.power, m.doubt, m.until, m.hold, m.priority = v.Power, 0, v.Until, v.Until, c.Priority
 		if m.until > w.now+guard.MaxDuration.Milliseconds() {
@@ -523,6 +527,46 @@ func TestRampDoesNotDelaySafety(t *testing.T) {
 		if v := check(g, start, c); v.Power != 0 || v.Reduced || v.Code != "" {
 			t.Errorf("%v: %+v, want 0 kW at once", verb, v)
 		}
+	}
+}
+
+// No priority takes power past a ramp, or past the rate, but towards 0.
+func TestSafetyDoesNotPassTheRamp(t *testing.T) {
+	for _, tt := range []struct{ from, to, want float64 }{
+		{0, 100, 10}, {0, -100, -10}, {50, 100, 60}, {50, -100, -10}, {50, 20, 20}, {-50, 0, 0}, {-50, 100, 10},
+	} {
+		for _, whose := range []string{"the fleet's", "its own"} {
+			g, e := &guard.Guard{}, nameplate()
+			if whose == "its own" {
+				e.RampKWPerS = 10
+			}
+			if err := g.Set(0, nameplate(), device.Active); err != nil {
+				t.Fatal(err)
+			}
+			check(g, start, setPower(0, start, tt.from, device.Normal))
+			if err := g.Set(0, e, device.Active); err != nil {
+				t.Fatal(err)
+			}
+			if whose != "its own" {
+				g.RampKWPerS = 10
+			}
+			if v := check(g, start, setPower(0, start, tt.to, device.Safety)); math.Abs(v.Power-tt.want) > 1e-9 {
+				t.Errorf("%s ramp of 10 kW/s, from %v to %v kW: %+v, want %v kW", whose, tt.from, tt.to, v, tt.want)
+			}
+		}
+	}
+	g, e := &guard.Guard{}, nameplate()
+	e.PerSecond = 2
+	if err := g.Set(0, e, device.Active); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"", "", guard.CodeRate} {
+		if v := check(g, start, setPower(0, start, float64(10+i), device.Safety)); v.Code != want {
+			t.Errorf("setpoint %d: %+v, want %q", i, v, want)
+		}
+	}
+	if v := check(g, start, setPower(0, start, 5, device.Safety)); v.Code != "" {
+		t.Errorf("towards 0: %+v", v)
 	}
 }
 

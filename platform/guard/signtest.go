@@ -180,9 +180,10 @@ func (d *state) test(s device.Slot, now int64, out []Correction) []Correction {
 		return out
 	}
 	t.sent = now
+	before := d.set.live(now)
 	d.ask(now, d.mine())
 	d.put(device.SetPower, device.Run, device.Safety, kw, now+testHold.Milliseconds(), Source)
-	return append(out, Correction{Command: d.correction(s, now, "sign test"), Attempt: 1, Routine: true})
+	return append(out, Correction{Command: d.correction(s, now, "sign test"), Before: before, Attempt: 1, Routine: true})
 }
 
 // start puts the device into mode run, and again while nobody knows whether it has taken
@@ -197,8 +198,9 @@ func (d *state) start(s device.Slot, now int64, out []Correction) []Correction {
 		attempt++
 	}
 	t.sent = now
+	before := d.set.live(now)
 	c := d.bring(s, now, device.Run, "to be armed by "+t.by.Source)
-	return append(out, Correction{Command: c, Attempt: attempt, Routine: true})
+	return append(out, Correction{Command: c, Before: before, Attempt: attempt, Routine: true})
 }
 
 // putBack takes a device that was at rest before somebody tried to arm it, and was not
