@@ -110,6 +110,8 @@ func (w *wire) run(ctx context.Context) {
 	t := time.NewTimer(time.Until(next))
 	defer t.Stop()
 	described := false
+	var ask time.Time // for its nameplate, not before
+	var pause time.Duration
 	for {
 		select {
 		case <-ctx.Done():
@@ -121,8 +123,10 @@ func (w *wire) run(ctx context.Context) {
 		w.commands(ctx)
 		if time.Until(next) <= 0 { // whatever woke it: work that waits must not put readings off
 			ok := w.read(ctx)
-			if ok && !described {
+			if ok && !described && !w.waiting() && !time.Now().Before(ask) {
 				described = w.describe(ctx)
+				pause = min(max(2*pause, time.Second), 30*time.Second)
+				ask = time.Now().Add(pause)
 			}
 			if next = next.Add(w.Period); time.Until(next) < 0 { // late: what was missed is not made up for
 				w.g.Stats.Overruns.Add(1)
@@ -181,6 +185,13 @@ func (w *wire) commands(ctx context.Context) {
 	for o, ok := w.next(); ok && ctx.Err() == nil; o, ok = w.next() {
 		w.write(ctx, o)
 	}
+}
+
+// waiting reports whether a command waits.
+func (w *wire) waiting() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.orders) > 0
 }
 
 func (w *wire) next() (o order, ok bool) {
@@ -353,7 +364,7 @@ func (w *wire) describe(ctx context.Context) bool {
 	if !ok {
 		return true
 	}
-	limit, cancel := context.WithTimeout(ctx, 4*answerWithin)
+	limit, cancel := context.WithTimeout(ctx, answerWithin) // a stop may have to wait for it
 	defer cancel()
 	said, err := d.Describe(limit, w.g.sched.Now())
 	if err != nil {

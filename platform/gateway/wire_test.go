@@ -721,3 +721,33 @@ func TestRatingThatIsRaisedTakesTheRightToAct(t *testing.T) {
 		l.want("answers", l.answers(), "c1 arm done 0", "c2 setPower rejected 400 NOT_ARMED")
 	})
 }
+
+// nameless never says its nameplate.
+type nameless struct {
+	*unit
+	asked int
+}
+
+func (n *nameless) Describe(ctx context.Context, _ time.Time) (device.Info, error) {
+	n.asked++
+	<-ctx.Done()
+	return device.Info{}, ctx.Err()
+}
+
+// A device that does not say its nameplate is asked for it less and less often, and its
+// silence neither takes the right to act from it nor holds up a stop.
+func TestNameplateThatDoesNotCome(t *testing.T) {
+	var n *nameless
+	onLineOf(t, 1, true, func(u *unit) device.Driver { n = &nameless{unit: u}; return n }, func(l *line) {
+		l.pass(60 * time.Second)
+		if n.asked < 3 || n.asked > 8 {
+			t.Errorf("asked %d times in a minute", n.asked)
+		}
+		l.ask(device.Command{Verb: device.SetPower, Power: 50})
+		l.pass(time.Second)
+		l.want("answers", l.answers(), "c1 setPower done 50")
+		l.ask(device.Command{Verb: device.EStop})
+		l.pass(1100 * time.Millisecond)
+		l.want("answers", l.answers(), "c2 eStop done 0")
+	})
+}
