@@ -297,6 +297,9 @@ func (g *Guard) Settle(a *device.Ack) {
 	if correction && a.Verb == device.SetMode {
 		d.life.brought(a, d.before.mode)
 	}
+	if correction && a.Verb == device.SetPower {
+		d.life.test.deaf = a.Status != device.Done
+	}
 	if a.Status == device.Done {
 		d.fix = fix{}
 		if a.Verb == device.Reset {

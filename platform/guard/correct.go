@@ -48,7 +48,7 @@ func (g *Guard) Tick(now time.Time, out []Correction) []Correction {
 		if d.known && d.env.Wired {
 			g.attend(device.Slot(i), d, ms)
 			if d.life.test.running() {
-				out = d.test(device.Slot(i), ms, out)
+				out = g.test(device.Slot(i), d, ms, out)
 				continue
 			}
 			if c, ok := d.stopAgain(device.Slot(i), ms); ok {

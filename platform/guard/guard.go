@@ -128,7 +128,7 @@ type Guard struct {
 	// either direction, between any two moments of one second; 0 = no bound. What
 	// makes devices safe is never delayed by it: setpoints of Safety priority as far as
 	// they go towards 0, stop, release and changes of mode, expiry, and the guard's own
-	// corrections.
+	// corrections. Sign tests are none: they wait for their turn.
 	RampKWPerS float64
 
 	devices []state

@@ -18,6 +18,8 @@ type signTest struct {
 	by    device.Command // who asked for it
 	from  int64          // ms, when the phase began
 	sent  int64          // ms, when its setpoint was handed out last
+	waits bool           // for the fleet's ramp to have room for all of its setpoint
+	deaf  bool           // it did not take the last one
 	right int            // readings in a row that are as they should be
 	wrong int            // and that contradict it
 	last  string         // the newest complaint
@@ -164,26 +166,58 @@ func (t *signTest) due(d *state, now int64) (done bool, why string) {
 	return false, ""
 }
 
-// test hands out the setpoint of the phase, and again before it expires.
-func (d *state) test(s device.Slot, now int64, out []Correction) []Correction {
+// test hands out the setpoint of the phase, and again before it expires. Where the fleet's
+// ramp has no room for all of it, it is climbed to in parts, since a single step may be
+// more than the ramp ever has room for; the time of the phase begins when it is reached.
+func (g *Guard) test(s device.Slot, d *state, now int64, out []Correction) []Correction {
 	t := &d.life.test
-	if t.phase == testStart {
+	switch t.phase {
+	case testStart:
 		return d.start(s, now, out)
-	}
-	w := d.window()
-	kw := w.clamp(t.power(d))
-	if kw != t.power(d) {
-		t.bound = "no power in this direction: " + w.why(t.power(d))
-	}
-	if t.phase == testDone || d.asked != (request{}) && now-t.sent < testAgain.Milliseconds() ||
-		t.sent != 0 && now-t.sent < testAgain.Milliseconds() && d.set.power == kw {
+	case testDone:
 		return out
 	}
-	t.sent = now
+	w := d.window()
+	all := w.clamp(t.power(d))
+	if all != t.power(d) {
+		t.bound = "no power in this direction: " + w.why(t.power(d))
+	}
+	kw, step := g.climb(d, now, all)
+	part := kw != all
+	if t.waits = (t.waits || part) && !t.deaf; t.waits { // who takes nothing does not wait
+		t.from, t.was = now, d.life.power
+	}
+	lately := now-t.sent < testAgain.Milliseconds()
+	switch {
+	case lately && d.asked != (request{}):
+		return out
+	case lately && (d.set.power == kw || (part || t.waits) && step != 0): // no more parts than one a second
+		return out
+	case part && kw == 0 && d.set.power == 0 && !t.deaf: // nothing to say yet
+		return out
+	}
+	t.sent, t.waits = now, part && !t.deaf
 	before := d.set.live(now)
 	d.ask(now, d.mine())
 	d.put(device.SetPower, device.Run, device.Safety, kw, now+testHold.Milliseconds(), Source)
+	if g.RampKWPerS > 0 {
+		g.ramp.note(now, step)
+	}
 	return append(out, Correction{Command: d.correction(s, now, "sign test"), Before: before, Attempt: 1, Routine: true})
+}
+
+// climb is how far the fleet's ramp lets a device go now on its way to kw, and what of
+// that counts as a step: the way towards 0 is free.
+func (g *Guard) climb(d *state, now int64, kw float64) (to, step float64) {
+	w := d.window()
+	from := free(&device.Command{Priority: device.Safety}, w.clamp(d.set.live(now)), kw)
+	if g.RampKWPerS > 0 {
+		lo, hi := g.ramp.room(now, g.RampKWPerS)
+		if most := min(max(kw-from, lo), hi); most != kw-from {
+			kw = from + most
+		}
+	}
+	return kw, kw - from
 }
 
 // start puts the device into mode run, and again while nobody knows whether it has taken
