@@ -93,14 +93,20 @@ type driver struct {
 	now time.Time
 }
 
-func newDriver(t *testing.T, points string) *driver {
+// profileFile is the path of a profile that is given as text, behind its head.
+func profileFile(t *testing.T, points string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "mine.yaml")
 	if err := os.WriteFile(path, []byte("apiVersion: yunchu/v1\nkind: Profile\nname: mine\n"+points), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return path
+}
+
+func newDriver(t *testing.T, points string) *driver {
+	t.Helper()
 	d := newDirect()
-	m, err := modbus.New(modbus.Options{Conn: d, Profile: path})
+	m, err := modbus.New(modbus.Options{Conn: d, Profile: profileFile(t, points)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +172,7 @@ func TestStatusWithoutAWord(t *testing.T) {
 // A device that was put to rest, by whomever, is told by its mode where its status says
 // nothing of that: arming has to start it.
 func TestRestShowsInTheMode(t *testing.T) {
-	d := newDriver(t, "points:\n  status: {address: 0, values: {idle: 1, fault: 2}}\n  setpoint: {address: 1}\n  mode: {address: 2, values: {run: 0, standby: 7}}\n")
+	d := newDriver(t, "watched: true\npoints:\n  status: {address: 0, values: {idle: 1, fault: 2}}\n  setpoint: {address: 1}\n  mode: {address: 2, values: {run: 0, standby: 7}}\n")
 	for _, tt := range []struct {
 		regs []uint16
 		want device.Status
@@ -270,7 +276,7 @@ func TestOrderOfWrites(t *testing.T) {
 }
 
 func TestSingleWrites(t *testing.T) {
-	d := newDriver(t, "requests: {write: single}\npoints:\n  setpoint: {address: 11, type: int16}\n  setpoint_enable: {table: coil, address: 3}\n")
+	d := newDriver(t, "watched: true\nrequests: {write: single}\npoints:\n  setpoint: {address: 11, type: int16}\n  setpoint_enable: {table: coil, address: 3}\n")
 	if a := d.write(device.SetPower, 20, time.Minute); a.Status != device.Done {
 		t.Fatalf("%+v", a)
 	}
@@ -281,7 +287,7 @@ func TestSingleWrites(t *testing.T) {
 
 // A setpoint that the device does not hold as it was told is not done, and taken back.
 func TestReadBack(t *testing.T) {
-	d := newDriver(t, "points:\n  setpoint: {address: 11, type: int16, scale: 0.1}\n")
+	d := newDriver(t, "watched: true\npoints:\n  setpoint: {address: 11, type: int16, scale: 0.1}\n")
 	d.cut = 300
 	if a := d.write(device.SetPower, 29.96, time.Minute); a.Status != device.Done || a.Power != 29.9 {
 		t.Errorf("within its resolution: %+v", a)
@@ -343,7 +349,7 @@ func TestEmergencyStopIsReadBack(t *testing.T) {
 // TestSecondMasterInTheSameCycle: somebody who writes just before we do is seen before his
 // setpoint is overwritten.
 func TestSecondMasterInTheSameCycle(t *testing.T) {
-	d := newDriver(t, "points:\n  setpoint: {address: 11, type: int16, scale: 0.1}\n")
+	d := newDriver(t, "watched: true\npoints:\n  setpoint: {address: 11, type: int16, scale: 0.1}\n")
 	if a := d.write(device.SetPower, 10, time.Minute); a.Status != device.Done {
 		t.Fatalf("%+v", a)
 	}
