@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -326,6 +327,36 @@ func TestDeadManIsReadBack(t *testing.T) {
 				t.Errorf("%+v, and the device holds %d kW", a, d.Holding[11])
 			}
 		})
+	}
+}
+
+// TestTimeToRevertHasRoom: a range that forbids the dead-man that is configured, or any at
+// all, is told before anything is written.
+func TestTimeToRevertHasRoom(t *testing.T) {
+	for revert, want := range map[string]string{
+		"range: {min: 10, max: 600}":                       "points.revert_s.range: begins at 10 s, which is above the dead-man time of 6s",
+		"range: {min: 0, max: 0}":                          "points.revert_s.range: ends at 0 s, so that no setpoint would ever be taken back",
+		"range: {min: -5, max: 0}":                         "points.revert_s.range: ends at 0 s",
+		"type: float32, range: {min: -5, max: -1}":         "points.revert_s.range: ends at -1 s",
+		"unit: ms, range: {min: 10000, max: 60000}":        "begins at 10 s",
+		"range: {min: 0, max: 0.4}":                        "ends at 0.4 s",
+		"range: {min: 6, max: 600}":                        "",
+		"range: {min: 0, max: 3}":                          "",
+		"range: {min: 10, max: 600}, access: read":         "belongs to a value that is written",
+		"table: input, access: read":                       "",
+		"unit: ms, range: {min: 100, max: 400}":            "",
+		"type: float32, range: {min: 0, max: 0.5}":         "",
+		"scale: 0.1, range: {min: 0, max: 0.4, step: 0.1}": "",
+	} {
+		path := profileFile(t, "watched: true\npoints:\n  setpoint: {address: 20, type: int16}\n  revert_s: {address: 10, "+revert+"}\n")
+		_, err := modbus.New(modbus.Options{Conn: newDirect(), Profile: path})
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", revert, err, want)
+		}
+	}
+	path := profileFile(t, "points:\n  setpoint: {address: 11}\n  revert_s: {address: 10, range: {min: 10, max: 600}}\n")
+	if _, err := modbus.New(modbus.Options{Conn: newDirect(), Profile: path, DeadMan: 10 * time.Second}); err != nil {
+		t.Errorf("a dead-man as long as the device wants it: %v", err)
 	}
 }
 
