@@ -106,6 +106,9 @@ func New(o Options) (*Driver, error) {
 		d.log = slog.New(slog.DiscardHandler)
 	}
 	d.configured = d.deadMan
+	if err := p.holdsDeadMan(d.deadMan); err != nil {
+		return nil, fmt.Errorf("profile %s: %w", o.Profile, err)
+	}
 	if d.conn == nil {
 		if d.conn, err = Dial(o); err != nil {
 			return nil, err
@@ -113,6 +116,23 @@ func New(o Options) (*Driver, error) {
 	}
 	d.poll, d.before = newImage(p, p.readable(polled)), newImage(p, p.readable(forbidding))
 	return d, nil
+}
+
+// holdsDeadMan finds a range of the time to revert that has no room for a dead-man: it would
+// be bent into the range, to one that is longer than anybody asked for, or to none.
+func (p *Profile) holdsDeadMan(t time.Duration) error {
+	x := p.find("revert_s")
+	if x == nil || !x.writes || x.limits == nil {
+		return nil
+	}
+	if x.limits.Min > t.Seconds() {
+		return fmt.Errorf("points.revert_s.range: begins at %g s, which is above the dead-man time of %v", x.limits.Min, t)
+	}
+	raw, err := x.encode(inSteps(x, t).Seconds())
+	if err != nil || !(x.number(x.registers(raw), 0) > 0) {
+		return fmt.Errorf("points.revert_s.range: ends at %g s, so that no setpoint would ever be taken back", x.limits.Max)
+	}
+	return nil
 }
 
 // readable are the points of some names that the profile has and that can be read.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -93,14 +94,20 @@ type driver struct {
 	now time.Time
 }
 
-func newDriver(t *testing.T, points string) *driver {
+// profileFile is the path of a profile that is given as text, behind its head.
+func profileFile(t *testing.T, points string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "mine.yaml")
 	if err := os.WriteFile(path, []byte("apiVersion: yunchu/v1\nkind: Profile\nname: mine\n"+points), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return path
+}
+
+func newDriver(t *testing.T, points string) *driver {
+	t.Helper()
 	d := newDirect()
-	m, err := modbus.New(modbus.Options{Conn: d, Profile: path})
+	m, err := modbus.New(modbus.Options{Conn: d, Profile: profileFile(t, points)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +173,7 @@ func TestStatusWithoutAWord(t *testing.T) {
 // A device that was put to rest, by whomever, is told by its mode where its status says
 // nothing of that: arming has to start it.
 func TestRestShowsInTheMode(t *testing.T) {
-	d := newDriver(t, "points:\n  status: {address: 0, values: {idle: 1, fault: 2}}\n  setpoint: {address: 1}\n  mode: {address: 2, values: {run: 0, standby: 7}}\n")
+	d := newDriver(t, "watched: true\npoints:\n  status: {address: 0, values: {idle: 1, fault: 2}}\n  setpoint: {address: 1}\n  mode: {address: 2, values: {run: 0, standby: 7}}\n")
 	for _, tt := range []struct {
 		regs []uint16
 		want device.Status
@@ -270,7 +277,7 @@ func TestOrderOfWrites(t *testing.T) {
 }
 
 func TestSingleWrites(t *testing.T) {
-	d := newDriver(t, "requests: {write: single}\npoints:\n  setpoint: {address: 11, type: int16}\n  setpoint_enable: {table: coil, address: 3}\n")
+	d := newDriver(t, "watched: true\nrequests: {write: single}\npoints:\n  setpoint: {address: 11, type: int16}\n  setpoint_enable: {table: coil, address: 3}\n")
 	if a := d.write(device.SetPower, 20, time.Minute); a.Status != device.Done {
 		t.Fatalf("%+v", a)
 	}
@@ -281,7 +288,7 @@ func TestSingleWrites(t *testing.T) {
 
 // A setpoint that the device does not hold as it was told is not done, and taken back.
 func TestReadBack(t *testing.T) {
-	d := newDriver(t, "points:\n  setpoint: {address: 11, type: int16, scale: 0.1}\n")
+	d := newDriver(t, "watched: true\npoints:\n  setpoint: {address: 11, type: int16, scale: 0.1}\n")
 	d.cut = 300
 	if a := d.write(device.SetPower, 29.96, time.Minute); a.Status != device.Done || a.Power != 29.9 {
 		t.Errorf("within its resolution: %+v", a)
@@ -323,6 +330,36 @@ func TestDeadManIsReadBack(t *testing.T) {
 	}
 }
 
+// TestTimeToRevertHasRoom: a range that forbids the dead-man that is configured, or any at
+// all, is told before anything is written.
+func TestTimeToRevertHasRoom(t *testing.T) {
+	for revert, want := range map[string]string{
+		"range: {min: 10, max: 600}":                       "points.revert_s.range: begins at 10 s, which is above the dead-man time of 6s",
+		"range: {min: 0, max: 0}":                          "points.revert_s.range: ends at 0 s, so that no setpoint would ever be taken back",
+		"range: {min: -5, max: 0}":                         "points.revert_s.range: ends at 0 s",
+		"type: float32, range: {min: -5, max: -1}":         "points.revert_s.range: ends at -1 s",
+		"unit: ms, range: {min: 10000, max: 60000}":        "begins at 10 s",
+		"range: {min: 0, max: 0.4}":                        "ends at 0.4 s",
+		"range: {min: 6, max: 600}":                        "",
+		"range: {min: 0, max: 3}":                          "",
+		"range: {min: 10, max: 600}, access: read":         "belongs to a value that is written",
+		"table: input, access: read":                       "",
+		"unit: ms, range: {min: 100, max: 400}":            "",
+		"type: float32, range: {min: 0, max: 0.5}":         "",
+		"scale: 0.1, range: {min: 0, max: 0.4, step: 0.1}": "",
+	} {
+		path := profileFile(t, "watched: true\npoints:\n  setpoint: {address: 20, type: int16}\n  revert_s: {address: 10, "+revert+"}\n")
+		_, err := modbus.New(modbus.Options{Conn: newDirect(), Profile: path})
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", revert, err, want)
+		}
+	}
+	path := profileFile(t, "points:\n  setpoint: {address: 11}\n  revert_s: {address: 10, range: {min: 10, max: 600}}\n")
+	if _, err := modbus.New(modbus.Options{Conn: newDirect(), Profile: path, DeadMan: 10 * time.Second}); err != nil {
+		t.Errorf("a dead-man as long as the device wants it: %v", err)
+	}
+}
+
 // TestEmergencyStopIsReadBack: a device that answers and goes on has not stopped.
 func TestEmergencyStopIsReadBack(t *testing.T) {
 	d := newDriver(t, "points:\n  revert_s: {address: 10}\n  setpoint: {address: 11, type: int16}\n")
@@ -343,7 +380,7 @@ func TestEmergencyStopIsReadBack(t *testing.T) {
 // TestSecondMasterInTheSameCycle: somebody who writes just before we do is seen before his
 // setpoint is overwritten.
 func TestSecondMasterInTheSameCycle(t *testing.T) {
-	d := newDriver(t, "points:\n  setpoint: {address: 11, type: int16, scale: 0.1}\n")
+	d := newDriver(t, "watched: true\npoints:\n  setpoint: {address: 11, type: int16, scale: 0.1}\n")
 	if a := d.write(device.SetPower, 10, time.Minute); a.Status != device.Done {
 		t.Fatalf("%+v", a)
 	}

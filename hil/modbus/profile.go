@@ -25,6 +25,8 @@ type Profile struct {
 	WordOrder string   `yaml:"word_order"` // big (default) or little
 	ByteOrder string   `yaml:"byte_order"`
 	Requests  Requests `yaml:"requests"`
+	// Watched stands in for a dead-man among the points.
+	Watched bool `yaml:"watched" doc:"the device stops by itself when its link is lost, as set at its panel; no register of it says so"`
 
 	Points map[string]Point `yaml:"points"`
 	// Settings are the device's own values, by names that mean something to its people.

@@ -342,9 +342,19 @@ func (p *Profile) together(f *strict.File) {
 			}
 		}
 	}
+	if p.takes("setpoint") && !p.Watched && !p.takes("revert_s") && !p.takes("controller_heartbeat") {
+		f.Wrong("points.setpoint", "add revert_s or controller_heartbeat; or write watched: true at the top, if the device stops by itself when its link is lost",
+			"points.setpoint: nothing in the device takes it back when nobody renews it")
+	}
 	if p.find("setpoint_enable") != nil && p.find("setpoint") == nil {
 		f.Wrong("points.setpoint_enable", "", "points: setpoint_enable without a setpoint")
 	}
+}
+
+// takes reports whether a point is there and written.
+func (p *Profile) takes(name string) bool {
+	x := p.find(name)
+	return x != nil && x.writes
 }
 
 func (x *point) span() span { return span{x.table, x.addr, x.size} }

@@ -129,7 +129,7 @@ func TestProfileFaults(t *testing.T) {
 		})
 	}
 	for _, fine := range []string{
-		"points:\n  setpoint: {address: 1}\nsettings:\n  aim: {address: 1, access: read}\n", // is only shown
+		"points:\n  setpoint: {address: 1}\n  revert_s: {address: 2}\nsettings:\n  aim: {address: 1, access: read}\n", // is only shown
 		"points:\n  connect: {table: coil, address: 1}\nsettings:\n  aim: {address: 1}\n",
 		"points:\n  status: {address: 1, values: {idle: 0}}\n  operate: {address: 1, values: {stop: 0, start: 1}}\n", // a control word that is read back
 		"points:\n  e_stop: {address: 1}\n  reset: {address: 1, values: {active: 0, inactive: 9}}\n",
@@ -148,10 +148,40 @@ func TestProfileFaults(t *testing.T) {
 	}
 }
 
+// TestSetpointNeedsADeadMan: a device that takes a setpoint and has nothing that takes it
+// back would go on for ever when the bridge dies.
+func TestSetpointNeedsADeadMan(t *testing.T) {
+	for text, fine := range map[string]bool{
+		"points:\n  setpoint: {address: 1}\n":                                                              false,
+		"watched: false\npoints:\n  setpoint: {address: 1}\n":                                              false,
+		"points:\n  setpoint: {address: 1}\n  revert_s: {address: 2, access: read}\n":                      false,
+		"points:\n  setpoint: {address: 1}\n  controller_heartbeat: {address: 2, access: read}\n":          false,
+		"points:\n  setpoint: {address: 1}\n  revert_s: {table: input, address: 2, access: read}\n":        false,
+		"points:\n  setpoint: {address: 1}\n  heartbeat: {address: 2}\n":                                   false,
+		"points:\n  setpoint: {address: 1}\n  revert_s: {address: 2}\n":                                    true,
+		"points:\n  setpoint: {address: 1}\n  controller_heartbeat: {address: 2}\n":                        true,
+		"watched: true\npoints:\n  setpoint: {address: 1}\n":                                               true,
+		"points:\n  setpoint: {address: 1, access: read}\n":                                                true,
+		"points:\n  setpoint: {address: 1}\n  controller_heartbeat: {address: 2, access: write, bit: 3}\n": false,
+	} {
+		_, err := ParseProfile("mine.yaml", []byte(head+text))
+		if fine != (err == nil) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	_, err := ParseProfile("mine.yaml", []byte(head+"points:\n  setpoint: {address: 1}\n"))
+	const want = "mine.yaml:5:3: points.setpoint: nothing in the device takes it back when nobody renews it\n" +
+		"    5 |   setpoint: {address: 1}\n      |   ^\n" +
+		"      add revert_s or controller_heartbeat; or write watched: true at the top, if the device stops by itself when its link is lost"
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v\nwant %s", err, want)
+	}
+}
+
 // parsePoint is the point that a line of a profile describes.
 func parsePoint(t testing.TB, line string) *point {
 	t.Helper()
-	p, err := ParseProfile("mine.yaml", []byte(head+"points:\n  "+line+"\n"))
+	p, err := ParseProfile("mine.yaml", []byte(head+"watched: true\npoints:\n  "+line+"\n"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -169,6 +169,11 @@ func (d *Driver) setPower(ctx context.Context, now time.Time, c *device.Command)
 	if c.Until != 0 {
 		next.until = device.Time(c.Until)
 	}
+	if d.layout.holdable(next.kw) != 0 {
+		if err := d.armed(ctx, now); err != nil {
+			return 0, err
+		}
+	}
 	held, taken, err := d.set(ctx, now, &next)
 	if err != nil {
 		if taken { // what the device holds now is not what it was told
@@ -183,6 +188,29 @@ func (d *Driver) setPower(ctx context.Context, now time.Time, c *device.Command)
 		d.opt.Log.Warn("heartbeat", "error", err)
 	}
 	return held, nil
+}
+
+// armed makes sure that the device stops by itself when it hears no more of us: after its
+// time to revert, or for want of a heartbeat, which has then to beat before there is power.
+func (d *Driver) armed(ctx context.Context, now time.Time) error {
+	l := d.layout
+	if l.setter.revert().value().OK() {
+		return nil
+	}
+	if len(l.beats) > 0 && d.opt.Mute { // a recording, in which it beats
+		return nil
+	}
+	begun := d.beat.begun
+	d.beat.begin(now)
+	if err := d.pound(ctx, now); err != nil {
+		d.beat.begun = begun
+		return fmt.Errorf("heartbeat: %w", err)
+	}
+	if len(d.beat.told) == 0 || d.beat.silent(now) {
+		d.beat.begun = begun
+		return &refusal{codeRejected, fmt.Sprintf("the device has no dead-man: %s is not implemented and it keeps no heartbeat, so that power would outlive its controller", l.setter.revert().name())}
+	}
+	return nil
 }
 
 // set writes a setpoint and reads back what the device holds. taken: the device may hold

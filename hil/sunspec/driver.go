@@ -109,7 +109,7 @@ func (d *Driver) connect(ctx context.Context) error {
 	}
 	d.layout = l
 	if s := d.layout.setter; s != nil && !s.revert().value().OK() {
-		d.opt.Log.Warn("the device has no time to revert: a setpoint outlives its controller", "model", s.revert().block.ID)
+		d.opt.Log.Warn("the device has no time to revert: it takes power only while it keeps a heartbeat", "model", s.revert().block.ID, "heartbeats", len(l.beats))
 	}
 	d.beat.forget()
 	return nil

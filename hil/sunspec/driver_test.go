@@ -77,6 +77,7 @@ const (
 	at704 = at701 + 155
 	at715 = at704 + 67
 	at802 = at715 + 9
+	at124 = at802 + 64 // where that follows
 )
 
 // set changes registers of the device behind the driver's back.
@@ -116,8 +117,9 @@ func TestCommandsTheGoldenDevice(t *testing.T) {
 	if a.Status != device.Done || a.Power != 250 {
 		t.Fatalf("%+v", a)
 	}
-	// OutWRte = -25 %, InWRte = 25 %; StorCtl_Mod = both; 802.CtrlHb, which was 7.
-	want := []string{"40266 63036 2500", "40259 3", "40655 8"}
+	// 802.CtrlHb, which was 7: before the power, as it is the only dead-man. OutWRte = -25 %,
+	// InWRte = 25 %; StorCtl_Mod = both.
+	want := []string{"40655 8", "40266 63036 2500", "40259 3"}
 	if !slices.Equal(r.writes, want) {
 		t.Errorf("writes %q, want %q", r.writes, want)
 	}

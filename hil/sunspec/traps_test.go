@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"strings"
 	"testing"
 
 	"yunchu/hil/sunspec"
@@ -144,6 +145,64 @@ func TestDeadManIsReadBack(t *testing.T) {
 		if r.get(at704+24) != 0 || r.get(at704+25) != 0 {
 			t.Errorf("%s: the device is left with a setpoint", name)
 		}
+	}
+}
+
+// TestPowerNeedsADeadMan: a device that would go on for ever when the bridge dies takes no
+// power. A heartbeat that it keeps is enough, and begins before the setpoint.
+func TestPowerNeedsADeadMan(t *testing.T) {
+	none704 := func(r *registers) { r.set(at704+31, 0xFFFF, 0xFFFF) } // WSetRvrtTms
+	none715 := func(r *registers) { r.set(at715+5, 0xFFFF, 0xFFFF) }  // ControllerHb
+	none802 := func(r *registers) { r.set(at802+19, 0xFFFF) }         // CtrlHb
+	none124 := func(r *registers) { r.set(at124+15, 0xFFFF) }         // InOutWRte_RvrtTms
+	by124 := func(r *registers) { r.set(at704+22, 0xFFFF) }           // 704.WSetEna: only 124 is left
+	for name, tt := range map[string]struct {
+		without []func(*registers)
+		deaf    int // a register that keeps nothing
+		refused bool
+		first   int // register that is written, 0: whatever
+	}{
+		"time to revert and heartbeats":  {},
+		"time to revert":                 {without: []func(*registers){none715, none802}},
+		"heartbeat of 715":               {without: []func(*registers){none704, none802}, first: at715 + 5},
+		"heartbeat of 802":               {without: []func(*registers){none704, none715}, first: at802 + 19},
+		"one heartbeat that is not kept": {without: []func(*registers){none704}, deaf: at802 + 19},
+		"heartbeat that is not kept":     {without: []func(*registers){none704, none715}, deaf: at802 + 19, refused: true},
+		"nothing":                        {without: []func(*registers){none704, none715, none802}, refused: true},
+		"124: time to revert":            {without: []func(*registers){by124, none715, none802}},
+		"124: heartbeat":                 {without: []func(*registers){by124, none124, none715}},
+		"124: nothing":                   {without: []func(*registers){by124, none124, none715, none802}, refused: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := pcs(t, fresh(t, 124, 0, map[string]any{
+				"WChaMax_SF": int64(0), "WChaMax": 50000.0, "StorCtl_Mod": uint64(0), "InOutWRte_SF": int64(-2),
+				"OutWRte": 0.0, "InWRte": 0.0, "InOutWRte_RvrtTms": uint64(0),
+			}))
+			for _, change := range tt.without {
+				change(r)
+			}
+			d := openStubborn(t, r, tt.deaf)
+			if tt.deaf == 0 {
+				d = open(t, r)
+			}
+			for s := range 2 { // the second time the heart beats already
+				r.writes = nil
+				a := write(t, d, float64(s), power(10, float64(s), 60))
+				switch {
+				case !tt.refused && (a.Status != device.Done || a.Power != 10):
+					t.Errorf("%+v", a)
+				case tt.refused && (a.Status != device.Rejected || a.Code != "REJECTED" || !strings.Contains(a.Reason, "dead-man")):
+					t.Errorf("%+v, want it refused", a)
+				case s == 0 && (len(r.writes) == 0) != (tt.refused && tt.deaf == 0), s == 0 && tt.first != 0 && !strings.HasPrefix(r.writes[0], fmt.Sprintf("%d ", tt.first)):
+					t.Errorf("writes %q", r.writes)
+				}
+			}
+			for _, c := range []device.Command{power(0, 3, 60), {Verb: device.Stop}, {Verb: device.Release}, {Verb: device.EStop}} {
+				if a := write(t, d, 3, c); a.Status != device.Done {
+					t.Errorf("%v: %+v", c.Verb, a)
+				}
+			}
+		})
 	}
 }
 

@@ -28,8 +28,10 @@ func (b *beat) begin(now time.Time) {
 // silent reports whether the device may have lost patience with us.
 func (b *beat) silent(now time.Time) bool { return now.Sub(b.last) > stillAfter }
 
-// forget is for a device that may have been another one, or off, meanwhile.
+// forget is for a device that may have been another one, or off, meanwhile. It hears the
+// next beat at once.
 func (b *beat) forget() {
+	b.next = time.Time{}
 	clear(b.told)
 	clear(b.deaf)
 }
