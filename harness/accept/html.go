@@ -36,6 +36,7 @@ type pageView struct {
 	When    string
 	Units   []deviceView
 	Missing []missingView // limits whose number nobody has verified
+	Other   []string      // tests with parameters that are not their procedure's
 	Samples []sampleFile
 }
 
@@ -88,6 +89,9 @@ func (d *Document) writeHTML(w io.Writer, samples []sampleFile) error {
 						fmt.Sprintf("%s/%s/%s", x.Info.ID, t.Program.Procedure.Name, j.Name), report.Bound(j.Limit.String(), j.Unit), j.Source, Word(j.Verdict), string(j.Verdict),
 					})
 				}
+			}
+			if names := t.Program.others(d.Short); len(names) > 0 {
+				v.Other = append(v.Other, fmt.Sprintf("%s/%s (%s)", x.Info.ID, t.Program.Procedure.Name, strings.Join(names, ", ")))
 			}
 			u.Tests = append(u.Tests, tv)
 		}

@@ -273,6 +273,10 @@ func TestOverrides(t *testing.T) {
 			t.Errorf("%v: %v", tt.over, err)
 		}
 	}
+	some, err := accept.Compile(procedure(t, strings.Replace(walk, "steps:\n", "steps:\n  - repeat: 1.5\n    steps: [{power_percent: 0, hold_s: 1}]\n", 1)), 100, false)
+	if err == nil || !strings.Contains(err.Error(), "repeat 1.5 times") {
+		t.Errorf("one and a half rounds: %v, %v", some, err)
+	}
 	g, err := accept.Compile(p, 100, false, accept.Overrides{Limits: map[string]scenario.Limit{"gaps": {Op: "<", Value: 7}}})
 	if err != nil || g.Procedure.Limits[0].Limit.Value != 7 || !p.Limits[0].Limit.IsZero() {
 		t.Errorf("%v: %+v, and the file's own %+v", err, g.Procedure.Limits[0].Limit, p.Limits[0].Limit)

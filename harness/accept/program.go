@@ -100,6 +100,21 @@ func (g *Program) asksPower() bool {
 	})
 }
 
+// others are the parameters that are neither the procedure's nor, with short, those of
+// its short form.
+func (g *Program) others(short bool) (names []string) {
+	for _, n := range slices.Sorted(maps.Keys(g.Parameters)) {
+		own := g.Procedure.Parameters[n].Value
+		if s, ok := g.Procedure.Short[n]; ok && short {
+			own = s
+		}
+		if !slices.Equal(g.Parameters[n], own) {
+			names = append(names, n)
+		}
+	}
+	return names
+}
+
 // mostOps bounds what repetitions in a file can make of it.
 const mostOps = 20_000
 
@@ -244,9 +259,10 @@ func (c *compiler) step(at string, x *scenario.ProcedureStep) {
 		c.single(at, x)
 		return
 	}
-	times := int(c.or(x.Repeat, 1))
-	if times < 1 || times > mostOps {
-		c.err = fmt.Errorf("%s: repeat %d times", at, times)
+	asked := c.or(x.Repeat, 1)
+	times := int(asked)
+	if times < 1 || times > mostOps || float64(times) != asked {
+		c.err = fmt.Errorf("%s: repeat %g times", at, asked)
 		return
 	}
 	for n := range times {

@@ -343,6 +343,40 @@ func outline(page string) string {
 	return b.String()
 }
 
+// A step to a fifth of the power is answered sooner than one to all of it: whoever reads
+// the report is told at its top that it was not the procedure's.
+func TestReportTellsOfOtherParameters(t *testing.T) {
+	for _, tt := range []struct {
+		short bool
+		over  map[string]scenario.Values
+		want  string // "": nothing is told
+	}{
+		{true, nil, ""},
+		{true, map[string]scenario.Values{"levels": {20}, "hold_s": {8}}, "twin-1/T05 (levels)"},
+		{false, map[string]scenario.Values{"levels": {20}, "rounds": {1}}, "twin-1/T05 (levels, rounds)"},
+		{false, map[string]scenario.Values{"levels": {90, -90}, "rounds": {1}, "hold_s": {8}, "rest_s": {4}, "quiet_s": {2}}, "twin-1/T05 (hold_s, levels, quiet_s, rest_s, rounds)"},
+	} {
+		b := bench(t, scenario.DefaultModel)
+		r, err := accept.Run(t.Context(), []*accept.Bench{b}, shipped(t, "T00", "T05"), accept.Options{
+			Short: tt.short, Start: origin, Over: map[string]accept.Overrides{"T05": {Parameters: tt.over}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		if err := accept.Write(dir, &accept.Document{Result: r, Short: tt.short}); err != nil {
+			t.Fatal(err)
+		}
+		page, err := os.ReadFile(filepath.Join(dir, "accept.html"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, text, told := strings.Cut(string(page), "other parameters than the procedure has"); told != (tt.want != "") || told && !strings.Contains(text[:200], ": "+tt.want+".") {
+			t.Errorf("short %v, %v: told %v, %.200s", tt.short, tt.over, told, text)
+		}
+	}
+}
+
 func TestReport(t *testing.T) {
 	b := bench(t, scenario.DefaultModel)
 	b.Serials = []string{"PCS <4711>"}

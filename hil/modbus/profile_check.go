@@ -320,7 +320,9 @@ func (c *checker) ranges() {
 
 // together checks points against each other. Two writers of one register would undo each
 // other's writes. A setting is written past the guard, so that its register must be nothing
-// else: not the setpoint, nor what starts, stops or watches the device.
+// else: not the setpoint, nor what starts, stops or watches the device. And what is measured
+// is nothing that was written: a power read where its setpoint lies would be there at once,
+// whatever the device does.
 func (p *Profile) together(f *strict.File) {
 	const hint = "access: read, or leave it out: commands write it, which pass the guard"
 	for i, a := range p.points {
@@ -334,6 +336,10 @@ func (p *Profile) together(f *strict.File) {
 				f.Wrong(y.key(), hint, "%s: is the register of %s, and a setting may not move that", y.key(), x.name)
 			case shared && x.writes && y.writes:
 				f.Wrong(y.key(), "one register has one point that is written", "%s: %s and %s are written to the same register", y.key(), x.name, y.name)
+			case shared && x.measures() && y.writes:
+				f.Wrong(x.key(), "look for the register of what is measured", "%s: is the register of %s, which shows what was written and not what is", x.key(), y.name)
+			case shared && y.measures() && x.writes:
+				f.Wrong(y.key(), "look for the register of what is measured", "%s: is the register of %s, which shows what was written and not what is", y.key(), x.name)
 			}
 		}
 		for _, b := range p.points {
@@ -366,6 +372,11 @@ func overlap(x, y span) bool {
 // sets reports whether a point is written as a setting alone, and by no command.
 func (x *point) sets() bool {
 	return x.writes && (x.own || x.name == "ramp" || x.name == "power_limit" || x.name == "reserve")
+}
+
+// measures reports whether a point is a measurement that tests rest on.
+func (x *point) measures() bool {
+	return !x.own && !x.writes && slices.Contains([]string{"power", "reactive", "voltage", "current", "soc", "temperature"}, x.name)
 }
 
 // key is where the point stands in its file.

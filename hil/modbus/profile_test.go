@@ -110,6 +110,8 @@ func TestProfileFaults(t *testing.T) {
 		{"setting that is the emergency stop", "points:\n  e_stop: {address: 1, bit: 3}\nsettings:\n  aim: {address: 1}\n", "settings.aim: is the register of e_stop"},
 		{"ramp that is the switch at the panel", "points:\n  local: {address: 1}\n  ramp: {address: 1}\n", "points.ramp: is the register of local"},
 		{"setting that is a scale", "points:\n  power: {address: 1, exponent: 7}\nsettings:\n  aim: {address: 7}\n", "settings.aim: is the power of ten of power"},
+		{"power that is the setpoint", "points:\n  power: {address: 1}\n  setpoint: {address: 1}\n", "points.power: is the register of setpoint, which shows what was written"},
+		{"charge within the setpoint", "points:\n  setpoint: {address: 1, type: int32}\n  soc: {address: 2}\n", "points.soc: is the register of setpoint"},
 		{"command that is a scale", "points:\n  power: {address: 1, exponent: 7}\n  setpoint: {address: 7}\n", "points.setpoint: is the power of ten of power"},
 		{"two settings in one register", "settings:\n  aim: {address: 7}\n  end: {address: 7}\npoints:\n  soc: {address: 1}\n", "settings.end: is the register of aim"},
 		{"setting with the name of a common one", "settings:\n  revert: {address: 7}\npoints:\n  soc: {address: 1}\n", "mine.yaml:5:3: settings: \"revert\" is the setting of the point revert_s"},

@@ -241,6 +241,12 @@ func TestSignTestFinds(t *testing.T) {
 				r.Flags |= device.FlagSign
 			}
 		}},
+		{"scale", "voltage times current is too small for that power: a scale or a sign is wrong", func(r *device.Reading) {
+			if r.Power != 0 { // it has a tenth of it, and its current is that of its losses
+				r.Current = math.Copysign(0.3, r.Power)
+				r.Flags |= device.FlagSign
+			}
+		}},
 		{"both", "its voltage is higher while it discharges", func(r *device.Reading) { r.Voltage = 1600 - r.Voltage }},
 		{"deaf", "does not follow", func(r *device.Reading) { r.Power, r.Current = 0, 0 }},
 		{"greedy", "more power than it was asked", func(r *device.Reading) { r.Power *= 4; r.Current *= 4 }},

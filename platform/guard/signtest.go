@@ -126,6 +126,9 @@ func (t *signTest) judge(r *device.Reading, want, rated float64) (complaint stri
 	switch {
 	case math.IsNaN(r.Power):
 		return "it reports no power", false
+	case r.Flags&device.FlagSign != 0 && math.Abs(r.Power) >= half && math.Abs(r.Voltage*r.Current/1000) < half*2/3:
+		// Of a power with a wrong scale the current may be that of the losses alone.
+		return "its status says the other direction than its power or its current, and voltage times current is too small for that power: a scale or a sign is wrong", true
 	case r.Flags&device.FlagSign != 0:
 		return "its status says the other direction than its power or its current", true
 	case want == 0 && math.Abs(r.Power) > half:
