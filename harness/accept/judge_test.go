@@ -34,6 +34,15 @@ func ramped(period time.Duration, dead, slope float64) *accept.Record {
 	return r
 }
 
+// apart has power and current not match at a time, in s, by which no setpoint was sent.
+func apart(at float64) func(*accept.Record) {
+	return func(r *accept.Record) {
+		r.Setpoints = nil
+		x := &r.Samples[int(at/0.05)]
+		x.Quality, x.Flags = device.Suspect, device.FlagLogic
+	}
+}
+
 // paused has the bench stand still at a time, for so long, in s.
 func paused(at, long float64) func(*accept.Record) {
 	return func(r *accept.Record) { r.Pauses = append(r.Pauses, metric.Point{T: at, V: long}) }
@@ -112,6 +121,8 @@ func TestVerdicts(t *testing.T) {
 		{"all channels", good(), "test", "missing_channels", "== 0", report.Failed, ""}, // voltage, current, temperature
 		{"gaps", with(func(r *accept.Record) { r.Samples = append(r.Samples[:30:30], r.Samples[60:]...) }), "test", "gaps", "== 0", report.Failed, "longest silence"},
 		{"no reading at all", with(func(r *accept.Record) { r.Samples = nil }), "test", "gaps", "== 0", report.Inconclusive, "no reading"},
+		{"power and current of two moments, as the step begins", with(apart(10.4)), "m", response, "<= 2", report.Passed, ""},
+		{"power and current that do not match", with(apart(15)), "m", response, "<= 2", report.Inconclusive, "not good (logic)"},
 		{"alarm", with(func(r *accept.Record) { r.Samples[300].Status = device.Fault }), "test", "alarms", "== 0", report.Failed, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

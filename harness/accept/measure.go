@@ -83,8 +83,9 @@ func (t *trace) before() float64 {
 	return sum / float64(len(pts))
 }
 
-// stepTime is how long after a setpoint power and current may be of different moments,
-// because no device measures all it reports at once.
+// stepTime is how long after a setpoint, or what else a step of the test begins with (a
+// limit, a change of the grid), power and current may be of different moments, because no
+// device measures all it reports at once.
 const stepTime = 1.0 // s
 
 // moving reports whether all that is doubtful about a reading is that power and current
@@ -94,12 +95,9 @@ func (r *Record) moving(s *device.Reading) bool {
 		return false
 	}
 	at := r.at(device.Time(s.At))
-	for _, p := range r.Setpoints {
-		if at >= p.T && at < p.T+stepTime {
-			return true
-		}
-	}
-	return false
+	after := func(t float64) bool { return at >= t && at < t+stepTime }
+	return slices.ContainsFunc(r.Setpoints, func(p metric.Point) bool { return after(p.T) }) ||
+		slices.ContainsFunc(r.Windows, func(w *Window) bool { return after(r.at(w.T0)) })
 }
 
 // doubtful says what is wrong with the samples of a window: none, some that are not
@@ -272,6 +270,9 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 		return r.exchanged(name, w)
 	default:
 		err = fmt.Errorf("metric %s of a measure of kind %s: %w", name, w.Kind, metric.ErrUnknown)
+	}
+	if errors.Is(err, metric.ErrNoData) && w.Reference && !t.ref {
+		err = fmt.Errorf("no reference on this bench sees it while it is not read: give the rig a backend: %w", err)
 	}
 	if name == "deviation_percent" {
 		m.Value = math.Abs(m.Value)

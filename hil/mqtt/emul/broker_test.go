@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"log/slog"
 	"math/big"
 	"net"
 	"os"
@@ -17,6 +18,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	mochi "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/hooks/auth"
+	"github.com/mochi-mqtt/server/v2/listeners"
 
 	"yunchu/hil/mqtt"
 )
@@ -35,6 +40,24 @@ func peer(t testing.TB, name string) string {
 	}
 	t.Skipf("%s is not installed (Debian: mosquitto, mosquitto-clients)", name)
 	return ""
+}
+
+// embedded is a broker within this program.
+func embedded(t *testing.T) mqtt.Access {
+	t.Helper()
+	b := mochi.New(&mochi.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err := b.AddHook(&auth.AllowHook{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	l := listeners.NewTCP(listeners.Config{ID: "test", Address: "127.0.0.1:0"})
+	if err := b.AddListener(l); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Serve(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Close() })
+	return mqtt.Access{Address: "mqtt://" + l.Address()}
 }
 
 // mosquitto is a broker of a test.

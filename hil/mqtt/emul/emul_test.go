@@ -106,8 +106,19 @@ func (s *served) setPower(kw float64, d time.Duration) device.Ack {
 
 func TestPeerMosquitto(t *testing.T) {
 	t.Parallel()
+	overBroker(t, func(t *testing.T) mqtt.Access { return newBroker(t).access() })
+}
+
+// The same over a broker within a program.
+func TestEmbeddedBroker(t *testing.T) {
+	t.Parallel()
+	overBroker(t, embedded)
+}
+
+func overBroker(t *testing.T, access func(t *testing.T) mqtt.Access) {
+	t.Helper()
 	devicetest.RunOnWire(t, func(t *testing.T) (device.Driver, func(time.Duration) time.Time) {
-		s := serve(t, newBroker(t).access())
+		s := serve(t, access(t))
 		return s.driver, func(d time.Duration) time.Time {
 			// A reading of before is not one of then: the device reports every 50 ms.
 			for end := time.Now().Add(d + 120*time.Millisecond); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
