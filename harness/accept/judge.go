@@ -98,7 +98,7 @@ func (r *Record) judge(l scenario.ProcedureLimit) Judged {
 
 // joint are the metrics that belong to all windows of a name together.
 func joint(name string) bool {
-	return strings.HasPrefix(name, "efficiency") || name == "hysteresis_percent"
+	return strings.HasPrefix(name, "efficiency") || name == "hysteresis_percent" || name == "reversals"
 }
 
 // take reports whether there is a value to go on with.

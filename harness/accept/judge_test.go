@@ -231,3 +231,67 @@ func TestReportedChargeMovesWithTheEnergy(t *testing.T) {
 		}
 	}
 }
+
+// Levels that are held one after the other: each must be met in the direction of its
+// setpoint.
+func TestPowerGoesTheWayOfItsSetpoints(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		kw   []float64 // at setpoints 20, 40, 40, 0
+		want float64
+	}{{"monotonic", []float64{20, 40, 39, 0}, 0}, {"stands", []float64{20, 20, 20, 0}, 1}, {"turns back", []float64{20, 15, 15, 18}, 2}} {
+		r := &accept.Record{Begin: origin, Period: time.Second, RatedKW: 100, MaxAge: 5 * time.Second}
+		for i, kw := range tt.kw {
+			for k := range 10 {
+				s := device.Empty()
+				s.At = origin.Add(time.Duration(10*i+k) * time.Second).UnixMilli()
+				s.Arrived, s.Power = s.At, kw
+				r.Samples = append(r.Samples, s)
+			}
+			w := window("hold", float64(10*i), float64(10*i+9))
+			w.ToKW = []float64{20, 40, 40, 0}[i]
+			r.Windows = append(r.Windows, w)
+		}
+		if j := accept.Judge(limit(t, "m", "reversals", "== 0"), r)[0]; j.Value != tt.want || (j.Verdict == report.Passed) != (tt.want == 0) {
+			t.Errorf("%s: %v %s %s", tt.name, j.Value, j.Verdict, j.Note)
+		}
+	}
+}
+
+// A state of charge that stands while the reference moves is found by whoever has one.
+func TestFrozenChannelsAreFound(t *testing.T) {
+	for _, tt := range []struct {
+		name       string
+		moves, ref float64 // of the state of charge, percent
+		want       report.Verdict
+	}{{"true", 1, 1, report.Passed}, {"frozen", 0, 1, report.Failed}, {"too little to tell", 0, 0.2, report.NotApplicable}, {"no reference", 1, math.NaN(), report.NotApplicable}} {
+		r := &accept.Record{Begin: origin, Period: time.Second, RefPeriod: time.Second, RatedKW: 100, MaxAge: 5 * time.Second}
+		for i := range 61 {
+			at := origin.Add(time.Duration(i) * time.Second)
+			s := device.Empty()
+			s.At, s.Arrived = at.UnixMilli(), at.UnixMilli()
+			s.Power, s.SoC, s.Temperature = 100, 50+tt.moves*float64(i)/60, 25
+			r.Samples = append(r.Samples, s)
+			if !math.IsNaN(tt.ref) {
+				r.Reference = append(r.Reference, backend.Truth{At: at, SoC: 50 + tt.ref*float64(i)/60, TempC: 25.1})
+			}
+		}
+		if j := accept.Judge(limit(t, "test", "frozen_channels", "== 0"), r)[0]; j.Verdict != tt.want {
+			t.Errorf("%s: %v %s %s", tt.name, j.Value, j.Verdict, j.Note)
+		}
+	}
+}
+
+// A transition that goes beyond its new setpoint shows.
+func TestOvershootOfATransition(t *testing.T) {
+	r := ramped(50*time.Millisecond, 0.1, 100)
+	r.Windows[0].Kind = "transition"
+	for i := range r.Samples {
+		if at := float64(i) * 0.05; at > 11.2 && at < 11.5 {
+			r.Samples[i].Power = 105
+		}
+	}
+	if j := accept.Judge(limit(t, "m", "overshoot_percent", "<= 2"), r)[0]; j.Verdict != report.Failed || math.Abs(j.Value-5) > 0.01 {
+		t.Errorf("%v %s %s", j.Value, j.Verdict, j.Note)
+	}
+}

@@ -56,6 +56,8 @@ func (r *Record) whole(name string) (measured, error) {
 		m.Value = float64(r.trips(0, math.Inf(1), nan))
 	case "flat_s", "time_offset_ms":
 		return r.aligned(name, m)
+	case "frozen_channels":
+		return r.frozen(m)
 	default:
 		return m, fmt.Errorf("metric %s of the test: %w", name, metric.ErrUnknown)
 	}
@@ -87,6 +89,41 @@ func (r *Record) aligned(name string, m measured) (measured, error) {
 	return m, nil
 }
 
+// frozen counts the slow channels that stand still while the reference moves: further than
+// any device rounds.
+func (r *Record) frozen(m measured) (measured, error) {
+	told := false
+	for _, c := range []struct {
+		own  func(*device.Reading) float64
+		ref  func(*backend.Truth) float64
+		much float64
+	}{
+		{func(s *device.Reading) float64 { return s.SoC }, func(x *backend.Truth) float64 { return x.SoC }, 0.5},
+		{func(s *device.Reading) float64 { return s.Temperature }, func(x *backend.Truth) float64 { return x.TempC }, 1},
+	} {
+		own := r.points(c.own)
+		if len(own) == 0 || spread(r.reference(c.ref)) < c.much {
+			continue
+		}
+		told = true
+		if spread(own) == 0 {
+			m.Value++
+		}
+	}
+	if !told {
+		return m, fmt.Errorf("neither charge nor temperature has moved enough to tell, or %w", errNoReference)
+	}
+	return m, nil
+}
+
+func spread(pts []metric.Point) float64 {
+	lo, hi := math.Inf(1), math.Inf(-1)
+	for _, p := range pts {
+		lo, hi = min(lo, p.V), max(hi, p.V)
+	}
+	return max(hi-lo, 0)
+}
+
 // together measures a metric that belongs to all windows of a name.
 func (r *Record) together(name string, ws []*Window) (measured, error) {
 	m := measured{}
@@ -102,6 +139,8 @@ func (r *Record) together(name string, ws []*Window) (measured, error) {
 		return r.roundTrip(name, ws, m)
 	case "hysteresis_percent":
 		return r.hysteresis(ws, m)
+	case "reversals":
+		return r.reversals(ws, m)
 	}
 	return m, metric.ErrUnknown
 }
@@ -167,6 +206,28 @@ func (r *Record) hysteresis(ws []*Window, m measured) (measured, error) {
 	}
 	if pairs == 0 {
 		return m, fmt.Errorf("no setpoint was held twice: %w", metric.ErrNoData)
+	}
+	return m, nil
+}
+
+// reversals counts the setpoints at which the power went the other way than the setpoint,
+// or did not move.
+func (r *Record) reversals(ws []*Window, m measured) (measured, error) {
+	steps := 0
+	was, asked := nan, nan
+	for _, w := range ws {
+		t := r.trace(w)
+		v := mean(within(t.pts, t.a+w.After.Seconds(), t.b))
+		if d := (w.ToKW - asked) * (v - was); w.ToKW != asked && !math.IsNaN(d) {
+			steps++
+			if d <= 0 {
+				m.Value++
+			}
+		}
+		was, asked = v, w.ToKW
+	}
+	if steps == 0 {
+		return m, fmt.Errorf("the setpoint has not changed: %w", metric.ErrNoData)
 	}
 	return m, nil
 }
