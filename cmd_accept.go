@@ -193,7 +193,7 @@ func (f *acceptFlags) tell(result *accept.Result, inputs []report.File, stdout i
 			return fail(exitEnvironment, err)
 		}
 	case !f.quiet:
-		if err := accept.Text(stdout, result, isTerminal(stdout)); err != nil {
+		if err := doc.Text(stdout, isTerminal(stdout)); err != nil {
 			return fail(exitEnvironment, err)
 		}
 		if f.out != "" {

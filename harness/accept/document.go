@@ -96,6 +96,7 @@ type ReportTest struct {
 	End        time.Time            `json:"end,omitzero"`
 	DurationS  float64              `json:"duration_s"`
 	Parameters map[string][]float64 `json:"parameters"`
+	Changed    []string             `json:"changed"` // parameters that are neither the procedure's nor those of its short form
 	Limits     []ReportLimit        `json:"limits"`
 	Notes      []string             `json:"notes"`
 	Samples    int                  `json:"samples"`
@@ -113,7 +114,7 @@ type ReportLimit struct {
 	N           int      `json:"n"`
 	Limit       string   `json:"limit"`
 	Source      string   `json:"source"`
-	Verified    bool     `json:"verified"`
+	Standing    string   `json:"standing"` // of its number: verified, unverified or own
 	Verdict     string   `json:"verdict"`
 	Requirement string   `json:"requirement"`
 	Note        string   `json:"note"`
@@ -145,7 +146,7 @@ func (d *Document) Report() *Report {
 		Version: platform.Version, Binary: d.Binary, Tags: some(d.Tags), Inputs: some(d.Inputs), Devices: []ReportDevice{}, Requirements: []ReportRequirement{},
 	}
 	for _, x := range d.Devices {
-		r.Devices = append(r.Devices, x.report(d.Begin))
+		r.Devices = append(r.Devices, x.report(d.Begin, d.Short))
 	}
 	r.Requirements = append(r.Requirements, d.matrix()...)
 	return r
@@ -158,7 +159,7 @@ func some[T any](s []T) []T {
 	return s
 }
 
-func (x *DeviceResult) report(now time.Time) ReportDevice {
+func (x *DeviceResult) report(now time.Time, short bool) ReportDevice {
 	out := ReportDevice{
 		Device: string(x.Info.ID), Kind: x.Info.Kind, Address: x.Address, Manufacturer: x.Info.Manufacturer, Model: x.Info.Model,
 		Firmware: x.Said.Firmware, Serial: x.Said.Serial, Serials: some(x.Serials), RatedKW: x.Info.RatedKW, RatedKWh: x.Info.CapacityKWh, PowerScale: x.Scale.Text, Virtual: x.Virtual,
@@ -168,7 +169,7 @@ func (x *DeviceResult) report(now time.Time) ReportDevice {
 		out.Instruments = append(out.Instruments, instrument(t, now))
 	}
 	for _, t := range x.Tests {
-		out.Tests = append(out.Tests, t.report())
+		out.Tests = append(out.Tests, t.report(short))
 	}
 	return out
 }
@@ -184,11 +185,11 @@ func instrument(t scenario.Instrument, now time.Time) ReportInstrument {
 	return i
 }
 
-func (t *TestResult) report() ReportTest {
+func (t *TestResult) report(short bool) ReportTest {
 	p := t.Program.Procedure
 	out := ReportTest{
 		Test: p.Name, Title: p.Title, Source: p.Source, Counts: p.Counts, Verdict: Word(t.Verdict), Why: t.why(),
-		Parameters: map[string][]float64{}, Limits: []ReportLimit{}, Notes: []string{},
+		Parameters: map[string][]float64{}, Changed: some(t.Program.others(short)), Limits: []ReportLimit{}, Notes: []string{},
 	}
 	for n, v := range t.Program.Parameters {
 		out.Parameters[n] = v
@@ -200,7 +201,7 @@ func (t *TestResult) report() ReportTest {
 	for _, j := range t.Limits {
 		out.Limits = append(out.Limits, ReportLimit{
 			Name: j.Name, Measure: j.Measure, Metric: j.Metric, Stat: j.Stat, Value: number(j.Value), Resolution: number(j.Res),
-			Unit: j.Unit, N: j.N, Limit: j.Limit.String(), Source: j.Source, Verified: j.Verified, Verdict: Word(j.Verdict),
+			Unit: j.Unit, N: j.N, Limit: j.Limit.String(), Source: j.Source, Standing: string(j.Standing()), Verdict: Word(j.Verdict),
 			Requirement: j.Requirement, Note: j.Note,
 		})
 	}
@@ -359,6 +360,7 @@ func (d *Document) writeJUnit(w io.Writer) error {
 			p := t.Program.Procedure
 			s := report.Suite{Name: string(x.Info.ID) + "." + p.Name, Timestamp: d.Begin, Properties: [][2]string{
 				{"title", p.Title}, {"source", p.Source}, {"verdict", Word(t.Verdict)}, {"binary", d.Binary}, {"operator", d.Operator},
+				{"changed parameters", strings.Join(t.Program.others(d.Short), ", ")},
 			}}
 			if t.Record != nil {
 				s.Time = t.Record.End.Sub(t.Record.Begin).Seconds()
@@ -379,8 +381,11 @@ func (j *Judged) sentence() string {
 	if !j.Limit.IsZero() {
 		out += ", limit " + report.Bound(j.Limit.String(), j.Unit)
 	}
-	if !j.Verified {
+	switch j.Standing() {
+	case scenario.Unverified:
 		out += " (not verified)"
+	case scenario.Own:
+		out += " (our own figure)"
 	}
 	if j.Note != "" {
 		out += "; " + j.Note

@@ -84,13 +84,13 @@ func (d *Document) writeHTML(w io.Writer, samples []sampleFile) error {
 				return err
 			}
 			for _, j := range t.Limits {
-				if !j.Limit.IsZero() && !j.Verified {
+				if !j.Limit.IsZero() && j.Standing() == scenario.Unverified {
 					v.Missing = append(v.Missing, missingView{
 						fmt.Sprintf("%s/%s/%s", x.Info.ID, t.Program.Procedure.Name, j.Name), report.Bound(j.Limit.String(), j.Unit), j.Source, Word(j.Verdict), string(j.Verdict),
 					})
 				}
 			}
-			if names := t.Program.others(d.Short); len(names) > 0 {
+			if names := r.Devices[i].Tests[k].Changed; len(names) > 0 {
 				v.Other = append(v.Other, fmt.Sprintf("%s/%s (%s)", x.Info.ID, t.Program.Procedure.Name, strings.Join(names, ", ")))
 			}
 			u.Tests = append(u.Tests, tv)

@@ -279,6 +279,9 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 	}
 	if m.timed {
 		m.pause = r.paused(t.a, t.b)
+		if why := r.echoed(&t); why != "" {
+			m.doubts = append(m.doubts, why)
+		}
 	}
 	return m, err
 }

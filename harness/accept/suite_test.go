@@ -166,13 +166,13 @@ func TestDocumentationIsComplete(t *testing.T) {
 			switch {
 			case l.Limit.IsZero():
 				row += l.Name + " (reported)"
-			case !l.Verified:
+			case l.Standing() == scenario.Unverified:
 				row += l.Name + " " + signs.Replace(l.Limit.String()) + " **unverified**"
 			default:
 				row += l.Name + " " + signs.Replace(l.Limit.String())
 			}
-			if unverified := strings.HasPrefix(l.Source, "unverified"); unverified == l.Verified && !l.Limit.IsZero() {
-				t.Errorf("%s %s: verified %v with the source %q", p.Name, l.Name, l.Verified, l.Source)
+			if unverified := strings.HasPrefix(l.Source, "unverified"); unverified != (l.Standing() == scenario.Unverified) && !l.Limit.IsZero() {
+				t.Errorf("%s %s: %s with the source %q", p.Name, l.Name, l.Standing(), l.Source)
 			}
 		}
 		if !strings.Contains(string(text), row+" | "+p.Source+" |") {
@@ -247,6 +247,40 @@ func distort(t *testing.T, change func(now time.Time, r *device.Reading) bool) *
 	b := bench(t, scenario.DefaultModel)
 	b.World = broken{b.World, change}
 	return b
+}
+
+// echo is a device that reports the setpoint as its power, from the moment it takes it.
+type echo struct {
+	device.Fleet
+	kw *float64
+}
+
+func (e echo) WriteAll(ctx context.Context, now time.Time, cmds []device.Command, acks []device.Ack) ([]device.Ack, error) {
+	for i := range cmds {
+		if cmds[i].Verb == device.SetPower {
+			*e.kw = cmds[i].Power
+		}
+	}
+	return e.Fleet.WriteAll(ctx, now, cmds, acks)
+}
+
+func (e echo) ReadAll(ctx context.Context, now time.Time, into *device.Readings) error {
+	return distorted{e.Fleet, func(_ time.Time, r *device.Reading) bool { r.Power = *e.kw; return false }}.ReadAll(ctx, now, into)
+}
+
+type echoing struct{ accept.World }
+
+func (e echoing) Devices() device.Fleet { return echo{e.World.Devices(), new(float64)} }
+
+// TestEchoedSetpointPassesNoTime: a device that tells what it was asked for instead of what
+// it does is as fast as anybody wants.
+func TestEchoedSetpointPassesNoTime(t *testing.T) {
+	b := bench(t, altered(t, `ramp_per_second: [0-9.]+`, "ramp_per_second: 1"))
+	b.World = echoing{b.World}
+	x, j := of(t, suite(t, b, shipped(t, "T00", "T05")), "T05", "response_s")
+	if x.Verdict != report.Inconclusive || !strings.Contains(j.Note, "later than the reported power") {
+		t.Errorf("T05 is %s: %v (%s)", x.Verdict, j.Value, j.Note)
+	}
 }
 
 func TestWrongSignFailsBeforeAnythingElseIsDone(t *testing.T) {
@@ -364,8 +398,16 @@ func TestReportTellsOfOtherParameters(t *testing.T) {
 			t.Fatal(err)
 		}
 		dir := t.TempDir()
-		if err := accept.Write(dir, &accept.Document{Result: r, Short: tt.short}); err != nil {
+		doc := &accept.Document{Result: r, Short: tt.short}
+		if err := accept.Write(dir, doc); err != nil {
 			t.Fatal(err)
+		}
+		var screen strings.Builder
+		if err := doc.Text(&screen, false); err != nil {
+			t.Fatal(err)
+		}
+		if _, text, told := strings.Cut(screen.String(), "done with other parameters than the procedure's: "); told != (tt.want != "") || told && !strings.Contains(tt.want, "("+text[:strings.Index(text, "\n")]+")") {
+			t.Errorf("short %v, %v: the terminal tells %v, %.60s", tt.short, tt.over, told, text)
 		}
 		page, err := os.ReadFile(filepath.Join(dir, "accept.html"))
 		if err != nil {

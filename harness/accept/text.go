@@ -14,7 +14,7 @@ var colours = map[report.Verdict]string{
 }
 
 // Text writes the summary that people read at the end.
-func Text(w io.Writer, r *Result, colour bool) error {
+func (d *Document) Text(w io.Writer, colour bool) error {
 	paint := func(v report.Verdict, s string) string {
 		if !colour {
 			return s
@@ -22,16 +22,19 @@ func Text(w io.Writer, r *Result, colour bool) error {
 		return "\x1b[" + colours[v] + "m" + s + "\x1b[0m"
 	}
 	var b strings.Builder
-	for _, d := range r.Devices {
-		fmt.Fprintf(&b, "\n  %s  %s, %s\n\n", d.Info.ID, d.Address, report.Quantity(d.Info.RatedKW, "kW"))
-		if s := &d.Scale; s.Verdict != "" {
+	for _, x := range d.Devices {
+		fmt.Fprintf(&b, "\n  %s  %s, %s\n\n", x.Info.ID, x.Address, report.Quantity(x.Info.RatedKW, "kW"))
+		if s := &x.Scale; s.Verdict != "" {
 			fmt.Fprintf(&b, "  %s\n\n", paint(s.Verdict, s.Text))
 		}
-		for _, t := range d.Tests {
+		for _, t := range x.Tests {
 			fmt.Fprintf(&b, "  %-4s %s %s\n", t.Program.Procedure.Name, paint(t.Verdict, fmt.Sprintf("%-14s", Word(t.Verdict))), t.Program.Procedure.Title)
 			if t.Record == nil {
 				fmt.Fprintf(&b, "       %s\n", t.Why)
 				continue
+			}
+			if names := t.Program.others(d.Short); len(names) > 0 {
+				fmt.Fprintf(&b, "       done with other parameters than the procedure's: %s\n", strings.Join(names, ", "))
 			}
 			for i := range t.Limits {
 				j := &t.Limits[i]
@@ -50,7 +53,7 @@ func Text(w io.Writer, r *Result, colour bool) error {
 			}
 		}
 	}
-	fmt.Fprintf(&b, "\n  %s\n", paint(r.Verdict, Word(r.Verdict)))
+	fmt.Fprintf(&b, "\n  %s\n", paint(d.Verdict, Word(d.Verdict)))
 	_, err := io.WriteString(w, b.String())
 	return err
 }

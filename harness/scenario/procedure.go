@@ -152,10 +152,35 @@ type ProcedureLimit struct {
 	Metric      string `yaml:"metric" jsonschema:"required" example:"response_time_s" doc:"A metric of its kind."`
 	Stat        string `yaml:"stat,omitempty" jsonschema:"enum=worst,enum=mean,enum=p99,enum=sum,default=worst" doc:"How several measures become one value; worst is the largest, or with a limit above it the smallest."`
 	Limit       Limit  `yaml:"limit,omitempty" doc:"What it must be; without one it is only reported."`
-	Source      string `yaml:"source" jsonschema:"required" example:"GB/T 40595-2021" doc:"Where the number is from; unverified for one that nobody has looked up."`
+	Source      string `yaml:"source" jsonschema:"required" example:"GB/T 40595-2021" doc:"Where the number is from; unverified for one that nobody has looked up, own proposal for one that no document asks for."`
 	Verified    bool   `yaml:"verified,omitempty" doc:"Somebody has seen the number in its source."`
 	Requirement string `yaml:"requirement,omitempty" doc:"The requirement that it proves, for the matrix of the report."`
 }
+
+// Standing says what stands behind the number of a limit.
+func (l *ProcedureLimit) Standing() Standing {
+	switch {
+	case strings.HasPrefix(l.Source, OwnProposal):
+		return Own
+	case l.Verified:
+		return Verified
+	}
+	return Unverified
+}
+
+// Standing is what stands behind a number.
+type Standing string
+
+// Somebody has seen it in the source that is named; nobody has; or there is none, because
+// the number is a proposal of ours. A conformity is claimed from verified numbers only.
+const (
+	Verified   Standing = "verified"
+	Unverified Standing = "unverified"
+	Own        Standing = "own"
+)
+
+// OwnProposal begins the source of a number that no document asks for.
+const OwnProposal = "own proposal"
 
 // Value is a number, or the name of a parameter; with a minus before it, less that.
 type Value struct {
@@ -456,7 +481,7 @@ func (c *checker) limits(list []ProcedureLimit) {
 			s.wrong(at+".name", "give each limit a name of its own", "there are two limits named %q", l.Name)
 		}
 		seen[l.Name] = true
-		if l.Verified && l.Source == "unverified" {
+		if l.Verified && (l.Source == string(Unverified) || l.Standing() == Own) {
 			s.wrong(at+".verified", "name the source, or take verified away", "a limit of no source cannot be verified")
 		}
 		if l.Measure == "" || l.Metric == "" {
