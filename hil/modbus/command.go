@@ -104,12 +104,14 @@ func (d *Driver) setPower(ctx context.Context, now time.Time, c *device.Command)
 	}
 	d.live.on, d.owed = false, true // until it is known what the device holds
 	s := setpoint{on: true, kw: x.within(c.Power), until: until}
-	err = d.put(ctx, now, &s)
+	// The heartbeat comes first: a device that is watched by it alone never has a power
+	// without it.
+	err = d.firstBeat(ctx, now)
 	if err == nil {
-		err = d.readBack(ctx, &s)
+		err = d.put(ctx, now, &s)
 	}
 	if err == nil {
-		err = d.firstBeat(ctx, now)
+		err = d.readBack(ctx, &s)
 	}
 	if err != nil {
 		if _, answered := errors.AsType[*refusal](err); answered {

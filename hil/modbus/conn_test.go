@@ -324,7 +324,7 @@ func TestDialKeepsToTimeAndContext(t *testing.T) {
 	if _, err := c.Read(t.Context(), modbus.Holding, 0, 1); !errors.Is(err, device.ErrOffline) {
 		t.Errorf("no connection: %v", err)
 	}
-	if took := time.Since(began); took > 400*time.Millisecond {
+	if took := time.Since(began); took > 2*time.Second {
 		t.Errorf("gave up after %v, timeout 100 ms", took)
 	}
 	d := dial(t, modbus.Options{Address: addr, Timeout: 10 * time.Second})
@@ -334,7 +334,7 @@ func TestDialKeepsToTimeAndContext(t *testing.T) {
 	if _, err := d.Read(ctx, modbus.Holding, 0, 1); !errors.Is(err, device.ErrOffline) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("no connection: %v", err)
 	}
-	if took := time.Since(began); took > 400*time.Millisecond {
+	if took := time.Since(began); took > 2*time.Second {
 		t.Errorf("gave up after %v, its context ended after 50 ms", took)
 	}
 }
@@ -348,14 +348,14 @@ func TestCallerLeaves(t *testing.T) {
 			var late atomic.Int64
 			wire := func() unit.Wire { return unit.Wire{Late: time.Duration(late.Swap(0))} }
 			addr := serve(t, emul.Options{Address: address, Units: map[byte]emul.Served{1: {Bank: memory(), Wire: wire}}})
-			c := dial(t, modbus.Options{Address: addr, Timeout: 400 * time.Millisecond})
+			c := dial(t, modbus.Options{Address: addr, Timeout: 1500 * time.Millisecond})
 			mustRead(t, c, 3, 1)
-			late.Store(int64(300 * time.Millisecond))
+			late.Store(int64(time.Second))
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
 			defer cancel()
 			began := time.Now()
 			_, err := c.Read(ctx, modbus.Holding, 100, 1)
-			if took := time.Since(began); !errors.Is(err, device.ErrOffline) || took > 200*time.Millisecond {
+			if took := time.Since(began); !errors.Is(err, device.ErrOffline) || took > 800*time.Millisecond {
 				t.Errorf("left after %v: %v", took, err)
 			}
 			waitFor(t, func() bool {

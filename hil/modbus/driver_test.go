@@ -247,7 +247,7 @@ func TestOrderOfWrites(t *testing.T) {
 	if a := d.write(device.SetPower, 20, time.Minute); a.Status != device.Done || a.Power != 20 {
 		t.Fatalf("%+v", a)
 	}
-	if got := d.writes(); !slices.Equal(got, []string{"write 10 [6]", "write 11 [65516]", "write 12 [1]", "write 13 [1]"}) {
+	if got := d.writes(); !slices.Equal(got, []string{"write 13 [1]", "write 10 [6]", "write 11 [65516]", "write 12 [1]"}) {
 		t.Errorf("a setpoint: %v", got)
 	}
 	d.read()
@@ -414,7 +414,7 @@ func TestRefusals(t *testing.T) {
 		{"emergency stop", func() { d.Holding[21] = 1 }, 10, "DEVICE_FAULT", 0},
 		{"in standby by itself", func() { d.Holding[22] = 1 }, 10, "DEVICE_FAULT", 0},
 		{"does not fit", func() {}, 40000, "REJECTED", 0},
-		{"exception", func() { d.refuse["write 11 [65526]"] = modbus.IllegalValue }, 10, "REJECTED", 3},
+		{"exception", func() { d.refuse["write 11 [65526]"] = modbus.IllegalValue }, 10, "REJECTED", 4},
 	} {
 		clear(d.Holding)
 		clear(d.refuse)
