@@ -126,6 +126,15 @@ func (f *Face) Query(ctx context.Context, q api.Query) (api.Page, error) {
 	return out, nil
 }
 
+// Aggregate implements api.History.
+func (f *Face) Aggregate(ctx context.Context, q series.AggregateQuery) (series.AggregatePage, error) {
+	page, err := f.plant.History.Aggregate(ctx, q)
+	if errors.Is(err, series.ErrQuery) {
+		return series.AggregatePage{}, fmt.Errorf("%w: %w", api.ErrInvalid, err)
+	}
+	return page, err
+}
+
 // Command implements api.Control.
 func (f *Face) Command(ctx context.Context, c device.Command) (device.Ack, error) {
 	if f.plant.Fleet.Kind(c.Slot) == pushed { // it sends to us and listens to nobody yet

@@ -81,6 +81,7 @@ type Server struct {
 	hub     *hub
 
 	inFlight atomic.Int64
+	heavyNow atomic.Int32 // questions about whole fleets that are being answered
 	ready    atomic.Bool
 	large    budget
 	scratch  sync.Pool

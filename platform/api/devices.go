@@ -60,6 +60,7 @@ type historyInput struct {
 	To     string `query:"to" doc:"RFC 3339 or ms since 1970 UTC, not included; default: now"`
 	Step   string `query:"step" doc:"such as 1s, 1m, 15m, 1h or 1d: means over steps since 1970 UTC; left out: as stored"`
 	Fields string `query:"fields" doc:"comma separated: soc, voltage, current, power, temperature, status, soh; default: all that were reported"`
+	Stats  string `query:"stats" doc:"comma separated, with a step: mean, min, max, last, energy; rows then hold these instead of plain means, over whole steps"`
 	Values string `query:"values" enum:"raw,clean" default:"raw" doc:"clean: cleaned, filled and fused values, where the plant keeps them"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"10000" default:"10000" doc:"rows in the answer"`
 	Cursor string `query:"cursor" doc:"next of the answer before, with the other parameters as they were"`
@@ -176,6 +177,9 @@ func (s *Server) history(ctx context.Context, in *historyInput) (*raw, error) {
 	if err != nil {
 		return nil, err
 	}
+	if in.Stats != "" {
+		return s.aggregate(ctx, in, &info)
+	}
 	q, show, err := in.query(s.now())
 	if err != nil {
 		return nil, err
@@ -198,6 +202,7 @@ func (s *Server) history(ctx context.Context, in *historyInput) (*raw, error) {
 	}
 	b = append(b, `],"next":`...)
 	b = appendString(b, page.Next)
+	b = appendGaps(b, page.Gaps)
 	return rawJSON(append(b, '}')), nil
 }
 
@@ -223,7 +228,9 @@ func (in *historyInput) query(now time.Time) (q Query, show fields, err error) {
 			return q, 0, err
 		}
 	}
-	show, err = parseFields(in.Fields)
+	if in.Stats == "" { // those of statistics have more names
+		show, err = parseFields(in.Fields)
+	}
 	return q, show, err
 }
 

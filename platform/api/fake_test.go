@@ -24,6 +24,7 @@ import (
 	"yunchu/platform/bus"
 	"yunchu/platform/bus/local"
 	"yunchu/platform/device"
+	"yunchu/platform/store/series"
 )
 
 // plant is a small plant over the local bus: readings and commands go through
@@ -43,7 +44,8 @@ type plant struct {
 	pushErr  atomic.Pointer[error]
 	notReady atomic.Bool
 	slow     map[device.ID]bool // never answer
-	ruled    bool               // a scenario drives
+	history  *series.Store
+	ruled    bool // a scenario drives
 }
 
 // hung is when the tests take something for hanging. They do not time it.
@@ -74,7 +76,8 @@ func (p *plant) api() api.Plant {
 	return api.Plant{Intake: p, Registry: p, Latest: p, History: p, Control: p, Dispatch: p, System: p, Live: p}
 }
 
-func (p *plant) readings(_ uint64, f *device.Readings) {
+func (p *plant) readings(seq uint64, f *device.Readings) {
+	p.history.Append(seq, f)
 	var r device.Reading
 	for i := range f.Slot {
 		f.Row(i, &r)
@@ -219,6 +222,14 @@ func (p *plant) Query(_ context.Context, q api.Query) (api.Page, error) {
 	return page, nil
 }
 
+func (p *plant) Aggregate(ctx context.Context, q series.AggregateQuery) (series.AggregatePage, error) {
+	page, err := p.history.Aggregate(ctx, q)
+	if errors.Is(err, series.ErrQuery) {
+		err = fmt.Errorf("%w: %w", api.ErrInvalid, err)
+	}
+	return page, err
+}
+
 func (p *plant) Command(ctx context.Context, c device.Command) (device.Ack, error) {
 	p.mu.Lock()
 	if a, known := p.acks[c.ID]; known {
@@ -327,6 +338,10 @@ func newWorld(t testing.TB, change ...func(*api.Options)) *world {
 	t.Helper()
 	w := &world{plant: newPlant(), t: t, tokens: map[string]string{"engineer": engineerToken}}
 	var err error
+	if w.history, err = series.Open(series.Options{Dir: t.TempDir()}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.history.Close() })
 	w.auth, err = auth.New(&records{}, time.Now(), auth.Options{Static: engineerToken})
 	if err != nil {
 		t.Fatal(err)

@@ -44,6 +44,7 @@ var probes = map[string]struct{ path, body string }{
 	"PUT /api/v1/devices/{id}":         {"/api/v1/devices/%s", `{"model":"x"}`},
 	"GET /api/v1/devices/{id}/latest":  {"/api/v1/devices/%s/latest", ""},
 	"GET /api/v1/devices/{id}/history": {"/api/v1/devices/%s/history", ""},
+	"GET /api/v1/history/aggregate":    {"/api/v1/history/aggregate", ""},
 	"GET /api/v1/dispatch":             {"/api/v1/dispatch", ""},
 	"PUT /api/v1/dispatch":             {"/api/v1/dispatch", `{"enabled":false,"strategy":"cost","target_kw":null}`},
 	"GET /api/v1/tokens":               {"/api/v1/tokens", ""},

@@ -23,7 +23,7 @@ type metrics struct {
 	sync, control, ws, files, unknown *route
 
 	readings struct{ accepted, rejected prometheus.Counter }
-	shed     struct{ inFlight, memory, overload prometheus.Counter }
+	shed     struct{ inFlight, memory, overload, heavy prometheus.Counter }
 }
 
 // route has the figures of one route, found before the first request.
@@ -55,7 +55,7 @@ func newMetrics(reg *prometheus.Registry, s *Server) (*metrics, error) {
 	}, []string{"full"})
 	m.readings.accepted, m.readings.rejected = readings.WithLabelValues("accepted"), readings.WithLabelValues("rejected")
 	m.shed.inFlight, m.shed.memory = shed.WithLabelValues("in_flight"), shed.WithLabelValues("memory")
-	m.shed.overload = shed.WithLabelValues("plant")
+	m.shed.overload, m.shed.heavy = shed.WithLabelValues("plant"), shed.WithLabelValues("heavy")
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}

@@ -35,7 +35,8 @@ type historyDoc struct {
 		Timestamp int64     `json:"timestamp"`
 		Data      valuesDoc `json:"data" doc:"fields that were not asked for are absent"`
 	} `json:"items"`
-	Next string `json:"next" doc:"cursor of what follows, empty at the end"`
+	Next string   `json:"next" doc:"cursor of what follows, empty at the end"`
+	Gaps []gapDoc `json:"gaps,omitempty" doc:"where readings are known to be missing"`
 }
 
 type syncDoc struct {

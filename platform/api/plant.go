@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"yunchu/platform/device"
+	"yunchu/platform/store/series"
 )
 
 // Plant is what the API needs of a running plant, one interface for each
@@ -83,6 +84,7 @@ type Query struct {
 type Page struct {
 	Rows []device.Reading
 	Next string
+	Gaps []series.Gap // where readings are known to be missing
 }
 
 // History knows the readings of the past.
@@ -90,6 +92,9 @@ type History interface {
 	// Query answers q. ErrInvalid for a cursor that is not one of its own,
 	// ErrNotAvailable for cleaned values where there are none.
 	Query(ctx context.Context, q Query) (Page, error)
+	// Aggregate answers what readings amount to in steps of time. ErrInvalid for a
+	// question that makes no sense.
+	Aggregate(ctx context.Context, q series.AggregateQuery) (series.AggregatePage, error)
 }
 
 // Control commands devices.

@@ -50,6 +50,7 @@ func (s *Server) routes() error {
 	})
 	s.huma.UseMiddleware(s.identify)
 	s.deviceRoutes()
+	s.aggregateRoutes()
 	s.dispatchRoutes()
 	s.identityRoutes()
 	s.systemRoutes()

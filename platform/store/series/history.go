@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"math/bits"
 	"strconv"
 	"time"
 
@@ -66,6 +67,9 @@ func ParseField(name string) (f Fields, ok bool) {
 	}
 	return 0, false
 }
+
+// Name is the name in the API of a single field.
+func (f Fields) Name() string { return fieldNames[bits.TrailingZeros16(uint16(f))] }
 
 // Query asks for readings of one device with From ≤ t < To.
 type Query struct {

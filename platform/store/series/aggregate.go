@@ -1,0 +1,408 @@
+package series
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"yunchu/platform/device"
+)
+
+// AggregateQuery asks what readings amount to in steps of time. From is taken
+// down and To up to whole steps, which count from 1970 UTC.
+type AggregateQuery struct {
+	Slots    []device.Slot // ascending
+	From, To int64         // ms UTC
+	Step     time.Duration // whole seconds
+	Fields   Fields        // the quantities that are wanted; Power brings the energy; 0: all
+	Fleet    bool          // one row a step over all slots instead of one a step and slot
+	Limit    int           // rows, 0 or more than MaxLimit: MaxLimit; of a fleet: steps
+	Cursor   string        // Next of the page before, empty for the first
+}
+
+// Stat is what one quantity amounts to in a step: of the readings that report it
+// and are not bad. Without any, Count is 0 and the rest NaN.
+type Stat struct {
+	Count           int64
+	Mean, Min, Max  float64
+	Last            float64 // of a fleet: the sum of its devices' last values
+	Sum             float64 // of a fleet: the sum of its devices' means; of a device: its mean
+	Devices         int     // that report it
+	total, lastsSum float64
+}
+
+// AggregateRow is one step. The mean of a device is over its readings; that of a
+// fleet is over its devices' means, each of equal weight.
+//
+// The energy of a step is the integral of power over the step, with a straight
+// line between two readings that are at most MaxGap apart, also where one of them
+// lies outside of the step. Covered is how much device time that is; what is
+// missing to the length of the step is gap. A step without readings has a row when
+// a part of it is covered.
+type AggregateRow struct {
+	Slot       device.Slot // device.Plant for a fleet
+	At         int64       // begin of the step, ms UTC
+	Count, Bad int64       // readings, and bad ones among them, which count nowhere else
+	Devices    int         // with readings
+	Values     [values]Stat
+	EnergyIn   float64 // kWh into the devices (charged)
+	EnergyOut  float64 // kWh out of them (discharged)
+	Covered    time.Duration
+}
+
+// Value is the statistic of one quantity, nil for Status.
+func (r *AggregateRow) Value(f Fields) *Stat {
+	for i := range r.Values {
+		if f == 1<<i {
+			return &r.Values[i]
+		}
+	}
+	return nil
+}
+
+// Gap is an interval in which readings are known to be missing from an answer.
+type Gap struct {
+	From, To int64 // ms UTC, From ≤ t < To
+	Reason   string
+}
+
+// AggregatePage is a part of the answer: by slot, then time. Next is the cursor of
+// what follows, empty at the end.
+type AggregatePage struct {
+	Rows []AggregateRow
+	Next string
+	Gaps []Gap
+}
+
+// Aggregate answers q.
+func (s *Store) Aggregate(ctx context.Context, q AggregateQuery) (AggregatePage, error) {
+	var page AggregatePage
+	limit := q.Limit
+	if limit <= 0 || limit > MaxLimit {
+		limit = MaxLimit
+	}
+	if q.Cursor != "" {
+		slot, at, err := parseAggregateCursor(q.Cursor)
+		if err != nil {
+			return page, err
+		}
+		i, _ := slices.BinarySearch(q.Slots, slot)
+		q.Slots = q.Slots[i:]
+		if len(q.Slots) > 0 && (q.Slots[0] == slot || q.Fleet) {
+			rest := q
+			rest.Slots, rest.From, rest.Cursor = q.Slots[:1], max(q.From, at), ""
+			if q.Fleet {
+				rest.Slots = q.Slots
+			}
+			gaps, err := s.EachAggregate(ctx, rest, collect(&page, limit))
+			if page.Gaps = gaps; err != nil {
+				return AggregatePage{}, err
+			}
+			if q.Fleet {
+				q.Slots = nil
+			} else {
+				q.Slots = q.Slots[1:]
+			}
+		}
+		if len(q.Slots) == 0 || page.Next != "" {
+			return page, nil
+		}
+	}
+	gaps, err := s.EachAggregate(ctx, q, collect(&page, limit))
+	if err != nil {
+		return AggregatePage{}, err
+	}
+	page.Gaps = append(page.Gaps, gaps...)
+	return page, nil
+}
+
+// collect takes rows until the page is full, and then where it goes on.
+func collect(page *AggregatePage, limit int) func(*AggregateRow) bool {
+	return func(r *AggregateRow) bool {
+		if len(page.Rows) == limit {
+			slot := r.Slot
+			if slot == device.Plant {
+				slot = 0
+			}
+			page.Next = fmt.Sprintf("a%s.%s", strconv.FormatUint(uint64(slot), 36), strconv.FormatInt(r.At, 36))
+			return false
+		}
+		page.Rows = append(page.Rows, *r)
+		return true
+	}
+}
+
+func parseAggregateCursor(text string) (device.Slot, int64, error) {
+	if a, b, ok := strings.Cut(text, "."); ok && strings.HasPrefix(a, "a") {
+		slot, err1 := strconv.ParseUint(a[1:], 36, 24)
+		at, err2 := strconv.ParseInt(b, 36, 64)
+		if err1 == nil && err2 == nil {
+			return device.Slot(slot), at, nil
+		}
+	}
+	return 0, 0, fmt.Errorf("%w: cursor %q is not one of ours", ErrQuery, text)
+}
+
+// EachAggregate calls yield with one row of the answer after the other, by slot
+// and then time, until it returns false. The row is yield's only until it returns.
+func (s *Store) EachAggregate(ctx context.Context, q AggregateQuery, yield func(*AggregateRow) bool) ([]Gap, error) {
+	step := q.Step.Milliseconds()
+	if q.Step < time.Second || q.Step%time.Second != 0 {
+		return nil, fmt.Errorf("%w: step %s, whole seconds and at least one", ErrQuery, q.Step)
+	}
+	if q.From >= q.To {
+		return nil, nil
+	}
+	if !slices.IsSorted(q.Slots) {
+		return nil, fmt.Errorf("%w: slots are not ascending", ErrQuery)
+	}
+	if q.Fields &= AllFields &^ Status; q.Fields == 0 {
+		q.Fields = AllFields &^ Status
+	}
+	from, to := floor(max(q.From, -farthest), step), ceil(min(q.To, farthest), step)
+	a := &aggregator{store: s, fields: q.Fields, from: from, to: to, step: step, yield: yield}
+	if q.Fleet {
+		return a.fleet(ctx, q.Slots)
+	}
+	for _, slot := range q.Slots {
+		if err := a.device(ctx, slot); err != nil || a.stopped {
+			return a.gaps, err
+		}
+	}
+	return a.gaps, nil
+}
+
+// farthest bounds times so that steps beside them do not overflow.
+const farthest = 1 << 60
+
+// ceil is the multiple of step at or after t.
+func ceil(t, step int64) int64 {
+	f := floor(t, step)
+	if f == t {
+		return t
+	}
+	return f + step
+}
+
+// aggregator makes rows of parts.
+type aggregator struct {
+	store    *Store
+	fields   Fields
+	from, to int64 // whole steps
+	step     int64
+	yield    func(*AggregateRow) bool
+	stopped  bool
+	gaps     []Gap
+}
+
+// device yields the rows of one slot.
+func (a *aggregator) device(ctx context.Context, slot device.Slot) error {
+	r := roller{from: a.from, to: a.to, step: a.step, emit: func(row *AggregateRow) bool {
+		a.stopped = !a.yield(row)
+		return !a.stopped
+	}}
+	gaps, err := a.store.parts(ctx, slot, a.from-maxGap, a.to+maxGap, a.step, a.fields, r.add)
+	a.gaps = append(a.gaps, gaps...)
+	if err == nil {
+		r.end()
+	}
+	return err
+}
+
+// fleet yields one row a step over all slots.
+func (a *aggregator) fleet(ctx context.Context, slots []device.Slot) ([]Gap, error) {
+	rows := map[int64]*AggregateRow{}
+	take := func(row *AggregateRow) bool {
+		sum := rows[row.At]
+		if sum == nil {
+			sum = &AggregateRow{Slot: device.Plant, At: row.At}
+			rows[row.At] = sum
+		}
+		sum.join(row)
+		return true
+	}
+	for _, slot := range slots {
+		r := roller{from: a.from, to: a.to, step: a.step, emit: take}
+		gaps, err := a.store.parts(ctx, slot, a.from-maxGap, a.to+maxGap, a.step, a.fields, r.add)
+		a.gaps = append(a.gaps, gaps...)
+		if err != nil {
+			return a.gaps, err
+		}
+		r.end()
+	}
+	times := make([]int64, 0, len(rows))
+	for at := range rows {
+		times = append(times, at)
+	}
+	slices.Sort(times)
+	for _, at := range times {
+		row := rows[at]
+		for i := range row.Values {
+			row.Values[i].finish()
+		}
+		if !a.yield(row) {
+			break
+		}
+	}
+	return a.gaps, nil
+}
+
+// join adds the row of a device to that of a fleet.
+func (r *AggregateRow) join(d *AggregateRow) {
+	r.Count += d.Count
+	r.Bad += d.Bad
+	r.EnergyIn += d.EnergyIn
+	r.EnergyOut += d.EnergyOut
+	r.Covered += d.Covered
+	if d.Count > 0 {
+		r.Devices++
+	}
+	for i := range r.Values {
+		sum, v := &r.Values[i], &d.Values[i]
+		if v.Count == 0 {
+			continue
+		}
+		if sum.Count == 0 {
+			sum.Min, sum.Max = v.Min, v.Max
+		}
+		sum.Count += v.Count
+		sum.Devices++
+		sum.Min, sum.Max = min(sum.Min, v.Min), max(sum.Max, v.Max)
+		sum.total += v.Mean
+		sum.lastsSum += v.Last
+	}
+}
+
+func (s *Stat) finish() {
+	if s.Count == 0 {
+		nan := math.NaN()
+		*s = Stat{Mean: nan, Min: nan, Max: nan, Last: nan, Sum: nan}
+		return
+	}
+	s.Sum, s.Last, s.Mean = s.total, s.lastsSum, s.total/float64(s.Devices)
+}
+
+// roller makes the rows of one slot of its parts, which come in order of time and
+// are each within one step.
+type roller struct {
+	from, to, step int64
+	emit           func(*AggregateRow) bool
+	open           bool
+	stopped        bool
+	row            AggregateRow
+	values         [values]sums
+	known          energy
+	tail           edge // last reading of power
+	powered        bool
+}
+
+// at makes the row of the step that t is in the current one.
+func (r *roller) at(t int64) bool {
+	begin := floor(t, r.step)
+	if r.open && r.row.At == begin {
+		return true
+	}
+	r.end()
+	if r.stopped {
+		return false
+	}
+	slot := r.row.Slot
+	r.open, r.row, r.values, r.known = true, AggregateRow{Slot: slot, At: begin}, [values]sums{}, energy{}
+	return true
+}
+
+// end closes the current row.
+func (r *roller) end() {
+	if !r.open || r.stopped {
+		return
+	}
+	r.open = false
+	row := &r.row
+	if row.Count == 0 && r.known.covered == 0 {
+		return
+	}
+	row.EnergyIn, row.EnergyOut = r.known.in/perKWh, r.known.out/perKWh
+	row.Covered = time.Duration(r.known.covered) * time.Millisecond
+	nan := math.NaN()
+	for i, v := range r.values {
+		if v.n == 0 {
+			row.Values[i] = Stat{Mean: nan, Min: nan, Max: nan, Last: nan, Sum: nan}
+			continue
+		}
+		mean := v.sum / float64(v.n)
+		row.Values[i] = Stat{Count: v.n, Mean: mean, Min: v.min, Max: v.max, Last: v.last, Sum: mean, Devices: 1}
+	}
+	if row.Count > 0 {
+		row.Devices = 1
+	}
+	r.stopped = !r.emit(row)
+}
+
+// add takes the next part.
+func (r *roller) add(p *part) bool {
+	if !r.open {
+		r.row.Slot = p.slot
+	}
+	if p.powered && r.powered && p.head.at-r.tail.at <= maxGap {
+		r.span(r.tail, p.head)
+	}
+	if p.powered {
+		r.tail, r.powered = p.tail, true
+	}
+	if r.stopped || p.at < r.from || p.at >= r.to {
+		return !r.stopped
+	}
+	if !r.at(p.at) {
+		return false
+	}
+	r.row.Count += p.n
+	r.row.Bad += p.bad
+	r.known.merge(p.energy)
+	for i := range r.values {
+		r.values[i].merge(&p.values[i])
+	}
+	return true
+}
+
+// span integrates along the line from a to b, cut at the steps.
+func (r *roller) span(a, b edge) {
+	slope := (b.kw - a.kw) / float64(b.at-a.at)
+	kw := func(t int64) float64 { return a.kw + slope*float64(t-a.at) }
+	for t := max(a.at, r.from); t < min(b.at, r.to); {
+		next := min(floor(t, r.step)+r.step, b.at)
+		if !r.at(t) {
+			return
+		}
+		r.known.add(next-t, kw(t), kw(next))
+		t = next
+	}
+}
+
+// parts calls yield with the parts of the slot's readings in from ≤ t < to, each
+// within one step, in order of time, until it returns false.
+func (s *Store) parts(ctx context.Context, slot device.Slot, from, to, step int64, fields Fields, yield func(*part) bool) ([]Gap, error) {
+	var p part
+	var r device.Reading
+	going := true
+	err := s.scan(ctx, slot, from, to, fields, func(f *device.Readings, i int) bool {
+		f.Row(i, &r)
+		switch begin := floor(r.At, step); {
+		case p.n == 0:
+			p.begin(begin, &r)
+		case p.at != begin:
+			going = yield(&p)
+			p.begin(begin, &r)
+		default:
+			p.add(&r)
+		}
+		return going
+	})
+	if err == nil && going && p.n > 0 {
+		yield(&p)
+	}
+	return nil, err
+}
