@@ -21,7 +21,7 @@ import (
 func validateCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "validate FILE...",
-		Short: "Check scenario, config, rig, procedure, model, cell, trace and parameter files",
+		Short: "Check scenario, config, rig, load, procedure, model, cell, trace and parameter files",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, files []string) error {
 			var faults scenario.Faults
@@ -68,6 +68,8 @@ func check(file string) (kind string, err error) {
 		_, err = scenario.LoadConfig(file, opt)
 	case "Procedure":
 		_, err = scenario.LoadProcedure(file, opt)
+	case "Load":
+		_, err = scenario.LoadLoad(file, opt)
 	case "Trace":
 		var t *scenario.Trace
 		if t, err = scenario.LoadTrace(file, opt); err == nil {
@@ -123,9 +125,9 @@ func schemaCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:       "schema KIND",
 		Short:     "Print the JSON Schema of a kind of file",
-		Long:      "Print the JSON Schema (2020-12) of scenario, config, rig, model, cell, trace, procedure,\naging, container, runaway, bms, converter, profile, rules or report.",
+		Long:      "Print the JSON Schema (2020-12) of scenario, config, rig, model, cell, trace, procedure,\nload, aging, container, runaway, bms, converter, profile, rules or report.",
 		Args:      cobra.ExactArgs(1),
-		ValidArgs: []string{"scenario", "config", "rig", "model", "cell", "trace", "procedure", "aging", "container", "runaway", "bms", "converter", "profile", "rules", "report"},
+		ValidArgs: []string{"scenario", "config", "rig", "model", "cell", "trace", "procedure", "load", "aging", "container", "runaway", "bms", "converter", "profile", "rules", "report"},
 		RunE: func(c *cobra.Command, args []string) error {
 			return writeSchema(c.OutOrStdout(), args[0])
 		},

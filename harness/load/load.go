@@ -1,305 +1,420 @@
-// Package load sends requests to the API over real sockets, open loop: every
-// request is due at an instant that does not depend on the answers before it, and
-// its latency counts from then. A server that stalls is charged with every
-// request that was due meanwhile (no coordinated omission).
+// Package load puts load on the interfaces of a plant over real sockets: REST,
+// GraphQL, MQTT and WebSocket.
 //
-// The client is as small as HTTP/1.1 allows, so that on a shared machine the
-// server gets the processors.
+// It is open loop: every request is due at an instant that does not depend on
+// the answers before it, and its latency counts from then. A server that stalls
+// is charged with every request that was due meanwhile (no coordinated omission).
+// A closed loop, in which users wait for their answer and think, is there for
+// comparison.
+//
+// Each user has an identity and a connection of its own and one request in
+// flight; what falls due meanwhile waits for it, at most giveUp, and is dropped
+// then and counted. The clients are as small as their protocols allow, so that on
+// a shared machine the server gets the processors. How late the generator itself
+// is, is measured: see [metric.Load.Late].
 package load
 
 import (
-	"bufio"
-	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
-	"math"
 	"math/rand/v2"
 	"net"
-	"strconv"
+	"os"
+	"runtime"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"yunchu/harness/metric"
 )
 
-// Spec is one load: so many users, each on a connection of its own, that share a
-// rate.
+// The interfaces that there are loads for.
+const (
+	RESTSync    = "rest-sync"
+	RESTControl = "rest-control"
+	RESTRead    = "rest-read"
+	GraphQL     = "graphql"
+	MQTT        = "mqtt"
+	WS          = "ws"
+)
+
+// Target is where the load goes.
+type Target struct {
+	Address string      // host:port of the API
+	TLS     *tls.Config // of the API; nil: plain
+	Token   string      // bearer
+
+	Broker    string      // host:port of the MQTT broker
+	BrokerTLS *tls.Config // nil: plain
+	// Password of a device at the broker, whose name is the user; nil: Token.
+	Password func(device string) (string, error)
+
+	// Dial opens connections; nil: over TCP.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
+}
+
+// Spec is one load: so many users, each on a connection of its own.
 type Spec struct {
+	Target
 	Name    string
-	API     string  // rest-sync, rest-read, rest-control
-	Users   int     // connections
-	Rate    float64 // requests a second of all together
-	For     time.Duration
-	Address string   // host:port
-	Token   string   // bearer
-	Devices []string // that rest-read and rest-control ask; rest-sync makes its own
+	API     string
+	Users   int
+	Profile Profile       // of all users together; of a closed loop and of ws only its length counts
+	Random  bool          // arrivals are a Poisson process, else evenly spaced
+	Closed  bool          // users wait for their answers
+	Think   time.Duration // of a closed loop: from an answer to the next request
+	Ramp    time.Duration // the first part, which rates leave out; in a closed loop and with ws users come during it
+	Batch   int           // readings in a request of rest-sync or mqtt; at least 1
+	Senders []string      // devices that the users of rest-sync and mqtt speak for, at least one each
+	Asked   []string      // devices that the others ask for
+	Query   string        // of graphql, with $id; empty: [DefaultQuery]
 	Seed    uint64
 }
 
 // Result is what a load saw.
 type Result struct {
 	Load  *metric.Load
-	Acked map[string][]int64 // timestamps of readings that were answered 200, by device
+	Acked map[string][]int64 // timestamps of readings that were acknowledged, by device
 	Err   error              // the first thing that went wrong with a connection or an answer
 }
 
-// giveUp is when a request counts as unanswered.
-const giveUp = 10 * time.Second
+const (
+	// giveUp is when a request counts as unanswered.
+	giveUp = 10 * time.Second
+	// dialling is how many connections are opened at a time.
+	dialling = 32
+	// stale is after what rest a connection may have been closed by the other side
+	// without anybody's fault.
+	stale = 5 * time.Second
+)
 
-// ErrUnsupported is returned for an API that this version puts no load on.
-var ErrUnsupported = errors.New("no load generator for this API in this version")
+// ErrUnsupported is returned for a load that cannot be put on.
+var ErrUnsupported = errors.New("no such load")
 
-// Run sends the load and returns when its time is over and every answer is in.
-func Run(ctx context.Context, s Spec) (Result, error) {
-	request, ok := map[string]func(*user, []byte, time.Time) []byte{
-		"rest-sync": (*user).syncRequest, "rest-read": (*user).readRequest, "rest-control": (*user).controlRequest,
-	}[s.API]
-	if !ok {
-		return Result{}, fmt.Errorf("load %s on %s: %w", s.Name, s.API, ErrUnsupported)
+// client is the connection of one user.
+type client interface {
+	// connect opens it, if it is not open.
+	connect(ctx context.Context) error
+	// exchange sends one request and waits for its answer. The code is empty for a
+	// good one, with the number of readings that it took. After an error the
+	// connection is of no use.
+	exchange(now, deadline time.Time) (items int, code string, err error)
+	// rest is called after it has been idle for restEvery, where that is not 0.
+	rest(deadline time.Time) error
+	restEvery() time.Duration
+	close()
+}
+
+func (s *Spec) check() error {
+	fault := func(format string, args ...any) error {
+		return fmt.Errorf("load %s on %s: %w: %s", s.Name, s.API, ErrUnsupported, fmt.Sprintf(format, args...))
 	}
-	if s.API != "rest-sync" && len(s.Devices) == 0 {
-		return Result{}, fmt.Errorf("load %s on %s: no devices to ask for", s.Name, s.API)
+	switch s.API {
+	case RESTSync, MQTT:
+		if n := len(s.Senders); n < s.Users {
+			return fault("%d devices are fewer than %d users, and each speaks for one at least", n, s.Users)
+		}
+	case RESTControl, RESTRead, GraphQL, WS:
+		if len(s.Asked) == 0 {
+			return fault("no devices to ask for")
+		}
+	default:
+		return fault("there are rest-sync, rest-control, rest-read, graphql, mqtt and ws")
+	}
+	switch {
+	case s.Users < 1:
+		return fault("no users")
+	case s.API == MQTT && s.Broker == "":
+		return fault("nothing says where the broker is")
+	case s.Profile.Length() <= 0:
+		return fault("it takes no time")
+	case s.Profile.Count() <= 0 && !s.Closed && s.API != WS:
+		return fault("its rate is 0")
+	}
+	return nil
+}
+
+// Run puts on the load and returns when its time is over and every answer is in.
+func Run(ctx context.Context, s Spec) (Result, error) {
+	if err := s.check(); err != nil {
+		return Result{}, err
+	}
+	if s.Dial == nil {
+		d := net.Dialer{Timeout: giveUp}
+		s.Dial = func(ctx context.Context, address string) (net.Conn, error) { return d.DialContext(ctx, "tcp", address) }
+	}
+	j := &job{Spec: &s, length: s.Profile.Length(), shards: make([]shard, runtime.GOMAXPROCS(0))}
+	for i := range j.shards {
+		j.shards[i].seen = metric.NewLoad()
+		j.shards[i].seen.Watch(j.length.Seconds())
 	}
 	users := make([]*user, s.Users)
-	var wg sync.WaitGroup
-	// Connections are opened before the clock starts, a few at a time.
-	slots := make(chan struct{}, 32)
 	for i := range users {
-		users[i] = newUser(&s, i, request)
+		users[i] = j.user(i)
+	}
+	// Connections are opened before the clock starts, a few at a time.
+	var (
+		wg    sync.WaitGroup
+		slots = make(chan struct{}, dialling)
+	)
+	for _, u := range users {
 		wg.Go(func() {
 			slots <- struct{}{}
-			users[i].dial(ctx)
+			u.connect(ctx)
 			<-slots
 		})
 	}
 	wg.Wait()
-	start := time.Now().Add(20 * time.Millisecond)
-	connected := 0
+	j.start = time.Now().Add(20 * time.Millisecond)
+	connected := int64(0)
 	for _, u := range users {
-		if u.conn != nil {
+		if u.up {
 			connected++
 		}
-		wg.Go(func() { u.run(ctx, start) })
+		wg.Go(func() { u.run(ctx) })
 	}
 	wg.Wait()
-	r := Result{Load: metric.NewLoad(), Acked: map[string][]int64{}}
+	out := Result{Load: metric.NewLoad(), Acked: map[string][]int64{}}
+	for i := range j.shards {
+		out.Load.Merge(j.shards[i].seen)
+	}
 	for _, u := range users {
-		r.Load.Merge(u.seen)
-		if s.API == "rest-sync" {
-			r.Acked[u.device] = u.acked
+		u.client.close()
+		if s, ok := u.client.(sender); ok {
+			s.acknowledged(out.Acked)
 		}
-		if r.Err == nil {
-			r.Err = u.err
+		if out.Err == nil {
+			out.Err = u.err
 		}
-		u.close()
 	}
 	// What was answered late took that time too: a rate must not profit from it.
-	r.Load.Ran(max(s.For, time.Since(start)).Seconds(), int64(connected))
-	return r, nil
+	out.Load.Ran((max(j.length, time.Since(j.start)) - s.Ramp).Seconds(), connected)
+	return out, nil
 }
 
-// user is one client on one connection.
+// sender is a client that sends readings.
+type sender interface {
+	// acknowledged adds the timestamps of those that were acknowledged.
+	acknowledged(into map[string][]int64)
+}
+
+// job is a load while it is put on.
+type job struct {
+	*Spec
+	start  time.Time
+	length time.Duration
+	shards []shard // as many as processors, so that users seldom wait for each other
+}
+
+// shard is where some of the users write down what they see.
+type shard struct {
+	mu   sync.Mutex
+	seen *metric.Load
+	_    [40]byte // keeps shards on cache lines of their own
+}
+
+// user is one client that works through its arrivals.
 type user struct {
-	spec    *Spec
-	index   int
-	device  string
-	rng     *rand.Rand
-	request func(*user, []byte, time.Time) []byte
-	head    []byte // of sync and control requests, up to the length
-	n       int
-
-	conn  net.Conn
-	in    *bufio.Reader
-	out   []byte
-	body  []byte
-	sent  int64 // timestamp of the reading in flight
-	seen  *metric.Load
-	acked []int64
-	err   error
+	*job
+	index    int
+	client   client
+	shard    *shard
+	arrivals *arrivals
+	timer    *time.Timer
+	used     time.Time // when the connection was used last
+	up       bool      // the connection is open
+	err      error
 }
 
-func newUser(s *Spec, i int, request func(*user, []byte, time.Time) []byte) *user {
-	u := &user{
-		spec: s, index: i, device: fmt.Sprintf("load-%s-%04d", s.Name, i+1),
-		rng: rand.New(rand.NewPCG(s.Seed, uint64(i)+1)), request: request, seen: metric.NewLoad(),
+func (j *job) user(i int) *user {
+	rng := rand.New(rand.NewPCG(j.Seed, uint64(i)+1))
+	u := &user{job: j, index: i, shard: &j.shards[i%len(j.shards)]}
+	var random *rand.Rand
+	if j.Random {
+		random = rand.New(rand.NewPCG(j.Seed, uint64(i)+1<<32))
 	}
-	path := "/api/v1/device/data/sync"
-	if s.API == "rest-control" {
-		path = "/api/v1/device/control"
+	u.arrivals = newArrivals(j.Profile, i, j.Users, random)
+	switch j.API {
+	case MQTT:
+		u.client = newPublisher(j.Spec, newReadings(j.Spec, i, rng))
+	case WS:
+		u.client = newSubscriber(j.Spec, j.Asked[i%len(j.Asked)])
+	default:
+		u.client = newRequester(j.Spec, i, rng)
 	}
-	u.head = fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: ", path, s.Address, s.Token)
 	return u
 }
 
-func (u *user) dial(ctx context.Context) {
-	d := net.Dialer{Timeout: giveUp}
-	c, err := d.DialContext(ctx, "tcp", u.spec.Address)
+func (u *user) connect(ctx context.Context) {
+	err := u.client.connect(ctx)
+	u.used = time.Now()
+	if u.up = err == nil; !u.up {
+		u.failed(err)
+	}
+}
+
+func (u *user) failed(err error) {
+	if u.err == nil {
+		u.err = fmt.Errorf("load %s, user %d: %w", u.Name, u.index+1, err)
+	}
+	u.client.close()
+	u.up = false
+}
+
+// send sends what is due and notes what became of it.
+func (u *user) send(ctx context.Context, due time.Time) {
+	a := metric.Answer{DueS: due.Sub(u.start).Seconds(), Ramp: due.Sub(u.start) < u.Ramp}
+	var err error
+	a.Items, a.Code, err = u.attempt(ctx, due)
+	a.MS = float64(time.Since(due)) / 1e6
 	if err != nil {
-		u.fail(err)
+		if ctx.Err() != nil {
+			return // it was cut off, and is nobody's fault
+		}
+		a.Code = reason(err)
+		u.failed(err)
+	} else if a.Code != "" && u.err == nil {
+		u.err = fmt.Errorf("load %s: answered %s", u.Name, a.Code)
+	}
+	u.note(a)
+}
+
+func (u *user) note(a metric.Answer) {
+	u.shard.mu.Lock()
+	u.shard.seen.Request(a)
+	u.shard.mu.Unlock()
+}
+
+// attempt sends the request that is due, on a new connection where there is none.
+func (u *user) attempt(ctx context.Context, due time.Time) (int64, string, error) {
+	now := time.Now()
+	rested := u.up && now.Sub(u.used) > stale
+	for {
+		if !u.up {
+			if u.connect(ctx); !u.up {
+				return 0, "", errNotConnected
+			}
+		}
+		items, code, err := u.client.exchange(now, due.Add(giveUp))
+		u.used = time.Now()
+		// A server may close a connection that nobody uses. What was sent into it is
+		// sent again: readings and commands take effect once.
+		if err == nil || !rested || !gone(err) {
+			return int64(items), code, err
+		}
+		rested, u.up = false, false
+		u.client.close()
+	}
+}
+
+var errNotConnected = errors.New("not connected")
+
+// gone tells an error of a connection that the other side had closed.
+func gone(err error) bool {
+	return strings.Contains(reason(err), "closed") || reason(err) == "reset"
+}
+
+// reason is a short word for an error, for counts.
+func reason(err error) string {
+	var timeout interface{ Timeout() bool }
+	switch {
+	case errors.Is(err, errNotConnected):
+		return "not connected"
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return "timeout"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return "reset"
+	case isEnd(err):
+		return "closed"
+	}
+	return "broken answer"
+}
+
+// run works through what is due. Each request is sent at its instant, or as soon
+// as the one before is answered when that is later.
+func (u *user) run(ctx context.Context) {
+	u.timer = time.NewTimer(time.Hour)
+	defer u.timer.Stop()
+	if s, ok := u.client.(*subscriber); ok {
+		u.subscribe(ctx, s)
 		return
 	}
-	u.conn = c
-	u.in = bufio.NewReaderSize(c, 1024)
-}
-
-func (u *user) fail(err error) {
-	if u.err == nil {
-		u.err = fmt.Errorf("load %s, user %d: %w", u.spec.Name, u.index+1, err)
+	if u.Closed {
+		u.loop(ctx)
+		return
 	}
-	u.close()
-}
-
-func (u *user) close() {
-	if u.conn != nil {
-		_ = u.conn.Close() // nothing is lost: what was answered is counted
-		u.conn = nil
-	}
-}
-
-// run sends each request at its instant, or as soon as the one before is
-// answered when that is later.
-func (u *user) run(ctx context.Context, start time.Time) {
-	period := time.Duration(float64(u.spec.Users) / u.spec.Rate * float64(time.Second))
-	due := start.Add(time.Duration(float64(u.index) / u.spec.Rate * float64(time.Second)))
-	end := start.Add(u.spec.For)
-	timer := time.NewTimer(time.Until(due))
-	defer timer.Stop()
-	for ; due.Before(end); due = due.Add(period) {
-		if d := time.Until(due); d > 0 {
-			timer.Reset(d)
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				return
-			}
-		} else if ctx.Err() != nil {
+	for {
+		at, ok := u.arrivals.next()
+		if !ok {
 			return
 		}
-		if late := time.Since(due); late >= giveUp { // nobody would wait for its answer any more
-			u.seen.Request(float64(late)/1e6, false)
+		due := u.start.Add(at)
+		waited, ok := u.wait(ctx, due)
+		if !ok {
+			return
+		}
+		late := time.Since(due)
+		if waited {
+			u.shard.mu.Lock()
+			u.shard.seen.Late(float64(late) / 1e6)
+			u.shard.mu.Unlock()
+		}
+		if late >= giveUp { // nobody would wait for its answer any more
+			u.note(metric.Answer{DueS: at.Seconds(), MS: float64(late) / 1e6, Code: "dropped", Ramp: at < u.Ramp, Dropped: true})
 			if u.err == nil {
-				u.err = fmt.Errorf("load %s, user %d: %v behind", u.spec.Name, u.index+1, giveUp)
+				u.err = fmt.Errorf("load %s, user %d: %v behind", u.Name, u.index+1, giveUp)
 			}
 			continue
 		}
-		status, err := u.exchange(ctx, due)
-		ok := err == nil && status >= 200 && status < 300
-		u.seen.Request(float64(time.Since(due))/1e6, ok)
-		switch {
-		case err != nil:
-			u.fail(err)
-		case ok && u.spec.API == "rest-sync":
-			u.acked = append(u.acked, u.sent)
-		case !ok && u.err == nil:
-			u.err = fmt.Errorf("load %s: answered %d", u.spec.Name, status)
+		u.send(ctx, due)
+	}
+}
+
+// loop is a closed loop: the next request is due when the answer to the one
+// before has been thought about. Users come one after the other during the ramp.
+func (u *user) loop(ctx context.Context) {
+	end := u.start.Add(u.length)
+	due := u.start.Add(u.Ramp * time.Duration(u.index) / time.Duration(u.Users))
+	for due.Before(end) {
+		if _, ok := u.wait(ctx, due); !ok {
+			return
+		}
+		now := time.Now() // a closed loop charges nobody for its own delay
+		u.send(ctx, now)
+		if due = time.Now().Add(u.Think); !u.up {
+			due = due.Add(time.Second) // where nobody is there, nobody is asked without pause
 		}
 	}
 }
 
-// exchange sends one request and reads its answer.
-func (u *user) exchange(ctx context.Context, due time.Time) (status int, err error) {
-	if u.conn == nil {
-		if u.dial(ctx); u.conn == nil {
-			return 0, errors.New("not connected")
-		}
-	}
-	now := time.Now()
-	u.out = u.request(u, u.out[:0], now)
-	if err := u.conn.SetDeadline(due.Add(giveUp)); err != nil {
-		return 0, err
-	}
-	if _, err := u.conn.Write(u.out); err != nil {
-		return 0, err
-	}
-	return readAnswer(u.in)
-}
-
-// readAnswer reads the status of an HTTP/1.1 response and passes over the rest,
-// which must have a length.
-func readAnswer(in *bufio.Reader) (status int, err error) {
-	line, err := in.ReadSlice('\n')
-	if err != nil {
-		return 0, err
-	}
-	if len(line) < 12 || !bytes.HasPrefix(line, []byte("HTTP/1.1 ")) {
-		return 0, fmt.Errorf("not an HTTP answer: %.40q", line)
-	}
-	if status, err = strconv.Atoi(string(line[9:12])); err != nil {
-		return 0, fmt.Errorf("not an HTTP answer: %.40q", line)
-	}
-	length := -1
+// wait waits for an instant, and keeps the connection alive meanwhile. It tells
+// whether there was anything to wait for; ok is false when ctx has ended.
+func (u *user) wait(ctx context.Context, until time.Time) (waited, ok bool) {
+	every := u.client.restEvery()
 	for {
-		if line, err = in.ReadSlice('\n'); err != nil {
-			return 0, err
+		d := time.Until(until)
+		if d <= 0 {
+			return waited, ctx.Err() == nil
 		}
-		line = bytes.TrimRight(line, "\r\n")
-		if len(line) == 0 {
-			break
+		waited = true
+		rest := every > 0 && u.up && time.Until(u.used.Add(every)) < d
+		if rest {
+			d = time.Until(u.used.Add(every))
 		}
-		if name, value, found := bytes.Cut(line, []byte(":")); found && bytes.EqualFold(name, []byte("content-length")) {
-			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
-				return 0, fmt.Errorf("content length %q: %w", value, err)
+		u.timer.Reset(d)
+		select {
+		case <-u.timer.C:
+		case <-ctx.Done():
+			return waited, false
+		}
+		if rest {
+			u.used = time.Now()
+			if err := u.client.rest(u.used.Add(giveUp)); err != nil {
+				u.failed(err)
 			}
 		}
 	}
-	if length < 0 {
-		return 0, errors.New("the answer has no length")
-	}
-	_, err = in.Discard(length)
-	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
-	}
-	return status, err
-}
-
-func (u *user) post(b []byte) []byte {
-	b = append(b, u.head...)
-	b = strconv.AppendInt(b, int64(len(u.body)), 10)
-	b = append(b, "\r\n\r\n"...)
-	return append(b, u.body...)
-}
-
-// syncRequest is the next reading of the user's own device: a battery of 380 V
-// that charges with a slowly varying current.
-func (u *user) syncRequest(b []byte, now time.Time) []byte {
-	ms := now.UnixMilli()
-	if ms <= u.sent { // a device's readings have distinct times
-		ms = u.sent + 1
-	}
-	u.sent = ms
-	u.n++
-	volts := 380 + 4*u.rng.Float64()
-	amps := 100 + 20*math.Sin(float64(u.n)/40+float64(u.index))
-	u.body = append(u.body[:0], `{"deviceId":"`...)
-	u.body = append(u.body, u.device...)
-	u.body = append(u.body, `","timestamp":`...)
-	u.body = strconv.AppendInt(u.body, ms, 10)
-	u.body = append(u.body, `,"data":{"soc":`...)
-	u.body = strconv.AppendFloat(u.body, 20+math.Mod(float64(u.n)*0.01, 60), 'f', 2, 64)
-	u.body = append(u.body, `,"voltage":`...)
-	u.body = strconv.AppendFloat(u.body, volts, 'f', 1, 64)
-	u.body = append(u.body, `,"current":`...)
-	u.body = strconv.AppendFloat(u.body, amps, 'f', 1, 64)
-	u.body = append(u.body, `,"power":`...)
-	u.body = strconv.AppendFloat(u.body, volts*amps/1000, 'f', 2, 64)
-	u.body = append(u.body, `,"temperature":`...)
-	u.body = strconv.AppendFloat(u.body, 25+3*u.rng.Float64(), 'f', 1, 64)
-	u.body = append(u.body, `,"status":"charging"}}`...)
-	return u.post(b)
-}
-
-func (u *user) readRequest(b []byte, _ time.Time) []byte {
-	u.n++
-	device := u.spec.Devices[(u.index+u.n)%len(u.spec.Devices)]
-	return fmt.Appendf(b, "GET /api/v1/devices/%s/latest HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n\r\n", device, u.spec.Address, u.spec.Token)
-}
-
-func (u *user) controlRequest(b []byte, now time.Time) []byte {
-	u.n++
-	device := u.spec.Devices[(u.index+u.n)%len(u.spec.Devices)]
-	u.body = fmt.Appendf(u.body[:0], `{"deviceId":%q,"commandId":"load-%s-%d-%d","command":"setPower","parameters":{"power":%.1f,"duration":30},"timestamp":%d}`,
-		device, u.spec.Name, u.index, u.n, 20*math.Sin(float64(u.n)), now.UnixMilli())
-	return u.post(b)
 }

@@ -49,6 +49,9 @@ func run(t *testing.T, s load.Spec) load.Result {
 		s.API = "rest-sync"
 	}
 	s.Token = "secret"
+	for i := range s.Users {
+		s.Senders = append(s.Senders, fmt.Sprintf("load-%s-%04d", s.Name, i+1))
+	}
 	r, err := load.Run(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)
@@ -96,7 +99,7 @@ func TestRateIsKept(t *testing.T) {
 		}
 		answer(w, http.StatusOK)
 	})
-	r := run(t, load.Spec{Users: 40, Rate: 400, For: time.Second, Address: address, Seed: 1})
+	r := run(t, load.Spec{Users: 40, Profile: load.Steady(400, time.Second, 0), Target: load.Target{Address: address}, Seed: 1})
 	if r.Err != nil {
 		t.Fatal(r.Err)
 	}
@@ -153,7 +156,7 @@ func TestStallIsCharged(t *testing.T) {
 		}
 		answer(w, http.StatusOK)
 	})
-	r := run(t, load.Spec{Users: users, Rate: rate, For: length, Address: address, Seed: 1})
+	r := run(t, load.Spec{Users: users, Profile: load.Steady(rate, length, 0), Target: load.Target{Address: address}, Seed: 1})
 	s := score(t, r)
 	if n := s.requests(); n != rate*int64(length/time.Second) {
 		t.Errorf("%d requests, want all %d that were due", n, rate*int64(length/time.Second))
@@ -182,7 +185,7 @@ func TestFailuresCount(t *testing.T) {
 	address := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, statuses[int(n.Add(1)-1)%len(statuses)])
 	})
-	r := run(t, load.Spec{Users: 10, Rate: 200, For: time.Second, Address: address, Seed: 1})
+	r := run(t, load.Spec{Users: 10, Profile: load.Steady(200, time.Second, 0), Target: load.Target{Address: address}, Seed: 1})
 	s := score(t, r)
 	if e := s.value("api.test.error_ratio", "last"); math.Abs(e-0.4) > 1e-9 {
 		t.Errorf("error ratio = %v, want 0.4", e)
@@ -205,7 +208,7 @@ func TestBrokenConnections(t *testing.T) {
 		}
 		answer(w, http.StatusOK)
 	})
-	r := run(t, load.Spec{Users: 5, Rate: 200, For: time.Second, Address: address, Seed: 1})
+	r := run(t, load.Spec{Users: 5, Profile: load.Steady(200, time.Second, 0), Target: load.Target{Address: address}, Seed: 1})
 	s := score(t, r)
 	if got := s.requests(); got != 200 {
 		t.Errorf("%d requests, want 200", got)
@@ -225,7 +228,7 @@ func TestNobodyThere(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	r := run(t, load.Spec{Users: 3, Rate: 30, For: 500 * time.Millisecond, Address: address})
+	r := run(t, load.Spec{Users: 3, Profile: load.Steady(30, 500*time.Millisecond, 0), Target: load.Target{Address: address}})
 	s := score(t, r)
 	if n, e := s.requests(), s.value("api.test.error_ratio", "last"); n != 15 || e != 1 {
 		t.Errorf("%d requests with error ratio %v, want 15 and 1", n, e)
@@ -248,7 +251,7 @@ func TestServerThatHangs(t *testing.T) {
 	address := serve(t, func(http.ResponseWriter, *http.Request) { <-end })
 	t.Cleanup(func() { close(end) }) // before the server closes
 	began := time.Now()
-	r := run(t, load.Spec{Users: 2, Rate: 100, For: 2 * time.Second, Address: address})
+	r := run(t, load.Spec{Users: 2, Profile: load.Steady(100, 2*time.Second, 0), Target: load.Target{Address: address}})
 	s := score(t, r)
 	if n, e := s.requests(), s.value("api.test.error_ratio", "last"); n != 200 || e != 1 {
 		t.Errorf("%d requests with error ratio %v, want 200 and 1", n, e)
@@ -286,7 +289,7 @@ func TestReadings(t *testing.T) {
 			mu.Unlock()
 			answer(w, http.StatusOK)
 		})
-		r := run(t, load.Spec{Users: 4, Rate: 400, For: 250 * time.Millisecond, Address: address, Seed: 9})
+		r := run(t, load.Spec{Users: 4, Profile: load.Steady(400, 250*time.Millisecond, 0), Target: load.Target{Address: address}, Seed: 9})
 		return got, r
 	}
 	first, r := collect()
@@ -344,8 +347,8 @@ func TestOtherAPIs(t *testing.T) {
 		answer(w, http.StatusOK)
 	})
 	devices := []string{"a", "b", "c"}
-	run(t, load.Spec{API: "rest-read", Users: 3, Rate: 300, For: 300 * time.Millisecond, Address: address, Devices: devices})
-	run(t, load.Spec{API: "rest-control", Users: 3, Rate: 300, For: 300 * time.Millisecond, Address: address, Devices: devices})
+	run(t, load.Spec{API: "rest-read", Users: 3, Profile: load.Steady(300, 300*time.Millisecond, 0), Target: load.Target{Address: address}, Asked: devices})
+	run(t, load.Spec{API: "rest-control", Users: 3, Profile: load.Steady(300, 300*time.Millisecond, 0), Target: load.Target{Address: address}, Asked: devices})
 	for _, d := range devices {
 		if n := paths["GET /api/v1/devices/"+d+"/latest"]; n != 30 {
 			t.Errorf("device %s was read %d times, want 30", d, n)
@@ -354,8 +357,8 @@ func TestOtherAPIs(t *testing.T) {
 	if n := paths["POST /api/v1/device/control"]; n != 90 || len(ids) != 90 {
 		t.Errorf("%d commands with %d ids, want 90", n, len(ids))
 	}
-	for _, s := range []load.Spec{{API: "mqtt", Users: 1, Rate: 1}, {API: "rest-read", Users: 1, Rate: 1}} {
-		if _, err := load.Run(t.Context(), s); err == nil || s.API == "mqtt" && !errors.Is(err, load.ErrUnsupported) {
+	for _, s := range []load.Spec{{API: "carrier-pigeon", Users: 1}, {API: "mqtt", Users: 1, Profile: load.Steady(1, time.Second, 0)}, {API: "rest-read", Users: 1, Profile: load.Steady(1, time.Second, 0)}} {
+		if _, err := load.Run(t.Context(), s); !errors.Is(err, load.ErrUnsupported) {
 			t.Errorf("load on %s without what it needs: %v", s.API, err)
 		}
 	}
@@ -372,7 +375,7 @@ func TestCancel(t *testing.T) {
 		answer(w, http.StatusOK)
 	})
 	began := time.Now()
-	r, err := load.Run(ctx, load.Spec{Name: "test", API: "rest-sync", Users: 4, Rate: 100, For: time.Hour, Address: address})
+	r, err := load.Run(ctx, load.Spec{Name: "test", API: "rest-sync", Users: 4, Senders: []string{"a", "b", "c", "d"}, Profile: load.Steady(100, time.Hour, 0), Target: load.Target{Address: address}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -410,7 +413,7 @@ func TestAnswersByHand(t *testing.T) {
 					}()
 				}
 			}()
-			r := run(t, load.Spec{Users: 1, Rate: 20, For: 100 * time.Millisecond, Address: l.Addr().String()})
+			r := run(t, load.Spec{Users: 1, Profile: load.Steady(20, 100*time.Millisecond, 0), Target: load.Target{Address: l.Addr().String()}})
 			if e := score(t, r).value("api.test.error_ratio", "last"); e != 1 {
 				t.Errorf("error ratio %v, want 1", e)
 			}

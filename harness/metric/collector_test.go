@@ -234,11 +234,11 @@ func TestAvailability(t *testing.T) {
 	// With load it is requests that count, and only those answered within 1 s.
 	l := c.Load("sync")
 	for range 997 {
-		l.Request(5, true)
+		l.Request(metric.Answer{MS: 5})
 	}
-	l.Request(5, false)
-	l.Request(1500, true)
-	l.Request(30_000, false)
+	l.Request(metric.Answer{MS: 5, Code: "500"})
+	l.Request(metric.Answer{MS: 1500})
+	l.Request(metric.Answer{MS: 30_000, Code: "timeout"})
 	l.Ran(10, 64)
 	want(t, c, "availability_percent", "", 99.7, 1e-9)
 	want(t, c, "api.sync.error_ratio", "", 0.002, 1e-12)

@@ -272,7 +272,11 @@ func (c *Collector) api(name string) (v float64, n int64, ci [2]float64, err err
 	ci = none()
 	switch field {
 	case "rate_per_s":
-		return float64(l.ok) / l.seconds, l.sent, ci, nil
+		return l.Counts().PerS, l.sent, ci, nil
+	case "readings_per_s":
+		return ratio(float64(l.items), l.seconds), l.sent, ci, nil
+	case "dropped":
+		return float64(l.dropped), l.sent, ci, nil
 	case "error_ratio":
 		ok := ClopperPearson(l.sent-l.ok, l.sent, Confidence)
 		return float64(l.sent-l.ok) / float64(l.sent), l.sent, ok, nil
@@ -314,6 +318,9 @@ func (c *Collector) Note(name string) string {
 		if c.back.n > 0 {
 			return fmt.Sprintf("%s back-filled readings counted apart, p99 %.4g ms", thousands(c.back.n), c.back.Quantile(0.99))
 		}
+	}
+	if l, field := c.load(name); l != nil && field == "latency_ms" && l.late.n > 0 {
+		return fmt.Sprintf("the generator itself was late by %.3g ms (p99)", l.late.Quantile(0.99))
 	}
 	if d := c.Dist(name); d != nil && d.bad > 0 {
 		return fmt.Sprintf("%s unusable values left out", thousands(d.bad))

@@ -123,6 +123,9 @@ func (run *Run) provenance() []fact {
 	if !r.Start.IsZero() {
 		all[0].Value = r.Start.UTC().Format("2006-01-02 15:04:05 UTC")
 	}
+	for _, f := range r.Environment {
+		all = append(all, fact{f.Name, f.Value, ""})
+	}
 	var fs []fact
 	for _, f := range all {
 		if f.Value != "" {

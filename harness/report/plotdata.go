@@ -74,6 +74,37 @@ type pageData struct {
 	MoreEvent int               `json:"more_events"` // left out
 	Latency   []pageLatency     `json:"latency"`
 	Limits    []pageLimit       `json:"limits"`
+	Loads     []pageLoad        `json:"loads"`
+}
+
+// pageLoad is a load over time, in the time of the run.
+type pageLoad struct {
+	Name     string   `json:"name"`
+	T        instants `json:"t"`
+	Due      column   `json:"due"`
+	Answered column   `json:"answered"`
+	Errors   column   `json:"errors"`
+	P50      column   `json:"p50"`
+	P90      column   `json:"p90"`
+	P99      column   `json:"p99"`
+	Max      column   `json:"max"`
+}
+
+func (run *Run) loads() []pageLoad {
+	out := []pageLoad{}
+	for i := range run.Loads {
+		l := &run.Loads[i]
+		s := &l.Series
+		if len(s.T) < 2 {
+			continue
+		}
+		t := make(instants, len(s.T))
+		for k := range t {
+			t[k] = l.Begin + s.T[k]
+		}
+		out = append(out, pageLoad{l.Name, t, s.Due, s.Answered, s.Errors, s.P50, s.P90, s.P99, s.Max})
+	}
+	return out
 }
 
 type pageLatency struct {
@@ -97,7 +128,7 @@ func (run *Run) plotData() ([]byte, error) {
 	t, cols, every := run.Signals.thin(maxPoints)
 	d := pageData{
 		End: run.SimS, RatedKW: number(run.RatedKW), T: t, S: map[string]column{}, PriceUnit: run.Signals.PriceUnit,
-		Thinned: every, Faults: notNil(run.Faults), Events: notNil(run.EventLog), Latency: []pageLatency{}, Limits: run.limits(),
+		Thinned: every, Faults: notNil(run.Faults), Events: notNil(run.EventLog), Latency: []pageLatency{}, Limits: run.limits(), Loads: run.loads(),
 	}
 	if !(run.RatedKW > 0) {
 		d.RatedKW = number(math.NaN())

@@ -41,6 +41,14 @@ type Report struct {
 	FileSystem  string         `json:"filesystem,omitempty"` // under the log of a run on the wall clock
 	Events      map[string]int `json:"events,omitempty"`     // how many of each kind
 	Faults      []Window       `json:"faults,omitempty"`
+	Loads       []LoadResult   `json:"loads,omitempty"`
+	Environment []Fact         `json:"environment,omitempty"` // beside the machine: what was loaded, and by what
+}
+
+// Fact is one line of what a run was made with.
+type Fact struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
 }
 
 // Score is one number held against one limit. A Value of NaN was not measured

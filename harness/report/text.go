@@ -36,6 +36,12 @@ func Text(w io.Writer, r *Report, colour bool) error {
 	if r.JournalSHA256 != "" {
 		fmt.Fprintf(&b, "  %s\n", p.paint("2", fmt.Sprintf("journal %.16s… · kernel %s", r.JournalSHA256, r.Kernel)))
 	}
+	for _, f := range r.Environment {
+		fmt.Fprintf(&b, "  %s\n", p.paint("2", f.Name+": "+f.Value))
+	}
+	for i := range r.Loads {
+		r.Loads[i].text(&b, p)
+	}
 	if len(r.Scores) > 0 {
 		rows := make([][]string, 0, len(r.Scores))
 		for _, s := range r.Scores {

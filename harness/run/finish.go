@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"yunchu/harness/load"
 	"yunchu/harness/report"
 	"yunchu/harness/scenario"
 	"yunchu/platform/device"
@@ -71,6 +72,15 @@ func (r *Run) finish(loopErr error) (*report.Run, error) {
 			limit = sc.Limit.String()
 		}
 		out.Scores = append(out.Scores, report.Judge(r.Metrics, sc.Metric, sc.Stat, limit, sc.Requirement))
+	}
+	for i := range s.Load {
+		l := &s.Load[i]
+		out.Loads = append(out.Loads, report.LoadOf(l.Name, l.API, load.Shape(l), l.At, r.Metrics.Load(l.Name)))
+	}
+	if len(out.Loads) > 0 && s.Checks.On(scenario.CheckOnTime) {
+		c := report.OnTime(out.Loads)
+		out.Checks = append(out.Checks, c)
+		report.Excuse(c, out.Scores)
 	}
 	out.Verdict = report.Decide(report.Outcome{Interrupted: interrupted}, out.Scores, out.Checks)
 	for _, h := range []struct{ metric, unit string }{{"command.latency_ms", "ms"}, {"sync.delay_ms", "ms"}, {"control.jitter_ms", "ms"}} {

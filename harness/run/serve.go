@@ -155,14 +155,7 @@ func (r *Run) Scores() []api.Score {
 func (r *Run) loads(ctx context.Context, s *server) {
 	for i := range r.Scenario.Load {
 		l := &r.Scenario.Load[i]
-		length := l.For
-		if length <= 0 || l.At+length > r.Scenario.Duration {
-			length = r.Scenario.Duration - l.At
-		}
-		spec := load.Spec{
-			Name: l.Name, API: l.API, Users: l.Users, Rate: l.Rate, For: length,
-			Address: s.address, Token: r.access.token, Devices: r.Scenario.IDs(), Seed: r.Scenario.Seed,
-		}
+		spec := load.Of(l, load.Target{Address: s.address, Token: r.access.token}, r.Scenario.Asked(l), r.Scenario.Seed)
 		r.loading.Go(func() {
 			select {
 			case <-time.After(time.Until(r.start.Add(l.At))):

@@ -156,30 +156,28 @@ func (s *Scenario) checkFleet(f *source) {
 }
 
 func (s *Scenario) checkLoads(f *source) {
-	seen := map[string]bool{}
+	checkLoads(f, s.Load, s.Duration)
 	for i := range s.Load {
 		l, at := &s.Load[i], fmt.Sprintf("load[%d]", i)
-		if l.Name == "" {
-			l.Name = l.API
-		}
-		if l.Name != "" && seen[l.Name] {
-			f.wrong(at+".name", "give each load a name of its own", "there are two loads named %q", l.Name)
-		}
-		seen[l.Name] = true
-		if l.For == 0 {
-			l.For = max(s.Duration-l.At, 0)
-		}
-		switch end := l.At + l.For; {
-		case s.Duration <= 0:
-		case l.At > s.Duration:
-			f.wrong(at+".at", "the run ends at "+FormatDuration(s.Duration), "a load at %s is after the end", FormatDuration(l.At))
-		case end > s.Duration:
-			f.wrong(at+".for", "the run ends at "+FormatDuration(s.Duration), "the load ends at %s, after the run", FormatDuration(end))
+		if l.API != "rest-sync" && l.API != "mqtt" && len(s.Asked(l)) == 0 && l.API != "" {
+			key, hint := at+".ask", "devices of the fleet, and those of loads: load-NAME-0001 …"
+			if l.Ask == "" {
+				key, hint = at, "add ask: load-sync-* for the devices of a load named sync"
+			}
+			f.wrong(key, hint, "this load has no devices to ask for")
 		}
 	}
 	if len(s.Load) > 0 && s.Virtual() {
 		f.fault(f.key("load"), "set clock: wall", "load needs the wall clock: it goes over real sockets")
 	}
+}
+
+// Asked are the devices that a load asks for.
+func (s *Scenario) Asked(l *LoadEntry) []string {
+	if l.Ask == "" {
+		return s.ids
+	}
+	return matching(l.Ask, s.ids, s.Load)
 }
 
 // entries are the fleet entries that have a device the glob matches, each with

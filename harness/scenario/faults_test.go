@@ -26,6 +26,8 @@ func read(name string, text []byte, opt scenario.Options) error {
 		_, err = scenario.ParseRig(name, text, opt)
 	case "Config":
 		_, err = scenario.ParseConfig(name, text, opt)
+	case "Load":
+		_, err = scenario.ParseLoad(name, text, opt)
 	case "Procedure":
 		_, err = scenario.ParseProcedure(name, text, opt)
 	case "Trace":

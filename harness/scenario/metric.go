@@ -60,8 +60,10 @@ var metrics = []Metric{
 // loadMetrics exist once per load, as api.<load>.<name>.
 var loadMetrics = []Metric{
 	{"latency_ms", "ms", OverSamples, "p99", "intended send to answer, open loop"},
-	{"rate_per_s", "1/s", OverRun, "last", "answered requests per second"},
+	{"rate_per_s", "1/s", OverRun, "last", "answered requests per second, after the ramp"},
+	{"readings_per_s", "1/s", OverRun, "last", "readings taken or delivered per second, after the ramp"},
 	{"error_ratio", "", OverRun, "last", "requests without a 2xx answer / sent"},
+	{"dropped", "", OverRun, "last", "requests that were due and never sent, the one before being 10 s late"},
 	{"users", "", OverRun, "last", "users that were connected at once"},
 }
 

@@ -138,7 +138,9 @@ func (s *source) isKind(doc ast.Node, want string) bool {
 }
 
 // Kinds are the kinds of files of apiVersion yunchu/v1.
-func Kinds() []string { return []string{"Scenario", "Rig", "Config", "Model", "Trace", "Procedure"} }
+func Kinds() []string {
+	return []string{"Scenario", "Rig", "Config", "Model", "Trace", "Procedure", "Load"}
+}
 
 func kindHint(kind string) string {
 	switch kind {
@@ -152,6 +154,8 @@ func kindHint(kind string) string {
 		return "traces are run by: yunchu trace FILE"
 	case "Procedure":
 		return "procedures are done by: yunchu accept FILE"
+	case "Load":
+		return "loads are put on by: yunchu load FILE"
 	case "Model":
 		return "models are named by the model key of a device"
 	}

@@ -41,7 +41,7 @@ func TestReadmeExamples(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for _, k := range []string{"Scenario", "Rig", "Config", "Trace", "Procedure"} {
+	for _, k := range []string{"Scenario", "Rig", "Config", "Trace", "Procedure", "Load"} {
 		if kinds[k] == 0 {
 			t.Errorf("no example of a %s", k)
 		}

@@ -121,31 +121,22 @@ const (
 	CheckLimits        = "limits-kept"        // no device left its envelope
 	CheckReadings      = "no-lost-readings"   // every acknowledged reading is in the history
 	CheckExpiry        = "no-expired-command" // no command acted after its expiry
+	CheckOnTime        = "generator-on-time"  // a load generator sent what was due when it was due
 )
 
 // CheckNames lists the default checks in the order of reports.
 func CheckNames() []string {
-	return []string{CheckEnergyBalance, CheckLimits, CheckReadings, CheckExpiry}
+	return []string{CheckEnergyBalance, CheckLimits, CheckReadings, CheckExpiry, CheckOnTime}
 }
 
 // Checks switches default checks off, by name.
 type Checks struct {
-	Off []string `yaml:"off,omitempty" jsonschema:"enum=energy-balance,enum=limits-kept,enum=no-lost-readings,enum=no-expired-command" noun:"check" doc:"Checks that are not made."`
+	Off []string `yaml:"off,omitempty" jsonschema:"enum=energy-balance,enum=limits-kept,enum=no-lost-readings,enum=no-expired-command,enum=generator-on-time" noun:"check" doc:"Checks that are not made."`
 }
 
 // On tells whether a default check is made.
 func (c Checks) On(check string) bool {
 	return !slices.Contains(c.Off, check)
-}
-
-// LoadEntry is open-loop load on one face of the API.
-type LoadEntry struct {
-	Name  string        `yaml:"name,omitempty" jsonschema:"pattern=^[A-Za-z0-9_-]{1\\,64}$" hint:"letters, digits, _ and -" doc:"Names its metrics api.NAME.…; default the api."`
-	API   string        `yaml:"api" jsonschema:"required,enum=rest-sync,enum=rest-control,enum=rest-read,enum=mqtt,enum=ws,enum=graphql" example:"rest-sync" doc:"Which face."`
-	Users int           `yaml:"users,omitempty" jsonschema:"minimum=1,maximum=1000000,default=100" doc:"Concurrent users, each with its own connection."`
-	Rate  float64       `yaml:"rate,omitempty" jsonschema:"exclusiveMinimum=0,default=100" doc:"Requests per second, of all users together."`
-	At    time.Duration `yaml:"at,omitempty" jsonschema:"minimum=0" doc:"When it begins."`
-	For   time.Duration `yaml:"for,omitempty" jsonschema:"exclusiveMinimum=0" doc:"How long it lasts; default to the end."`
 }
 
 func (*Scenario) root() {}

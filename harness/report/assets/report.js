@@ -26,6 +26,8 @@
   // a round number, without zeros that say nothing
   const plain = v => (+v.toPrecision(3)).toLocaleString("en", { maximumFractionDigits: 6 });
   const pad = (n, w = 2) => String(n).padStart(w, "0");
+  // A load measured from outside has no signals: its own instants are those of the page.
+  if (!D.t.length && D.loads.length) D.t = D.loads[0].t;
   const end = Math.max(D.end || 0, D.t.length ? D.t[D.t.length - 1] : 0);
   const clock = (t, sub = true) => {
     const neg = t < 0 ? "−" : "";
@@ -109,6 +111,15 @@
     series: site.map(([k, l, o]) => line(l, S[k], { unit: "kW", ...o })) });
   if (has("price")) charts.push({ title: "Price", note: "", unit: D.price_unit || "per kWh", height: 130,
     series: [line("price", S.price, { stroke: "line", width: 1.5, step: true, unit: D.price_unit || "" })] });
+
+  for (const l of D.loads) {
+    charts.push({ title: `Load ${l.name}: rate`, note: "due, answered and failed, by the second in which they were due", unit: "1/s", height: 180, whole: true, t: l.t, series: [
+      line("due", l.due, { stroke: "soft", width: 3.5, alpha: .5, unit: "/s" }), line("answered", l.answered, { stroke: "line", width: 1.5, unit: "/s" }),
+      line("failed", l.errors, { stroke: "red", width: 1.5, unit: "/s" })] });
+    charts.push({ title: `Load ${l.name}: latency`, note: "median, 90th and 99th percentile and largest of those due in a second", unit: "ms", height: 180, t: l.t, lines: limitLines(`api.${l.name}.latency_ms`), series: [
+      line("max", l.max, { stroke: "band", width: .75, alpha: .8, unit: "ms" }), line("p99", l.p99, { stroke: "line", width: 1.75, unit: "ms" }),
+      line("p90", l.p90, { stroke: "soft", width: 1, unit: "ms" }), line("median", l.p50, { stroke: "soft", width: 1, dash: [2, 3], unit: "ms" })] });
+  }
 
   const incrs = [.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 14400, 21600, 43200, 86400, 172800, 604800];
 
@@ -205,7 +216,7 @@
       opts.series.push(o);
     }
     opts.bands = (chart.bands || []).map(([hi, lo, a]) => ({ series: [hi, lo], fill: colour("band", a) }));
-    return new uPlot(opts, [D.t, ...chart.series.map(s => s.data)], host);
+    return new uPlot(opts, [chart.t || D.t, ...chart.series.map(s => s.data)], host);
   };
 
   // ---- one zoom for all --------------------------------------------------

@@ -1,7 +1,7 @@
 // Package schema writes the JSON Schemas (2020-12) of the files people write
 // and of the report they get, for editors and for checks outside Yunchu.
 //
-// The schemas of scenario, rig, config and trace follow from the very structs
+// The schemas of scenario, rig, config, trace, procedure and load follow from the very structs
 // and tags the strict reader works with. Other packages own the other kinds;
 // whoever assembles the program registers their structs in a [Set]:
 //
@@ -31,13 +31,13 @@ var ErrNoKind = errors.New("no such kind")
 type Set struct{ kinds map[string]any }
 
 // planned are the kinds the commands name, in their order.
-var planned = []string{"scenario", "config", "rig", "model", "cell", "trace", "procedure", "profile", "rules", "report"}
+var planned = []string{"scenario", "config", "rig", "model", "cell", "trace", "procedure", "load", "profile", "rules", "report"}
 
 // New returns the set of the kinds package scenario owns.
 func New() *Set {
 	return &Set{kinds: map[string]any{
 		"scenario": scenario.Scenario{}, "rig": scenario.Rig{}, "config": scenario.Config{}, "trace": scenario.Trace{},
-		"procedure": scenario.Procedure{},
+		"procedure": scenario.Procedure{}, "load": scenario.LoadFile{},
 	}}
 }
 

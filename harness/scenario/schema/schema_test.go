@@ -142,7 +142,7 @@ func TestRegister(t *testing.T) {
 	if err != nil || !strings.Contains(string(text), `"speed"`) || !strings.Contains(string(text), "simulated time / wall time") {
 		t.Errorf("%s, %v", text, err)
 	}
-	if got := fmt.Sprint(s.Kinds()); got != "[scenario config rig trace procedure report]" {
+	if got := fmt.Sprint(s.Kinds()); got != "[scenario config rig trace procedure load report]" {
 		t.Errorf("kinds %s", got)
 	}
 }
