@@ -42,7 +42,9 @@ func (s *subscriber) connect(ctx context.Context) error {
 		},
 		TLSClientConfig: s.spec.TLS, HandshakeTimeout: giveUp, ReadBufferSize: 2048, WriteBufferSize: 256,
 	}
-	c, answer, err := d.DialContext(ctx, scheme+"://"+s.spec.Address+"/api/v1/ws", http.Header{"Authorization": {"Bearer " + s.spec.Token}})
+	c, answer, err := d.DialContext( //nolint:bodyclose // the library has read what it shows of it
+		ctx, scheme+"://"+s.spec.Address+"/api/v1/ws", http.Header{"Authorization": {"Bearer " + s.spec.Token}},
+	)
 	if errors.Is(err, websocket.ErrBadHandshake) {
 		return fmt.Errorf("the WebSocket is refused with %s", answer.Status)
 	}

@@ -273,6 +273,9 @@ func (c *Collector) SyncDelay(ms float64, backfill bool) {
 	c.sync.Add(ms)
 }
 
+// SyncDelays adds delays that were measured elsewhere, ms.
+func (c *Collector) SyncDelays(d *Dist) { c.sync.Merge(d) }
+
 // ControlJitter records how far a control cycle began from its instant.
 func (c *Collector) ControlJitter(ms float64) { c.jitter.Add(math.Abs(ms)) }
 
