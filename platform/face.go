@@ -191,6 +191,7 @@ func (f *Face) Apply(ctx context.Context, by string, s api.Settings) error {
 // About implements api.System.
 func (f *Face) About() api.About {
 	a := f.about
+	a.Damage = f.plant.Damages()
 	if f.run != nil {
 		r := f.run.Run()
 		a.Run = &r

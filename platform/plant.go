@@ -91,6 +91,8 @@ type Plant struct {
 	wasGood bool // no shortfall was reported
 	onPlan  []func(*dispatch.Decision)
 
+	damage    damage
+	scrubbed  time.Time // when the log was compared with its checkpoints last
 	marks     []mark
 	kept      time.Time // when upkeep was done last
 	first     time.Time // cycle of dispatch
@@ -197,6 +199,12 @@ func (p *Plant) open() (err error) {
 	if err != nil {
 		return fmt.Errorf("open the state view: %w", err)
 	}
+	for _, fault := range p.History.Faults() {
+		p.damaged("history", fault.Error())
+	}
+	if err = p.agree(); err != nil {
+		return err
+	}
 	// The order matters: a reading is in the history before it shows in the
 	// image, and the image has it before anybody who follows later.
 	covered := p.History.Covered()
@@ -205,6 +213,11 @@ func (p *Plant) open() (err error) {
 	}
 	if _, err = bus.Metas.Subscribe(p.bus, 1, p.meta); err != nil {
 		return fmt.Errorf("recover the configuration: %w", err)
+	}
+	if !p.sched.Virtual() {
+		if err = p.mend(); err != nil {
+			return fmt.Errorf("recover the configuration: %w", err)
+		}
 	}
 	// The log may hold readings that the history covers already; they are the
 	// newest of devices that the state view does not have yet.
@@ -231,8 +244,11 @@ func (p *Plant) prime() {
 	})
 	for _, info := range infos {
 		if d, _ := p.Fleet.Device(info.Slot); d.Last.At == 0 {
-			if r, err := p.State.Latest(info.Slot); err == nil {
+			r, err := p.State.Latest(info.Slot)
+			if err == nil {
 				p.Fleet.Prime(&r)
+			} else if !errors.Is(err, state.ErrNotFound) {
+				p.damaged("state", err.Error())
 			}
 		}
 		if d, _ := p.Fleet.Device(info.Slot); d.Last.At != 0 {
@@ -296,7 +312,7 @@ func (p *Plant) OnDecision(fn func(*dispatch.Decision)) { p.onPlan = append(p.on
 // Start puts polling, dispatch and upkeep on the scheduler, from start on. They
 // stop when ctx ends. The plant is ready from here on.
 func (p *Plant) Start(ctx context.Context, start time.Time) error {
-	p.kept = start
+	p.kept, p.scrubbed = start, start
 	if err := p.Gateway.Start(ctx, start, p.cfg.Period); err != nil {
 		return err
 	}
@@ -344,6 +360,8 @@ func (p *Plant) upkeep(now time.Time) {
 		p.History.Settle()
 	}
 	p.kept = now
+	p.tell(now)
+	p.scrub(now)
 	// What is trimmed below is in the history, and its newest readings are in
 	// the state view before it is: a quiet device keeps its latest value.
 	covered := p.History.Covered()

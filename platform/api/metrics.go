@@ -63,6 +63,9 @@ func newMetrics(reg *prometheus.Registry, s *Server) (*metrics, error) {
 	for _, c := range []prometheus.Collector{
 		m.requests, m.latency, readings, shed,
 		gauge("yunchu_http_in_flight", "Requests that are being served.", func() float64 { return float64(s.inFlight.Load()) }),
+		gauge("yunchu_store_damages", "Parts of log, history and state that are lost or are not what was written.", func() float64 {
+			return float64(len(s.plant.System.About().Damage))
+		}),
 		gauge("yunchu_ws_clients", "WebSockets that are open.", func() float64 { return float64(s.hub.count.Load()) }),
 		gauge("yunchu_ws_queue_frames_max", "Frames that wait for the slowest WebSocket.", func() float64 { return float64(s.hub.longest()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{

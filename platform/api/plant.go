@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"yunchu/platform/device"
@@ -138,6 +139,31 @@ type About struct {
 	BinarySHA256 string    `json:"binary_sha256" doc:"of the running program"`
 	Started      time.Time `json:"started"`
 	Run          *Run      `json:"run" doc:"the scenario that drives the plant; null when none does"`
+	Damage       []Damage  `json:"damage" nullable:"false" doc:"what of the stores is lost or is not what was written"`
+}
+
+// Damage is a part of a store that is lost or is not what was written.
+type Damage struct {
+	Store        string    `json:"store" doc:"log.data.0, log.control, log.meta, history or state"`
+	FromSequence uint64    `json:"from_sequence,omitempty" doc:"of the log; 0 where nobody can say"`
+	ToSequence   uint64    `json:"to_sequence,omitempty"`
+	Since        time.Time `json:"since,omitzero" doc:"it was written between since and until, as far as is known"`
+	Until        time.Time `json:"until,omitzero"`
+	What         string    `json:"what"`
+	Found        time.Time `json:"found"`
+	Fresh        bool      `json:"-"` // found by this process
+}
+
+// String says all of it in a line.
+func (d Damage) String() string {
+	s := d.Store + ": " + d.What
+	if d.ToSequence > 0 {
+		s += fmt.Sprintf(", sequences %d to %d", d.FromSequence, d.ToSequence)
+	}
+	if !d.Until.IsZero() {
+		s += fmt.Sprintf(", written between %s and %s", d.Since.Format(time.RFC3339), d.Until.Format(time.RFC3339))
+	}
+	return s
 }
 
 // Run is the scenario that drives the plant.

@@ -34,6 +34,9 @@ func (s *Server) systemRoutes() {
 		if out.Body.Tags == nil {
 			out.Body.Tags = []string{}
 		}
+		if out.Body.Damage == nil {
+			out.Body.Damage = []Damage{}
+		}
 		return out, nil
 	})
 	open(s, huma.Operation{

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"yunchu/platform/device"
 )
@@ -61,7 +62,8 @@ type Bus interface {
 	Subscribe(stream string, from uint64, h Handler) (cancel func(), err error)
 	// Replay calls h with what is stored from sequence from on and returns when
 	// the end, as it was at the call, is reached. A frame that cannot be read is
-	// an error that names its sequence; it is never passed over silently.
+	// an error that names its sequence, unless it has been reported as a Damage: it
+	// is never passed over silently.
 	Replay(ctx context.Context, stream string, from uint64, h Handler) error
 	// Bounds are the first and the last sequence stored; first is last+1 when
 	// the stream is empty.
@@ -70,6 +72,29 @@ type Bus interface {
 	Trim(stream string, before uint64) error
 	// Close lets what was published become durable and stops.
 	Close() error
+}
+
+// Damage is a part of a stream that is lost, or is not what was written.
+type Damage struct {
+	Stream string `json:"stream"`
+	// From and To are the first and the last sequence; 0 where nobody can say.
+	From uint64 `json:"from_sequence"`
+	To   uint64 `json:"to_sequence"`
+	// Since and Until are the instants between which the frames were written; zero
+	// where nobody can say.
+	Since time.Time `json:"since,omitzero"`
+	Until time.Time `json:"until,omitzero"`
+	What  string    `json:"what"`
+	Found time.Time `json:"found"`
+	Fresh bool      `json:"-"` // found by this process, not by an earlier one
+}
+
+// Checked is a Bus that compares its log with checkpoints outside of it.
+type Checked interface {
+	// Damages lists what has been found, at this start and at earlier ones.
+	Damages() []Damage
+	// Scrub compares the whole log again.
+	Scrub(ctx context.Context) error
 }
 
 // Topic is one kind of frame on its stream.

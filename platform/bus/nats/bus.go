@@ -28,6 +28,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -94,17 +96,25 @@ type Bus struct {
 	closeErr  error
 	workers   sync.WaitGroup
 
+	damage  sync.Mutex
+	damages []bus.Damage
+	listed  int // of damages, how many the file has
+
 	failOnce sync.Once
 	failed   chan struct{}
 	err      error // read only after failed is closed
 }
 
-var _ bus.Bus = (*Bus)(nil)
+var (
+	_ bus.Bus     = (*Bus)(nil)
+	_ bus.Checked = (*Bus)(nil)
+)
 
 // Open opens the log in o.Dir or on o.URL and makes streams that are not there.
 // It refuses a folder that another process has open (ErrLocked), a server that
 // does not sync every message, streams that are kept in another way than these,
-// and a folder that has lost a stream.
+// and a folder that has lost a stream. What else of the log is lost or is not what was
+// written, Damages lists; it is passed over from then on.
 func Open(o Options) (*Bus, error) {
 	if (o.Dir == "") == (o.URL == "") {
 		return nil, errors.New("open bus: exactly one of a folder and a URL is needed")
@@ -162,10 +172,11 @@ func (b *Bus) open(o Options) (err error) {
 		b.streams[name] = s
 	}
 	if b.srv != nil {
-		if err := b.srv.remember(bus.Streams); err != nil {
+		if err := b.vouch(); err != nil {
 			return err
 		}
 		b.workers.Go(b.watch)
+		b.workers.Go(b.keepCheckpoints)
 	}
 	for _, name := range bus.Streams {
 		if err := b.streams[name].start(); err != nil {
@@ -173,6 +184,25 @@ func (b *Bus) open(o Options) (err error) {
 		}
 	}
 	return nil
+}
+
+// vouch compares all streams with their checkpoints.
+func (b *Bus) vouch() error {
+	if err := os.MkdirAll(filepath.Join(b.srv.dir, checkpointFolder), 0o700); err != nil {
+		return err
+	}
+	if err := b.recall(); err != nil {
+		return fmt.Errorf("read the list of damages: %w", err)
+	}
+	for _, name := range bus.Streams {
+		if err := b.streams[name].vouch(context.Background(), b.srv.remembers(checkpointsWord)); err != nil {
+			return fmt.Errorf("verify %s: %w", name, err)
+		}
+	}
+	if err := b.record(); err != nil {
+		return fmt.Errorf("write the list of damages: %w", err)
+	}
+	return b.srv.remember(append(slices.Clone(bus.Streams), checkpointsWord))
 }
 
 // openStream finds or makes the stream and checks that it keeps what it is given.
@@ -369,10 +399,15 @@ func (b *Bus) stop() error {
 	if b.nc != nil {
 		b.nc.Close()
 	}
-	var err error
+	var errs []error
 	if b.srv != nil {
-		err = b.srv.stop()
+		errs = append(errs, b.srv.stop())
 	}
 	b.workers.Wait()
-	return err
+	for _, s := range b.streams {
+		if s.check != nil {
+			errs = append(errs, s.check.close())
+		}
+	}
+	return errors.Join(errs...)
 }

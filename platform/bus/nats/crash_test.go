@@ -124,6 +124,9 @@ func kill(p *os.Process) { _ = p.Kill() }
 func wantStored(t *testing.T, dir string, acked map[uint64]string) {
 	t.Helper()
 	b := open(t, nats.Options{Dir: dir})
+	if found := b.Damages(); len(found) > 0 {
+		t.Errorf("a crash is taken for damage: %+v", found)
+	}
 	stored := map[uint64]string{}
 	if err := b.Replay(t.Context(), bus.Control, 1, func(seq uint64, f device.Frame) {
 		stored[seq] = f.(*device.Events).List[0].ID

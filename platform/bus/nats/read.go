@@ -62,15 +62,77 @@ func (s *stream) trim(ctx context.Context, before uint64) error {
 	if before <= first {
 		return nil
 	}
+	if s.check != nil {
+		if before, err = s.anchor(ctx, first, before); err != nil || before <= first {
+			return err
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	return s.js.Purge(ctx, jetstream.WithPurgeSequence(before))
 }
 
+// anchor makes the checkpoint begin at sequence before, so that what stays can still be
+// verified, and returns it; an earlier one where lost frames lie before it.
+func (s *stream) anchor(ctx context.Context, first, before uint64) (uint64, error) {
+	p := s.check.below(before - 1)
+	q, whole := p, true
+	err := s.scan(ctx, p.seq+1, before-1, func(seq uint64, raw []byte, fault error) {
+		if whole = whole && fault == nil && seq == q.seq+1; whole {
+			at := q.at
+			q = q.next(raw)
+			q.at = at
+		}
+	})
+	if err != nil {
+		return 0, err
+	}
+	if whole && q.seq == before-1 {
+		p = q
+	}
+	if p.seq+1 <= first {
+		return 0, nil
+	}
+	return p.seq + 1, s.check.anchor(p)
+}
+
 // read calls h with the stored frames of sequences from to to. What has been
-// trimmed is left out; any other sequence that cannot be read is an error that
-// names it.
+// trimmed is left out, and what has been reported as lost; any other sequence that
+// cannot be read is an error that names it.
 func (s *stream) read(ctx context.Context, from, to uint64, h bus.Handler) error {
+	return s.each(ctx, from, to, func(seq uint64, raw []byte, fault error) error {
+		if fault == nil {
+			var f device.Frame
+			if f, fault = device.DecodeFrame(raw); fault == nil {
+				h(seq, f)
+				return nil
+			}
+		}
+		s.mu.Lock()
+		reported := s.lost[seq]
+		s.mu.Unlock()
+		if reported {
+			return nil
+		}
+		return fmt.Errorf("sequence %d: %w", seq, fault)
+	})
+}
+
+// scan calls visit with the bytes of every sequence from to to that has not been trimmed,
+// or with why they cannot be read or understood.
+func (s *stream) scan(ctx context.Context, from, to uint64, visit func(seq uint64, raw []byte, fault error)) error {
+	return s.each(ctx, from, to, func(seq uint64, raw []byte, fault error) error {
+		if fault == nil {
+			_, fault = device.DecodeFrame(raw)
+		}
+		visit(seq, raw, fault)
+		return nil
+	})
+}
+
+// each calls fn with what is stored under the sequences from to to, until it returns an
+// error. What cannot be read is ErrMissing.
+func (s *stream) each(ctx context.Context, from, to uint64, fn func(seq uint64, raw []byte, fault error) error) error {
 	if from > to {
 		return nil
 	}
@@ -82,11 +144,9 @@ func (s *stream) read(ctx context.Context, from, to uint64, h bus.Handler) error
 	defer sub.Unsubscribe() //nolint:errcheck // fails only with the connection
 	next := from
 	hand := func(seq uint64, raw []byte) error {
-		f, err := device.DecodeFrame(raw)
-		if err != nil {
-			return fmt.Errorf("sequence %d: %w", seq, err)
+		if err := fn(seq, raw, nil); err != nil {
+			return err
 		}
-		h(seq, f)
 		next = seq + 1
 		return ctx.Err()
 	}
@@ -98,6 +158,11 @@ func (s *stream) read(ctx context.Context, from, to uint64, h bus.Handler) error
 		if next == begin { // the first is not there, or not on the server that answered
 			first, raw, err := s.confirm(ctx, next)
 			switch {
+			case errors.Is(err, ErrMissing):
+				if err := fn(next, nil, ErrMissing); err != nil {
+					return err
+				}
+				next++
 			case err != nil:
 				return err
 			case first > next:

@@ -140,11 +140,16 @@ func (e *embedded) remember(names []string) error {
 	if b, err := os.ReadFile(path); err == nil && string(b) == text {
 		return nil
 	}
-	f, err := os.CreateTemp(e.dir, streamsFile)
+	return replaceFile(path, []byte(text))
+}
+
+// replaceFile writes a file whole or not at all.
+func replaceFile(path string, text []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path))
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(text)
+	_, err = f.Write(text)
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), path)
@@ -152,7 +157,7 @@ func (e *embedded) remember(names []string) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
-	return syncDir(e.dir)
+	return syncDir(filepath.Dir(path))
 }
 
 func syncDir(dir string) error {

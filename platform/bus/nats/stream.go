@@ -38,6 +38,9 @@ type stream struct {
 	begun   uint64          // the last sequence whose delivery has begun
 	handled uint64          // the last sequence that all subscribers have handled
 	waiting []*publication  // acknowledged and not yet handled, by sequence; cluster only
+	lost    map[uint64]bool // sequences that cannot be read and have been reported
+
+	check *checkpoint // nil on a cluster
 
 	follower jetstream.MessagesContext // cluster only
 	quit     chan struct{}             // ends its retries
@@ -160,12 +163,33 @@ func (s *stream) settle() {
 		case err != nil:
 			s.finish(p, 0, fmt.Errorf("publish on %s: %w", s.name, err))
 		case s.bus.srv != nil:
-			err := s.deliver(seq, p.frame)
+			err := s.note(seq, *p.raw)
+			if err == nil {
+				err = s.deliver(seq, p.frame)
+			}
 			s.finish(p, seq, err)
 		default:
 			s.await(p, seq)
 		}
 	}
+}
+
+// note takes an acknowledged frame into the checkpoint, and before it what others have
+// written meanwhile.
+func (s *stream) note(seq uint64, raw []byte) error {
+	now := time.Now()
+	if next := s.check.last() + 1; next < seq {
+		err := s.scan(context.Background(), next, seq-1, func(_ uint64, raw []byte, fault error) {
+			s.check.add(raw, now) // deliver finds out what cannot be read
+		})
+		if err != nil {
+			return fmt.Errorf("checkpoint of %s: %w", s.name, err)
+		}
+	}
+	if seq > s.check.last() {
+		s.check.add(raw, now)
+	}
+	return nil
 }
 
 // wait returns the sequence under which p is stored. An embedded server that

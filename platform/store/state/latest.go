@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"math"
 	"strconv"
+	"strings"
 
 	"github.com/tidwall/buntdb"
 
@@ -61,7 +63,7 @@ func (s *Store) Flush() error {
 			if err != nil {
 				return err
 			}
-			if err := put(tx, latestKey(slot), string(b)); err != nil {
+			if err := put(tx, latestKey(slot), seal(b)); err != nil {
 				return err
 			}
 		}
@@ -102,7 +104,11 @@ func (s *Store) load(slot device.Slot) (device.Reading, error) {
 		return device.Reading{}, fmt.Errorf("latest of slot %d: %w", slot, err)
 	}
 	var e entry
-	if err := json.Unmarshal([]byte(text), &e); err != nil {
+	text, err = unseal(text)
+	if err == nil {
+		err = json.Unmarshal([]byte(text), &e)
+	}
+	if err != nil {
 		return device.Reading{}, fmt.Errorf("latest of slot %d: %w", slot, err)
 	}
 	r, err := e.reading(slot)
@@ -110,6 +116,23 @@ func (s *Store) load(slot device.Slot) (device.Reading, error) {
 		return device.Reading{}, fmt.Errorf("latest of slot %d: %w", slot, err)
 	}
 	return r, nil
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// seal adds a checksum: the log may no longer have what the value could be compared with.
+func seal(b []byte) string { return fmt.Sprintf("%s#%08x", b, crc32.Checksum(b, castagnoli)) }
+
+// unseal takes it off again. Values of the first format have none.
+func unseal(text string) (string, error) {
+	i := strings.LastIndexByte(text, '#')
+	if i < 0 || strings.HasSuffix(text, "}") {
+		return text, nil
+	}
+	if seal([]byte(text[:i])) != text {
+		return "", errors.New("checksum does not match")
+	}
+	return text[:i], nil
 }
 
 func latestKey(slot device.Slot) string { return fmt.Sprintf("%s%08d", latestPrefix, slot) }

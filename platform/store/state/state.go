@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,6 +51,8 @@ const Memory = ":memory:"
 type Store struct {
 	db *buntdb.DB
 
+	fault error // why a file was set aside
+
 	mu      sync.Mutex
 	applied uint64 // of log.meta
 	saved   uint64 // of it, in the file
@@ -68,16 +71,18 @@ type pending struct {
 // renamed to path.bad.
 func Open(path string) (*Store, error) {
 	db, err := buntdb.Open(path)
+	var fault error
 	if errors.Is(err, buntdb.ErrInvalid) {
 		if err := os.Rename(path, path+".bad"); err != nil {
 			return nil, fmt.Errorf("set state aside: %w", err)
 		}
+		fault = fmt.Errorf("the file could not be read, is kept as %s.bad and was written anew from the log", filepath.Base(path))
 		db, err = buntdb.Open(path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open state %s: %w", path, err)
 	}
-	s := &Store{db: db}
+	s := &Store{db: db, fault: fault}
 	if err := s.prepare(); err != nil {
 		return nil, fmt.Errorf("open state %s: %w", path, errors.Join(err, db.Close()))
 	}
@@ -186,6 +191,49 @@ func (s *Store) get(key string) (value string, err error) {
 		return "", ErrNotFound
 	}
 	return value, err
+}
+
+// Fault is why the file that was found could not be read; nil when it could.
+func (s *Store) Fault() error { return s.fault }
+
+// Change is the newest value of a kind and key.
+type Change struct{ Kind, Key string }
+
+// Compare lists what the view says differently from truth, the newest values by kind and
+// key: with the view's values, empty where it has none.
+func (s *Store) Compare(truth map[Change][]byte) (differs map[Change][]byte, err error) {
+	differs = map[Change][]byte{}
+	seen := map[Change]bool{}
+	err = s.db.View(func(tx *buntdb.Tx) error {
+		return tx.AscendGreaterOrEqual("", metaPrefix, func(key, value string) bool {
+			name, ok := strings.CutPrefix(key, metaPrefix)
+			kind, key, whole := strings.Cut(name, ":")
+			if !ok {
+				return false
+			}
+			c := Change{kind, key}
+			if seen[c] = true; !whole || string(truth[c]) != value {
+				differs[c] = []byte(value)
+			}
+			return true
+		})
+	})
+	for c, value := range truth {
+		if len(value) > 0 && !seen[c] {
+			differs[c] = nil
+		}
+	}
+	return differs, err
+}
+
+// Correct sets a value whatever was applied before. ErrValue as with Apply.
+func (s *Store) Correct(c Change, value []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if strings.Contains(c.Kind, ":") || c.Kind == "" {
+		return fmt.Errorf("%w: kind %q", ErrValue, c.Kind)
+	}
+	return s.apply(s.applied, &device.Meta{Kind: c.Kind, Key: c.Key, Value: value})
 }
 
 // Meta is the newest value of a kind and key, or ErrNotFound.

@@ -1,0 +1,138 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"yunchu/platform/api"
+	"yunchu/platform/bus"
+	"yunchu/platform/device"
+	"yunchu/platform/store/state"
+)
+
+// scrubEvery is how often the whole log is compared with its checkpoints.
+const scrubEvery = 24 * time.Hour
+
+// damage is what of the stores is lost or wrong, and how many of it events have told.
+type damage struct {
+	views []api.Damage // of history and state, found at this start
+	told  map[string]bool
+}
+
+// Damages lists what is lost or wrong in log, history and state. It may be called by any
+// goroutine.
+func (p *Plant) Damages() []api.Damage {
+	var all []api.Damage
+	if c, ok := p.bus.(bus.Checked); ok {
+		for _, d := range c.Damages() {
+			all = append(all, api.Damage{
+				Store: d.Stream, FromSequence: d.From, ToSequence: d.To, Since: d.Since, Until: d.Until,
+				What: d.What, Found: d.Found, Fresh: d.Fresh,
+			})
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append(all, p.damage.views...)
+}
+
+// damaged notes a fault of a view.
+func (p *Plant) damaged(store, what string) {
+	p.log.Error("a store is damaged", "store", store, "what", what)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.damage.views = append(p.damage.views, api.Damage{Store: store, What: what, Found: p.sched.Now(), Fresh: true})
+}
+
+// tell reports damages that no event has told. It runs on the loop.
+func (p *Plant) tell(now time.Time) {
+	for _, d := range p.Damages() {
+		text := d.String()
+		if !d.Fresh || p.damage.told[text] {
+			continue
+		}
+		if p.damage.told == nil {
+			p.damage.told = map[string]bool{}
+		}
+		p.damage.told[text] = true
+		kind, _, _ := strings.Cut(d.Store, ".")
+		p.Gateway.Event(now, device.Plant, kind+"-damaged", device.Critical, text)
+	}
+}
+
+// agree holds the views against the log. A log that ends before its views do is not
+// theirs. Where log.meta has lost frames the state view knows what they said, and it is
+// written to the log again; where it is whole the log holds.
+func (p *Plant) agree() error {
+	for stream, seen := range map[string]uint64{bus.Data: p.History.Covered(), bus.Meta: p.State.Applied()} {
+		first, last, err := p.bus.Bounds(stream)
+		switch {
+		case err != nil:
+			return err
+		case last < seen:
+			return fmt.Errorf("%s ends at sequence %d and its view has seen %d: it is not the log of this data folder; restore a backup", stream, last, seen)
+		case stream == bus.Data && first > seen+1:
+			p.damaged("history", fmt.Sprintf("readings of the log's sequences %d to %d are neither in the history nor in the log", seen+1, first-1))
+		}
+	}
+	return nil
+}
+
+// mend makes log.meta and the state view say the same, once both are replayed.
+func (p *Plant) mend() error {
+	if err := p.State.Fault(); err != nil {
+		p.damaged("state", err.Error())
+	}
+	truth := map[state.Change][]byte{}
+	if err := bus.Metas.Replay(context.Background(), p.bus, 1, func(_ uint64, m *device.Meta) {
+		truth[state.Change{Kind: m.Kind, Key: m.Key}] = append([]byte(nil), m.Value...)
+	}); err != nil {
+		return err
+	}
+	differs, err := p.State.Compare(truth)
+	if err != nil {
+		return fmt.Errorf("compare the state view with the log: %w", err)
+	}
+	lost := false
+	for _, d := range p.Damages() {
+		lost = lost || d.Store == bus.Meta && d.Fresh
+	}
+	wrong := 0
+	for c, value := range differs {
+		if lost && c.Kind != "" {
+			m := &device.Meta{Kind: c.Kind, Key: c.Key, Value: value, At: p.sched.Now().UnixMilli()}
+			if _, err := bus.PublishWait(context.Background(), p.bus, bus.Meta, m); err != nil {
+				return fmt.Errorf("restore %s %q to the log: %w", c.Kind, c.Key, err)
+			}
+			p.log.Warn("a change that the log has lost is restored from the state view", "kind", c.Kind, "key", c.Key)
+			continue
+		}
+		switch err := p.State.Correct(c, truth[c]); {
+		case err == nil:
+			wrong++
+		case !errors.Is(err, state.ErrValue):
+			return err
+		}
+	}
+	if wrong > 0 {
+		p.damaged("state", fmt.Sprintf("%d values differed from the log and were corrected", wrong))
+	}
+	return nil
+}
+
+// scrub compares the whole log with its checkpoints now and then.
+func (p *Plant) scrub(now time.Time) {
+	c, ok := p.bus.(bus.Checked)
+	if !ok || now.Sub(p.scrubbed) < scrubEvery && !now.Before(p.scrubbed) {
+		return
+	}
+	p.scrubbed = now
+	p.serving.Go(func() {
+		if err := c.Scrub(p.life); err != nil && p.life.Err() == nil {
+			p.log.Error("log not scrubbed", "error", err)
+		}
+	})
+}
