@@ -26,6 +26,7 @@ var layers = []layer{
 	{"platform/dispatch/alloc", "", "an optimiser knows numbers"},
 	{"platform/dispatch", "platform/device platform/fleet/image platform/dispatch/alloc", "a decision is a pure function of image and target"},
 	{"platform/promql", "", "a query is text, and samples come from a source"},
+	{"platform/sample", "platform/device platform/store platform/promql", "what a reading is to those who know named series"},
 	{"platform/auth", "platform/device platform/store", "who may do what does not depend on how they ask"},
 	{"platform/api", "platform", "the listeners sit on top of the plant's parts"},
 	{"platform", "platform", "production knows neither twins nor field protocols nor the harness"},

@@ -112,7 +112,7 @@ func (f *Face) Query(ctx context.Context, q api.Query) (api.Page, error) {
 		return api.Page{}, fmt.Errorf("%w: cleaned values are not kept by this version; ask for values=raw", api.ErrNotAvailable)
 	}
 	page, err := f.plant.History.Query(ctx, series.Query{
-		Slot: q.Slot, From: q.From, To: q.To, Step: q.Step, Limit: q.Limit, Cursor: q.Cursor,
+		Slot: q.Slot, From: q.From, To: q.To, Step: q.Step, Fields: q.Fields, Limit: q.Limit, Cursor: q.Cursor,
 	})
 	if errors.Is(err, series.ErrQuery) {
 		return api.Page{}, fmt.Errorf("%w: %w", api.ErrInvalid, err)

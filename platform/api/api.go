@@ -79,6 +79,8 @@ type Server struct {
 	origin  *http.CrossOriginProtection
 	metrics *metrics
 	hub     *hub
+	fleet   fleetRecord
+	queries chan struct{} // one for each that is evaluated
 
 	inFlight atomic.Int64
 	heavyNow atomic.Int32 // questions about whole fleets that are being answered
@@ -97,7 +99,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		plant: o.Plant, auth: o.Auth, log: o.Log, now: o.Now, wall: o.Wall, maxInFlight: int64(o.MaxInFlight),
-		mux: http.NewServeMux(), origin: http.NewCrossOriginProtection(),
+		queries: make(chan struct{}, maxQueries), mux: http.NewServeMux(), origin: http.NewCrossOriginProtection(),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

@@ -9,6 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"yunchu/platform/sample"
 )
 
 // metrics are the figures of the API: rate, errors and duration of each route,
@@ -72,6 +74,15 @@ func newMetrics(reg *prometheus.Registry, s *Server) (*metrics, error) {
 			Name: "yunchu_ws_dropped_readings_total", Help: "Readings that slow WebSockets did not get.",
 		}, func() float64 { return float64(s.hub.dropped.Load()) }),
 	} {
+		faults = append(faults, reg.Register(c))
+	}
+	for i := range sample.Fleet {
+		f := &sample.Fleet[i]
+		value := func() float64 { return s.fleetNow(i) }
+		c := prometheus.Collector(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: f.Name, Help: f.Help}, value))
+		if f.Counter {
+			c = prometheus.NewCounterFunc(prometheus.CounterOpts{Name: f.Name, Help: f.Help}, value)
+		}
 		faults = append(faults, reg.Register(c))
 	}
 	for _, c := range []prometheus.Collector{

@@ -75,6 +75,7 @@ type Query struct {
 	Slot     device.Slot
 	From, To int64         // ms UTC
 	Step     time.Duration // 0: as stored; else one row for each step: means, the last status
+	Fields   series.Fields // the quantities that are needed, others may be NaN; 0: all
 	Limit    int           // rows, 1 … MaxPage
 	Cursor   string        // Next of the page before, empty for the first
 	Clean    bool          // cleaned, filled and fused values instead of received ones

@@ -54,6 +54,7 @@ func (s *Server) routes() error {
 	s.dispatchRoutes()
 	s.identityRoutes()
 	s.systemRoutes()
+	s.queryRoutes()
 	s.describe()
 	for path, item := range s.huma.OpenAPI().Paths {
 		for method := range operations(item) {

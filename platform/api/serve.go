@@ -54,6 +54,11 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		ConnState:         spare.follow,
 	}
+	recording, enough := context.WithCancel(ctx)
+	var recorded sync.WaitGroup
+	recorded.Go(func() { s.record(recording) })
+	defer recorded.Wait()
+	defer enough()
 	failed := make(chan error, 1)
 	go func() {
 		err := web.Serve(l)

@@ -19,8 +19,8 @@ func (e *Error) Error() string { return fmt.Sprintf("at character %d: %s", e.Pos
 type tokenKind uint8
 
 const (
-	end tokenKind = iota
-	word          // name, keyword or metric
+	end  tokenKind = iota
+	word           // name, keyword or metric
 	number
 	duration
 	text
