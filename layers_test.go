@@ -62,6 +62,7 @@ var layers = []layer{
 	{"harness", "harness platform hil scenarios !twin !hil/sim !hil/unit !hil/modbus/emul !hil/sunspec/emul !hil/can/emul !hil/mqtt/emul !harness/simworld", "the engine plays scenarios on devices, whatever answers"},
 	{"scenarios", "", "files"},
 	{"web", "", "files"},
+	{"deploy", "", "files, and the program that writes them"},
 	{"bench", "*", "measures everything"},
 	{"", "*", "puts everything together"},
 }
