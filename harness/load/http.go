@@ -12,6 +12,8 @@ import (
 	"net/http/httputil"
 	"strconv"
 	"time"
+
+	"github.com/gorilla/websocket"
 )
 
 // maxAnswer is how much of the body of an answer is looked at.
@@ -68,6 +70,9 @@ func (l *link) close() {
 }
 
 func isEnd(err error) bool {
+	if _, closed := errors.AsType[*websocket.CloseError](err); closed {
+		return true
+	}
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
 }
 

@@ -1,0 +1,77 @@
+package load
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// TestSubscribers: the age of readings counts from their own time, what a server
+// says was missed is an error each, and a connection that ends is made again.
+func TestSubscribers(t *testing.T) {
+	var connections atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer secret" || r.URL.Path != "/api/v1/ws" {
+			t.Errorf("%s with %q", r.URL, r.Header)
+		}
+		var u websocket.Upgrader
+		c, err := u.Upgrade(w, r, nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.Close()
+		var ask struct {
+			Subscribe struct {
+				Devices string
+				Types   []string
+			}
+		}
+		if err := c.ReadJSON(&ask); err != nil || ask.Subscribe.Devices == "" || fmt.Sprint(ask.Subscribe.Types) != "[reading]" {
+			t.Errorf("%+v, %v", ask, err)
+		}
+		first := connections.Add(1) <= 3
+		for i := range 10 {
+			lag := ""
+			if i == 5 && first {
+				lag = `,"lag":3`
+			}
+			age := 200 * time.Millisecond
+			err := c.WriteMessage(websocket.TextMessage, fmt.Appendf(nil, `{"type":"reading","deviceId":%q,"data":{"timestamp":%d,"data":{"soc":50},"quality":"good","flags":[]}%s}`,
+				ask.Subscribe.Devices, time.Now().Add(-age).UnixMilli(), lag))
+			if err != nil {
+				return
+			}
+		}
+		if first && ask.Subscribe.Devices == "a" {
+			return // breaks off
+		}
+		_, _, _ = c.ReadMessage() // until the client goes
+	}))
+	t.Cleanup(server.Close)
+	s := Spec{
+		Name: "test", API: WS, Users: 3, Asked: []string{"a", "b"}, Profile: Steady(1, 2500*time.Millisecond, 0),
+		Target: Target{Address: strings.TrimPrefix(server.URL, "http://"), Token: "secret"},
+	}
+	r, err := Run(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := r.Load.Counts()
+	// Users 1 and 3 hear a, are cut off and come again after a second.
+	if connections.Load() != 5 || c.Users != 3 || c.OK != 50 || c.Errors["missed"] != 9 || c.Errors["closed"] != 2 {
+		t.Errorf("%d connections, %+v; want 5, and of 3 users 50 readings, 9 missed, 2 closed", connections.Load(), c)
+	}
+	if q := r.Load.Latency().Quantile(0.5); q < 190 || q > 2000 {
+		t.Errorf("age %v ms, want 200 or a little more", q)
+	}
+	if r.Err == nil {
+		t.Error("no word about connections that ended")
+	}
+}
