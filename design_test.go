@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -139,12 +140,7 @@ type listener struct {
 func (l *listener) any(is func(heardFrame) bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, f := range l.frames {
-		if is(f) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(l.frames, is)
 }
 
 func listen(t *testing.T, c client, devices string) *listener {
