@@ -106,6 +106,12 @@ func (f *Face) Latest(s device.Slot, goodOnly bool) (device.Reading, bool) {
 	return r, ok && r.At != 0
 }
 
+// Online implements api.Latest.
+func (f *Face) Online(s device.Slot) bool {
+	d, ok := f.plant.Fleet.Device(s)
+	return ok && d.Fresh(f.plant.sched.Now().UnixMilli(), f.plant.cfg.Dispatch.MaxAge)
+}
+
 // Query implements api.History.
 func (f *Face) Query(ctx context.Context, q api.Query) (api.Page, error) {
 	if q.Clean {

@@ -24,6 +24,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/99designs/gqlgen/graphql/executor"
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -81,6 +82,7 @@ type Server struct {
 	hub     *hub
 	fleet   fleetRecord
 	queries chan struct{} // one for each that is evaluated
+	graph   *executor.Executor
 
 	inFlight atomic.Int64
 	heavyNow atomic.Int32 // questions about whole fleets that are being answered
@@ -126,6 +128,7 @@ func New(o Options) (*Server, error) {
 		return nil, fmt.Errorf("read the portal's files: %w", err)
 	}
 	s.hub = newHub(s.plant, o.MaxClients)
+	s.graph = s.newGraph()
 	if s.metrics, err = newMetrics(o.Metrics, s); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
@@ -154,6 +157,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.hot(w, r, s.metrics.control, s.control)
 	case r.Method == http.MethodGet && r.URL.Path == wsPath:
 		s.websocket(w, r)
+	case r.URL.Path == graphPath && r.Method == http.MethodGet && r.Header.Get("Upgrade") != "":
+		s.graphWebsocket(w, r)
+	case r.URL.Path == graphPath && (r.Method == http.MethodPost || r.Method == http.MethodGet):
+		s.hot(w, r, s.metrics.graphql, s.graphql)
 	default:
 		s.ordinary(w, r)
 	}

@@ -27,35 +27,15 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request) int {
 	if refused != nil {
 		return refused.write(w, r)
 	}
-	if c.Priority == device.Safety && p.Role != auth.Admin {
-		return refuse(CodeForbidden, "the priority safety is for administrators").write(w, r)
-	}
-	if (c.Verb == device.Arm || c.Verb == device.Reset) && !p.May(auth.Arming) {
-		return refuse(CodeForbidden, "to "+c.Verb.String()+" a device is for engineers").write(w, r)
-	}
-	var known bool
-	if c.Slot, known = s.plant.Registry.Slot(id); !known {
-		return refuse(CodeUnknownDevice, "there is no device "+string(id)).write(w, r)
-	}
-	if c.At == 0 {
-		c.At = s.now().UnixMilli()
-	}
-	c.Source = p.Name
-	ctx, cancel := context.WithTimeout(r.Context(), commandWait)
-	ack, err := s.plant.Control.Command(ctx, c)
-	cancel()
+	ack, open, refused := s.command(r.Context(), p, id, c)
 	switch {
-	case errors.Is(err, context.DeadlineExceeded) && r.Context().Err() == nil:
+	case refused != nil:
+		return refused.write(w, r)
+	case open:
 		w.Header()["Content-Type"] = jsonType
 		w.WriteHeader(http.StatusAccepted)
 		w.Write(accepted)
 		return http.StatusAccepted
-	case err != nil:
-		return s.problemOf(r.Context(), err).write(w, r)
-	case ack.Slot != c.Slot:
-		return refuse(CodeCommandIDUsed, "commandId "+quote(c.ID)+" was used for another device").write(w, r)
-	case ack.Status != device.Done:
-		return ackProblem(ack).write(w, r)
 	}
 	w.Header()["Content-Type"] = jsonType
 	if ack.Reduced {
@@ -64,6 +44,40 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request) int {
 		w.Write(success)
 	}
 	return http.StatusOK
+}
+
+// command has a device told what somebody asks for, and waits for a moment. What
+// comes back is the acknowledgement that it is done; or it is open still; or it was
+// refused.
+func (s *Server) command(ctx context.Context, p *auth.Principal, id device.ID, c device.Command) (ack device.Ack, open bool, refused *Problem) {
+	if c.Priority == device.Safety && p.Role != auth.Admin {
+		return ack, false, refuse(CodeForbidden, "the priority safety is for administrators")
+	}
+	if (c.Verb == device.Arm || c.Verb == device.Reset) && !p.May(auth.Arming) {
+		return ack, false, refuse(CodeForbidden, "to "+c.Verb.String()+" a device is for engineers")
+	}
+	var known bool
+	if c.Slot, known = s.plant.Registry.Slot(id); !known {
+		return ack, false, refuse(CodeUnknownDevice, "there is no device "+string(id))
+	}
+	if c.At == 0 {
+		c.At = s.now().UnixMilli()
+	}
+	c.Source = p.Name
+	wait, cancel := context.WithTimeout(ctx, commandWait)
+	ack, err := s.plant.Control.Command(wait, c)
+	cancel()
+	switch {
+	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
+		return ack, true, nil
+	case err != nil:
+		return ack, false, s.problemOf(ctx, err)
+	case ack.Slot != c.Slot:
+		return ack, false, refuse(CodeCommandIDUsed, "commandId "+quote(c.ID)+" was used for another device")
+	case ack.Status != device.Done:
+		return ack, false, ackProblem(ack)
+	}
+	return ack, false, nil
 }
 
 // reduced answers a command that was taken with less power than it asked for.

@@ -114,17 +114,29 @@ func (s *Server) devices(ctx context.Context, in *devicesInput) (*devicesOutput,
 		}
 		return out, nil
 	}
-	after, err := base64.RawURLEncoding.DecodeString(in.Cursor)
-	if err != nil || len(after) > 0 && !device.ID(after).Valid() {
-		return nil, refuse(CodeInvalidRequest, "cursor "+quote(in.Cursor)+" is not one of ours")
+	after, err := fromCursor(in.Cursor)
+	if err != nil {
+		return nil, err
 	}
-	items := s.plant.Registry.Devices(device.ID(after), in.Limit+1)
+	items := s.plant.Registry.Devices(after, in.Limit+1)
 	if len(items) > in.Limit {
 		items = items[:in.Limit]
-		out.Body.Next = base64.RawURLEncoding.EncodeToString([]byte(items[in.Limit-1].ID))
+		out.Body.Next = toCursor(items[in.Limit-1].ID)
 	}
 	out.Body.Items = append(out.Body.Items, items...)
 	return out, nil
+}
+
+// toCursor is the cursor of what follows a device.
+func toCursor(id device.ID) string { return base64.RawURLEncoding.EncodeToString([]byte(id)) }
+
+// fromCursor is the device that a cursor follows, empty for the first page.
+func fromCursor(text string) (device.ID, error) {
+	after, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil || len(after) > 0 && !device.ID(after).Valid() {
+		return "", refuse(CodeInvalidRequest, "cursor "+quote(text)+" is not one of ours")
+	}
+	return device.ID(after), nil
 }
 
 func (s *Server) register(ctx context.Context, in *registerInput) (*deviceOutput, error) {

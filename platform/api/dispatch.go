@@ -28,18 +28,26 @@ func (s *Server) dispatchRoutes() {
 		OperationID: "put-dispatch", Method: http.MethodPut, Path: "/api/v1/dispatch", Tags: []string{"dispatch"},
 		Summary: "Set the target of the fleet, or a schedule",
 	}, func(ctx context.Context, in *settingsInput) (*settingsOutput, error) {
-		for i := 1; i < len(in.Body.Schedule); i++ {
-			if !in.Body.Schedule[i].At.After(in.Body.Schedule[i-1].At) {
-				return nil, refuse(CodeInvalidRequest, "the steps of the schedule must ascend in time")
-			}
-		}
-		by := callerOf(ctx).Name
-		if err := s.plant.Dispatch.Apply(ctx, by, in.Body); err != nil {
+		if err := s.setDispatch(ctx, in.Body); err != nil {
 			return nil, err
 		}
-		s.log.InfoContext(ctx, "dispatch set", "enabled", in.Body.Enabled, "strategy", in.Body.Strategy, "steps", len(in.Body.Schedule), "by", by)
 		return &settingsOutput{s.plant.settings()}, nil
 	})
+}
+
+// setDispatch sets what the caller asks for.
+func (s *Server) setDispatch(ctx context.Context, set Settings) error {
+	for i := 1; i < len(set.Schedule); i++ {
+		if !set.Schedule[i].At.After(set.Schedule[i-1].At) {
+			return refuse(CodeInvalidRequest, "the steps of the schedule must ascend in time")
+		}
+	}
+	by := callerOf(ctx).Name
+	if err := s.plant.Dispatch.Apply(ctx, by, set); err != nil {
+		return err
+	}
+	s.log.InfoContext(ctx, "dispatch set", "enabled", set.Enabled, "strategy", set.Strategy, "steps", len(set.Schedule), "by", by)
+	return nil
 }
 
 // settings are what dispatch is set to, in a form that JSON can hold: a target

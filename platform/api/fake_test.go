@@ -97,7 +97,7 @@ func (p *plant) commands(_ uint64, f *device.Commands) {
 		if p.slow[p.infos[c.Slot].ID] {
 			continue
 		}
-		a := device.Ack{Slot: c.Slot, ID: c.ID, Status: device.Done, At: p.now.UnixMilli(), Issued: c.At, Power: c.Power, Source: c.Source}
+		a := device.Ack{Slot: c.Slot, ID: c.ID, Status: device.Done, At: p.now.UnixMilli(), Issued: c.At, Verb: c.Verb, Priority: c.Priority, Power: c.Power, Source: c.Source}
 		switch {
 		case p.now.UnixMilli()-c.At > 60_000 || c.At-p.now.UnixMilli() > 5_000:
 			a.Status, a.Code, a.Reason = device.Rejected, "STALE_COMMAND", "the command is too old or too new"
@@ -189,6 +189,11 @@ func (p *plant) Latest(s device.Slot, goodOnly bool) (device.Reading, bool) {
 		}
 	}
 	return device.Reading{}, false
+}
+
+func (p *plant) Online(s device.Slot) bool {
+	r, ok := p.Latest(s, true)
+	return ok && p.clock().UnixMilli()-r.At <= 5_000
 }
 
 func (p *plant) Query(_ context.Context, q api.Query) (api.Page, error) {

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"yunchu/platform/api/graph"
 	"yunchu/platform/bus"
 	"yunchu/platform/device"
 )
@@ -20,8 +21,10 @@ const (
 	chunk = 256
 	// waiting bounds the single readings that wait for the next flush.
 	waiting = 1 << 16
-	// remembered is how many events a snapshot shows.
+	// remembered is how many events a snapshot shows, kept how many events and
+	// acknowledgements there are to ask for.
 	remembered = 100
+	kept       = 4096
 )
 
 // kinds are types of frames, as a set.
@@ -62,7 +65,8 @@ type hub struct {
 		lost    uint64           // of every, for want of room
 		acks    []device.Ack
 		events  []device.Event
-		history []device.Event // newest last, up to remembered
+		history []device.Event // newest last, kept of them or some more
+		answers []device.Ack   // those to commands with an id, as history
 		singles bool           // somebody wants single ones
 	}
 
@@ -127,35 +131,55 @@ func (h *hub) frame(_ uint64, f device.Frame) {
 			in.every = append(in.every, r)
 		}
 	case *device.Acks:
-		if h.count.Load() == 0 {
-			return
-		}
 		in.Lock()
 		defer in.Unlock()
 		for i := range f.List {
-			if f.List[i].ID != "" { // those of dispatch have none
+			if f.List[i].ID == "" { // those of dispatch have none
+				continue
+			}
+			in.answers = remember(in.answers, f.List[i])
+			if h.count.Load() > 0 {
 				in.acks = append(in.acks, f.List[i])
 			}
 		}
 	case *device.Events:
 		in.Lock()
 		defer in.Unlock()
-		in.history = append(in.history, f.List...)
-		if n := len(in.history) - remembered; n > 0 {
-			in.history = slices.Delete(in.history, 0, n)
-		}
+		in.history = remember(in.history, f.List...)
 		if h.count.Load() > 0 {
 			in.events = append(in.events, f.List...)
 		}
 	}
 }
 
+// remember appends to a list that keeps the newest. It is cut rarely, so that
+// appending costs little.
+func remember[T any](list []T, more ...T) []T {
+	list = append(list, more...)
+	if n := len(list); n > 2*kept {
+		list = slices.Delete(list, 0, n-kept)
+	}
+	return list
+}
+
+// recent are up to n that want lets through, the newest first.
+func recent[T any](list []T, n int, want func(*T) bool) []T {
+	var out []T
+	for i := len(list) - 1; i >= max(0, len(list)-kept) && len(out) < n; i-- {
+		if want(&list[i]) {
+			out = append(out, list[i])
+		}
+	}
+	return out
+}
+
 // filter decides which devices a client hears of. Clients that ask for the same
 // share it, and with it what is encoded.
 type filter struct {
 	filterKey
-	users int
-	known []int8 // by slot: 0 not asked yet, 1 yes, -1 no
+	users  int
+	values int    // of users, those that take values
+	known  []int8 // by slot: 0 not asked yet, 1 yes, -1 no
 }
 
 type filterKey struct {
@@ -217,6 +241,9 @@ func (h *hub) remove(c *client) {
 
 func (h *hub) unfilter(c *client) {
 	if f := c.filter; f != nil {
+		if c.values {
+			f.values--
+		}
 		if f.users--; f.users == 0 {
 			delete(h.filters, f.filterKey)
 		}
@@ -251,6 +278,9 @@ func (h *hub) listen(c *client, key filterKey, k kinds) {
 		h.filters[key] = f
 	}
 	f.users++
+	if c.values {
+		f.values++
+	}
 	c.filter, c.kinds = f, k
 	h.wants()
 	h.mu.Unlock()
@@ -306,6 +336,7 @@ func (h *hub) flush() {
 		id := h.id(a.Slot)
 		b := frameOf("ack", id)
 		m := newMessage(append(appendAck(b, a), '}'), 0, false)
+		m.value = &graph.Ack{Ack: *a, DeviceID: id}
 		h.send(m, kindAck, func(f *filter) bool { return f.matches(a.Slot, id) })
 	}
 	for i := range events {
@@ -313,6 +344,7 @@ func (h *hub) flush() {
 		id := h.id(e.Slot)
 		b := frameOf("event", id)
 		m := newMessage(append(appendEvent(b, id, e), '}'), 0, false)
+		m.value = &graph.Event{Event: *e, Device: id}
 		h.send(m, kindEvent, func(f *filter) bool {
 			if e.Slot == device.Plant {
 				return f.whole()
@@ -379,13 +411,16 @@ func (h *hub) flushNewest(rows []device.Reading) {
 
 func (h *hub) encode(f *filter, rows []device.Reading) []*message {
 	var (
-		list []*message
-		b    []byte
-		n    int
+		list   []*message
+		b      []byte
+		n      int
+		values []graph.Reading
 	)
 	end := func() {
 		if n > 0 {
-			list = append(list, newMessage(append(b, "]}"...), n, true))
+			m := newMessage(append(b, "]}"...), n, true)
+			m.value, values = values, nil
+			list = append(list, m)
 			n = 0
 		}
 	}
@@ -400,6 +435,9 @@ func (h *hub) encode(f *filter, rows []device.Reading) []*message {
 			b = append(b, ',')
 		}
 		b = appendReading(b, id, &rows[i])
+		if f.values > 0 {
+			values = append(values, graph.Reading{Reading: rows[i], DeviceID: id})
+		}
 		if n++; n == chunk {
 			end()
 		}
@@ -433,6 +471,7 @@ func (h *hub) flushEvery(rows []device.Reading, lost uint64) {
 // caller holds mu.
 func (h *hub) state(fleet *FleetState, list []Score) {
 	m := newMessage(append(appendFleet(frameOf("state", ""), fleet), '}'), 0, true)
+	m.value = (*graph.FleetState)(fleet)
 	h.send(m, kindState, func(f *filter) bool { return f.whole() })
 	if scores := appendScores(nil, list); !bytes.Equal(scores, h.scores) {
 		h.scores = scores

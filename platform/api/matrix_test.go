@@ -39,6 +39,8 @@ var probes = map[string]struct{ path, body string }{
 	"POST /api/v1/device/data/sync":    {"/api/v1/device/data/sync", `{"deviceId":"%s","timestamp":1700000000000,"data":` + dataJSON + `}`},
 	"POST /api/v1/device/control":      {"/api/v1/device/control", `{"deviceId":"%s","commandId":"%s-1","command":"stop"}`},
 	"GET /api/v1/ws":                   {"/api/v1/ws", ""},
+	"POST /graphql":                    {"/graphql", `{"query":"{ devices { next } }"}`},
+	"GET /graphql":                     {"/graphql?query={devices{next}}", ""},
 	"GET /api/v1/devices":              {"/api/v1/devices", ""},
 	"GET /api/v1/devices/{id}":         {"/api/v1/devices/%s", ""},
 	"PUT /api/v1/devices/{id}":         {"/api/v1/devices/%s", `{"model":"x"}`},

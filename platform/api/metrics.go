@@ -22,7 +22,7 @@ type metrics struct {
 	latency  *prometheus.HistogramVec
 	routes   map[string]*route // by pattern; not changed after New
 
-	sync, control, ws, files, unknown *route
+	sync, control, ws, graphql, files, unknown *route
 
 	readings struct{ accepted, rejected prometheus.Counter }
 	shed     struct{ inFlight, memory, overload, heavy prometheus.Counter }
@@ -94,6 +94,7 @@ func newMetrics(reg *prometheus.Registry, s *Server) (*metrics, error) {
 		}
 	}
 	m.sync, m.control, m.ws = m.add("POST "+syncPath), m.add("POST "+controlPath), m.add("GET "+wsPath)
+	m.graphql = m.add("POST " + graphPath)
 	m.files, m.unknown = m.add("files"), m.add("unknown")
 	return m, errors.Join(faults...)
 }

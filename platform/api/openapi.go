@@ -112,6 +112,26 @@ func (s *Server) problemDoc(text string) *huma.Response {
 	}}
 }
 
+type queryDoc struct {
+	Query         string         `json:"query" doc:"a document of GraphQL" example:"{ devices { items { id latest { soc power } } } }"`
+	OperationName string         `json:"operationName,omitempty"`
+	Variables     map[string]any `json:"variables,omitempty"`
+}
+
+type queryAnswerDoc struct {
+	Data   any             `json:"data,omitempty"`
+	Errors []queryFaultDoc `json:"errors,omitempty"`
+}
+
+type queryFaultDoc struct {
+	Message    string `json:"message"`
+	Path       []any  `json:"path,omitempty"`
+	Extensions struct {
+		Code string `json:"code" doc:"as of Problem"`
+		Hint string `json:"hint,omitempty"`
+	} `json:"extensions"`
+}
+
 // describe documents the routes that huma does not serve.
 func (s *Server) describe() {
 	one := s.schema(&syncDoc{})
@@ -150,7 +170,26 @@ func (s *Server) describe() {
 		},
 	}
 	guard(ws, auth.Read)
-	for _, op := range []*huma.Operation{sync, control, ws} {
+	query := &huma.Operation{
+		OperationID: "graphql", Method: http.MethodPost, Path: graphPath, Tags: []string{"graphql"},
+		Summary:     "Queries and mutations of GraphQL",
+		Description: "Each root field has its own action; introspection shows the schema. Subscriptions come over a WebSocket on the same path.",
+		RequestBody: &huma.RequestBody{Required: true, Content: jsonOf(s.schema(&queryDoc{}))},
+		Responses:   s.answers(&queryAnswerDoc{}),
+	}
+	guard(query, auth.Read)
+	get := &huma.Operation{
+		OperationID: "graphql-get", Method: http.MethodGet, Path: graphPath, Tags: []string{"graphql"},
+		Summary: "A query of GraphQL; with an upgrade to a WebSocket, the protocol graphql-transport-ws",
+		Parameters: []*huma.Param{
+			{Name: "query", In: "query", Required: true, Schema: &huma.Schema{Type: "string"}},
+			{Name: "operationName", In: "query", Schema: &huma.Schema{Type: "string"}},
+			{Name: "variables", In: "query", Schema: &huma.Schema{Type: "string"}, Description: "an object of JSON"},
+		},
+		Responses: s.answers(&queryAnswerDoc{}),
+	}
+	guard(get, auth.Read)
+	for _, op := range []*huma.Operation{sync, control, ws, query, get} {
 		s.huma.OpenAPI().AddOperation(op)
 	}
 }

@@ -68,6 +68,8 @@ type Registry interface {
 type Latest interface {
 	// Latest is the newest reading by its own time, or the newest good one.
 	Latest(s device.Slot, goodOnly bool) (device.Reading, bool)
+	// Online reports whether the newest good reading is fresh enough to act on.
+	Online(s device.Slot) bool
 }
 
 // Query asks for the readings of one device with From ≤ t < To.

@@ -38,6 +38,9 @@ const (
 	CodeInvalidParameter Code = "INVALID_PARAMETER"
 	CodeInvalidRequest   Code = "INVALID_REQUEST"
 	CodeNotAvailable     Code = "NOT_AVAILABLE"
+	CodeMalformedQuery   Code = "MALFORMED_QUERY"
+	CodeInvalidQuery     Code = "INVALID_QUERY"
+	CodeQueryLimit       Code = "QUERY_LIMIT"
 	CodeAllRejected      Code = "ALL_REJECTED"
 	CodeTooLarge         Code = "TOO_LARGE"
 	CodeUnsupportedMedia Code = "UNSUPPORTED_MEDIA_TYPE"
@@ -92,6 +95,9 @@ var catalogue = map[Code]struct {
 	CodeInvalidParameter: {400, "compare the parameters with /openapi.json"},
 	CodeInvalidRequest:   {400, "compare the request with /openapi.json"},
 	CodeNotAvailable:     {400, "leave the option out"},
+	CodeMalformedQuery:   {400, "send a GraphQL document; locations says where it ends to be one"},
+	CodeInvalidQuery:     {400, "compare the query with the schema, which introspection shows"},
+	CodeQueryLimit:       {400, "ask for less at once: fewer fields, aliases and levels, smaller first and limit"},
 	CodeAllRejected:      {422, "rejected lists the reason for each reading"},
 	CodeTooLarge:         {413, "send smaller batches: up to 1 MB, arrays up to 10,000 readings and 8 MB"},
 	CodeUnsupportedMedia: {415, "send Content-Type: application/json"},

@@ -20,6 +20,7 @@ type message struct {
 	prepared *websocket.PreparedMessage
 	readings int  // rows that are lost when it is dropped
 	old      bool // may be dropped for something newer: readings and states
+	value    any  // what it tells, for who writes it another way; nobody changes it
 }
 
 func newMessage(raw []byte, readings int, old bool) *message {
@@ -27,7 +28,7 @@ func newMessage(raw []byte, readings int, old bool) *message {
 	if err != nil {
 		panic(err) // a text message always has a frame
 	}
-	return &message{raw, p, readings, old}
+	return &message{raw: raw, prepared: p, readings: readings, old: old}
 }
 
 // withLag is the frame with the count of readings that this client missed.
@@ -49,6 +50,7 @@ type queue struct {
 	held  bool   // nothing is taken until release
 	lag   uint64 // readings dropped so far
 	told  uint64 // of lag, what the client knows
+	stale uint64 // states of the fleet dropped so far
 }
 
 func newQueue() queue { return queue{wake: make(chan struct{}, 1)} }
@@ -81,6 +83,9 @@ func (q *queue) drop() (readings int, found bool) {
 			q.list = append(q.list[:i], q.list[i+1:]...)
 			q.bytes -= len(m.raw)
 			q.lag += uint64(m.readings)
+			if m.readings == 0 {
+				q.stale++
+			}
 			return m.readings, true
 		}
 	}
@@ -136,6 +141,13 @@ func (q *queue) len() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return len(q.list)
+}
+
+// behind is how many readings and how many states were dropped so far.
+func (q *queue) behind() (readings, states uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.lag, q.stale
 }
 
 // missed counts readings that did not even reach the queue.

@@ -27,6 +27,15 @@ type callerKey struct{}
 
 func callerOf(ctx context.Context) caller { return ctx.Value(callerKey{}).(caller) }
 
+// callerFrom is the sender of a request, whose token is checked.
+func callerFrom(r *http.Request, p *auth.Principal) caller {
+	c := caller{p, r.RemoteAddr}
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		c.host = host
+	}
+	return c
+}
+
 // routes registers everything that is not a file.
 func (s *Server) routes() error {
 	s.huma = humago.New(s.mux, huma.Config{
@@ -62,8 +71,8 @@ func (s *Server) routes() error {
 		}
 	}
 	// For these the mux only knows that they exist: ServeHTTP has answered them
-	// before, but for a HEAD of the WebSocket.
-	for _, p := range []string{"POST " + syncPath, "POST " + controlPath, "GET " + wsPath} {
+	// before, but for a HEAD of what can be got.
+	for _, p := range []string{"POST " + syncPath, "POST " + controlPath, "GET " + wsPath, "GET " + graphPath, "POST " + graphPath} {
 		s.mux.HandleFunc(p, func(w http.ResponseWriter, r *http.Request) {
 			refused := refuse(CodeMethodNotAllowed, r.Method+" is not for "+r.URL.Path)
 			refused.allow = http.MethodGet
@@ -101,10 +110,7 @@ const actionKey = "action"
 // identify checks the token of a request against the operation's action.
 func (s *Server) identify(ctx huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(ctx)
-	c := caller{host: r.RemoteAddr}
-	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
-		c.host = host
-	}
+	c := callerFrom(r, nil)
 	if a, guarded := ctx.Operation().Metadata[actionKey].(auth.Action); guarded {
 		p, refused := s.who(bearer(r), s.wall(), a)
 		if refused != nil {

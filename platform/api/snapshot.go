@@ -26,7 +26,7 @@ func (h *hub) snapshot(key filterKey) []byte {
 	})
 	b = append(b, `],"events":[`...)
 	h.inbox.Lock()
-	events := slices.Clone(h.inbox.history)
+	events := slices.Clone(h.inbox.history[max(0, len(h.inbox.history)-remembered):])
 	h.inbox.Unlock()
 	n = 0
 	for i := range events {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -30,14 +31,16 @@ const (
 	closeTooSlow   = websocket.CloseTryAgainLater
 )
 
-// client is one WebSocket. Its reader is the goroutine of the request, its
-// writer another one.
+// client is one WebSocket, whose reader is the goroutine of the request and whose
+// writer another one; or one subscription of GraphQL, of which several share a
+// WebSocket that is a client of its own.
 type client struct {
 	hub       *hub
-	conn      *websocket.Conn
+	conn      *websocket.Conn // nil for a subscription
 	principal *auth.Principal
 	wall      func() time.Time
 	queue     queue
+	values    bool // it takes the values of messages, not their frames
 
 	// Under hub.mu.
 	filter *filter // nil until it subscribes
@@ -51,10 +54,44 @@ type client struct {
 
 // websocket answers GET /api/v1/ws.
 func (s *Server) websocket(w http.ResponseWriter, r *http.Request) {
+	p, conn := s.upgrade(w, r, nil)
+	if conn == nil {
+		return
+	}
+	c := &client{hub: s.hub, conn: conn, principal: p, wall: s.wall, queue: newQueue(), ending: make(chan struct{})}
+	if !s.hub.add(c) {
+		c.end(closeTooSlow, "too many clients")
+		c.bye()
+		return
+	}
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		c.write()
+	}()
+	c.read()
+	c.end(websocket.CloseNormalClosure, "")
+	<-written
+	s.hub.remove(c)
+}
+
+// upgrade makes a WebSocket of a request whose token allows to read. Of protocols,
+// if there are any, the client must offer one. The connection is nil when the
+// request was refused, and answered.
+func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, protocols []string) (*auth.Principal, *websocket.Conn) {
 	start := time.Now()
 	done := func(status int) { s.metrics.ws.done(status, time.Since(start)) }
 	secure(w.Header())
 	token, chosen := wsToken(r)
+	if len(protocols) > 0 {
+		chosen = ""
+		for _, offered := range websocket.Subprotocols(r) {
+			if slices.Contains(protocols, offered) {
+				chosen = offered
+				break
+			}
+		}
+	}
 	p, refused := s.who(token, s.wall(), auth.Read)
 	switch {
 	case refused != nil:
@@ -62,10 +99,12 @@ func (s *Server) websocket(w http.ResponseWriter, r *http.Request) {
 		refused = refuse(CodeNotReady, "")
 	case s.hub.count.Load() >= int64(s.hub.max):
 		refused = s.full()
+	case len(protocols) > 0 && chosen == "":
+		refused = refuse(CodeInvalidRequest, "offer the subprotocol "+strings.Join(protocols, " or "))
 	}
 	if refused != nil {
 		done(refused.write(w, r))
-		return
+		return nil, nil
 	}
 	upgrader := websocket.Upgrader{
 		HandshakeTimeout: 5 * time.Second, ReadBufferSize: 1024, WriteBufferSize: 4096, WriteBufferPool: &writeBuffers,
@@ -83,24 +122,10 @@ func (s *Server) websocket(w http.ResponseWriter, r *http.Request) {
 	}
 	conn, err := upgrader.Upgrade(w, r, header)
 	if err != nil {
-		return // answered by Error
+		return nil, nil // answered by Error
 	}
-	c := &client{hub: s.hub, conn: conn, principal: p, wall: s.wall, queue: newQueue(), ending: make(chan struct{})}
 	done(http.StatusSwitchingProtocols) // what follows is not the handshake's time
-	if !s.hub.add(c) {
-		c.end(closeTooSlow, "too many clients")
-		c.bye()
-		return
-	}
-	written := make(chan struct{})
-	go func() {
-		defer close(written)
-		c.write()
-	}()
-	c.read()
-	c.end(websocket.CloseNormalClosure, "")
-	<-written
-	s.hub.remove(c)
+	return p, conn
 }
 
 var writeBuffers sync.Pool
@@ -165,12 +190,13 @@ func (c *client) request(b []byte) {
 		c.complain(CodeInvalidRequest, `expected {"subscribe":{"devices":GLOB,"types":[…]}}`)
 		return
 	}
-	key := filterKey{glob: "*", only: c.principal.Device}
+	glob := "*"
 	if in.Subscribe.Devices != nil {
-		key.glob = *in.Subscribe.Devices
+		glob = *in.Subscribe.Devices
 	}
-	if _, err := path.Match(key.glob, ""); err != nil {
-		c.complain(CodeInvalidRequest, "devices "+quote(key.glob)+" is not a glob")
+	key, refused := keyOf(c.principal, glob)
+	if refused != nil {
+		c.complain(refused.Code, refused.Detail)
 		return
 	}
 	k := defaultKinds
@@ -186,6 +212,14 @@ func (c *client) request(b []byte) {
 		}
 	}
 	c.hub.listen(c, key, k)
+}
+
+// keyOf is what a glob of device ids lets through for somebody.
+func keyOf(p *auth.Principal, glob string) (filterKey, *Problem) {
+	if _, err := path.Match(glob, ""); err != nil {
+		return filterKey{}, refuse(CodeInvalidRequest, "devices "+quote(glob)+" is not a glob")
+	}
+	return filterKey{glob: glob, only: p.Device}, nil
 }
 
 // complain tells the client what is wrong with its message. The subscription
@@ -250,7 +284,9 @@ func (c *client) end(code int, text string) {
 	c.once.Do(func() {
 		c.code, c.text = code, text
 		close(c.ending)
-		time.AfterFunc(lastWord, func() { c.conn.Close() })
+		if c.conn != nil {
+			time.AfterFunc(lastWord, func() { c.conn.Close() })
+		}
 	})
 }
 
