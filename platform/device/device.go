@@ -79,8 +79,9 @@ type Location struct {
 type Info struct {
 	ID    ID     `json:"deviceId"`
 	Slot  Slot   `json:"slot"`
-	Kind  string `json:"kind"` // sim, push, modbus, sunspec, can, mms, mqtt, replay
+	Kind  string `json:"kind"` // sim, push, edge, modbus, sunspec, can, mms, mqtt, replay
 	State State  `json:"state"`
+	Edge  string `json:"edge,omitempty"` // the site that serves it, of kind edge
 
 	DeviceType   string    `json:"deviceType,omitempty"`
 	Manufacturer string    `json:"manufacturer,omitempty"`

@@ -178,6 +178,11 @@ type serverLog struct {
 
 var _ server.Logger = (*serverLog)(nil)
 
+// Logger passes what any server has to say on to slog.
+func Logger(log *slog.Logger) server.Logger {
+	return &serverLog{log: log, trouble: make(chan struct{}, 1)}
+}
+
 // Noticef and its siblings implement server.Logger.
 func (l *serverLog) Noticef(format string, a ...any) { l.put(slog.LevelDebug, format, a) }
 
