@@ -35,7 +35,7 @@ import (
 const tokenVariable = "YUNCHU_TOKEN"
 
 func serveCommand() *cobra.Command {
-	var config, listen string
+	var config, listen, role string
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the production runtime",
@@ -51,7 +51,7 @@ that makes the first administrator.`,
 					return fail(exitInput, err)
 				}
 			}
-			if err := notYet(cfg); err != nil {
+			if err := errors.Join(notYet(cfg), checkRole(role, cfg)); err != nil {
 				return fail(exitInput, err)
 			}
 			if listen != "" {
@@ -62,6 +62,7 @@ that makes the first administrator.`,
 	}
 	c.Flags().StringVarP(&config, "config", "c", "", "configuration file; without one everything has its default")
 	c.Flags().StringVar(&listen, "listen", "", "address instead of the configuration's, such as 127.0.0.1:8080")
+	c.Flags().StringVar(&role, "role", rolePlant, "plant, or edge: a site that keeps what it reads and sends it on to its plant")
 	return c
 }
 
@@ -124,6 +125,17 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 	if err := addDevices(ctx, p, pc, cfg); err != nil {
 		return errors.Join(err, l.Close())
 	}
+	sites, err := joinSites(p, cfg, log)
+	if err != nil {
+		return fail(exitEnvironment, errors.Join(err, l.Close()))
+	}
+	parts := []func(context.Context) error{func(ctx context.Context) error { return s.Run(ctx, time.Time{}) }, p.Run}
+	for _, x := range sites {
+		defer func() { err = errors.Join(err, closing("link", x.close())) }()
+		if x.run != nil {
+			parts = append(parts, x.run)
+		}
+	}
 	authority, err := auth.New(p.Records(), started, auth.Options{Static: os.Getenv(tokenVariable), Log: log})
 	if err != nil {
 		return fail(exitEnvironment, errors.Join(err, l.Close()))
@@ -146,11 +158,7 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 		return fail(exitEnvironment, errors.Join(err, l.Close()))
 	}
 	fmt.Fprintf(stderr, "listening on %s://%s\n", scheme(cfg), l.Addr())
-	return runAll(ctx, b,
-		func(ctx context.Context) error { return server.Serve(ctx, l) },
-		func(ctx context.Context) error { return s.Run(ctx, time.Time{}) },
-		p.Run,
-	)
+	return runAll(ctx, b, func(ctx context.Context) error { return server.Serve(ctx, l) }, parts...)
 }
 
 // runAll runs the parts of a plant until ctx ends or one of them fails, then

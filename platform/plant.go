@@ -97,6 +97,7 @@ type Plant struct {
 	kept      time.Time // when upkeep was done last
 	first     time.Time // cycle of dispatch
 	flushedAt int64     // newest arrival in the state view
+	uplink    *held     // nil where this plant is no site of another
 
 	changes chan change     // of registrations, on the wall clock
 	life    context.Context // of what Attach serves
@@ -374,7 +375,13 @@ func (p *Plant) upkeep(now time.Time) {
 		p.log.Error("commands not trimmed", "error", err)
 	}
 	if covered > 0 && flushed == nil {
-		if err := p.bus.Trim(bus.Data, covered+1); err != nil {
+		before := covered + 1
+		if p.uplink != nil {
+			if _, last, err := p.bus.Bounds(bus.Data); err == nil {
+				before = p.uplink.before(now, before, last)
+			}
+		}
+		if err := p.bus.Trim(bus.Data, before); err != nil {
 			p.log.Error("log not trimmed", "error", err)
 		}
 	}

@@ -20,6 +20,8 @@ type Config struct {
 	Dispatch   Dispatch       `yaml:"dispatch,omitempty" doc:"What the fleet is asked for; can be changed by the API."`
 	Retention  Retention      `yaml:"retention,omitempty" doc:"How long what is kept."`
 	TLS        TLS            `yaml:"tls,omitempty" doc:"Certificates of the listeners; plain HTTP when left out."`
+	Sites      Sites          `yaml:"sites,omitempty" doc:"Sites that may join this plant and send on what they have."`
+	Edge       Edge           `yaml:"edge,omitempty" doc:"The plant that this one is a site of; for serve --role edge."`
 
 	Path   string   `yaml:"-"` // the file, as it was named
 	Inputs []string `yaml:"-"` // every file that was opened for it, itself first
@@ -49,6 +51,28 @@ type ConfigSite struct {
 type Retention struct {
 	Control time.Duration `yaml:"control,omitempty" jsonschema:"minimum=0,default=7d" doc:"Commands, acknowledgements and events: about 100 bytes for each setpoint, 4.5 GB a day for 1,000 devices in a 2 s cycle."`
 	History time.Duration `yaml:"history,omitempty" jsonschema:"minimum=0,default=0s" doc:"Readings; 0s keeps them for ever."`
+}
+
+// Sites are the sites that may join a plant.
+type Sites struct {
+	Listen string `yaml:"listen,omitempty" jsonschema:"pattern=:[0-9]+$" hint:"write host:port, such as 0.0.0.0:7422" doc:"Where sites join, host:port; beyond this machine with tls only."`
+	List   []Member `yaml:"list,omitempty" doc:"Who may join."`
+}
+
+// Member is one of them.
+type Member struct {
+	Name   string `yaml:"name" jsonschema:"required,pattern=^[A-Za-z0-9_-]{1,64}$" hint:"letters, digits, - and _, at most 64" doc:"What its devices are filed under."`
+	Secret string `yaml:"secret_file" jsonschema:"required" doc:"Path of a file that holds its secret, at least 16 characters."`
+}
+
+// Edge is where a site joins its plant.
+type Edge struct {
+	Name   string        `yaml:"name,omitempty" jsonschema:"pattern=^[A-Za-z0-9_-]{1,64}$" hint:"letters, digits, - and _, at most 64" doc:"What the plant calls this site."`
+	Plant  string        `yaml:"plant,omitempty" doc:"tls://host:port of the plant; nats://host:port on this machine."`
+	Secret string        `yaml:"secret_file,omitempty" doc:"Path of a file that holds this site's secret."`
+	CA     string        `yaml:"ca,omitempty" doc:"Path of the authority that has signed the plant's certificate; the system's when left out."`
+	Verify time.Duration `yaml:"verify,omitempty" jsonschema:"minimum=1m,default=1h" doc:"How often the histories of both ends are compared."`
+	Hold   time.Duration `yaml:"hold,omitempty" jsonschema:"minimum=1h,default=2d" doc:"How long the log keeps what the plant does not have; later it is sent from the history."`
 }
 
 // TLS are the certificates of the listeners.
@@ -133,6 +157,49 @@ func (c *Config) check(s *source) {
 		s.wrong("dispatch.target.import_kw", "add site: {meter: DEVICE}", "an import target needs the meter of the site")
 	}
 	c.TLS.check(s)
+	c.Sites.check(s)
+	c.Edge.check(s)
+}
+
+func (x *Sites) check(s *source) {
+	if x.Listen != "" {
+		s.hostPort("sites.listen", x.Listen, "write host:port, such as 0.0.0.0:7422")
+	}
+	if (x.Listen == "") != (len(x.List) == 0) {
+		s.fault(s.key("sites"), "give both listen and list", "sites that may join need a place to join at")
+	}
+	seen := map[string]bool{}
+	for i := range x.List {
+		at := fmt.Sprintf("sites.list[%d]", i)
+		if n := x.List[i].Name; n != "" && seen[n] {
+			s.wrong(at+".name", "give each site a name of its own", "there are two sites named %q", short(n))
+		}
+		seen[x.List[i].Name] = true
+		if s.has(at + ".secret_file") {
+			s.exists(at+".secret_file", &x.List[i].Secret)
+		}
+	}
+}
+
+func (x *Edge) check(s *source) {
+	if !s.has("edge") {
+		return
+	}
+	u, err := url.Parse(x.Plant)
+	switch {
+	case x.Name == "" || x.Plant == "" || x.Secret == "":
+		s.fault(s.key("edge"), "give name, plant and secret_file", "a site needs a name, the address of its plant and a secret")
+	case err != nil || u.Port() == "" || u.Scheme != "tls" && u.Scheme != "nats":
+		s.wrong("edge.plant", "write it as tls://host:7422", "%q is not the address of a plant", short(x.Plant))
+	}
+	for _, f := range []struct {
+		key  string
+		path *string
+	}{{"edge.secret_file", &x.Secret}, {"edge.ca", &x.CA}} {
+		if s.has(f.key) {
+			s.exists(f.key, f.path)
+		}
+	}
 }
 
 func (n *NATS) check(s *source) {
