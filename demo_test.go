@@ -35,6 +35,7 @@ func TestDemo(t *testing.T) {
 
 	t.Run("a reading of TEST_DEVICE_001 is read back", func(t *testing.T) { readBack(t, c) })
 	t.Run("setPower 50 for an hour", func(t *testing.T) { setPower(t, c) })
+	t.Run("the same through GraphQL", func(t *testing.T) { graphQL(t, c) })
 	t.Run("who may do what", func(t *testing.T) { access(t, c, viewer) })
 	t.Run("it stops", func(t *testing.T) {
 		if code := x.signal(t, os.Interrupt); code != exitPassed {
@@ -45,6 +46,61 @@ func TestDemo(t *testing.T) {
 			t.Errorf("left in the working folder: %v, %v", left, err)
 		}
 	})
+}
+
+// graphQL commands a twin and sees it act.
+func graphQL(t *testing.T, c client) {
+	acks := c.subscribe(t, `subscription { acks(devices: "ess-002") { commandId status power } }`)
+	var done struct {
+		Control struct {
+			Typename string `json:"__typename"`
+			Power    float64
+		}
+	}
+	// The subscription may be taken in after a command that is sent at once.
+	heard := make(chan struct{})
+	go func() {
+		defer close(heard)
+		var ack struct {
+			Acks struct {
+				CommandID, Status string
+				Power             float64
+			}
+		}
+		if next(t, acks, &ack); ack.Acks.Status != "done" || ack.Acks.Power != -20 {
+			t.Errorf("the subscriber hears %+v", ack)
+		}
+	}()
+	for n := 0; ; n++ {
+		c.ask(t, fmt.Sprintf(`mutation { control(input: {deviceId: "ess-002", commandId: "graph-%d", command: setPower, parameters: {power: -20, duration: 600}}) {
+			__typename ... on CommandDone { power }
+		} }`, n), &done)
+		if done.Control.Typename != "CommandDone" || done.Control.Power != -20 {
+			t.Fatalf("control is answered %+v", done)
+		}
+		select {
+		case <-heard:
+		case <-time.After(100 * time.Millisecond):
+			continue
+		}
+		break
+	}
+	eventually(t, "a twin that discharges with 20 kW", func() bool {
+		var got struct {
+			Device struct{ Latest struct{ Power float64 } }
+		}
+		c.ask(t, `{ device(id: "ess-002") { latest { power } } }`, &got)
+		return got.Device.Latest.Power == -20
+	})
+	var got struct {
+		Fleet      struct{ Devices, Online int }
+		Aggregates []struct{ Devices int }
+		Device     struct{ Commands []struct{ CommandID string } }
+	}
+	c.ask(t, `{ fleet { devices online } aggregates(by: kind, filter: {kind: "sim"}) { devices } device(id: "ess-002") { commands(first: 1) { commandId } } }`, &got)
+	if got.Fleet.Online < 100 || len(got.Aggregates) != 1 || got.Aggregates[0].Devices != 100 || len(got.Device.Commands) != 1 || !strings.HasPrefix(got.Device.Commands[0].CommandID, "graph-") {
+		t.Errorf("the demo shows %+v", got)
+	}
 }
 
 // readBack is the first test case of the design.

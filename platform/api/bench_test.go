@@ -125,3 +125,38 @@ func BenchmarkSyncSockets(b *testing.B) {
 		b.Error(err)
 	}
 }
+
+// BenchmarkGraphQuery is a page of 100 devices with their newest readings, and one
+// device, without sockets.
+func BenchmarkGraphQuery(b *testing.B) {
+	w := newWorld(b)
+	for i := range 1000 {
+		id := fmt.Sprintf("ess-%04d", i)
+		w.do("POST", syncPath, "engineer", body(id, start)).want(200, "SUCCESS")
+	}
+	for _, q := range []struct{ name, query string }{
+		{"one", `{ device(id: \"ess-0007\") { id state online latest { timestamp soc power status quality } } }`},
+		{"page", `{ devices(first: 100) { items { id state online latest { timestamp soc power status quality } } next } }`},
+		{"aggregates", `{ aggregates(by: kind) { group devices online powerKw socMean } }`},
+	} {
+		b.Run(q.name, func(b *testing.B) {
+			text := `{"query":"` + q.query + `"}`
+			r := newRequest("POST", "/graphql", nil, w.tokens["viewer"])
+			r.Header.Set("Content-Type", "application/json")
+			r.ContentLength = int64(len(text))
+			in := &loop{}
+			r.Body = in
+			out := &sink{header: http.Header{}}
+			b.ReportAllocs()
+			for b.Loop() {
+				in.Reset(text)
+				clear(out.header)
+				out.status = 0
+				w.server.ServeHTTP(out, r)
+				if out.status != 200 {
+					b.Fatal(out.status)
+				}
+			}
+		})
+	}
+}
