@@ -27,6 +27,7 @@ import (
 	"yunchu/platform/bus/nats"
 	"yunchu/platform/device"
 	"yunchu/platform/dispatch"
+	"yunchu/platform/ops"
 	"yunchu/platform/sched"
 	"yunchu/web"
 )
@@ -94,6 +95,9 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 	}
 	if info, err := os.Stat(cfg.Data); err == nil && info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" {
 		log.Warn("others may look into the data folder; chmod 700 closes it", "folder", cfg.Data, "mode", info.Mode().Perm().String())
+	}
+	if _, err := ops.Prepare(cfg.Data, platform.Version, time.Now(), log); err != nil {
+		return fail(exitEnvironment, err)
 	}
 	l, err := listenOn(cfg)
 	if err != nil {

@@ -36,7 +36,7 @@ type Face struct {
 // Face returns what the API needs of the plant. run is nil in production.
 func (p *Plant) Face(about api.About, run Driver) api.Plant {
 	f := &Face{p, about, run}
-	return api.Plant{Intake: f, Registry: f, Latest: f, History: f, Control: f, Dispatch: f, System: f, Live: f}
+	return api.Plant{Intake: f, Registry: f, Latest: f, History: f, Control: f, Dispatch: f, System: f, Live: f, Backup: f}
 }
 
 // Push implements api.Intake.

@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
+
+	"filippo.io/age"
 
 	"yunchu/platform/api"
 	"yunchu/platform/bus"
 	"yunchu/platform/device"
+	"yunchu/platform/ops"
 	"yunchu/platform/store/state"
 )
 
@@ -121,6 +125,26 @@ func (p *Plant) mend() error {
 		p.damaged("state", fmt.Sprintf("%d values differed from the log and were corrected", wrong))
 	}
 	return nil
+}
+
+// Backup implements api.Backup. Nothing is trimmed from the log while it runs.
+func (f *Face) Backup(ctx context.Context, w io.Writer, recipient string) error {
+	p := f.plant
+	var to []age.Recipient
+	if recipient != "" {
+		r, err := age.ParseX25519Recipient(recipient)
+		if err != nil {
+			return fmt.Errorf("%w: recipient: %w", api.ErrInvalid, err)
+		}
+		to = append(to, r)
+	}
+	if p.sched.Virtual() {
+		return fmt.Errorf("%w: a simulated plant keeps nothing", api.ErrNotAvailable)
+	}
+	p.holds.Add(1)
+	defer p.holds.Add(-1)
+	_, err := ops.Backup(ctx, w, ops.Source{Dir: p.cfg.Dir, Bus: p.bus, Program: Version, Now: p.sched.Now(), State: p.State.Save}, to...)
+	return err
 }
 
 // scrub compares the whole log with its checkpoints now and then.

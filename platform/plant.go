@@ -92,7 +92,8 @@ type Plant struct {
 	onPlan  []func(*dispatch.Decision)
 
 	damage    damage
-	scrubbed  time.Time // when the log was compared with its checkpoints last
+	holds     atomic.Int32 // backups that run; nothing is trimmed meanwhile
+	scrubbed  time.Time    // when the log was compared with its checkpoints last
 	marks     []mark
 	kept      time.Time // when upkeep was done last
 	first     time.Time // cycle of dispatch
@@ -371,6 +372,9 @@ func (p *Plant) upkeep(now time.Time) {
 		p.log.Error("state view not written", "error", flushed)
 	}
 	p.History.SealIfDue(now)
+	if p.holds.Load() > 0 {
+		return
+	}
 	if err := p.retain(now); err != nil {
 		p.log.Error("commands not trimmed", "error", err)
 	}

@@ -68,6 +68,7 @@ var probes = map[string]struct{ path, body string }{
 	"GET /api/v1/metadata":             {"/api/v1/metadata", ""},
 	"GET /api/v1/status/buildinfo":     {"/api/v1/status/buildinfo", ""},
 	"GET /openapi.json":                {"/openapi.json", ""},
+	"GET /api/v1/backup":               {"/api/v1/backup", ""},
 	"GET /metrics":                     {"/metrics", ""},
 	"GET /healthz":                     {"/healthz", ""},
 	"POST /api/v1/setup":               {"/api/v1/setup", `{"token":"x","user":"y","password":"z"}`},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"yunchu/platform/device"
@@ -23,6 +24,7 @@ type Plant struct {
 	Dispatch Dispatch
 	System   System
 	Live     Live
+	Backup   Backup // may be nil
 }
 
 // Errors that a plant answers with, beside those of device and bus.
@@ -181,6 +183,14 @@ type System interface {
 	About() About
 	// Ready reports whether the log is replayed and the plant runs.
 	Ready() bool
+}
+
+// Backup copies everything that a plant keeps.
+type Backup interface {
+	// Backup writes the archive to w, encrypted for the age recipient where there is one.
+	// ErrInvalid for a recipient that is none and ErrNotAvailable where nothing is kept,
+	// both before anything is written.
+	Backup(ctx context.Context, w io.Writer, recipient string) error
 }
 
 // FleetState is the fleet in one moment. Powers in kW, + charges; NaN is a

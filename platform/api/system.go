@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -50,6 +52,13 @@ func (s *Server) systemRoutes() {
 		out.Body.Status = "ready"
 		return out, nil
 	})
+	guarded(s, auth.Backup, huma.Operation{
+		OperationID: "get-backup", Method: http.MethodGet, Path: "/api/v1/backup", Tags: tags,
+		Summary: "Everything that the plant keeps, as one file for yunchu restore", Responses: map[string]*huma.Response{"200": {
+			Description: "tar, zstd, and age with a recipient; an answer that is cut off is no backup, and restore says so",
+			Content:     map[string]*huma.MediaType{"application/zstd": {Schema: &huma.Schema{Type: "string", Format: "binary"}}},
+		}},
+	}, s.backup)
 	guarded(s, auth.Read, huma.Operation{
 		OperationID: "get-openapi", Method: http.MethodGet, Path: "/openapi.json", Tags: tags,
 		Summary: "This document", Responses: map[string]*huma.Response{"200": {
@@ -67,4 +76,46 @@ func (s *Server) systemRoutes() {
 			s.metrics.handler.ServeHTTP(w, r)
 		}}, nil
 	})
+}
+
+type backupInput struct {
+	Recipient string `query:"recipient" maxLength:"256" doc:"encrypt for this age recipient"`
+}
+
+func (s *Server) backup(ctx context.Context, in *backupInput) (*huma.StreamResponse, error) {
+	if s.plant.Backup == nil {
+		return nil, fmt.Errorf("%w: this plant keeps nothing", ErrNotAvailable)
+	}
+	s.log.InfoContext(ctx, "backup", "by", callerOf(ctx).Name)
+	return &huma.StreamResponse{Body: func(ctx huma.Context) {
+		r, w := humago.Unwrap(ctx)
+		out := &begun{ResponseWriter: w}
+		if err := http.NewResponseController(w).SetWriteDeadline(time.Time{}); err != nil {
+			s.log.Warn("a backup must be written within the time of other answers", "error", err)
+		}
+		err := s.plant.Backup.Backup(r.Context(), out, in.Recipient)
+		switch {
+		case err == nil:
+		case out.yes:
+			s.log.Error("backup cut off", "error", err)
+			panic(http.ErrAbortHandler) // so that nobody takes it for whole
+		default:
+			s.problemOf(r.Context(), err).write(w, r)
+		}
+	}}, nil
+}
+
+// begun knows whether anything was written.
+type begun struct {
+	http.ResponseWriter
+	yes bool
+}
+
+// Write implements io.Writer.
+func (b *begun) Write(p []byte) (int, error) {
+	if !b.yes {
+		b.Header().Set("Content-Type", "application/zstd")
+		b.yes = true
+	}
+	return b.ResponseWriter.Write(p)
 }

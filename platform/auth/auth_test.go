@@ -75,7 +75,7 @@ func withAdmin(t testing.TB, m *memory) (*auth.Authority, auth.Issued) {
 }
 
 func TestPermissions(t *testing.T) {
-	all := "read control arming dispatch ingest register tokens users system metrics audit"
+	all := "read control arming dispatch ingest register tokens users system metrics audit backup"
 	want := map[auth.Role]string{
 		auth.Viewer:   "read system metrics",
 		auth.Operator: "read control dispatch system metrics",
@@ -86,7 +86,7 @@ func TestPermissions(t *testing.T) {
 	}
 	for _, role := range append([]auth.Role{0, 99}, auth.Roles...) {
 		var may []string
-		for a := auth.Read; a <= auth.Audit; a++ {
+		for a := auth.Read; a <= auth.Backup; a++ {
 			if role.May(a) {
 				may = append(may, a.String())
 			}
@@ -94,7 +94,7 @@ func TestPermissions(t *testing.T) {
 		if got := strings.Join(may, " "); got != want[role] {
 			t.Errorf("%s may %q, want %q", role, got, want[role])
 		}
-		if role.May(auth.Audit + 1) {
+		if role.May(auth.Backup + 1) {
 			t.Errorf("%s may an action that does not exist", role)
 		}
 	}

@@ -71,10 +71,11 @@ const (
 	System                 // what runs here
 	Metrics                // figures for monitoring
 	Audit                  // the audit trail
+	Backup                 // a copy of everything
 	actions
 )
 
-var actionNames = [actions]string{"read", "control", "arming", "dispatch", "ingest", "register", "tokens", "users", "system", "metrics", "audit"}
+var actionNames = [actions]string{"read", "control", "arming", "dispatch", "ingest", "register", "tokens", "users", "system", "metrics", "audit", "backup"}
 
 // String is the action's name.
 func (a Action) String() string {
@@ -92,7 +93,7 @@ var permissions = [...][actions]bool{
 	Engineer: {Read: true, System: true, Metrics: true, Control: true, Arming: true, Dispatch: true, Ingest: true, Register: true},
 	Admin: {
 		Read: true, System: true, Metrics: true, Control: true, Arming: true, Dispatch: true, Ingest: true, Register: true,
-		Tokens: true, Users: true, Audit: true,
+		Tokens: true, Users: true, Audit: true, Backup: true,
 	},
 	Auditor: {Read: true, System: true, Metrics: true, Audit: true},
 	Device:  {Read: true, Ingest: true},

@@ -207,17 +207,7 @@ func (b *Bus) vouch() error {
 
 // openStream finds or makes the stream and checks that it keeps what it is given.
 func (b *Bus) openStream(ctx context.Context, name string, o Options) (*stream, error) {
-	want := jetstream.StreamConfig{
-		Name:        streamName(name),
-		Subjects:    []string{name},
-		Storage:     jetstream.FileStorage,
-		Retention:   jetstream.LimitsPolicy,
-		Discard:     jetstream.DiscardNew,
-		Replicas:    max(1, o.Replicas),
-		AllowDirect: true,
-		DenyDelete:  true,
-		DenyPurge:   name == bus.Meta,
-	}
+	want := streamConfig(name, max(1, o.Replicas))
 	js, err := b.js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		if b.srv != nil && b.srv.remembers(name) {
@@ -233,6 +223,21 @@ func (b *Bus) openStream(ctx context.Context, name string, o Options) (*stream, 
 		return nil, err
 	}
 	return newStream(b, name, js, info.State.LastSeq, o.MaxInFlight)
+}
+
+// streamConfig is how a stream is kept.
+func streamConfig(name string, replicas int) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:        streamName(name),
+		Subjects:    []string{name},
+		Storage:     jetstream.FileStorage,
+		Retention:   jetstream.LimitsPolicy,
+		Discard:     jetstream.DiscardNew,
+		Replicas:    replicas,
+		AllowDirect: true,
+		DenyDelete:  true,
+		DenyPurge:   name == bus.Meta,
+	}
 }
 
 // keeps reports all ways in which a stream may forget, or answer before it has

@@ -12,6 +12,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -354,6 +356,46 @@ func (s *Store) look(prefix string, search func(tx *buntdb.Tx, visit func(key, v
 	})
 	slices.SortFunc(list, func(a, b device.Info) int { return strings.Compare(string(a.ID), string(b.ID)) })
 	return list, err
+}
+
+// Save writes a consistent copy of the file, which Open reads.
+func (s *Store) Save(w io.Writer) error {
+	if err := s.Flush(); err != nil {
+		return err
+	}
+	return s.db.Save(w)
+}
+
+// Reseal gives the latest values of a file of the first format their checksums. It may be
+// repeated. A file that is not there or cannot be read is left to Open.
+func Reseal(path string) error {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	db, err := buntdb.Open(path)
+	if errors.Is(err, buntdb.ErrInvalid) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	err = db.Update(func(tx *buntdb.Tx) error {
+		bare := map[string]string{}
+		if err := tx.AscendKeys(latestPrefix+"*", func(key, value string) bool {
+			if strings.HasSuffix(value, "}") {
+				bare[key] = value
+			}
+			return true
+		}); err != nil {
+			return err
+		}
+		for key, value := range bare {
+			if err := put(tx, key, seal([]byte(value))); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return errors.Join(err, db.Close())
 }
 
 // Close writes what is pending and closes the file.
