@@ -211,7 +211,7 @@ func targets(file *scenario.LoadFile) []scenario.Score {
 		return scenario.Score{Metric: metric, Stat: stat, Limit: l, Requirement: requirement}
 	}
 	var out []scenario.Score
-	sync := false
+	sync, sends := false, false
 	for i := range file.Load {
 		l := &file.Load[i]
 		if l.API == load.WS {
@@ -220,10 +220,14 @@ func targets(file *scenario.LoadFile) []scenario.Score {
 			out = append(out, must("api."+l.Name+".latency_ms", "p99", "< 100", "DESIGN-RESPONSE"))
 		}
 		sync = sync || l.API == load.RESTSync
+		sends = sends || len(l.Senders()) > 0
 	}
 	out = append(out, must("availability_percent", "last", "> 99.9", "DESIGN-AVAILABILITY"))
 	if sync {
-		out = append(out, must("sync.delay_ms", "p99", "< 1000", "DESIGN-SYNC-DELAY"), must("data.lost", "last", "== 0", ""))
+		out = append(out, must("sync.delay_ms", "p99", "< 1000", "DESIGN-SYNC-DELAY"))
+	}
+	if sends {
+		out = append(out, must("data.lost", "last", "== 0", ""))
 	}
 	return out
 }

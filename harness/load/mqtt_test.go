@@ -112,6 +112,7 @@ func publishers(address string, users int) Spec {
 // TestPublish: each user has a connection and an identity of its own, and what was
 // acknowledged is what the broker took.
 func TestPublish(t *testing.T) {
+	t.Parallel()
 	var h hook
 	s := publishers(broker(t, &h), 20)
 	s.Password = func(device string) (string, error) { return "secret", nil }
@@ -142,6 +143,7 @@ func TestPublish(t *testing.T) {
 // TestPublishRefused: a PUBACK with a reason against the message is an error and no
 // acknowledgement; so is a connection that ends, after which the user comes back.
 func TestPublishRefused(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name, code string
 		h          *hook
@@ -151,6 +153,7 @@ func TestPublishRefused(t *testing.T) {
 		{"end", "closed", &hook{end: true}, 5 + 39},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			h := tt.h
 			r, err := Run(t.Context(), publishers(broker(t, h), 5))
 			if err != nil {
@@ -186,6 +189,7 @@ func TestPublishRefused(t *testing.T) {
 
 // TestKeepsAlive: a connection at rest says so to the broker.
 func TestKeepsAlive(t *testing.T) {
+	t.Parallel()
 	var h hook
 	s := publishers(broker(t, &h), 1)
 	s.Dial = func(ctx context.Context, address string) (net.Conn, error) {
@@ -211,6 +215,7 @@ func TestKeepsAlive(t *testing.T) {
 
 // TestPeerMosquitto: a broker that others wrote takes it all, from a thousand users.
 func TestPeerMosquitto(t *testing.T) {
+	t.Parallel()
 	program := ""
 	for _, path := range []string{"mosquitto", "/usr/sbin/mosquitto"} {
 		if found, err := exec.LookPath(path); err == nil {

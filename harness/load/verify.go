@@ -27,6 +27,9 @@ type Client struct {
 // ErrNotThere is returned for a plant that does not answer, or does not let us in.
 var ErrNotThere = errors.New("the plant does not answer")
 
+// errUnknownDevice is returned for what the plant has never heard of.
+var errUnknownDevice = errors.New("the plant knows no such device")
+
 // NewClient makes one; [Client.Close] ends it.
 func NewClient(t Target) *Client {
 	scheme := "http"
@@ -67,6 +70,9 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte, into 
 	text, err := io.ReadAll(io.LimitReader(answer.Body, 64<<20))
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotThere, err)
+	}
+	if code := member(text, "code"); answer.StatusCode == http.StatusNotFound && code == "UNKNOWN_DEVICE" {
+		return errUnknownDevice
 	}
 	if answer.StatusCode/100 != 2 {
 		return fmt.Errorf("%w: %s %s: %s %s", ErrNotThere, method, path, answer.Status, member(text, "code"))
@@ -174,7 +180,10 @@ func (c *Client) absent(ctx context.Context, id string, at []int64) (int64, erro
 			Next string `json:"next"`
 		}
 		path := fmt.Sprintf("/api/v1/devices/%s/history?fields=soc&limit=10000&from=%d&to=%d&cursor=%s", id, from, to+1, url.QueryEscape(cursor))
-		if err := c.get(ctx, path, &page); err != nil {
+		switch err := c.get(ctx, path, &page); {
+		case errors.Is(err, errUnknownDevice): // acknowledged, and not even the device is there
+			return int64(len(left)), nil
+		case err != nil:
 			return 0, err
 		}
 		for _, x := range page.Items {

@@ -14,7 +14,12 @@ import (
 // TestVerify: a history that lacks what was acknowledged is found out, page by
 // page; of many readings a sample of devices is looked at.
 func TestVerify(t *testing.T) {
+	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "/d6/") {
+			http.Error(w, `{"code":"UNKNOWN_DEVICE"}`, http.StatusNotFound)
+			return
+		}
 		q := r.URL.Query()
 		if !strings.HasPrefix(r.URL.Path, "/api/v1/devices/d") || q.Get("from") != "10" || q.Get("to") != "51" {
 			t.Errorf("asked for %s", r.URL)
@@ -49,6 +54,10 @@ func TestVerify(t *testing.T) {
 		if v.Acked != 30 || v.Looked != tt.looked || v.Lost != tt.lost || int64(v.Devices) != tt.units || (v.Example != "") != (tt.lost > 0) {
 			t.Errorf("up to %d: %+v, want %d looked at, %d lost, %d devices", tt.limit, v, tt.looked, tt.lost, tt.units)
 		}
+	}
+	v, err := c.Verify(t.Context(), map[string][]int64{"d6": {1, 2, 3}}, 100)
+	if err != nil || v.Lost != 3 {
+		t.Errorf("readings of a device that the plant does not know: %+v, %v; want 3 lost", v, err)
 	}
 }
 

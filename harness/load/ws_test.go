@@ -15,6 +15,7 @@ import (
 // TestSubscribers: the age of readings counts from their own time, what a server
 // says was missed is an error each, and a connection that ends is made again.
 func TestSubscribers(t *testing.T) {
+	t.Parallel()
 	var connections atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer secret" || r.URL.Path != "/api/v1/ws" {
