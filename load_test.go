@@ -28,12 +28,14 @@ load:
   - {name: sync, api: rest-sync, users: 50, rate: 200, for: 4s, ramp: 1s, arrivals: poisson}
   - {name: batch, api: rest-sync, users: 4, rate: 20, for: 3s, batch: 25, devices: 40}
   - {name: read, api: rest-read, users: 5, rate: 50, at: 3s, for: 1s, ask: "load-batch-*"}
+  - {name: graphql, api: graphql, users: 5, rate: 50, at: 3s, for: 1s, ask: "load-batch-*"}
   - {name: ws, api: ws, users: 10, for: 4s, ask: "load-sync-*"}
 score:
   - {metric: api.sync.error_ratio, limit: "== 0"}
   - {metric: api.sync.rate_per_s, limit: "> 100"}
   - {metric: api.batch.readings_per_s, limit: "> 250"}
   - {metric: api.read.error_ratio, limit: "== 0"}
+  - {metric: api.graphql.error_ratio, limit: "== 0"}
   - {metric: api.ws.error_ratio, limit: "== 0"}
   - {metric: api.ws.readings_per_s, limit: "> 10"}
   - {metric: sync.delay_ms, stat: p50, limit: "< 20000"}

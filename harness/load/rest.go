@@ -96,6 +96,8 @@ func (c *requester) refused(status int) string {
 			return "errors " + code
 		}
 		return "errors"
+	case c.spec.API == GraphQL && c.spec.Query == "" && bytes.Contains(c.answer, []byte(`"device":null`)):
+		return "no such device"
 	}
 	return ""
 }
