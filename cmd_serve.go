@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
 	"yunchu/harness/links"
@@ -22,6 +23,7 @@ import (
 	"yunchu/hil"
 	"yunchu/platform"
 	"yunchu/platform/api"
+	"yunchu/platform/api/mqtt"
 	"yunchu/platform/auth"
 	"yunchu/platform/bus"
 	"yunchu/platform/bus/nats"
@@ -149,9 +151,22 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 		name = "yunchu"
 	}
 	about := platform.AboutThis(name, binaryHash(), buildTags, cfg.Simulation, started)
-	server, err := api.New(api.Options{Plant: p.Face(about, nil), Auth: authority, Bus: b, Log: log, UI: web.Dist, Now: s.Now})
+	figures := prometheus.NewRegistry()
+	face := p.Face(about, nil)
+	server, err := api.New(api.Options{Plant: face, Auth: authority, Bus: b, Log: log, UI: web.Dist, Now: s.Now, Metrics: figures})
 	if err != nil {
 		return fail(exitEnvironment, errors.Join(err, l.Close()))
+	}
+	front := []func(context.Context) error{func(ctx context.Context) error { return server.Serve(ctx, l) }}
+	if cfg.MQTT.Listen != "" {
+		broker, at, err := openBroker(cfg, mqtt.Options{
+			API: server, Registry: face.Registry, Bus: b, Log: log, Now: s.Now, Metrics: figures, MaxClients: cfg.MQTT.MaxClients,
+		}, p)
+		if err != nil {
+			return fail(exitEnvironment, errors.Join(err, l.Close()))
+		}
+		front = append(front, func(ctx context.Context) error { return broker.Serve(ctx, at) })
+		fmt.Fprintf(stderr, "mqtt on %s\n", at.Addr())
 	}
 	if secret, open, err := authority.NewSetup(started); err != nil {
 		return fail(exitEnvironment, errors.Join(err, l.Close()))
@@ -162,7 +177,42 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 		return fail(exitEnvironment, errors.Join(err, l.Close()))
 	}
 	fmt.Fprintf(stderr, "listening on %s://%s\n", scheme(cfg), l.Addr())
-	return runAll(ctx, b, func(ctx context.Context) error { return server.Serve(ctx, l) }, parts...)
+	return runAll(ctx, b, func(ctx context.Context) error { return together(ctx, front) }, parts...)
+}
+
+// together runs the listeners until ctx ends or one of them fails.
+func together(ctx context.Context, list []func(context.Context) error) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	errs := make(chan error, len(list))
+	for _, serve := range list {
+		go func() {
+			defer stop() // without one of them the others are no plant either
+			errs <- serve(ctx)
+		}()
+	}
+	var all []error
+	for range list {
+		all = append(all, <-errs)
+	}
+	return errors.Join(all...)
+}
+
+// openBroker opens the embedded MQTT broker and its listener.
+func openBroker(cfg *scenario.Config, o mqtt.Options, p *platform.Plant) (*mqtt.Broker, net.Listener, error) {
+	o.Drivers = mqtt.Drivers{
+		Open: func(l *mqtt.Line) (device.Driver, error) { return links.Line(l, cfg.MQTT.Silence, o.Log) },
+		Take: func(ctx context.Context, s device.Slot, d device.Driver, listening func() bool) error {
+			return p.Take(ctx, s, d, cfg.MQTT.Silence, listening)
+		},
+	}
+	broker, err := mqtt.New(o)
+	if err != nil {
+		return nil, nil, err
+	}
+	address, secure := cfg.MQTT.Split()
+	l, err := listenAt(address, cfg.TLS, secure)
+	return broker, l, err
 }
 
 // runAll runs the parts of a plant until ctx ends or one of them fails, then
@@ -236,26 +286,30 @@ func scheme(cfg *scenario.Config) string {
 }
 
 func listenOn(cfg *scenario.Config) (net.Listener, error) {
-	l, err := net.Listen("tcp", cfg.Listen)
+	return listenAt(cfg.Listen, cfg.TLS, cfg.TLS.Cert != "")
+}
+
+func listenAt(address string, use scenario.TLS, secure bool) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", cfg.Listen, err)
+		return nil, fmt.Errorf("listen on %s: %w", address, err)
 	}
-	if cfg.TLS.Cert == "" {
+	if !secure {
 		return l, nil
 	}
-	pair, err := tls.LoadX509KeyPair(cfg.TLS.Cert, cfg.TLS.Key)
+	pair, err := tls.LoadX509KeyPair(use.Cert, use.Key)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("load the certificate: %w", err), l.Close())
 	}
 	c := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
-	if cfg.TLS.ClientCA != "" {
-		pem, err := os.ReadFile(cfg.TLS.ClientCA)
+	if use.ClientCA != "" {
+		pem, err := os.ReadFile(use.ClientCA)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("load the clients' authority: %w", err), l.Close())
 		}
 		c.ClientCAs, c.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
 		if !c.ClientCAs.AppendCertsFromPEM(pem) {
-			return nil, errors.Join(fmt.Errorf("%s holds no certificate", cfg.TLS.ClientCA), l.Close())
+			return nil, errors.Join(fmt.Errorf("%s holds no certificate", use.ClientCA), l.Close())
 		}
 	}
 	return tls.NewListener(l, c), nil

@@ -62,6 +62,7 @@ var layers = []layer{
 	{"harness/shadow", "twin platform/device platform/bus platform/sched", "a twin beside a device: it reads the bus and answers with events, and steers nothing"},
 	{"harness/plot", "", "curves become a picture; what they mean is the caller's"},
 	{"harness/simworld", "harness twin hil platform/device platform/bus scenarios", "the only door for twins; shadows and managements speak on the bus"},
+	{"platform/api/mqtt", "platform/api platform/auth platform/bus platform/device", "a listener of the API for another protocol; what drives its devices is handed in"},
 	{"harness", "harness platform hil scenarios !twin !hil/sim !hil/unit !hil/modbus/emul !hil/sunspec/emul !hil/can/emul !hil/mqtt/emul !harness/simworld", "the engine plays scenarios on devices, whatever answers"},
 	{"scenarios", "", "files"},
 	{"web", "", "files"},
@@ -120,6 +121,7 @@ func TestLayersCatch(t *testing.T) {
 		{"platform/gateway", "hil"},
 		{"platform/api/graph", "platform/api"},
 		{"platform/gateway", "platform/api/graph"},
+		{"platform/api/mqtt", "hil/mqtt"},
 	} {
 		if rule(tt.from).allows(tt.from, tt.to) {
 			t.Errorf("%s may import %s, and must not", tt.from, tt.to)

@@ -143,7 +143,7 @@ func (f *Face) Aggregate(ctx context.Context, q series.AggregateQuery) (series.A
 
 // Command implements api.Control.
 func (f *Face) Command(ctx context.Context, c device.Command) (device.Ack, error) {
-	if f.plant.Fleet.Kind(c.Slot) == pushed { // it sends to us and listens to nobody yet
+	if f.plant.Fleet.Kind(c.Slot) == pushed && !f.plant.hears(&c) {
 		return device.Ack{}, fmt.Errorf("nobody is listening for this device: %w", device.ErrOffline)
 	}
 	return f.plant.Command(ctx, c)

@@ -100,10 +100,11 @@ type Plant struct {
 	flushedAt int64     // newest arrival in the state view
 	uplink    *held     // nil where this plant is no site of another
 
-	changes chan change     // of registrations, on the wall clock
-	life    context.Context // of what Attach serves
-	end     context.CancelFunc
-	serving sync.WaitGroup
+	changes   chan change     // of registrations, on the wall clock
+	listening sync.Map        // of device.Slot: func() bool, of devices that send to us and take commands
+	life      context.Context // of what Attach serves
+	end       context.CancelFunc
+	serving   sync.WaitGroup
 
 	closed  chan struct{}
 	ready   atomic.Bool

@@ -3,6 +3,8 @@ package platform
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"math"
 	"time"
 
@@ -43,6 +45,49 @@ func (p *Plant) Attach(ctx context.Context, wires []Wired) error {
 		}
 	}
 	return nil
+}
+
+// Take serves a device that connects to us and sends its readings: d carries commands to
+// it, and listening says whether it is there to hear them. silence is how old its newest
+// reading may be before it counts as gone. Like a device on a wire of ours it acts once
+// somebody has armed it. The driver is closed with the plant.
+func (p *Plant) Take(ctx context.Context, slot device.Slot, d device.Driver, silence time.Duration, listening func() bool) error {
+	known, ok := p.Fleet.Device(slot)
+	switch {
+	case p.sched.Virtual():
+		return errors.New("nobody connects to a plant on a virtual clock")
+	case !ok || known.Info.Kind != pushed:
+		return fmt.Errorf("slot %d is no device that sends to us", slot)
+	}
+	period := silence / 3
+	info := known.Info
+	info.State, info.PollMS = device.Inactive, int(period.Milliseconds())
+	if _, err := p.register(ctx, info); err != nil {
+		return err
+	}
+	p.listening.Store(slot, listening)
+	p.sched.Post("take", func(time.Time) {
+		if p.life.Err() != nil {
+			return
+		}
+		p.serving.Add(1)
+		err := p.Gateway.Attach(p.life, gateway.Wire{Driver: d, Slot: slot, Period: period, Pushed: true}, p.serving.Done)
+		if err != nil {
+			p.serving.Done()
+			p.log.Error("device not taken in", "device", info.ID, "error", err)
+		}
+	})
+	return nil
+}
+
+// hears reports whether a device that sends to us would hear a command. An emergency stop
+// and a disarming are for the gateway to remember, if the device has ever listened.
+func (p *Plant) hears(c *device.Command) bool {
+	listening, ok := p.listening.Load(c.Slot)
+	if !ok {
+		return false
+	}
+	return c.Verb == device.EStop || c.Verb == device.Disarm || listening.(func() bool)()
 }
 
 // change is a change of one registration.

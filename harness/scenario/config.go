@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -19,6 +20,7 @@ type Config struct {
 	Site       ConfigSite     `yaml:"site,omitempty" doc:"The grid connection."`
 	Dispatch   Dispatch       `yaml:"dispatch,omitempty" doc:"What the fleet is asked for; can be changed by the API."`
 	Retention  Retention      `yaml:"retention,omitempty" doc:"How long what is kept."`
+	MQTT       Broker         `yaml:"mqtt,omitempty" doc:"The embedded MQTT broker; without listen there is none."`
 	TLS        TLS            `yaml:"tls,omitempty" doc:"Certificates of the listeners; plain HTTP when left out."`
 	Sites      Sites          `yaml:"sites,omitempty" doc:"Sites that may join this plant and send on what they have."`
 	Edge       Edge           `yaml:"edge,omitempty" doc:"The plant that this one is a site of; for serve --role edge."`
@@ -40,6 +42,19 @@ type NATS struct {
 	Replicas    int    `yaml:"replicas,omitempty" jsonschema:"minimum=1,maximum=5,default=1" doc:"Copies of each stream in the cluster."`
 }
 
+// Broker is the embedded MQTT broker of a configuration. Without an address there is none.
+type Broker struct {
+	Listen     string        `yaml:"listen,omitempty" hint:"write tcp://host:1883, or tls://host:8883" doc:"Where devices connect: tcp://host:port, or tls://host:port with the certificate of tls."`
+	MaxClients int           `yaml:"max_clients,omitempty" jsonschema:"minimum=1,maximum=1000000,default=20000" doc:"How many may be connected at once."`
+	Silence    time.Duration `yaml:"silence,omitempty" jsonschema:"minimum=1s,maximum=1h,default=5s" doc:"How old the newest reading of a device that is commanded over MQTT may be before its link counts as lost."`
+}
+
+// Split is the network and the address of Listen.
+func (m *Broker) Split() (address string, secure bool) {
+	address, secure = strings.CutPrefix(m.Listen, "tls://")
+	return strings.TrimPrefix(address, "tcp://"), secure
+}
+
 // ConfigSite is the grid connection of a plant.
 type ConfigSite struct {
 	Name          string   `yaml:"name,omitempty" doc:"Shown in the portal."`
@@ -55,7 +70,7 @@ type Retention struct {
 
 // Sites are the sites that may join a plant.
 type Sites struct {
-	Listen string `yaml:"listen,omitempty" jsonschema:"pattern=:[0-9]+$" hint:"write host:port, such as 0.0.0.0:7422" doc:"Where sites join, host:port; beyond this machine with tls only."`
+	Listen string   `yaml:"listen,omitempty" jsonschema:"pattern=:[0-9]+$" hint:"write host:port, such as 0.0.0.0:7422" doc:"Where sites join, host:port; beyond this machine with tls only."`
 	List   []Member `yaml:"list,omitempty" doc:"Who may join."`
 }
 
@@ -157,6 +172,7 @@ func (c *Config) check(s *source) {
 		s.wrong("dispatch.target.import_kw", "add site: {meter: DEVICE}", "an import target needs the meter of the site")
 	}
 	c.TLS.check(s)
+	c.MQTT.check(s, &c.TLS)
 	c.Sites.check(s)
 	c.Edge.check(s)
 }
@@ -218,6 +234,26 @@ func (n *NATS) check(s *source) {
 	}
 	if n.Replicas%2 == 0 && s.has("nats.replicas") && n.Replicas > 0 {
 		s.wrong("nats.replicas", "write 1, 3 or 5", "an even number of replicas has no majority")
+	}
+}
+
+func (m *Broker) check(s *source, t *TLS) {
+	const hint = "write tcp://host:1883, or tls://host:8883"
+	if !s.has("mqtt.listen") {
+		for _, key := range []string{"max_clients", "silence"} {
+			s.misplaced("mqtt", key, "no broker", "add listen to have one")
+		}
+		return
+	}
+	address, secure := m.Split()
+	switch {
+	case !secure && !strings.HasPrefix(m.Listen, "tcp://"):
+		s.wrong("mqtt.listen", hint, "%q does not say whether it is encrypted", short(m.Listen))
+	default:
+		s.hostPort("mqtt.listen", address, hint)
+	}
+	if secure && t.Cert == "" {
+		s.wrong("mqtt.listen", "add tls: {cert: …, key: …}", "an encrypted listener needs a certificate")
 	}
 }
 

@@ -138,6 +138,9 @@ type ServeCAN struct {
 // ServeMQTT is an MQTT face.
 type ServeMQTT struct {
 	Address string `yaml:"address" jsonschema:"required" example:"mqtt://127.0.0.1:1883" doc:"The broker."`
+	User    string `yaml:"user,omitempty" doc:"User name at the broker; at our own it is the id of the device."`
+	Secret  string `yaml:"password_file,omitempty" doc:"Path of a file that holds the password; at our own broker a token of the device."`
+	CA      string `yaml:"ca,omitempty" doc:"Path of the authority of the broker's certificate, PEM; for mqtts."`
 }
 
 // ServeMMS is an IEC 61850 face.
@@ -287,6 +290,11 @@ func (v *Serve) check(s *source, at string, listening map[string]string) {
 	}
 	if f := v.MQTT; f != nil {
 		face("mqtt", MQTT, f.Address, 0)
+		for key, path := range map[string]*string{"password_file": &f.Secret, "ca": &f.CA} {
+			if s.has(at + ".mqtt." + key) {
+				s.exists(at+".mqtt."+key, path)
+			}
+		}
 	}
 	if f := v.MMS; f != nil {
 		face("mms", MMS, f.Address, 0)

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -161,7 +162,15 @@ func (r *Rig) open(d *scenario.RigDevice, u *unit.Unit, serve func(string, int, 
 		note("CAN "+f.DBC, f.Address)
 	}
 	if f := v.MQTT; f != nil {
-		e, err := mqttemul.New(mqttemul.Options{Unit: u, Access: mqtt.Access{Address: f.Address}, Log: r.log})
+		access := mqtt.Access{Address: f.Address, User: f.User, CA: f.CA}
+		if f.Secret != "" {
+			secret, err := os.ReadFile(f.Secret)
+			if err != nil {
+				return fmt.Errorf("password of %s: %w", d.ID, err)
+			}
+			access.Password = strings.TrimSpace(string(secret))
+		}
+		e, err := mqttemul.New(mqttemul.Options{Unit: u, Access: access, Log: r.log})
 		if err != nil {
 			return err
 		}

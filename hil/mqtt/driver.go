@@ -26,17 +26,22 @@ type Options struct {
 	Timeout time.Duration // how long its answer to a command may take
 	DeadMan time.Duration // how long a setpoint holds unless it is renewed
 	Replay  *Replay       // a recording instead of a broker; Access is ignored then
+	Carrier Carrier       // another way to the device than a broker's client; Access is ignored then
 	Log     *slog.Logger
 	// Tap is told of what crosses the link: the topic, a zero byte, the body.
 	Tap   device.Tap
 	Timed device.Timed
 }
 
-// link is what a driver needs of one.
-type link interface {
+// Carrier is what a driver needs of a connection to its device.
+type Carrier interface {
+	// Listen calls fn, which must not block, with each message on a topic.
 	Listen(topic string, fn func(Message)) (end func())
+	// Publish sends a message now or fails: nothing is kept for a device that is away.
 	Publish(ctx context.Context, m Outgoing) error
+	// Away is why there is no connection now; nil when there is one.
 	Away() error
+	// Refused reports whether the other end refuses to tell of a topic.
 	Refused(topic string) bool
 	Close()
 }
@@ -45,7 +50,7 @@ type link interface {
 type Driver struct {
 	opt    Options
 	log    *slog.Logger
-	link   link
+	link   Carrier
 	in     inbox
 	ends   []func()
 	closed bool
@@ -97,9 +102,12 @@ func New(o Options) (*Driver, error) {
 	}
 	d := &Driver{opt: o, log: o.Log.With("device", o.ID), base: rand.Text()[:12]}
 	d.in = inbox{id: o.ID, base: d.base, maxAge: o.MaxAge, open: map[string]*question{}}
-	if o.Replay != nil {
+	switch {
+	case o.Replay != nil:
 		d.link = o.Replay
-	} else {
+	case o.Carrier != nil:
+		d.link = o.Carrier
+	default:
 		l, err := join(o.Access, o.Log)
 		if err != nil {
 			return nil, fmt.Errorf("device %s: %w", o.ID, err)

@@ -23,7 +23,7 @@ type Replay struct {
 	diverged int
 }
 
-var _ link = (*Replay)(nil)
+var _ Carrier = (*Replay)(nil)
 
 // NewReplay plays the crossings of a tap, which are in order of time and were moved by
 // shift against when they were recorded.

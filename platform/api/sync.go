@@ -150,6 +150,22 @@ type batch struct {
 	unknown   []unknown
 }
 
+// row takes over the entry that was decoded last, or says in rejected why not.
+func (b *batch) row() {
+	m := b.scratch
+	e := &m.entry
+	slot, found, ok := b.server.check(b.principal, e, b.now)
+	if !ok {
+		b.rejected = append(b.rejected, Rejection{b.n - 1, e.code, e.detail})
+		return
+	}
+	if !found {
+		b.unknown = append(b.unknown, unknown{len(m.rows), e.id})
+	}
+	e.reading.Slot, e.reading.Arrived = slot, b.now.UnixMilli()
+	m.rows = append(m.rows, e.reading)
+}
+
 // unknown is a row whose device is to be registered.
 type unknown struct {
 	row int
@@ -158,25 +174,14 @@ type unknown struct {
 
 func (b *batch) decode() *Problem {
 	m := b.scratch
-	arrived := b.now.UnixMilli()
 	whole := m.dec.array(func() bool {
 		if b.n++; b.n > MaxReadings {
 			return false
 		}
-		e := &m.entry
-		if !m.dec.reading(e) {
+		if !m.dec.reading(&m.entry) {
 			return false
 		}
-		slot, found, ok := b.server.check(b.principal, e, b.now)
-		if !ok {
-			b.rejected = append(b.rejected, Rejection{b.n - 1, e.code, e.detail})
-			return true
-		}
-		if !found {
-			b.unknown = append(b.unknown, unknown{len(m.rows), e.id})
-		}
-		e.reading.Slot, e.reading.Arrived = slot, arrived
-		m.rows = append(m.rows, e.reading)
+		b.row()
 		return true
 	})
 	switch {

@@ -104,11 +104,11 @@ type Info struct {
 	Simulated   bool    `json:"simulated,omitempty"`
 }
 
-// Wired reports whether the device is reached over a wire of ours, so that it acts
+// Wired reports whether the device is reached over a wire, ours or its own, so that it acts
 // only once somebody has armed it.
 func (i *Info) Wired() bool {
 	switch i.Kind {
-	case "modbus", "sunspec", "can", "mms", "mqtt", "parts":
+	case "modbus", "sunspec", "can", "mms", "mqtt", "parts", "push":
 		return true
 	}
 	return false

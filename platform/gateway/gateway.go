@@ -90,10 +90,13 @@ type Gateway struct {
 	mu     sync.Mutex
 	infos  []device.Info   // by slot
 	memory []ingest.Memory // by slot
-	queue  chan *push      // of Push
-	queued atomic.Int64    // rows in queue
-	bound  int64
-	ended  chan struct{} // closed when nobody commits any more
+	// attended are devices that push their readings and take commands: the guard sees
+	// those readings too.
+	attended map[device.Slot]bool
+	queue    chan *push   // of Push
+	queued   atomic.Int64 // rows in queue
+	bound    int64
+	ended    chan struct{} // closed when nobody commits any more
 
 	// Stats are counters for metrics.
 	Stats struct {
@@ -133,7 +136,7 @@ func New(o Options) *Gateway {
 	g := &Gateway{
 		bus: o.Bus, sched: o.Sched, guard: o.Guard, log: o.Log,
 		onLife: o.OnLife, onNameplate: o.OnNameplate,
-		seen: map[request]device.Ack{}, ended: make(chan struct{}), queue: make(chan *push, o.QueueRows), bound: int64(o.QueueRows),
+		seen: map[request]device.Ack{}, attended: map[device.Slot]bool{}, ended: make(chan struct{}), queue: make(chan *push, o.QueueRows), bound: int64(o.QueueRows),
 	}
 	g.frames.New = func() any { return new(device.Readings) }
 	return g

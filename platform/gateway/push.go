@@ -185,7 +185,7 @@ func (g *Gateway) record(now time.Time, batch []*push, done func(error)) {
 				continue
 			}
 			f.Append(r)
-			if g.infos[r.Slot].State == device.Active {
+			if g.infos[r.Slot].State == device.Active || g.attended[r.Slot] {
 				act = append(act, *r)
 			}
 		}
