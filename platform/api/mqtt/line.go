@@ -97,7 +97,6 @@ type station struct {
 type post struct {
 	line  *Line
 	count atomic.Int64 // connections that listen to its commands
-	seen  atomic.Int64 // ms UTC, when it was heard of last; of a broker that tells no connections
 }
 
 func newStation(r api.Registry, d Drivers, log *slog.Logger, send func(string, []byte) error) *station {

@@ -175,17 +175,16 @@ func (s *session) over() bool {
 // delivered says what has become of a body of readings.
 func (s *session) delivered(x *item, d *api.Delivery) {
 	m := &s.broker.metrics
-	switch {
-	case d.Problem == nil:
-		m.messages[data].Inc()
-		x.code = packets.CodeSuccess
-		s.broker.station.tell(x.id, data, x.body)
-		if len(d.Rejected) > 0 {
-			r := d.Rejected[0]
-			s.complain(x, fmt.Sprintf("%d of %d readings refused, the first: %s: %s", len(d.Rejected), len(d.Rejected)+d.Accepted, r.Code, r.Detail))
-		}
-	default:
+	if d.Problem != nil {
 		s.refused(x, d.Problem)
+		return
+	}
+	m.messages[data].Inc()
+	x.code = packets.CodeSuccess
+	s.broker.station.tell(x.id, data, x.body)
+	if len(d.Rejected) > 0 {
+		r := d.Rejected[0]
+		s.complain(x, fmt.Sprintf("%d of %d readings refused, the first: %s: %s", len(d.Rejected), len(d.Rejected)+d.Accepted, r.Code, r.Detail))
 	}
 }
 
