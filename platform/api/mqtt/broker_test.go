@@ -3,8 +3,10 @@ package mqtt_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -263,10 +265,9 @@ func (r *raw) receive() packets.Packet {
 func (r *raw) silent(d time.Duration) bool {
 	_ = r.SetReadDeadline(time.Now().Add(d))
 	var b [1]byte
-	_, err := r.Conn.Read(b[:])
+	_, err := r.Read(b[:])
 	_ = r.SetReadDeadline(time.Now().Add(30 * time.Second))
-	e, timeout := err.(net.Error)
-	return timeout && e.Timeout()
+	return errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // ends reports whether the other side closes without a PUBACK.

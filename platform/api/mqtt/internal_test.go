@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"errors"
 	"io"
 	"net"
 	"testing"
@@ -58,7 +59,7 @@ func first(b []byte, n int) bool {
 	for {
 		_, err := c.Read(p)
 		if err != nil {
-			return err == errFirstPacket
+			return errors.Is(err, errFirstPacket)
 		}
 	}
 }

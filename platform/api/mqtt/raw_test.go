@@ -28,7 +28,7 @@ func (r *raw) write(pk packets.Packet) error {
 	if err != nil {
 		return err
 	}
-	_, err = r.Conn.Write(b.Bytes())
+	_, err = r.Write(b.Bytes())
 	return err
 }
 
