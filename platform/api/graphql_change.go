@@ -80,7 +80,7 @@ func (r mutations) RegisterDevice(ctx context.Context, id device.ID, in graph.De
 	if err != nil {
 		return nil, err
 	}
-	return &graph.Device{Info: out.Body}, nil
+	return &graph.Device{Info: out.Body, Newest: r.s.plant.Latest}, nil
 }
 
 // SetDispatch takes the way of PUT /dispatch.

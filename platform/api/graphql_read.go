@@ -120,7 +120,7 @@ func (r queries) Devices(ctx context.Context, first int, after string, filter *g
 			page.Next = toCursor(page.Items[first-1].ID)
 			return false
 		}
-		page.Items = append(page.Items, graph.Device{Info: *d})
+		page.Items = append(page.Items, graph.Device{Info: *d, Newest: r.s.plant.Latest})
 		return true
 	})
 	return page, ctx.Err()
@@ -131,7 +131,7 @@ func (r queries) Device(ctx context.Context, id device.ID) (*graph.Device, error
 	if err != nil {
 		return nil, err
 	}
-	return &graph.Device{Info: info}, nil
+	return &graph.Device{Info: info, Newest: r.s.plant.Latest}, nil
 }
 
 // about is which devices a list of events or acknowledgements is about: one that is
@@ -250,27 +250,6 @@ func (r queries) System(ctx context.Context) (*graph.System, error) {
 		out.Run = &graph.Run{Scenario: a.Run.Scenario, Clock: a.Run.Clock, Speed: &a.Run.Speed}
 	}
 	return out, nil
-}
-
-func (r deviceFields) Online(_ context.Context, d *graph.Device) (bool, error) {
-	return r.s.plant.Latest.Online(d.Slot), nil
-}
-
-func (r deviceFields) Status(_ context.Context, d *graph.Device) (*string, error) {
-	last, ok := r.s.plant.Latest.Latest(d.Slot, false)
-	if !ok {
-		return nil, nil
-	}
-	word := last.StatusWord()
-	return &word, nil
-}
-
-func (r deviceFields) Latest(_ context.Context, d *graph.Device, good bool) (*graph.Reading, error) {
-	last, ok := r.s.plant.Latest.Latest(d.Slot, good)
-	if !ok {
-		return nil, nil
-	}
-	return &graph.Reading{Reading: last, DeviceID: d.ID}, nil
 }
 
 func (r deviceFields) History(

@@ -52,10 +52,6 @@ type AggregateResolver interface {
 	Energy(ctx context.Context, obj *Aggregate, from *int64, to *int64) (*Energy, error)
 }
 type DeviceResolver interface {
-	Online(ctx context.Context, obj *Device) (bool, error)
-	Status(ctx context.Context, obj *Device) (*string, error)
-
-	Latest(ctx context.Context, obj *Device, good bool) (*Reading, error)
 	History(ctx context.Context, obj *Device, from *int64, to *int64, step *string, limit int, cursor string, values Values) (*History, error)
 	Statistics(ctx context.Context, obj *Device, from *int64, to *int64, step string, limit int, cursor string) (*Statistics, error)
 	Events(ctx context.Context, obj *Device, first int, severity *device.Severity) ([]Event, error)
@@ -2272,7 +2268,7 @@ func (ec *executionContext) _Device_online(ctx context.Context, field graphql.Co
 			return ec.fieldContext_Device_online(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return ec.Resolvers.Device().Online(ctx, obj)
+			return obj.Online(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
@@ -2283,7 +2279,7 @@ func (ec *executionContext) _Device_online(ctx context.Context, field graphql.Co
 	)
 }
 func (ec *executionContext) fieldContext_Device_online(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("Device", field, true, true, "Boolean")
+	return graphql.NewScalarFieldContext("Device", field, true, false, "Boolean")
 }
 
 func (ec *executionContext) _Device_status(ctx context.Context, field graphql.CollectedField, obj *Device) (ret graphql.Marshaler) {
@@ -2295,7 +2291,7 @@ func (ec *executionContext) _Device_status(ctx context.Context, field graphql.Co
 			return ec.fieldContext_Device_status(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return ec.Resolvers.Device().Status(ctx, obj)
+			return obj.Status(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
@@ -2306,7 +2302,7 @@ func (ec *executionContext) _Device_status(ctx context.Context, field graphql.Co
 	)
 }
 func (ec *executionContext) fieldContext_Device_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("Device", field, true, true, "String")
+	return graphql.NewScalarFieldContext("Device", field, true, false, "String")
 }
 
 func (ec *executionContext) _Device_type(ctx context.Context, field graphql.CollectedField, obj *Device) (ret graphql.Marshaler) {
@@ -2558,7 +2554,7 @@ func (ec *executionContext) _Device_latest(ctx context.Context, field graphql.Co
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Device().Latest(ctx, obj, fc.Args["good"].(bool))
+			return obj.Latest(fc.Args["good"].(bool)), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *Reading) graphql.Marshaler {
@@ -2573,7 +2569,7 @@ func (ec *executionContext) fieldContext_Device_latest(ctx context.Context, fiel
 		Object:     "Device",
 		Field:      field,
 		IsMethod:   true,
-		IsResolver: true,
+		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_Reading(ctx, field)
 		},
@@ -8403,17 +8399,15 @@ func (ec *executionContext) _Device(ctx context.Context, sel ast.SelectionSet, o
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "online":
-			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
-				true, true,
-				func(ctx context.Context) graphql.Marshaler {
-					return ec._Device_online(ctx, field, obj)
-				})
+			out.Values[i] = ec._Device_online(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "status":
-			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
-				true, false,
-				func(ctx context.Context) graphql.Marshaler {
-					return ec._Device_status(ctx, field, obj)
-				})
+			out.Values[i] = ec._Device_status(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "type":
 			out.Values[i] = ec._Device_type(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
@@ -8465,11 +8459,10 @@ func (ec *executionContext) _Device(ctx context.Context, sel ast.SelectionSet, o
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "latest":
-			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
-				true, false,
-				func(ctx context.Context) graphql.Marshaler {
-					return ec._Device_latest(ctx, field, obj)
-				})
+			out.Values[i] = ec._Device_latest(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
 		case "history":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
 				true, false,

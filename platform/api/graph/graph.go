@@ -25,8 +25,44 @@ import (
 // the sender.
 var ErrInput = errors.New("invalid argument")
 
-// Device is a device as the registry knows it.
-type Device struct{ device.Info }
+// Device is a device as the registry knows it, and where its newest readings are.
+type Device struct {
+	device.Info
+	Newest Newest
+}
+
+// Newest knows the newest readings.
+type Newest interface {
+	// Latest is the newest reading by its own time, or the newest good one.
+	Latest(s device.Slot, goodOnly bool) (device.Reading, bool)
+	// Online reports whether the newest good reading is fresh enough to act on.
+	Online(s device.Slot) bool
+}
+
+// The methods of a device take no context, so that gqlgen starts no goroutine for
+// what is in memory.
+
+// Online is whether it may be acted on.
+func (d *Device) Online() bool { return d.Newest.Online(d.Slot) }
+
+// Status is the status word of the newest reading, nil without one.
+func (d *Device) Status() *string {
+	last, ok := d.Newest.Latest(d.Slot, false)
+	if !ok {
+		return nil
+	}
+	word := last.StatusWord()
+	return &word
+}
+
+// Latest is the newest reading, or the newest good one; nil without one.
+func (d *Device) Latest(good bool) *Reading {
+	last, ok := d.Newest.Latest(d.Slot, good)
+	if !ok {
+		return nil
+	}
+	return &Reading{last, d.ID}
+}
 
 // Type is what kind of thing it is, nil when nobody has said.
 func (d *Device) Type() *string { return text(d.DeviceType) }
