@@ -117,10 +117,16 @@ func (g *graphSocket) SetReadLimit(limit int64) { g.conn.SetReadLimit(limit) }
 // SetReadDeadline implements transport.WebsocketReadDeadliner.
 func (g *graphSocket) SetReadDeadline(t time.Time) error { return g.conn.SetReadDeadline(t) }
 
+// devicesOf are the arguments that say which devices a subscription is about.
+type devicesOf struct {
+	glob         string
+	sites, kinds []string
+}
+
 // listen has the hub's messages of one kind sent until the subscription ends. value
 // is what a message is to the subscriber.
-func listen[T any](ctx context.Context, s *Server, k kinds, devices string, value func(*client, *message) *T) (<-chan *T, error) {
-	key, refused := keyOf(callerOf(ctx).Principal, devices)
+func listen[T any](ctx context.Context, s *Server, k kinds, of devicesOf, value func(*client, *message) *T) (<-chan *T, error) {
+	key, refused := keyOf(callerOf(ctx).Principal, of.glob, of.sites, of.kinds)
 	if refused != nil {
 		return nil, refused
 	}
@@ -170,23 +176,23 @@ func (c *client) problem() *Problem {
 	return refuse(CodeClosing, c.text)
 }
 
-func (r subscriptions) Readings(ctx context.Context, devices string) (<-chan *graph.ReadingBatch, error) {
-	return listen(ctx, r.s, kindReadings, devices, func(c *client, m *message) *graph.ReadingBatch {
+func (r subscriptions) Readings(ctx context.Context, devices string, sites, kinds []string) (<-chan *graph.ReadingBatch, error) {
+	return listen(ctx, r.s, kindReadings, devicesOf{devices, sites, kinds}, func(c *client, m *message) *graph.ReadingBatch {
 		lag, _ := c.queue.behind()
 		return &graph.ReadingBatch{Lag: int(lag), Readings: m.value.([]graph.Reading)}
 	})
 }
 
-func (r subscriptions) Events(ctx context.Context, devices string) (<-chan *graph.Event, error) {
-	return listen(ctx, r.s, kindEvent, devices, func(_ *client, m *message) *graph.Event { return m.value.(*graph.Event) })
+func (r subscriptions) Events(ctx context.Context, devices string, sites, kinds []string) (<-chan *graph.Event, error) {
+	return listen(ctx, r.s, kindEvent, devicesOf{devices, sites, kinds}, func(_ *client, m *message) *graph.Event { return m.value.(*graph.Event) })
 }
 
-func (r subscriptions) Acks(ctx context.Context, devices string) (<-chan *graph.Ack, error) {
-	return listen(ctx, r.s, kindAck, devices, func(_ *client, m *message) *graph.Ack { return m.value.(*graph.Ack) })
+func (r subscriptions) Acks(ctx context.Context, devices string, sites, kinds []string) (<-chan *graph.Ack, error) {
+	return listen(ctx, r.s, kindAck, devicesOf{devices, sites, kinds}, func(_ *client, m *message) *graph.Ack { return m.value.(*graph.Ack) })
 }
 
 func (r subscriptions) Fleet(ctx context.Context) (<-chan *graph.FleetUpdate, error) {
-	return listen(ctx, r.s, kindState, "*", func(c *client, m *message) *graph.FleetUpdate {
+	return listen(ctx, r.s, kindState, devicesOf{glob: "*"}, func(c *client, m *message) *graph.FleetUpdate {
 		_, states := c.queue.behind()
 		return &graph.FleetUpdate{Lag: int(states), State: m.value.(*graph.FleetState)}
 	})

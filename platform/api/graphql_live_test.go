@@ -16,6 +16,7 @@ import (
 
 	"yunchu/platform/api"
 	"yunchu/platform/auth"
+	"yunchu/platform/device"
 	"yunchu/platform/store/series"
 )
 
@@ -230,6 +231,30 @@ func TestGraphSubscriptionsOfADevice(t *testing.T) {
 	w.event("MINE", "mine again")
 	if m := c.next("e"); !strings.Contains(string(m.Payload), "mine again") {
 		t.Errorf("it hears %s", m.Payload)
+	}
+}
+
+// TestGraphSubscriptionsOfASite: sites and kinds are filters of subscriptions too.
+func TestGraphSubscriptionsOfASite(t *testing.T) {
+	w := newWorld(t).listen()
+	if _, err := w.Register(t.Context(), device.Info{ID: "MINE", Location: &device.Location{Name: "north"}}); err != nil {
+		t.Fatal(err)
+	}
+	c := w.openGraph("viewer")
+	c.subscribe("site", `subscription { x: readings(sites: ["north"], kinds: ["push"]) { readings { deviceId } } }`)
+	c.subscribe("kind", `subscription { x: readings(kinds: ["sim"]) { readings { deviceId } } }`)
+	c.subscribe("all", `subscription { x: readings { readings { deviceId } } }`)
+	w.listening(4)
+	w.sync("FOREIGN", start)
+	w.sync("MINE", start)
+	var got struct{ Readings []struct{ DeviceID string } }
+	if c.next("site").data(t, &got); len(got.Readings) != 1 || got.Readings[0].DeviceID != "MINE" {
+		t.Errorf("of the site north: %+v", got)
+	}
+	c.complete("all")
+	c.complete("kind")
+	if m := c.next("kind"); m.Type != "complete" {
+		t.Errorf("of kind sim: %s %s", m.Type, m.Payload)
 	}
 }
 

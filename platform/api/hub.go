@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -182,32 +183,71 @@ type filter struct {
 	known  []int8 // by slot: 0 not asked yet, 1 yes, -1 no
 }
 
+// filterKey says which devices: what is given must hold. sites and kinds are lists
+// that joined has made comparable.
 type filterKey struct {
-	glob string
-	only device.ID // of a device token
+	glob         string
+	sites, kinds string
+	only         device.ID // of a device token
 }
 
-func (k *filterKey) lets(id device.ID) bool {
-	if k.only != "" && k.only != id {
+// joined is a list as a part of a key: nil lets any through, an empty one none.
+func joined(list []string) string {
+	switch {
+	case list == nil:
+		return ""
+	case len(list) == 0:
+		return mark
+	}
+	list = slices.Clone(list)
+	slices.Sort(list)
+	return mark + strings.Join(slices.Compact(list), mark) + mark
+}
+
+// mark stands around each word of a joined list.
+const mark = "\x00"
+
+func listed(list, word string) bool {
+	return list == "" || strings.Contains(list, mark+word+mark)
+}
+
+// lets reports whether the client hears of the device.
+func (k *filterKey) lets(d *device.Info) bool {
+	if k.only != "" && k.only != d.ID || !listed(k.kinds, d.Kind) || !listed(k.sites, graph.Site(d)) {
 		return false
 	}
-	ok, err := path.Match(k.glob, string(id))
+	ok, err := path.Match(k.glob, string(d.ID))
 	return ok && err == nil
 }
 
 // whole reports whether the client may hear of the plant as a whole.
 func (k *filterKey) whole() bool { return k.only == "" }
 
-func (f *filter) matches(s device.Slot, id device.ID) bool {
+// matches asks the filter about a device. The caller holds mu.
+func (h *hub) matches(f *filter, s device.Slot, id device.ID) bool {
 	for int(s) >= len(f.known) {
 		f.known = append(f.known, 0)
 	}
 	if f.known[s] == 0 {
-		if f.known[s] = -1; f.lets(id) {
+		d := device.Info{ID: id}
+		if f.sites != "" || f.kinds != "" {
+			d, _ = h.plant.Registry.Device(s)
+		}
+		if f.known[s] = -1; f.lets(&d) {
 			f.known[s] = 1
 		}
 	}
 	return f.known[s] > 0
+}
+
+// forget has the filters ask again about sites, which people change. The caller
+// holds mu.
+func (h *hub) forget() {
+	for key, f := range h.filters {
+		if key.sites != "" {
+			f.known = f.known[:0]
+		}
+	}
 }
 
 // add takes a client in; it is false when there are too many, or none any more.
@@ -313,6 +353,7 @@ func (h *hub) run() {
 		h.flush()
 		if tell {
 			h.state(&fleet, scores)
+			h.forget()
 		}
 		for _, c := range h.clients {
 			c.checkToken()
@@ -337,7 +378,7 @@ func (h *hub) flush() {
 		b := frameOf("ack", id)
 		m := newMessage(append(appendAck(b, a), '}'), 0, false)
 		m.value = &graph.Ack{Ack: *a, DeviceID: id}
-		h.send(m, kindAck, func(f *filter) bool { return f.matches(a.Slot, id) })
+		h.send(m, kindAck, func(f *filter) bool { return h.matches(f, a.Slot, id) })
 	}
 	for i := range events {
 		e := &events[i]
@@ -349,7 +390,7 @@ func (h *hub) flush() {
 			if e.Slot == device.Plant {
 				return f.whole()
 			}
-			return f.matches(e.Slot, id)
+			return h.matches(f, e.Slot, id)
 		})
 	}
 }
@@ -426,7 +467,7 @@ func (h *hub) encode(f *filter, rows []device.Reading) []*message {
 	}
 	for i := range rows {
 		id := h.id(rows[i].Slot)
-		if !f.matches(rows[i].Slot, id) {
+		if !h.matches(f, rows[i].Slot, id) {
 			continue
 		}
 		if n == 0 {
@@ -455,7 +496,7 @@ func (h *hub) flushEvery(rows []device.Reading, lost uint64) {
 		c.queue.missed(lost)
 		for i := range rows {
 			id := h.id(rows[i].Slot)
-			if !c.filter.matches(rows[i].Slot, id) {
+			if !h.matches(c.filter, rows[i].Slot, id) {
 				continue
 			}
 			if frames[i] == nil {

@@ -82,6 +82,8 @@ type controlAnswerDoc struct {
 type subscribeDoc struct {
 	Subscribe struct {
 		Devices string   `json:"devices,omitempty" default:"*" doc:"glob of device ids"`
+		Sites   []string `json:"sites,omitempty" doc:"names of locations; left out: any"`
+		Kinds   []string `json:"kinds,omitempty" doc:"kinds of devices; left out: any"`
 		Types   []string `json:"types,omitempty" enum:"snapshot,reading,readings,ack,event,alarm,state,score"`
 	} `json:"subscribe"`
 }

@@ -34,7 +34,7 @@ func (h *hub) snapshot(key filterKey) []byte {
 		var id device.ID
 		if e.Slot != device.Plant {
 			info, known := h.plant.Registry.Device(e.Slot)
-			if id = info.ID; !known || !key.lets(id) {
+			if id = info.ID; !known || !key.lets(&info) {
 				continue
 			}
 		} else if !key.whole() {
@@ -64,8 +64,8 @@ func (h *hub) snapshot(key filterKey) []byte {
 // each calls fn with the devices that the filter shows, by id.
 func (h *hub) each(key filterKey, fn func(device.Info)) {
 	if key.only != "" {
-		if slot, ok := h.plant.Registry.Slot(key.only); ok && key.lets(key.only) {
-			if info, ok := h.plant.Registry.Device(slot); ok {
+		if slot, ok := h.plant.Registry.Slot(key.only); ok {
+			if info, ok := h.plant.Registry.Device(slot); ok && key.lets(&info) {
 				fn(info)
 			}
 		}
@@ -73,9 +73,9 @@ func (h *hub) each(key filterKey, fn func(device.Info)) {
 	}
 	for after := device.ID(""); ; {
 		page := h.plant.Registry.Devices(after, MaxDevices)
-		for _, info := range page {
-			if key.lets(info.ID) {
-				fn(info)
+		for i := range page {
+			if key.lets(&page[i]) {
+				fn(page[i])
 			}
 		}
 		if len(page) < MaxDevices {

@@ -179,6 +179,8 @@ func (c *client) request(b []byte) {
 	var in struct {
 		Subscribe *struct {
 			Devices *string  `json:"devices"`
+			Sites   []string `json:"sites"`
+			Kinds   []string `json:"kinds"`
 			Types   []string `json:"types"`
 		} `json:"subscribe"`
 	}
@@ -187,14 +189,14 @@ func (c *client) request(b []byte) {
 		return
 	}
 	if in.Subscribe == nil {
-		c.complain(CodeInvalidRequest, `expected {"subscribe":{"devices":GLOB,"types":[…]}}`)
+		c.complain(CodeInvalidRequest, `expected {"subscribe":{"devices":GLOB,"sites":[…],"kinds":[…],"types":[…]}}`)
 		return
 	}
 	glob := "*"
 	if in.Subscribe.Devices != nil {
 		glob = *in.Subscribe.Devices
 	}
-	key, refused := keyOf(c.principal, glob)
+	key, refused := keyOf(c.principal, glob, in.Subscribe.Sites, in.Subscribe.Kinds)
 	if refused != nil {
 		c.complain(refused.Code, refused.Detail)
 		return
@@ -214,12 +216,13 @@ func (c *client) request(b []byte) {
 	c.hub.listen(c, key, k)
 }
 
-// keyOf is what a glob of device ids lets through for somebody.
-func keyOf(p *auth.Principal, glob string) (filterKey, *Problem) {
+// keyOf is what a glob of device ids, names of sites and kinds of devices let through
+// for somebody; nil lets any through.
+func keyOf(p *auth.Principal, glob string, sites, kinds []string) (filterKey, *Problem) {
 	if _, err := path.Match(glob, ""); err != nil {
 		return filterKey{}, refuse(CodeInvalidRequest, "devices "+quote(glob)+" is not a glob")
 	}
-	return filterKey{glob: glob, only: p.Device}, nil
+	return filterKey{glob: glob, sites: joined(sites), kinds: joined(kinds), only: p.Device}, nil
 }
 
 // complain tells the client what is wrong with its message. The subscription

@@ -396,3 +396,102 @@ func TestServeStops(t *testing.T) {
 		t.Error("the listener is still open")
 	}
 }
+
+// TestWebSocketSitesAndKinds: only what the filter names is in the snapshot and in
+// what follows, and a device that moves is heard of where it has come to.
+func TestWebSocketSitesAndKinds(t *testing.T) {
+	w := newWorld(t).listen()
+	place := func(id, kind, site string) {
+		if _, err := w.Register(t.Context(), device.Info{ID: device.ID(id), Kind: kind, Location: &device.Location{Name: site}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at := map[string]int64{}
+	report := func(ids ...string) { // past the check that nobody else may speak for a driver's device
+		for _, id := range ids {
+			at[id]++
+			slot, _ := w.Slot(device.ID(id))
+			r := device.Empty()
+			r.Slot, r.At = slot, start+at[id]
+			if err := w.Push(t.Context(), []device.Reading{r}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, d := range [][3]string{{"n1", "modbus", "north"}, {"n2", "sunspec", "north"}, {"s1", "modbus", "south"}} {
+		place(d[0], d[1], d[2])
+	}
+	all := []string{"n1", "n2", "s1", "MINE"}
+	report(all...)
+	for _, c := range []struct {
+		subscribe map[string]any
+		want      string
+	}{
+		{map[string]any{"sites": []string{"north"}}, "n1 n2"},
+		{map[string]any{"kinds": []string{"modbus"}}, "n1 s1"},
+		{map[string]any{"kinds": []string{"modbus", "push", "modbus"}}, "MINE n1 s1"},
+		{map[string]any{"sites": []string{"north", "south"}, "kinds": []string{"modbus"}}, "n1 s1"},
+		{map[string]any{"sites": []string{"north"}, "devices": "*1"}, "n1"},
+		{map[string]any{"sites": []string{""}}, "MINE"},
+		{map[string]any{"sites": []string{"nor"}}, ""},
+		{map[string]any{"sites": []string{}}, ""},
+		{map[string]any{"sites": nil, "kinds": nil}, "MINE n1 n2 s1"},
+	} {
+		s, _, err := w.dial("viewer", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.subscribe["types"] = []string{"snapshot", "readings", "ack"}
+		s.send(map[string]any{"subscribe": c.subscribe})
+		var snapshot struct{ Devices []struct{ DeviceID string } }
+		if err := json.Unmarshal(s.next("snapshot").Data, &snapshot); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, d := range snapshot.Devices {
+			got = append(got, d.DeviceID)
+		}
+		if slices.Sort(got); strings.Join(got, " ") != c.want {
+			t.Errorf("%v: a snapshot of %v, want %s", c.subscribe, got, c.want)
+		}
+		if got = nil; c.want != "" {
+			report(all...)
+			var rows []struct{ DeviceID string }
+			for len(got) < len(strings.Fields(c.want)) {
+				if err := json.Unmarshal(s.next("readings").Data, &rows); err != nil {
+					t.Fatal(err)
+				}
+				for _, r := range rows {
+					if !slices.Contains(got, r.DeviceID) {
+						got = append(got, r.DeviceID)
+					}
+				}
+			}
+			if slices.Sort(got); strings.Join(got, " ") != c.want {
+				t.Errorf("%v: readings of %v, want %s", c.subscribe, got, c.want)
+			}
+		}
+		s.Close()
+	}
+
+	s := w.open("viewer", "*", "readings")
+	s.send(map[string]any{"subscribe": map[string]any{"sites": []string{"north"}, "types": []string{"snapshot", "readings"}}})
+	s.next("snapshot")
+	place("s1", "modbus", "north")
+	heard := func(id string) bool {
+		report("n1", "s1")
+		return strings.Contains(string(s.next("readings").Data), `"`+id+`"`)
+	}
+	for end := time.Now().Add(hung); !heard("s1"); {
+		if time.Now().After(end) {
+			t.Fatal("a device that has moved to the site is not heard of")
+		}
+	}
+
+	// A device's token opens no other site.
+	own := w.open("device", "*", "ack")
+	own.send(map[string]any{"subscribe": map[string]any{"sites": []string{"north"}, "types": []string{"snapshot"}}})
+	if text := string(own.next("snapshot").Data); strings.Contains(text, `"n1"`) {
+		t.Errorf("a device's token sees %s", text)
+	}
+}

@@ -75,9 +75,9 @@ type QueryResolver interface {
 	System(ctx context.Context) (*System, error)
 }
 type SubscriptionResolver interface {
-	Readings(ctx context.Context, devices string) (<-chan *ReadingBatch, error)
-	Events(ctx context.Context, devices string) (<-chan *Event, error)
-	Acks(ctx context.Context, devices string) (<-chan *Ack, error)
+	Readings(ctx context.Context, devices string, sites []string, kinds []string) (<-chan *ReadingBatch, error)
+	Events(ctx context.Context, devices string, sites []string, kinds []string) (<-chan *Event, error)
+	Acks(ctx context.Context, devices string, sites []string, kinds []string) (<-chan *Ack, error)
 	Fleet(ctx context.Context) (<-chan *FleetUpdate, error)
 }
 
@@ -1213,6 +1213,22 @@ func (ec *executionContext) field_Subscription_acks_args(ctx context.Context, ra
 		return nil, err
 	}
 	args["devices"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "sites",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["sites"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "kinds",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["kinds"] = arg2
 	return args, nil
 }
 
@@ -1227,6 +1243,22 @@ func (ec *executionContext) field_Subscription_events_args(ctx context.Context, 
 		return nil, err
 	}
 	args["devices"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "sites",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["sites"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "kinds",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["kinds"] = arg2
 	return args, nil
 }
 
@@ -1241,6 +1273,22 @@ func (ec *executionContext) field_Subscription_readings_args(ctx context.Context
 		return nil, err
 	}
 	args["devices"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "sites",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["sites"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "kinds",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["kinds"] = arg2
 	return args, nil
 }
 
@@ -6030,7 +6078,7 @@ func (ec *executionContext) _Subscription_readings(ctx context.Context, field gr
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Subscription().Readings(ctx, fc.Args["devices"].(string))
+			return ec.Resolvers.Subscription().Readings(ctx, fc.Args["devices"].(string), fc.Args["sites"].([]string), fc.Args["kinds"].([]string))
 		},
 		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
 			directive0 := next
@@ -6097,7 +6145,7 @@ func (ec *executionContext) _Subscription_events(ctx context.Context, field grap
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Subscription().Events(ctx, fc.Args["devices"].(string))
+			return ec.Resolvers.Subscription().Events(ctx, fc.Args["devices"].(string), fc.Args["sites"].([]string), fc.Args["kinds"].([]string))
 		},
 		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
 			directive0 := next
@@ -6164,7 +6212,7 @@ func (ec *executionContext) _Subscription_acks(ctx context.Context, field graphq
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Subscription().Acks(ctx, fc.Args["devices"].(string))
+			return ec.Resolvers.Subscription().Acks(ctx, fc.Args["devices"].(string), fc.Args["sites"].([]string), fc.Args["kinds"].([]string))
 		},
 		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
 			directive0 := next
@@ -11099,6 +11147,41 @@ func (ec *executionContext) marshalOString2string(ctx context.Context, sel ast.S
 	_ = ctx
 	res := graphql.MarshalString(v)
 	return res
+}
+
+func (ec *executionContext) unmarshalOString2ᚕstringᚄ(ctx context.Context, v any) ([]string, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]string, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNString2string(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalOString2ᚕstringᚄ(ctx context.Context, sel ast.SelectionSet, v []string) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := make(graphql.Array, len(v))
+	for i := range v {
+		ret[i] = ec.marshalNString2string(ctx, sel, v[i])
+	}
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) unmarshalOString2ᚖstring(ctx context.Context, v any) (*string, error) {
