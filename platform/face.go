@@ -3,7 +3,6 @@ package platform
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"runtime"
@@ -36,7 +35,10 @@ type Face struct {
 // Face returns what the API needs of the plant. run is nil in production.
 func (p *Plant) Face(about api.About, run Driver) api.Plant {
 	f := &Face{p, about, run}
-	return api.Plant{Intake: f, Registry: f, Latest: f, History: f, Control: f, Dispatch: f, System: f, Live: f, Backup: f}
+	return api.Plant{
+		Intake: f, Registry: f, Latest: f, History: f, Control: f, Dispatch: f, System: f, Live: f, Backup: f,
+		Quality: f,
+	}
 }
 
 // Push implements api.Intake.
@@ -115,15 +117,14 @@ func (f *Face) Online(s device.Slot) bool {
 // Query implements api.History.
 func (f *Face) Query(ctx context.Context, q api.Query) (api.Page, error) {
 	if q.Clean {
-		return api.Page{}, fmt.Errorf("%w: cleaned values are not kept by this version; ask for values=raw", api.ErrNotAvailable)
+		page, err := f.cleaned(ctx, q)
+		return page, invalid(err)
 	}
 	page, err := f.plant.History.Query(ctx, series.Query{
 		Slot: q.Slot, From: q.From, To: q.To, Step: q.Step, Fields: q.Fields, Limit: q.Limit, Cursor: q.Cursor,
 	})
-	if errors.Is(err, series.ErrQuery) {
-		return api.Page{}, fmt.Errorf("%w: %w", api.ErrInvalid, err)
-	} else if err != nil {
-		return api.Page{}, err
+	if err != nil {
+		return api.Page{}, invalid(err)
 	}
 	out := api.Page{Rows: make([]device.Reading, len(page.Rows)), Next: page.Next}
 	for i := range page.Rows {
@@ -135,10 +136,7 @@ func (f *Face) Query(ctx context.Context, q api.Query) (api.Page, error) {
 // Aggregate implements api.History.
 func (f *Face) Aggregate(ctx context.Context, q series.AggregateQuery) (series.AggregatePage, error) {
 	page, err := f.plant.History.Aggregate(ctx, q)
-	if errors.Is(err, series.ErrQuery) {
-		return series.AggregatePage{}, fmt.Errorf("%w: %w", api.ErrInvalid, err)
-	}
-	return page, err
+	return page, invalid(err)
 }
 
 // Command implements api.Control.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"path"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,7 @@ import (
 	"yunchu/platform/fleet/image"
 	"yunchu/platform/gateway"
 	"yunchu/platform/guard"
+	"yunchu/platform/ingest"
 	"yunchu/platform/sched"
 	"yunchu/platform/store/series"
 	"yunchu/platform/store/state"
@@ -69,9 +71,28 @@ type Config struct {
 	// Later lets dispatch begin with its second cycle on a virtual clock too, as it does
 	// on the wall clock, where the first readings of devices are on their way meanwhile.
 	Later bool
+	// Quality says how readings are cleaned, the first rule whose glob matches a
+	// device's id; ingest.Default where none does.
+	Quality []QualityRule
 	// Retain is how long commands, acknowledgements and events stay in the log;
 	// 0 = for ever.
 	Retain time.Duration
+}
+
+// QualityRule is the profile of devices.
+type QualityRule struct {
+	Devices string // a glob, as of path.Match
+	Profile ingest.Profile
+}
+
+// profile is how readings of a device are judged and cleaned.
+func (p *Plant) profile(id device.ID) ingest.Profile {
+	for i := range p.cfg.Quality {
+		if ok, err := path.Match(p.cfg.Quality[i].Devices, string(id)); ok && err == nil {
+			return p.cfg.Quality[i].Profile
+		}
+	}
+	return ingest.Default()
 }
 
 // Plant is a running plant.

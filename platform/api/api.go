@@ -96,7 +96,7 @@ type Server struct {
 // goroutines.
 func New(o Options) (*Server, error) {
 	if o.Auth == nil || o.Bus == nil || o.Plant.Intake == nil || o.Plant.Registry == nil || o.Plant.Latest == nil ||
-		o.Plant.History == nil || o.Plant.Control == nil || o.Plant.Dispatch == nil || o.Plant.System == nil || o.Plant.Live == nil {
+		o.Plant.History == nil || o.Plant.Control == nil || o.Plant.Dispatch == nil || o.Plant.System == nil || o.Plant.Live == nil || o.Plant.Quality == nil {
 		return nil, errors.New("api: Plant, Auth and Bus are required")
 	}
 	s := &Server{

@@ -14,6 +14,7 @@ import (
 
 	"yunchu/platform/auth"
 	"yunchu/platform/device"
+	"yunchu/platform/ingest"
 )
 
 // DevicePath is the device in a path. It is exported because huma fills no
@@ -52,6 +53,7 @@ type registerInput struct {
 type latestInput struct {
 	DevicePath
 	Quality string `query:"quality" enum:"good" doc:"good: the newest good reading; left out: the newest of any quality"`
+	Values  string `query:"values" enum:"raw,clean" default:"raw" doc:"clean: cleaned, with what was received beside it"`
 }
 
 type historyInput struct {
@@ -61,7 +63,7 @@ type historyInput struct {
 	Step   string `query:"step" doc:"such as 1s, 1m, 15m, 1h or 1d: means over steps since 1970 UTC; left out: as stored"`
 	Fields string `query:"fields" doc:"comma separated: soc, voltage, current, power, temperature, status, soh; default: all that were reported"`
 	Stats  string `query:"stats" doc:"comma separated, with a step: mean, min, max, last, energy; rows then hold these instead of plain means, over whole steps"`
-	Values string `query:"values" enum:"raw,clean" default:"raw" doc:"clean: cleaned, filled and fused values, where the plant keeps them"`
+	Values string `query:"values" enum:"raw,clean" default:"raw" doc:"clean: cleaned and filled values, with what was received beside them"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"10000" default:"10000" doc:"rows in the answer"`
 	Cursor string `query:"cursor" doc:"next of the answer before, with the other parameters as they were"`
 }
@@ -90,6 +92,54 @@ func (s *Server) deviceRoutes() {
 		OperationID: "get-history", Method: http.MethodGet, Path: "/api/v1/devices/{id}/history", Tags: []string{"readings"},
 		Summary: "Readings with from ≤ t < to, ascending", Responses: s.answers(&historyDoc{}),
 	}, s.history)
+	guarded(s, auth.Read, huma.Operation{
+		OperationID: "get-features", Method: http.MethodGet, Path: "/api/v1/devices/{id}/features", Tags: []string{"readings"},
+		Summary: "Rolling statistics, energy, cycles, C-rate, imbalance and clock of a device",
+	}, s.features)
+}
+
+type featuresInput struct {
+	DevicePath
+	From string `query:"from" doc:"RFC 3339 or ms since 1970 UTC; default: a day before to"`
+	To   string `query:"to" doc:"RFC 3339 or ms since 1970 UTC, not included; default: now"`
+}
+
+type featuresOutput struct{ Body ingest.Features }
+
+func (s *Server) features(ctx context.Context, in *featuresInput) (*featuresOutput, error) {
+	info, err := s.device(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	from, to, err := span(in.From, in.To, s.now(), 24*time.Hour)
+	if err != nil {
+		return nil, err
+	}
+	f, err := s.plant.Quality.Features(ctx, info.Slot, from, to)
+	if err != nil {
+		return nil, fmt.Errorf("features of %s: %w", info.ID, err)
+	}
+	return &featuresOutput{f}, nil
+}
+
+// span is the time that two parameters give, the last while where they are left out.
+func span(first, end string, now time.Time, while time.Duration) (from, to int64, err error) {
+	to = now.UnixMilli() + 1
+	if end != "" {
+		if to, err = instant("to", end); err != nil {
+			return 0, 0, err
+		}
+	}
+	from = to - while.Milliseconds()
+	if first != "" {
+		if from, err = instant("from", first); err != nil {
+			return 0, 0, err
+		}
+	}
+	if from > to {
+		return 0, 0, refuse(CodeInvalidRequest, "from lies after to")
+	}
+	return from, to, nil
 }
 
 // device finds a device that the caller may see.
@@ -177,6 +227,19 @@ func (s *Server) latest(ctx context.Context, in *latestInput) (*raw, error) {
 	if err != nil {
 		return nil, err
 	}
+	if in.Values == "clean" {
+		row, ok, err := s.plant.Quality.Cleaned(ctx, info.Slot, in.Quality == "good")
+		if err != nil {
+			return nil, fmt.Errorf("latest of %s: %w", info.ID, err)
+		}
+		if !ok {
+			return nil, refuse(CodeNoReading, "there is no such reading of "+in.ID)
+		}
+		b := append(make([]byte, 0, 512), `{"deviceId":"`...)
+		b = append(b, info.ID...)
+		b = append(b, `",`...)
+		return rawJSON(append(appendCleaned(b, &row, showReported), '}')), nil
+	}
 	r, ok := s.plant.Latest.Latest(info.Slot, in.Quality == "good")
 	if !ok {
 		return nil, refuse(CodeNoReading, "there is no such reading of "+in.ID)
@@ -212,6 +275,13 @@ func (s *Server) history(ctx context.Context, in *historyInput) (*raw, error) {
 		b = appendData(b, &page.Rows[i], show)
 		b = append(b, '}')
 	}
+	for i := range page.Cleaned {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, '{')
+		b = append(appendCleaned(b, &page.Cleaned[i], show), '}')
+	}
 	b = append(b, `],"next":`...)
 	b = appendString(b, page.Next)
 	b = appendGaps(b, page.Gaps)
@@ -220,20 +290,9 @@ func (s *Server) history(ctx context.Context, in *historyInput) (*raw, error) {
 
 // query is what the parameters ask for, without the device.
 func (in *historyInput) query(now time.Time) (q Query, show fields, err error) {
-	q = Query{Limit: in.Limit, Cursor: in.Cursor, Clean: in.Values == "clean", To: now.UnixMilli() + 1}
-	if in.To != "" {
-		if q.To, err = instant("to", in.To); err != nil {
-			return q, 0, err
-		}
-	}
-	q.From = q.To - time.Hour.Milliseconds()
-	if in.From != "" {
-		if q.From, err = instant("from", in.From); err != nil {
-			return q, 0, err
-		}
-	}
-	if q.From > q.To {
-		return q, 0, refuse(CodeInvalidRequest, "from lies after to")
+	q = Query{Limit: in.Limit, Cursor: in.Cursor, Clean: in.Values == "clean"}
+	if q.From, q.To, err = span(in.From, in.To, now, time.Hour); err != nil {
+		return q, 0, err
 	}
 	if in.Step != "" {
 		if q.Step, err = step(in.Step); err != nil {

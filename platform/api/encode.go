@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"math"
 	"strconv"
+	"strings"
 
 	"yunchu/platform/device"
+	"yunchu/platform/ingest"
 )
 
 // fields selects the quantities of a reading that an answer shows.
@@ -112,11 +114,40 @@ func appendData(b []byte, r *device.Reading, show fields) []byte {
 
 // appendFindings writes the members of a reading that follow its device:
 // timestamp, data, quality and flags, without braces.
-func appendFindings(b []byte, r *device.Reading) []byte {
+func appendFindings(b []byte, r *device.Reading) []byte { return appendShown(b, r, showReported) }
+
+// appendCleaned writes the members of a cleaned reading, without braces: those of a
+// reading, what was received (null where nothing was), and which quantities are filled,
+// replaced, smoothed or doubtful, as far as any is.
+func appendCleaned(b []byte, r *ingest.Row, show fields) []byte {
+	b = appendShown(b, &r.Reading, show)
+	b = append(b, `,"raw":`...)
+	if r.Missing() {
+		b = append(b, "null"...)
+	} else {
+		b = appendData(b, &r.Raw, show)
+	}
+	for _, m := range [...]struct {
+		key string
+		of  device.Points
+	}{{"filled", r.Filled}, {"outlier", r.Outlier}, {"smoothed", r.Smoothed}, {"doubtful", r.Doubtful}} {
+		if m.of == 0 {
+			continue
+		}
+		b = append(b, `,"`...)
+		b = append(b, m.key...)
+		b = append(b, `":["`...)
+		b = append(b, strings.Join(ingest.Names(m.of), `","`)...)
+		b = append(b, `"]`...)
+	}
+	return b
+}
+
+func appendShown(b []byte, r *device.Reading, show fields) []byte {
 	b = append(b, `"timestamp":`...)
 	b = strconv.AppendInt(b, r.At, 10)
 	b = append(b, `,"data":`...)
-	b = appendData(b, r, showReported)
+	b = appendData(b, r, show)
 	b = append(b, `,"quality":"`...)
 	b = append(b, r.Quality.String()...)
 	b = append(b, `","flags":[`...)

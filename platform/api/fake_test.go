@@ -24,6 +24,7 @@ import (
 	"yunchu/platform/bus"
 	"yunchu/platform/bus/local"
 	"yunchu/platform/device"
+	"yunchu/platform/ingest"
 	"yunchu/platform/store/series"
 )
 
@@ -73,7 +74,7 @@ func newPlant() *plant {
 }
 
 func (p *plant) api() api.Plant {
-	return api.Plant{Intake: p, Registry: p, Latest: p, History: p, Control: p, Dispatch: p, System: p, Live: p}
+	return api.Plant{Intake: p, Registry: p, Latest: p, History: p, Control: p, Dispatch: p, System: p, Live: p, Quality: p}
 }
 
 func (p *plant) readings(seq uint64, f *device.Readings) {
@@ -196,9 +197,26 @@ func (p *plant) Online(s device.Slot) bool {
 	return ok && p.clock().UnixMilli()-r.At <= 5_000
 }
 
+func (p *plant) Cleaned(_ context.Context, s device.Slot, goodOnly bool) (ingest.Row, bool, error) {
+	r, ok := p.Latest(s, goodOnly)
+	return ingest.Row{Reading: r, Raw: r}, ok, nil
+}
+
+func (p *plant) Features(_ context.Context, s device.Slot, from, to int64) (ingest.Features, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := ingest.NewCounter(0)
+	for i := range p.rows[s] {
+		if r := &p.rows[s][i]; r.At >= from && r.At < to {
+			c.Add(r)
+		}
+	}
+	return c.Done(), nil
+}
+
 func (p *plant) Query(_ context.Context, q api.Query) (api.Page, error) {
 	if q.Clean {
-		return api.Page{}, fmt.Errorf("%w: this plant keeps no cleaned values", api.ErrNotAvailable)
+		return api.Page{}, fmt.Errorf("%w: these readings are too dense", api.ErrNotAvailable)
 	}
 	if q.Cursor != "" {
 		if _, err := fmt.Sscanf(q.Cursor, "t%d", &q.From); err != nil {

@@ -27,13 +27,26 @@ type readingDoc struct {
 	Timestamp int64     `json:"timestamp" doc:"ms since 1970 UTC, when it was measured"`
 	Data      valuesDoc `json:"data"`
 	Quality   string    `json:"quality" enum:"good,suspect,bad"`
-	Flags     []string  `json:"flags" enum:"range,logic,order,sign,gap,frozen,revised,simulated"`
+	Flags     []string  `json:"flags" enum:"range,logic,order,sign,gap,frozen,revised,simulated,filled,outlier,conflict"`
+	cleanedDoc
+}
+
+// cleanedDoc is what cleaned values have beside those of a reading.
+type cleanedDoc struct {
+	Raw      *valuesDoc `json:"raw,omitempty" doc:"values=clean: as received; null for a row that fills a gap"`
+	Filled   []string   `json:"filled,omitempty" doc:"values=clean: quantities that were filled in"`
+	Outlier  []string   `json:"outlier,omitempty" doc:"values=clean: quantities whose value stood apart and was left out"`
+	Smoothed []string   `json:"smoothed,omitempty" doc:"values=clean: quantities that the noise filter changed"`
+	Doubtful []string   `json:"doubtful,omitempty" doc:"values=clean: quantities that contradict others"`
 }
 
 type historyDoc struct {
 	Items []struct {
 		Timestamp int64     `json:"timestamp"`
 		Data      valuesDoc `json:"data" doc:"fields that were not asked for are absent"`
+		Quality   string    `json:"quality,omitempty" enum:"good,suspect,bad" doc:"values=clean"`
+		Flags     []string  `json:"flags,omitempty" doc:"values=clean"`
+		cleanedDoc
 	} `json:"items"`
 	Next string   `json:"next" doc:"cursor of what follows, empty at the end"`
 	Gaps []gapDoc `json:"gaps,omitempty" doc:"where readings are known to be missing"`

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"yunchu/platform/device"
+	"yunchu/platform/ingest"
 	"yunchu/platform/store/series"
 )
 
@@ -25,6 +26,7 @@ type Plant struct {
 	System   System
 	Live     Live
 	Backup   Backup // may be nil
+	Quality  Quality
 }
 
 // Errors that a plant answers with, beside those of device and bus.
@@ -32,8 +34,8 @@ var (
 	// ErrInvalid: the request makes no sense to the plant; the text says why
 	// and is shown to the sender.
 	ErrInvalid = errors.New("invalid request")
-	// ErrNotAvailable: the plant has no such thing, such as cleaned values; the
-	// text is shown to the sender.
+	// ErrNotAvailable: the plant has no such thing, such as cleaned values of readings
+	// that are too dense for it; the text is shown to the sender.
 	ErrNotAvailable = errors.New("not available")
 )
 
@@ -88,15 +90,27 @@ type Query struct {
 // Page is a part of the answer, ascending. Next is the cursor of what follows,
 // empty at the end, made of characters that are safe in a URL.
 type Page struct {
-	Rows []device.Reading
-	Next string
-	Gaps []series.Gap // where readings are known to be missing
+	Rows    []device.Reading
+	Cleaned []ingest.Row // instead of Rows where the query asks for cleaned values
+	Next    string
+	Gaps    []series.Gap // where readings are known to be missing
+}
+
+// Quality knows what becomes of readings when they are cleaned, and what they amount to.
+type Quality interface {
+	// Cleaned is the newest reading by its own time, or the newest good one, cleaned;
+	// false where there is none. What is newest may be cleaned otherwise once later
+	// readings are there.
+	Cleaned(ctx context.Context, s device.Slot, goodOnly bool) (ingest.Row, bool, error)
+	// Features are those of the readings with from ≤ t < to. ErrInvalid for a time that
+	// is too long.
+	Features(ctx context.Context, s device.Slot, from, to int64) (ingest.Features, error)
 }
 
 // History knows the readings of the past.
 type History interface {
 	// Query answers q. ErrInvalid for a cursor that is not one of its own,
-	// ErrNotAvailable for cleaned values where there are none.
+	// ErrNotAvailable for cleaned values where there are too many readings to clean.
 	Query(ctx context.Context, q Query) (Page, error)
 	// Aggregate answers what readings amount to in steps of time. ErrInvalid for a
 	// question that makes no sense.

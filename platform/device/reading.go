@@ -63,9 +63,10 @@ func (q *Quality) UnmarshalText(b []byte) error { return parseName(q, qualityNam
 // Flags are the findings of ingest about one reading.
 type Flags uint16
 
-// What ingest may find, and from FlagHeartbeat on what a driver finds. FlagRange
-// makes a reading bad; FlagLogic, FlagFrozen, FlagRevised, FlagHeartbeat and a
-// strange status word make it suspect; the others leave it good.
+// What ingest may find, from FlagHeartbeat on what a driver finds, and from FlagFilled
+// on what cleaning made of it. FlagRange makes a reading bad; FlagLogic, FlagFrozen,
+// FlagRevised, FlagHeartbeat, what cleaning says and a strange status word make it
+// suspect; the others leave it good.
 const (
 	FlagRange     Flags = 1 << iota // a value outside what is possible, or a status word outside the vocabulary
 	FlagLogic                       // power does not match voltage times current
@@ -79,11 +80,15 @@ const (
 	FlagLocal                       // the device's panel has the control: it must not be written to
 	FlagMaster                      // a setpoint of ours was changed by somebody else
 	FlagEStop                       // its emergency stop is pressed or latched
+	FlagFilled                      // cleaned: a value was not received, or not believed, and filled in
+	FlagOutlier                     // cleaned: a value that stood apart was left out
+	FlagConflict                    // fused: the sources contradict one another
 )
 
 var flagNames = [...]string{
 	"range", "logic", "order", "sign", "gap", "frozen", "revised", "simulated",
 	"heartbeat", "local", "second-master", "e-stop",
+	"filled", "outlier", "conflict",
 }
 
 // Names lists the flags' names in a fixed order; never nil, so that JSON shows [].

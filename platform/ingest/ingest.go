@@ -220,7 +220,7 @@ func (m *Memory) time(info *device.Info, r *device.Reading) {
 
 // grade lowers the quality for what only makes a reading doubtful.
 func grade(r *device.Reading) {
-	if r.Flags&(device.FlagLogic|device.FlagFrozen|device.FlagRevised|device.FlagHeartbeat) != 0 {
+	if r.Flags&(device.FlagLogic|device.FlagFrozen|device.FlagRevised|device.FlagHeartbeat|device.FlagConflict) != 0 {
 		r.Quality = max(r.Quality, device.Suspect)
 	}
 }

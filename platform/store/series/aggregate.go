@@ -163,7 +163,7 @@ func (s *Store) EachAggregate(ctx context.Context, q AggregateQuery, yield func(
 	if q.Fields &= AllFields &^ Status; q.Fields == 0 {
 		q.Fields = AllFields &^ Status
 	}
-	from, to := floor(max(q.From, -farthest), step), ceil(min(q.To, farthest), step)
+	from, to := Floor(max(q.From, -farthest), step), ceil(min(q.To, farthest), step)
 	a := &aggregator{store: s, fields: q.Fields, from: from, to: to, step: step, yield: yield}
 	if q.Fleet {
 		return a.fleet(ctx, q.Slots)
@@ -181,7 +181,7 @@ const farthest = 1 << 60
 
 // ceil is the multiple of step at or after t.
 func ceil(t, step int64) int64 {
-	f := floor(t, step)
+	f := Floor(t, step)
 	if f == t {
 		return t
 	}
@@ -302,7 +302,7 @@ type roller struct {
 
 // at makes the row of the step that t is in the current one.
 func (r *roller) at(t int64) bool {
-	begin := floor(t, r.step)
+	begin := Floor(t, r.step)
 	if r.open && r.row.At == begin {
 		return true
 	}
@@ -373,7 +373,7 @@ func (r *roller) span(a, b edge) {
 	slope := (b.kw - a.kw) / float64(b.at-a.at)
 	kw := func(t int64) float64 { return a.kw + slope*float64(t-a.at) }
 	for t := max(a.at, r.from); t < min(b.at, r.to); {
-		next := min(floor(t, r.step)+r.step, b.at)
+		next := min(Floor(t, r.step)+r.step, b.at)
 		if !r.at(t) {
 			return
 		}
@@ -390,7 +390,7 @@ func (s *Store) parts(ctx context.Context, slot device.Slot, from, to, step int6
 	going := true
 	err := s.scan(ctx, slot, from, to, fields, func(f *device.Readings, i int) bool {
 		f.Row(i, &r)
-		switch begin := floor(r.At, step); {
+		switch begin := Floor(r.At, step); {
 		case p.n == 0:
 			p.begin(begin, &r)
 		case p.at != begin:

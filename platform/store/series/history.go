@@ -101,10 +101,12 @@ type Page struct {
 	Next string
 }
 
-// The cursor is the time from which the next page begins.
-func cursor(at int64) string { return "t" + strconv.FormatInt(at, 36) }
+// Cursor is the cursor of a page that begins at a time.
+func Cursor(at int64) string { return "t" + strconv.FormatInt(at, 36) }
 
-func parseCursor(s string) (at int64, err error) {
+// ParseCursor is the time from which the page of a cursor begins; ErrQuery for what is
+// none.
+func ParseCursor(s string) (at int64, err error) {
 	if len(s) > 1 && s[0] == 't' {
 		if at, err = strconv.ParseInt(s[1:], 36, 64); err == nil {
 			return at, nil
@@ -113,19 +115,23 @@ func parseCursor(s string) (at int64, err error) {
 	return 0, fmt.Errorf("%w: cursor %q is not one of ours", ErrQuery, s)
 }
 
-// bucket gathers the readings of one step.
-type bucket struct {
+// Bucket gathers the readings of one step into a Row.
+type Bucket struct {
 	row Row
 	n   [values]int
 }
 
-// open begins the bucket that starts at.
-func (b *bucket) open(at int64) {
-	*b = bucket{}
+// Open begins the bucket that starts at.
+func (b *Bucket) Open(at int64) {
+	*b = Bucket{}
 	b.row.At = at
 }
 
-func (b *bucket) add(r *device.Reading) {
+// Rows counts the readings in the bucket.
+func (b *Bucket) Rows() int { return b.row.Count }
+
+// Add takes a reading into the bucket.
+func (b *Bucket) Add(r *device.Reading) {
 	b.row.Count++
 	b.row.Slot, b.row.Status, b.row.Word = r.Slot, r.Status, r.Word
 	b.row.Arrived = max(b.row.Arrived, r.Arrived)
@@ -143,8 +149,8 @@ func (b *bucket) add(r *device.Reading) {
 	}
 }
 
-// close is the bucket as a row.
-func (b *bucket) close() Row {
+// Close is the bucket as a row.
+func (b *Bucket) Close() Row {
 	sum := reported(&b.row.Reading)
 	for i, n := range b.n {
 		if n == 0 {
@@ -168,8 +174,8 @@ func measured(f *device.Readings) [values]*[]float64 {
 	return [...]*[]float64{&f.SoC, &f.SoH, &f.Voltage, &f.Current, &f.Power, &f.Temperature, &f.MaxCharge, &f.MaxDischarge}
 }
 
-// floor is the multiple of step at or before t.
-func floor(t, step int64) int64 {
+// Floor is the multiple of step at or before t.
+func Floor(t, step int64) int64 {
 	if r := t % step; r > 0 {
 		return t - r
 	} else if r < 0 {

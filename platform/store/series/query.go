@@ -186,7 +186,7 @@ func (s *Store) Query(ctx context.Context, q Query) (Page, error) {
 	}
 	from := q.From
 	if q.Cursor != "" {
-		next, err := parseCursor(q.Cursor)
+		next, err := ParseCursor(q.Cursor)
 		if err != nil {
 			return Page{}, err
 		}
@@ -217,7 +217,7 @@ func (s *Store) Query(ctx context.Context, q Query) (Page, error) {
 func (s *Store) raw(ctx context.Context, page *Page, q Query, from int64) error {
 	return s.scan(ctx, q.Slot, from, q.To, q.Fields&AllFields, func(f *device.Readings, i int) bool {
 		if len(page.Rows) == q.Limit {
-			page.Next = cursor(f.At[i])
+			page.Next = Cursor(f.At[i])
 			return false
 		}
 		n := len(page.Rows)
@@ -232,27 +232,27 @@ func (s *Store) raw(ctx context.Context, page *Page, q Query, from int64) error 
 }
 
 func (s *Store) stepped(ctx context.Context, page *Page, q Query, from, step int64) error {
-	var b bucket
+	var b Bucket
 	var r device.Reading
 	err := s.scan(ctx, q.Slot, from, q.To, q.Fields&AllFields, func(f *device.Readings, i int) bool {
-		begin := floor(f.At[i], step)
+		begin := Floor(f.At[i], step)
 		if b.row.Count > 0 && begin != b.row.At {
-			page.Rows = append(page.Rows, b.close())
+			page.Rows = append(page.Rows, b.Close())
 			b.row.Count = 0
 			if len(page.Rows) == q.Limit {
-				page.Next = cursor(f.At[i])
+				page.Next = Cursor(f.At[i])
 				return false
 			}
 		}
 		if b.row.Count == 0 {
-			b.open(begin)
+			b.Open(begin)
 		}
 		f.Row(i, &r)
-		b.add(&r)
+		b.Add(&r)
 		return true
 	})
 	if err == nil && b.row.Count > 0 {
-		page.Rows = append(page.Rows, b.close())
+		page.Rows = append(page.Rows, b.Close())
 	}
 	return err
 }
