@@ -96,15 +96,15 @@ func (s *Moments) done() *Moments {
 
 // Window are the statistics of the cleaned readings of the last while.
 type Window struct {
-	SpanS       float64 `json:"span_s" doc:"length of the window, which ends at to, s"`
-	Rows        int     `json:"rows" doc:"cleaned readings in it"`
-	Filled      int     `json:"filled" doc:"of them with a value that was filled in"`
-	Outliers    int     `json:"outliers" doc:"of them with a value that was replaced"`
-	SoC         *Moments   `json:"soc_percent" doc:"null: not reported"`
-	Voltage     *Moments   `json:"voltage_v"`
-	Current     *Moments   `json:"current_a"`
-	Power       *Moments   `json:"power_kw"`
-	Temperature *Moments   `json:"temperature_c"`
+	SpanS       float64  `json:"span_s" doc:"length of the window, which ends at to, s"`
+	Rows        int      `json:"rows" doc:"cleaned readings in it"`
+	Filled      int      `json:"filled" doc:"of them with a value that was filled in"`
+	Outliers    int      `json:"outliers" doc:"of them with a value that was replaced"`
+	SoC         *Moments `json:"soc_percent" doc:"null: not reported"`
+	Voltage     *Moments `json:"voltage_v"`
+	Current     *Moments `json:"current_a"`
+	Power       *Moments `json:"power_kw"`
+	Temperature *Moments `json:"temperature_c"`
 }
 
 // Over are the statistics of the rows with to − span ≤ t < to.
