@@ -8,8 +8,12 @@ import (
 	"net/http"
 	"os/exec"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
 
 	"yunchu/harness/backend"
 )
@@ -132,4 +136,60 @@ func TestPeerMosquittoPublishes(t *testing.T) {
 	if n := len(c.history(t, "dev-1")); n != 2 {
 		t.Errorf("%d readings at the end, want 2", n)
 	}
+}
+
+// TestKillLosesNothingOverMQTT kills the plant while devices publish, and reads back what
+// had a PUBACK.
+func TestKillLosesNothingOverMQTT(t *testing.T) {
+	t.Parallel()
+	port := ports(t, 1)[0]
+	p := fresh(t, "YUNCHU_TOKEN="+rigToken)
+	p.write(t, "plant.yaml", fmt.Sprintf("apiVersion: yunchu/v1\nkind: Config\nmqtt: {listen: \"tcp://127.0.0.1:%d\"}\n", port))
+	x, c := serving(t, p, "-c", "plant.yaml")
+	c.token = rigToken
+	const writers = 16
+	var (
+		acked [writers][]int64
+		total atomic.Int64
+		over  sync.WaitGroup
+	)
+	for i := range writers {
+		id := fmt.Sprintf("mqtt-crash-%02d", i)
+		o := paho.NewClientOptions().AddBroker(fmt.Sprintf("tcp://127.0.0.1:%d", port)).SetClientID(id).SetUsername("token").SetPassword(rigToken)
+		o.SetAutoReconnect(false).SetCleanSession(true)
+		client := paho.NewClient(o)
+		if tk := client.Connect(); tk.Wait() && tk.Error() != nil {
+			t.Fatal(tk.Error())
+		}
+		over.Go(func() {
+			at := time.Now().UnixMilli() - 3_600_000
+			for {
+				at++
+				body := fmt.Sprintf(`{"deviceId":%q,"timestamp":%d,"data":{"soc":50,"voltage":400,"current":100,"power":40,"temperature":25,"status":"charging"}}`, id, at)
+				tk := client.Publish("device/"+id+"/data", 1, false, body)
+				if !tk.WaitTimeout(10*time.Second) || tk.Error() != nil || !client.IsConnected() {
+					return
+				}
+				acked[i] = append(acked[i], at)
+				total.Add(1)
+			}
+		})
+	}
+	eventually(t, "devices at work", func() bool { return total.Load() > 1000 })
+	x.kill(t)
+	over.Wait()
+	_, c = serving(t, p, "-c", "plant.yaml")
+	c.token = rigToken
+	for i := range writers {
+		there := map[int64]bool{}
+		for _, r := range c.history(t, fmt.Sprintf("mqtt-crash-%02d", i)) {
+			there[r.Timestamp] = true
+		}
+		for _, at := range acked[i] {
+			if !there[at] {
+				t.Errorf("device %d: the reading of %d had its PUBACK and is lost", i, at)
+			}
+		}
+	}
+	t.Logf("%d readings had their PUBACK", total.Load())
 }
