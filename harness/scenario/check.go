@@ -159,6 +159,9 @@ func (s *Scenario) checkLoads(f *source) {
 	checkLoads(f, s.Load, s.Duration)
 	for i := range s.Load {
 		l, at := &s.Load[i], fmt.Sprintf("load[%d]", i)
+		if l.API == "mqtt" {
+			f.wrong(at+".api", "put it on a plant that runs: yunchu load --api mqtt --mqtt mqtt://host:1883", "the plant of a run has no broker")
+		}
 		if l.API != "rest-sync" && l.API != "mqtt" && len(s.Asked(l)) == 0 && l.API != "" {
 			key, hint := at+".ask", "devices of the fleet, and those of loads: load-NAME-0001 …"
 			if l.Ask == "" {
