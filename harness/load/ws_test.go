@@ -57,7 +57,7 @@ func TestSubscribers(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	s := Spec{
-		Name: "test", API: WS, Users: 3, Asked: []string{"a", "b"}, Profile: Steady(1, 2500*time.Millisecond, 0),
+		Name: "test", API: WS, Users: 3, Asked: []string{"a", "b"}, Profile: Steady(1, 4*time.Second, 0),
 		Target: Target{Address: strings.TrimPrefix(server.URL, "http://"), Token: "secret"},
 	}
 	r, err := Run(t.Context(), s)
