@@ -117,6 +117,7 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 		Dispatch:   dispatch.Settings{Every: cfg.Dispatch.Every, Strategy: dispatch.Strategy(cfg.Dispatch.Strategy)},
 		RampKWPerS: cfg.Dispatch.Ramp,
 		Retain:     cfg.Retention.Control,
+		Audit:      true,
 	}
 	if t := cfg.Dispatch.Target; t != nil {
 		pc.Initial = func(now time.Time) platform.Target {

@@ -74,7 +74,7 @@ func filled(t *testing.T) string {
 	}
 	for i := range damageUsers {
 		done := make(chan error, 1)
-		o.Records().Put("user", fmt.Sprint("user-", i), []byte(userRecord(i)), func(err error) { done <- err })
+		o.Records().Put("user", fmt.Sprint("user-", i), "test", []byte(userRecord(i)), func(err error) { done <- err })
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}

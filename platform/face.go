@@ -35,10 +35,14 @@ type Face struct {
 // Face returns what the API needs of the plant. run is nil in production.
 func (p *Plant) Face(about api.About, run Driver) api.Plant {
 	f := &Face{p, about, run}
-	return api.Plant{
+	out := api.Plant{
 		Intake: f, Registry: f, Latest: f, History: f, Control: f, Dispatch: f, System: f, Live: f, Backup: f,
 		Quality: f,
 	}
+	if p.Audit != nil {
+		out.Audit = p.Audit
+	}
+	return out
 }
 
 // Push implements api.Intake.
@@ -189,7 +193,7 @@ func (f *Face) Apply(ctx context.Context, by string, s api.Settings) error {
 		return fmt.Errorf("%w: %w", api.ErrInvalid, err)
 	}
 	p.log.Info("dispatch settings changed", "by", by)
-	return p.publish(ctx, bus.Meta, &device.Meta{Kind: "setting", Key: "dispatch", Value: value, At: p.sched.Now().UnixMilli()})
+	return p.publish(ctx, bus.Meta, &device.Meta{Kind: "setting", Key: "dispatch", Value: value, At: p.sched.Now().UnixMilli(), By: by})
 }
 
 // About implements api.System.
@@ -295,10 +299,21 @@ func (p *Plant) Records() auth.Records { return &records{p} }
 type records struct{ plant *Plant }
 
 // Put implements auth.Records.
-func (r *records) Put(kind, key string, value []byte, done func(error)) {
+func (r *records) Put(kind, key, by string, value []byte, done func(error)) {
 	p := r.plant
-	p.bus.Publish(bus.Meta, &device.Meta{Kind: kind, Key: key, Value: value, At: p.sched.Now().UnixMilli()},
+	p.bus.Publish(bus.Meta, &device.Meta{Kind: kind, Key: key, Value: value, At: p.sched.Now().UnixMilli(), By: by},
 		func(_ uint64, err error) { done(err) })
+}
+
+// Act implements auth.Records.
+func (r *records) Act(a device.Act) {
+	p := r.plant
+	a.At = p.sched.Now().UnixMilli()
+	bus.Acts.Publish(p.bus, &device.Acts{List: []device.Act{a}}, func(_ uint64, err error) {
+		if err != nil {
+			p.log.Error("act not in the log", "type", a.Type, "source", a.Source, "subject", a.Subject, "error", err)
+		}
+	})
 }
 
 // Load implements auth.Records.

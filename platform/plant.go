@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"yunchu/platform/audit"
 	"yunchu/platform/bus"
 	"yunchu/platform/device"
 	"yunchu/platform/dispatch"
@@ -77,6 +78,8 @@ type Config struct {
 	// Retain is how long commands, acknowledgements and events stay in the log;
 	// 0 = for ever.
 	Retain time.Duration
+	// Audit keeps the audit in Dir. It is for the wall clock.
+	Audit bool
 }
 
 // QualityRule is the profile of devices.
@@ -105,6 +108,7 @@ type Plant struct {
 	Gateway *gateway.Gateway
 	History *series.Store
 	State   *state.Store
+	Audit   *audit.Log // nil without Config.Audit
 
 	guard   *guard.Guard
 	planner dispatch.Planner
@@ -203,6 +207,9 @@ func New(cfg Config) (*Plant, error) {
 	if !p.sched.Virtual() {
 		p.serving.Go(p.applyChanges)
 	}
+	if p.Audit != nil {
+		p.serving.Go(func() { p.Audit.Run(p.life) })
+	}
 	return p, nil
 }
 
@@ -250,6 +257,15 @@ func (p *Plant) open() (err error) {
 	}
 	if _, err = bus.Acks.Subscribe(p.bus, 1, p.acks); err != nil {
 		return fmt.Errorf("recover the commands: %w", err)
+	}
+	if p.cfg.Audit {
+		p.Audit, err = audit.Open(audit.Options{
+			Data: p.cfg.Dir, Bus: p.bus, Now: p.sched.Now, Log: p.log,
+			Name: func(s device.Slot) device.ID { d, _ := p.Fleet.Device(s); return d.Info.ID },
+		})
+		if err != nil {
+			return err
+		}
 	}
 	p.prime()
 	return nil
@@ -320,7 +336,7 @@ func (p *Plant) register(ctx context.Context, info device.Info) (device.Info, er
 			return old, nil
 		}
 	}
-	return p.Fleet.Register(ctx, info, p.sched.Now().UnixMilli())
+	return p.Fleet.Register(device.WithSource(ctx, "configuration"), info, p.sched.Now().UnixMilli())
 }
 
 func sameInfo(a, b *device.Info) bool {
@@ -435,7 +451,8 @@ func (p *Plant) acks(seq uint64, f *device.Acks) {
 }
 
 // retain trims commands and acknowledgements that are older than the retention,
-// but none that still holds a device or its mode: a restart must find it.
+// but none that still holds a device or its mode: a restart must find it. What the
+// audit has not signed stays as well.
 func (p *Plant) retain(now time.Time) error {
 	if p.cfg.Retain <= 0 {
 		return nil
@@ -464,6 +481,10 @@ func (p *Plant) retain(now time.Time) error {
 			}
 		}
 	})
+	if p.Audit != nil {
+		covered, _ := p.Audit.Covered()
+		before = min(before, covered+1)
+	}
 	return p.bus.Trim(bus.Control, before)
 }
 
@@ -512,6 +533,9 @@ func (p *Plant) Close() error {
 
 func (p *Plant) closeStores() error {
 	var errs []error
+	if p.Audit != nil {
+		errs = append(errs, p.Audit.Close())
+	}
 	if p.State != nil {
 		errs = append(errs, p.State.Close())
 	}

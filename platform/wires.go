@@ -163,7 +163,7 @@ func (p *Plant) apply(ctx context.Context, c change) {
 	if sameInfo(&info, &d.Info) {
 		return
 	}
-	if _, err := p.Fleet.Register(ctx, info, p.sched.Now().UnixMilli()); err != nil && ctx.Err() == nil {
+	if _, err := p.Fleet.Register(device.WithSource(ctx, "gateway"), info, p.sched.Now().UnixMilli()); err != nil && ctx.Err() == nil {
 		p.log.Error("change of a registration not stored", "device", info.ID, "error", err)
 	}
 }

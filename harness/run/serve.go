@@ -55,7 +55,7 @@ type memory struct {
 	records map[[2]string][]byte
 }
 
-func (m *memory) Put(kind, key string, value []byte, done func(error)) {
+func (m *memory) Put(kind, key, _ string, value []byte, done func(error)) {
 	m.mu.Lock()
 	if len(value) == 0 {
 		delete(m.records, [2]string{kind, key})
@@ -65,6 +65,9 @@ func (m *memory) Put(kind, key string, value []byte, done func(error)) {
 	m.mu.Unlock()
 	done(nil)
 }
+
+// Act forgets it: a run has no audit.
+func (*memory) Act(device.Act) {}
 
 func (m *memory) Load(kind string, each func(key string, value []byte)) error {
 	m.mu.Lock()

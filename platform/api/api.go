@@ -340,9 +340,9 @@ func bearer(r *http.Request) string {
 	return strings.TrimSpace(h[0][7:])
 }
 
-// who finds the sender and checks that the action is open to the role.
-func (s *Server) who(token string, wall time.Time, a auth.Action) (*auth.Principal, *Problem) {
-	p, err := s.auth.Check(token, wall)
+// who finds the sender of a request and checks that the action is open to it.
+func (s *Server) who(r *http.Request, token string, a auth.Action) (*auth.Principal, *Problem) {
+	p, err := s.auth.Check(token, s.wall())
 	if err != nil {
 		detail := err.Error()
 		if token == "" {
@@ -351,6 +351,7 @@ func (s *Server) who(token string, wall time.Time, a auth.Action) (*auth.Princip
 		return nil, refuse(CodeUnauthorized, detail)
 	}
 	if !p.May(a) {
+		s.auth.Refused(s.wall(), p, hostOf(r), r.Method+" "+shorten(r.URL.Path), "the role "+p.Role.String()+" does not allow "+a.String())
 		return nil, refuse(CodeForbidden, fmt.Sprintf("the role %s does not allow %s", p.Role, a))
 	}
 	return p, nil

@@ -13,7 +13,7 @@ var accepted = []byte(`{"code":"ACCEPTED"}`)
 
 // control answers POST /api/v1/device/control.
 func (s *Server) control(w http.ResponseWriter, r *http.Request) int {
-	p, refused := s.who(bearer(r), s.wall(), auth.Control)
+	p, refused := s.who(r, bearer(r), auth.Control)
 	if refused != nil {
 		return refused.write(w, r)
 	}

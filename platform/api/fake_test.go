@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"yunchu/platform/api"
+	"yunchu/platform/audit"
 	"yunchu/platform/auth"
 	"yunchu/platform/bus"
 	"yunchu/platform/bus/local"
@@ -98,7 +99,7 @@ func (p *plant) commands(_ uint64, f *device.Commands) {
 		if p.slow[p.infos[c.Slot].ID] {
 			continue
 		}
-		a := device.Ack{Slot: c.Slot, ID: c.ID, Status: device.Done, At: p.now.UnixMilli(), Issued: c.At, Verb: c.Verb, Priority: c.Priority, Power: c.Power, Source: c.Source}
+		a := device.Ack{Slot: c.Slot, ID: c.ID, Status: device.Done, At: p.now.UnixMilli(), Issued: c.At, Verb: c.Verb, Priority: c.Priority, Power: c.Power, Before: -1.5, Source: c.Source}
 		switch {
 		case p.now.UnixMilli()-c.At > 60_000 || c.At-p.now.UnixMilli() > 5_000:
 			a.Status, a.Code, a.Reason = device.Rejected, "STALE_COMMAND", "the command is too old or too new"
@@ -327,10 +328,12 @@ func (p *plant) event(id device.ID, text string) {
 // records keeps users and tokens in memory.
 type records struct{ sync.Map }
 
-func (r *records) Put(kind, key string, value []byte, done func(error)) {
+func (r *records) Put(kind, key, _ string, value []byte, done func(error)) {
 	r.Store(kind+"/"+key, value)
 	done(nil)
 }
+
+func (r *records) Act(device.Act) {}
 
 func (r *records) Load(string, func(string, []byte)) error { return nil }
 
@@ -498,4 +501,20 @@ func serve(w *world, r *http.Request) answer {
 
 func contextOf(t testing.TB) (context.Context, context.CancelFunc) {
 	return context.WithCancel(t.Context())
+}
+
+// withAudit gives the plant an audit with an entry.
+func withAudit(t testing.TB) func(*api.Options) {
+	return func(o *api.Options) {
+		l, err := audit.Open(audit.Options{Data: t.TempDir(), Bus: o.Bus, Name: func(device.Slot) device.ID { return "" }, Now: time.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		bus.Acts.Publish(o.Bus, &device.Acts{List: []device.Act{{Type: "test", Source: "user:ann", At: start}}}, nil)
+		if err := l.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		o.Plant.Audit = l
+	}
 }

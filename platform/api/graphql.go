@@ -21,6 +21,7 @@ import (
 
 	"yunchu/platform/api/graph"
 	"yunchu/platform/auth"
+	"yunchu/platform/device"
 )
 
 const (
@@ -150,7 +151,7 @@ func (s *Server) present(ctx context.Context, err error) *gqlerror.Error {
 // graphql answers POST /graphql and, for queries, GET.
 func (s *Server) graphql(w http.ResponseWriter, r *http.Request) int {
 	secure(w.Header())
-	p, refused := s.who(bearer(r), s.wall(), auth.Read)
+	p, refused := s.who(r, bearer(r), auth.Read)
 	if refused != nil {
 		return refused.write(w, r)
 	}
@@ -162,7 +163,7 @@ func (s *Server) graphql(w http.ResponseWriter, r *http.Request) int {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), graphTime)
 	defer cancel()
-	ctx = graphql.StartOperationTrace(context.WithValue(ctx, callerKey{}, callerFrom(r, p)))
+	ctx = graphql.StartOperationTrace(context.WithValue(device.WithSource(ctx, p.Name), callerKey{}, callerFrom(r, p)))
 	one := strings.Contains(r.Header.Get("Accept"), graphOneType)
 	status := http.StatusOK
 	var answer *graphql.Response

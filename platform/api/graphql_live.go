@@ -12,6 +12,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"yunchu/platform/api/graph"
+	"yunchu/platform/device"
 )
 
 const (
@@ -54,7 +55,7 @@ func (s *Server) graphWebsocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.hub.remove(&g.client)
-	ctx := context.WithValue(r.Context(), callerKey{}, callerFrom(r, p))
+	ctx := context.WithValue(device.WithSource(r.Context(), p.Name), callerKey{}, callerFrom(r, p))
 	ctx, cancel := context.WithCancel(context.WithValue(ctx, socketKey{}, g))
 	said := make(chan struct{})
 	go func() {

@@ -36,6 +36,10 @@ func routes(t *testing.T, w *world) []string {
 // probes are requests that succeed for whoever is allowed. %s stands for the
 // device; routes that are about no device have none.
 var probes = map[string]struct{ path, body string }{
+	"GET /api/v1/audit":                 {"/api/v1/audit?from=0", ""},
+	"GET /api/v1/audit/checkpoint":      {"/api/v1/audit/checkpoint", ""},
+	"GET /api/v1/audit/inclusion":       {"/api/v1/audit/inclusion?entry=0", ""},
+	"GET /api/v1/audit/consistency":     {"/api/v1/audit/consistency?from=1", ""},
 	"POST /api/v1/device/data/sync":     {"/api/v1/device/data/sync", `{"deviceId":"%s","timestamp":1700000000000,"data":` + dataJSON + `}`},
 	"POST /api/v1/device/control":       {"/api/v1/device/control", `{"deviceId":"%s","commandId":"%s-1","command":"stop"}`},
 	"GET /api/v1/ws":                    {"/api/v1/ws", ""},
@@ -106,7 +110,7 @@ func TestMatrix(t *testing.T) {
 			var w *world
 			for i, role := range roles {
 				if i%4 == 0 { // more logins in one world would be slowed down
-					w = newWorld(t)
+					w = newWorld(t, withAudit(t))
 					for _, known := range []string{"MINE", "FOREIGN"} {
 						w.do("POST", syncPath, "engineer", body(known, start-1)).want(200, "SUCCESS")
 					}

@@ -7,6 +7,9 @@ import (
 	"io"
 	"time"
 
+	"golang.org/x/mod/sumdb/tlog"
+
+	"yunchu/platform/audit"
 	"yunchu/platform/device"
 	"yunchu/platform/ingest"
 	"yunchu/platform/store/series"
@@ -27,6 +30,7 @@ type Plant struct {
 	Live     Live
 	Backup   Backup // may be nil
 	Quality  Quality
+	Audit    Audit // nil: the plant keeps none
 }
 
 // Errors that a plant answers with, beside those of device and bus.
@@ -244,4 +248,12 @@ type Score struct {
 type Live interface {
 	Fleet() FleetState
 	Scores() []Score
+}
+
+// Audit is what was done and by whom, as the leaves of a Merkle tree.
+type Audit interface {
+	Query(q audit.Query) (audit.Page, error)
+	Checkpoint() (c audit.Checkpoint, signed []byte, key string)
+	Inclusion(n, size int64) ([]tlog.Hash, error)
+	Consistency(from, size int64) ([]tlog.Hash, error)
 }

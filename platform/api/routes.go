@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"yunchu/platform/auth"
+	"yunchu/platform/device"
 )
 
 const healthPattern = "GET /healthz"
@@ -29,11 +30,7 @@ func callerOf(ctx context.Context) caller { return ctx.Value(callerKey{}).(calle
 
 // callerFrom is the sender of a request, whose token is checked.
 func callerFrom(r *http.Request, p *auth.Principal) caller {
-	c := caller{p, r.RemoteAddr}
-	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
-		c.host = host
-	}
-	return c
+	return caller{p, hostOf(r)}
 }
 
 // routes registers everything that is not a file.
@@ -62,6 +59,7 @@ func (s *Server) routes() error {
 	s.aggregateRoutes()
 	s.dispatchRoutes()
 	s.identityRoutes()
+	s.auditRoutes()
 	s.systemRoutes()
 	s.queryRoutes()
 	s.describe()
@@ -112,14 +110,23 @@ func (s *Server) identify(ctx huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(ctx)
 	c := callerFrom(r, nil)
 	if a, guarded := ctx.Operation().Metadata[actionKey].(auth.Action); guarded {
-		p, refused := s.who(bearer(r), s.wall(), a)
+		p, refused := s.who(r, bearer(r), a)
 		if refused != nil {
 			refused.write(w, r)
 			return
 		}
 		c.Principal = p
+		ctx = huma.WithContext(ctx, device.WithSource(ctx.Context(), p.Name))
 	}
 	next(huma.WithValue(ctx, callerKey{}, c))
+}
+
+// hostOf is the address that a request came from, without its port.
+func hostOf(r *http.Request) string {
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		return host
+	}
+	return r.RemoteAddr
 }
 
 // guarded registers an operation that takes an action.

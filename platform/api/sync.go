@@ -15,7 +15,7 @@ var success = []byte(`{"code":"SUCCESS"}`)
 
 // sync answers POST /api/v1/device/data/sync.
 func (s *Server) sync(w http.ResponseWriter, r *http.Request) int {
-	p, refused := s.who(bearer(r), s.wall(), auth.Ingest)
+	p, refused := s.who(r, bearer(r), auth.Ingest)
 	if refused != nil {
 		return refused.write(w, r)
 	}
@@ -57,7 +57,7 @@ func (s *Server) syncOne(ctx context.Context, p *auth.Principal, m *scratch) *Pr
 		return refuse(e.code, e.detail)
 	}
 	if !found {
-		info, err := s.plant.Registry.Register(ctx, device.Info{ID: e.id})
+		info, err := s.plant.Registry.Register(device.WithSource(ctx, p.Name), device.Info{ID: e.id})
 		if err != nil {
 			s.giveBack(m)
 			return s.problemOf(ctx, err)
@@ -198,7 +198,7 @@ func (b *batch) register(ctx context.Context) *Problem {
 	for _, u := range b.unknown {
 		slot, found := b.server.plant.Registry.Slot(u.id) // an earlier row may have brought it
 		if !found {
-			info, err := b.server.plant.Registry.Register(ctx, device.Info{ID: u.id})
+			info, err := b.server.plant.Registry.Register(device.WithSource(ctx, b.principal.Name), device.Info{ID: u.id})
 			if err != nil {
 				return b.server.problemOf(ctx, err)
 			}

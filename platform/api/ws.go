@@ -92,7 +92,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, protocols []str
 			}
 		}
 	}
-	p, refused := s.who(token, s.wall(), auth.Read)
+	p, refused := s.who(r, token, auth.Read)
 	switch {
 	case refused != nil:
 	case !s.isReady():

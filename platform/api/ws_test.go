@@ -141,7 +141,11 @@ func TestWebSocketSnapshotAndFrames(t *testing.T) {
 	}
 	w.do("POST", controlPath, "operator", `{"deviceId":"MINE","commandId":"C1","command":"setPower","parameters":{"power":500}}`).want(409, "OUT_OF_RANGE")
 	f = s.next("ack")
-	if want := fmt.Sprintf(`{"commandId":"C1","status":"rejected","code":"OUT_OF_RANGE","reason":"beyond the rating of 100 kW","timestamp":%d}`, start); f.DeviceID != "MINE" || string(f.Data) != want {
+	sender, err := w.auth.Check(w.tokens["operator"], time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf(`{"commandId":"C1","status":"rejected","code":"OUT_OF_RANGE","reason":"beyond the rating of 100 kW","command":"setPower","source":%q,"before":-1.5,"power":500,"timestamp":%d}`, sender.Name, start); f.DeviceID != "MINE" || string(f.Data) != want {
 		t.Errorf("ack of %s: %s, want %s", f.DeviceID, f.Data, want)
 	}
 	w.event("", "storm")

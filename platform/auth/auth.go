@@ -65,8 +65,11 @@ const (
 // Records keeps what an Authority must not forget. The newest value of a kind
 // and key holds; an empty value deletes it.
 type Records interface {
-	// Put makes a value durable and then calls done exactly once.
-	Put(kind, key string, value []byte, done func(error))
+	// Put makes a value durable and then calls done exactly once. by is who asks.
+	Put(kind, key, by string, value []byte, done func(error))
+	// Act puts down, for the audit, what somebody did or tried. It does not wait, and
+	// sets the act's time.
+	Act(a device.Act)
 	// Load calls each with every record of the kind that is not deleted.
 	Load(kind string, each func(key string, value []byte)) error
 }
@@ -99,6 +102,7 @@ type Authority struct {
 	log      *slog.Logger
 	hasher   *hasher
 	attempts *attempts
+	refusals refusals
 
 	change sync.Mutex // one change at a time, held while it becomes durable
 	swept  time.Time  // under change
@@ -232,7 +236,7 @@ func (a *Authority) Check(token string, now time.Time) (*Principal, error) {
 
 // put stores a record and waits until it is durable. On an error of ctx nobody
 // can say whether it is.
-func (a *Authority) put(ctx context.Context, kind, key string, record any) error {
+func (a *Authority) put(ctx context.Context, kind, key, by string, record any) error {
 	var value []byte
 	if record != nil {
 		var err error
@@ -241,7 +245,7 @@ func (a *Authority) put(ctx context.Context, kind, key string, record any) error
 		}
 	}
 	stored := make(chan error, 1)
-	a.records.Put(kind, key, value, func(err error) { stored <- err })
+	a.records.Put(kind, key, by, value, func(err error) { stored <- err })
 	select {
 	case err := <-stored:
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"yunchu/platform/auth"
+	"yunchu/platform/device"
 )
 
 // memory is Records in memory; fail, when set, is what every Put answers.
@@ -17,10 +18,19 @@ type memory struct {
 	mu     sync.Mutex
 	values map[string]map[string][]byte
 	fail   error
+	acts   []device.Act
+	by     string // who asked for the newest Put
 }
 
-func (m *memory) Put(kind, key string, value []byte, done func(error)) {
+func (m *memory) Act(a device.Act) {
 	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.acts = append(m.acts, a)
+}
+
+func (m *memory) Put(kind, key, by string, value []byte, done func(error)) {
+	m.mu.Lock()
+	m.by = by
 	err := m.fail
 	if err == nil {
 		if m.values == nil {
@@ -385,7 +395,7 @@ func TestBrokenRecordsAreNamed(t *testing.T) {
 // stuck is Records whose disk never answers.
 type stuck struct{ memory }
 
-func (*stuck) Put(string, string, []byte, func(error)) {}
+func (*stuck) Put(string, string, string, []byte, func(error)) {}
 
 func TestPutWaitsNoLongerThanItsCaller(t *testing.T) {
 	a, err := auth.New(&stuck{}, start, auth.Options{})

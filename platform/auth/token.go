@@ -99,7 +99,7 @@ func (a *Authority) issue(ctx context.Context, now time.Time, by string, g Grant
 		t.Expires = now.Add(g.Life).UnixMilli()
 	}
 	a.sweep(now)
-	if err := a.put(ctx, KindToken, t.ID, t); err != nil {
+	if err := a.put(ctx, KindToken, t.ID, by, t); err != nil {
 		return Issued{}, err
 	}
 	a.mu.Lock()
@@ -150,7 +150,7 @@ func (a *Authority) revoke(ctx context.Context, id, by string) error {
 	if t == nil {
 		return fmt.Errorf("token %q: %w", id, ErrNotFound)
 	}
-	if err := a.put(ctx, KindToken, id, nil); err != nil {
+	if err := a.put(ctx, KindToken, id, by, nil); err != nil {
 		return err
 	}
 	a.mu.Lock()
@@ -178,7 +178,7 @@ func (a *Authority) sweep(now time.Time) {
 	}
 	a.mu.Unlock()
 	for _, id := range expired {
-		a.records.Put(KindToken, id, nil, func(err error) {
+		a.records.Put(KindToken, id, "expiry", nil, func(err error) {
 			if err != nil {
 				a.log.Warn("expired token kept in the records", "token", id, "error", err)
 			}

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"yunchu/platform/device"
 )
 
 // user is a record of KindUser; its key is the name.
@@ -85,9 +87,10 @@ func (a *Authority) firstAdmin(ctx context.Context, now time.Time, secret, name,
 	case done:
 		return ErrSetupDone
 	case len(secret) > maxToken || s.expires.IsZero() || !now.Before(s.expires) || sha256.Sum256([]byte(secret)) != s.hash:
+		a.refused(now, device.Act{Type: "setup", Outcome: "failed", Text: ErrSetup.Error()})
 		return ErrSetup
 	}
-	if err := a.putUser(ctx, now, name, Admin, password); err != nil {
+	if err := a.putUser(ctx, now, name, Admin, password, "setup"); err != nil {
 		return err
 	}
 	a.mu.Lock()
@@ -107,6 +110,7 @@ func (a *Authority) Login(ctx context.Context, now time.Time, host, name, passwo
 	try, err := a.attempts.begin(now, name, host)
 	if err != nil {
 		a.log.Warn("login turned away", "user", name, "host", host)
+		a.refused(now, device.Act{Type: "login", Source: userName(name), From: host, Outcome: "refused", Text: err.Error()})
 		return Issued{}, err
 	}
 	u := a.user(name)
@@ -121,6 +125,7 @@ func (a *Authority) Login(ctx context.Context, now time.Time, host, name, passwo
 	}
 	if !ok || u == nil {
 		a.log.Warn("login failed", "user", name, "host", host)
+		a.records.Act(device.Act{Type: "login", Source: userName(name), From: host, Outcome: "failed", Text: ErrCredentials.Error()})
 		return Issued{}, ErrCredentials
 	}
 	a.attempts.succeeded(try)
@@ -130,8 +135,11 @@ func (a *Authority) Login(ctx context.Context, now time.Time, host, name, passwo
 		return Issued{}, ErrCredentials
 	}
 	a.log.Info("login", "user", name, "host", host)
+	a.records.Act(device.Act{Type: "login", Source: userName(name), From: host, Outcome: "done"})
 	return a.issue(ctx, now, "login", Grant{Role: u.Role, Life: SessionLife, user: name})
 }
+
+func userName(name string) string { return "user:" + name }
 
 func (a *Authority) user(name string) *user {
 	a.mu.RLock()
@@ -162,7 +170,7 @@ func (a *Authority) PutUser(ctx context.Context, now time.Time, name string, rol
 	if role != Admin && a.lastAdmin(name) {
 		return ErrLastAdmin
 	}
-	if err := a.putUser(ctx, now, name, role, password); err != nil {
+	if err := a.putUser(ctx, now, name, role, password, by); err != nil {
 		return err
 	}
 	a.log.Info("user put", "user", name, "role", role.String(), "by", by)
@@ -179,7 +187,7 @@ func (a *Authority) RemoveUser(ctx context.Context, name, by string) error {
 	case a.lastAdmin(name):
 		return ErrLastAdmin
 	}
-	if err := a.put(ctx, KindUser, name, nil); err != nil {
+	if err := a.put(ctx, KindUser, name, by, nil); err != nil {
 		return err
 	}
 	a.mu.Lock()
@@ -196,7 +204,7 @@ func (a *Authority) lastAdmin(name string) bool {
 	return u != nil && u.Role == Admin && a.admins() == 1
 }
 
-func (a *Authority) putUser(ctx context.Context, now time.Time, name string, role Role, password string) error {
+func (a *Authority) putUser(ctx context.Context, now time.Time, name string, role Role, password, by string) error {
 	if err := errors.Join(validUser(name), validPassword(password)); err != nil {
 		return err
 	}
@@ -205,7 +213,7 @@ func (a *Authority) putUser(ctx context.Context, now time.Time, name string, rol
 		return err
 	}
 	u := &user{Name: name, Role: role, Password: hash, Created: now.UnixMilli()}
-	if err := a.put(ctx, KindUser, name, u); err != nil {
+	if err := a.put(ctx, KindUser, name, by, u); err != nil {
 		return err
 	}
 	a.mu.Lock()

@@ -22,8 +22,8 @@ const (
 	// Data carries readings; a shard's number follows. It is trimmed once the
 	// history covers it.
 	Data = "log.data.0"
-	// Control carries commands, acknowledgements and events, kept as retention
-	// says.
+	// Control carries commands, acknowledgements, events and acts, kept as
+	// retention says.
 	Control = "log.control"
 	// Meta carries what the plant knows about itself: registry, users, tokens,
 	// configuration. It is never trimmed.
@@ -106,6 +106,7 @@ var (
 	Commands = Topic[*device.Commands]{Control}
 	Acks     = Topic[*device.Acks]{Control}
 	Events   = Topic[*device.Events]{Control}
+	Acts     = Topic[*device.Acts]{Control}
 	Metas    = Topic[*device.Meta]{Meta}
 )
 

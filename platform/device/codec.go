@@ -24,13 +24,22 @@ const (
 	kindAcks
 	kindEvents
 	kindMeta
+	kindActs
+	kindMetaBy // a Meta that says who asked
 )
 
 func (*Readings) kind() frameKind { return kindReadings }
 func (*Commands) kind() frameKind { return kindCommands }
 func (*Acks) kind() frameKind     { return kindAcks }
 func (*Events) kind() frameKind   { return kindEvents }
-func (*Meta) kind() frameKind     { return kindMeta }
+func (*Acts) kind() frameKind     { return kindActs }
+
+func (f *Meta) kind() frameKind {
+	if f.By != "" {
+		return kindMetaBy
+	}
+	return kindMeta
+}
 
 // ErrFrame is wrapped by every error of DecodeFrame: the bytes are not a frame
 // that this version reads.
@@ -126,12 +135,28 @@ func (f *Events) AppendBinary(b []byte) []byte {
 	return b
 }
 
+// AppendBinary appends the binary form of the acts.
+func (f *Acts) AppendBinary(b []byte) []byte {
+	b = header(b, f)
+	for i := range f.List {
+		a := &f.List[i]
+		b = binary.AppendVarint(b, a.At)
+		for _, s := range [...]string{a.Type, a.Source, a.From, a.Subject, a.Outcome, a.Text} {
+			b = appendString(b, s)
+		}
+	}
+	return b
+}
+
 // AppendBinary appends the binary form of the change.
 func (f *Meta) AppendBinary(b []byte) []byte {
 	b = header(b, f)
 	b = binary.AppendVarint(b, f.At)
 	b = appendString(b, f.Kind)
 	b = appendString(b, f.Key)
+	if f.By != "" {
+		b = appendString(b, f.By)
+	}
 	b = binary.AppendUvarint(b, uint64(len(f.Value)))
 	return append(b, f.Value...)
 }

@@ -29,7 +29,7 @@ func millis(t *rapid.T, what string) int64 {
 // or mixed, so that every packing is met.
 var frames = rapid.Custom(func(t *rapid.T) device.Frame {
 	n := rapid.IntRange(0, 40).Draw(t, "rows")
-	switch rapid.SampledFrom([]string{"readings", "commands", "acks", "events", "meta"}).Draw(t, "kind") {
+	switch rapid.SampledFrom([]string{"readings", "commands", "acks", "events", "acts", "meta"}).Draw(t, "kind") {
 	case "readings":
 		return readings(t, n)
 	case "commands":
@@ -57,6 +57,15 @@ var frames = rapid.Custom(func(t *rapid.T) device.Frame {
 			}
 		}
 		return f
+	case "acts":
+		f := &device.Acts{List: make([]device.Act, n)}
+		for i := range f.List {
+			f.List[i] = device.Act{
+				Type: text.Draw(t, "type"), Source: text.Draw(t, "source"), From: text.Draw(t, "from"), Subject: text.Draw(t, "subject"),
+				Outcome: text.Draw(t, "outcome"), Text: text.Draw(t, "text"), At: millis(t, "at"),
+			}
+		}
+		return f
 	case "events":
 		f := &device.Events{List: make([]device.Event, n)}
 		for i := range f.List {
@@ -69,7 +78,7 @@ var frames = rapid.Custom(func(t *rapid.T) device.Frame {
 	default:
 		return &device.Meta{
 			Kind: text.Draw(t, "kind"), Key: text.Draw(t, "key"), At: millis(t, "at"),
-			Value: rapid.SliceOf(rapid.Byte()).Draw(t, "value"),
+			Value: rapid.SliceOf(rapid.Byte()).Draw(t, "value"), By: text.Draw(t, "by"),
 		}
 	}
 })
@@ -127,6 +136,8 @@ func rows(f device.Frame) string {
 	case *device.Acks:
 		return fmt.Sprintf("%+v", f.List)
 	case *device.Events:
+		return fmt.Sprintf("%+v", f.List)
+	case *device.Acts:
 		return fmt.Sprintf("%+v", f.List)
 	}
 	return fmt.Sprintf("%+v", f)
@@ -247,6 +258,8 @@ func FuzzDecodeFrame(f *testing.F) {
 		&device.Acks{List: []device.Ack{{Slot: 3, Status: device.Done, Reduced: true}, {Repeat: true}}},
 		&device.Events{List: []device.Event{{ID: "e", Slot: device.Plant}}},
 		&device.Meta{Kind: "device", Key: "a", Value: []byte("{}")},
+		&device.Meta{Kind: "device", Key: "a", Value: []byte("{}"), By: "user:ann"},
+		&device.Acts{List: []device.Act{{Type: "login", Source: "user:ann", Outcome: "done"}}},
 	} {
 		f.Add(frame.AppendBinary(nil))
 	}

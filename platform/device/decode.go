@@ -46,6 +46,7 @@ const (
 	minCommand = 22
 	minAck     = 34
 	minEvent   = 9
+	minAct     = 7
 )
 
 // rows is n, or 0 when the input cannot hold n rows of at least size bytes.
@@ -101,11 +102,27 @@ func (d *decoder) frame(k frameKind, n int) Frame {
 			}
 		}
 		return f
-	case kindMeta:
+	case kindActs:
+		f := &Acts{List: make([]Act, d.rows(n, minAct))}
+		for i := range f.List {
+			if d.bad {
+				break
+			}
+			f.List[i] = Act{
+				At: d.varint(), Type: d.string(), Source: d.string(), From: d.string(),
+				Subject: d.string(), Outcome: d.string(), Text: d.string(),
+			}
+		}
+		return f
+	case kindMeta, kindMetaBy:
 		if n != 1 {
 			d.bad = true
 		}
 		f := &Meta{At: d.varint(), Kind: d.string(), Key: d.string()}
+		if k == kindMetaBy {
+			f.By = d.string()
+			d.bad = d.bad || f.By == ""
+		}
 		f.Value = append([]byte(nil), d.take(d.length())...)
 		return f
 	}

@@ -124,6 +124,25 @@ type Events struct{ List []Event }
 // Rows counts the events.
 func (f *Events) Rows() int { return len(f.List) }
 
+// Acts is a frame of acts.
+type Acts struct{ List []Act }
+
+// Rows counts the acts.
+func (f *Acts) Rows() int { return len(f.List) }
+
+// Act is something that somebody did or tried and that changes neither a device nor
+// the configuration, such as a login. It is in the log for the audit, and nobody
+// else hears of it.
+type Act struct {
+	Type    string // login, token-issued, refused …
+	Source  string // who: user:<name>, device:<id>, token:<name>; may be empty
+	From    string // the address it came from; may be empty
+	Subject string // what it was about: user:<name>, token:<id>, a route
+	Outcome string // done, failed, refused
+	Text    string // for people
+	At      int64  // ms UTC
+}
+
 // Meta is one change of what the plant knows about itself: a device, a user, a
 // token, the configuration. The newest Meta of a Kind and Key holds; an empty
 // Value deletes it.
@@ -132,6 +151,7 @@ type Meta struct {
 	Key   string
 	Value []byte // JSON
 	At    int64  // ms UTC
+	By    string // who asked for it, for the audit: user:<name>, configuration; may be empty
 }
 
 // Rows is always 1.

@@ -212,7 +212,7 @@ var ErrTaken = errors.New("taken by another registration")
 // when the log holds it. A new device gets the next slot; a known one keeps its
 // own, and its kind and life cycle unless the new ones say something. An info that
 // says no more than a device can say that registers itself leaves a known one as
-// it is: both may meet.
+// it is: both may meet. Who asks is device.SourceOf(ctx).
 func (f *Fleet) Register(ctx context.Context, info device.Info, now int64) (device.Info, error) {
 	if !info.ID.Valid() {
 		return info, fmt.Errorf("register %q: %w", info.ID, ErrInvalidID)
@@ -229,7 +229,7 @@ func (f *Fleet) Register(ctx context.Context, info device.Info, now int64) (devi
 	if err != nil {
 		return info, fmt.Errorf("register %s: %w", info.ID, err)
 	}
-	m := &device.Meta{Kind: "device", Key: string(info.ID), Value: value, At: now}
+	m := &device.Meta{Kind: "device", Key: string(info.ID), Value: value, At: now, By: device.SourceOf(ctx)}
 	if _, err := bus.PublishWait(ctx, f.bus, bus.Meta, m); err != nil {
 		return info, fmt.Errorf("register %s: %w", info.ID, err)
 	}
