@@ -15,7 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
 	"yunchu/harness/links"
@@ -112,6 +111,7 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 	defer func() { err = errors.Join(err, closing("bus", b.Close())) }()
 	started := time.Now()
 	s := sched.New(sched.NewWall())
+	var p *platform.Plant
 	pc := platform.Config{
 		Name: cfg.Name, Bus: b, Sched: s, Log: log, Dir: cfg.Data, Period: 500 * time.Millisecond,
 		Dispatch:   dispatch.Settings{Every: cfg.Dispatch.Every, Strategy: dispatch.Strategy(cfg.Dispatch.Strategy)},
@@ -119,12 +119,17 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 		Retain:     cfg.Retention.Control,
 		Audit:      true,
 	}
+	remote, err := remoteWriters(cfg, b, &p, log)
+	if err != nil {
+		return fail(exitEnvironment, errors.Join(err, l.Close()))
+	}
+	pc.Needs = remote.needs
 	if t := cfg.Dispatch.Target; t != nil {
 		pc.Initial = func(now time.Time) platform.Target {
 			return platform.Target{KW: t.Series.At(time.Duration(now.UnixNano())), Import: t.Import, Enabled: true}
 		}
 	}
-	p, err := platform.New(pc)
+	p, err = platform.New(pc)
 	if err != nil {
 		return fail(exitEnvironment, errors.Join(err, l.Close()))
 	}
@@ -136,7 +141,7 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 	if err != nil {
 		return fail(exitEnvironment, errors.Join(err, l.Close()))
 	}
-	parts := []func(context.Context) error{func(ctx context.Context) error { return s.Run(ctx, time.Time{}) }, p.Run}
+	parts := []func(context.Context) error{func(ctx context.Context) error { return s.Run(ctx, time.Time{}) }, p.Run, remote.run}
 	for _, x := range sites {
 		defer func() { err = errors.Join(err, closing("link", x.close())) }()
 		if x.run != nil {
@@ -152,7 +157,7 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 		name = "yunchu"
 	}
 	about := platform.AboutThis(name, binaryHash(), buildTags, cfg.Simulation, started)
-	figures := prometheus.NewRegistry()
+	figures := remote.figures()
 	face := p.Face(about, nil)
 	server, err := api.New(api.Options{Plant: face, Auth: authority, Bus: b, Log: log, UI: web.Dist, Now: s.Now, Metrics: figures})
 	if err != nil {

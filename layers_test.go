@@ -30,6 +30,7 @@ var layers = []layer{
 	{"platform/edge", "platform/device platform/bus", "a site and its plant speak of logs and histories, and know no other part of either"},
 	{"platform/ops", "platform/device platform/bus platform/store", "a data folder is its log and its views, whoever runs on it"},
 	{"platform/audit", "platform/device platform/bus", "the audit is a view of the log; what it says depends on nothing else"},
+	{"platform/remotewrite", "platform/device platform/bus platform/promql platform/sample", "it reads the log and sends; nothing of the plant waits for it"},
 	{"platform/auth", "platform/device platform/store", "who may do what does not depend on how they ask"},
 	{"platform/api/graph", "platform/device", "schema, limits and generated code; what the fields are read from is the API's business"},
 	{"platform/api", "platform", "the listeners sit on top of the plant's parts"},

@@ -75,6 +75,9 @@ type Config struct {
 	// Quality says how readings are cleaned, the first rule whose glob matches a
 	// device's id; ingest.Default where none does.
 	Quality []QualityRule
+	// Needs, when set, is the first message of the readings' log that somebody still
+	// reads; the log is kept from there on. It is called once a second.
+	Needs func() uint64
 	// Retain is how long commands, acknowledgements and events stay in the log;
 	// 0 = for ever.
 	Retain time.Duration
@@ -422,6 +425,9 @@ func (p *Plant) upkeep(now time.Time) {
 			if _, last, err := p.bus.Bounds(bus.Data); err == nil {
 				before = p.uplink.before(now, before, last)
 			}
+		}
+		if p.cfg.Needs != nil {
+			before = min(before, p.cfg.Needs())
 		}
 		if err := p.bus.Trim(bus.Data, before); err != nil {
 			p.log.Error("log not trimmed", "error", err)

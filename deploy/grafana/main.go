@@ -55,7 +55,8 @@ var dashboards = []dashboard{
 		{"Temperature", "celsius", true, []query{{`yunchu_device_temperature_c{device="$device"}`, "hottest cell"}}},
 		{"Power, positive when it charges", "kwatt", false, []query{
 			{`avg_over_time(yunchu_device_power_kw{device="$device"}[$__interval])`, "power"},
-			{`yunchu_device_max_charge_kw{device="$device"}`, "can take"}, {`-yunchu_device_max_discharge_kw{device="$device"}`, "can give"},
+			{`yunchu_device_max_charge_kw{device="$device"}`, "can take"},
+			{`-yunchu_device_max_discharge_kw{device="$device"}`, "can give"},
 		}},
 		{"State of charge", "percent", false, []query{{`yunchu_device_soc_percent{device="$device"}`, "charge"}}},
 		{"Voltage", "volt", false, []query{{`avg_over_time(yunchu_device_voltage_v{device="$device"}[$__interval])`, "voltage"}}},

@@ -21,6 +21,7 @@ type Config struct {
 	Dispatch   Dispatch       `yaml:"dispatch,omitempty" doc:"What the fleet is asked for; can be changed by the API."`
 	Retention  Retention      `yaml:"retention,omitempty" doc:"How long what is kept."`
 	MQTT       Broker         `yaml:"mqtt,omitempty" doc:"The embedded MQTT broker; without listen there is none."`
+	Remote     []RemoteWrite  `yaml:"remote_write,omitempty" doc:"Stores that readings are sent to, by Prometheus's remote write 1.0."`
 	TLS        TLS            `yaml:"tls,omitempty" doc:"Certificates of the listeners; plain HTTP when left out."`
 	Sites      Sites          `yaml:"sites,omitempty" doc:"Sites that may join this plant and send on what they have."`
 	Edge       Edge           `yaml:"edge,omitempty" doc:"The plant that this one is a site of; for serve --role edge."`
@@ -88,6 +89,13 @@ type Edge struct {
 	CA     string        `yaml:"ca,omitempty" doc:"Path of the authority that has signed the plant's certificate; the system's when left out."`
 	Verify time.Duration `yaml:"verify,omitempty" jsonschema:"minimum=1m,default=1h" doc:"How often the histories of both ends are compared."`
 	Hold   time.Duration `yaml:"hold,omitempty" jsonschema:"minimum=1h,default=2d" doc:"How long the log keeps what the plant does not have; later it is sent from the history."`
+}
+
+// RemoteWrite is a store that readings are sent to.
+type RemoteWrite struct {
+	URL       string `yaml:"url" jsonschema:"required" example:"http://host:9090/api/v1/write" hint:"write it as http://host:9090/api/v1/write" doc:"Where it takes them: http://host:9090/api/v1/write."`
+	TokenFile string `yaml:"bearer_token_file,omitempty" doc:"Path of a file with the bearer token for it."`
+	MaxBehind int    `yaml:"max_behind,omitempty" jsonschema:"minimum=1,default=200000" doc:"How many messages of the log are kept for it while it does not answer; older ones are skipped and counted."`
 }
 
 // TLS are the certificates of the listeners.
@@ -171,6 +179,10 @@ func (c *Config) check(s *source) {
 	if t := c.Dispatch.Target; t != nil && t.Import && c.Site.Meter == "" && !s.has("site.meter") {
 		s.wrong("dispatch.target.import_kw", "add site: {meter: DEVICE}", "an import target needs the meter of the site")
 	}
+	urls := map[string]bool{}
+	for i := range c.Remote {
+		c.Remote[i].check(s, fmt.Sprintf("remote_write[%d]", i), urls)
+	}
 	c.TLS.check(s)
 	c.MQTT.check(s, &c.TLS)
 	c.Sites.check(s)
@@ -215,6 +227,22 @@ func (x *Edge) check(s *source) {
 		if s.has(f.key) {
 			s.exists(f.key, f.path)
 		}
+	}
+}
+
+func (r *RemoteWrite) check(s *source, at string, seen map[string]bool) {
+	if s.has(at + ".url") {
+		u, err := url.Parse(r.URL)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			s.wrong(at+".url", "write it as http://host:9090/api/v1/write", "%q is not the URL of a store", short(r.URL))
+		} else if where := u.Host + u.Path; seen[where] {
+			s.wrong(at+".url", "name each store once", "%q stands here twice", short(where))
+		} else {
+			seen[where] = true
+		}
+	}
+	if s.has(at + ".bearer_token_file") {
+		s.exists(at+".bearer_token_file", &r.TokenFile)
 	}
 }
 
