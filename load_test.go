@@ -13,22 +13,28 @@ import (
 
 const loadToken = "YUNCHU_TOKEN=an-engineer-of-the-tests"
 
-// TestLoad: load on the production runtime over REST and WebSocket, in a process
+// TestLoad: load on the production runtime over REST, GraphQL, MQTT and WebSocket, in a process
 // of its own: everything is counted, what was acknowledged is found in the history,
 // and the report is there.
 func TestLoad(t *testing.T) {
 	p := fresh(t, loadToken)
-	_, c := serving(t, p)
+	config := filepath.Join(p.dir, "config.yaml")
+	if err := os.WriteFile(config, []byte("apiVersion: yunchu/v1\nkind: Config\nmqtt: {listen: \"tcp://127.0.0.1:0\"}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	x, c := serving(t, p, "-c", config)
 	file := filepath.Join(p.dir, "load.yaml")
 	text := `apiVersion: yunchu/v1
 kind: Load
 name: mixed
 url: ` + c.base + `
+mqtt: mqtt://` + x.says(t, "mqtt on ") + `
 load:
   - {name: sync, api: rest-sync, users: 50, rate: 200, for: 4s, ramp: 1s, arrivals: poisson}
   - {name: batch, api: rest-sync, users: 4, rate: 20, for: 3s, batch: 25, devices: 40}
   - {name: read, api: rest-read, users: 5, rate: 50, at: 3s, for: 1s, ask: "load-batch-*"}
   - {name: graphql, api: graphql, users: 5, rate: 50, at: 3s, for: 1s, ask: "load-batch-*"}
+  - {name: mqtt, api: mqtt, users: 20, rate: 60, for: 3s}
   - {name: ws, api: ws, users: 10, for: 4s, ask: "load-sync-*"}
 score:
   - {metric: api.sync.error_ratio, limit: "== 0"}
@@ -36,6 +42,7 @@ score:
   - {metric: api.batch.readings_per_s, limit: "> 250"}
   - {metric: api.read.error_ratio, limit: "== 0"}
   - {metric: api.graphql.error_ratio, limit: "== 0"}
+  - {metric: api.mqtt.error_ratio, limit: "== 0"}
   - {metric: api.ws.error_ratio, limit: "== 0"}
   - {metric: api.ws.readings_per_s, limit: "> 10"}
   - {metric: sync.delay_ms, stat: p50, limit: "< 20000"}
@@ -66,6 +73,9 @@ score:
 	}
 	if l := loads["batch"]; l.Sent != 60 || l.OK != 60 {
 		t.Errorf("batch: %+v", l)
+	}
+	if l := loads["mqtt"]; l.Users != 20 || l.Sent != 180 || l.OK != 180 {
+		t.Errorf("mqtt: %+v", l)
 	}
 	if l := loads["ws"]; l.Users != 10 || l.OK == 0 || l.Latency.Max <= 0 {
 		t.Errorf("ws: %+v", l)
