@@ -273,8 +273,11 @@ func closing(what string, err error) error {
 }
 
 func openBus(cfg *scenario.Config, log *slog.Logger) (bus.Bus, error) {
-	return nats.Open(nats.Options{Dir: busDir(cfg), URL: cfg.NATS.URL, Replicas: cfg.NATS.Replicas, MaxInFlight: inFlight, Log: log})
+	return nats.Open(nats.Options{Dir: busDir(cfg), URL: cfg.NATS.URL, Replicas: cfg.NATS.Replicas, MaxInFlight: inFlight, Log: log, Reserve: diskReserve})
 }
+
+// diskReserve is how many bytes of the disk are kept for commands.
+const diskReserve = 16 << 20
 
 // busDir is the folder of the embedded bus, empty for an external one.
 func busDir(cfg *scenario.Config) string {

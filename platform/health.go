@@ -12,6 +12,7 @@ import (
 
 	"yunchu/platform/api"
 	"yunchu/platform/bus"
+	"yunchu/platform/bus/nats"
 	"yunchu/platform/device"
 	"yunchu/platform/ops"
 	"yunchu/platform/store/state"
@@ -64,6 +65,29 @@ func (p *Plant) tell(now time.Time) {
 		p.damage.told[text] = true
 		kind, _, _ := strings.Cut(d.Store, ".")
 		p.Gateway.Event(now, device.Plant, kind+"-damaged", device.Critical, text)
+	}
+}
+
+// Where people are warned that the disk fills: before readings are refused.
+const (
+	lowShare = 20      // of a disk less than a twentieth is free,
+	lowBytes = 1 << 30 // or less than this
+)
+
+// watchSpace reports when the disk begins and ends to be nearly full. It runs on the loop.
+func (p *Plant) watchSpace(now time.Time) {
+	free, total, err := nats.Space(p.cfg.Dir)
+	if err != nil || p.sched.Virtual() {
+		return
+	}
+	limit := max(total/lowShare, lowBytes)
+	switch {
+	case free < limit && !p.lowSpace:
+		p.lowSpace = true
+		p.Gateway.Event(now, device.Plant, "low-space", device.Warning, fmt.Sprintf("%d MB of the data folder's disk are free", free>>20))
+	case free > limit+limit/4 && p.lowSpace:
+		p.lowSpace = false
+		p.Gateway.Event(now, device.Plant, "low-space-end", device.Information, fmt.Sprintf("%d MB of the data folder's disk are free", free>>20))
 	}
 }
 

@@ -120,6 +120,7 @@ type Plant struct {
 	onPlan  []func(*dispatch.Decision)
 
 	damage    damage
+	lowSpace  bool         // the disk was nearly full
 	holds     atomic.Int32 // backups that run; nothing is trimmed meanwhile
 	scrubbed  time.Time    // when the log was compared with its checkpoints last
 	marks     []mark
@@ -404,6 +405,7 @@ func (p *Plant) upkeep(now time.Time) {
 	}
 	p.kept = now
 	p.tell(now)
+	p.watchSpace(now)
 	p.scrub(now)
 	// What is trimmed below is in the history, and its newest readings are in
 	// the state view before it is: a quiet device keeps its latest value.

@@ -25,7 +25,7 @@ type metrics struct {
 	sync, control, ws, graphql, files, unknown *route
 
 	readings struct{ accepted, rejected prometheus.Counter }
-	shed     struct{ inFlight, memory, overload, heavy prometheus.Counter }
+	shed     struct{ inFlight, memory, overload, heavy, space prometheus.Counter }
 }
 
 // route has the figures of one route, found before the first request.
@@ -58,6 +58,7 @@ func newMetrics(reg *prometheus.Registry, s *Server) (*metrics, error) {
 	m.readings.accepted, m.readings.rejected = readings.WithLabelValues("accepted"), readings.WithLabelValues("rejected")
 	m.shed.inFlight, m.shed.memory = shed.WithLabelValues("in_flight"), shed.WithLabelValues("memory")
 	m.shed.overload, m.shed.heavy = shed.WithLabelValues("plant"), shed.WithLabelValues("heavy")
+	m.shed.space = shed.WithLabelValues("disk")
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}

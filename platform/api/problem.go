@@ -72,6 +72,7 @@ const (
 	CodeTooManyAttempts Code = "TOO_MANY_ATTEMPTS"
 	CodeNotReady        Code = "NOT_READY"
 	CodeClosing         Code = "CLOSING"
+	CodeNoSpace         Code = "INSUFFICIENT_STORAGE"
 	CodeInternal        Code = "INTERNAL"
 )
 
@@ -129,6 +130,7 @@ var catalogue = map[Code]struct {
 	CodeTooManyAttempts: {429, "wait for the time in Retry-After"},
 	CodeNotReady:        {503, "the plant is starting; /healthz answers 200 when it is ready"},
 	CodeClosing:         {503, "the plant is stopping; send again when it is back"},
+	CodeNoSpace:         {507, "the disk of the plant is nearly full; keep the readings and send them again later"},
 	CodeInternal:        {500, "report the request id to whoever runs the plant"},
 }
 
@@ -168,7 +170,7 @@ type Rejection struct {
 func refuse(c Code, detail string) *Problem {
 	entry := catalogue[c]
 	p := &Problem{Title: http.StatusText(entry.status), Status: entry.status, Code: c, Detail: detail, Hint: entry.hint}
-	if entry.status == http.StatusTooManyRequests || entry.status == http.StatusServiceUnavailable {
+	if entry.status == http.StatusTooManyRequests || entry.status == http.StatusServiceUnavailable || entry.status == http.StatusInsufficientStorage {
 		p.retry = 1
 	}
 	return p
@@ -259,6 +261,9 @@ func (s *Server) problemOf(ctx context.Context, err error) *Problem {
 	case errors.Is(err, bus.ErrOverload), errors.Is(err, auth.ErrBusy):
 		s.metrics.shed.overload.Inc()
 		return refuse(CodeOverload, err.Error())
+	case errors.Is(err, bus.ErrNoSpace):
+		s.metrics.shed.space.Inc()
+		return refuse(CodeNoSpace, err.Error())
 	case errors.Is(err, bus.ErrClosed):
 		return refuse(CodeClosing, "the log is closed")
 	case errors.Is(err, auth.ErrCredentials):

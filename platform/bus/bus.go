@@ -38,6 +38,9 @@ var (
 	// ErrOverload: the bus has more in flight than it may hold. Nothing was
 	// stored; the sender may try again.
 	ErrOverload = errors.New("bus overloaded")
+	// ErrNoSpace: the disk is nearly full, and what room there is is kept for commands.
+	// Nothing was stored.
+	ErrNoSpace = errors.New("no space for readings")
 	// ErrClosed: the bus has been closed. Nothing was stored.
 	ErrClosed = errors.New("bus closed")
 )

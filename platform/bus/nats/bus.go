@@ -77,6 +77,9 @@ type Options struct {
 	Replicas    int          // of each stream on a cluster; 0 = 1
 	MaxInFlight int          // frames of one stream that wait for done; 0 = DefaultMaxInFlight
 	Log         *slog.Logger // nil discards
+	// Reserve is how many bytes of the disk an embedded server keeps for commands when
+	// others have taken the rest; 0 = none.
+	Reserve int64
 }
 
 // Bus implements bus.Bus. It is safe for use by several goroutines. done and
@@ -96,6 +99,7 @@ type Bus struct {
 	closeErr  error
 	workers   sync.WaitGroup
 
+	space   *space // nil on a cluster
 	damage  sync.Mutex
 	damages []bus.Damage
 	listed  int // of damages, how many the file has
@@ -175,7 +179,10 @@ func (b *Bus) open(o Options) (err error) {
 		if err := b.vouch(); err != nil {
 			return err
 		}
+		b.space = newSpace(b, b.srv.dir, o.Reserve)
+		b.space.look(false)
 		b.workers.Go(b.watch)
+		b.workers.Go(b.keepSpace)
 		b.workers.Go(b.keepCheckpoints)
 	}
 	for _, name := range bus.Streams {

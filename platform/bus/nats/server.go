@@ -38,6 +38,7 @@ func serverOptions(dir string) *server.Options {
 		JetStream:              true,
 		StoreDir:               dir,
 		SyncAlways:             true,
+		JetStreamMaxStore:      unlimited,
 		MaxPayload:             maxPayload,
 		NoSigs:                 true,
 		DisableJetStreamBanner: true,

@@ -95,6 +95,9 @@ func (s *stream) publish(f device.Frame, done func(uint64, error)) error {
 	if n := f.Rows(); n > device.MaxRows {
 		return fmt.Errorf("%w: %d rows, at most %d", ErrTooLarge, n, device.MaxRows)
 	}
+	if err := s.room(); err != nil {
+		return err
+	}
 	raw := buffers.Get().(*[]byte)
 	*raw = f.AppendBinary((*raw)[:0])
 	size := len(*raw)
