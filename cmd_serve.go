@@ -124,6 +124,9 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 		return fail(exitEnvironment, errors.Join(err, l.Close()))
 	}
 	pc.Needs = remote.needs
+	for _, r := range cfg.Quality {
+		pc.Quality = append(pc.Quality, platform.QualityRule{Devices: r.Devices, Profile: r.Profile})
+	}
 	if t := cfg.Dispatch.Target; t != nil {
 		pc.Initial = func(now time.Time) platform.Target {
 			return platform.Target{KW: t.Series.At(time.Duration(now.UnixNano())), Import: t.Import, Enabled: true}

@@ -209,6 +209,32 @@ func TestCleanedEdges(t *testing.T) {
 	}
 }
 
+// TestUnitsOfADevice: what a device sends in units of its own is converted, and what
+// others send is not.
+func TestUnitsOfADevice(t *testing.T) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	profile := ingest.Default()
+	profile.Units.Power, profile.Units.Timestamp = "W", "s"
+	s, b := sched.New(sched.NewVirtual(start)), local.New(0)
+	p, err := platform.New(platform.Config{Name: "test", Bus: b, Sched: s, Dir: t.TempDir(), Quality: []platform.QualityRule{{Devices: "watts-*", Profile: profile}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	face := p.Face(api.About{}, nil)
+	for id, want := range map[device.ID]float64{"watts-1": 50, "other": 50_000} {
+		if err := p.Add(t.Context(), []device.Info{{ID: id, Kind: "push", State: device.Inactive}}, still{}); err != nil {
+			t.Fatal(err)
+		}
+		slot, _ := p.Fleet.Slot(id)
+		r := device.Empty()
+		r.At, r.Power = 1_767_225_600, 50_000
+		if face.Intake.Normalise(slot, &r); r.Power != want || (r.At == start.UnixMilli()) != (id == "watts-1") {
+			t.Errorf("%s: %v kW at %d", id, r.Power, r.At)
+		}
+	}
+}
+
 // TestFeatures: what the readings amount to, and that only good ones count.
 func TestFeatures(t *testing.T) {
 	face, slot, start := patchyPlant(t)

@@ -45,6 +45,17 @@ func (p *Plant) Face(about api.About, run Driver) api.Plant {
 	return out
 }
 
+// Normalise implements api.Intake.
+func (f *Face) Normalise(s device.Slot, r *device.Reading) {
+	if !f.plant.converts {
+		return
+	}
+	if info, ok := f.Device(s); ok {
+		p := f.plant.profile(info.ID)
+		p.Units.Normalise(r)
+	}
+}
+
 // Push implements api.Intake.
 func (f *Face) Push(ctx context.Context, rows []device.Reading) error {
 	for len(rows) > 0 {

@@ -13,6 +13,7 @@ import (
 	"math"
 	"path"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -113,11 +114,12 @@ type Plant struct {
 	State   *state.Store
 	Audit   *audit.Log // nil without Config.Audit
 
-	guard   *guard.Guard
-	planner dispatch.Planner
-	cmds    []device.Command
-	wasGood bool // no shortfall was reported
-	onPlan  []func(*dispatch.Decision)
+	guard    *guard.Guard
+	converts bool // some profile has units of its own
+	planner  dispatch.Planner
+	cmds     []device.Command
+	wasGood  bool // no shortfall was reported
+	onPlan   []func(*dispatch.Decision)
 
 	damage    damage
 	lowSpace  bool         // the disk was nearly full
@@ -203,6 +205,7 @@ func New(cfg Config) (*Plant, error) {
 	}
 	p.life, p.end = context.WithCancel(context.Background())
 	p.planner.Settings = cfg.Dispatch
+	p.converts = slices.ContainsFunc(cfg.Quality, func(r QualityRule) bool { return !r.Profile.Units.Plain() })
 	p.waiters.open = map[awaited][]chan device.Ack{}
 	if err := p.open(); err != nil {
 		p.end()

@@ -19,6 +19,7 @@ type Config struct {
 	Devices    []ConfigDevice `yaml:"devices,omitempty" doc:"The devices that are read and dispatched; others register by sync."`
 	Site       ConfigSite     `yaml:"site,omitempty" doc:"The grid connection."`
 	Dispatch   Dispatch       `yaml:"dispatch,omitempty" doc:"What the fleet is asked for; can be changed by the API."`
+	Quality    []QualityRule  `yaml:"quality,omitempty" doc:"How readings are cleaned, by device; docs/quality.md tells what each key does."`
 	Retention  Retention      `yaml:"retention,omitempty" doc:"How long what is kept."`
 	MQTT       Broker         `yaml:"mqtt,omitempty" doc:"The embedded MQTT broker; without listen there is none."`
 	Remote     []RemoteWrite  `yaml:"remote_write,omitempty" doc:"Stores that readings are sent to, by Prometheus's remote write 1.0."`
@@ -183,6 +184,7 @@ func (c *Config) check(s *source) {
 	for i := range c.Remote {
 		c.Remote[i].check(s, fmt.Sprintf("remote_write[%d]", i), urls)
 	}
+	c.checkQuality(s)
 	c.TLS.check(s)
 	c.MQTT.check(s, &c.TLS)
 	c.Sites.check(s)

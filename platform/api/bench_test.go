@@ -30,6 +30,8 @@ func (s *sink) WriteHeader(status int)      { s.status = status }
 // taken is an Intake that takes everything: the handler is measured, not a log.
 type taken struct{}
 
+func (taken) Normalise(device.Slot, *device.Reading) {}
+
 func (taken) Push(context.Context, []device.Reading) error { return nil }
 
 type loop struct{ strings.Reader }

@@ -135,6 +135,8 @@ func (p *plant) Push(_ context.Context, rows []device.Reading) error {
 	return nil
 }
 
+func (p *plant) Normalise(device.Slot, *device.Reading) {}
+
 func (p *plant) ReadByUs(s device.Slot) bool {
 	info, ok := p.Device(s)
 	return ok && info.Kind != "" && info.Kind != "push"

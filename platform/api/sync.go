@@ -79,11 +79,13 @@ func (s *Server) check(p *auth.Principal, e *entry, now time.Time) (slot device.
 		e.refuse(CodeForbiddenDevice, "the token belongs to another device than "+string(e.id))
 		return 0, false, false
 	}
+	if slot, found = s.plant.Registry.Slot(e.id); found {
+		s.plant.Intake.Normalise(slot, &e.reading)
+	}
 	if limit := now.Add(maxAhead).UnixMilli(); e.reading.At > limit {
 		e.refuse(CodeFutureTimestamp, fmt.Sprintf("timestamp %d is %d ms ahead of the plant", e.reading.At, e.reading.At-now.UnixMilli()))
 		return 0, false, false
 	}
-	slot, found = s.plant.Registry.Slot(e.id)
 	if !found && !p.May(auth.Register) {
 		e.refuse(CodeUnknownDevice, "there is no device "+string(e.id))
 		return 0, false, false

@@ -65,14 +65,14 @@ type Outlier struct {
 // Gaps are the longest gaps that each way of filling is good for. A gap that is longer
 // than all of them stays one.
 type Gaps struct {
-	Hold   time.Duration `yaml:"hold,omitempty" jsonschema:"minimum=0,maximum=1h,default=0s" doc:"Up to here the last value is kept."`
-	Linear time.Duration `yaml:"linear,omitempty" jsonschema:"minimum=0,maximum=1h,default=30s" doc:"Up to here a straight line joins the ends."`
-	Model  time.Duration `yaml:"model,omitempty" jsonschema:"minimum=0,maximum=1h,default=10m" doc:"Up to here charge and energy are balanced between the ends."`
+	Hold   time.Duration `yaml:"hold,omitempty" jsonschema:"minimum=0,default=0s" doc:"Up to here the last value is kept."`
+	Linear time.Duration `yaml:"linear,omitempty" jsonschema:"minimum=0,default=30s" doc:"Up to here a straight line joins the ends."`
+	Model  time.Duration `yaml:"model,omitempty" jsonschema:"minimum=0,default=10m" doc:"Up to here charge and energy are balanced between the ends."`
 }
 
 // Logic are the parameters of what must fit together.
 type Logic struct {
-	Over  time.Duration `yaml:"over,omitempty" jsonschema:"minimum=0,maximum=1h,default=10m" doc:"The state of charge is compared with the charge that flowed over this time; 0s does not."`
+	Over  time.Duration `yaml:"over,omitempty" jsonschema:"minimum=0,default=10m" doc:"The state of charge is compared with the charge that flowed over this time; 0s does not."`
 	SoC   float64       `yaml:"soc_percent,omitempty" jsonschema:"minimum=0,default=2" doc:"They may differ by this, in percent of the capacity."`
 	Ratio float64       `yaml:"soc_ratio,omitempty" jsonschema:"minimum=0,default=0.2" doc:"And by this share of what flowed: capacity and efficiency are not known better."`
 	Idle  float64       `yaml:"idle_ratio,omitempty" jsonschema:"minimum=0,default=0.05" doc:"Power of rated power that a device may have which says idle, standby or offline."`
@@ -88,7 +88,7 @@ const (
 // Filter is the noise filter.
 type Filter struct {
 	Kind      string        `yaml:"kind,omitempty" jsonschema:"enum=none,enum=exponential,enum=savitzky-golay,default=none" doc:"none; exponential lags by tau; savitzky-golay fits a parabola and does not lag."`
-	Tau       time.Duration `yaml:"tau,omitempty" jsonschema:"exclusiveMinimum=0,maximum=10m,default=5s" doc:"exponential: time constant."`
+	Tau       time.Duration `yaml:"tau,omitempty" jsonschema:"exclusiveMinimum=0,default=5s" doc:"exponential: time constant."`
 	HalfWidth int           `yaml:"half_width,omitempty" jsonschema:"minimum=2,maximum=50,default=4" doc:"savitzky-golay: readings on either side."`
 }
 
