@@ -233,8 +233,8 @@ func TestKillKeepsTokens(t *testing.T) {
 	}
 	x.kill(t)
 	_, c = serving(t, p)
-	client{c.base, kept.Token}.do(t, http.StatusOK, http.MethodGet, "/api/v1/system", nil)
-	client{c.base, admin.Token}.do(t, http.StatusOK, http.MethodGet, "/api/v1/tokens", nil)
-	client{c.base, revoked.Token}.do(t, http.StatusUnauthorized, http.MethodGet, "/api/v1/system", nil)
+	client{base: c.base, token: kept.Token}.do(t, http.StatusOK, http.MethodGet, "/api/v1/system", nil)
+	client{base: c.base, token: admin.Token}.do(t, http.StatusOK, http.MethodGet, "/api/v1/tokens", nil)
+	client{base: c.base, token: revoked.Token}.do(t, http.StatusUnauthorized, http.MethodGet, "/api/v1/system", nil)
 	c.do(t, http.StatusOK, http.MethodPost, "/api/v1/login", map[string]string{"user": "ann", "password": password})
 }

@@ -29,7 +29,7 @@ func TestDashboards(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sources := map[string]client{"yunchu": {base, viewer}}
+	sources := map[string]client{"yunchu": {base: base, token: viewer}}
 	if _, err := exec.LookPath("prometheus"); err == nil {
 		sources["yunchu-metrics"] = client{base: scraping(t, strings.TrimPrefix(base, "http://"), viewer)}
 	} else if os.Getenv("CI") == "true" || os.Getenv("YUNCHU_PEERS") == "1" {

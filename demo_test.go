@@ -23,7 +23,7 @@ func TestDemo(t *testing.T) {
 	if !ok || strings.HasSuffix(base, ":0") || !strings.HasPrefix(base, "http://127.0.0.1:") {
 		t.Fatalf("portal at %q with a viewer token %q", base, viewer)
 	}
-	c := client{base, token}
+	c := client{base: base, token: token}
 	page := client{base: base}.do(t, http.StatusOK, http.MethodGet, "/", nil)
 	if !bytes.Contains(page, []byte("<script")) {
 		t.Errorf("the portal is %.200q", page)
@@ -195,12 +195,12 @@ func access(t *testing.T, c client, viewer string) {
 		"/api/v1/system", "/api/v1/tokens", "/openapi.json", "/metrics", "/api/v1/ws", "/api/v1/devices/no-such/latest",
 	} {
 		nobody.do(t, http.StatusUnauthorized, http.MethodGet, path, nil)
-		client{c.base, "yc_viewer_wrong"}.do(t, http.StatusUnauthorized, http.MethodGet, path, nil)
+		client{base: c.base, token: "yc_viewer_wrong"}.do(t, http.StatusUnauthorized, http.MethodGet, path, nil)
 	}
 	for _, path := range []string{"/api/v1/device/data/sync", "/api/v1/device/control", "/api/v1/tokens"} {
 		nobody.do(t, http.StatusUnauthorized, http.MethodPost, path, map[string]string{})
 	}
-	look := client{c.base, viewer}
+	look := client{base: c.base, token: viewer}
 	for _, path := range []string{"/api/v1/devices", "/api/v1/devices/ess-001/latest", "/api/v1/dispatch", "/api/v1/system", "/openapi.json"} {
 		look.do(t, http.StatusOK, http.MethodGet, path, nil)
 	}

@@ -125,7 +125,7 @@ timeline:
 	write(t, p, "watched.yaml", text)
 	x := p.start(t, "run", "watched.yaml", "--json", "--listen", "127.0.0.1:0", "--speed", "800") // 1.5 s
 	base, _, _ := strings.Cut(x.says(t, "portal: "), "/#")
-	c := client{base, token}
+	c := client{base: base, token: token}
 	looks, after := 0, 0
 	for done := false; !done; {
 		select {

@@ -40,6 +40,7 @@ type program struct {
 	dir string   // working folder
 	tmp string   // its temporary folder
 	env []string // beside the test's own, without YUNCHU_TOKEN
+	by  []string // the command that starts it; nil: none
 }
 
 // fresh is the program in an empty folder with an empty temporary folder.
@@ -49,7 +50,8 @@ func fresh(t *testing.T, env ...string) program {
 }
 
 func (p program) command(args ...string) *exec.Cmd {
-	c := exec.Command("yunchu", args...)
+	line := append(append(p.by[:len(p.by):len(p.by)], "yunchu"), args...)
+	c := exec.Command(line[0], line[1:]...)
 	c.Dir = p.dir
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "YUNCHU_TOKEN=") {
@@ -201,6 +203,7 @@ func (x *process) kill(t *testing.T) {
 type client struct {
 	base  string
 	token string
+	by    *http.Client // nil: patient
 }
 
 // patient bounds how long a test waits for one answer.
@@ -226,7 +229,11 @@ func (c client) try(method, path string, body any) (status int, answer []byte, e
 	if c.token != "" {
 		q.Header.Set("Authorization", "Bearer "+c.token)
 	}
-	w, err := patient.Do(q)
+	by := c.by
+	if by == nil {
+		by = patient
+	}
+	w, err := by.Do(q)
 	if err != nil {
 		return 0, nil, err
 	}

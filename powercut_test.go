@@ -212,7 +212,7 @@ func powerCuts(t *testing.T, kind string, cuts, kills int) {
 	for round := range cuts + kills {
 		cut := round*cuts/(cuts+kills) != (round+1)*cuts/(cuts+kills) // evenly among the kills
 		c.token = token
-		set.change(t, client{c.base, admin.Token}, round)
+		set.change(t, client{base: c.base, token: admin.Token}, round)
 		var commanding sync.WaitGroup
 		boss.c = c
 		boss.run(&commanding)
@@ -279,7 +279,7 @@ func (s *settings) change(t *testing.T, admin client, round int) {
 func (s *settings) verify(t *testing.T, c client, admin string) {
 	t.Helper()
 	for _, token := range append(s.tokens[max(0, len(s.tokens)-5):], admin) {
-		client{c.base, token}.do(t, http.StatusOK, http.MethodGet, "/api/v1/system", nil)
+		client{base: c.base, token: token}.do(t, http.StatusOK, http.MethodGet, "/api/v1/system", nil)
 	}
 	for r := max(0, s.sites-5); r < s.sites; r++ {
 		var info struct{ RatedKW float64 }

@@ -280,7 +280,7 @@ func TestInterrupt(t *testing.T) {
 			}
 			x := p.start(t, args...)
 			base, viewer, _ := strings.Cut(x.says(t, "portal: "), "/#token=")
-			c := client{base, viewer}
+			c := client{base: base, token: viewer}
 			eventually(t, "readings", func() bool {
 				status, _, err := c.try("GET", "/api/v1/devices/"+tt.device+"/latest", nil)
 				return err == nil && status == 200

@@ -62,7 +62,7 @@ func TestServeFirstStart(t *testing.T) {
 	if list := c.do(t, http.StatusOK, http.MethodGet, "/api/v1/tokens", nil); strings.Contains(string(list), machine.Token) {
 		t.Error("the list of tokens shows a secret")
 	}
-	device := client{c.base, machine.Token}
+	device := client{base: c.base, token: machine.Token}
 	now := time.Now().UnixMilli()
 	mine := reading{Device: "HT_ESS_001", Timestamp: now, Data: values{SoC: 50, Voltage: 400, Current: 10, Power: 4, Temperature: 20, Status: "charging"}}
 	device.do(t, http.StatusOK, http.MethodPost, "/api/v1/device/data/sync", mine)
@@ -99,7 +99,7 @@ func TestServeFirstStart(t *testing.T) {
 	decode(t, c.do(t, http.StatusOK, http.MethodPost, "/api/v1/login", map[string]string{"user": "ann", "password": password}), &session)
 	c.token = session.Token
 	c.do(t, http.StatusOK, http.MethodGet, "/api/v1/system", nil)
-	device = client{c.base, machine.Token}
+	device = client{base: c.base, token: machine.Token}
 	mine.Timestamp++
 	device.do(t, http.StatusOK, http.MethodPost, "/api/v1/device/data/sync", mine)
 	if got := c.history(t, "HT_ESS_001"); len(got) != 2 {
@@ -119,7 +119,7 @@ func noDefaults(t *testing.T, c client) {
 		}
 	}
 	for _, token := range []string{"admin", "yunchu", "token", "test", "null", "undefined", "0123456789abcdef"} {
-		client{c.base, token}.do(t, http.StatusUnauthorized, http.MethodGet, "/api/v1/system", nil)
+		client{base: c.base, token: token}.do(t, http.StatusUnauthorized, http.MethodGet, "/api/v1/system", nil)
 	}
 }
 

@@ -78,13 +78,13 @@ type Sites struct {
 
 // Member is one of them.
 type Member struct {
-	Name   string `yaml:"name" jsonschema:"required,pattern=^[A-Za-z0-9_-]{1,64}$" hint:"letters, digits, - and _, at most 64" doc:"What its devices are filed under."`
+	Name   string `yaml:"name" jsonschema:"required,pattern=^[A-Za-z0-9_-]+$" hint:"letters, digits, - and _" doc:"What its devices are filed under."`
 	Secret string `yaml:"secret_file" jsonschema:"required" doc:"Path of a file that holds its secret, at least 16 characters."`
 }
 
 // Edge is where a site joins its plant.
 type Edge struct {
-	Name   string        `yaml:"name,omitempty" jsonschema:"pattern=^[A-Za-z0-9_-]{1,64}$" hint:"letters, digits, - and _, at most 64" doc:"What the plant calls this site."`
+	Name   string        `yaml:"name,omitempty" jsonschema:"pattern=^[A-Za-z0-9_-]+$" hint:"letters, digits, - and _" doc:"What the plant calls this site."`
 	Plant  string        `yaml:"plant,omitempty" doc:"tls://host:port of the plant; nats://host:port on this machine."`
 	Secret string        `yaml:"secret_file,omitempty" doc:"Path of a file that holds this site's secret."`
 	CA     string        `yaml:"ca,omitempty" doc:"Path of the authority that has signed the plant's certificate; the system's when left out."`

@@ -15,6 +15,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"golang.org/x/crypto/bcrypt"
 
 	busnats "yunchu/platform/bus/nats"
 )
@@ -79,8 +80,16 @@ func Listen(address string, secure *tls.Config, members []Member, log *slog.Logg
 		account := server.NewAccount(m.Name)
 		inside[m.Name] = rand.Text()
 		o.Accounts = append(o.Accounts, account)
-		o.Users = append(o.Users, &server.User{Username: m.Name, Password: inside[m.Name], Account: account})
-		o.LeafNode.Users = append(o.LeafNode.Users, &server.User{Username: m.Name, Password: m.Secret, Account: account})
+		here, err := bcrypt.GenerateFromPassword([]byte(inside[m.Name]), bcrypt.MinCost) // long and random as it is
+		if err != nil {
+			return nil, err
+		}
+		there, err := bcrypt.GenerateFromPassword([]byte(m.Secret), bcrypt.DefaultCost)
+		if err != nil {
+			return nil, fmt.Errorf("the secret of the site %s: %w", m.Name, err)
+		}
+		o.Users = append(o.Users, &server.User{Username: m.Name, Password: string(here), Account: account})
+		o.LeafNode.Users = append(o.LeafNode.Users, &server.User{Username: m.Name, Password: string(there), Account: account})
 	}
 	srv, err := start(o, log)
 	if err != nil {
