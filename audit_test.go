@@ -26,8 +26,8 @@ func TestAudit(t *testing.T) {
 	var auditor, viewer struct{ Token string }
 	decode(t, c.do(t, http.StatusCreated, http.MethodPost, "/api/v1/tokens", map[string]string{"role": "auditor"}), &auditor)
 	decode(t, c.do(t, http.StatusCreated, http.MethodPost, "/api/v1/tokens", map[string]string{"role": "viewer"}), &viewer)
-	client{c.base, viewer.Token}.do(t, http.StatusForbidden, http.MethodGet, "/api/v1/audit", nil)
-	a := client{c.base, auditor.Token}
+	client{base: c.base, token: viewer.Token}.do(t, http.StatusForbidden, http.MethodGet, "/api/v1/audit", nil)
+	a := client{base: c.base, token: auditor.Token}
 	sees := []string{
 		`"kind":"login","source":"user:ann","from":"127.0.0.1","outcome":"failed"`,
 		`"kind":"device","deviceId":"ess-1","source":"user:ann","act":"added"`,

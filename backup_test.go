@@ -54,7 +54,7 @@ func TestBackupUnderLoad(t *testing.T) {
 		for _, w := range all {
 			w.verify(t, c)
 		}
-		client{c.base, admin.Token}.do(t, http.StatusOK, http.MethodGet, "/api/v1/users", nil)
+		client{base: c.base, token: admin.Token}.do(t, http.StatusOK, http.MethodGet, "/api/v1/users", nil)
 		var about struct{ Damage []any }
 		c.get(t, "/api/v1/system", &about)
 		if len(about.Damage) > 0 {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -9,6 +8,8 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"yunchu/harness/scenario"
 	"yunchu/platform"
@@ -35,60 +36,56 @@ func checkRole(role string, cfg *scenario.Config) error {
 	return nil
 }
 
-// part is something that runs beside a plant.
-type part struct {
-	run   func(context.Context) error
-	close func() error
+// joined is what connects a plant with others.
+type joined struct {
+	hub   *edge.Hub             // nil: no sites join this plant
+	sites map[string]*edge.Site // by name
+	leaf  *edge.Leaf            // nil: this plant is no site
+	up    *edge.Uplink
 }
 
 // joinSites lets sites join the plant, and joins it to its own, as the configuration says.
-func joinSites(p *platform.Plant, cfg *scenario.Config, log *slog.Logger) (parts []part, err error) {
+func joinSites(p *platform.Plant, cfg *scenario.Config, log *slog.Logger) (_ *joined, err error) {
+	j := &joined{sites: map[string]*edge.Site{}}
 	defer func() {
 		if err != nil {
-			for _, x := range parts {
-				err = errors.Join(err, x.close())
-			}
-			parts = nil
+			err = errors.Join(err, j.close())
 		}
 	}()
 	if cfg.Sites.Listen != "" {
-		hub, err := listenForSites(p, cfg, log)
-		if err != nil {
-			return parts, err
+		if err := j.listen(p, cfg, log); err != nil {
+			return nil, err
 		}
-		parts = append(parts, part{close: hub.Close})
 	}
 	if cfg.Edge.Plant == "" {
-		return parts, nil
+		return j, nil
 	}
 	me, err := member(cfg.Edge.Name, cfg.Edge.Secret)
 	if err != nil {
-		return parts, err
+		return nil, err
 	}
 	secure := &tls.Config{MinVersion: tls.VersionTLS13}
 	if cfg.Edge.CA != "" {
 		if secure.RootCAs, err = trusted(cfg.Edge.CA); err != nil {
-			return parts, err
+			return nil, err
 		}
 	}
-	leaf, err := edge.Join(cfg.Edge.Plant, me, secure, log)
-	if err != nil {
-		return parts, err
+	if j.leaf, err = edge.Join(cfg.Edge.Plant, me, secure, log); err != nil {
+		return nil, err
 	}
-	parts = append(parts, part{close: leaf.Close})
-	up, err := p.Uplink(platform.UplinkOptions{Line: leaf, Verify: cfg.Edge.Verify, Hold: cfg.Edge.Hold})
+	j.up, err = p.Uplink(platform.UplinkOptions{Line: j.leaf, Verify: cfg.Edge.Verify, Hold: cfg.Edge.Hold})
 	if err != nil {
-		return parts, err
+		return nil, err
 	}
-	return append(parts, part{run: up.Run, close: func() error { return nil }}), nil
+	return j, nil
 }
 
-func listenForSites(p *platform.Plant, cfg *scenario.Config, log *slog.Logger) (*edge.Hub, error) {
+func (j *joined) listen(p *platform.Plant, cfg *scenario.Config, log *slog.Logger) error {
 	var members []edge.Member
 	for _, s := range cfg.Sites.List {
 		m, err := member(s.Name, s.Secret)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		members = append(members, m)
 	}
@@ -96,20 +93,71 @@ func listenForSites(p *platform.Plant, cfg *scenario.Config, log *slog.Logger) (
 	if cfg.TLS.Cert != "" {
 		pair, err := tls.LoadX509KeyPair(cfg.TLS.Cert, cfg.TLS.Key)
 		if err != nil {
-			return nil, fmt.Errorf("load the certificate: %w", err)
+			return fmt.Errorf("load the certificate: %w", err)
 		}
 		secure = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13}
 	}
-	hub, err := edge.Listen(cfg.Sites.Listen, secure, members, log)
-	if err != nil {
-		return nil, err
+	var err error
+	if j.hub, err = edge.Listen(cfg.Sites.Listen, secure, members, log); err != nil {
+		return err
 	}
 	for _, m := range members {
-		if err := hub.Serve(m.Name, p.Site(m.Name).Handle); err != nil {
-			return nil, errors.Join(err, hub.Close())
+		j.sites[m.Name] = p.Site(m.Name)
+		if err := j.hub.Serve(m.Name, j.sites[m.Name].Handle); err != nil {
+			return err
 		}
 	}
-	return hub, nil
+	return nil
+}
+
+// close is called before the plant is closed.
+func (j *joined) close() (err error) {
+	if j.hub != nil {
+		err = j.hub.Close()
+	}
+	if j.leaf != nil {
+		err = errors.Join(err, j.leaf.Close())
+	}
+	return err
+}
+
+// Figures of the links, for monitoring.
+var (
+	siteJoined   = prometheus.NewDesc("yunchu_site_joined", "Whether the site's link stands.", []string{"site"}, nil)
+	siteReadings = prometheus.NewDesc("yunchu_site_readings_total", "Readings that came from the site.", []string{"site"}, nil)
+	siteRefused  = prometheus.NewDesc("yunchu_site_refused_total", "Messages of the site that could not be taken.", []string{"site"}, nil)
+	edgeUp       = prometheus.NewDesc("yunchu_edge_up", "Whether the plant of this site has answered the last request.", nil, nil)
+	edgeBehind   = prometheus.NewDesc("yunchu_edge_behind_frames", "Frames of readings that the plant of this site does not have yet.", nil, nil)
+	edgeSent     = prometheus.NewDesc("yunchu_edge_sent_readings_total", "Readings that the plant of this site has taken.", nil, nil)
+	edgeRepaired = prometheus.NewDesc("yunchu_edge_repaired_readings_total", "Readings that were sent again because the histories differed.", nil, nil)
+	edgeVerified = prometheus.NewDesc("yunchu_edge_verified_timestamp_seconds", "All readings before were compared with the plant's and the same.", nil, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (j *joined) Describe(out chan<- *prometheus.Desc) { prometheus.DescribeByCollect(j, out) }
+
+// Collect implements prometheus.Collector.
+func (j *joined) Collect(out chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	count := func(d *prometheus.Desc, n uint64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
+	}
+	is := map[bool]float64{true: 1}
+	for name, s := range j.sites {
+		gauge(siteJoined, is[j.hub.Joined(name)], name)
+		count(siteReadings, s.Readings.Load(), name)
+		count(siteRefused, s.Refused.Load(), name)
+	}
+	if j.up != nil {
+		s := j.up.State()
+		gauge(edgeUp, is[s.Up])
+		gauge(edgeBehind, float64(s.Behind))
+		count(edgeSent, j.up.Sent.Load())
+		count(edgeRepaired, j.up.Repaired.Load())
+		gauge(edgeVerified, float64(s.Checked)/1000)
+	}
 }
 
 // member reads the secret of a site.

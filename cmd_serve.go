@@ -144,13 +144,13 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 	if err != nil {
 		return fail(exitEnvironment, errors.Join(err, l.Close()))
 	}
+	defer func() { err = errors.Join(err, closing("links", sites.close())) }()
 	parts := []func(context.Context) error{func(ctx context.Context) error { return s.Run(ctx, time.Time{}) }, p.Run, remote.run}
-	for _, x := range sites {
-		defer func() { err = errors.Join(err, closing("link", x.close())) }()
-		if x.run != nil {
-			parts = append(parts, x.run)
-		}
+	if sites.up != nil {
+		parts = append(parts, sites.up.Run)
 	}
+	figures := remote.figures()
+	figures.MustRegister(sites)
 	authority, err := auth.New(p.Records(), started, auth.Options{Static: os.Getenv(tokenVariable), Log: log})
 	if err != nil {
 		return fail(exitEnvironment, errors.Join(err, l.Close()))
@@ -160,7 +160,6 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 		name = "yunchu"
 	}
 	about := platform.AboutThis(name, binaryHash(), buildTags, cfg.Simulation, started)
-	figures := remote.figures()
 	face := p.Face(about, nil)
 	server, err := api.New(api.Options{Plant: face, Auth: authority, Bus: b, Log: log, UI: web.Dist, Now: s.Now, Metrics: figures})
 	if err != nil {

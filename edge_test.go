@@ -232,6 +232,11 @@ edge: {name: north, plant: "tls://%s:%d", secret_file: north.secret, ca: plant.p
 			t.Errorf("%s: the plant does not know that it is simulated: %v", id, last.Flags)
 		}
 	}
+	for c, want := range map[*client]string{&pc: `yunchu_site_joined{site="north"} 1`, &sc: "yunchu_edge_up 1"} {
+		if text := c.do(t, http.StatusOK, http.MethodGet, "/metrics", nil); !strings.Contains(string(text), want) {
+			t.Errorf("the figures do not have %s", want)
+		}
+	}
 	var d struct{ Kind, Edge, State string }
 	pc.get(t, "/api/v1/devices/north-1", &d)
 	if d.Kind != "edge" || d.Edge != "north" {
