@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -50,7 +51,7 @@ func fresh(t *testing.T, env ...string) program {
 }
 
 func (p program) command(args ...string) *exec.Cmd {
-	line := append(append(p.by[:len(p.by):len(p.by)], "yunchu"), args...)
+	line := slices.Concat(p.by, []string{"yunchu"}, args)
 	c := exec.Command(line[0], line[1:]...)
 	c.Dir = p.dir
 	for _, v := range os.Environ() {

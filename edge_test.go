@@ -189,14 +189,14 @@ edge: {name: north, plant: "tls://%s:%d", secret_file: north.secret, ca: plant.p
 	}
 
 	atPlant, pc := startPlant()
-	atSite, sc := startSite()
+	atSite, _ := startSite()
 	eventually(t, "readings arrive at the plant", func() bool { return newest(pc, "north-1") > 0 && newest(pc, "north-2") > 0 })
 	n.cut(t, true)
 	cut := newest(pc, "north-1")
 	third := outage() / 3
 	time.Sleep(third)
 	atSite.kill(t)
-	atSite, sc = startSite()
+	atSite, sc := startSite()
 	time.Sleep(third)
 	atPlant.kill(t)
 	atPlant, pc = startPlant()
