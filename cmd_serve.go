@@ -312,7 +312,7 @@ func listenAt(address string, use scenario.TLS, secure bool) (net.Listener, erro
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("load the certificate: %w", err), l.Close())
 	}
-	c := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	c := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13}
 	if use.ClientCA != "" {
 		pem, err := os.ReadFile(use.ClientCA)
 		if err != nil {

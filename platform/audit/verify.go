@@ -78,7 +78,6 @@ type folder struct {
 	verify note.Verifier
 	marks  []mark // older checkpoints, ascending by size
 	good   int64  // entries up to the newest of them that agrees
-	stored []tlog.Hash
 	file   *os.File
 }
 
