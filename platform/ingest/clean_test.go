@@ -98,21 +98,31 @@ func TestCleanFinds(t *testing.T) {
 		flags  device.Flags
 		near   func(r *ingest.Row) (got, want, within float64)
 	}{
-		{"a spike of power", nil, func(raw []device.Reading) []device.Reading { raw[300].Power += 30; return raw }, 300,
-			func(r *ingest.Row) device.Points { return r.Outlier & r.Filled }, device.PointPower, device.FlagOutlier | device.FlagFilled, nil},
-		{"a spike of current", nil, func(raw []device.Reading) []device.Reading { raw[300].Current -= 60; return raw }, 300,
-			func(r *ingest.Row) device.Points { return r.Outlier & r.Filled }, device.PointCurrent, device.FlagOutlier | device.FlagFilled, nil},
-		{"a spike of voltage", nil, func(raw []device.Reading) []device.Reading { raw[300].Voltage *= 0.9; return raw }, 300,
-			func(r *ingest.Row) device.Points { return r.Outlier & r.Filled }, device.PointVoltage, device.FlagOutlier | device.FlagFilled, nil},
+		{
+			"a spike of power", nil, func(raw []device.Reading) []device.Reading { raw[300].Power += 30; return raw }, 300,
+			func(r *ingest.Row) device.Points { return r.Outlier & r.Filled }, device.PointPower, device.FlagOutlier | device.FlagFilled, nil,
+		},
+		{
+			"a spike of current", nil, func(raw []device.Reading) []device.Reading { raw[300].Current -= 60; return raw }, 300,
+			func(r *ingest.Row) device.Points { return r.Outlier & r.Filled }, device.PointCurrent, device.FlagOutlier | device.FlagFilled, nil,
+		},
+		{
+			"a spike of voltage", nil, func(raw []device.Reading) []device.Reading { raw[300].Voltage *= 0.9; return raw }, 300,
+			func(r *ingest.Row) device.Points { return r.Outlier & r.Filled }, device.PointVoltage, device.FlagOutlier | device.FlagFilled, nil,
+		},
 		{"two spikes of the state of charge", nil, func(raw []device.Reading) []device.Reading {
 			raw[300].SoC, raw[301].SoC = 0, 0
 			return raw
 		}, 301, func(r *ingest.Row) device.Points { return r.Outlier & r.Filled }, device.PointSoC, device.FlagOutlier | device.FlagFilled, nil},
-		{"a hot reading", nil, func(raw []device.Reading) []device.Reading { raw[300].Temperature = 85; return raw }, 300,
-			func(r *ingest.Row) device.Points { return r.Outlier }, device.PointTemperature, device.FlagOutlier, nil},
-		{"a temperature that the profile excludes", func(p *ingest.Profile) { p.Range.Temperature = &ingest.Bounds{Min: -20, Max: 26} },
+		{
+			"a hot reading", nil, func(raw []device.Reading) []device.Reading { raw[300].Temperature = 85; return raw }, 300,
+			func(r *ingest.Row) device.Points { return r.Outlier }, device.PointTemperature, device.FlagOutlier, nil,
+		},
+		{
+			"a temperature that the profile excludes", func(p *ingest.Profile) { p.Range.Temperature = &ingest.Bounds{Min: -20, Max: 26} },
 			func(raw []device.Reading) []device.Reading { raw[300].Temperature = 27; return raw }, 300,
-			func(r *ingest.Row) device.Points { return r.Filled }, device.PointTemperature, device.FlagFilled, nil},
+			func(r *ingest.Row) device.Points { return r.Filled }, device.PointTemperature, device.FlagFilled, nil,
+		},
 		{"a state of charge that stands still", nil, func(raw []device.Reading) []device.Reading {
 			for i := range raw {
 				raw[i].Power, raw[i].Current, raw[i].Status = 60, 58.5e3/raw[i].Voltage, device.Charging
@@ -124,8 +134,10 @@ func TestCleanFinds(t *testing.T) {
 			raw[300].Status, raw[300].Power, raw[300].Current = device.Standby, 50, 49e3/raw[300].Voltage
 			return raw
 		}, 300, func(r *ingest.Row) device.Points { return r.Doubtful & device.PointPower }, device.PointPower, device.FlagLogic, nil},
-		{"power that is not reported", nil, func(raw []device.Reading) []device.Reading { raw[300].Power = math.NaN(); return raw }, 300,
-			func(r *ingest.Row) device.Points { return r.Filled }, device.PointPower, device.FlagFilled, nil},
+		{
+			"power that is not reported", nil, func(raw []device.Reading) []device.Reading { raw[300].Power = math.NaN(); return raw }, 300,
+			func(r *ingest.Row) device.Points { return r.Filled }, device.PointPower, device.FlagFilled, nil,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for seed := range uint64(3) {

@@ -113,8 +113,10 @@ func (f Fault) Error() string { return f.Key + ": " + f.Text }
 func (p *Profile) Validate() (faults []Fault) {
 	for i, b := range p.Range.list() {
 		if b != nil && !(b.Min < b.Max) {
-			faults = append(faults, Fault{"range." + PointNames[i], "write {min: LESS, max: MORE}",
-				fmt.Sprintf("no value is between %g and %g", b.Min, b.Max)})
+			faults = append(faults, Fault{
+				"range." + PointNames[i], "write {min: LESS, max: MORE}",
+				fmt.Sprintf("no value is between %g and %g", b.Min, b.Max),
+			})
 		}
 	}
 	if g := p.Gaps; g.Hold > g.Linear && g.Linear > 0 || max(g.Hold, g.Linear) > g.Model && g.Model > 0 {
@@ -204,8 +206,12 @@ var (
 func (u *Units) Plain() bool {
 	d := Default().Units
 	for _, x := range [][2]string{
-		{u.Power, d.Power}, {u.Voltage, d.Voltage}, {u.Current, d.Current}, {u.SoC, d.SoC},
-		{u.Temperature, d.Temperature}, {u.Timestamp, d.Timestamp},
+		{u.Power, d.Power},
+		{u.Voltage, d.Voltage},
+		{u.Current, d.Current},
+		{u.SoC, d.SoC},
+		{u.Temperature, d.Temperature},
+		{u.Timestamp, d.Timestamp},
 	} {
 		if x[0] != "" && x[0] != x[1] {
 			return false
