@@ -72,8 +72,6 @@ that makes the first administrator.`,
 // promise that is read and not kept is worse than none.
 func notYet(cfg *scenario.Config) error {
 	switch {
-	case cfg.Retention.History != 0:
-		return fmt.Errorf("%s: retention.history: this version keeps readings for ever; leave it out or write 0s", cfg.Path)
 	case cfg.NATS.Credentials != "":
 		return fmt.Errorf("%s: nats.credentials: this version joins clusters without credentials only", cfg.Path)
 	case cfg.Dispatch.Target != nil && cfg.Dispatch.Target.Import:
@@ -116,8 +114,8 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 		Name: cfg.Name, Bus: b, Sched: s, Log: log, Dir: cfg.Data, Period: 500 * time.Millisecond,
 		Dispatch:   dispatch.Settings{Every: cfg.Dispatch.Every, Strategy: dispatch.Strategy(cfg.Dispatch.Strategy)},
 		RampKWPerS: cfg.Dispatch.Ramp,
-		Retain:     cfg.Retention.Control,
-		Audit:      true,
+		Retain:     cfg.Retention.Control, RetainHistory: cfg.Retention.History,
+		Audit: true,
 	}
 	remote, err := remoteWriters(cfg, b, &p, log)
 	if err != nil {

@@ -82,6 +82,9 @@ type Config struct {
 	// Retain is how long commands, acknowledgements and events stay in the log;
 	// 0 = for ever.
 	Retain time.Duration
+	// RetainHistory is how long readings are served, in whole files of the history;
+	// 0 = for ever.
+	RetainHistory time.Duration
 	// Audit keeps the audit in Dir. It is for the wall clock.
 	Audit bool
 }

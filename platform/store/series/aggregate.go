@@ -1,6 +1,7 @@
 package series
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -287,48 +288,57 @@ func (s *Stat) finish() {
 }
 
 // roller makes the rows of one slot of its parts, which come in order of time and
-// are each within one step.
+// are each within one step. A row is open until no energy can come to it: parts
+// without a reading of power may lie between two that have one.
 type roller struct {
 	from, to, step int64
 	emit           func(*AggregateRow) bool
-	open           bool
 	stopped        bool
-	row            AggregateRow
-	values         [values]sums
-	known          energy
-	tail           edge // last reading of power
+	open           []step // ascending
+	tail           edge   // last reading of power
 	powered        bool
 }
 
-// at makes the row of the step that t is in the current one.
-func (r *roller) at(t int64) bool {
-	begin := Floor(t, r.step)
-	if r.open && r.row.At == begin {
-		return true
-	}
-	r.end()
-	if r.stopped {
-		return false
-	}
-	slot := r.row.Slot
-	r.open, r.row, r.values, r.known = true, AggregateRow{Slot: slot, At: begin}, [values]sums{}, energy{}
-	return true
+// step is a row that is not finished.
+type step struct {
+	slot   device.Slot
+	at     int64
+	n, bad int64
+	values [values]sums
+	known  energy
 }
 
-// end closes the current row.
-func (r *roller) end() {
-	if !r.open || r.stopped {
-		return
+// at is the open row of the step that t is in.
+func (r *roller) at(slot device.Slot, t int64) *step {
+	begin := Floor(t, r.step)
+	i, there := slices.BinarySearchFunc(r.open, begin, func(s step, at int64) int { return cmp.Compare(s.at, at) })
+	if !there {
+		r.open = slices.Insert(r.open, i, step{slot: slot, at: begin})
 	}
-	r.open = false
-	row := &r.row
-	if row.Count == 0 && r.known.covered == 0 {
-		return
+	return &r.open[i]
+}
+
+// end closes all rows.
+func (r *roller) end() { r.flush(math.MaxInt64) }
+
+// flush closes the rows of steps that begin before.
+func (r *roller) flush(before int64) {
+	n := 0
+	for ; n < len(r.open) && r.open[n].at < before && !r.stopped; n++ {
+		row := r.open[n].row()
+		r.stopped = !r.emit(&row)
 	}
-	row.EnergyIn, row.EnergyOut = r.known.in/perKWh, r.known.out/perKWh
-	row.Covered = time.Duration(r.known.covered) * time.Millisecond
+	r.open = slices.Delete(r.open, 0, n)
+}
+
+// row is the finished row.
+func (s *step) row() AggregateRow {
+	row := AggregateRow{
+		Slot: s.slot, At: s.at, Count: s.n, Bad: s.bad, EnergyIn: s.known.in / perKWh, EnergyOut: s.known.out / perKWh,
+		Covered: time.Duration(s.known.covered) * time.Millisecond,
+	}
 	nan := math.NaN()
-	for i, v := range r.values {
+	for i, v := range s.values {
 		if v.n == 0 {
 			row.Values[i] = Stat{Mean: nan, Min: nan, Max: nan, Last: nan, Sum: nan}
 			continue
@@ -336,48 +346,47 @@ func (r *roller) end() {
 		mean := v.sum / float64(v.n)
 		row.Values[i] = Stat{Count: v.n, Mean: mean, Min: v.min, Max: v.max, Last: v.last, Sum: mean, Devices: 1}
 	}
-	if row.Count > 0 {
+	if s.n > 0 {
 		row.Devices = 1
 	}
-	r.stopped = !r.emit(row)
+	return row
 }
 
 // add takes the next part.
 func (r *roller) add(p *part) bool {
-	if !r.open {
-		r.row.Slot = p.slot
+	if r.powered && p.first-r.tail.at > maxGap {
+		r.powered = false
 	}
 	if p.powered && r.powered && p.head.at-r.tail.at <= maxGap {
-		r.span(r.tail, p.head)
+		r.span(p.slot, r.tail, p.head)
 	}
 	if p.powered {
 		r.tail, r.powered = p.tail, true
 	}
-	if r.stopped || p.at < r.from || p.at >= r.to {
-		return !r.stopped
+	if p.at >= r.from && p.at < r.to {
+		s := r.at(p.slot, p.at)
+		s.n += p.n
+		s.bad += p.bad
+		s.known.merge(p.energy)
+		for i := range s.values {
+			s.values[i].merge(&p.values[i])
+		}
 	}
-	if !r.at(p.at) {
-		return false
+	done := p.at
+	if r.powered {
+		done = min(done, Floor(r.tail.at, r.step))
 	}
-	r.row.Count += p.n
-	r.row.Bad += p.bad
-	r.known.merge(p.energy)
-	for i := range r.values {
-		r.values[i].merge(&p.values[i])
-	}
-	return true
+	r.flush(done)
+	return !r.stopped
 }
 
 // span integrates along the line from a to b, cut at the steps.
-func (r *roller) span(a, b edge) {
+func (r *roller) span(slot device.Slot, a, b edge) {
 	slope := (b.kw - a.kw) / float64(b.at-a.at)
 	kw := func(t int64) float64 { return a.kw + slope*float64(t-a.at) }
 	for t := max(a.at, r.from); t < min(b.at, r.to); {
 		next := min(Floor(t, r.step)+r.step, b.at)
-		if !r.at(t) {
-			return
-		}
-		r.known.add(next-t, kw(t), kw(next))
+		r.at(slot, t).known.add(next-t, kw(t), kw(next))
 		t = next
 	}
 }

@@ -83,6 +83,7 @@ func (s *Store) sources(slot device.Slot, from, to int64, fields Fields) (list [
 	if s.closed {
 		return nil, nil, ErrClosed
 	}
+	s.readers++
 	for i, g := range s.segments {
 		if g.mayHold(slot, from, to) {
 			list = append(list, s.segmentSource(g, i, slot, from, to, fields))
@@ -108,6 +109,9 @@ func (s *Store) sources(slot device.Slot, from, to int64, fields Fields) (list [
 		for _, h := range pinned {
 			h.refs--
 			s.release(h)
+		}
+		if s.readers--; len(s.doomed) > 0 {
+			s.bury()
 		}
 	}, nil
 }

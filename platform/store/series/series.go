@@ -82,6 +82,8 @@ type Store struct {
 	frozen   *head      // being written
 	active   *head
 	free     []*chunk
+	readers  int      // that may have a segment open
+	doomed   []string // files to remove when there are none
 	nextID   uint64
 	failures int   // attempts to write that failed
 	failure  error // the last of them
@@ -330,6 +332,41 @@ func (s *Store) SealIfDue(now time.Time) {
 	if s.due(h) || now.UnixMilli()-h.oldestIn >= s.opt.SealEvery.Milliseconds() {
 		s.freeze()
 	}
+}
+
+// Expire removes the oldest segments whose readings were all measured before
+// (ms UTC), whole files and only those that nothing older is left before: the log
+// does not need them, and a segment with a newer reading holds up those after it.
+// A file that is being read goes when its last reader is done. It returns how many
+// rows are no longer served.
+func (s *Store) Expire(before int64) (rows int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for n < len(s.segments) && s.segments[n].maxAt < before && s.segments[n].last < s.covered {
+		rows += s.segments[n].rows
+		s.doomed = append(s.doomed, s.segments[n].path)
+		n++
+	}
+	if n > 0 {
+		s.segments = slices.Clone(s.segments[n:])
+		s.bury()
+	}
+	return rows
+}
+
+// bury removes what expired once nobody reads. What is left over when the process
+// ends expires again. It is called with the lock held.
+func (s *Store) bury() {
+	if s.readers > 0 {
+		return
+	}
+	for _, path := range s.doomed {
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			s.log.Error("expired history segment not removed", "path", path, "error", err)
+		}
+	}
+	s.doomed = nil
 }
 
 // Settle returns when no head is being written, or when an attempt to write one
