@@ -53,7 +53,8 @@ func parseStats(text string) (show stats, err error) {
 		i := slices.IndexFunc(statNames, func(s struct {
 			name string
 			bit  stats
-		}) bool {
+		},
+		) bool {
 			return s.name == name
 		})
 		if i < 0 {

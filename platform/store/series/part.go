@@ -13,9 +13,6 @@ const MaxGap = 10 * time.Minute
 
 const maxGap = int64(MaxGap / time.Millisecond)
 
-// power is the position of the power among the measured quantities.
-const power = 4
-
 // sums are what is kept of one quantity in a bucket, of the readings that report
 // it and are not bad.
 type sums struct {
@@ -89,10 +86,7 @@ type edge struct {
 	kw float64
 }
 
-// part is what the readings of one slot in one bucket amount to: all of them, or
-// those of one place where they lie. Parts of the same bucket are joined by merge
-// when their readings do not lie between each other; else only the readings
-// themselves can tell.
+// part is what the readings of one slot in one bucket amount to.
 type part struct {
 	slot        device.Slot
 	at          int64 // begin of the bucket
@@ -145,23 +139,4 @@ func (p *part) follow(e edge) {
 		p.energy.add(dt, p.tail.kw, e.kw)
 	}
 	p.tail = e
-}
-
-// merge joins a part whose readings are all later.
-func (p *part) merge(o *part) {
-	p.last = o.last
-	p.arrived = max(p.arrived, o.arrived)
-	p.n += o.n
-	p.bad += o.bad
-	p.status, p.word = o.status, o.word
-	p.quality = max(p.quality, o.quality)
-	p.flags |= o.flags
-	for i := range p.values {
-		p.values[i].merge(&o.values[i])
-	}
-	if o.powered {
-		p.follow(o.head)
-		p.energy.merge(o.energy)
-		p.tail = o.tail
-	}
 }
