@@ -191,8 +191,12 @@ func TestCleanedSteps(t *testing.T) {
 func TestCleanedEdges(t *testing.T) {
 	face, slot, start := patchyPlant(t)
 	for _, span := range [][2]int64{
-		{math.MinInt64, math.MaxInt64}, {0, math.MaxInt64}, {5, 5}, {start.UnixMilli() - 1, start.UnixMilli()},
-		{math.MaxInt64 - 1, math.MaxInt64}, {start.Add(9 * time.Hour).UnixMilli(), math.MaxInt64},
+		{math.MinInt64, math.MaxInt64},
+		{0, math.MaxInt64},
+		{5, 5},
+		{start.UnixMilli() - 1, start.UnixMilli()},
+		{math.MaxInt64 - 1, math.MaxInt64},
+		{start.Add(9 * time.Hour).UnixMilli(), math.MaxInt64},
 	} {
 		rows := all(t, face.History, api.Query{Slot: slot, From: span[0], To: span[1], Limit: 10_000, Clean: true})
 		if want := span[0] <= 0 && span[1] == math.MaxInt64; want != (len(rows) > 0) {

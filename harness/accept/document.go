@@ -359,7 +359,11 @@ func (d *Document) writeJUnit(w io.Writer) error {
 		for _, t := range x.Tests {
 			p := t.Program.Procedure
 			s := report.Suite{Name: string(x.Info.ID) + "." + p.Name, Timestamp: d.Begin, Properties: [][2]string{
-				{"title", p.Title}, {"source", p.Source}, {"verdict", Word(t.Verdict)}, {"binary", d.Binary}, {"operator", d.Operator},
+				{"title", p.Title},
+				{"source", p.Source},
+				{"verdict", Word(t.Verdict)},
+				{"binary", d.Binary},
+				{"operator", d.Operator},
 				{"changed parameters", strings.Join(t.Program.others(d.Short), ", ")},
 			}}
 			if t.Record != nil {

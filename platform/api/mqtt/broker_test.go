@@ -391,10 +391,15 @@ func TestWhoMaySayAndHearWhat(t *testing.T) {
 		user, token, filter string
 		want                bool
 	}{
-		{"d", token, "device/d/control", true}, {"d", token, "device/other/control", false},
-		{"d", token, "device/+/control", false}, {"d", token, "#", false}, {"d", token, "$SYS/#", false},
+		{"d", token, "device/d/control", true},
+		{"d", token, "device/other/control", false},
+		{"d", token, "device/+/control", false},
+		{"d", token, "#", false},
+		{"d", token, "$SYS/#", false},
 		{"d", token, "$share/g/device/d/control", false},
-		{"token", viewer.Secret, "device/+/data", true}, {"token", viewer.Secret, "#", true}, {"token", viewer.Secret, "$SYS/#", false},
+		{"token", viewer.Secret, "device/+/data", true},
+		{"token", viewer.Secret, "#", true},
+		{"token", viewer.Secret, "$SYS/#", false},
 	} {
 		c, _ := w.dial(5, tt.user, tt.token, "x")
 		if pk := c.subscribe(tt.filter); len(pk.ReasonCodes) != 1 || pk.ReasonCodes[0] < 0x80 != tt.want {
