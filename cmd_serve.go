@@ -361,10 +361,35 @@ func addDevices(ctx context.Context, p *platform.Plant, on platform.Config, cfg 
 	if err := p.Attach(ctx, wired); err != nil {
 		return fail(exitEnvironment, err)
 	}
-	if len(simulated) == 0 {
-		return nil
+	if len(simulated) > 0 {
+		if err := addSimulated(ctx, p, on, simulated, filepath.Dir(cfg.Path)); err != nil {
+			return err
+		}
 	}
-	return addSimulated(ctx, p, on, simulated, filepath.Dir(cfg.Path))
+	if err := p.Fuse(ctx, fusions(cfg.Fusion)); err != nil {
+		return fail(exitEnvironment, err)
+	}
+	return nil
+}
+
+// fusions are the devices of a configuration that are made of others.
+func fusions(list []scenario.Fusion) (out []platform.Fusion) {
+	from := func(ids []string, tolerance float64) platform.Fused {
+		f := platform.Fused{Tolerance: tolerance}
+		for _, id := range ids {
+			f.From = append(f.From, device.ID(id))
+		}
+		return f
+	}
+	for _, f := range list {
+		out = append(out, platform.Fusion{
+			ID: device.ID(f.ID), MaxAge: f.MaxAge,
+			SoC: from(f.SoC.From, f.SoC.Tolerance), SoH: from(f.SoH.From, f.SoH.Tolerance),
+			Voltage: from(f.Voltage.From, f.Voltage.Tolerance), Current: from(f.Current.From, f.Current.Tolerance),
+			Power: from(f.Power.From, f.Power.Tolerance), Temperature: from(f.Temperature.From, f.Temperature.Tolerance),
+		})
+	}
+	return out
 }
 
 // openWire opens the driver of a device on a wire, or of a recording.

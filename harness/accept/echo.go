@@ -16,12 +16,15 @@ import (
 // beside what the distance of readings leaves open.
 const echoSlack = 0.2
 
+// Steps of one wire alone are looked at: parts of a device on several wires are read at
+// different moments, and an emergency stop opens contactors.
+
 // echoed says that the power of a step was seen in the reported power much earlier than in
 // voltage times current of the battery: half of the way is compared, where the losses of
 // the converter, which the battery's power is freed of, matter least. Empty: it was not, or
 // nothing can be told.
-func (r *Record) echoed(t *trace) string {
-	if t.ref {
+func (r *Record) echoed(w *Window, t *trace) string {
+	if t.ref || r.Parts || w.Kind != "step" && w.Kind != "transition" {
 		return ""
 	}
 	dc := r.points(func(s *device.Reading) float64 { return s.Voltage * s.Current / 1000 })

@@ -279,7 +279,7 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 	}
 	if m.timed {
 		m.pause = r.paused(t.a, t.b)
-		if why := r.echoed(&t); why != "" {
+		if why := r.echoed(w, &t); why != "" {
 			m.doubts = append(m.doubts, why)
 		}
 	}

@@ -25,6 +25,7 @@ type Record struct {
 	RatedKWh  float64
 	Usable    float64       // of it, within the window of charge that the device states
 	MaxAge    time.Duration // of a reading in a measure
+	Parts     bool          // the device is read over several wires
 
 	Samples   []device.Reading
 	Reference []backend.Truth

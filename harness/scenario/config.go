@@ -17,6 +17,7 @@ type Config struct {
 	Simulation bool           `yaml:"simulation,omitempty" doc:"Whether simulated devices are allowed; never with settlement."`
 	NATS       NATS           `yaml:"nats,omitempty" doc:"The bus; embedded without a listener when left out."`
 	Devices    []ConfigDevice `yaml:"devices,omitempty" doc:"The devices that are read and dispatched; others register by sync."`
+	Fusion     []Fusion       `yaml:"fusion,omitempty" doc:"Devices that are made of what several others measure."`
 	Site       ConfigSite     `yaml:"site,omitempty" doc:"The grid connection."`
 	Dispatch   Dispatch       `yaml:"dispatch,omitempty" doc:"What the fleet is asked for; can be changed by the API."`
 	Quality    []QualityRule  `yaml:"quality,omitempty" doc:"How readings are cleaned, by device; docs/quality.md tells what each key does."`
@@ -36,6 +37,42 @@ type ConfigDevice struct {
 	Device `yaml:",inline"`
 	Shadow *Shadow `yaml:"shadow,omitempty" doc:"A twin beside the device that names what diverges from it: true, or {model: …}."`
 }
+
+// Fusion is a device that is made of others.
+type Fusion struct {
+	ID          string        `yaml:"id" jsonschema:"required,pattern=^[A-Za-z0-9_-]+$" hint:"letters, digits, - and _" doc:"Its id."`
+	MaxAge      time.Duration `yaml:"max_age,omitempty" jsonschema:"minimum=100ms,default=10s" doc:"An older reading of a source has no say."`
+	Power       FusedPower    `yaml:"power,omitempty" doc:"Power."`
+	SoC         FusedSoC      `yaml:"soc,omitempty" doc:"State of charge."`
+	SoH         FusedSoC      `yaml:"soh,omitempty" doc:"State of health."`
+	Voltage     FusedVoltage  `yaml:"voltage,omitempty" doc:"Voltage."`
+	Current     FusedCurrent  `yaml:"current,omitempty" doc:"Current."`
+	Temperature FusedTemp     `yaml:"temperature,omitempty" doc:"Temperature."`
+}
+
+// FusedPower and its siblings are where one quantity of a fused device comes from.
+type (
+	FusedPower struct {
+		From      []string `yaml:"from,omitempty" doc:"Ids of the devices that measure it."`
+		Tolerance float64  `yaml:"tolerance_kw,omitempty" jsonschema:"minimum=0,default=2" doc:"How far apart they may be, kW."`
+	}
+	FusedSoC struct {
+		From      []string `yaml:"from,omitempty" doc:"Ids of the devices that measure it."`
+		Tolerance float64  `yaml:"tolerance_percent,omitempty" jsonschema:"minimum=0,default=3" doc:"How far apart they may be, percent."`
+	}
+	FusedVoltage struct {
+		From      []string `yaml:"from,omitempty" doc:"Ids of the devices that measure it."`
+		Tolerance float64  `yaml:"tolerance_v,omitempty" jsonschema:"minimum=0,default=5" doc:"How far apart they may be, V."`
+	}
+	FusedCurrent struct {
+		From      []string `yaml:"from,omitempty" doc:"Ids of the devices that measure it."`
+		Tolerance float64  `yaml:"tolerance_a,omitempty" jsonschema:"minimum=0,default=3" doc:"How far apart they may be, A."`
+	}
+	FusedTemp struct {
+		From      []string `yaml:"from,omitempty" doc:"Ids of the devices that measure it."`
+		Tolerance float64  `yaml:"tolerance_c,omitempty" jsonschema:"minimum=0,default=3" doc:"How far apart they may be, K."`
+	}
+)
 
 // NATS is the bus of a configuration. Without a URL it is embedded.
 type NATS struct {
@@ -168,6 +205,11 @@ func (c *Config) check(s *source) {
 		}
 		d.Shadow.check(s, at, &d.Device)
 	}
+	for i := range c.Fusion {
+		at := fmt.Sprintf("fusion[%d]", i)
+		s.uniqueID(at, c.Fusion[i].ID, seen)
+		c.Fusion[i].check(s, at)
+	}
 	c.NATS.check(s)
 	if m := c.Site.Meter; m != "" && !seen[m] {
 		var ids []string
@@ -189,6 +231,25 @@ func (c *Config) check(s *source) {
 	c.MQTT.check(s, &c.TLS)
 	c.Sites.check(s)
 	c.Edge.check(s)
+}
+
+func (f *Fusion) check(s *source, at string) {
+	any := false
+	for _, q := range []struct {
+		key  string
+		from []string
+	}{
+		{"power", f.Power.From}, {"soc", f.SoC.From}, {"soh", f.SoH.From},
+		{"voltage", f.Voltage.From}, {"current", f.Current.From}, {"temperature", f.Temperature.From},
+	} {
+		any = any || len(q.from) > 0
+		if slices.Contains(q.from, f.ID) {
+			s.wrong(at+"."+q.key+".from", "name others", "a device cannot be made of itself")
+		}
+	}
+	if !any {
+		s.fault(s.key(at), "add power: {from: [meter-1, pcs-1]}, or another quantity", "nothing says what this device is made of")
+	}
 }
 
 func (x *Sites) check(s *source) {

@@ -79,7 +79,7 @@ type Location struct {
 type Info struct {
 	ID    ID     `json:"deviceId"`
 	Slot  Slot   `json:"slot"`
-	Kind  string `json:"kind"` // sim, push, edge, modbus, sunspec, can, mms, mqtt, replay
+	Kind  string `json:"kind"` // sim, push, edge, fused, modbus, sunspec, can, mms, mqtt, replay
 	State State  `json:"state"`
 	Edge  string `json:"edge,omitempty"` // the site that serves it, of kind edge
 
