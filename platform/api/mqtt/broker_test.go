@@ -50,7 +50,11 @@ func (h *held) Push(ctx context.Context, rows []device.Reading) error {
 		return bus.ErrOverload
 	}
 	if gate != nil {
-		<-gate
+		select {
+		case <-gate:
+		case <-ctx.Done(): // a test that has failed lets go too
+			return ctx.Err()
+		}
 	}
 	return h.Intake.Push(ctx, rows)
 }

@@ -118,6 +118,9 @@ func (l *listener) Serve(establish listeners.EstablishFn) {
 		go func() {
 			defer l.remove(c)
 			_ = establish(l.ID(), c) // the session has noted why
+			if c.session != nil {
+				c.session.broker.leave(c.session)
+			}
 		}()
 	}
 }

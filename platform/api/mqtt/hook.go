@@ -33,7 +33,7 @@ func (*hook) ID() string { return "plant" }
 // Provides implements mochi.Hook.
 func (*hook) Provides(what byte) bool {
 	switch what {
-	case mochi.OnConnect, mochi.OnConnectAuthenticate, mochi.OnACLCheck, mochi.OnSessionEstablished, mochi.OnDisconnect,
+	case mochi.OnConnect, mochi.OnConnectAuthenticate, mochi.OnACLCheck, mochi.OnSessionEstablish,
 		mochi.OnPacketRead, mochi.OnPacketEncode, mochi.OnSubscribed, mochi.OnUnsubscribed, mochi.OnPublish, mochi.OnPublishDropped, mochi.OnWill:
 		return true
 	}
@@ -108,17 +108,11 @@ func (*hook) OnConnectAuthenticate(cl *mochi.Client, _ packets.Packet) bool {
 	return sessionOf(cl) != nil
 }
 
-// OnSessionEstablished implements mochi.Hook.
-func (h *hook) OnSessionEstablished(cl *mochi.Client, _ packets.Packet) {
+// OnSessionEstablish is called before the CONNACK: a client that has it and connects again
+// is the newer one.
+func (h *hook) OnSessionEstablish(cl *mochi.Client, _ packets.Packet) {
 	if s := sessionOf(cl); s != nil {
 		h.b.enter(s)
-	}
-}
-
-// OnDisconnect implements mochi.Hook.
-func (h *hook) OnDisconnect(cl *mochi.Client, _ error, _ bool) {
-	if s := sessionOf(cl); s != nil {
-		h.b.leave(s)
 	}
 }
 
