@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"io"
 	"log/slog"
 	"math/big"
 	"net"
@@ -163,5 +164,50 @@ func TestOwnCertificate(t *testing.T) {
 	later(time.Hour)
 	if !bytes.Equal(served("localhost"), renewed) {
 		t.Error("a file that holds no certificate took the place of one that does")
+	}
+}
+
+// TestListenerAsConfigured: TLS 1.2 where min says so, and nobody without a certificate
+// where one is required.
+func TestListenerAsConfigured(t *testing.T) {
+	for _, tt := range []struct {
+		min      string
+		required bool
+		most     uint16
+		ok       bool
+	}{{"1.2", false, tls.VersionTLS12, true}, {"1.3", false, tls.VersionTLS12, false}, {"1.3", false, tls.VersionTLS13, true}, {"1.3", true, tls.VersionTLS13, false}} {
+		cfg := scenario.DefaultConfig()
+		cfg.Listen, cfg.Data, cfg.TLS.Own = "127.0.0.1:0", t.TempDir(), true
+		if err := ownCertificate(cfg, time.Now(), io.Discard); err != nil {
+			t.Fatal(err)
+		}
+		cfg.TLS.ClientCA, cfg.TLS.Require, cfg.TLS.Min = cfg.TLS.Cert, tt.required, tt.min
+		l, err := listenOn(cfg, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		served := make(chan error, 1)
+		go func() {
+			conn, err := l.Accept()
+			if err == nil {
+				err = conn.(*tls.Conn).Handshake()
+				_ = conn.Close()
+			}
+			served <- err
+		}()
+		roots := x509.NewCertPool()
+		text, err := os.ReadFile(cfg.TLS.Cert)
+		if err != nil {
+			t.Fatal(err)
+		}
+		roots.AppendCertsFromPEM(text)
+		conn, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12, MaxVersion: tt.most})
+		if got := <-served; (got == nil) != tt.ok {
+			t.Errorf("%+v: the server says %v, the client %v", tt, got, err)
+		}
+		if conn != nil {
+			_ = conn.Close()
+		}
+		_ = l.Close()
 	}
 }
