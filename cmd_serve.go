@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -38,6 +36,7 @@ const tokenVariable = "YUNCHU_TOKEN"
 
 func serveCommand() *cobra.Command {
 	var config, listen, role string
+	var secure bool
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the production runtime",
@@ -59,11 +58,13 @@ that makes the first administrator.`,
 			if listen != "" {
 				cfg.Listen = listen
 			}
+			cfg.TLS.Own = secure && cfg.TLS.Cert == ""
 			return serve(c.Context(), cfg, c.ErrOrStderr())
 		},
 	}
 	c.Flags().StringVarP(&config, "config", "c", "", "configuration file; without one everything has its default")
 	c.Flags().StringVar(&listen, "listen", "", "address instead of the configuration's, such as 127.0.0.1:8080")
+	c.Flags().BoolVar(&secure, "tls", false, "encrypt, with a certificate of its own where the configuration has none")
 	c.Flags().StringVar(&role, "role", rolePlant, "plant, or edge: a site that keeps what it reads and sends it on to its plant")
 	return c
 }
@@ -98,7 +99,10 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 	if _, err := ops.Prepare(cfg.Data, platform.Version, time.Now(), log); err != nil {
 		return fail(exitEnvironment, err)
 	}
-	l, err := listenOn(cfg)
+	if err := ownCertificate(cfg, time.Now(), stderr); err != nil {
+		return fail(exitEnvironment, err)
+	}
+	l, err := listenOn(cfg, log)
 	if err != nil {
 		return fail(exitEnvironment, err)
 	}
@@ -217,7 +221,7 @@ func openBroker(cfg *scenario.Config, o mqtt.Options, p *platform.Plant) (*mqtt.
 		return nil, nil, err
 	}
 	address, secure := cfg.MQTT.Split()
-	l, err := listenAt(address, cfg.TLS, secure)
+	l, err := listenAt(address, cfg.TLS, secure, o.Log)
 	return broker, l, err
 }
 
@@ -285,43 +289,6 @@ func busDir(cfg *scenario.Config) string {
 		return ""
 	}
 	return filepath.Join(cfg.Data, "bus")
-}
-
-func scheme(cfg *scenario.Config) string {
-	if cfg.TLS.Cert != "" {
-		return "https"
-	}
-	return "http"
-}
-
-func listenOn(cfg *scenario.Config) (net.Listener, error) {
-	return listenAt(cfg.Listen, cfg.TLS, cfg.TLS.Cert != "")
-}
-
-func listenAt(address string, use scenario.TLS, secure bool) (net.Listener, error) {
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", address, err)
-	}
-	if !secure {
-		return l, nil
-	}
-	pair, err := tls.LoadX509KeyPair(use.Cert, use.Key)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("load the certificate: %w", err), l.Close())
-	}
-	c := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13}
-	if use.ClientCA != "" {
-		pem, err := os.ReadFile(use.ClientCA)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("load the clients' authority: %w", err), l.Close())
-		}
-		c.ClientCAs, c.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
-		if !c.ClientCAs.AppendCertsFromPEM(pem) {
-			return nil, errors.Join(fmt.Errorf("%s holds no certificate", use.ClientCA), l.Close())
-		}
-	}
-	return tls.NewListener(l, c), nil
 }
 
 // addDevices serves the devices of the configuration. One on a wire need not be there:

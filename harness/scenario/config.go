@@ -140,7 +140,11 @@ type RemoteWrite struct {
 type TLS struct {
 	Cert     string `yaml:"cert,omitempty" doc:"Path of the certificate chain, PEM."`
 	Key      string `yaml:"key,omitempty" doc:"Path of its key, PEM."`
-	ClientCA string `yaml:"client_ca,omitempty" doc:"Path of the authority whose client certificates are asked for."`
+	ClientCA string `yaml:"client_ca,omitempty" doc:"Path of the authority whose client certificates are taken as devices."`
+	Require  bool   `yaml:"require_client,omitempty" doc:"Whether nobody gets in without such a certificate."`
+	Min      string `yaml:"min,omitempty" jsonschema:"enum=1.2,enum=1.3,default=1.3" doc:"The oldest version that is spoken."`
+
+	Own bool `yaml:"-"` // make a certificate where none is named
 }
 
 func (*Config) root() {}
@@ -349,6 +353,9 @@ func (m *Broker) check(s *source, t *TLS) {
 }
 
 func (t *TLS) check(s *source) {
+	if t.Require && t.ClientCA == "" {
+		s.wrong("tls.require_client", "add client_ca", "nothing says whose certificates are required")
+	}
 	if (t.Cert == "") != (t.Key == "") {
 		s.fault(s.key("tls"), "give both cert and key", "a certificate and its key belong together")
 	}

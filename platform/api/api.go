@@ -343,6 +343,14 @@ func bearer(r *http.Request) string {
 // who finds the sender of a request and checks that the action is open to it.
 func (s *Server) who(r *http.Request, token string, a auth.Action) (*auth.Principal, *Problem) {
 	p, err := s.auth.Check(token, s.wall())
+	if err != nil && token == "" {
+		if p = s.certified(r); p != nil {
+			// A browser sends its certificate with whatever any site has it ask for.
+			if err = s.origin.Check(r); err != nil {
+				return nil, refuse(CodeCrossOrigin, err.Error())
+			}
+		}
+	}
 	if err != nil {
 		detail := err.Error()
 		if token == "" {
@@ -355,4 +363,20 @@ func (s *Server) who(r *http.Request, token string, a auth.Action) (*auth.Princi
 		return nil, refuse(CodeForbidden, fmt.Sprintf("the role %s does not allow %s", p.Role, a))
 	}
 	return p, nil
+}
+
+// certified is the registered device whose certificate the sender has proven to hold,
+// nil when there is none.
+func (s *Server) certified(r *http.Request) *auth.Principal {
+	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
+		return nil
+	}
+	p := auth.Certified(r.TLS.VerifiedChains[0][0], s.wall())
+	if p == nil {
+		return nil
+	}
+	if _, known := s.plant.Registry.Slot(p.Device); !known {
+		return nil
+	}
+	return p
 }

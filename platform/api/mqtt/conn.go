@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/listeners"
+
+	"yunchu/platform/auth"
 )
 
 const (
@@ -52,7 +54,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// certified is the common name of the certificate that the peer has proven to hold.
+// certified is the device named by the certificate that the peer has proven to hold.
 func (c *conn) certified() (name string, ok bool) {
 	t, secure := c.Conn.(*tls.Conn)
 	if !secure {
@@ -62,7 +64,7 @@ func (c *conn) certified() (name string, ok bool) {
 	if len(chains) == 0 || len(chains[0]) == 0 {
 		return "", false
 	}
-	return chains[0][0].Subject.CommonName, true
+	return string(auth.CertifiedDevice(chains[0][0])), true
 }
 
 // listener accepts for the library. Other than the library's own it bounds how many there
