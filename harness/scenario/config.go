@@ -243,8 +243,12 @@ func (f *Fusion) check(s *source, at string) {
 		key  string
 		from []string
 	}{
-		{"power", f.Power.From}, {"soc", f.SoC.From}, {"soh", f.SoH.From},
-		{"voltage", f.Voltage.From}, {"current", f.Current.From}, {"temperature", f.Temperature.From},
+		{"power", f.Power.From},
+		{"soc", f.SoC.From},
+		{"soh", f.SoH.From},
+		{"voltage", f.Voltage.From},
+		{"current", f.Current.From},
+		{"temperature", f.Temperature.From},
 	} {
 		any = any || len(q.from) > 0
 		if slices.Contains(q.from, f.ID) {
