@@ -264,7 +264,7 @@ func (x *Sites) check(s *source) {
 	if x.Listen != "" {
 		s.hostPort("sites.listen", x.Listen, "write host:port, such as 0.0.0.0:7422")
 	}
-	if (x.Listen == "") != (len(x.List) == 0) {
+	if s.has("sites") && (!s.has("sites.listen") || len(x.List) == 0) {
 		s.fault(s.key("sites"), "give both listen and list", "sites that may join need a place to join at")
 	}
 	seen := map[string]bool{}

@@ -29,6 +29,7 @@ import (
 
 	"yunchu/platform/bus"
 	"yunchu/platform/device"
+	"yunchu/platform/durable"
 )
 
 // Folder is where the audit lies in the plant's data folder.
@@ -161,7 +162,7 @@ func (l *Log) open() error {
 		}
 		l.signed = Checkpoint{Origin: l.verify.Name(), Root: emptyRoot, Time: l.now()}
 		if signed, err = l.signed.sign(l.key.signer); err == nil {
-			err = replaceFile(filepath.Join(l.dir, checkpointFile), signed, 0o600)
+			err = durable.WriteFile(filepath.Join(l.dir, checkpointFile), signed, 0o600)
 		}
 	}
 	if err != nil {
@@ -395,7 +396,7 @@ func (l *Log) write(lines [][]byte, read position) error {
 	if err != nil {
 		return err
 	}
-	if err := replaceFile(filepath.Join(l.dir, checkpointFile), signed, 0o600); err != nil {
+	if err := durable.WriteFile(filepath.Join(l.dir, checkpointFile), signed, 0o600); err != nil {
 		return err
 	}
 	l.files.Lock()
@@ -446,7 +447,7 @@ func (l *Log) extend(lines [][]byte, n int64) (count int, err error) {
 		return 0, err
 	}
 	if begin {
-		if err := syncDir(l.dir); err != nil {
+		if err := durable.SyncDir(l.dir); err != nil {
 			return 0, err
 		}
 		l.parts = append(l.parts, part)

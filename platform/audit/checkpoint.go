@@ -14,6 +14,8 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
+
+	"yunchu/platform/durable"
 )
 
 // Checkpoint is what a plant signs: so many entries, and the hash of the Merkle tree
@@ -123,7 +125,7 @@ func OpenKey(data string) (Key, error) {
 		return Key{}, fmt.Errorf("open the key of the audit: %s: its two lines do not belong together", private)
 	}
 	// The public half also lies in a file of its own; should that be lost, here it is.
-	if err := replaceFile(filepath.Join(data, publicFile), []byte(public+"\n"), 0o644); err != nil {
+	if err := durable.WriteFile(filepath.Join(data, publicFile), []byte(public+"\n"), 0o644); err != nil {
 		return Key{}, fmt.Errorf("write the public key of the audit: %w", err)
 	}
 	return Key{s, public}, nil
@@ -140,7 +142,7 @@ func makeKey(data string) ([]byte, error) {
 		return nil, err
 	}
 	text := []byte(secret + "\n" + public + "\n")
-	return text, replaceFile(filepath.Join(data, keyFile), text, 0o600)
+	return text, durable.WriteFile(filepath.Join(data, keyFile), text, 0o600)
 }
 
 // PublicKey reads the verifier key that a plant left in its data folder.
@@ -150,30 +152,4 @@ func PublicKey(data string) (string, error) {
 		return "", fmt.Errorf("read the public key of the audit: %w", err)
 	}
 	return strings.TrimSpace(string(text)), nil
-}
-
-// replaceFile writes a file so that after a crash the old or the new one is there.
-func replaceFile(path string, b []byte, mode os.FileMode) error {
-	tmp := path + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(tmp, path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(tmp))
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"yunchu/platform/durable"
 )
 
 // Entries lie in segments, files of JSON lines that are named after their first entry.
@@ -153,7 +155,7 @@ func (s segment) pack(dir string) (segment, error) {
 		err = os.Rename(tmp, done.path(dir))
 	}
 	if err == nil {
-		err = syncDir(dir)
+		err = durable.SyncDir(dir)
 	}
 	if err != nil {
 		return s, errors.Join(err, os.Remove(tmp))

@@ -26,6 +26,7 @@ import (
 	"yunchu/platform/bus"
 	"yunchu/platform/bus/nats"
 	"yunchu/platform/device"
+	"yunchu/platform/durable"
 )
 
 // A backup is a tar archive compressed with zstd: the files of the data folder, the log as
@@ -378,7 +379,7 @@ func Restore(ctx context.Context, r io.ReadSeeker, dir string, identities ...age
 	if err := os.Rename(part, dir); err != nil {
 		return m, err
 	}
-	return m, syncDir(filepath.Dir(filepath.Clean(dir)))
+	return m, durable.SyncDir(filepath.Dir(filepath.Clean(dir)))
 }
 
 func unpack(ctx context.Context, r io.Reader, dir string, m Manifest, identities []age.Identity) error {
@@ -404,7 +405,7 @@ func unpack(ctx context.Context, r io.Reader, dir string, m Manifest, identities
 			return err
 		}
 		_, err = io.Copy(f, r)
-		return errors.Join(err, f.Sync(), f.Close(), syncDir(filepath.Dir(to)))
+		return errors.Join(err, f.Sync(), f.Close(), durable.SyncDir(filepath.Dir(to)))
 	})
 	for stream, cut := range m.Log {
 		if err == nil {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"yunchu/platform/bus/nats"
+	"yunchu/platform/durable"
 	"yunchu/platform/store/state"
 )
 
@@ -126,7 +127,7 @@ func writeVersion(dir string, v Version) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(dir, versionFile), append(b, '\n'))
+	return durable.WriteFile(filepath.Join(dir, versionFile), append(b, '\n'), 0o600)
 }
 
 // keep copies files to a folder of their own, once: what an interrupted upgrade has begun
@@ -150,37 +151,12 @@ func keep(dir string, files []string, format int) (string, error) {
 		} else if err != nil {
 			return "", err
 		}
-		if err := writeFile(filepath.Join(temp, name), b); err != nil {
+		if err := durable.WriteFile(filepath.Join(temp, name), b, 0o600); err != nil {
 			return "", err
 		}
 	}
 	if err := os.Rename(temp, kept); err != nil {
 		return "", err
 	}
-	return kept, syncDir(dir)
-}
-
-// writeFile writes a file durably, whole or not at all.
-func writeFile(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return kept, durable.SyncDir(dir)
 }

@@ -31,6 +31,7 @@ import (
 
 	"yunchu/platform/bus"
 	"yunchu/platform/device"
+	"yunchu/platform/durable"
 	"yunchu/platform/promql"
 	"yunchu/platform/sample"
 )
@@ -372,28 +373,10 @@ func (w *Writer) save() error {
 	if err != nil {
 		return err
 	}
-	if err := replace(w.opt.File, data); err != nil {
+	err = errors.Join(os.MkdirAll(filepath.Dir(w.opt.File), 0o700), durable.WriteFile(w.opt.File, data, 0o600))
+	if err != nil {
 		return fmt.Errorf("write the position of remote write: %w", err)
 	}
 	w.saved = p.Seq
 	return nil
-}
-
-// replace writes a file whole or not at all.
-func replace(path string, data []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(f.Name()) }() // when it was not renamed
-	if _, err = f.Write(data); err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

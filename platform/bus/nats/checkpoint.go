@@ -12,6 +12,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"yunchu/platform/durable"
 )
 
 // A checkpoint file lies outside the server's own and vouches for one stream. It begins
@@ -165,7 +167,7 @@ func (c *checkpoint) rewrite() error {
 		_ = c.file.Close() // nobody reads it any more
 	}
 	c.file, c.stored, c.turn, c.room, c.saved = f, c.head.seq, headPlace, int64(len(b)), len(c.points)
-	return syncDir(filepath.Dir(c.path))
+	return durable.SyncDir(filepath.Dir(c.path))
 }
 
 // add takes the next acknowledged frame.

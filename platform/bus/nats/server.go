@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"yunchu/platform/durable"
 )
 
 // Files of the data folder beside the server's own.
@@ -63,7 +65,7 @@ func launch(o *server.Options, log *slog.Logger) (_ *embedded, err error) {
 	if err := os.MkdirAll(o.StoreDir, 0o750); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(syncDir(o.StoreDir), syncDir(filepath.Dir(filepath.Clean(o.StoreDir)))); err != nil {
+	if err := errors.Join(durable.SyncDir(o.StoreDir), durable.SyncDir(filepath.Dir(filepath.Clean(o.StoreDir)))); err != nil {
 		return nil, err
 	}
 	e := &embedded{dir: o.StoreDir, log: &serverLog{log: log, trouble: make(chan struct{}, 1)}, stopped: make(chan struct{})}
@@ -141,32 +143,7 @@ func (e *embedded) remember(names []string) error {
 	if b, err := os.ReadFile(path); err == nil && string(b) == text {
 		return nil
 	}
-	return replaceFile(path, []byte(text))
-}
-
-// replaceFile writes a file whole or not at all.
-func replaceFile(path string, text []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path))
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return durable.WriteFile(path, []byte(text), 0o600)
 }
 
 // serverLog passes what the server has to say on to slog, its notices as debug:

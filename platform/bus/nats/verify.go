@@ -15,6 +15,7 @@ import (
 
 	"yunchu/platform/bus"
 	"yunchu/platform/device"
+	"yunchu/platform/durable"
 )
 
 // damageFile lists, a line of JSON each, what has been found damaged. Who has dealt with it
@@ -278,7 +279,7 @@ func (b *Bus) record() error {
 		}
 		text.Write(append(line, '\n'))
 	}
-	if err := replaceFile(filepath.Join(b.srv.dir, damageFile), text.Bytes()); err != nil {
+	if err := durable.WriteFile(filepath.Join(b.srv.dir, damageFile), text.Bytes(), 0o600); err != nil {
 		return err
 	}
 	b.listed = len(b.damages)

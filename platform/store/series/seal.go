@@ -13,6 +13,8 @@ import (
 
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
+
+	"yunchu/platform/durable"
 )
 
 // A segment's file is temporary under tempPattern until it is complete and
@@ -153,16 +155,7 @@ func (w *writer) save(m *meta, dir, path string) (size int64, err error) {
 	if err = os.Rename(f.Name(), path); err != nil {
 		return 0, err
 	}
-	return size, syncDir(dir)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
+	return size, durable.SyncDir(dir)
 }
 
 // out counts and sums what passes.
