@@ -48,6 +48,18 @@ func paused(at, long float64) func(*accept.Record) {
 	return func(r *accept.Record) { r.Pauses = append(r.Pauses, metric.Point{T: at, V: long}) }
 }
 
+// backwards has the device discharge until a time, and take its setpoint at another, in s.
+func backwards(ack, until float64) func(*accept.Record) {
+	return func(r *accept.Record) {
+		r.Windows[0].Kind, r.Windows[0].Ack = "hold", origin.Add(time.Duration(ack*float64(time.Second)))
+		for i := range r.Samples {
+			if s := &r.Samples[i]; s.At < origin.Add(time.Duration(until*float64(time.Second))).UnixMilli() {
+				s.Power = -100
+			}
+		}
+	}
+}
+
 func window(kind string, from, to float64) *accept.Window {
 	sec := func(s float64) time.Time { return origin.Add(time.Duration(s * float64(time.Second))) }
 	return &accept.Window{
@@ -116,6 +128,12 @@ func TestVerdicts(t *testing.T) {
 				r.Reference = append(r.Reference, backend.Truth{At: device.Time(s.At), PowerKW: s.Power + 2})
 			}
 		}), "m", "power_error_percent", "<= 0.5", report.Failed, ""},
+		{"the sign before, while a setpoint is on its way", with(backwards(12, 11.9)), "m", "wrong_sign", "== 0", report.Passed, ""},
+		{"another sign than the setpoint it has taken", with(backwards(10.1, 11.9)), "m", "wrong_sign", "== 0", report.Failed, ""},
+		{"a setpoint that it has not taken shows no sign", with(func(r *accept.Record) {
+			backwards(12, 11.9)(r)
+			r.Windows[0].Ack = time.Time{}
+		}), "m", "wrong_sign", "== 0", report.Inconclusive, "no acknowledgement"},
 		{"no acknowledgement", with(func(r *accept.Record) { r.Windows[0].Ack = time.Time{} }), "m", "ack_s", "<= 1", report.Inconclusive, "no acknowledgement"},
 		{"acknowledged", good(), "m", "ack_s", "<= 0.1", report.Passed, ""},
 		{"all channels", good(), "test", "missing_channels", "== 0", report.Failed, ""}, // voltage, current, temperature

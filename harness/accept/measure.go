@@ -323,10 +323,15 @@ func share(pts []metric.Point, of float64) (float64, error) {
 }
 
 // signs counts readings whose power, or whose battery's current, has another sign than
-// the setpoint. A device that never had half of the power has shown no sign.
+// the setpoint. They begin with the device's acknowledgement: what it does while the
+// setpoint is still on its way to it is the one before. A device that never had half of the
+// power has shown no sign.
 func (r *Record) signs(w *Window, t *trace, m measured) (measured, error) {
+	if w.Ack.IsZero() {
+		return m, fmt.Errorf("no acknowledgement of the setpoint, so its sign was not seen: %w", metric.ErrNoData)
+	}
 	seen := 0
-	for _, s := range r.samples(t.a+w.After.Seconds(), t.b) {
+	for _, s := range r.samples(max(t.a, r.at(w.Ack))+w.After.Seconds(), t.b) {
 		half := math.Abs(w.ToKW) / 2
 		if math.Abs(s.Power) >= half {
 			seen++
