@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"sync"
 	"testing"
@@ -17,7 +18,7 @@ import (
 	sunspecemul "yunchu/hil/sunspec/emul"
 	"yunchu/hil/unit"
 	"yunchu/platform/bus"
-	"yunchu/platform/bus/local"
+	"yunchu/platform/bus/nats"
 	"yunchu/platform/device"
 	"yunchu/platform/gateway"
 	"yunchu/platform/guard"
@@ -25,12 +26,19 @@ import (
 	"yunchu/twin/params"
 )
 
-// bridge is a gateway that serves a SunSpec unit on loopback, polled ten times a second.
+// cycle is how often the unit is polled.
+const cycle = 100 * time.Millisecond
+
+// bridge is a gateway that serves a SunSpec unit on loopback, on the bus that syncs every
+// frame before it is delivered.
 type bridge struct {
 	b     *testing.B
 	sched *sched.Scheduler
 	guard *guard.Guard
-	bus   *local.Bus
+	bus   bus.Bus
+	unit  *unit.Unit
+	cut   func() // the unit answers no more
+	end   func()
 	n     int
 
 	acks  chan device.Ack
@@ -38,6 +46,7 @@ type bridge struct {
 
 	mu    sync.Mutex
 	watch bool
+	heard time.Time // when the unit's last answer came
 }
 
 func newBridge(b *testing.B) *bridge {
@@ -48,22 +57,26 @@ func newBridge(b *testing.B) *bridge {
 			b.Fatal(err)
 		}
 	}
+	log, err := nats.Open(nats.Options{Dir: b.TempDir()})
+	must(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	var over sync.WaitGroup
-	b.Cleanup(func() { cancel(); over.Wait() })
+	end := sync.OnceFunc(func() { cancel(); over.Wait(); _ = log.Close() })
+	b.Cleanup(end)
 	m, err := params.LoadModel(params.Models()[0])
 	must(err)
 	u, err := unit.New(unit.Options{ID: "rig", Model: m, SoC: 50, AmbientC: 25, Start: time.Now()})
 	must(err)
 	bank, err := sunspecemul.New(sunspecemul.Options{Unit: u, Base: 40000})
 	must(err)
+	linked, cut := context.WithCancel(ctx)
 	server, err := modbusemul.Listen(modbusemul.Options{Address: "tcp://127.0.0.1:0", Units: map[byte]modbusemul.Served{1: {Bank: bank}}})
 	must(err)
-	over.Go(func() { _ = server.Serve(ctx) })
+	over.Go(func() { _ = server.Serve(linked) })
 	over.Go(func() { _ = u.Run(ctx) })
 
 	x := &bridge{
-		b: b, sched: sched.New(sched.NewWall()), guard: &guard.Guard{}, bus: local.New(0),
+		b: b, sched: sched.New(sched.NewWall()), guard: &guard.Guard{}, bus: log, unit: u, cut: cut, end: end,
 		acks: make(chan device.Ack, 64), wrote: make(chan time.Time, 64),
 	}
 	conn, err := modbus.Dial(modbus.Options{Address: server.Addr(), Unit: 1, Tap: x.crossed})
@@ -79,9 +92,9 @@ func newBridge(b *testing.B) *bridge {
 		}
 	})
 	must(err)
-	gw.Know(device.Info{ID: "rig", Kind: "sunspec", State: device.Inactive, RatedKW: m.RatedKW, PollMS: 100})
+	gw.Know(device.Info{ID: "rig", Kind: "sunspec", State: device.Inactive, RatedKW: m.RatedKW, PollMS: int(cycle.Milliseconds())})
 	over.Add(1)
-	must(gw.Attach(ctx, gateway.Wire{Driver: driver, Period: 100 * time.Millisecond, ArmItself: true}, over.Done))
+	must(gw.Attach(ctx, gateway.Wire{Driver: driver, Period: cycle, ArmItself: true}, over.Done))
 	must(gw.Start(ctx, x.sched.Now(), time.Second))
 	over.Go(func() { _ = x.sched.Run(ctx, time.Time{}) })
 	x.armed()
@@ -110,6 +123,9 @@ func zero(pdu []byte) bool {
 func (x *bridge) crossed(c device.Crossing) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if !c.Out {
+		x.heard = time.Now()
+	}
 	if x.watch && c.Out && zero(c.Data) {
 		x.watch = false
 		x.wrote <- time.Now()
@@ -175,4 +191,30 @@ func BenchmarkEmergencyStop(b *testing.B) {
 		x.armed()
 	}
 	report(b, took)
+}
+
+// BenchmarkLostLink is from the last answer of a unit at 50 kW, its plug pulled at any moment
+// of a cycle, until it stands at 0 by itself. Late is what that is beyond its watchdog:
+// `go test -run '^$' -bench LostLink -benchtime 20x ./bench`.
+func BenchmarkLostLink(b *testing.B) {
+	took := make([]time.Duration, 0, b.N)
+	for i := range b.N {
+		x := newBridge(b)
+		x.ask(device.SetPower, 50)
+		for math.Abs(x.unit.Truth(time.Now()).ACW-50_000) > 1000 {
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Second + time.Duration(i)*7*time.Millisecond%cycle) // the heartbeat has begun
+		x.cut()
+		for math.Abs(x.unit.Truth(time.Now()).ACW) > 10 {
+			time.Sleep(time.Millisecond)
+		}
+		safe := time.Now()
+		x.mu.Lock()
+		took = append(took, safe.Sub(x.heard))
+		x.mu.Unlock()
+		x.end()
+	}
+	report(b, took)
+	b.ReportMetric(float64(took[len(took)-1]-unit.DefaultWatchdog)/1e6, "late-ms")
 }
