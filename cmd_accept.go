@@ -98,7 +98,9 @@ func (f *acceptFlags) run(ctx context.Context, files []string, stdout, stderr io
 	if err := f.canWrite(); err != nil {
 		return fail(exitEnvironment, err)
 	}
-	benches, closeAll, err := f.benches(ctx, logger(stderr, slog.LevelError))
+	tapes := &tapes{out: f.out}
+	defer tapes.remove()
+	benches, closeAll, err := f.benches(ctx, tapes, logger(stderr, slog.LevelError))
 	if err != nil {
 		return err
 	}
@@ -111,6 +113,7 @@ func (f *acceptFlags) run(ctx context.Context, files []string, stdout, stderr io
 		opt.Progress = acceptProgress(stderr)
 	}
 	result, err := accept.Run(ctx, benches, procedures, opt)
+	links, broken := tapes.close()
 	if isTerminal(stderr) && opt.Progress != nil {
 		fmt.Fprint(stderr, "\r\x1b[K")
 	}
@@ -127,8 +130,11 @@ func (f *acceptFlags) run(ctx context.Context, files []string, stdout, stderr io
 			return err
 		}
 	}
-	if told := f.tell(result, inputs, stdout); told != nil {
+	if told := f.tell(result, inputs, links, stdout); told != nil {
 		return told
+	}
+	if broken != nil {
+		return fail(exitEnvironment, fmt.Errorf("what crossed the links: %w", broken))
 	}
 	if err != nil {
 		return err
@@ -178,9 +184,9 @@ func acceptCode(ctx context.Context, r *accept.Result) int {
 }
 
 // tell prints and writes the result.
-func (f *acceptFlags) tell(result *accept.Result, inputs []report.File, stdout io.Writer) error {
+func (f *acceptFlags) tell(result *accept.Result, inputs []report.File, links []accept.LinkFile, stdout io.Writer) error {
 	doc := &accept.Document{
-		Result: result, Operator: f.operator, Rig: f.rig, Short: f.short, Binary: binaryHash(), Tags: buildTags, Inputs: inputs,
+		Result: result, Operator: f.operator, Rig: f.rig, Short: f.short, Binary: binaryHash(), Tags: buildTags, Inputs: inputs, Links: links,
 	}
 	if f.out != "" {
 		if err := accept.Write(f.out, doc); err != nil {
@@ -376,7 +382,7 @@ func (f *acceptFlags) overrides() (map[string]accept.Overrides, error) {
 }
 
 // benches are the devices to be tested.
-func (f *acceptFlags) benches(ctx context.Context, log *slog.Logger) (list []*accept.Bench, closeAll func(), err error) {
+func (f *acceptFlags) benches(ctx context.Context, tapes *tapes, log *slog.Logger) (list []*accept.Bench, closeAll func(), err error) {
 	closeAll = func() {}
 	if f.rig == "" {
 		if len(f.devices) > 0 || len(f.arm) > 0 {
@@ -419,7 +425,7 @@ func (f *acceptFlags) benches(ctx context.Context, log *slog.Logger) (list []*ac
 		if len(f.devices) > 0 && !slices.Contains(f.devices, d.ID) {
 			continue
 		}
-		b, err := f.bench(d, face, log)
+		b, err := f.bench(ctx, d, face, tapes, log)
 		if err != nil {
 			closeAll()
 			return nil, func() {}, err
@@ -431,7 +437,7 @@ func (f *acceptFlags) benches(ctx context.Context, log *slog.Logger) (list []*ac
 }
 
 // bench is one device of a rig file.
-func (f *acceptFlags) bench(d *scenario.RigDevice, face backend.Face, log *slog.Logger) (*accept.Bench, error) {
+func (f *acceptFlags) bench(ctx context.Context, d *scenario.RigDevice, face backend.Face, tapes *tapes, log *slog.Logger) (*accept.Bench, error) {
 	if d.Kind == scenario.Sim {
 		if openBench == nil {
 			return nil, fail(exitInput, errNoTwins)
@@ -456,8 +462,12 @@ func (f *acceptFlags) bench(d *scenario.RigDevice, face backend.Face, log *slog.
 	} else if err := d.Close(); err != nil {
 		return nil, fail(exitEnvironment, err)
 	}
+	tape, err := tapes.begin(ctx, &spec)
+	if err != nil {
+		return nil, fail(exitEnvironment, fmt.Errorf("record device %s: %w", reached.ID, err))
+	}
 	return &accept.Bench{
-		Info: spec.Info(), Loopback: spec.Loopback(), Backend: face, Period: f.poll, Serials: d.Serial, Tools: d.Tools, Address: addressOf(&reached),
+		Tape: tape, Info: spec.Info(), Loopback: spec.Loopback(), Backend: face, Period: f.poll, Serials: d.Serial, Tools: d.Tools, Address: addressOf(&reached),
 		Open: func(timed device.Timed) (device.Driver, error) {
 			spec.Timed = timed
 			return hil.Open(spec)

@@ -79,6 +79,7 @@ func TestSameSeedSameJournal(t *testing.T) {
 
 // TestManySeedsAreTheSingleRuns: runs side by side share nothing.
 func TestManySeedsAreTheSingleRuns(t *testing.T) {
+	t.Parallel()
 	p := fresh(t, "GOMAXPROCS=2")
 	file := scenarioFile(t, "bad-links") // seed 7
 	o := p.run(t, "run", file, "--seeds", "2", "--json")

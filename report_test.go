@@ -22,6 +22,7 @@ import (
 
 // TestReportFiles looks at every file that a run leaves.
 func TestReportFiles(t *testing.T) {
+	t.Parallel()
 	p := fresh(t)
 	file := scenarioFile(t, "quickstart")
 	o := p.run(t, "run", file, "--json", "--out", "out")

@@ -7,6 +7,7 @@ import (
 
 	"yunchu/harness/backend"
 	"yunchu/harness/scenario"
+	"yunchu/hil/record"
 	"yunchu/platform/bus"
 	"yunchu/platform/device"
 )
@@ -21,6 +22,9 @@ type Bench struct {
 	// Open opens the driver of a device on a wire, in real time. timed, when the driver
 	// can, is told of each exchange. It is called once, and the driver is closed at the end.
 	Open func(timed device.Timed) (device.Driver, error)
+	// Tape, when set, is told when the tests begin and what the device is asked for, beside
+	// what crosses its links.
+	Tape *record.Writer
 	// Loopback: an emulator on this machine. Any other device is armed only where
 	// Options name it.
 	Loopback bool

@@ -37,7 +37,7 @@ type pageView struct {
 	Units   []deviceView
 	Missing []missingView // limits whose number nobody has verified
 	Other   []string      // tests with parameters that are not their procedure's
-	Samples []sampleFile
+	Links   []LinkFile
 }
 
 // missingView is a limit whose number nobody has verified.
@@ -73,7 +73,7 @@ type limitView struct {
 func (d *Document) writeHTML(w io.Writer, samples []sampleFile) error {
 	r := d.Report()
 	v := pageView{
-		Report: r, CSS: template.CSS(pageCSS), Class: string(d.Verdict), Samples: samples,
+		Report: r, CSS: template.CSS(pageCSS), Class: string(d.Verdict), Links: d.Links,
 		When: d.Begin.Format(time.DateTime) + " to " + d.End.Format(time.DateTime) + " UTC",
 	}
 	for i, x := range d.Devices {

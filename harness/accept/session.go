@@ -191,6 +191,10 @@ func (s *session) attach() error {
 	}
 	w := fault.WrapDriver(d, b.Info.ID, 1)
 	s.links["device"] = w
+	if tape := b.Tape; tape != nil {
+		tape.Begin(time.Now())
+		w.Told = tape.Told
+	}
 	// It does not arm itself, not even an emulator: the suite asks for the sign test.
 	if err := s.plant.Attach(s.ctx, []platform.Wired{{Info: b.Info, Driver: w, Period: s.period}}); err != nil {
 		return errors.Join(fmt.Errorf("attach the device: %w", err), d.Close())

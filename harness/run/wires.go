@@ -145,11 +145,8 @@ func (r *Run) attach() error {
 		}
 		if w.faulty == nil {
 			w.faulty = fault.WrapDriver(d, w.spec.ID, r.Scenario.Seed)
-			if tape := w.tape; tape != nil {
-				w.faulty.Told = func(c device.Command) func() {
-					at := time.Now() // as what crosses the link is noted
-					return func() { tape.Command(record.Command{At: at, Done: time.Now(), Verb: c.Verb, PowerKW: c.Power}) }
-				}
+			if w.tape != nil {
+				w.faulty.Told = w.tape.Told
 			}
 		} else {
 			w.faulty.Renew(d)

@@ -144,6 +144,12 @@ func (w *Writer) Command(c Command) {
 	w.note(c.Done, line{Command: c.Verb.String(), PowerKW: c.PowerKW, TookMS: milliseconds(c.Done.Sub(c.At))})
 }
 
+// Told notes a command that the device is given now; its answer is there when ended is called.
+func (w *Writer) Told(c device.Command) (ended func()) {
+	at := time.Now() // as what crosses the link is noted
+	return func() { w.Command(Command{At: at, Done: time.Now(), Verb: c.Verb, PowerKW: c.Power}) }
+}
+
 // Begin notes when the run began that is recorded, and with it the time of its timeline.
 func (w *Writer) Begin(at time.Time) {
 	w.mu.Lock()
