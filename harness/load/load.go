@@ -71,7 +71,13 @@ type Spec struct {
 	Senders []string      // devices that the users of rest-sync and mqtt speak for, at least one each
 	Asked   []string      // devices that the others ask for
 	Query   string        // of graphql, with $id; empty: [DefaultQuery]
+	Frames  string        // what is heard of ws: "reading" (also when empty), or "readings", many in a frame
 	Seed    uint64
+
+	// Path and Form are those of another server that takes readings by POST and answers
+	// a stored one with 2xx, for a comparison; empty and nil: of a plant.
+	Path string
+	Form *Form
 }
 
 // Result is what a load saw.

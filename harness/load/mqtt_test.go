@@ -314,6 +314,7 @@ func FuzzAnswer(f *testing.F) {
 func FuzzFrame(f *testing.F) {
 	f.Add([]byte(`{"type":"reading","deviceId":"a","data":{"timestamp":1703123456789,"data":{"soc":75.5},"quality":"good","flags":[]}}`))
 	f.Add([]byte(`{"type":"reading","deviceId":"a","data":{"timestamp":5},"lag":17}`))
+	f.Add([]byte(`{"type":"readings","data":[{"deviceId":"a","timestamp":1703123456789,"data":{"soc":75.5}}]}`))
 	f.Add([]byte(`{"type":"state","data":{}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		got, err := parseFrame(b)

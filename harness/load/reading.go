@@ -13,6 +13,7 @@ type readings struct {
 	devices []source
 	batch   int
 	turn    int
+	form    *Form
 	phase   float64
 	rng     *rand.Rand
 	flight  []sent // what is on its way
@@ -31,7 +32,13 @@ type sent struct {
 }
 
 func newReadings(s *Spec, user int, rng *rand.Rand) *readings {
-	r := &readings{batch: max(s.Batch, 1), phase: float64(user), rng: rng}
+	r := &readings{batch: max(s.Batch, 1), form: s.Form, phase: float64(user), rng: rng}
+	if r.form == nil {
+		r.form = &ours
+		if r.batch == 1 {
+			r.form = &single
+		}
+	}
 	for i := user; i < len(s.Senders); i += s.Users {
 		r.devices = append(r.devices, source{id: s.Senders[i]})
 	}
@@ -43,20 +50,15 @@ func newReadings(s *Spec, user int, rng *rand.Rand) *readings {
 // the timestamps differ and ascend.
 func (r *readings) append(b []byte, now time.Time) []byte {
 	r.flight = r.flight[:0]
-	if r.batch > 1 {
-		b = append(b, '[')
-	}
+	b = append(b, r.form.Open...)
 	ms := now.UnixMilli()
 	for i := range r.batch {
 		if i > 0 {
-			b = append(b, ',')
+			b = append(b, r.form.Between...)
 		}
 		b = r.one(b, ms)
 	}
-	if r.batch > 1 {
-		b = append(b, ']')
-	}
-	return b
+	return append(b, r.form.Close...)
 }
 
 func (r *readings) one(b []byte, ms int64) []byte {
@@ -68,26 +70,52 @@ func (r *readings) one(b []byte, ms int64) []byte {
 	r.flight = append(r.flight, sent{i, d.last})
 	volts := 380 + 4*r.rng.Float64()
 	amps := 100 + 20*math.Sin(float64(d.n)/40+r.phase)
+	return r.form.Append(b, &Sample{
+		Device: d.id, At: d.last, SoC: 20 + math.Mod(float64(d.n)*0.01, 60),
+		Volts: volts, Amps: amps, KW: volts * amps / 1000, Celsius: 25 + 3*r.rng.Float64(),
+	})
+}
+
+// Sample is a reading that is about to be sent.
+type Sample struct {
+	Device                   string
+	At                       int64   // ms since 1970
+	SoC                      float64 // percent
+	Volts, Amps, KW, Celsius float64
+}
+
+// Form is how readings are written into a request.
+type Form struct {
+	Open, Between, Close string
+	Append               func(b []byte, s *Sample) []byte
+}
+
+var (
+	single = Form{Append: appendSample}
+	ours   = Form{Open: "[", Between: ",", Close: "]", Append: appendSample}
+)
+
+func appendSample(b []byte, s *Sample) []byte {
 	b = append(b, `{"deviceId":"`...)
-	b = append(b, d.id...)
+	b = append(b, s.Device...)
 	b = append(b, `","timestamp":`...)
-	b = strconv.AppendInt(b, d.last, 10)
+	b = strconv.AppendInt(b, s.At, 10)
 	b = append(b, `,"data":{"soc":`...)
-	b = appendFixed(b, 20+math.Mod(float64(d.n)*0.01, 60), 2)
+	b = AppendFixed(b, s.SoC, 2)
 	b = append(b, `,"voltage":`...)
-	b = appendFixed(b, volts, 1)
+	b = AppendFixed(b, s.Volts, 1)
 	b = append(b, `,"current":`...)
-	b = appendFixed(b, amps, 1)
+	b = AppendFixed(b, s.Amps, 1)
 	b = append(b, `,"power":`...)
-	b = appendFixed(b, volts*amps/1000, 2)
+	b = AppendFixed(b, s.KW, 2)
 	b = append(b, `,"temperature":`...)
-	b = appendFixed(b, 25+3*r.rng.Float64(), 1)
+	b = AppendFixed(b, s.Celsius, 1)
 	return append(b, `,"status":"charging"}}`...)
 }
 
-// appendFixed writes a value that is not negative with so many digits behind the
+// AppendFixed writes a value that is not negative with so many digits behind the
 // point, several times as fast as package strconv.
-func appendFixed(b []byte, v float64, digits int) []byte {
+func AppendFixed(b []byte, v float64, digits int) []byte {
 	scale := int64(math.Pow10(digits))
 	n := int64(v*float64(scale) + 0.5)
 	b = append(strconv.AppendInt(b, n/scale, 10), '.')

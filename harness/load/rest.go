@@ -32,6 +32,9 @@ func newRequester(s *Spec, index int, rng *rand.Rand) *requester {
 	switch s.API {
 	case RESTSync:
 		c.build, c.readings = (*requester).sync, newReadings(s, index, rng)
+		if s.Path != "" {
+			path = s.Path
+		}
 	case RESTRead:
 		c.build = (*requester).read
 	case RESTControl:
@@ -87,7 +90,7 @@ func (c *requester) refused(status int) string {
 		return strconv.Itoa(status)
 	}
 	switch {
-	case c.spec.API == RESTSync && c.spec.Batch > 1:
+	case c.spec.API == RESTSync && c.spec.Batch > 1 && c.spec.Form == nil:
 		if code := member(c.answer, "code"); code != "SUCCESS" { // which of them were taken does not matter: one was not
 			return strconv.Itoa(status) + " " + code
 		}

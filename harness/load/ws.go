@@ -57,7 +57,11 @@ func (s *subscriber) connect(ctx context.Context) error {
 			Types   []string `json:"types"`
 		} `json:"subscribe"`
 	}
-	ask.Subscribe.Devices, ask.Subscribe.Types = s.glob, []string{"reading"}
+	frames := s.spec.Frames
+	if frames == "" {
+		frames = "reading"
+	}
+	ask.Subscribe.Devices, ask.Subscribe.Types = s.glob, []string{frames}
 	if err := c.WriteJSON(ask); err != nil {
 		return errors.Join(err, c.Close())
 	}
@@ -134,7 +138,7 @@ func (u *user) hear(s *subscriber) error {
 		since := now.Sub(u.start)
 		a := metric.Answer{DueS: since.Seconds(), Ramp: since < u.Ramp}
 		switch f.kind {
-		case "reading":
+		case "reading", "readings":
 			a.Items = 1
 			// The machine that stamps a reading may be ahead of ours by a little.
 			a.MS = max(float64(now.UnixMicro())/1000-float64(f.at), 0)
@@ -155,9 +159,18 @@ type frame struct {
 	lag  int64
 }
 
-// parseFrame reads what the server sends: {"type":…,"data":{"timestamp":…},"lag":n}.
+// parseFrame reads what the server sends: {"type":…,"data":{"timestamp":…},"lag":n}, or
+// a list of data, of which the first counts.
 // The usual form, in which type and timestamp come first, takes no allocation.
 func parseFrame(b []byte) (frame, error) {
+	if rest, ok := bytes.CutPrefix(b, []byte(`{"type":"readings","data":[{"deviceId":"`)); ok {
+		_, rest, ok = bytes.Cut(rest, []byte(`","timestamp":`))
+		digits := rest[:max(bytes.IndexByte(rest, ','), 0)]
+		at, err := strconv.ParseInt(string(digits), 10, 64)
+		if ok && err == nil {
+			return frame{kind: "readings", at: at}, nil
+		}
+	}
 	if rest, ok := bytes.CutPrefix(b, []byte(`{"type":"reading","deviceId":"`)); ok && !bytes.Contains(b, []byte(`"lag"`)) {
 		if _, rest, ok = bytes.Cut(rest, []byte(`","data":{"timestamp":`)); ok {
 			digits := rest[:max(bytes.IndexByte(rest, ','), 0)]
@@ -175,7 +188,14 @@ func parseFrame(b []byte) (frame, error) {
 		return frame{}, fmt.Errorf("a frame that is not JSON: %w", err)
 	}
 	f := frame{kind: in.Type, lag: int64(min(max(in.Lag, 0), 1e6))}
-	if in.Type == "reading" {
+	if in.Type == "readings" {
+		var list []json.RawMessage
+		if err := json.Unmarshal(in.Data, &list); err != nil || len(list) == 0 {
+			return frame{}, fmt.Errorf("a frame without readings: %.100s", b)
+		}
+		in.Data = list[0]
+	}
+	if in.Type == "reading" || in.Type == "readings" {
 		var data struct {
 			Timestamp *int64 `json:"timestamp"`
 		}

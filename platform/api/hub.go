@@ -16,8 +16,9 @@ import (
 )
 
 const (
-	flushEvery = 100 * time.Millisecond // of readings, acknowledgements and events
-	stateEvery = 10                     // flushes
+	flushEvery = 100 * time.Millisecond // of readings, acknowledgements and events, at most
+	lookEvery  = 100 * time.Millisecond // whether tokens still hold
+	stateEvery = 10                     // looks
 	// chunk is how many readings one frame carries.
 	chunk = 256
 	// waiting bounds the single readings that wait for the next flush.
@@ -57,6 +58,7 @@ type hub struct {
 
 	count   atomic.Int64 // clients
 	dropped atomic.Uint64
+	wake    chan struct{} // one token when the inbox has something
 
 	inbox struct {
 		sync.Mutex
@@ -82,7 +84,7 @@ type hub struct {
 }
 
 func newHub(p Plant, limit int) *hub {
-	h := &hub{plant: p, max: limit, filters: map[filterKey]*filter{}}
+	h := &hub{plant: p, max: limit, filters: map[filterKey]*filter{}, wake: make(chan struct{}, 1)}
 	h.inbox.index = map[device.Slot]int{}
 	return h
 }
@@ -103,6 +105,16 @@ func (h *hub) subscribe(b bus.Bus) error {
 
 // frame is called by the bus.
 func (h *hub) frame(_ uint64, f device.Frame) {
+	h.take(f)
+	if h.count.Load() > 0 {
+		select {
+		case h.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (h *hub) take(f device.Frame) {
 	in := &h.inbox
 	switch f := f.(type) {
 	case *device.Readings:
@@ -329,37 +341,72 @@ func (h *hub) listen(c *client, key filterKey, k kinds) {
 	}
 }
 
-// run delivers until there are no clients.
+// run delivers until there are no clients. What comes after a rest is delivered at once;
+// over time it is every flushEvery, and a source that keeps that pace never waits.
 func (h *hub) run() {
-	tick := time.NewTicker(flushEvery)
-	defer tick.Stop()
-	for n := 1; ; n++ {
-		<-tick.C
-		var (
-			fleet  FleetState
-			scores []Score
-		)
-		tell := n%stateEvery == 0
-		if tell {
-			fleet, scores = h.plant.Live.Fleet(), h.plant.Live.Scores()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	var due time.Time // of the next flush, at the earliest
+	for n, alive := 1, true; alive; {
+		select {
+		case <-h.wake:
+			time.Sleep(time.Until(due))
+			if due = due.Add(flushEvery); due.Before(time.Now()) {
+				due = time.Now()
+			}
+			alive = h.deliver()
+		case <-look.C:
+			alive = h.look(n%stateEvery == 0)
+			n++
 		}
-		h.mu.Lock()
-		if len(h.clients) == 0 {
-			h.running = false
-			h.empty()
-			h.mu.Unlock()
-			return
-		}
-		h.flush()
-		if tell {
-			h.state(&fleet, scores)
-			h.forget()
-		}
-		for _, c := range h.clients {
-			c.checkToken()
-		}
-		h.mu.Unlock()
 	}
+}
+
+// deliver flushes. It is false when there is nobody any more.
+func (h *hub) deliver() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.empties() {
+		return false
+	}
+	h.flush()
+	return true
+}
+
+// look ends the clients whose token does not hold any more, and tells the others of the
+// fleet. It is false when there is nobody any more.
+func (h *hub) look(tell bool) bool {
+	var (
+		fleet  FleetState
+		scores []Score
+	)
+	if tell {
+		fleet, scores = h.plant.Live.Fleet(), h.plant.Live.Scores()
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.empties() {
+		return false
+	}
+	if tell {
+		h.state(&fleet, scores)
+		h.forget()
+	}
+	for _, c := range h.clients {
+		c.checkToken()
+	}
+	return true
+}
+
+// empties forgets what nobody listens to any more, and whether that is so. The caller
+// holds mu.
+func (h *hub) empties() bool {
+	if len(h.clients) > 0 {
+		return false
+	}
+	h.running = false
+	h.empty()
+	return true
 }
 
 // flush delivers what the inbox holds. The caller holds mu.

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"yunchu/harness/load"
+)
+
+// TestPrint: ratios are of one round with each other, and who is not there is left out
+// with the reason.
+func TestPrint(t *testing.T) {
+	turns := []figure{{rate: 100, p99: 1}, {rate: 300, p99: 3}, {rate: 200, p99: 2}}
+	next := 0
+	c := contest{what: "work", unit: "things/s", peers: []peer{
+		{name: "ours", promise: "all", turn: func(context.Context, *options) (figure, error) { next++; return turns[next-1], nil }},
+		{name: "half", promise: "nothing", turn: func(context.Context, *options) (figure, error) {
+			return figure{rate: turns[next-1].rate / 2, p99: turns[next-1].p99 * 4}, nil
+		}},
+		{name: "nobody", turn: func(context.Context, *options) (figure, error) { return figure{}, errAbsent }},
+	}}
+	if err := c.play(t.Context(), &options{rounds: 3}); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := c.print(&out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"ours     200        2.0       1.00          1.00              all",
+		"half     100        8.0       2.00          0.25              nothing",
+		"left out: not here",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it says\n%s\nand not %q", out.String(), want)
+		}
+	}
+}
+
+// TestSameReading: what the peers are sent says the same.
+func TestSameReading(t *testing.T) {
+	s := load.Sample{Device: "peers-001", At: 1703123456789, SoC: 75.5, Volts: 382.4, Amps: 125.6, KW: 48.03, Celsius: 25.3}
+	const want = `reading,device=peers-001 soc=75.50,voltage=382.4,current=125.6,power=48.03,temperature=25.3,status="charging" 1703123456789`
+	if got := string(lineProtocol.Append(nil, &s)); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	now := time.UnixMilli(s.At)
+	if n := len(frameOf(now)); n < 3600 || n > 4400 {
+		t.Errorf("a frame of %d bytes, want 4 kB", n)
+	}
+	if n := bytes.Count(readingsOf(now), []byte(`"deviceId"`)); n != together {
+		t.Errorf("%d readings, want %d", n, together)
+	}
+}
+
+// TestContest is a short turn of everybody who is here, on real processes.
+func TestContest(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the race detector does not see into other processes")
+	}
+	t.Chdir("../..")
+	o := options{rounds: 1, during: time.Second, users: 4, batch: 10, only: "batch"}
+	var out bytes.Buffer
+	if err := run(t.Context(), &o, &out); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("\n%s", out.String())
+	if !strings.Contains(out.String(), "yunchu serve") {
+		t.Errorf("nothing of ours in\n%s", out.String())
+	}
+	if _, err := os.Stat(o.dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is left: %v", o.dir, err)
+	}
+}
+
+// TestProcess: one that ends by itself is told with what it said, and one that is stopped
+// leaves no folder.
+func TestProcess(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "files")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p, err := start(dir, nil, "sh", "-c", "echo no such disk; exit 1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = p.until(t.Context(), func() error { return errors.New("not yet") })
+	if err == nil || !strings.Contains(err.Error(), "no such disk") {
+		t.Errorf("%v, want what it said", err)
+	}
+	p.stop()
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("its folder is left: %v", err)
+	}
+	if _, err := find("no-such-program-anywhere", "its-package"); !errors.Is(err, errAbsent) || !strings.Contains(err.Error(), "apt-get install its-package") {
+		t.Errorf("%v", err)
+	}
+}
