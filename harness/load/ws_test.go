@@ -82,8 +82,8 @@ func TestFrames(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]frame{
 		`{"type":"readings","data":[{"deviceId":"a","timestamp":17,"data":{}},{"deviceId":"b","timestamp":18,"data":{}}]}`: {kind: "readings", at: 17},
-		`{"lag":3,"type":"readings","data":[{"deviceId":"a","timestamp":17,"data":{}}]}`:                                    {kind: "readings", at: 17, lag: 3},
-		`{"type":"reading","deviceId":"a","data":{"timestamp":17,"data":{}}}`:                                               {kind: "reading", at: 17},
+		`{"lag":3,"type":"readings","data":[{"deviceId":"a","timestamp":17,"data":{}}]}`:                                   {kind: "readings", at: 17, lag: 3},
+		`{"type":"reading","deviceId":"a","data":{"timestamp":17,"data":{}}}`:                                              {kind: "reading", at: 17},
 	} {
 		if got, err := parseFrame([]byte(text)); err != nil || got != want {
 			t.Errorf("%s: %+v, %v; want %+v", text, got, err, want)
