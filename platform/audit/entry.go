@@ -13,7 +13,8 @@ import (
 // Entry is one line of the audit. What an entry's kind has no use for is left out.
 //
 // Kinds: command (somebody asks), outcome (how it ended: who asked, what was in force
-// before, what is now), event (corrections of the guard, arming, alarms), the kinds of
+// before, what is now), work (somebody asks for something to be written to a device
+// beside commands), write (one value that was written), event (corrections of the guard, arming, alarms), the kinds of
 // configuration (device, user, token, setting …: the value before and after), the acts
 // of people (login, login-failed, refused …), and gap (the log was trimmed before the
 // audit had read it).
@@ -27,22 +28,39 @@ type Entry struct {
 	Device  string `json:"deviceId,omitempty"`
 	Source  string `json:"source,omitempty"`  // who
 	From    string `json:"from,omitempty"`    // the address it came from
-	Subject string `json:"subject,omitempty"` // what else it was about
-	Act     string `json:"act,omitempty"`     // the command, or what became of a record: added, changed, removed
+	Subject string `json:"subject,omitempty"` // what else it was about; of a write the setting or register
+	// Act is the command, what became of a record (added, changed, removed), or what a
+	// write was (adjusted, probed, restored).
+	Act     string `json:"act,omitempty"`
 	Command string `json:"commandId,omitempty"`
 
-	Asked    *float64 `json:"asked_kw,omitempty"`
-	Before   *float64 `json:"before_kw,omitempty"`
-	After    *float64 `json:"after_kw,omitempty"`
-	Mode     string   `json:"mode,omitempty"`
-	Priority string   `json:"priority,omitempty"`
-	Duration float64  `json:"duration_s,omitempty"`
-	Outcome  string   `json:"outcome,omitempty"` // done, rejected, expired, failed; of an act done, failed, refused
-	Code     string   `json:"code,omitempty"`
-	Reduced  bool     `json:"reduced,omitempty"` // by the guard
-	Reason   string   `json:"reason,omitempty"`  // why it was asked
-	Text     string   `json:"text,omitempty"`    // what was answered or has happened
-	Severity string   `json:"severity,omitempty"`
+	Asked  *float64 `json:"asked_kw,omitempty"`
+	Before *float64 `json:"before_kw,omitempty"`
+	After  *float64 `json:"after_kw,omitempty"`
+	Mode   string   `json:"mode,omitempty"`
+
+	// Of the outcome of a command that is not about a power: what the device might do
+	// (active, inactive, failed while its emergency stop is latched) and its mode, before
+	// and after.
+	StateBefore string `json:"before_state,omitempty"`
+	StateAfter  string `json:"after_state,omitempty"`
+	ModeBefore  string `json:"before_mode,omitempty"`
+	ModeAfter   string `json:"after_mode,omitempty"`
+
+	// Of a write, in Unit.
+	Wrote *float64 `json:"asked,omitempty"`
+	Was   *float64 `json:"before,omitempty"`
+	Is    *float64 `json:"after,omitempty"` // read back
+	Unit  string   `json:"unit,omitempty"`
+
+	Priority string  `json:"priority,omitempty"`
+	Duration float64 `json:"duration_s,omitempty"`
+	Outcome  string  `json:"outcome,omitempty"` // done, rejected, expired, failed; of an act done, failed, refused
+	Code     string  `json:"code,omitempty"`
+	Reduced  bool    `json:"reduced,omitempty"` // by the guard
+	Reason   string  `json:"reason,omitempty"`  // why it was asked
+	Text     string  `json:"text,omitempty"`    // what was answered or has happened
+	Severity string  `json:"severity,omitempty"`
 
 	Old json.RawMessage `json:"old,omitempty"` // without secrets
 	New json.RawMessage `json:"new,omitempty"`
@@ -114,6 +132,10 @@ func (r *reader) read(stream string, seq uint64, f device.Frame, each func(*Entr
 				Subject: e.ID, Severity: e.Severity.String(), Text: e.Text,
 			})
 		}
+	case *device.Writes:
+		for i := range f.List {
+			each(r.write(stream, seq, &f.List[i]))
+		}
 	case *device.Acts:
 		for i := range f.List {
 			a := &f.List[i]
@@ -135,6 +157,19 @@ func (r *reader) device(s device.Slot) string {
 		return string(id)
 	}
 	return fmt.Sprintf("slot:%d", s)
+}
+
+func (r *reader) write(stream string, seq uint64, w *device.Write) *Entry {
+	e := &Entry{
+		Log: stream, Seq: seq, At: w.At, Kind: "write", Device: r.device(w.Slot), Source: w.Source, Subject: w.What, Act: w.Act,
+		Wrote: number(w.Asked), Was: number(w.Before), Is: number(w.After), Unit: w.Unit, Reason: w.Reason, Text: w.Text,
+	}
+	if w.Status == 0 {
+		e.Kind = "work"
+	} else {
+		e.Outcome = w.Status.String()
+	}
+	return e
 }
 
 func number(v float64) *float64 {
@@ -181,6 +216,15 @@ func (e *Entry) setpoint(v device.Verb, m device.Mode) {
 	}
 }
 
+func (e *Entry) stood(a *device.Ack) {
+	if a.Was.Known() {
+		e.StateBefore, e.ModeBefore = a.Was.State().String(), a.Was.Mode().String()
+	}
+	if a.Is.Known() {
+		e.StateAfter, e.ModeAfter = a.Is.State().String(), a.Is.Mode().String()
+	}
+}
+
 func (r *reader) outcomes(stream string, seq uint64, f *device.Acks, each func(*Entry)) {
 	var many *Entry
 	for i := range f.List {
@@ -218,6 +262,7 @@ func (r *reader) outcomes(stream string, seq uint64, f *device.Acks, each func(*
 			Outcome: a.Status.String(), Code: a.Code, Reduced: a.Reduced, Text: a.Reason,
 		}
 		e.setpoint(a.Verb, a.Mode)
+		e.stood(a)
 		if a.Status == device.Done {
 			e.After = number(a.Power)
 		}

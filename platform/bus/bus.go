@@ -110,6 +110,7 @@ var (
 	Acks     = Topic[*device.Acks]{Control}
 	Events   = Topic[*device.Events]{Control}
 	Acts     = Topic[*device.Acts]{Control}
+	Writes   = Topic[*device.Writes]{Control}
 	Metas    = Topic[*device.Meta]{Meta}
 )
 

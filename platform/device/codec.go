@@ -26,13 +26,24 @@ const (
 	kindMeta
 	kindActs
 	kindMetaBy // a Meta that says who asked
+	kindWrites
+	kindAcksOf // Acks of which one says how the device stands
 )
 
 func (*Readings) kind() frameKind { return kindReadings }
 func (*Commands) kind() frameKind { return kindCommands }
-func (*Acks) kind() frameKind     { return kindAcks }
 func (*Events) kind() frameKind   { return kindEvents }
 func (*Acts) kind() frameKind     { return kindActs }
+func (*Writes) kind() frameKind   { return kindWrites }
+
+func (f *Acks) kind() frameKind {
+	for i := range f.List {
+		if a := &f.List[i]; a.Was.Known() || a.Is.Known() {
+			return kindAcksOf
+		}
+	}
+	return kindAcks
+}
 
 func (f *Meta) kind() frameKind {
 	if f.By != "" {
@@ -102,6 +113,7 @@ func (f *Commands) AppendBinary(b []byte) []byte {
 // AppendBinary appends the binary form of the acknowledgements.
 func (f *Acks) AppendBinary(b []byte) []byte {
 	b = header(b, f)
+	stand := f.kind() == kindAcksOf
 	for i := range f.List {
 		a := &f.List[i]
 		b = binary.LittleEndian.AppendUint32(b, uint32(a.Slot))
@@ -116,6 +128,9 @@ func (f *Acks) AppendBinary(b []byte) []byte {
 		b = appendString(b, a.Code)
 		b = appendString(b, a.Reason)
 		b = appendString(b, a.Source)
+		if stand {
+			b = append(b, byte(a.Was), byte(a.Is))
+		}
 	}
 	return b
 }
@@ -142,6 +157,24 @@ func (f *Acts) AppendBinary(b []byte) []byte {
 		a := &f.List[i]
 		b = binary.AppendVarint(b, a.At)
 		for _, s := range [...]string{a.Type, a.Source, a.From, a.Subject, a.Outcome, a.Text} {
+			b = appendString(b, s)
+		}
+	}
+	return b
+}
+
+// AppendBinary appends the binary form of the writes.
+func (f *Writes) AppendBinary(b []byte) []byte {
+	b = header(b, f)
+	for i := range f.List {
+		w := &f.List[i]
+		b = binary.LittleEndian.AppendUint32(b, uint32(w.Slot))
+		b = append(b, byte(w.Status))
+		b = binary.AppendVarint(b, w.At)
+		for _, v := range [...]float64{w.Asked, w.Before, w.After} {
+			b = appendFloat(b, v)
+		}
+		for _, s := range [...]string{w.Act, w.What, w.Unit, w.Source, w.Reason, w.Text} {
 			b = appendString(b, s)
 		}
 	}

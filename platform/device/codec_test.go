@@ -29,7 +29,7 @@ func millis(t *rapid.T, what string) int64 {
 // or mixed, so that every packing is met.
 var frames = rapid.Custom(func(t *rapid.T) device.Frame {
 	n := rapid.IntRange(0, 40).Draw(t, "rows")
-	switch rapid.SampledFrom([]string{"readings", "commands", "acks", "events", "acts", "meta"}).Draw(t, "kind") {
+	switch rapid.SampledFrom([]string{"readings", "commands", "acks", "events", "acts", "writes", "meta"}).Draw(t, "kind") {
 	case "readings":
 		return readings(t, n)
 	case "commands":
@@ -55,6 +55,10 @@ var frames = rapid.Custom(func(t *rapid.T) device.Frame {
 				Priority: device.Priority(rapid.Byte().Draw(t, "priority")), Power: number.Draw(t, "power"),
 				Source: text.Draw(t, "source"), Before: number.Draw(t, "before"), Reduced: rapid.Bool().Draw(t, "reduced"), Repeat: rapid.Bool().Draw(t, "repeat"),
 			}
+			if rapid.Bool().Draw(t, "stands") {
+				f.List[i].Was = device.Stand(rapid.SampledFrom([]device.State{device.Configured, device.Failed}).Draw(t, "state"), device.MaintenanceMode)
+				f.List[i].Is = device.Stand(device.Active, device.Run)
+			}
 		}
 		return f
 	case "acts":
@@ -63,6 +67,16 @@ var frames = rapid.Custom(func(t *rapid.T) device.Frame {
 			f.List[i] = device.Act{
 				Type: text.Draw(t, "type"), Source: text.Draw(t, "source"), From: text.Draw(t, "from"), Subject: text.Draw(t, "subject"),
 				Outcome: text.Draw(t, "outcome"), Text: text.Draw(t, "text"), At: millis(t, "at"),
+			}
+		}
+		return f
+	case "writes":
+		f := &device.Writes{List: make([]device.Write, n)}
+		for i := range f.List {
+			f.List[i] = device.Write{
+				Slot: slot(t), At: millis(t, "at"), Act: text.Draw(t, "act"), What: text.Draw(t, "what"), Unit: text.Draw(t, "unit"),
+				Asked: number.Draw(t, "asked"), Before: number.Draw(t, "before"), After: number.Draw(t, "after"),
+				Status: device.AckStatus(rapid.Byte().Draw(t, "status")), Source: text.Draw(t, "source"), Reason: text.Draw(t, "reason"), Text: text.Draw(t, "text"),
 			}
 		}
 		return f

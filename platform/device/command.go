@@ -140,6 +140,9 @@ type Ack struct {
 	// force, and whether the guard cut the request to Power.
 	Before  float64
 	Reduced bool
+	// Was and Is say the same of what the device may do and in which mode, of commands
+	// that are not about a power.
+	Was, Is Standing
 	// Repeat marks the outcome of an earlier command, given once more to somebody
 	// who sent its commandId again. It answers the sender and changes nothing:
 	// nobody may take it for something that has happened now.
@@ -153,6 +156,33 @@ func (c *Command) Answer(status AckStatus, at int64, code, reason string) Ack {
 		At: at, Issued: c.At, Until: c.Until,
 		Verb: c.Verb, Mode: c.Mode, Priority: c.Priority, Power: c.Power, Source: c.Source,
 	}
+}
+
+// Standing is the state of a device in its life cycle and its mode, as they were or are at
+// some moment. The zero value is for not known.
+type Standing uint8
+
+const (
+	standing      Standing = 1 << 7
+	standingState          = 4 // bits that the state lies above the mode
+)
+
+// Stand is the standing of a device in that state and mode.
+func Stand(s State, m Mode) Standing { return standing | Standing(s)<<standingState | Standing(m) }
+
+// Known reports whether s says anything.
+func (s Standing) Known() bool { return s != 0 }
+
+// State is where the device stands in its life cycle: failed while its emergency stop is
+// latched, inactive while it may not act.
+func (s Standing) State() State { return State(s &^ standing >> standingState) }
+
+// Mode is what it was put into last.
+func (s Standing) Mode() Mode { return Mode(s & (1<<standingState - 1)) }
+
+// valid reports whether s is the zero value or one that Stand makes.
+func (s Standing) valid() bool {
+	return s == 0 || s&standing != 0 && s.State() <= Failed && s.Mode() <= MaintenanceMode
 }
 
 // Severity grades an event.

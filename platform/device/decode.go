@@ -47,6 +47,7 @@ const (
 	minAck     = 34
 	minEvent   = 9
 	minAct     = 7
+	minWrite   = 36
 )
 
 // rows is n, or 0 when the input cannot hold n rows of at least size bytes.
@@ -76,7 +77,7 @@ func (d *decoder) frame(k frameKind, n int) Frame {
 			}
 		}
 		return f
-	case kindAcks:
+	case kindAcks, kindAcksOf:
 		f := &Acks{List: make([]Ack, d.rows(n, minAck))}
 		for i := range f.List {
 			if d.bad {
@@ -88,7 +89,11 @@ func (d *decoder) frame(k frameKind, n int) Frame {
 				Power: d.float(), Before: d.float(), At: d.varint(), Issued: d.varint(), Until: d.varint(),
 				ID: d.string(), Code: d.string(), Reason: d.string(), Source: d.string(),
 			}
+			if k == kindAcksOf {
+				f.List[i].Was, f.List[i].Is = d.standing(), d.standing()
+			}
 		}
+		d.bad = d.bad || f.kind() != k
 		return f
 	case kindEvents:
 		f := &Events{List: make([]Event, d.rows(n, minEvent))}
@@ -111,6 +116,19 @@ func (d *decoder) frame(k frameKind, n int) Frame {
 			f.List[i] = Act{
 				At: d.varint(), Type: d.string(), Source: d.string(), From: d.string(),
 				Subject: d.string(), Outcome: d.string(), Text: d.string(),
+			}
+		}
+		return f
+	case kindWrites:
+		f := &Writes{List: make([]Write, d.rows(n, minWrite))}
+		for i := range f.List {
+			if d.bad {
+				break
+			}
+			f.List[i] = Write{
+				Slot: Slot(d.uint32()), Status: AckStatus(d.byte()), At: d.varint(),
+				Asked: d.float(), Before: d.float(), After: d.float(),
+				Act: d.string(), What: d.string(), Unit: d.string(), Source: d.string(), Reason: d.string(), Text: d.string(),
 			}
 		}
 		return f
@@ -176,6 +194,12 @@ func (d *decoder) bool() bool {
 	v := d.byte()
 	d.bad = d.bad || v > 1
 	return v == 1
+}
+
+func (d *decoder) standing() Standing {
+	s := Standing(d.byte())
+	d.bad = d.bad || !s.valid()
+	return s
 }
 
 func (d *decoder) uint32() uint32 {

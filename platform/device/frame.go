@@ -143,6 +143,30 @@ type Act struct {
 	At      int64  // ms UTC
 }
 
+// Writes is a frame of writes.
+type Writes struct{ List []Write }
+
+// Rows counts the writes.
+func (f *Writes) Rows() int { return len(f.List) }
+
+// Write is one value that was written, or is about to be written, to a device on a wire
+// beside commands: a setting, or what a trial has tried on it. It is in the log for the
+// audit. Asked, Before and After are in Unit, NaN for what nobody knows.
+type Write struct {
+	Slot   Slot
+	At     int64  // ms UTC
+	Act    string // adjusted, probed, restored
+	What   string // the setting, or the register as its protocol names it; empty of work that is asked for
+	Unit   string
+	Asked  float64
+	Before float64   // read before it was written
+	After  float64   // read back
+	Status AckStatus // 0: somebody asks for the work, and nothing has been written yet
+	Source string    // who
+	Reason string    // why
+	Text   string    // what the device answered, or what is asked for
+}
+
 // Meta is one change of what the plant knows about itself: a device, a user, a
 // token, the configuration. The newest Meta of a Kind and Key holds; an empty
 // Value deletes it.

@@ -73,14 +73,14 @@ func (g *Gateway) write(ctx context.Context, now time.Time, cmds []device.Comman
 		c := &cmds[i]
 		var v guard.Verdict
 		if fix := g.fixing[c.Slot]; fix != nil { // which nobody has judged
-			v.Before, v.Reason = fix.Before, fix.Reason
+			v.Before, v.Was, v.Reason = fix.Before, fix.Was, fix.Reason
 		}
 		if verdicts != nil {
 			v = verdicts[i]
 			if v.Code != "" {
 				g.Stats.Rejected.Add(1)
 				a := c.Answer(device.Rejected, ms, v.Code, v.Reason)
-				a.Before = v.Before
+				g.audit(&a, &v)
 				acks = append(acks, a)
 				continue
 			}
@@ -93,6 +93,7 @@ func (g *Gateway) write(ctx context.Context, now time.Time, cmds []device.Comman
 		if int(c.Slot) >= len(g.served) || g.served[c.Slot].link == nil {
 			a := c.Answer(device.Rejected, ms, CodeOffline, "nobody is listening for this device")
 			g.guard.Settle(&a)
+			g.audit(&a, &v)
 			acks = append(acks, a)
 			continue
 		}
@@ -128,17 +129,26 @@ func (g *Gateway) writeLink(ctx context.Context, now time.Time, l *link, acks []
 		}
 		a.Slot = l.slots[c.Slot]
 		v := &l.reduce[i]
-		a.Before, a.Reduced = v.Before, v.Reduced
 		if a.Reason == "" {
 			a.Reason = v.Reason
 		}
 		g.guard.Settle(&a)
+		g.audit(&a, v)
 		acks = append(acks, a)
 	}
 	if len(answers) > 0 {
 		g.log.Error("answers that fit no command", "device", g.name(l.slots[0]), "count", len(answers), "first", answers[0].ID)
 	}
 	return acks
+}
+
+// audit adds to the answer to a command, once the guard has settled it, what was in force
+// before. Setpoints change a power alone.
+func (g *Gateway) audit(a *device.Ack, v *guard.Verdict) {
+	a.Before, a.Reduced = v.Before, v.Reduced
+	if a.Verb != device.SetPower && v.Was.Known() {
+		a.Was, a.Is = v.Was, g.guard.Standing(a.Slot)
+	}
 }
 
 // unanswered is what becomes of a command that the device has not answered: at

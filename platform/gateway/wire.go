@@ -306,11 +306,11 @@ func (g *Gateway) wrote(ctx context.Context, now time.Time, w *wire, o order, a 
 		a = unanswered(now, &o.c, err)
 	}
 	a.Slot, a.Verb = w.Slot, o.verb
-	a.Before, a.Reduced = o.verdict.Before, o.verdict.Reduced
 	if a.Reason == "" {
 		a.Reason = o.verdict.Reason
 	}
 	g.guard.Settle(&a)
+	g.audit(&a, &o.verdict)
 	switch {
 	case o.attempt > 1 && a.Status != device.Done: // says nothing new
 	case o.attempt > 1:
@@ -350,14 +350,15 @@ func (g *Gateway) toWire(now time.Time, w *wire, c *device.Command, v guard.Verd
 			continue
 		}
 		a := old.c.Answer(device.Expired, ms, CodeSuperseded, "overtaken by a newer command before it was sent")
-		a.Verb, a.Before = old.verb, old.verdict.Before
+		a.Verb = old.verb
 		g.guard.Settle(&a)
+		g.audit(&a, &old.verdict)
 		acks = append(acks, a)
 	}
 	if full {
 		a := c.Answer(device.Rejected, ms, CodeOverload, fmt.Sprintf("%d commands wait for the device already", ordersBound))
-		a.Before = v.Before
 		g.guard.Settle(&a)
+		g.audit(&a, &v)
 		acks = append(acks, a)
 	}
 	return acks
@@ -553,6 +554,7 @@ func (g *Gateway) tell(ctx context.Context, now time.Time) {
 			continue
 		}
 		a := n.By.Answer(device.Done, now.UnixMilli(), "", n.Text)
+		a.Was, a.Is = n.Was, g.guard.Standing(n.Slot)
 		if n.By.Verb == device.Arm && n.Kind != "armed" {
 			a.Status, a.Code = device.Rejected, n.Code
 		}

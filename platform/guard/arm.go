@@ -53,7 +53,8 @@ type Notice struct {
 	// e-stop it is the guard's own where a device has said that its button is pressed, so
 	// that it latches across restarts like one that somebody has asked for.
 	By   device.Command
-	Code string // of arm-failed: CodeNotArmed, or CodeSign when a sign was found to be wrong
+	Was  device.Standing // when that was asked
+	Code string          // of arm-failed: CodeNotArmed, or CodeSign when a sign was found to be wrong
 }
 
 // Notices hands out what has changed since the last call.
@@ -63,8 +64,8 @@ func (g *Guard) Notices() []Notice {
 	return n
 }
 
-func (g *Guard) notice(s device.Slot, st device.State, kind, text string, by device.Command) {
-	g.notices = append(g.notices, Notice{Slot: s, State: st, Kind: kind, Text: text, By: by})
+func (g *Guard) notice(s device.Slot, st device.State, kind, text string) {
+	g.notices = append(g.notices, Notice{Slot: s, State: st, Kind: kind, Text: text})
 }
 
 // barred is why the device may not act at all, "" when it may.
@@ -98,18 +99,19 @@ func (g *Guard) bar(s device.Slot, d *state, why string) {
 	case l.test.running():
 		g.endTest(s, d, why)
 	case l.armed:
-		g.notice(s, device.Inactive, "disarmed", why, device.Command{})
+		g.notice(s, device.Inactive, "disarmed", why)
 	}
 	l.armed, l.why, l.against, d.moved = false, why, 0, true
 }
 
 // stop latches the emergency stop.
 func (g *Guard) stop(s device.Slot, d *state, why string, by device.Command) {
+	was := d.standing()
 	g.bar(s, d, "emergency stop")
 	if !d.life.stopped {
 		d.life.stopped, d.life.unheard, d.life.tell, d.moved = true, true, fix{}, true
 		d.life.back = device.Run // it is more than at rest
-		g.notice(s, device.Failed, "e-stop", why, by)
+		g.notices = append(g.notices, Notice{Slot: s, State: device.Failed, Kind: "e-stop", Text: why, By: by, Was: was})
 	}
 }
 
@@ -123,7 +125,7 @@ func (g *Guard) reset(s device.Slot, d *state, at int64) {
 	if d.env.Wired {
 		st = device.Inactive
 	}
-	g.notice(s, st, "reset", "the emergency stop is lifted", device.Command{})
+	g.notice(s, st, "reset", "the emergency stop is lifted")
 }
 
 // Misfit bars a device from being armed because what it says of itself contradicts
@@ -235,7 +237,7 @@ func (g *Guard) watch(r *device.Reading, d *state) {
 	l.power = r.Power
 	if l.auto && !l.armed && !l.stopped && l.misfit == "" && r.Flags&(device.FlagMaster|device.FlagLocal|device.FlagHeartbeat) == 0 {
 		l.armed, l.ours, l.auto, l.why, d.moved = true, true, false, "", true
-		g.notice(r.Slot, device.Active, "armed", "it arms itself: an emulator on this machine", device.Command{})
+		g.notice(r.Slot, device.Active, "armed", "it arms itself: an emulator on this machine")
 	}
 	l.test.observe(r, d)
 }
@@ -267,10 +269,10 @@ func (d *state) stopAgain(s device.Slot, now int64) (c Correction, ok bool) {
 	if !l.stopped || !l.unheard || d.asked != (request{}) || !l.tell.due(now, 0, why) {
 		return Correction{}, false
 	}
-	before := d.set.live(now)
+	before, was := d.set.live(now), d.standing()
 	d.ask(now, d.mine())
 	d.put(device.EStop, device.Run, device.Safety, 0, 0, Source)
-	return Correction{Before: before, Attempt: l.tell.attempt, Command: device.Command{
+	return Correction{Before: before, Was: was, Attempt: l.tell.attempt, Command: device.Command{
 		Slot: s, Seq: d.asked.seq, Verb: device.EStop, Priority: device.Safety, At: now, Source: Source, Reason: why,
 	}}, true
 }
@@ -302,7 +304,7 @@ func (g *Guard) attend(s device.Slot, d *state, now int64) {
 		return
 	}
 	if done, why := l.test.due(d, now); done && why == "" {
-		by := l.test.by
+		by, was := l.test.by, l.test.stood
 		evidence := "the voltage confirms the directions"
 		if l.test.voltage() == 0 {
 			evidence = "the voltage does not tell the directions: they " + OnProfileAlone
@@ -311,7 +313,9 @@ func (g *Guard) attend(s device.Slot, d *state, now int64) {
 		l.armed, l.why, d.moved = true, "", true
 		l.back, l.rest = device.Run, fix{}
 		d.set = setpoint{mode: d.set.mode} // nobody holds it
-		g.notice(s, device.Active, "armed", "sign test passed, armed by "+by.Source+"; "+evidence, by)
+		g.notices = append(g.notices, Notice{
+			Slot: s, State: device.Active, Kind: "armed", Text: "sign test passed, armed by " + by.Source + "; " + evidence, By: by, Was: was,
+		})
 	} else if done {
 		g.bar(s, d, why)
 	}
@@ -382,7 +386,7 @@ func (d *state) resting() device.Mode {
 func (g *Guard) arm(s device.Slot, d *state, now int64, c *device.Command) {
 	d.life.flags &^= device.FlagMaster
 	d.life.ours = true
-	d.life.test = signTest{phase: testCharge, by: *c, from: now, was: d.life.power}
+	d.life.test = signTest{phase: testCharge, by: *c, stood: d.standing(), from: now, was: d.life.power}
 	if m := d.resting(); m != device.Run {
 		d.life.back, d.life.rest = m, fix{}
 		d.life.test.phase, d.life.test.last = testStart, "it does not go into mode run"
@@ -397,7 +401,7 @@ func (g *Guard) endTest(s device.Slot, d *state, why string) {
 		code = CodeSign
 	}
 	d.life.test = signTest{}
-	g.notices = append(g.notices, Notice{s, device.Inactive, "arm-failed", why, t.by, code})
+	g.notices = append(g.notices, Notice{Slot: s, State: device.Inactive, Kind: "arm-failed", Text: why, By: t.by, Was: t.stood, Code: code})
 }
 
 // rate counts the setpoints of the current second.

@@ -13,7 +13,8 @@ import (
 type Verdict struct {
 	Power   float64
 	Before  float64 // the setpoint that was in force, kW
-	Until   int64   // ms UTC, when what was allowed expires; 0: it holds nothing
+	Was     device.Standing
+	Until   int64 // ms UTC, when what was allowed expires; 0: it holds nothing
 	Reduced bool
 	Code    string
 	Reason  string
@@ -51,8 +52,26 @@ func (g *Guard) judge(now int64, c *device.Command, v *Verdict, first bool) bool
 	}
 	d.round = g.round
 	*v = d.judge(now, c)
-	v.Before = d.set.live(now)
+	v.Before, v.Was = d.set.live(now), d.standing()
 	return true
+}
+
+// Standing is what a device may do now, and its mode; not known for one that is not.
+func (g *Guard) Standing(s device.Slot) device.Standing {
+	if d := g.device(s); d != nil {
+		return d.standing()
+	}
+	return 0
+}
+
+func (d *state) standing() device.Standing {
+	switch {
+	case d.life.stopped:
+		return device.Stand(device.Failed, d.set.mode)
+	case d.env.Wired && !d.life.armed, !d.env.Wired && !d.active:
+		return device.Stand(device.Inactive, d.set.mode)
+	}
+	return device.Stand(device.Active, d.set.mode)
 }
 
 func (d *state) judge(now int64, c *device.Command) Verdict {

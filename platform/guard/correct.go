@@ -21,8 +21,9 @@ const (
 type Correction struct {
 	device.Command
 	Before  float64 // kW, the setpoint that it corrects
-	Attempt int     // 1 is the first for its reason, higher ones repeat it
-	Routine bool    // nothing is wrong: arming, or a setpoint again after a restart
+	Was     device.Standing
+	Attempt int  // 1 is the first for its reason, higher ones repeat it
+	Routine bool // nothing is wrong: arming, or a setpoint again after a restart
 }
 
 // fix is a correction that is under way.

@@ -15,17 +15,18 @@ import (
 // battery does not forgive.
 type signTest struct {
 	phase phase
-	by    device.Command // who asked for it
-	from  int64          // ms, when the phase began
-	sent  int64          // ms, when its setpoint was handed out last
-	waits bool           // for the fleet's ramp to have room for all of its setpoint
-	deaf  bool           // it did not take the last one
-	right int            // readings in a row that are as they should be
-	wrong int            // and that contradict it
-	last  string         // the newest complaint
-	bound string         // what keeps the device from the test's power
-	unfit string         // why the device could not be put into mode run
-	was   float64        // kW, its power when the phase began
+	by    device.Command  // who asked for it
+	stood device.Standing // when it was asked for
+	from  int64           // ms, when the phase began
+	sent  int64           // ms, when its setpoint was handed out last
+	waits bool            // for the fleet's ramp to have room for all of its setpoint
+	deaf  bool            // it did not take the last one
+	right int             // readings in a row that are as they should be
+	wrong int             // and that contradict it
+	last  string          // the newest complaint
+	bound string          // what keeps the device from the test's power
+	unfit string          // why the device could not be put into mode run
+	was   float64         // kW, its power when the phase began
 
 	// The battery's voltage while it charges and while it discharges, V; NaN without.
 	// Power, setpoint and status may all be described with one wrong sign and agree; a
@@ -235,9 +236,9 @@ func (d *state) start(s device.Slot, now int64, out []Correction) []Correction {
 		attempt++
 	}
 	t.sent = now
-	before := d.set.live(now)
+	before, was := d.set.live(now), d.standing()
 	c := d.bring(s, now, device.Run, "to be armed by "+t.by.Source)
-	return append(out, Correction{Command: c, Before: before, Attempt: attempt, Routine: true})
+	return append(out, Correction{Command: c, Before: before, Was: was, Attempt: attempt, Routine: true})
 }
 
 // putBack takes a device that was at rest before somebody tried to arm it, and was not
@@ -248,7 +249,8 @@ func (d *state) putBack(s device.Slot, now int64, out []Correction) []Correction
 	if l.back == device.Run || l.armed || l.test.running() || d.asked != (request{}) || d.set.power != 0 || !l.rest.due(now, 0, why) {
 		return out
 	}
-	return append(out, Correction{Command: d.bring(s, now, l.back, why), Attempt: l.rest.attempt, Routine: true})
+	was := d.standing()
+	return append(out, Correction{Command: d.bring(s, now, l.back, why), Was: was, Attempt: l.rest.attempt, Routine: true})
 }
 
 // bring asks for a mode, at no power.
