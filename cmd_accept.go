@@ -109,6 +109,9 @@ func (f *acceptFlags) run(ctx context.Context, files []string, stdout, stderr io
 	opt := accept.Options{
 		Durable: durable, Short: f.short, Arm: f.arm, Over: over, Operator: f.operator, Log: logger(stderr, slog.LevelError),
 	}
+	if f.out != "" {
+		opt.Audit = path.Join(f.out, "audit")
+	}
 	if !f.quiet && !f.json {
 		opt.Progress = acceptProgress(stderr)
 	}

@@ -60,7 +60,10 @@ type Options struct {
 	// Over are changes of procedures over those of the bench, by test.
 	Over     map[string]Overrides
 	Operator string
-	Log      *slog.Logger
+	// Audit is a folder that keeps, by the id of each device on a wire, the audit of what
+	// was written to it; empty: it is not kept.
+	Audit string
+	Log   *slog.Logger
 	// Progress, when set, is told what is being done.
 	Progress func(device, test string, at time.Duration)
 	// Start is where virtual time begins; zero: 2026-01-01.

@@ -32,12 +32,13 @@ func (s *session) job(j *Job) {
 		s.end()
 		s.jobs, s.end = context.WithCancel(s.ctx)
 	}
-	jobs := s.jobs
+	jobs, test := s.jobs, s.rec.Test
 	work := func() {
 		ctx, cancel := context.WithTimeout(jobs, jobWithin+j.For)
 		defer cancel()
 		s.doing.Lock()
 		defer s.doing.Unlock()
+		s.doingFor = "test " + test
 		d := s.do(ctx, j)
 		s.inbox.put(func(x *batch) { x.done = append(x.done, d) })
 	}
@@ -59,12 +60,8 @@ func (s *session) do(ctx context.Context, j *Job) Done {
 	case JobPollAll:
 		d.Err = s.pollAll(ctx, j.For)
 	case JobProbe:
-		d.Err = s.exchange(ctx, "probed", "what it must refuse is tried", true, func(ctx context.Context, x device.Driver) (err error) {
-			p, ok := x.(device.Probed)
-			if !ok {
-				return fmt.Errorf("probe: %w", device.ErrUnsupported)
-			}
-			d.Trials, err = p.Probe(ctx)
+		d.Err = s.exchange(ctx, "probed", "what it must refuse is tried", true, func(ctx context.Context, h *gateway.Held) (err error) {
+			d.Trials, err = h.Probe(ctx)
 			return err
 		})
 	case JobCut:
@@ -85,27 +82,23 @@ func (s *session) do(ctx context.Context, j *Job) Done {
 }
 
 // exchange works with the driver, on its own goroutine.
-func (s *session) exchange(ctx context.Context, kind, text string, writes bool, fn func(context.Context, device.Driver) error) error {
+func (s *session) exchange(ctx context.Context, kind, text string, writes bool, fn func(context.Context, *gateway.Held) error) error {
 	if s.b.World != nil {
 		return fmt.Errorf("a twin has no wire: %w", errUnable)
 	}
-	return s.plant.Gateway.Exchange(ctx, s.slot, gateway.Work{Kind: kind, Text: text, Writes: writes, Do: fn})
+	return s.plant.Gateway.Exchange(ctx, s.slot, gateway.Work{
+		Kind: kind, Text: text, Writes: writes, Source: s.source(), Reason: s.doingFor, Do: fn,
+	})
 }
 
 // adjustable works with the settings of the device.
-func (s *session) adjustable(ctx context.Context, text string, writes bool, fn func(context.Context, device.Adjustable) error) error {
-	return s.exchange(ctx, "adjusted", text, writes, func(ctx context.Context, x device.Driver) error {
-		a, ok := x.(device.Adjustable)
-		if !ok {
-			return fmt.Errorf("%s: %w", text, device.ErrUnsupported)
-		}
-		return fn(ctx, a)
-	})
+func (s *session) adjustable(ctx context.Context, text string, writes bool, fn func(context.Context, *gateway.Held) error) error {
+	return s.exchange(ctx, "adjusted", text, writes, fn)
 }
 
 // set writes a setting and remembers what it was.
 func (s *session) set(ctx context.Context, name string, value float64) error {
-	return s.adjustable(ctx, fmt.Sprintf("setting %s to %g", name, value), true, func(ctx context.Context, a device.Adjustable) error {
+	return s.adjustable(ctx, fmt.Sprintf("setting %s to %g", name, value), true, func(ctx context.Context, a *gateway.Held) error {
 		before, err := a.Setting(ctx, name)
 		if err != nil {
 			return fmt.Errorf("setting %s: %w", name, err)
@@ -125,7 +118,7 @@ func (s *session) set(ctx context.Context, name string, value float64) error {
 
 // settings lists what the device has.
 func (s *session) settings(ctx context.Context) (list []device.Setting, err error) {
-	err = s.adjustable(ctx, "list of settings", false, func(ctx context.Context, a device.Adjustable) (err error) {
+	err = s.adjustable(ctx, "list of settings", false, func(ctx context.Context, a *gateway.Held) (err error) {
 		list, err = a.Settings(ctx)
 		return err
 	})
@@ -147,7 +140,7 @@ func (s *session) settingsAll(ctx context.Context) ([]SettingTrial, error) {
 			continue
 		}
 		t := SettingTrial{Name: x.Name, Unit: x.Unit, Before: nan, Wrote: nan, Read: nan, Restored: nan}
-		err := s.adjustable(ctx, "setting "+x.Name+" to another value and back", true, func(ctx context.Context, a device.Adjustable) error {
+		err := s.adjustable(ctx, "setting "+x.Name+" to another value and back", true, func(ctx context.Context, a *gateway.Held) error {
 			return t.try(ctx, a, x)
 		})
 		if errors.Is(err, device.ErrUnsupported) && math.IsNaN(t.Wrote) {
@@ -162,7 +155,7 @@ func (s *session) settingsAll(ctx context.Context) ([]SettingTrial, error) {
 }
 
 // try changes one setting and puts it back, whatever happens in between.
-func (t *SettingTrial) try(ctx context.Context, a device.Adjustable, x device.Setting) (err error) {
+func (t *SettingTrial) try(ctx context.Context, a *gateway.Held, x device.Setting) (err error) {
 	if t.Before, err = a.Setting(ctx, x.Name); err != nil {
 		return fmt.Errorf("read: %w", err)
 	}
@@ -173,7 +166,7 @@ func (t *SettingTrial) try(ctx context.Context, a device.Adjustable, x device.Se
 		err = fmt.Errorf("wrote %g, read back %g: %w", t.Wrote, t.Read, device.ErrReadBack)
 	}
 	var back error
-	t.Restored, back = a.Adjust(ctx, x.Name, t.Before)
+	t.Restored, back = a.Restore(ctx, x.Name, t.Before)
 	if back == nil && math.Abs(t.Restored-t.Before) > slack {
 		back = fmt.Errorf("was %g, restored to %g: %w", t.Before, t.Restored, device.ErrReadBack)
 	}
@@ -206,7 +199,7 @@ func (s *session) pollAll(ctx context.Context, length time.Duration) error {
 			if !time.Now().Before(end) {
 				break
 			}
-			_ = s.adjustable(ctx, "reading of "+x.Name, false, func(ctx context.Context, a device.Adjustable) error {
+			_ = s.adjustable(ctx, "reading of "+x.Name, false, func(ctx context.Context, a *gateway.Held) error {
 				_, err := a.Setting(ctx, x.Name)
 				return err
 			}) // how it ended is timed
@@ -317,7 +310,7 @@ func (s *session) putBack(ctx context.Context) error {
 func (s *session) reset(ctx context.Context, name string, was float64) error {
 	text := fmt.Sprintf("setting %s back to %g", name, was)
 	same := false
-	err := s.adjustable(ctx, text, false, func(ctx context.Context, a device.Adjustable) error {
+	err := s.adjustable(ctx, text, false, func(ctx context.Context, a *gateway.Held) error {
 		is, err := a.Setting(ctx, name)
 		same = err == nil && is == was
 		return err
@@ -325,8 +318,8 @@ func (s *session) reset(ctx context.Context, name string, was float64) error {
 	if err != nil || same {
 		return err
 	}
-	return s.adjustable(ctx, text, true, func(ctx context.Context, a device.Adjustable) error {
-		_, err := a.Adjust(ctx, name, was)
+	return s.adjustable(ctx, text, true, func(ctx context.Context, a *gateway.Held) error {
+		_, err := a.Restore(ctx, name, was)
 		return err
 	})
 }
@@ -363,11 +356,9 @@ func (s *session) capabilities(ctx context.Context) {
 				s.able["settings"] = true
 			}
 		}
-		_ = s.exchange(ctx, "examined", "nameplate", false, func(ctx context.Context, d device.Driver) (err error) {
-			_, s.able["probe"] = d.(device.Probed)
-			if x, ok := d.(device.Described); ok {
-				s.said, err = x.Describe(ctx, time.Now())
-			}
+		_ = s.exchange(ctx, "examined", "nameplate", false, func(ctx context.Context, h *gateway.Held) (err error) {
+			s.able["probe"] = h.Probes()
+			s.said, err = h.Describe(ctx, time.Now())
 			return err
 		})
 	})
@@ -376,7 +367,7 @@ func (s *session) capabilities(ctx context.Context) {
 // holds reports whether the device has a value in a setting: a register alone says
 // nothing, it may be not implemented.
 func (s *session) holds(ctx context.Context, name string) bool {
-	err := s.adjustable(ctx, "setting "+name, false, func(ctx context.Context, a device.Adjustable) error {
+	err := s.adjustable(ctx, "setting "+name, false, func(ctx context.Context, a *gateway.Held) error {
 		_, err := a.Setting(ctx, name)
 		return err
 	})

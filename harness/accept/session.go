@@ -18,6 +18,7 @@ import (
 	"yunchu/harness/scenario"
 	"yunchu/hil"
 	"yunchu/platform"
+	"yunchu/platform/audit"
 	"yunchu/platform/bus"
 	"yunchu/platform/bus/local"
 	"yunchu/platform/device"
@@ -42,19 +43,20 @@ type session struct {
 	able   map[string]bool
 	said   device.Info // what the device says of itself
 
-	inbox  inbox
-	player *Player // of the test that is being done
-	rec    *Record
-	undo   restore
-	doing  sync.Mutex // one job at a time
-	jobs   context.Context
-	end    context.CancelFunc // of jobs
-	ticked time.Time          // when there was a look last
-	seen   device.Reading
-	polled atomic.Bool // an exchange was timed: it is asked, and does not tell by itself
-	silent string      // why it does not answer, as far as was told
-	kept   time.Time   // of the newest sample that was kept
-	ref    bool        // the reference is sampled
+	inbox    inbox
+	player   *Player // of the test that is being done
+	rec      *Record
+	undo     restore
+	doing    sync.Mutex // one job at a time
+	doingFor string     // why it is done, for the audit
+	jobs     context.Context
+	end      context.CancelFunc // of jobs
+	ticked   time.Time          // when there was a look last
+	seen     device.Reading
+	polled   atomic.Bool // an exchange was timed: it is asked, and does not tell by itself
+	silent   string      // why it does not answer, as far as was told
+	kept     time.Time   // of the newest sample that was kept
+	ref      bool        // the reference is sampled
 }
 
 // breakable is a link that can be cut.
@@ -131,6 +133,7 @@ func open(ctx context.Context, b *Bench, opt *Options) (s *session, err error) {
 	s.plant, err = platform.New(platform.Config{
 		Name: "acceptance of " + string(b.Info.ID), Bus: s.bus, Sched: s.sched, Log: opt.Log,
 		Dir: filepath.Join(s.dir, "data"), Period: s.period, Retain: time.Hour,
+		Audit: b.World == nil,
 	})
 	if err != nil {
 		return s, fmt.Errorf("assemble the plant: %w", err)
@@ -332,11 +335,16 @@ func (s *session) record(in *batch) {
 	}
 }
 
-func (s *session) send(c *device.Command) {
-	c.Slot, c.Source = s.slot, "accept"
+// source is who commands, for the audit.
+func (s *session) source() string {
 	if s.opt.Operator != "" {
-		c.Source = "user:" + s.opt.Operator
+		return "user:" + s.opt.Operator
 	}
+	return "accept"
+}
+
+func (s *session) send(c *device.Command) {
+	c.Slot, c.Source = s.slot, s.source()
 	bus.Commands.Publish(s.bus, &device.Commands{List: []device.Command{*c}}, func(_ uint64, err error) {
 		if err != nil {
 			s.opt.Log.Error("command lost before the log", "id", c.ID, "error", err)
@@ -441,10 +449,30 @@ func (s *session) close() error {
 	if s.bus != nil {
 		errs = append(errs, s.bus.Close())
 	}
+	if s.plant != nil && s.b.World == nil && s.opt.Audit != "" {
+		errs = append(errs, s.keepAudit())
+	}
 	if s.dir != "" {
 		errs = append(errs, os.RemoveAll(s.dir))
 	}
 	return errors.Join(errs...)
+}
+
+// keepAudit puts the audit of the device by, as a data folder of its own with the key that
+// proves it. The one that has signed it is forgotten.
+func (s *session) keepAudit() error {
+	to, data := filepath.Join(s.opt.Audit, string(s.b.Info.ID)), filepath.Join(s.dir, "data")
+	err := os.RemoveAll(to)
+	if err == nil {
+		err = os.CopyFS(filepath.Join(to, audit.Folder), os.DirFS(filepath.Join(data, audit.Folder)))
+	}
+	if err == nil {
+		err = audit.CopyPublicKey(to, data)
+	}
+	if err != nil {
+		return fmt.Errorf("keep the audit of %s: %w", s.b.Info.ID, err)
+	}
+	return nil
 }
 
 // diskFolder is where temporary folders go: a real disk, where /tmp is memory.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -84,6 +85,15 @@ func TestEntriesSayWhoDidWhat(t *testing.T) {
 	bus.Commands.Publish(b, &device.Commands{List: d}, nil)
 	bus.Acks.Publish(b, &device.Acks{List: []device.Ack{d[0].Answer(device.Done, 7, "", ""), d[1].Answer(device.Rejected, 7, "HELD", "held by user:ann")}}, nil)
 	bus.Events.Publish(b, &device.Events{List: []device.Event{{ID: "e1", Slot: 7, Type: "guard", Severity: device.Warning, Text: "set to 0 kW", At: 8}}}, nil)
+	stop := device.Command{Slot: 7, ID: "C2", Verb: device.EStop, Priority: device.Safety, At: 9, Source: "user:ann"}
+	stopped := stop.Answer(device.Done, 9, "", "")
+	stopped.Was, stopped.Is = device.Stand(device.Active, device.StandbyMode), device.Stand(device.Failed, device.StandbyMode)
+	bus.Acks.Publish(b, &device.Acks{List: []device.Ack{stopped}}, nil)
+	nan := math.NaN()
+	bus.Writes.Publish(b, &device.Writes{List: []device.Write{
+		{Slot: 7, At: 10, Act: "adjusted", Asked: nan, Before: nan, After: nan, Source: "user:ann", Reason: "test T03", Text: "setting ramp to 5"},
+		{Slot: 7, At: 11, Act: "adjusted", What: "ramp", Unit: "%/s", Asked: 5, Before: 20, After: 4, Status: device.Failure, Source: "user:ann", Reason: "test T03", Text: "read back differently"},
+	}}, nil)
 	if err := l.Commit(); err != nil {
 		t.Fatal(err)
 	}
@@ -100,6 +110,9 @@ func TestEntriesSayWhoDidWhat(t *testing.T) {
 		`{"n":5,"log":"log.control","seq":3,"timestamp":6,"kind":"command","source":"dispatch","act":"setPower","priority":"dispatch","reason":"target","items":[{"deviceId":"ess-1","asked_kw":5},{"deviceId":"ess-2","asked_kw":6}]}`,
 		`{"n":6,"log":"log.control","seq":4,"timestamp":7,"kind":"outcome","source":"dispatch","act":"setPower","priority":"dispatch","outcome":"done","reason":"target","items":[{"deviceId":"ess-1","before_kw":0,"after_kw":5},{"deviceId":"ess-2","asked_kw":6,"before_kw":0,"outcome":"rejected","code":"HELD","text":"held by user:ann"}]}`,
 		`{"n":7,"log":"log.control","seq":5,"timestamp":8,"kind":"event","deviceId":"ess-7","subject":"e1","act":"guard","text":"set to 0 kW","severity":"warning"}`,
+		`{"n":8,"log":"log.control","seq":6,"timestamp":9,"kind":"outcome","deviceId":"ess-7","source":"user:ann","act":"eStop","commandId":"C2","before_kw":0,"after_kw":0,"before_state":"active","after_state":"failed","before_mode":"standby","after_mode":"standby","priority":"safety","outcome":"done"}`,
+		`{"n":9,"log":"log.control","seq":7,"timestamp":10,"kind":"work","deviceId":"ess-7","source":"user:ann","act":"adjusted","reason":"test T03","text":"setting ramp to 5"}`,
+		`{"n":10,"log":"log.control","seq":7,"timestamp":11,"kind":"write","deviceId":"ess-7","source":"user:ann","subject":"ramp","act":"adjusted","asked":5,"before":20,"after":4,"unit":"%/s","outcome":"failed","reason":"test T03","text":"read back differently"}`,
 	}
 	for i := range max(len(want), len(page.Lines)) {
 		if i >= len(want) || i >= len(page.Lines) || string(page.Lines[i]) != want[i] {
@@ -111,7 +124,8 @@ func TestEntriesSayWhoDidWhat(t *testing.T) {
 		want string
 	}{
 		{audit.Query{Device: "ess-2"}, "56"},
-		{audit.Query{Device: "ess-7", Kind: "outcome"}, "4"},
+		{audit.Query{Device: "ess-7", Kind: "outcome"}, "48"},
+		{audit.Query{Device: "ess-7", Kind: "write"}, "10"},
 		{audit.Query{From: 3, To: 5}, "23"},
 		{audit.Query{Kind: "user", After: 1}, "12"},
 		{audit.Query{Kind: "reason"}, ""}, // a word of every line

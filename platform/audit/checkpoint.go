@@ -145,6 +145,18 @@ func makeKey(data string) ([]byte, error) {
 	return text, durable.WriteFile(filepath.Join(data, keyFile), text, 0o600)
 }
 
+// CopyPublicKey copies the public key of one data folder to another.
+func CopyPublicKey(to, from string) error {
+	key, err := PublicKey(from)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(filepath.Join(to, publicFile)), 0o755); err != nil {
+		return err
+	}
+	return durable.WriteFile(filepath.Join(to, publicFile), []byte(key+"\n"), 0o644)
+}
+
 // PublicKey reads the verifier key that a plant left in its data folder.
 func PublicKey(data string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(data, publicFile))

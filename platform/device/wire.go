@@ -59,7 +59,16 @@ type Trial struct {
 	Got     string // what came back
 	Refused bool   // Got is the refusal that was wanted
 	Changed bool   // the device's state is another one than before
+	// Writes are what was written for it, first what was tried and then, if the device took
+	// that, what put it back: What, Unit, Asked, Before, After, Status and Text of each, and
+	// the Act of the latter.
+	Writes []Write
+	// Restored: what the device took was put back, and reads so.
+	Restored bool
 }
+
+// Restored is the Act of a Write that puts back what a trial has changed.
+const Restored = "restored"
 
 // Probed is a Driver that can try on its device what it must refuse.
 type Probed interface {

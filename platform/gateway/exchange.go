@@ -15,9 +15,11 @@ type Work struct {
 	Kind   string // of the event that tells of it: adjusted, probed, examined
 	Text   string // what is done, for people
 	Writes bool   // it changes the device: only while that is armed and not stopped
+	Source string // who asks for it, for the audit: user:<name>
+	Reason string // why, for the audit
 	// Do is called on the device's goroutine, between two exchanges, and must end with
 	// ctx: the device is not read meanwhile.
-	Do func(ctx context.Context, d device.Driver) error
+	Do func(ctx context.Context, h *Held) error
 }
 
 // Errors of Exchange.
@@ -25,6 +27,7 @@ var (
 	ErrNoWire   = errors.New("not a device on a wire")
 	ErrNotArmed = errors.New("the device must not be written to")
 	ErrBusy     = errors.New("too much waits for the device already")
+	ErrAudit    = errors.New("the log does not take what is about to be written")
 )
 
 // worksBound is how much work may wait for one device.
@@ -42,18 +45,27 @@ type work struct {
 
 // Exchange does work with a device on a wire and returns when it is done. What writes
 // is refused unless the guard lets the device act, is dropped by an emergency stop or a
-// disarming that comes before it, and leaves an event. It must not be called on the loop.
+// disarming that comes before it, and leaves an event. It is in the log, for the audit,
+// before anything is written, and so is each value that was written, afterwards. Exchange
+// must not be called on the loop.
 func (g *Gateway) Exchange(ctx context.Context, slot device.Slot, x Work) error {
 	w := &work{Work: x, ctx: ctx, answer: make(chan error, 1)}
-	g.sched.Post("exchange", func(time.Time) {
-		switch {
-		case int(slot) >= len(g.served) || g.served[slot].wire == nil:
-			w.answer <- fmt.Errorf("%s: %w", g.name(slot), ErrNoWire)
-		case x.Writes && !g.guard.Armed(slot):
-			w.answer <- fmt.Errorf("%s: %s: %w: it is not armed, or its emergency stop is latched", g.name(slot), x.Text, ErrNotArmed)
-		default:
-			g.served[slot].wire.putWork(w)
+	g.sched.Post("exchange", func(now time.Time) {
+		if err := g.takes(slot, w); err != nil || !x.Writes {
+			g.give(slot, w, err)
+			return
 		}
+		g.announce(now, slot, &w.Work, func(err error) {
+			if err != nil {
+				err = fmt.Errorf("%s: %s: %w: %w", g.name(slot), x.Text, ErrAudit, err)
+			}
+			g.sched.Post("exchange", func(time.Time) {
+				if err == nil {
+					err = g.takes(slot, w) // it may have been disarmed meanwhile
+				}
+				g.give(slot, w, err)
+			})
+		})
 	})
 	select {
 	case err := <-w.answer:
@@ -61,6 +73,26 @@ func (g *Gateway) Exchange(ctx context.Context, slot device.Slot, x Work) error 
 	case <-ctx.Done():
 		return fmt.Errorf("%s: %w", x.Text, ctx.Err())
 	}
+}
+
+// takes is why work cannot be done with a device, nil when it can. It runs on the loop.
+func (g *Gateway) takes(slot device.Slot, x *work) error {
+	switch {
+	case int(slot) >= len(g.served) || g.served[slot].wire == nil:
+		return fmt.Errorf("%s: %w", g.name(slot), ErrNoWire)
+	case x.Writes && !g.guard.Armed(slot):
+		return fmt.Errorf("%s: %s: %w: it is not armed, or its emergency stop is latched", g.name(slot), x.Text, ErrNotArmed)
+	}
+	return nil
+}
+
+// give hands work to the device, unless there is a reason not to. It runs on the loop.
+func (g *Gateway) give(slot device.Slot, x *work, why error) {
+	if why != nil {
+		x.answer <- why
+		return
+	}
+	g.served[slot].wire.putWork(x)
 }
 
 func (w *wire) putWork(x *work) {
@@ -119,7 +151,7 @@ func (w *wire) do(ctx context.Context, x *work) {
 	limit, cancel := context.WithTimeout(ctx, workWithin)
 	defer cancel()
 	defer context.AfterFunc(x.ctx, cancel)()
-	err := x.Do(limit, w.Driver)
+	err := x.Do(limit, &Held{w, x})
 	x.answer <- err
 	if !x.Writes {
 		return

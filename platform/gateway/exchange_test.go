@@ -14,10 +14,7 @@ import (
 
 // adjust is work that changes the device, and notes when it was done.
 func adjust(u *unit, text string, takes time.Duration) gateway.Work {
-	return gateway.Work{Kind: "adjusted", Text: text, Writes: true, Do: func(ctx context.Context, d device.Driver) error {
-		if d != device.Driver(u) {
-			return errors.New("another driver")
-		}
+	return gateway.Work{Kind: "adjusted", Text: text, Writes: true, Do: func(ctx context.Context, _ *gateway.Held) error {
 		select {
 		case <-time.After(takes):
 		case <-ctx.Done():
@@ -33,7 +30,7 @@ func TestWorkWaitsForItsTurnAndForArming(t *testing.T) {
 		u, ctx := l.units[0], l.t.Context()
 		l.pass(time.Second)
 		read := false
-		err := l.gw.Exchange(ctx, 0, gateway.Work{Kind: "examined", Text: "reading", Do: func(context.Context, device.Driver) error { read = true; return nil }})
+		err := l.gw.Exchange(ctx, 0, gateway.Work{Kind: "examined", Text: "reading", Do: func(context.Context, *gateway.Held) error { read = true; return nil }})
 		if err != nil || !read {
 			t.Errorf("reading of a device that is not armed: %v", err)
 		}
@@ -54,7 +51,7 @@ func TestWorkWaitsForItsTurnAndForArming(t *testing.T) {
 		}
 		// What fails is told of, and the caller hears it.
 		broken := errors.New("broken")
-		err = l.gw.Exchange(ctx, 0, gateway.Work{Kind: "adjusted", Text: "limit", Writes: true, Do: func(context.Context, device.Driver) error { return broken }})
+		err = l.gw.Exchange(ctx, 0, gateway.Work{Kind: "adjusted", Text: "limit", Writes: true, Do: func(context.Context, *gateway.Held) error { return broken }})
 		l.pass(10 * time.Millisecond)
 		if got := l.events[len(l.events)-1]; !errors.Is(err, broken) || got != "adjusted: rig-0: limit: broken" {
 			t.Errorf("%v, event %q", err, got)

@@ -60,6 +60,7 @@ type wire struct {
 	awake  time.Time
 	acting bool
 	told   float64
+	units  map[string]string // of the settings that it has listed
 
 	mu     sync.Mutex
 	orders []order

@@ -109,7 +109,7 @@ func (t *signTest) observe(r *device.Reading, d *state) {
 		case testDischarge:
 			t.out = r.Voltage
 		}
-		*t = signTest{phase: t.phase + 1, by: t.by, from: r.Arrived, was: r.Power, in: t.in, out: t.out}
+		*t = signTest{phase: t.phase + 1, by: t.by, stood: t.stood, from: r.Arrived, was: r.Power, in: t.in, out: t.out}
 	}
 }
 
@@ -273,10 +273,10 @@ func (l *life) brought(a *device.Ack, was device.Mode) {
 		l.back, l.rest = device.Run, fix{}
 	case t.phase != testStart:
 	case a.Status == device.Done:
-		*t = signTest{phase: testCharge, by: t.by, from: a.At, was: l.power}
+		*t = signTest{phase: testCharge, by: t.by, stood: t.stood, from: a.At, was: l.power}
 	case was == device.Run:
 		l.back = device.Run
-		*t = signTest{phase: testCharge, by: t.by, from: a.At, was: l.power}
+		*t = signTest{phase: testCharge, by: t.by, stood: t.stood, from: a.At, was: l.power}
 	default:
 		l.back, t.unfit = device.Run, cmp.Or(a.Reason, a.Code)
 	}
