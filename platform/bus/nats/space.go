@@ -21,6 +21,9 @@ const (
 	maxHidden = 16 << 20
 	// slice is what is taken of the reserve at a time.
 	slice = 512 << 10
+	// Logs are given room ahead from so many floors down. Above that nobody fills a disk
+	// between two looks.
+	aheadBelow = 8
 	// spaceEvery is how often the disk is looked at while nothing is published.
 	spaceEvery = 100 * time.Millisecond
 )
@@ -32,8 +35,11 @@ type space struct {
 
 	mu       sync.Mutex
 	low      bool
+	near     bool  // to being low
 	reserved int64 // bytes of reserveFile
 	want     int64 // of them, when there is room
+
+	ahead []*ahead // touched by keepSpace alone
 }
 
 // look reports whether readings must be refused. A publication that will be written is given
@@ -48,6 +54,7 @@ func (s *space) look(write bool) (low bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	was := s.low
+	s.near = free < aheadBelow*floor
 	switch {
 	case free < floor:
 		s.low = true
@@ -108,8 +115,21 @@ func (b *Bus) keepSpace() {
 		select {
 		case <-tick.C:
 			b.space.look(false)
+			b.space.stretch()
 		case <-b.srv.stopped:
 			return
+		}
+	}
+}
+
+// stretch keeps room ahead of the logs while the disk is nearly low.
+func (s *space) stretch() {
+	s.mu.Lock()
+	near := s.near
+	s.mu.Unlock()
+	if near {
+		for _, a := range s.ahead {
+			a.keep()
 		}
 	}
 }
@@ -132,6 +152,9 @@ func newSpace(b *Bus, dir string, want int64) *space {
 	}}
 	if info, err := os.Stat(filepath.Join(dir, reserveFile)); err == nil {
 		s.reserved = info.Size()
+	}
+	for _, name := range bus.Streams {
+		s.ahead = append(s.ahead, newAhead(dir, name))
 	}
 	return s
 }
