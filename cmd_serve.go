@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -153,14 +154,13 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 	}
 	figures := remote.figures()
 	figures.MustRegister(sites)
-	authority, err := auth.New(p.Records(), started, auth.Options{Static: os.Getenv(tokenVariable), Log: log})
+	name := cmp.Or(cfg.Name, "yunchu")
+	gate, err := openGate(p.Records(), cfg, name, started, log)
 	if err != nil {
 		return fail(exitEnvironment, errors.Join(err, l.Close()))
 	}
-	name := cfg.Name
-	if name == "" {
-		name = "yunchu"
-	}
+	authority := gate.authority
+	parts = append(parts, gate.run)
 	about := platform.AboutThis(name, binaryHash(), buildTags, cfg.Simulation, started)
 	face := p.Face(about, nil)
 	server, err := api.New(api.Options{Plant: face, Auth: authority, Bus: b, Log: log, UI: web.Dist, Now: s.Now, Metrics: figures})

@@ -32,7 +32,7 @@ var layers = []layer{
 	{"platform/ops", "platform/device platform/bus platform/store platform/durable", "a data folder is its log and its views, whoever runs on it"},
 	{"platform/audit", "platform/device platform/bus platform/durable", "the audit is a view of the log; what it says depends on nothing else"},
 	{"platform/remotewrite", "platform/device platform/bus platform/durable platform/promql platform/sample", "it reads the log and sends; nothing of the plant waits for it"},
-	{"platform/auth", "platform/device platform/store", "who may do what does not depend on how they ask"},
+	{"platform/auth", "platform/device platform/store platform/durable", "who may do what does not depend on how they ask"},
 	{"platform/api/graph", "platform/device", "schema, limits and generated code; what the fields are read from is the API's business"},
 	{"platform/api", "platform", "the listeners sit on top of the plant's parts"},
 	{"platform", "platform", "production knows neither twins nor field protocols nor the harness"},

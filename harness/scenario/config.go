@@ -25,6 +25,7 @@ type Config struct {
 	MQTT       Broker         `yaml:"mqtt,omitempty" doc:"The embedded MQTT broker; without listen there is none."`
 	Remote     []RemoteWrite  `yaml:"remote_write,omitempty" doc:"Stores that readings are sent to, by Prometheus's remote write 1.0."`
 	TLS        TLS            `yaml:"tls,omitempty" doc:"Certificates of the listeners; plain HTTP when left out."`
+	Access     Access         `yaml:"access,omitempty" doc:"Who gets in beside those that the API has made."`
 	Sites      Sites          `yaml:"sites,omitempty" doc:"Sites that may join this plant and send on what they have."`
 	Edge       Edge           `yaml:"edge,omitempty" doc:"The plant that this one is a site of; for serve --role edge."`
 
@@ -233,6 +234,7 @@ func (c *Config) check(s *source) {
 	c.checkQuality(s)
 	c.TLS.check(s)
 	c.MQTT.check(s, &c.TLS)
+	c.Access.check(s)
 	c.Sites.check(s)
 	c.Edge.check(s)
 }

@@ -85,10 +85,12 @@ type Server struct {
 	graph   *executor.Executor
 
 	inFlight atomic.Int64
-	heavyNow atomic.Int32 // questions about whole fleets that are being answered
-	ready    atomic.Bool
-	large    budget
-	scratch  sync.Pool
+	// strangers are the WebSockets of GraphQL that have not said who they are.
+	strangers atomic.Int32
+	heavyNow  atomic.Int32 // questions about whole fleets that are being answered
+	ready     atomic.Bool
+	large     budget
+	scratch   sync.Pool
 }
 
 // New returns a server and subscribes it to what comes on the bus from now on.
@@ -334,10 +336,17 @@ func (w *headersOnly) WriteHeader(status int)      { w.status = status }
 // bearer is the token of the Authorization header, empty when there is none.
 func bearer(r *http.Request) string {
 	h := r.Header["Authorization"]
-	if len(h) != 1 || len(h[0]) < 7 || !strings.EqualFold(h[0][:7], "bearer ") {
+	if len(h) != 1 {
 		return ""
 	}
-	return strings.TrimSpace(h[0][7:])
+	return bearerOf(h[0])
+}
+
+func bearerOf(header string) string {
+	if len(header) < 7 || !strings.EqualFold(header[:7], "bearer ") {
+		return ""
+	}
+	return strings.TrimSpace(header[7:])
 }
 
 // who finds the sender of a request and checks that the action is open to it.
@@ -352,9 +361,12 @@ func (s *Server) who(r *http.Request, token string, a auth.Action) (*auth.Princi
 		}
 	}
 	if err != nil {
-		detail := err.Error()
-		if token == "" {
+		detail := auth.ErrUnknown.Error()
+		switch {
+		case token == "":
 			detail = "there is no bearer token"
+		case errors.Is(err, auth.ErrForged):
+			s.auth.Refused(s.wall(), nil, hostOf(r), r.Method+" "+shorten(r.URL.Path), err.Error())
 		}
 		return nil, refuse(CodeUnauthorized, detail)
 	}

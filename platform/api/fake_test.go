@@ -22,6 +22,7 @@ import (
 	"yunchu/platform/api"
 	"yunchu/platform/audit"
 	"yunchu/platform/auth"
+	"yunchu/platform/auth/authtest"
 	"yunchu/platform/bus"
 	"yunchu/platform/bus/local"
 	"yunchu/platform/device"
@@ -370,7 +371,7 @@ func newWorld(t testing.TB, change ...func(*api.Options)) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.history.Close() })
-	w.auth, err = auth.New(&records{}, time.Now(), auth.Options{Static: engineerToken})
+	w.auth, err = auth.New(&records{}, time.Now(), auth.Options{Static: engineerToken, Keys: authtest.Keys(t, time.Now())})
 	if err != nil {
 		t.Fatal(err)
 	}

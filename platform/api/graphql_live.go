@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"yunchu/platform/api/graph"
+	"yunchu/platform/auth"
 	"yunchu/platform/device"
 )
 
@@ -19,6 +21,8 @@ const (
 	graphProtocol    = "graphql-transport-ws"
 	socketOperations = 32 // at once on one WebSocket
 	initWithin       = 10 * time.Second
+	maxStrangers     = 256 // WebSockets that have not said yet who they are
+	closeForbidden   = 4403
 )
 
 // graphSocket is a WebSocket of GraphQL, as gqlgen wants one. It is a client of the
@@ -55,8 +59,13 @@ func (s *Server) graphWebsocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.hub.remove(&g.client)
-	ctx := context.WithValue(device.WithSource(r.Context(), p.Name), callerKey{}, callerFrom(r, p))
-	ctx, cancel := context.WithCancel(context.WithValue(ctx, socketKey{}, g))
+	unknown := func() {}
+	if p == nil {
+		s.strangers.Add(1)
+		unknown = sync.OnceFunc(func() { s.strangers.Add(-1) })
+	}
+	defer unknown()
+	ctx, cancel := context.WithCancel(context.WithValue(r.Context(), socketKey{}, g))
 	said := make(chan struct{})
 	go func() {
 		defer close(said)
@@ -67,6 +76,18 @@ func (s *Server) graphWebsocket(w http.ResponseWriter, r *http.Request) {
 	limit := int64(maxGraph)
 	transport.Websocket{
 		Implementation: g, InitTimeout: initWithin, PingPongInterval: pingEvery, PayloadReadLimit: &limit,
+		InitFunc: func(ctx context.Context, in transport.InitPayload) (context.Context, *transport.InitPayload, error) {
+			if p == nil {
+				var refused *Problem
+				if p, refused = s.who(r, bearerOf(in.Authorization()), auth.Read); refused != nil {
+					g.client.end(closeForbidden, "Forbidden")
+					return ctx, nil, refused
+				}
+				s.hub.identify(&g.client, p)
+			}
+			unknown()
+			return context.WithValue(device.WithSource(ctx, p.Name), callerKey{}, callerFrom(r, p)), nil, nil
+		},
 	}.Do(w, r.WithContext(ctx), s.graph)
 	g.client.end(websocket.CloseNormalClosure, "")
 	<-said

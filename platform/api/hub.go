@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"yunchu/platform/api/graph"
+	"yunchu/platform/auth"
 	"yunchu/platform/bus"
 	"yunchu/platform/device"
 )
@@ -277,6 +278,13 @@ func (h *hub) add(c *client) bool {
 		h.ended.Go(h.run)
 	}
 	return true
+}
+
+// identify notes whose client it is.
+func (h *hub) identify(c *client, p *auth.Principal) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c.principal = p
 }
 
 func (h *hub) remove(c *client) {

@@ -69,6 +69,36 @@ func issued(t auth.Issued, err error) (*issuedOutput, error) {
 	return out, err
 }
 
+// sessionOutput is a login.
+type sessionOutput struct {
+	Body struct {
+		Token          string    `json:"token" doc:"access token, a JWT"`
+		RefreshToken   string    `json:"refreshToken" doc:"for POST /api/v1/refresh, good once"`
+		RefreshExpires time.Time `json:"refreshExpires" doc:"end of the session"`
+		TokenDoc
+	}
+}
+
+func began(t auth.Session, err error) (*sessionOutput, error) {
+	out := &sessionOutput{}
+	out.Body.Token, out.Body.TokenDoc = t.Secret, describeToken(t.TokenInfo)
+	out.Body.RefreshToken, out.Body.RefreshExpires = t.Refresh, t.RefreshExpires
+	return out, err
+}
+
+type refreshInput struct {
+	Body struct {
+		RefreshToken string `json:"refreshToken" maxLength:"512"`
+	}
+}
+
+type keysOutput struct {
+	CacheControl string `header:"Cache-Control"`
+	Body         struct {
+		Keys []auth.JWK `json:"keys" nullable:"false"`
+	}
+}
+
 type tokensOutput struct {
 	Body struct {
 		Items []TokenDoc `json:"items" nullable:"false"`
@@ -76,9 +106,9 @@ type tokensOutput struct {
 }
 
 type userDoc struct {
-	User    string    `json:"user"`
-	Role    auth.Role `json:"role" enum:"viewer,operator,engineer,admin,auditor"`
-	Created time.Time `json:"created"`
+	User    string     `json:"user"`
+	Role    auth.Role  `json:"role" enum:"viewer,operator,engineer,admin,auditor"`
+	Created *time.Time `json:"created,omitempty" doc:"left out for a user of the configuration"`
 }
 
 type usersOutput struct {
@@ -100,14 +130,34 @@ func (s *Server) identityRoutes() {
 	open(s, huma.Operation{
 		OperationID: "setup", Method: http.MethodPost, Path: "/api/v1/setup", Tags: tags, DefaultStatus: http.StatusCreated,
 		Summary: "Make the first administrator with the token that the start printed, and log in",
-	}, func(ctx context.Context, in *setupInput) (*issuedOutput, error) {
-		return issued(s.auth.Setup(ctx, s.wall(), in.Body.Token, in.Body.User, in.Body.Password))
+	}, func(ctx context.Context, in *setupInput) (*sessionOutput, error) {
+		return began(s.auth.Setup(ctx, s.wall(), in.Body.Token, in.Body.User, in.Body.Password))
 	})
 	open(s, huma.Operation{
 		OperationID: "login", Method: http.MethodPost, Path: "/api/v1/login", Tags: tags,
-		Summary: "Log in; the token is good for 12 hours",
-	}, func(ctx context.Context, in *loginInput) (*issuedOutput, error) {
-		return issued(s.auth.Login(ctx, s.wall(), callerOf(ctx).host, in.Body.User, in.Body.Password))
+		Summary: "Log in; the access token is good for 15 minutes, the session for 12 hours",
+	}, func(ctx context.Context, in *loginInput) (*sessionOutput, error) {
+		return began(s.auth.Login(ctx, s.wall(), callerOf(ctx).host, in.Body.User, in.Body.Password))
+	})
+	open(s, huma.Operation{
+		OperationID: "refresh", Method: http.MethodPost, Path: "/api/v1/refresh", Tags: tags,
+		Summary: "Trade a refresh token for the next pair; one that was used before ends the session",
+	}, func(ctx context.Context, in *refreshInput) (*sessionOutput, error) {
+		return began(s.auth.Refresh(ctx, s.wall(), callerOf(ctx).host, in.Body.RefreshToken))
+	})
+	open(s, huma.Operation{
+		OperationID: "logout", Method: http.MethodPost, Path: "/api/v1/logout", Tags: tags, DefaultStatus: http.StatusNoContent,
+		Summary: "End the session of a refresh token, with its access tokens",
+	}, func(ctx context.Context, in *refreshInput) (*struct{}, error) {
+		return nil, s.auth.Logout(ctx, callerOf(ctx).host, in.Body.RefreshToken)
+	})
+	open(s, huma.Operation{
+		OperationID: "get-keys", Method: http.MethodGet, Path: "/.well-known/jwks.json", Tags: tags,
+		Summary: "Public keys of access tokens (RFC 7517)",
+	}, func(context.Context, *struct{}) (*keysOutput, error) {
+		out := &keysOutput{CacheControl: "public, max-age=300"}
+		out.Body.Keys = s.auth.Keys()
+		return out, nil
 	})
 	guarded(s, auth.Tokens, huma.Operation{
 		OperationID: "issue-token", Method: http.MethodPost, Path: "/api/v1/tokens", Tags: tags, DefaultStatus: http.StatusCreated,
@@ -115,7 +165,7 @@ func (s *Server) identityRoutes() {
 	}, s.issueToken)
 	guarded(s, auth.Tokens, huma.Operation{
 		OperationID: "list-tokens", Method: http.MethodGet, Path: "/api/v1/tokens", Tags: tags,
-		Summary: "Tokens that are good, without their secrets",
+		Summary: "Tokens and sessions that are good, without their secrets",
 	}, func(context.Context, *struct{}) (*tokensOutput, error) {
 		out := &tokensOutput{}
 		out.Body.Items = []TokenDoc{}
@@ -126,7 +176,7 @@ func (s *Server) identityRoutes() {
 	})
 	guarded(s, auth.Tokens, huma.Operation{
 		OperationID: "revoke-token", Method: http.MethodDelete, Path: "/api/v1/tokens/{id}", Tags: tags,
-		Summary: "Revoke a token; it ends at once, its WebSockets within a second",
+		Summary: "Revoke a token or end a session; it ends at once, its WebSockets within a second",
 	}, func(ctx context.Context, in *struct {
 		ID string `path:"id" maxLength:"64"`
 	},
@@ -139,7 +189,11 @@ func (s *Server) identityRoutes() {
 		out := &usersOutput{}
 		out.Body.Items = []userDoc{}
 		for _, u := range s.auth.Users() {
-			out.Body.Items = append(out.Body.Items, userDoc{u.Name, u.Role, u.Created})
+			d := userDoc{User: u.Name, Role: u.Role}
+			if !u.Configured {
+				d.Created = &u.Created
+			}
+			out.Body.Items = append(out.Body.Items, d)
 		}
 		return out, nil
 	})

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"yunchu/platform/auth/authtest"
 )
 
 func TestSetupLoginAndTokens(t *testing.T) {
@@ -17,7 +19,7 @@ func TestSetupLoginAndTokens(t *testing.T) {
 	}
 	m := w.do("POST", "/api/v1/setup", "", setup).want(201, "").json()
 	admin := m["token"].(string)
-	if m["role"] != "admin" || !strings.HasPrefix(admin, "yc_admin_") {
+	if m["role"] != "admin" || !strings.HasPrefix(m["refreshToken"].(string), "yc_refresh_") {
 		t.Errorf("setup answers %v", m)
 	}
 	w.do("POST", "/api/v1/setup", "", setup).want(409, "SETUP_DONE")
@@ -25,9 +27,11 @@ func TestSetupLoginAndTokens(t *testing.T) {
 
 	login := fmt.Sprintf(`{"user":"alice","password":%q}`, adminPassword)
 	m = w.do("POST", "/api/v1/login", "", login).want(200, "").json()
-	expires, err := time.Parse(time.RFC3339, m["expires"].(string))
-	if d := time.Until(expires); err != nil || d < 11*time.Hour || d > 12*time.Hour {
-		t.Errorf("the session ends in %s, %v; want 12 h", d, err)
+	for key, want := range map[string]time.Duration{"expires": 15 * time.Minute, "refreshExpires": 12 * time.Hour} {
+		at, err := time.Parse(time.RFC3339, m[key].(string))
+		if d := time.Until(at); err != nil || d < want-time.Minute || d > want {
+			t.Errorf("%s is in %s, %v; want %v", key, d, err, want)
+		}
 	}
 	for range 5 {
 		w.do("POST", "/api/v1/login", "", `{"user":"alice","password":"a wrong password"}`).want(401, "WRONG_CREDENTIALS")
@@ -73,4 +77,33 @@ func TestCrossOriginPostsAreRefused(t *testing.T) {
 	w.do("POST", "/api/v1/login", "", `{"user":"a","password":"b"}`, "Sec-Fetch-Site", "cross-site").want(403, "CROSS_ORIGIN")
 	w.do("POST", "/api/v1/login", "", `{"user":"a","password":"b"}`, "Origin", "https://evil.example").want(403, "CROSS_ORIGIN")
 	w.do("POST", "/api/v1/login", "", `{"user":"a","password":"b"}`, "Sec-Fetch-Site", "same-origin").want(401, "WRONG_CREDENTIALS")
+}
+
+func TestSessions(t *testing.T) {
+	w := newWorld(t)
+	m := w.do("POST", "/api/v1/setup", "", fmt.Sprintf(`{"token":%q,"user":"alice","password":%q}`, w.setup, adminPassword)).want(201, "").json()
+	refresh := func(m map[string]any) string { return fmt.Sprintf(`{"refreshToken":%q}`, m["refreshToken"]) }
+	next := w.do("POST", "/api/v1/refresh", "", refresh(m)).want(200, "").json()
+	w.do("GET", "/api/v1/users", next["token"].(string), "").want(200, "")
+	if s := w.do("GET", "/api/v1/tokens", next["token"].(string), "").want(200, "").Body.String(); !strings.Contains(s, next["id"].(string)) {
+		t.Errorf("the session is not listed: %s", s)
+	}
+	w.do("POST", "/api/v1/refresh", "", refresh(m)).want(401, "WRONG_REFRESH_TOKEN")
+	w.do("GET", "/api/v1/users", next["token"].(string), "").want(401, "UNAUTHORIZED")
+
+	login := fmt.Sprintf(`{"user":"alice","password":%q}`, adminPassword)
+	m = w.do("POST", "/api/v1/login", "", login).want(200, "").json()
+	w.do("POST", "/api/v1/logout", "", refresh(m)).want(204, "")
+	w.do("GET", "/api/v1/users", m["token"].(string), "").want(401, "UNAUTHORIZED")
+	w.do("POST", "/api/v1/logout", "", refresh(m)).want(401, "WRONG_REFRESH_TOKEN")
+
+	m = w.do("POST", "/api/v1/login", "", login).want(200, "").json()
+	other := w.do("POST", "/api/v1/login", "", login).want(200, "").json()
+	w.do("DELETE", "/api/v1/tokens/"+m["id"].(string), other["token"].(string), "").want(204, "")
+	w.do("GET", "/api/v1/users", m["token"].(string), "").want(401, "UNAUTHORIZED")
+
+	keys := w.do("GET", "/.well-known/jwks.json", "", "").want(200, "").Body.String()
+	if header, _ := authtest.Parse(t, other["token"].(string)); !strings.Contains(keys, header["kid"].(string)) || strings.Contains(keys, `"d"`) {
+		t.Errorf("keys %s, the token names %v", keys, header["kid"])
+	}
 }

@@ -78,6 +78,9 @@ var probes = map[string]struct{ path, body string }{
 	"GET /healthz":                      {"/healthz", ""},
 	"POST /api/v1/setup":                {"/api/v1/setup", `{"token":"x","user":"y","password":"z"}`},
 	"POST /api/v1/login":                {"/api/v1/login", `{"user":"y","password":"z"}`},
+	"POST /api/v1/refresh":              {"/api/v1/refresh", `{"refreshToken":"x"}`},
+	"POST /api/v1/logout":               {"/api/v1/logout", `{"refreshToken":"x"}`},
+	"GET /.well-known/jwks.json":        {"/.well-known/jwks.json", ""},
 }
 
 // TestMatrix asks every route with every role, about its own device, a foreign

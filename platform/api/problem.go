@@ -47,6 +47,7 @@ const (
 
 	CodeUnauthorized    Code = "UNAUTHORIZED"
 	CodeCredentials     Code = "WRONG_CREDENTIALS"
+	CodeRefreshToken    Code = "WRONG_REFRESH_TOKEN"
 	CodeSetupToken      Code = "WRONG_SETUP_TOKEN"
 	CodeForbidden       Code = "FORBIDDEN"
 	CodeForbiddenDevice Code = "FORBIDDEN_DEVICE"
@@ -105,6 +106,7 @@ var catalogue = map[Code]struct {
 
 	CodeUnauthorized:    {401, "send Authorization: Bearer <token> with a token that has not expired"},
 	CodeCredentials:     {401, "check user and password; several failures slow down further attempts"},
+	CodeRefreshToken:    {401, "log in again; each refresh token is good once"},
 	CodeSetupToken:      {403, "use the setup token that the last start printed; it is good for an hour"},
 	CodeForbidden:       {403, "ask an administrator for a token with another role"},
 	CodeForbiddenDevice: {403, "a device token speaks only for its own device"},
@@ -268,6 +270,8 @@ func (s *Server) problemOf(ctx context.Context, err error) *Problem {
 		return refuse(CodeClosing, "the log is closed")
 	case errors.Is(err, auth.ErrCredentials):
 		return refuse(CodeCredentials, err.Error())
+	case errors.Is(err, auth.ErrRefresh):
+		return refuse(CodeRefreshToken, err.Error())
 	case errors.Is(err, auth.ErrSetup):
 		return refuse(CodeSetupToken, err.Error())
 	case errors.Is(err, auth.ErrSetupDone):

@@ -37,7 +37,7 @@ const (
 type client struct {
 	hub       *hub
 	conn      *websocket.Conn // nil for a subscription
-	principal *auth.Principal
+	principal *auth.Principal // nil until it has said who it is, which may be later in GraphQL
 	wall      func() time.Time
 	queue     queue
 	values    bool // it takes the values of messages, not their frames
@@ -76,8 +76,9 @@ func (s *Server) websocket(w http.ResponseWriter, r *http.Request) {
 }
 
 // upgrade makes a WebSocket of a request whose token allows to read. Of protocols,
-// if there are any, the client must offer one. The connection is nil when the
-// request was refused, and answered.
+// if there are any, the client must offer one; they are such that the token may come
+// later, and the principal is nil then. The connection is nil when the request was
+// refused, and answered.
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, protocols []string) (*auth.Principal, *websocket.Conn) {
 	start := time.Now()
 	done := func(status int) { s.metrics.ws.done(status, time.Since(start)) }
@@ -93,6 +94,11 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, protocols []str
 		}
 	}
 	p, refused := s.who(r, token, auth.Read)
+	if refused != nil && token == "" && len(protocols) > 0 && refused.Code == CodeUnauthorized {
+		if refused = nil; s.strangers.Load() >= maxStrangers {
+			refused = s.full()
+		}
+	}
 	switch {
 	case refused != nil:
 	case !s.isReady():
@@ -302,6 +308,9 @@ func (c *client) bye() {
 
 // checkToken ends a client whose token does not hold any more.
 func (c *client) checkToken() {
+	if c.principal == nil {
+		return
+	}
 	select {
 	case <-c.principal.Revoked():
 		c.end(closeRevoked, "the token was revoked")

@@ -3,9 +3,11 @@
 //
 // There is no default password. A plant without an administrator prints a setup
 // token at each start; whoever holds it names the first administrator. From then
-// on people log in and get tokens for some hours, and machines get tokens that
+// on people log in, and machines get tokens that
 // an administrator issues. A token is 256 random bits, shown once; what is kept
-// is its SHA-256, so a stolen record opens nothing.
+// is its SHA-256, so a stolen record opens nothing. People get a session: access
+// tokens of some minutes (JWT, Ed25519), each renewed with a refresh token that
+// is good once.
 //
 // The truth about users and tokens lies with Records, the log of the plant; an
 // Authority holds all of it in memory and answers from there. Whoever calls
@@ -13,6 +15,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -31,6 +34,11 @@ import (
 var (
 	// ErrUnknown: no such token, or one that has expired or was revoked.
 	ErrUnknown = errors.New("token unknown, expired or revoked")
+	// ErrForged is an ErrUnknown of a signed token that this plant has not signed, or not
+	// for this.
+	ErrForged = fmt.Errorf("%w: not signed by this plant for this", ErrUnknown)
+	// ErrRefresh: no session has this refresh token, or the session is over.
+	ErrRefresh = errors.New("refresh token unknown, used or expired")
 	// ErrCredentials: user and password do not belong together. It does not say
 	// whether the user exists.
 	ErrCredentials = errors.New("wrong user or password")
@@ -58,8 +66,9 @@ func (e *TooManyError) Error() string {
 
 // The kinds of records that an Authority keeps.
 const (
-	KindUser  = "user"
-	KindToken = "token"
+	KindUser    = "user"
+	KindToken   = "token"
+	KindSession = "session"
 )
 
 // Records keeps what an Authority must not forget. The newest value of a kind
@@ -74,17 +83,21 @@ type Records interface {
 	Load(kind string, each func(key string, value []byte)) error
 }
 
-// Life spans of what people get.
-const (
-	SessionLife = 12 * time.Hour // of a token from Login or Setup
-	SetupLife   = time.Hour      // of a setup token
-)
+// SetupLife is how long a setup token is good.
+const SetupLife = time.Hour
 
 // Options adjust an Authority.
 type Options struct {
 	// Static is a token that comes from the environment and counts as an
 	// engineer's; at least 16 characters, empty for none. It is never stored.
 	Static string
+	// Users are those that the configuration names, beside those of the records. It wins
+	// where both name one.
+	Users []User
+	// Keys sign access tokens; nil makes one that is kept in memory.
+	Keys *Keys
+	// Issuer is who access tokens say that they are from; empty stands for yunchu.
+	Issuer string
 	// Rand is the source of secrets; nil stands for crypto/rand.
 	Rand io.Reader
 	// Log receives the audit trail; nil discards it.
@@ -98,6 +111,9 @@ const MinStatic = 16
 // safe for use by several goroutines.
 type Authority struct {
 	records  Records
+	keys     *Keys
+	issuer   string
+	seen     verified
 	rand     io.Reader
 	log      *slog.Logger
 	hasher   *hasher
@@ -110,8 +126,13 @@ type Authority struct {
 	mu     sync.RWMutex
 	tokens map[[sha256.Size]byte]*Principal
 	byID   map[string]*token
-	users  map[string]*user
+	users  map[string]*user // of the records
+	fixed  map[string]*user // of the configuration
 	setup  setup
+
+	sessions map[string]*session
+	families map[[sha256.Size]byte]*session // those that are not over
+	stale    []string                       // sessions to be deleted, under change
 }
 
 type setup struct {
@@ -125,7 +146,7 @@ type token struct {
 	Name    string    `json:"name,omitempty"`
 	Role    Role      `json:"role"`
 	Device  device.ID `json:"deviceId,omitempty"`
-	User    string    `json:"user,omitempty"` // whose session it is
+	User    string    `json:"user,omitempty"` // whose session it is; sessions were tokens once
 	Hash    []byte    `json:"sha256"`
 	Created int64     `json:"created"`           // ms UTC
 	Expires int64     `json:"expires,omitempty"` // ms UTC; 0 never
@@ -139,6 +160,7 @@ func New(r Records, now time.Time, o Options) (*Authority, error) {
 	a := &Authority{
 		records: r, rand: o.Rand, log: o.Log, attempts: newAttempts(), swept: now,
 		tokens: map[[sha256.Size]byte]*Principal{}, byID: map[string]*token{}, users: map[string]*user{},
+		sessions: map[string]*session{}, families: map[[sha256.Size]byte]*session{}, keys: o.Keys, issuer: cmp.Or(o.Issuer, "yunchu"),
 	}
 	if a.rand == nil {
 		a.rand = rand.Reader
@@ -151,6 +173,14 @@ func New(r Records, now time.Time, o Options) (*Authority, error) {
 		return nil, err
 	}
 	a.hasher = h
+	if a.fixed, err = configured(o.Users); err != nil {
+		return nil, err
+	}
+	if a.keys == nil {
+		if a.keys, err = OpenKeys("", a.rand, now); err != nil {
+			return nil, err
+		}
+	}
 	if o.Static != "" {
 		if len(o.Static) < MinStatic || len(o.Static) > maxToken {
 			return nil, fmt.Errorf("%w: the token from the environment must have %d to %d characters", ErrInvalid, MinStatic, maxToken)
@@ -192,6 +222,20 @@ func (a *Authority) load(now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("load tokens: %w", err)
 	}
+	err = a.records.Load(KindSession, func(key string, value []byte) {
+		s := &session{}
+		if !read(KindSession, key, value, s) {
+			return
+		}
+		if len(s.Family) != sha256.Size || len(s.Current) != sha256.Size {
+			faults = append(faults, fmt.Errorf("read session %q: no hash", key))
+			return
+		}
+		a.resume(s, now)
+	})
+	if err != nil {
+		return fmt.Errorf("load sessions: %w", err)
+	}
 	return errors.Join(faults...)
 }
 
@@ -221,6 +265,16 @@ func (a *Authority) Check(token string, now time.Time) (*Principal, error) {
 	if token == "" || len(token) > maxToken {
 		return nil, ErrUnknown
 	}
+	if isJWT(token) {
+		if p := a.seen.get(token); p != nil && p.good(now) {
+			return p, nil
+		}
+		p, err := a.verify(token, now)
+		if err == nil {
+			a.seen.put(token, p, now)
+		}
+		return p, err
+	}
 	// A look-up by hash gives away nothing by its time: who could choose the
 	// hash would have the token.
 	var room [128]byte
@@ -228,7 +282,7 @@ func (a *Authority) Check(token string, now time.Time) (*Principal, error) {
 	a.mu.RLock()
 	p := a.tokens[hash]
 	a.mu.RUnlock()
-	if p == nil || p.Expires != 0 && p.Expires <= now.UnixMilli() {
+	if p == nil || !p.good(now) {
 		return nil, ErrUnknown
 	}
 	return p, nil

@@ -70,7 +70,7 @@ func open(t testing.TB, m *memory, o auth.Options) *auth.Authority {
 }
 
 // withAdmin is a plant that has been set up by alice.
-func withAdmin(t testing.TB, m *memory) (*auth.Authority, auth.Issued) {
+func withAdmin(t testing.TB, m *memory) (*auth.Authority, auth.Session) {
 	t.Helper()
 	a := open(t, m, auth.Options{})
 	secret, ok, err := a.NewSetup(start)
@@ -141,12 +141,12 @@ func TestSetupWorksOnce(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p, err := a.Check(got.Secret, start)
+			p, err := a.Check(got.Secret, start.Add(tt.after))
 			if err != nil || p.Role != auth.Admin || p.Name != "user:alice" {
 				t.Errorf("the answer speaks for %+v, %v; want alice as admin", p, err)
 			}
-			if !strings.HasPrefix(got.Secret, "yc_admin_") {
-				t.Errorf("token %q has no prefix yc_admin_", got.Secret)
+			if !strings.HasPrefix(got.Refresh, "yc_refresh_") {
+				t.Errorf("refresh token %q has no prefix yc_refresh_", got.Refresh)
 			}
 		})
 	}
@@ -284,8 +284,8 @@ func TestLogin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !got.Expires.Equal(start.Add(auth.SessionLife)) {
-		t.Errorf("the session ends at %s, want %s", got.Expires, start.Add(auth.SessionLife))
+	if p, err := a.Check(got.Secret, start); err != nil || p.Name != "user:alice" {
+		t.Errorf("the token speaks for %+v, %v", p, err)
 	}
 }
 
@@ -385,10 +385,10 @@ func TestStaticToken(t *testing.T) {
 }
 
 func TestBrokenRecordsAreNamed(t *testing.T) {
-	m := &memory{values: map[string]map[string][]byte{auth.KindToken: {"abc": []byte("{")}, auth.KindUser: {"eve": []byte("[]")}}}
+	m := &memory{values: map[string]map[string][]byte{auth.KindToken: {"abc": []byte("{")}, auth.KindUser: {"eve": []byte("[]")}, auth.KindSession: {"s": []byte("{}")}}}
 	_, err := auth.New(m, start, auth.Options{})
-	if err == nil || !strings.Contains(err.Error(), `token "abc"`) || !strings.Contains(err.Error(), `user "eve"`) {
-		t.Errorf("New: %v, want both records named", err)
+	if err == nil || !strings.Contains(err.Error(), `token "abc"`) || !strings.Contains(err.Error(), `user "eve"`) || !strings.Contains(err.Error(), `session "s"`) {
+		t.Errorf("New: %v, want all records named", err)
 	}
 }
 

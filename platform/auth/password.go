@@ -80,34 +80,68 @@ func (h *hasher) hash(ctx context.Context, password string) (string, error) {
 // matches reports whether the password belongs to the hash. A hash that cannot
 // be read matches nothing.
 func (h *hasher) matches(ctx context.Context, hash, password string) (bool, error) {
-	var (
-		version, memory, passes uint32
-		lanes                   uint8
-	)
-	part := strings.Split(hash, "$")
-	if len(part) != 6 || part[1] != "argon2id" {
-		return false, fmt.Errorf("%w password hash", ErrInvalid)
-	}
-	if _, err := fmt.Sscanf(part[2], "v=%d", &version); err != nil || version != argon2.Version {
-		return false, fmt.Errorf("%w password hash: version %q", ErrInvalid, part[2])
-	}
-	if _, err := fmt.Sscanf(part[3], "m=%d,t=%d,p=%d", &memory, &passes, &lanes); err != nil {
-		return false, fmt.Errorf("%w password hash: costs %q", ErrInvalid, part[3])
-	}
-	salt, err := base64.RawStdEncoding.DecodeString(part[4])
+	c, err := parseHash(hash)
 	if err != nil {
-		return false, fmt.Errorf("%w password hash: salt", ErrInvalid)
-	}
-	want, err := base64.RawStdEncoding.DecodeString(part[5])
-	if err != nil || len(want) == 0 || passes == 0 || lanes == 0 {
-		return false, fmt.Errorf("%w password hash", ErrInvalid)
+		return false, err
 	}
 	if err := h.enter(ctx); err != nil {
 		return false, err
 	}
 	defer func() { <-h.turn }()
-	got := argon2.IDKey([]byte(password), salt, passes, memory, lanes, uint32(len(want)))
-	return subtle.ConstantTimeCompare(got, want) == 1, nil
+	got := argon2.IDKey([]byte(password), c.salt, c.passes, c.memory, c.lanes, uint32(len(c.want)))
+	return subtle.ConstantTimeCompare(got, c.want) == 1, nil
+}
+
+// phc is what the PHC string of a password says.
+type phc struct {
+	memory, passes uint32
+	lanes          uint8
+	salt, want     []byte
+}
+
+// Bounds of what a hash may cost: one comes from a file that somebody writes.
+const (
+	maxMemory = 256 << 10 // KiB
+	maxPasses = 16
+	maxLanes  = 16
+)
+
+func parseHash(hash string) (c phc, err error) {
+	part := strings.Split(hash, "$")
+	if len(part) != 6 || part[0] != "" || part[1] != "argon2id" {
+		return c, fmt.Errorf("%w password hash: it is no $argon2id$…", ErrInvalid)
+	}
+	var version uint32
+	if _, err := fmt.Sscanf(part[2], "v=%d", &version); err != nil || version != argon2.Version {
+		return c, fmt.Errorf("%w password hash: version %q", ErrInvalid, part[2])
+	}
+	if _, err := fmt.Sscanf(part[3], "m=%d,t=%d,p=%d", &c.memory, &c.passes, &c.lanes); err != nil ||
+		c.memory > maxMemory || c.passes > maxPasses || c.lanes > maxLanes || c.passes == 0 || c.lanes == 0 {
+		return c, fmt.Errorf("%w password hash: costs %q", ErrInvalid, part[3])
+	}
+	if c.salt, err = base64.RawStdEncoding.DecodeString(part[4]); err != nil || len(c.salt) < 8 {
+		return c, fmt.Errorf("%w password hash: salt", ErrInvalid)
+	}
+	if c.want, err = base64.RawStdEncoding.DecodeString(part[5]); err != nil || len(c.want) < 16 || len(c.want) > 64 {
+		return c, fmt.Errorf("%w password hash: it is cut", ErrInvalid)
+	}
+	return c, nil
+}
+
+// CheckHash refuses what is no argon2id hash of a password, or one that costs too much.
+func CheckHash(hash string) error {
+	_, err := parseHash(hash)
+	return err
+}
+
+// Hash is the argon2id hash of a password, as a configuration holds it. ErrInvalid when
+// the password is too short or too long.
+func Hash(ctx context.Context, random io.Reader, password string) (string, error) {
+	if err := validPassword(password); err != nil {
+		return "", err
+	}
+	h := &hasher{rand: random, turn: make(chan struct{}, 1)}
+	return h.hash(ctx, password)
 }
 
 // validPassword asks for length and for nothing else, as NIST SP 800-63B and

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"fmt"
+	"time"
 
 	"yunchu/platform/device"
 )
@@ -31,6 +32,8 @@ func (r Role) String() string {
 	}
 	return fmt.Sprintf("role %d", r)
 }
+
+func (r Role) valid() bool { return r != 0 && int(r) < len(roleNames) }
 
 // ParseRole finds a role by its name in the API.
 func ParseRole(s string) (r Role, ok bool) {
@@ -120,6 +123,16 @@ func (p *Principal) May(a Action) bool { return p.Role.May(a) }
 
 // Speaks reports whether the principal may speak about the device.
 func (p *Principal) Speaks(id device.ID) bool { return p.Device == "" || p.Device == id }
+
+// good reports whether its token holds at now.
+func (p *Principal) good(now time.Time) bool {
+	select {
+	case <-p.revoked:
+		return false
+	default:
+		return p.Expires == 0 || now.UnixMilli() < p.Expires
+	}
+}
 
 // Revoked is closed when the token is revoked. A token that merely expires
 // leaves it open: see Expires.

@@ -15,16 +15,24 @@ import (
 )
 
 // maxToken bounds what is hashed for a stranger.
-const maxToken = 512
+const maxToken = 4096
 
-// mint draws 256 bits. The prefix tells secret scanners and people what they
-// hold.
-func (a *Authority) mint(prefix string) (secret string, hash [sha256.Size]byte, err error) {
+// draw makes a secret of 256 bits.
+func (a *Authority) draw() (string, error) {
 	var b [32]byte
 	if _, err := io.ReadFull(a.rand, b[:]); err != nil {
-		return "", hash, fmt.Errorf("draw a token: %w", err)
+		return "", fmt.Errorf("draw a token: %w", err)
 	}
-	secret = "yc_" + prefix + "_" + base64.RawURLEncoding.EncodeToString(b[:])
+	return base64.RawURLEncoding.EncodeToString(b[:]), nil
+}
+
+// mint draws a token. The prefix tells secret scanners and people what they
+// hold.
+func (a *Authority) mint(prefix string) (secret string, hash [sha256.Size]byte, err error) {
+	if secret, err = a.draw(); err != nil {
+		return "", hash, err
+	}
+	secret = "yc_" + prefix + "_" + secret
 	return secret, sha256.Sum256([]byte(secret)), nil
 }
 
@@ -34,7 +42,6 @@ type Grant struct {
 	Device device.ID     // required for the role Device, and only for it
 	Name   string        // for people; up to 64 characters
 	Life   time.Duration // 0: it does not expire
-	user   string
 }
 
 // TokenInfo is what may be told of a token after it was shown.
@@ -69,14 +76,8 @@ type Issued struct {
 // Issue makes a token durable and shows it. ErrInvalid when the grant asks for
 // what cannot be.
 func (a *Authority) Issue(ctx context.Context, now time.Time, by string, g Grant) (Issued, error) {
-	a.change.Lock()
-	defer a.change.Unlock()
-	return a.issue(ctx, now, by, g)
-}
-
-func (a *Authority) issue(ctx context.Context, now time.Time, by string, g Grant) (Issued, error) {
 	switch {
-	case int(g.Role) >= len(permissions) || g.Role == 0:
+	case !g.Role.valid():
 		return Issued{}, fmt.Errorf("%w: no such role", ErrInvalid)
 	case g.Role == Device && !g.Device.Valid():
 		return Issued{}, fmt.Errorf("%w: a device token needs the id of its device", ErrInvalid)
@@ -87,12 +88,14 @@ func (a *Authority) issue(ctx context.Context, now time.Time, by string, g Grant
 	case g.Life < 0:
 		return Issued{}, fmt.Errorf("%w: the token would have expired already", ErrInvalid)
 	}
+	a.change.Lock()
+	defer a.change.Unlock()
 	secret, hash, err := a.mint(g.Role.String())
 	if err != nil {
 		return Issued{}, err
 	}
 	t := &token{
-		ID: hex.EncodeToString(hash[:6]), Name: g.Name, Role: g.Role, Device: g.Device, User: g.user,
+		ID: hex.EncodeToString(hash[:6]), Name: g.Name, Role: g.Role, Device: g.Device,
 		Hash: hash[:], Created: now.UnixMilli(), By: by,
 	}
 	if g.Life > 0 {
@@ -109,8 +112,8 @@ func (a *Authority) issue(ctx context.Context, now time.Time, by string, g Grant
 	return Issued{secret, t.info()}, nil
 }
 
-// Tokens lists the tokens that are valid at now, oldest first, without the one
-// of the environment.
+// Tokens lists the tokens and sessions that are valid at now, oldest first, without the
+// token of the environment.
 func (a *Authority) Tokens(now time.Time) []TokenInfo {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
@@ -120,13 +123,18 @@ func (a *Authority) Tokens(now time.Time) []TokenInfo {
 			list = append(list, t.info())
 		}
 	}
+	for _, s := range a.sessions {
+		if !s.over() && s.Expires > now.UnixMilli() {
+			list = append(list, s.info())
+		}
+	}
 	slices.SortFunc(list, func(x, y TokenInfo) int {
 		return cmp.Or(x.Created.Compare(y.Created), cmp.Compare(x.ID, y.ID))
 	})
 	return list
 }
 
-// Revoke ends a token. It ends at once; an error says that the end is not
+// Revoke ends a token or a session. It ends at once; an error says that the end is not
 // durable yet and that Revoke should be repeated. ErrNotFound when no token has
 // the id.
 func (a *Authority) Revoke(ctx context.Context, id, by string) error {
@@ -136,6 +144,22 @@ func (a *Authority) Revoke(ctx context.Context, id, by string) error {
 }
 
 func (a *Authority) revoke(ctx context.Context, id, by string) error {
+	a.mu.Lock()
+	s := a.sessions[id]
+	if s != nil {
+		a.dropSession(s)
+	}
+	a.mu.Unlock()
+	if s != nil {
+		if err := a.put(ctx, KindSession, id, by, nil); err != nil {
+			return err
+		}
+		a.mu.Lock()
+		delete(a.sessions, id)
+		a.mu.Unlock()
+		a.log.Info("session ended", "session", id, "user", s.User, "by", by)
+		return nil
+	}
 	a.mu.Lock()
 	t := a.byID[id]
 	if t != nil {
@@ -160,28 +184,38 @@ func (a *Authority) revoke(ctx context.Context, id, by string) error {
 	return nil
 }
 
-// sweep forgets, now and then, tokens that have expired. What cannot be deleted
-// from the records is found again at the next start.
+// sweep forgets, now and then, tokens and sessions that have expired. What cannot be
+// deleted from the records is found again at the next start.
 func (a *Authority) sweep(now time.Time) {
 	if now.Sub(a.swept) < time.Hour {
 		return
 	}
 	a.swept = now
-	var expired []string
+	over := map[string][]string{KindSession: a.stale}
+	a.stale = nil
 	a.mu.Lock()
 	for id, t := range a.byID {
 		if t.Expires != 0 && t.Expires <= now.UnixMilli() {
 			delete(a.tokens, [sha256.Size]byte(t.Hash))
 			delete(a.byID, id)
-			expired = append(expired, id)
+			over[KindToken] = append(over[KindToken], id)
+		}
+	}
+	for id, s := range a.sessions {
+		if s.Expires <= now.UnixMilli() {
+			a.dropSession(s)
+			delete(a.sessions, id)
+			over[KindSession] = append(over[KindSession], id)
 		}
 	}
 	a.mu.Unlock()
-	for _, id := range expired {
-		a.records.Put(KindToken, id, "expiry", nil, func(err error) {
-			if err != nil {
-				a.log.Warn("expired token kept in the records", "token", id, "error", err)
-			}
-		})
+	for kind, ids := range over {
+		for _, id := range ids {
+			a.records.Put(kind, id, "expiry", nil, func(err error) {
+				if err != nil {
+					a.log.Warn("what has expired is kept in the records", "kind", kind, "id", id, "error", err)
+				}
+			})
+		}
 	}
 }

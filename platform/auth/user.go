@@ -20,11 +20,61 @@ type user struct {
 	Created  int64  `json:"created"`  // ms UTC
 }
 
+// User is one that the configuration names.
+type User struct {
+	Name string
+	Role Role
+	Hash string // of Hash
+}
+
+// configured checks them.
+func configured(list []User) (map[string]*user, error) {
+	out := map[string]*user{}
+	var faults []error
+	for _, u := range list {
+		err := errors.Join(validUser(u.Name), validUserRole(u.Role), CheckHash(u.Hash))
+		if err == nil && out[u.Name] != nil {
+			err = errors.New("there are two of that name")
+		}
+		if err != nil {
+			faults = append(faults, fmt.Errorf("user %q of the configuration: %w", u.Name, err))
+		}
+		out[u.Name] = &user{Name: u.Name, Role: u.Role, Password: u.Hash}
+	}
+	return out, errors.Join(faults...)
+}
+
+// Configure replaces the users of the configuration. Sessions of those who are gone, or
+// have another role or password, end.
+func (a *Authority) Configure(ctx context.Context, list []User) error {
+	fixed, err := configured(list)
+	if err != nil {
+		return err
+	}
+	a.change.Lock()
+	defer a.change.Unlock()
+	a.mu.Lock()
+	a.fixed = fixed
+	var over []string
+	for id, s := range a.sessions {
+		if !a.findUser(s.User).holds(s) {
+			over = append(over, id)
+		}
+	}
+	a.mu.Unlock()
+	var faults []error
+	for _, id := range over {
+		faults = append(faults, a.revoke(ctx, id, "configuration"))
+	}
+	return errors.Join(faults...)
+}
+
 // UserInfo is what may be told of a user.
 type UserInfo struct {
-	Name    string
-	Role    Role
-	Created time.Time
+	Name       string
+	Role       Role
+	Created    time.Time // zero for one of the configuration
+	Configured bool      // by the configuration, where alone it can be changed
 }
 
 func validUser(name string) error {
@@ -59,8 +109,13 @@ func (a *Authority) NewSetup(now time.Time) (secret string, ok bool, err error) 
 
 func (a *Authority) admins() int {
 	n := 0
-	for _, u := range a.users {
+	for _, u := range a.fixed {
 		if u.Role == Admin {
+			n++
+		}
+	}
+	for _, u := range a.users {
+		if u.Role == Admin && a.fixed[u.Name] == nil {
 			n++
 		}
 	}
@@ -70,13 +125,13 @@ func (a *Authority) admins() int {
 // Setup makes the first administrator and logs in. ErrSetupDone when there is
 // one already, ErrSetup when the token is not the one of this start, ErrInvalid
 // when name or password cannot be accepted; the token stays good then.
-func (a *Authority) Setup(ctx context.Context, now time.Time, secret, name, password string) (Issued, error) {
+func (a *Authority) Setup(ctx context.Context, now time.Time, secret, name, password string) (Session, error) {
 	a.change.Lock()
 	defer a.change.Unlock()
 	if err := a.firstAdmin(ctx, now, secret, name, password); err != nil {
-		return Issued{}, err
+		return Session{}, err
 	}
-	return a.issue(ctx, now, "setup", Grant{Role: Admin, Life: SessionLife, user: name})
+	return a.begin(ctx, now, a.user(name), "setup")
 }
 
 func (a *Authority) firstAdmin(ctx context.Context, now time.Time, secret, name, password string) error {
@@ -90,6 +145,9 @@ func (a *Authority) firstAdmin(ctx context.Context, now time.Time, secret, name,
 		a.refused(now, device.Act{Type: "setup", Outcome: "failed", Text: ErrSetup.Error()})
 		return ErrSetup
 	}
+	if err := a.changeable(name); err != nil {
+		return err
+	}
 	if err := a.putUser(ctx, now, name, Admin, password, "setup"); err != nil {
 		return err
 	}
@@ -100,18 +158,18 @@ func (a *Authority) firstAdmin(ctx context.Context, now time.Time, secret, name,
 	return nil
 }
 
-// Login checks a password and issues a token for SessionLife. ErrCredentials
+// Login checks a password and opens a session for SessionLife. ErrCredentials
 // takes as long for a user who does not exist. A TooManyError or ErrBusy says
 // nothing about the password.
-func (a *Authority) Login(ctx context.Context, now time.Time, host, name, password string) (Issued, error) {
+func (a *Authority) Login(ctx context.Context, now time.Time, host, name, password string) (Session, error) {
 	if len(name) > 64 || len(password) > maxPassword {
-		return Issued{}, ErrCredentials
+		return Session{}, ErrCredentials
 	}
 	try, err := a.attempts.begin(now, name, host)
 	if err != nil {
 		a.log.Warn("login turned away", "user", name, "host", host)
 		a.refused(now, device.Act{Type: "login", Source: userName(name), From: host, Outcome: "refused", Text: err.Error()})
-		return Issued{}, err
+		return Session{}, err
 	}
 	u := a.user(name)
 	hash := a.hasher.decoy
@@ -121,22 +179,22 @@ func (a *Authority) Login(ctx context.Context, now time.Time, host, name, passwo
 	ok, err := a.hasher.matches(ctx, hash, password)
 	if err != nil {
 		a.attempts.void(try)
-		return Issued{}, err
+		return Session{}, err
 	}
 	if !ok || u == nil {
 		a.log.Warn("login failed", "user", name, "host", host)
 		a.records.Act(device.Act{Type: "login", Source: userName(name), From: host, Outcome: "failed", Text: ErrCredentials.Error()})
-		return Issued{}, ErrCredentials
+		return Session{}, ErrCredentials
 	}
 	a.attempts.succeeded(try)
 	a.change.Lock()
 	defer a.change.Unlock()
 	if a.user(name) != u { // changed or removed while the hash was computed
-		return Issued{}, ErrCredentials
+		return Session{}, ErrCredentials
 	}
 	a.log.Info("login", "user", name, "host", host)
 	a.records.Act(device.Act{Type: "login", Source: userName(name), From: host, Outcome: "done"})
-	return a.issue(ctx, now, "login", Grant{Role: u.Role, Life: SessionLife, user: name})
+	return a.begin(ctx, now, u, "login")
 }
 
 func userName(name string) string { return "user:" + name }
@@ -144,6 +202,14 @@ func userName(name string) string { return "user:" + name }
 func (a *Authority) user(name string) *user {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
+	return a.findUser(name)
+}
+
+// findUser is user under mu.
+func (a *Authority) findUser(name string) *user {
+	if u := a.fixed[name]; u != nil {
+		return u
+	}
 	return a.users[name]
 }
 
@@ -152,8 +218,13 @@ func (a *Authority) Users() []UserInfo {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	list := make([]UserInfo, 0, len(a.users))
+	for _, u := range a.fixed {
+		list = append(list, UserInfo{Name: u.Name, Role: u.Role, Configured: true})
+	}
 	for _, u := range a.users {
-		list = append(list, UserInfo{u.Name, u.Role, time.UnixMilli(u.Created).UTC()})
+		if a.fixed[u.Name] == nil {
+			list = append(list, UserInfo{Name: u.Name, Role: u.Role, Created: time.UnixMilli(u.Created).UTC()})
+		}
 	}
 	slices.SortFunc(list, func(x, y UserInfo) int { return cmp.Compare(x.Name, y.Name) })
 	return list
@@ -162,11 +233,14 @@ func (a *Authority) Users() []UserInfo {
 // PutUser adds a user or changes role and password; the user's sessions end.
 // ErrLastAdmin when the last administrator would become something else.
 func (a *Authority) PutUser(ctx context.Context, now time.Time, name string, role Role, password, by string) error {
-	if role == Device || role == 0 || int(role) >= len(permissions) {
-		return fmt.Errorf("%w: a user cannot have the role %s", ErrInvalid, role)
+	if err := validUserRole(role); err != nil {
+		return err
 	}
 	a.change.Lock()
 	defer a.change.Unlock()
+	if err := a.changeable(name); err != nil {
+		return err
+	}
 	if role != Admin && a.lastAdmin(name) {
 		return ErrLastAdmin
 	}
@@ -181,6 +255,9 @@ func (a *Authority) PutUser(ctx context.Context, now time.Time, name string, rol
 func (a *Authority) RemoveUser(ctx context.Context, name, by string) error {
 	a.change.Lock()
 	defer a.change.Unlock()
+	if err := a.changeable(name); err != nil {
+		return err
+	}
 	switch {
 	case a.user(name) == nil:
 		return fmt.Errorf("user %q: %w", name, ErrNotFound)
@@ -195,6 +272,23 @@ func (a *Authority) RemoveUser(ctx context.Context, name, by string) error {
 	a.mu.Unlock()
 	a.log.Info("user removed", "user", name, "by", by)
 	return a.endSessions(ctx, name, by)
+}
+
+func validUserRole(role Role) error {
+	if role == Device || !role.valid() {
+		return fmt.Errorf("%w: a user cannot have the role %s", ErrInvalid, role)
+	}
+	return nil
+}
+
+// changeable refuses a user of the configuration.
+func (a *Authority) changeable(name string) error {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	if a.fixed[name] != nil {
+		return fmt.Errorf("%w: the user %s stands in the configuration, where alone it can be changed", ErrInvalid, name)
+	}
+	return nil
 }
 
 func (a *Authority) lastAdmin(name string) bool {
@@ -227,6 +321,11 @@ func (a *Authority) endSessions(ctx context.Context, name, by string) error {
 	var ids []string
 	for id, t := range a.byID {
 		if t.User == name {
+			ids = append(ids, id)
+		}
+	}
+	for id, s := range a.sessions {
+		if s.User == name {
 			ids = append(ids, id)
 		}
 	}

@@ -20,6 +20,7 @@ import (
 	"yunchu/platform/api"
 	"yunchu/platform/api/mqtt"
 	"yunchu/platform/auth"
+	"yunchu/platform/auth/authtest"
 	"yunchu/platform/bus"
 	"yunchu/platform/bus/nats"
 	"yunchu/platform/device"
@@ -97,7 +98,7 @@ func open(t testing.TB, change ...func(*mqtt.Options)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := auth.New(p.Records(), time.Now(), auth.Options{Static: engineer})
+	a, err := auth.New(p.Records(), time.Now(), auth.Options{Static: engineer, Keys: authtest.Keys(t, time.Now())})
 	if err != nil {
 		t.Fatal(err)
 	}

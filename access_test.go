@@ -1,0 +1,131 @@
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// pair is what a login gives.
+type pair struct{ Token, RefreshToken string }
+
+func (c client) refresh(t *testing.T, want int, s pair) (next pair) {
+	t.Helper()
+	b := c.do(t, want, http.MethodPost, "/api/v1/refresh", map[string]string{"refreshToken": s.RefreshToken})
+	if want == http.StatusOK {
+		decode(t, b, &next)
+	}
+	return next
+}
+
+// keyIDs are those of the public keys, oldest first.
+func (c client) keyIDs(t *testing.T) (ids []string) {
+	t.Helper()
+	var set struct{ Keys []struct{ Kid string } }
+	c.get(t, "/.well-known/jwks.json", &set)
+	for _, k := range set.Keys {
+		ids = append(ids, k.Kid)
+	}
+	return ids
+}
+
+func signedBy(t *testing.T, token string) string {
+	t.Helper()
+	head, _, _ := strings.Cut(token, ".")
+	b, err := base64.RawURLEncoding.DecodeString(head)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var h struct{ Kid string }
+	if err := json.Unmarshal(b, &h); err != nil {
+		t.Fatal(err)
+	}
+	return h.Kid
+}
+
+// hashed is what hash-password makes of a password.
+func (p program) hashed(t *testing.T, password string) string {
+	t.Helper()
+	c := p.command("hash-password")
+	c.Stdin = strings.NewReader(password + "\n")
+	var stderr bytes.Buffer
+	c.Stderr = &stderr
+	out, err := c.Output()
+	if err != nil {
+		t.Fatalf("hash-password: %v\n%s", err, stderr.String())
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// TestServeSessions: a user of the configuration logs in, the session outlives kill -9, its
+// keys are rotated while it lasts, and it ends when the configuration no longer has the user.
+func TestServeSessions(t *testing.T) {
+	p := fresh(t)
+	const head = "apiVersion: yunchu/v1\nkind: Config\n"
+	config := head + "access:\n  users:\n    - {name: dave, role: operator, password_hash: \"" + p.hashed(t, password) + "\"}\n"
+	p.write(t, "plant.yaml", config)
+	x, c := serving(t, p, "-c", "plant.yaml")
+	var first pair
+	decode(t, c.do(t, http.StatusOK, http.MethodPost, "/api/v1/login", map[string]string{"user": "dave", "password": password}), &first)
+	second := c.refresh(t, http.StatusOK, first)
+	x.kill(t)
+	x, c = serving(t, p, "-c", "plant.yaml")
+	c.token = second.Token
+	c.do(t, http.StatusOK, http.MethodGet, "/api/v1/system", nil)
+	c.do(t, http.StatusForbidden, http.MethodGet, "/api/v1/users", nil)
+	secretsStayOut(t, filepath.Join(p.dir, "data"), password, first.RefreshToken, second.RefreshToken, second.Token)
+	ownerOnly(t, filepath.Join(p.dir, "data", "keys", "jwt"))
+
+	hangup := func(holds func() bool) {
+		t.Helper()
+		if err := x.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "what changed is read again", holds)
+	}
+	old := c.keyIDs(t)
+	if got := p.run(t, "keys", "rotate"); got.code != exitPassed || !strings.HasPrefix(got.stdout, old[0]+"\n") {
+		t.Fatalf("keys rotate: %+v", got)
+	}
+	hangup(func() bool { return len(c.keyIDs(t)) == 2 })
+	c.do(t, http.StatusOK, http.MethodGet, "/api/v1/system", nil)
+	third := c.refresh(t, http.StatusOK, second)
+	if kid := signedBy(t, third.Token); kid == old[0] || !slices.Contains(c.keyIDs(t), kid) {
+		t.Errorf("after the rotation tokens are signed with %s", kid)
+	}
+	if got := p.run(t, "keys", "rotate", "--drop"); got.code != exitPassed {
+		t.Fatalf("keys rotate --drop: %+v", got)
+	}
+	hangup(func() bool { return len(c.keyIDs(t)) == 1 })
+	c.token = third.Token
+	c.do(t, http.StatusUnauthorized, http.MethodGet, "/api/v1/system", nil)
+	fourth := c.refresh(t, http.StatusOK, third)
+
+	// A configuration that is wrong changes nothing; one without the user ends the session.
+	p.write(t, "plant.yaml", strings.Replace(config, "argon2id", "argon3", 1))
+	hangup(func() bool { return strings.Contains(x.stderr.String(), "password_hash") })
+	fifth := c.refresh(t, http.StatusOK, fourth)
+	p.write(t, "plant.yaml", head)
+	c.token = fifth.Token
+	hangup(func() bool {
+		status, _, err := c.try(http.MethodGet, "/api/v1/system", nil)
+		return err == nil && status == http.StatusUnauthorized
+	})
+	c.refresh(t, http.StatusUnauthorized, fifth)
+	if got := p.run(t, "validate", "plant.yaml"); got.code != exitPassed {
+		t.Errorf("validate: %+v", got)
+	}
+	p.write(t, "plant.yaml", strings.Replace(config, "argon2id", "argon3", 1))
+	if got := p.run(t, "validate", "plant.yaml"); got.code != exitInput || !strings.Contains(got.stderr, "plant.yaml:5:") || !strings.Contains(got.stderr, "hash-password") {
+		t.Errorf("validate of a wrong hash: %+v", got)
+	}
+	if code := x.signal(t, syscall.SIGTERM); code != exitPassed {
+		t.Errorf("exit code %d", code)
+	}
+}

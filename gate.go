@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"yunchu/harness/scenario"
+	"yunchu/platform/auth"
+)
+
+// gate is who gets in, which can be changed while the plant runs.
+type gate struct {
+	authority *auth.Authority
+	config    string // path of the configuration, empty without one
+	log       *slog.Logger
+	hangup    <-chan os.Signal // from the start on: a SIGHUP would end the program else
+}
+
+func openGate(r auth.Records, cfg *scenario.Config, name string, now time.Time, log *slog.Logger) (*gate, error) {
+	keys, err := auth.OpenKeys(jwtDir(cfg.Data), rand.Reader, now)
+	if err != nil {
+		return nil, fmt.Errorf("keys of access tokens: %w", err)
+	}
+	a, err := auth.New(r, now, auth.Options{
+		Static: os.Getenv(tokenVariable), Log: log, Keys: keys, Issuer: name, Users: cfg.Access.List(),
+	})
+	return &gate{a, cfg.Path, log, hangups()}, err
+}
+
+// run reads again what can be changed while the plant runs, at each SIGHUP until ctx ends.
+func (g *gate) run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-g.hangup:
+			if err := g.reload(ctx); err != nil {
+				g.log.Error("access is as it was: what was to be read again is wrong", "error", err)
+			} else {
+				g.log.Info("access read again")
+			}
+		}
+	}
+}
+
+func (g *gate) reload(ctx context.Context) error {
+	if err := g.authority.Reload(time.Now()); err != nil {
+		return err
+	}
+	if g.config == "" {
+		return nil
+	}
+	cfg, err := scenario.LoadConfig(g.config, scenarioOptions())
+	if err != nil {
+		return err
+	}
+	return g.authority.Configure(ctx, cfg.Access.List())
+}
