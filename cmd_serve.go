@@ -118,8 +118,8 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 	pc := platform.Config{
 		Name: cfg.Name, Bus: b, Sched: s, Log: log, Dir: cfg.Data, Period: 500 * time.Millisecond,
 		Dispatch:   dispatch.Settings{Every: cfg.Dispatch.Every, Strategy: dispatch.Strategy(cfg.Dispatch.Strategy)},
-		RampKWPerS: cfg.Dispatch.Ramp,
-		Retain:     cfg.Retention.Control, RetainHistory: cfg.Retention.History,
+		RampKWPerS: cfg.Dispatch.Ramp, Lease: cfg.Guard.Lease, CommandsPerS: cfg.Guard.CommandsPerS,
+		Retain: cfg.Retention.Control, RetainHistory: cfg.Retention.History,
 		Audit: true,
 	}
 	remote, err := remoteWriters(cfg, b, &p, log)

@@ -70,6 +70,10 @@ type Config struct {
 	ImportLimitKW float64 // 0 = none
 	// RampKWPerS bounds how fast the sum of all setpoints may change; 0 = none.
 	RampKWPerS float64
+	// Lease is how long a setpoint may hold unless it is renewed, and CommandsPerS how many
+	// commands the fleet takes within any second; 0 = as of guard.Guard.
+	Lease        time.Duration
+	CommandsPerS int
 	// Later lets dispatch begin with its second cycle on a virtual clock too, as it does
 	// on the wall clock, where the first readings of devices are on their way meanwhile.
 	Later bool
@@ -204,7 +208,10 @@ func New(cfg Config) (*Plant, error) {
 	p := &Plant{
 		closed: make(chan struct{}), changes: make(chan change, changesBound),
 		cfg: cfg, sched: cfg.Sched, bus: cfg.Bus, log: cfg.Log, wasGood: true,
-		guard: &guard.Guard{RampKWPerS: cfg.RampKWPerS}, settings: Settings{Strategy: cfg.Dispatch.Strategy},
+		guard: &guard.Guard{
+			RampKWPerS: cfg.RampKWPerS, Lease: cfg.Lease, PlannerLease: cfg.Dispatch.Life(), CommandsPerS: cfg.CommandsPerS,
+		},
+		settings: Settings{Strategy: cfg.Dispatch.Strategy},
 	}
 	p.life, p.end = context.WithCancel(context.Background())
 	p.planner.Settings = cfg.Dispatch
@@ -341,7 +348,7 @@ func (p *Plant) Add(ctx context.Context, infos []device.Info, f device.Fleet) er
 // register writes a registration unless the log says the same already.
 func (p *Plant) register(ctx context.Context, info device.Info) (device.Info, error) {
 	if old, ok := p.Fleet.Info(info.ID); ok {
-		info.Slot = old.Slot
+		info.Slot, info.Narrowed = old.Slot, old.Narrowed
 		if sameInfo(&old, &info) {
 			return old, nil
 		}

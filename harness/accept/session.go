@@ -407,10 +407,11 @@ func (s *session) play(ctx context.Context, g *Program) *Record {
 
 // usable is the share of the rated energy that the device's window of charge leaves.
 func usable(i *device.Info) float64 {
-	if i.SoCMax <= i.SoCMin {
+	soc := i.ChargeWindow()
+	if soc[1] <= soc[0] {
 		return 1
 	}
-	return (i.SoCMax - i.SoCMin) / 100
+	return (soc[1] - soc[0]) / 100
 }
 
 // referenced reports whether a procedure needs the bench's reference.

@@ -118,25 +118,29 @@ func (r *Run) acks(f *device.Acks) {
 	}
 }
 
-// envelope holds a setpoint that a device has taken against its nameplate and its
-// own last good reading: what the guard must have refused or cut counts as a
+// envelope holds a setpoint that a device has taken against the limits that act on it and
+// its own last good reading: what the guard must have refused or cut counts as a
 // violation, whatever the device made of it. The caller holds mu.
 func (r *Run) envelope(now time.Time, a *device.Ack, d *image.Device) {
 	if a.Verb != device.SetPower || a.Power == 0 {
 		return
 	}
-	limit, why := d.Info.RatedKW, ""
-	if c := d.Info.CapKW; c > 0 {
-		limit = min(limit, c)
-	}
-	known := d.Good.At != 0 && d.Good.At <= a.Issued && d.Info.SoCMax > 0
+	limit, why := d.Info.Cap(), ""
+	known := d.Good.At != 0 && d.Good.At <= a.Issued
+	heard := known && d.Good.Arrived <= a.Issued
+	l, g := d.Info.Acting(), &d.Good
+	soc := l.SoC
 	switch {
 	case !(math.Abs(a.Power) <= limit*(1+1e-9)):
 		why = fmt.Sprintf("more than %g kW", limit)
-	case known && a.Power < 0 && d.Good.SoC <= d.Info.SoCMin:
-		why = fmt.Sprintf("at %g %% of charge, lowest %g %%", d.Good.SoC, d.Info.SoCMin)
-	case known && a.Power > 0 && d.Good.SoC >= d.Info.SoCMax:
-		why = fmt.Sprintf("at %g %% of charge, highest %g %%", d.Good.SoC, d.Info.SoCMax)
+	case known && a.Power < 0 && d.Good.SoC <= soc[0]:
+		why = fmt.Sprintf("at %g %% of charge, lowest %g %%", d.Good.SoC, soc[0])
+	case known && a.Power > 0 && d.Good.SoC >= soc[1]:
+		why = fmt.Sprintf("at %g %% of charge, highest %g %%", d.Good.SoC, soc[1])
+	case heard && (g.Temperature >= l.Temperature[1] || a.Power > 0 && g.Temperature <= l.Temperature[0]):
+		why = fmt.Sprintf("at %g °C, within %g and %g °C", g.Temperature, l.Temperature[0], l.Temperature[1])
+	case heard && l.Voltage.Set() && (a.Power < 0 && g.Voltage <= l.Voltage[0] || a.Power > 0 && g.Voltage >= l.Voltage[1]):
+		why = fmt.Sprintf("at %g V, within %g and %g V", g.Voltage, l.Voltage[0], l.Voltage[1])
 	default:
 		return
 	}

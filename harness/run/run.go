@@ -336,6 +336,8 @@ func (r *Run) assemble() error {
 		Retain:        retain,
 		ImportLimitKW: limit,
 		RampKWPerS:    s.Dispatch.Ramp,
+		Lease:         s.Guard.Lease,
+		CommandsPerS:  s.Guard.CommandsPerS,
 		Later:         slices.ContainsFunc(r.wires, func(w *wire) bool { return w.spec.Recording != "" }),
 	}
 	if s.Dispatch.Target != nil || r.hasTargets() {

@@ -99,6 +99,7 @@ func (r *Run) find(ctx context.Context, w *wire) (err error) {
 		w.spec.Replayed = rec
 		known := w.info
 		w.info = rec.Info
+		w.info.Limits = rec.Info.Limits.Within(known.Limits)
 		w.info.ID, w.info.Slot, w.info.Kind, w.info.State = known.ID, 0, known.Kind, device.Active
 		return nil
 	}

@@ -20,6 +20,7 @@ type Config struct {
 	Fusion     []Fusion       `yaml:"fusion,omitempty" doc:"Devices that are made of what several others measure."`
 	Site       ConfigSite     `yaml:"site,omitempty" doc:"The grid connection."`
 	Dispatch   Dispatch       `yaml:"dispatch,omitempty" doc:"What the fleet is asked for; can be changed by the API."`
+	Guard      Guard          `yaml:"guard,omitempty" doc:"What bounds commands, whoever gives them; no API changes it."`
 	Quality    []QualityRule  `yaml:"quality,omitempty" doc:"How readings are cleaned, by device; docs/quality.md tells what each key does."`
 	Retention  Retention      `yaml:"retention,omitempty" doc:"How long what is kept."`
 	MQTT       Broker         `yaml:"mqtt,omitempty" doc:"The embedded MQTT broker; without listen there is none."`

@@ -42,6 +42,7 @@ type Device struct {
 	Recording     string  `yaml:"recording,omitempty" doc:"What a replay device answers from."`
 	RatedKW       float64 `yaml:"rated_kw,omitempty" jsonschema:"exclusiveMinimum=0" doc:"Rated power on the nameplate of a wire device, kW."`
 	RatedKWh      float64 `yaml:"rated_kwh,omitempty" jsonschema:"exclusiveMinimum=0" doc:"Rated energy on its nameplate, kWh."`
+	Limits        Limits  `yaml:"limits,omitempty" doc:"What the guard keeps it to, whoever commands; of this and what the device says itself the tighter acts."`
 	Parts         *Parts  `yaml:"parts,omitempty" doc:"PCS, BMS and meter on wires of their own, as one device."`
 }
 
@@ -194,6 +195,7 @@ func (d *Device) check(s *source, at string, served bool) {
 		d.checkKind(s, at, served)
 	}
 	d.checkModel(s, at)
+	d.checkLimits(s, at)
 	d.files(s, at)
 	if s.has(at + ".recording") {
 		s.exists(at+".recording", &d.Recording)

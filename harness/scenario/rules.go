@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // rules are what the tags of a field say about its value. The jsonschema tag is
@@ -16,6 +17,7 @@ type rules struct {
 	required bool
 	min, max *float64
 	open     bool // min itself is excluded
+	timed    bool // min and max are written as durations
 	enum     []string
 	pattern  *regexp.Regexp
 	preset   string // the default, as it would be written
@@ -41,6 +43,10 @@ func num(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }
 
 // span says what the range is.
 func (r rules) span() string {
+	num := num
+	if r.timed {
+		num = func(x float64) string { return FormatDuration(time.Duration(x * float64(time.Second))) }
+	}
 	switch {
 	case r.min != nil && r.max != nil && r.open:
 		return fmt.Sprintf("it is more than %s and at most %s", num(*r.min), num(*r.max))
@@ -146,6 +152,21 @@ type root interface{ root() }
 
 var rootType = reflect.TypeFor[root]()
 
+// bound reads a bound written in a tag: a number, or a duration, in seconds. One that is
+// neither is an error of ours.
+func (r *rules) bound(text string) *float64 {
+	if x, err := strconv.ParseFloat(text, 64); err == nil {
+		return &x
+	}
+	d, err := ParseDuration(text)
+	if err != nil {
+		panic(fmt.Sprintf("scenario: bound %q: %v", text, err))
+	}
+	r.timed = true
+	x := d.Seconds()
+	return &x
+}
+
 func rulesOf(tag reflect.StructTag) rules {
 	r := rules{unit: tag.Get("unit"), hint: tag.Get("hint"), noun: tag.Get("noun"), example: tag.Get("example")}
 	const comma = "\x00" // stands for an escaped comma while the tag is split
@@ -155,11 +176,9 @@ func rulesOf(tag reflect.StructTag) rules {
 		case "required":
 			r.required = true
 		case "minimum", "exclusiveMinimum":
-			x, _ := strconv.ParseFloat(value, 64)
-			r.min, r.open = &x, key == "exclusiveMinimum"
+			r.min, r.open = r.bound(value), key == "exclusiveMinimum"
 		case "maximum":
-			x, _ := strconv.ParseFloat(value, 64)
-			r.max = &x
+			r.max = r.bound(value)
 		case "enum":
 			r.enum = append(r.enum, value)
 		case "pattern":

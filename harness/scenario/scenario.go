@@ -36,6 +36,7 @@ type Scenario struct {
 	Fleet     []FleetEntry  `yaml:"fleet,omitempty" doc:"The devices."`
 	Site      Site          `yaml:"site,omitempty" doc:"What else is at the site."`
 	Dispatch  Dispatch      `yaml:"dispatch,omitempty" doc:"What the fleet is asked for, and how it is shared out."`
+	Guard     Guard         `yaml:"guard,omitempty" doc:"What bounds commands, whoever gives them."`
 	Timeline  []Event       `yaml:"timeline,omitempty" doc:"What happens during the run."`
 	Load      []LoadEntry   `yaml:"load,omitempty" doc:"Load on the API; wall clock only."`
 	Record    Record        `yaml:"record,omitempty" doc:"What goes into signals and devices.parquet."`

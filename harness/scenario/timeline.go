@@ -152,6 +152,9 @@ func (s *source) needsLoad(at string) {
 
 // check fills in the command from its parameters and finds those of others.
 func (c *Command) check(s *source, at string, sc *Scenario) {
+	if l := sc.Guard.Lease; c.Duration > l && l > 0 && s.has(at+".power_kw") {
+		s.wrong(at+".duration", "it holds at most "+FormatDuration(l)+" unless it is renewed; guard: {lease: …} says so", "a setpoint cannot hold %s", FormatDuration(c.Duration))
+	}
 	if c.Command == "" && !s.has(at+".command") {
 		switch {
 		case c.PowerKW != nil:

@@ -76,6 +76,7 @@ type sampled struct {
 type part struct {
 	twins *twin.Fleet
 	model *params.Model
+	limit device.Limits // of each unit, as the file sets them
 	first int
 	bound []binding // by unit
 }
@@ -118,7 +119,7 @@ func (w *World) add(s *scenario.Scenario, e *scenario.FleetEntry, ids []string, 
 	if err != nil {
 		return fmt.Errorf("fleet %s: %w", e.ID, err)
 	}
-	w.parts = append(w.parts, part{twins, model, w.n, make([]binding, twins.Len())})
+	w.parts = append(w.parts, part{twins, model, e.Acting(), w.n, make([]binding, twins.Len())})
 	return nil
 }
 
@@ -150,6 +151,7 @@ func (w *World) Fleets() []run.Fleet {
 			infos := make([]device.Info, f.Size())
 			for i := range infos {
 				infos[i] = Info(p.model, p.twins.ID(f.Index(i)))
+				infos[i].Limits = p.limit
 			}
 			out = append(out, run.Fleet{Infos: infos, Devices: f, First: p.first + f.Index(0)})
 		}

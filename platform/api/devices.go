@@ -47,6 +47,7 @@ type registerInput struct {
 		RatedKW      *float64         `json:"ratedKw,omitempty" minimum:"0" maximum:"1e9" doc:"AC power in either direction, kW"`
 		Location     *device.Location `json:"location,omitempty" doc:"degrees in WGS 84"`
 		InstallDate  *string          `json:"installDate,omitempty" format:"date"`
+		Limits       *device.Limits   `json:"limits,omitempty" doc:"limits in place of those that the API has set before; {} lifts them. None may be wider than the configuration's"`
 	}
 }
 
@@ -209,11 +210,32 @@ func (s *Server) register(ctx context.Context, in *registerInput) (*deviceOutput
 		}
 		info.Location = b.Location
 	}
+	if b.Limits != nil {
+		if err := narrow(&info, *b.Limits); err != nil {
+			return nil, err
+		}
+	}
 	info, err := s.plant.Registry.Register(ctx, info)
 	if err == nil {
 		s.log.InfoContext(ctx, "device registered", "device", info.ID, "by", callerOf(ctx).Name)
 	}
 	return &deviceOutput{info}, err
+}
+
+// narrow sets the limits of a device that the API has asked for, within those of the
+// configuration.
+func narrow(info *device.Info, l device.Limits) error {
+	if info.Kind == "edge" {
+		return refuse(CodeLimit, "the limits of "+string(info.ID)+" are kept at its site "+info.Edge)
+	}
+	if err := l.Validate(); err != nil {
+		return refuse(CodeInvalidRequest, "limits: "+strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	if why := l.Wider(info.Configured()); why != "" {
+		return refuse(CodeLimit, "limits: "+why+", which the configuration allows at most")
+	}
+	info.Narrowed = l
+	return nil
 }
 
 func set[T any](field, value *T) {

@@ -68,6 +68,7 @@ const (
 	CodeExpired       Code = "EXPIRED"
 	CodeFailed        Code = "FAILED"
 	CodeCommandIDUsed Code = "COMMAND_ID_USED"
+	CodeLimit         Code = "LIMIT_WIDENED"
 
 	CodeOverload        Code = "OVERLOAD"
 	CodeTooManyAttempts Code = "TOO_MANY_ATTEMPTS"
@@ -127,6 +128,7 @@ var catalogue = map[Code]struct {
 	CodeExpired:       {409, "send a new command"},
 	CodeFailed:        {409, "nobody knows whether the device took it; read its power before trying again"},
 	CodeCommandIDUsed: {409, "send a commandId that was not used before"},
+	CodeLimit:         {409, "limits can be made tighter here; what the configuration allows at most is changed in its file"},
 
 	CodeOverload:        {429, "wait for the time in Retry-After; many readings in one array cost less than many requests"},
 	CodeTooManyAttempts: {429, "wait for the time in Retry-After"},

@@ -94,14 +94,18 @@ type Info struct {
 	RatedKW     float64 `json:"ratedKw,omitempty"`     // AC power in either direction; 0 = not known
 	CapacityKWh float64 `json:"capacityKwh,omitempty"` // usable energy when new; 0 = not known
 	LossKW      float64 `json:"lossKw,omitempty"`      // largest stated conversion loss at rated power
-	SoCMin      float64 `json:"socMin,omitempty"`      // percent; the window dispatch may use
-	SoCMax      float64 `json:"socMax,omitempty"`      // percent; 0 = 100
-	CapKW       float64 `json:"capKw,omitempty"`       // a cap below the rating; 0 = none
-	VoltMin     float64 `json:"voltMin,omitempty"`     // V, DC: no discharging at or below; 0 = none
-	VoltMax     float64 `json:"voltMax,omitempty"`     // V, DC: no charging at or above; 0 = none
-	RampKWPerS  float64 `json:"rampKwPerS,omitempty"`  // how fast its setpoint may change; 0 = no bound
-	PollMS      int     `json:"pollMs,omitempty"`      // how often it is read, where that is its own
-	Simulated   bool    `json:"simulated,omitempty"`
+	// What the device says of itself:
+	SoCMin  float64 `json:"socMin,omitempty"`  // percent
+	SoCMax  float64 `json:"socMax,omitempty"`  // percent; 0 = 100
+	VoltMin float64 `json:"voltMin,omitempty"` // V, DC; 0 = none
+	VoltMax float64 `json:"voltMax,omitempty"` // V, DC; 0 = none
+
+	PollMS    int  `json:"pollMs,omitempty"` // how often it is read, where that is its own
+	Simulated bool `json:"simulated,omitempty"`
+
+	// What people have set; of this and what the device says the tightest acts.
+	Limits   Limits `json:"configuredLimits,omitzero"` // by the configuration
+	Narrowed Limits `json:"limits,omitzero"`           // by the API, within those
 }
 
 // Wired reports whether the device is reached over a wire, ours or its own, so that it acts

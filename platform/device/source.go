@@ -2,6 +2,9 @@ package device
 
 import "context"
 
+// Planner is the source of the setpoints of dispatch.
+const Planner = "dispatch"
+
 type sourceKey struct{}
 
 // WithSource returns a context that says who asks: user:<name>, token:<name>,

@@ -146,7 +146,7 @@ func (p *Planner) Decide(now time.Time, img *image.Image, target float64, cmds [
 		p.Seq++
 		cmds = append(cmds, device.Command{
 			Slot: u.slot, Seq: p.Seq, Verb: device.SetPower, Priority: device.Dispatch, Power: p.out[i],
-			At: ms, Duration: life, Until: ms + life, Source: "dispatch", Reason: u.why(free),
+			At: ms, Duration: life, Until: ms + life, Source: device.Planner, Reason: u.why(free),
 		})
 	}
 	d.Commands = cmds
@@ -226,9 +226,9 @@ func (u *unit) limits(dev *image.Device) (lo, hi float64) {
 		u.mute, u.low, u.high = true, g.Status.String(), g.Status.String()
 		return 0, 0
 	}
-	hi = dev.Info.RatedKW
-	if c := dev.Info.CapKW; c > 0 {
-		hi = min(hi, c)
+	hi = dev.Info.Cap()
+	if hi < dev.Info.RatedKW {
+		u.low, u.high = "cap", "cap"
 	}
 	lo = -hi
 	if l := min(0, -g.MaxDischarge); l > lo { // NaN compares false
@@ -237,14 +237,11 @@ func (u *unit) limits(dev *image.Device) (lo, hi float64) {
 	if h := max(0, g.MaxCharge); h < hi {
 		hi, u.high = h, "charge limit"
 	}
-	top := dev.Info.SoCMax
-	if top == 0 {
-		top = 100
-	}
-	if g.SoC <= dev.Info.SoCMin {
+	soc := dev.Info.ChargeWindow()
+	if g.SoC <= soc[0] {
 		lo, u.low = 0, "state of charge low"
 	}
-	if g.SoC >= top {
+	if g.SoC >= soc[1] {
 		hi, u.high = 0, "state of charge high"
 	}
 	return lo, hi

@@ -99,7 +99,7 @@ func TestDecide(t *testing.T) {
 		{"nobody", 0, nil, 100, nil, 100, "the fleet can take 0 kW"},
 		{"nobody, nothing", 0, nil, 0, nil, 0, ""},
 		{"by size", 2, func(d []image.Device) { d[1].Info.RatedKW, d[1].Good.MaxDischarge = 50, 50 }, -75, []float64{-50, -25}, 0, ""},
-		{"cap", 2, func(d []image.Device) { d[0].Info.CapKW = 20 }, 120, []float64{20, 100}, 0, ""},
+		{"cap", 2, func(d []image.Device) { d[0].Info.Limits.CapKW = 20 }, 120, []float64{20, 100}, 0, ""},
 		{"limit of the device", 2, func(d []image.Device) { d[0].Good.MaxCharge = 30 }, 140, []float64{30, 100}, 10, "can take 130 kW; 1 of 2 devices limited, most by charge limit"},
 		{"the other limit is no reason", 2, func(d []image.Device) { d[0].Good.MaxCharge = 30 }, -250, []float64{-100, -100}, -50, "the fleet can give 200 kW"},
 		{"nonsense limit", 2, func(d []image.Device) { d[0].Good.MaxCharge = -30 }, 100, []float64{0, 100}, 0, ""},
@@ -221,7 +221,7 @@ func TestAnyImage(t *testing.T) {
 			for i := range img.Devices {
 				d := &img.Devices[i]
 				d.Info.State = rapid.SampledFrom([]device.State{device.Active, device.Active, device.Active, device.Inactive}).Draw(t, "state")
-				d.Info.RatedKW, d.Info.CapKW = value(0, 1000).Draw(t, "rated"), value(0, 1000).Draw(t, "cap")
+				d.Info.RatedKW, d.Info.Limits.CapKW = value(0, 1000).Draw(t, "rated"), value(0, 1000).Draw(t, "cap")
 				d.Info.CapacityKWh = value(0, 4000).Draw(t, "capacity")
 				d.Info.SoCMin, d.Info.SoCMax = value(0, 20).Draw(t, "soc min"), value(80, 100).Draw(t, "soc max")
 				see(d, now.Add(-time.Duration(rapid.IntRange(0, 4).Draw(t, "age"))*time.Second), value(0, 100).Draw(t, "soc"))
@@ -245,8 +245,8 @@ func TestAnyImage(t *testing.T) {
 			}
 			for _, c := range d.Commands {
 				dev := &img.Devices[c.Slot]
-				if !device.Finite(c.Power) || math.Abs(c.Power) > dev.Info.RatedKW || dev.Info.CapKW > 0 && math.Abs(c.Power) > dev.Info.CapKW {
-					t.Fatalf("%v kW for a device of %v kW, cap %v kW", c.Power, dev.Info.RatedKW, dev.Info.CapKW)
+				if !device.Finite(c.Power) || math.Abs(c.Power) > dev.Info.RatedKW || dev.Info.Limits.CapKW > 0 && math.Abs(c.Power) > dev.Info.Limits.CapKW {
+					t.Fatalf("%v kW for a device of %v kW, cap %v kW", c.Power, dev.Info.RatedKW, dev.Info.Limits.CapKW)
 				}
 				if c.Power > 0 && c.Power > max(0, dev.Good.MaxCharge) || c.Power < 0 && -c.Power > max(0, dev.Good.MaxDischarge) {
 					t.Fatalf("%v kW for a device that takes %v kW and gives %v kW", c.Power, dev.Good.MaxCharge, dev.Good.MaxDischarge)

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"yunchu/platform/device"
@@ -78,4 +79,27 @@ func deed(c *device.Command) string {
 		return "told its emergency stop"
 	}
 	return fmt.Sprintf("set to %.6g kW", c.Power)
+}
+
+// bounds reports limits that have begun to keep devices from power, or have ceased to:
+// those of one moment and one kind together.
+func (g *Gateway) bounds(now time.Time) {
+	list := g.guard.Bounds()
+	for len(list) > 0 {
+		first := list[0]
+		var alike []device.Slot
+		list = slices.DeleteFunc(list, func(b guard.Bound) bool {
+			if b.Text != first.Text || b.Free != first.Free {
+				return false
+			}
+			alike = append(alike, b.Slot)
+			return true
+		})
+		kind, how := "guard-bound", "bound by the guard: "
+		if first.Free {
+			kind, how = "guard-free", "no longer bound by the guard: "
+		}
+		slot, names := g.together(alike)
+		g.Event(now, slot, kind, device.Information, names+" "+how+first.Text)
+	}
 }

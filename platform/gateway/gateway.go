@@ -402,15 +402,22 @@ func (g *Gateway) report(now time.Time, slots []device.Slot, what string, sev de
 	if len(slots) == 0 {
 		return
 	}
-	names := make([]string, 0, 4)
+	slot, names := g.together(slots)
+	g.Event(now, slot, what, sev, names+" "+what)
+}
+
+// together is how one event speaks of devices: about one of them, or the plant, and the
+// names of the first three.
+func (g *Gateway) together(slots []device.Slot) (about device.Slot, names string) {
+	list := make([]string, 0, 4)
 	for _, s := range slots[:min(3, len(slots))] {
-		names = append(names, g.name(s))
+		list = append(list, g.name(s))
 	}
-	slot := slots[0]
+	about = slots[0]
 	if len(slots) > 1 {
-		slot = device.Plant
+		about = device.Plant
 	}
-	g.Event(now, slot, what, sev, strings.Join(names, ", ")+andMore(len(slots)-len(names))+" "+what)
+	return about, strings.Join(list, ", ") + andMore(len(slots)-len(list))
 }
 
 func (g *Gateway) name(s device.Slot) string {

@@ -370,7 +370,8 @@ func TestGuardCorrects(t *testing.T) {
 	r.wantTook("1.5s a@0 setPower 10", "1.5s b@1 setPower 20", "1.5s c@2 setPower 30",
 		"3s @0 setPower 0", "3s @1 setPower 0", "4s @0 setPower 0") // the one that failed is repeated
 	r.wantAcks("1.54s a@0 done", "1.54s b@1 done", "1.54s c@2 done", "3s @1 done", "4s @0 failed NO_ANSWER", "4s @0 done")
-	r.wantEvents("3s guard: ess-0 set to 0 kW: temperature high (and 1 more devices)", "4s guard: ess-0 set to 0 kW at last: temperature high")
+	r.wantEvents("3s guard: ess-0 set to 0 kW: temperature high (and 1 more devices)",
+		"3s guard-bound: ess-0, ess-1 bound by the guard: temperature high, no power at or above 60 °C", "4s guard: ess-0 set to 0 kW at last: temperature high")
 	if n := r.gw.Stats.Interventions.Load(); n != 2 { // a repetition is none
 		t.Errorf("%d interventions counted, want 2", n)
 	}

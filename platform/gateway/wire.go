@@ -533,6 +533,7 @@ func (g *Gateway) release() {
 // tell passes on what has changed in the lives of devices: to people, to the
 // registry, and to whoever asked for it.
 func (g *Gateway) tell(ctx context.Context, now time.Time) {
+	g.bounds(now)
 	for _, n := range g.guard.Notices() {
 		sev := device.Information
 		switch n.Kind {

@@ -403,20 +403,3 @@ func (g *Guard) endTest(s device.Slot, d *state, why string) {
 	d.life.test = signTest{}
 	g.notices = append(g.notices, Notice{Slot: s, State: device.Inactive, Kind: "arm-failed", Text: why, By: t.by, Was: t.stood, Code: code})
 }
-
-// rate counts the setpoints of the current second.
-type rate struct {
-	second int64
-	n      int
-}
-
-func (r *rate) take(now int64, most int) bool {
-	if most <= 0 {
-		return true
-	}
-	if s := now / 1000; s != r.second {
-		r.second, r.n = s, 0
-	}
-	r.n++
-	return r.n <= most
-}

@@ -608,7 +608,7 @@ func TestSetpointsOfOneSecondAreCounted(t *testing.T) {
 }
 
 func TestRampOfADevice(t *testing.T) {
-	w := armed(t, func(i *device.Info) { i.RampKWPerS = 10 })
+	w := armed(t, func(i *device.Info) { i.Limits.RampKWPerS = 10 })
 	for _, want := range []float64{10, 20, 30, 30} {
 		w.must(device.SetPower, 30)
 		if w.kw != want {

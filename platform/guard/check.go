@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"time"
@@ -18,6 +19,8 @@ type Verdict struct {
 	Reduced bool
 	Code    string
 	Reason  string
+
+	limit string // which has bound, "" for none
 }
 
 // Check judges commands that arrive together, in their order, and notes those
@@ -51,8 +54,19 @@ func (g *Guard) judge(now int64, c *device.Command, v *Verdict, first bool) bool
 		return false
 	}
 	d.round = g.round
-	*v = d.judge(now, c)
-	v.Before, v.Was = d.set.live(now), d.standing()
+	before := d.set.live(now)
+	waits := paced(c, before)
+	*v = d.admit(now, c, g.lease(c))
+	if v.Code == "" && waits && g.flow.within(now) >= g.most() {
+		*v = refuse(CodeRate, "more than %d commands to the fleet within a second", g.most())
+	}
+	if v.Code == "" && c.Verb == device.SetPower {
+		*v = d.setPower(now, c, waits, v.Until)
+	}
+	if v.Code == "" && waits {
+		g.flow.note(now)
+	}
+	v.Before, v.Was = before, d.standing()
 	return true
 }
 
@@ -74,7 +88,16 @@ func (d *state) standing() device.Standing {
 	return device.Stand(device.Active, d.set.mode)
 }
 
-func (d *state) judge(now int64, c *device.Command) Verdict {
+// lease is how long a setpoint of whoever has sent c may hold.
+func (g *Guard) lease(c *device.Command) time.Duration {
+	if c.Source == device.Planner && g.PlannerLease > 0 {
+		return g.PlannerLease
+	}
+	return min(cmp.Or(g.Lease, DefaultLease), MaxDuration)
+}
+
+// admit judges all of c but its power and how often such commands come.
+func (d *state) admit(now int64, c *device.Command, lease time.Duration) Verdict {
 	switch s := &d.set; {
 	case c.Verb < device.SetPower || c.Verb > device.Disarm:
 		return refuse(CodeMalformed, "unknown command %d", c.Verb)
@@ -102,14 +125,13 @@ func (d *state) judge(now int64, c *device.Command) Verdict {
 	until := now + min(max(c.Duration, 0), MaxDuration.Milliseconds())
 	switch c.Verb {
 	case device.SetPower:
-		if c.Duration <= 0 {
+		switch {
+		case c.Duration <= 0:
 			return refuse(CodeMalformed, "a setpoint of %d ms holds nothing", c.Duration)
+		case c.Duration > lease.Milliseconds():
+			return refuse(CodeLease, "a setpoint holds at most %v unless it is renewed, not %v", lease, millis(c.Duration))
 		}
-		safe := c.Priority == device.Safety && free(c, d.set.live(now), c.Power) == c.Power
-		if !safe && !d.rate.take(now, d.env.PerSecond) {
-			return refuse(CodeRate, "more than %d setpoints within a second", d.env.PerSecond)
-		}
-		return d.setPower(now, c, until)
+		return Verdict{Until: until}
 	case device.SetMode:
 		if c.Mode > device.MaintenanceMode {
 			return refuse(CodeMalformed, "unknown mode %d", c.Mode)
@@ -135,16 +157,26 @@ func timely(now int64, c *device.Command) Verdict {
 	return Verdict{}
 }
 
+// millis is a duration of so many ms, as far as one goes.
+func millis(ms int64) time.Duration {
+	return time.Duration(min(ms, math.MaxInt64/int64(time.Millisecond))) * time.Millisecond
+}
+
 // endsMaintenance reports whether c leaves maintenance for standby, which is as still:
 // nobody has to arm a device for that, and it must be done before it is armed.
 func (d *state) endsMaintenance(c *device.Command) bool {
 	return c.Verb == device.SetMode && c.Mode == device.StandbyMode && d.resting() == device.MaintenanceMode && !d.life.test.running()
 }
 
-func (d *state) setPower(now int64, c *device.Command, until int64) Verdict {
+// setPower judges the power of an admitted setpoint that counts in the device's rate if
+// waits.
+func (d *state) setPower(now int64, c *device.Command, waits bool, until int64) Verdict {
 	kw := c.Power
 	if !device.Finite(kw) {
 		return refuse(CodeMalformed, "power %v is not a number", kw)
+	}
+	if waits && !d.rate.room(now, d.env.PerSecond) {
+		return refuse(CodeRate, "more than %d setpoints within a second", d.env.PerSecond)
 	}
 	if d.set.mode != device.Run {
 		return refuse(CodeMode, "the device is in mode %s", d.set.mode)
@@ -155,13 +187,18 @@ func (d *state) setPower(now int64, c *device.Command, until int64) Verdict {
 	w := d.window()
 	v := Verdict{Power: w.clamp(kw), Until: until}
 	if v.Power == 0 && kw != 0 {
-		return refuse(CodeEnvelope, "no power in this direction now: %s", w.why(kw))
+		v = refuse(CodeEnvelope, "no power in this direction now: %s", w.why(kw))
+		v.limit = w.why(kw)
+		return v
 	}
 	if v.Power != kw {
 		v.reduce(kw, w.why(kw))
 	}
 	if r := d.env.RampKWPerS; r > 0 {
 		d.ramped(now, r, c, &v)
+	}
+	if waits {
+		d.rate.note(now)
 	}
 	return v
 }
@@ -182,7 +219,7 @@ func (d *state) ramped(now int64, limit float64, c *device.Command, v *Verdict) 
 }
 
 func (v *Verdict) reduce(from float64, why string) {
-	v.Reduced, v.Reason = true, fmt.Sprintf("reduced from %.6g kW: %s", from, why)
+	v.Reduced, v.Reason, v.limit = true, fmt.Sprintf("reduced from %.6g kW: %s", from, why), why
 }
 
 func refuse(code, format string, args ...any) Verdict {
@@ -202,6 +239,7 @@ func (g *Guard) allow(now int64, cmds []device.Command, verdicts []Verdict) {
 		c, v := &cmds[i], &verdicts[i]
 		if v.Code != "" {
 			g.Refusals++
+			g.binds(c.Slot, now, v.limit)
 			continue
 		}
 		d := &g.devices[c.Slot]
@@ -219,6 +257,7 @@ func (g *Guard) allow(now int64, cmds []device.Command, verdicts []Verdict) {
 		}
 		if v.Reduced {
 			g.Reductions++
+			g.binds(c.Slot, now, v.limit)
 		}
 		g.take(c.Slot, d, now, c, v)
 	}
@@ -391,8 +430,8 @@ func (d *state) mine() request {
 	return request{seq: d.corrections, source: Source}
 }
 
-// Restore takes note of a command that was acknowledged before a restart. It is
-// called in the order of the acknowledgements; of each device it takes its last
+// Restore takes note of a command that was acknowledged before a restart, for no longer
+// than a lease of now. It is called in the order of the acknowledgements; of each device it takes its last
 // SetMode, the last that is not a correction, and the last. An emergency stop latches
 // however it was answered.
 func (g *Guard) Restore(a *device.Ack) {
@@ -416,6 +455,10 @@ func (g *Guard) Restore(a *device.Ack) {
 	if by == Source && d.set.source != "" { // a correction leaves the device to whom it was
 		by = d.set.source
 	}
-	d.put(a.Verb, a.Mode, a.Priority, a.Power, a.Until, by)
+	until := a.Until
+	if a.Verb == device.SetPower {
+		until = min(until, a.At+g.lease(&device.Command{Source: by}).Milliseconds())
+	}
+	d.put(a.Verb, a.Mode, a.Priority, a.Power, until, by)
 	d.moved, d.again = true, a.Priority > device.Dispatch
 }

@@ -33,6 +33,7 @@ const (
 	CodeNotArmed  = "NOT_ARMED"
 	CodeEStop     = "E_STOP"
 	CodeRate      = "RATE_LIMIT"
+	CodeLease     = "LEASE"
 	CodeSign      = "WRONG_SIGN"
 
 	// CodeUnsupported is the answer of drivers whose device has no such command.
@@ -45,8 +46,10 @@ const (
 	MaxAge = 60 * time.Second
 	// MaxAhead is how far in the future it may have been issued.
 	MaxAhead = 5 * time.Second
-	// MaxDuration bounds how long one setpoint may hold.
+	// MaxDuration bounds how long a stop or a mode may hold a device, and every lease.
 	MaxDuration = 7 * 24 * time.Hour
+	// DefaultLease is how long a setpoint may hold without being renewed.
+	DefaultLease = 24 * time.Hour
 )
 
 // maxGap is how far beyond all known slots a new one may lie. Slots are given
@@ -67,7 +70,10 @@ type Envelope struct {
 	VoltMax        float64 // V, DC: no charging at or above; 0 = none
 	VoltHysteresis float64 // V
 	RampKWPerS     float64 // how much its setpoint may change within a second; 0 = no bound
-	PerSecond      int     // setpoints that it takes in a second, but for those of safety towards 0; 0 = no bound
+	PerSecond      int     // setpoints that it takes within any second, but for those that need not wait; 0 = no bound
+
+	// NeedsSoC and so on: without a value no power, as a window would be kept blindly.
+	NeedsSoC, NeedsTemp, NeedsVolt bool
 
 	// Wired: on a wire it acts only while it is armed. StaleAfter is how old its
 	// newest good reading may be; older, its link counts as lost.
@@ -83,21 +89,35 @@ const (
 	stalePolls     = 3
 )
 
-// EnvelopeOf is the envelope of a device by its nameplate. Without a stated
-// window the whole range of charge is allowed. 0 °C is the usual lower bound for
-// charging lithium iron phosphate cells, 60 °C the usual upper bound of use.
+// How far the state of charge, the temperature and the voltage must come back into their
+// windows before power is allowed again.
+const (
+	socHysteresis  = 0.5   // percent
+	tempHysteresis = 3     // K
+	voltHysteresis = 0.005 // of the larger bound
+)
+
+// EnvelopeOf is the envelope of a device by its registration: by the tightest of its
+// nameplate and of what people have set. A window that somebody has set needs to be
+// looked through: a device that does not say where it is gets no power.
 func EnvelopeOf(i *device.Info) Envelope {
+	l := i.Acting()
 	e := Envelope{
-		RatedKW: i.RatedKW, CapKW: i.CapKW, SoCMin: i.SoCMin, SoCMax: i.SoCMax, SoCHysteresis: 0.5,
-		TempMin: 0, TempMax: 60, TempHysteresis: 3,
-		VoltMin: i.VoltMin, VoltMax: i.VoltMax, VoltHysteresis: 0.005 * max(i.VoltMin, i.VoltMax), RampKWPerS: i.RampKWPerS,
+		RatedKW: i.RatedKW, CapKW: l.CapKW, SoCMin: l.SoC[0], SoCMax: l.SoC[1], SoCHysteresis: socHysteresis,
+		TempMin: l.Temperature[0], TempMax: l.Temperature[1], TempHysteresis: tempHysteresis,
+		VoltMin: l.Voltage[0], VoltMax: l.Voltage[1], VoltHysteresis: voltHysteresis * max(l.Voltage[0], l.Voltage[1]), RampKWPerS: l.RampKWPerS,
+	}
+	if e.VoltMax == math.MaxFloat64 {
+		e.VoltMax, e.VoltHysteresis = 0, voltHysteresis*e.VoltMin
+	}
+	for _, by := range [...]*device.Limits{&i.Limits, &i.Narrowed} {
+		e.NeedsSoC = e.NeedsSoC || by.SoC.Set()
+		e.NeedsVolt = e.NeedsVolt || by.Voltage.Set()
+		e.NeedsTemp = e.NeedsTemp || by.Temperature.Set()
 	}
 	if i.Wired() {
 		e.Wired, e.PerSecond = true, wiredPerSecond
 		e.StaleAfter = max(leastStale, stalePolls*time.Duration(i.PollMS)*time.Millisecond)
-	}
-	if e.SoCMax == 0 {
-		e.SoCMax = 100
 	}
 	return e
 }
@@ -130,15 +150,25 @@ type Guard struct {
 	// they go towards 0, stop, release and changes of mode, expiry, and the guard's own
 	// corrections. Sign tests are none: they wait for their turn.
 	RampKWPerS float64
+	// Lease is how long a setpoint may hold without being renewed, at most MaxDuration;
+	// 0 = DefaultLease. A longer one is refused. PlannerLease is that of dispatch, which
+	// renews in every cycle; 0 = Lease.
+	Lease, PlannerLease time.Duration
+	// CommandsPerS is how many commands the fleet takes within any second; 0 =
+	// DefaultPerDevice for each device, at least DefaultPerSecond. What brings a device to
+	// rest is no part of them and is never refused for them.
+	CommandsPerS int
 
 	devices []state
 	ramp    ramp
+	flow    flow
 	round   uint64 // counts groups of commands for different devices
 
 	// Reductions and Refusals count interventions.
 	Reductions, Refusals uint64
 
 	notices []Notice
+	bounds  []Bound
 }
 
 // state is all that is known of one device.
@@ -146,6 +176,8 @@ type state struct {
 	known  bool
 	active bool
 	env    Envelope
+	most   float64 // kW, of env.power
+	by     string  // what sets it
 
 	at       int64 // ms, of the newest reading that was believed
 	arrived  int64 // ms, when it arrived
@@ -161,6 +193,7 @@ type state struct {
 	amps     bool    // it reports a current
 	high     bool    // the voltage is too high to charge
 	low      bool    // and too low to discharge
+	told     told    // what was last said of its limits
 	moved    bool    // something that bounds the power was heard of since the last look
 
 	again bool // the setpoint in force is handed to the device once more
@@ -233,7 +266,8 @@ func (g *Guard) Set(s device.Slot, e Envelope, life device.State) error {
 		g.bar(s, d, fmt.Sprintf("its rating was raised from %.6g kW to %.6g kW", was, e.RatedKW)) // it was tested by the other
 	}
 	d.env, d.active = e, life == device.Active
-	d.latch()
+	d.most, d.by = e.power()
+	g.latch(s, d)
 	return nil
 }
 
@@ -292,7 +326,7 @@ func (g *Guard) Observe(r *device.Reading) {
 	if good || r.Temperature > d.temp || math.IsNaN(d.temp) {
 		d.temp = r.Temperature
 	}
-	d.latch()
+	g.latch(r.Slot, d)
 }
 
 // narrow lets a device on a wire lower its own limits with a reading that is not believed
@@ -336,8 +370,8 @@ func (d *state) latch() {
 	latch(&d.noCharge, d.soc >= e.SoCMax, d.soc <= e.SoCMax-e.SoCHysteresis)
 	latch(&d.hot, d.temp >= e.TempMax, d.temp <= e.TempMax-e.TempHysteresis)
 	latch(&d.cold, d.temp <= e.TempMin, d.temp >= e.TempMin+e.TempHysteresis)
-	latch(&d.low, d.volt <= e.VoltMin && e.VoltMin > 0, d.volt >= e.VoltMin+e.VoltHysteresis)
-	latch(&d.high, d.volt >= e.VoltMax && e.VoltMax > 0, d.volt <= e.VoltMax-e.VoltHysteresis)
+	latch(&d.low, d.volt <= e.VoltMin && e.VoltMin > 0, d.volt >= e.VoltMin+e.VoltHysteresis || e.VoltMin == 0)
+	latch(&d.high, d.volt >= e.VoltMax && e.VoltMax > 0, d.volt <= e.VoltMax-e.VoltHysteresis || e.VoltMax == 0)
 	d.moved = true
 }
 
@@ -347,6 +381,19 @@ func latch(b *bool, set, clear bool) {
 	} else if clear {
 		*b = false
 	}
+}
+
+// blind says which value is missing that a window is kept by, "" for none.
+func (d *state) blind() string {
+	switch e := &d.env; {
+	case e.NeedsSoC && math.IsNaN(d.soc):
+		return "state of charge not known"
+	case e.NeedsTemp && math.IsNaN(d.temp):
+		return "temperature not known"
+	case e.NeedsVolt && math.IsNaN(d.volt):
+		return "voltage not known"
+	}
+	return ""
 }
 
 // window is the power that a device may have, lo <= 0 <= hi, and what sets each
@@ -373,10 +420,12 @@ func (d *state) window() window {
 	switch {
 	case d.hot:
 		return window{0, 0, "temperature high", "temperature high"}
+	case d.blind() != "":
+		return window{0, 0, d.blind(), d.blind()}
 	case d.set.mode != device.Run:
 		return window{0, 0, "not in mode run", "not in mode run"}
 	}
-	kw, why := d.env.power()
+	kw, why := d.most, d.by
 	if d.life.test.running() {
 		kw, why = min(kw, testMost*d.env.RatedKW), "sign test"
 	}

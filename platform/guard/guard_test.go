@@ -168,8 +168,7 @@ func TestExpiryCountsFromAcceptance(t *testing.T) {
 	for _, tt := range []struct{ asked, want time.Duration }{
 		{10 * time.Second, 10 * time.Second},
 		{time.Millisecond, time.Millisecond},
-		{guard.MaxDuration + 1, guard.MaxDuration},
-		{time.Duration(math.MaxInt64), guard.MaxDuration},
+		{guard.DefaultLease, guard.DefaultLease},
 	} {
 		g := plant(t, 1)
 		c := setPower(0, start.Add(-30*time.Second), 50, device.Normal)
@@ -177,6 +176,16 @@ func TestExpiryCountsFromAcceptance(t *testing.T) {
 		if v := check(g, start, c); v.Until != at(tt.want).UnixMilli() {
 			t.Errorf("duration %v: expires %v after acceptance, want %v", tt.asked, time.Duration(v.Until-start.UnixMilli())*time.Millisecond, tt.want)
 		}
+	}
+}
+
+// What holds a device at rest may hold it longer than a setpoint may.
+func TestStopHoldsForItsMaximum(t *testing.T) {
+	g := plant(t, 1)
+	c := setPower(0, start, 0, device.Normal)
+	c.Verb, c.Duration = device.Stop, math.MaxInt64
+	if v := check(g, start, c); v.Code != "" || v.Until != at(guard.MaxDuration).UnixMilli() {
+		t.Errorf("%+v", v)
 	}
 }
 
@@ -455,7 +464,7 @@ func TestRestore(t *testing.T) {
 // A restart may find the acknowledgements before the registry.
 func TestRestoreBeforeSetIsKept(t *testing.T) {
 	g := plant(t, 2)
-	a := device.Ack{Slot: 5, Status: device.Done, Verb: device.SetPower, Power: 10}
+	a := device.Ack{Slot: 5, Status: device.Done, Verb: device.SetPower, Power: 10, At: start.UnixMilli()}
 	g.Restore(&a) // nobody knows of it: nothing to restore
 	set(t, g, 7, nameplate(), device.Active)
 	a.Until, a.Priority = at(time.Minute).UnixMilli(), device.High

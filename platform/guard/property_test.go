@@ -284,7 +284,11 @@ func (w *world) check(t *rapid.T, cmds []device.Command) {
 			w.free += math.Abs(from - inside)
 		}
 		m.power, m.doubt, m.until, m.hold, m.priority = v.Power, 0, v.Until, v.Until, c.Priority
-		if m.until > w.now+guard.MaxDuration.Milliseconds() {
+		most := guard.MaxDuration
+		if c.Verb == device.SetPower {
+			most = guard.DefaultLease
+		}
+		if m.until > w.now+most.Milliseconds() {
 			t.Fatalf("%+v holds until %d", c, m.until)
 		}
 		if c.Verb == device.SetMode {
@@ -423,7 +427,7 @@ func TestRampOverAnySecond(t *testing.T) {
 				for range rapid.IntRange(1, 8).Draw(t, "n") {
 					c := setPower(device.Slot(rapid.IntRange(0, devices-1).Draw(t, "slot")), w.time(),
 						rapid.Float64Range(-100, 100).Draw(t, "power"), device.Priority(rapid.IntRange(0, 3).Draw(t, "priority")))
-					c.Duration = guard.MaxDuration.Milliseconds()
+					c.Duration = guard.DefaultLease.Milliseconds()
 					cmds = append(cmds, c)
 				}
 				w.check(t, cmds)

@@ -1,0 +1,63 @@
+package api_test
+
+import (
+	"fmt"
+	"testing"
+
+	"yunchu/platform/device"
+)
+
+// Who has the API may make the limits of a device tighter, and never wider than the
+// configuration.
+func TestLimitsAreOnlyTightened(t *testing.T) {
+	w := newWorld(t)
+	configured := device.Limits{CapKW: 80, RampKWPerS: 20, SoC: device.Span{10, 90}, Voltage: device.Span{600, 800}}
+	if _, err := w.Register(t.Context(), device.Info{ID: "ess", Kind: "sim", RatedKW: 100, SoCMin: 5, SoCMax: 95, Limits: configured}); err != nil {
+		t.Fatal(err)
+	}
+	put := func(body string) answer { return w.do("PUT", "/api/v1/devices/ess", "engineer", body) }
+	m := put(`{"limits":{"cap_kw":60,"soc_percent":[20,80],"temperature_c":[5,45]}}`).want(200, "").json()
+	if fmt.Sprint(m["limits"]) != "map[cap_kw:60 soc_percent:[20 80] temperature_c:[5 45]]" {
+		t.Errorf("limits %v", m["limits"])
+	}
+	if fmt.Sprint(m["configuredLimits"]) != "map[cap_kw:80 ramp_kw_per_s:20 soc_percent:[10 90] voltage_v:[600 800]]" {
+		t.Errorf("configured %v", m["configuredLimits"])
+	}
+	for _, body := range []string{
+		`{"limits":{"cap_kw":80.5}}`,
+		`{"limits":{"ramp_kw_per_s":21}}`,
+		`{"limits":{"soc_percent":[9,80]}}`,
+		`{"limits":{"soc_percent":[20,91]}}`,
+		`{"limits":{"voltage_v":[599,700]}}`,
+		`{"limits":{"temperature_c":[-5,45]}}`, // the usual window, as the file says none
+		`{"limits":{"temperature_c":[5,61]}}`,
+		`{"ratedKw":500,"limits":{"cap_kw":100}}`,
+	} {
+		put(body).want(409, "LIMIT_WIDENED")
+	}
+	for _, body := range []string{
+		`{"limits":{"cap_kw":-1}}`,
+		`{"limits":{"soc_percent":[80,20]}}`,
+		`{"limits":{"soc_percent":[20]}}`,
+		`{"limits":{"soc_percent":[20,30,40]}}`,
+		`{"limits":{"soc_percent":"20"}}`,
+		`{"limits":{"soc_percent":[40,40.5]}}`,
+		`{"limits":{"voltage_v":[600,99999]}}`,
+		`{"limits":{"cap":10}}`,
+		`{"configuredLimits":{}}`,
+	} {
+		put(body).want(400, "INVALID_REQUEST")
+	}
+	w.do("PUT", "/api/v1/devices/ess", "operator", `{"limits":{"cap_kw":10}}`).want(403, "FORBIDDEN")
+
+	m = put(`{"model":"m"}`).want(200, "").json()
+	if fmt.Sprint(m["limits"]) != "map[cap_kw:60 soc_percent:[20 80] temperature_c:[5 45]]" {
+		t.Errorf("after a change of something else: %v", m["limits"])
+	}
+	m = put(`{"limits":{}}`).want(200, "").json()
+	if m["limits"] != nil || m["configuredLimits"] == nil {
+		t.Errorf("lifted: %v, configured %v", m["limits"], m["configuredLimits"])
+	}
+	// A device that no file names has no bounds but what can be.
+	w.do("PUT", "/api/v1/devices/own", "engineer", `{"ratedKw":100,"limits":{"voltage_v":[40,60],"cap_kw":500}}`).want(200, "")
+}
