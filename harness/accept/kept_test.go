@@ -25,6 +25,7 @@ steps:
   - {probe: true, measure: {name: trials, kind: probe}}
 limits:
   - {name: mismatches, measure: settings, metric: mismatches, limit: "== 0", source: test}
+  - {name: not_refused, measure: trials, metric: not_refused, limit: "== 1", source: test}
 `
 	dir := t.TempDir()
 	p := &pcs{sign: 1}
@@ -36,6 +37,11 @@ limits:
 	}
 	if v := r.Devices[0].Tests[1].Verdict; v != "passed" {
 		t.Errorf("the test is %s", v)
+	}
+	for _, l := range r.Devices[0].Tests[1].Limits {
+		if l.Name == "not_refused" && (l.N != 2 || l.Note != "read-only: wanted exception 2, got taken, taken and put back; another role not tried: the link has none") {
+			t.Errorf("%d trials, %q", l.N, l.Note)
+		}
 	}
 	data := filepath.Join(dir, "rig-1")
 	if v, err := audit.VerifyFolder(data, "", nil); err != nil || !v.Intact() || v.Entries == 0 {
@@ -63,7 +69,7 @@ limits:
 		if e.Source != "user:Li Wei" || e.Reason != "test T03" || e.Device != "rig-1" {
 			t.Errorf("%s", lines.Bytes())
 		}
-		if e.Kind == "write" && e.Act != "probed" {
+		if e.Kind == "write" {
 			got = append(got, fmt.Sprintf("%s %s: %g to %g, is %g %s: %s", e.Act, e.Subject, *e.Was, *e.Wrote, *e.Is, e.Unit, e.Outcome))
 		}
 	}
@@ -71,6 +77,7 @@ limits:
 		"adjusted power-limit: 100 to 30, is 30 %: done",
 		"adjusted ramp: 100 to 96, is 96 %/s: done", "restored ramp: 96 to 100, is 100 %/s: done",
 		"adjusted power-limit: 30 to 25, is 25 %: done", "restored power-limit: 25 to 30, is 30 %: done",
+		"probed power: 0 to 1, is 1 W: done", "restored power: 1 to 0, is 0 W: done",
 		"restored power-limit: 30 to 100, is 100 %: done",
 	}
 	if !slices.Equal(got, want) || !armed {

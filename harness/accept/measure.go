@@ -515,12 +515,19 @@ func (r *Record) exchanged(name string, w *Window) (measured, error) {
 			}
 		}
 	case "not_refused", "changed":
-		m.n = len(w.Trials)
+		var notes []string
 		for _, t := range w.Trials {
+			if t.Skipped != "" {
+				notes = append(notes, t.Name+" not tried: "+t.Skipped)
+				continue
+			}
+			m.n++
 			if name == "not_refused" && !t.Refused || name == "changed" && t.Changed {
 				m.Value++
+				notes = append(notes, found(&t))
 			}
 		}
+		m.note = strings.Join(notes, "; ")
 	case "exchange_ms", "exchange_error_percent":
 		return r.exchanges(name, w.From, w.To, m)
 	}
@@ -528,6 +535,18 @@ func (r *Record) exchanged(name string, w *Window) (measured, error) {
 		return m, metric.ErrNoData
 	}
 	return m, nil
+}
+
+// found says what a trial has found out.
+func found(t *device.Trial) string {
+	s := fmt.Sprintf("%s: wanted %s, got %s", t.Name, t.Want, t.Got)
+	switch {
+	case t.Restored:
+		s += ", taken and put back"
+	case t.Changed:
+		s += ", and the device is not as it was"
+	}
+	return s
 }
 
 func (r *Record) exchanges(name string, from, to int, m measured) (measured, error) {

@@ -115,7 +115,14 @@ func (p *pcs) Adjust(_ context.Context, name string, v float64) (float64, error)
 }
 
 func (p *pcs) Probe(context.Context) ([]device.Trial, error) {
-	return []device.Trial{{Name: "wrong unit", Refused: true}, {Name: "read-only", Refused: false, Changed: true}}, nil
+	return []device.Trial{
+		{Name: "wrong unit", Refused: true},
+		{Name: "read-only", Want: "exception 2", Got: "taken", Changed: true, Restored: true, Writes: []device.Write{
+			{What: "power", Unit: "W", Asked: 1, Before: 0, After: 1, Status: device.Done},
+			{Act: device.Restored, What: "power", Unit: "W", Asked: 0, Before: 1, After: 0, Status: device.Done},
+		}},
+		{Name: "another role", Skipped: "the link has none"},
+	}, nil
 }
 
 // onWire does procedures with a device on a wire, on the wall clock and the durable bus.

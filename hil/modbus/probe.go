@@ -2,7 +2,9 @@ package modbus
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -17,7 +19,11 @@ type try struct {
 	want []Exception // any of them; nobody there may be silent instead
 	mute bool
 
-	wrote *point // a setting that a device which takes it now has wrong
+	// What it writes: a device that takes it now has that wrong.
+	regs   []uint16
+	single bool   // with the function for one register
+	point  *point // nil: none of the profile is there
+	span
 }
 
 // The last address, where no map that we know has a register, and a function of those that
@@ -27,8 +33,9 @@ const (
 	vendorsFunction = 0x41
 )
 
-// Probe implements device.Probed. What is written is either outside of the device's map or
-// beyond the range of a setting, which is put back should the device take it.
+// Probe implements device.Probed. What is written is outside of the device's map, beyond
+// the range of a setting, or next to what a point has that is only read; it is put back
+// should the device take it.
 func (d *Driver) Probe(ctx context.Context) ([]device.Trial, error) {
 	raw, ok := d.conn.(Raw)
 	if !ok {
@@ -38,21 +45,150 @@ func (d *Driver) Probe(ctx context.Context) ([]device.Trial, error) {
 	if err := m.read(ctx, d.conn); err != nil {
 		return nil, err
 	}
+	tries := append(d.tries(), d.beyond()...)
+	only, err := d.onlyRead(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var trials []device.Trial
-	for _, t := range append(d.tries(), d.beyond()...) {
-		before := slices.Clone(m.blocks)
-		got, err := raw.Raw(ctx, t.unit, t.pdu)
-		if ctx.Err() != nil {
-			return trials, ctx.Err()
-		}
-		x := device.Trial{Name: t.name, Want: t.wanted()}
-		x.Got, x.Refused = t.judge(got, err)
-		if x.Changed, err = d.changed(ctx, m, before, t.wrote); err != nil {
+	for _, t := range append(tries, only...) {
+		x, err := d.try(ctx, raw, m, &t)
+		if err != nil {
 			return trials, fmt.Errorf("after trial %q: %w", t.name, err)
 		}
 		trials = append(trials, x)
 	}
-	return trials, nil
+	if len(only) == 0 {
+		trials = append(trials, device.Trial{
+			Name: "write to a read-only register", Skipped: "no holding register of the profile is only read, and others cannot be written by the protocol",
+		})
+	}
+	return append(trials, d.roles()), nil
+}
+
+// roles are those of Modbus/TCP Security, which a certificate carries. A device shows them
+// by what it refuses to whom; this driver has one certificate, and knows of no other role.
+func (d *Driver) roles() device.Trial {
+	why := "the link has no roles: only Modbus over TLS knows who asks"
+	if c, ok := d.conn.(*conn); ok && c.link.to.secure {
+		why = "roles are tried with a second certificate, and the device is given one"
+	}
+	return device.Trial{Name: "another role", Skipped: why}
+}
+
+// try does one.
+func (d *Driver) try(ctx context.Context, raw Raw, m *image, t *try) (x device.Trial, err error) {
+	x.Name, x.Want = t.name, t.wanted()
+	kept := image{m.requests, slices.Clone(m.blocks)}
+	var before []uint16
+	if t.regs != nil {
+		if before, err = d.there(ctx, t.span); err != nil {
+			return x, err
+		}
+	}
+	got, err := raw.Raw(ctx, t.unit, t.pdu)
+	if ctx.Err() != nil {
+		return x, ctx.Err()
+	}
+	x.Got, x.Refused = t.judge(got, err)
+	if t.regs != nil {
+		w := t.written(before)
+		w.Status, w.Text = device.Rejected, x.Got
+		if !x.Refused {
+			err = d.undo(ctx, raw, t, before, &x, &w)
+		}
+		x.Writes = append([]device.Write{w}, x.Writes...)
+		if err != nil {
+			return x, err
+		}
+	}
+	if err := m.read(ctx, d.conn); err != nil {
+		return x, err
+	}
+	for _, p := range d.kept() { // what is different is left alone: it may be a setpoint that the device has taken back
+		was, is := kept.registers(p), m.registers(p)
+		x.Changed = x.Changed || was != nil && !slices.Equal(was, is)
+	}
+	return x, nil
+}
+
+// there is what lies in registers, nil for those that cannot be read.
+func (d *Driver) there(ctx context.Context, s span) ([]uint16, error) {
+	regs, err := d.conn.Read(ctx, s.table, s.addr, s.n)
+	if _, refused := errors.AsType[Exception](err); refused {
+		return nil, nil
+	}
+	return regs, err
+}
+
+// undo puts back what a write that was not refused has changed. What is measured moves by
+// itself: it counts as taken while it is what was written.
+func (d *Driver) undo(ctx context.Context, raw Raw, t *try, before []uint16, x *device.Trial, w *device.Write) error {
+	after, err := d.there(ctx, t.span)
+	if err != nil {
+		w.Status = device.Failure
+		return err
+	}
+	w.Status, w.After = device.Failure, t.value(after)
+	taken := slices.Equal(after, t.regs)
+	if taken {
+		w.Status = device.Done
+	}
+	if !taken || before == nil || slices.Equal(before, after) {
+		return nil
+	}
+	x.Changed = true
+	back := *t
+	back.regs, back.pdu = before, t.request(before)
+	r := back.written(after)
+	r.Act, r.Status = device.Restored, device.Failure
+	got, err := raw.Raw(ctx, back.unit, back.pdu)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err == nil { // whatever it says, what it holds now counts
+		r.Text, _ = back.judge(got, nil)
+		if after, err = d.there(ctx, t.span); err == nil {
+			r.After = t.value(after)
+			if x.Restored = !slices.Equal(after, t.regs); x.Restored {
+				r.Status = device.Done
+			}
+		}
+	}
+	if err != nil {
+		r.Text = err.Error()
+	}
+	x.Writes = append(x.Writes, r)
+	return err
+}
+
+// written is what the audit says of the write.
+func (t *try) written(before []uint16) device.Write {
+	w := device.Write{What: fmt.Sprintf("%s %d", t.table, t.addr), Asked: t.value(t.regs), Before: t.value(before), After: math.NaN()}
+	if t.point != nil {
+		w.What, w.Unit = t.point.name, t.unitName()
+	}
+	return w
+}
+
+func (t *try) unitName() string {
+	if t.point.exponent != nil { // as it lies there
+		return ""
+	}
+	return t.point.unit
+}
+
+// value is what registers mean: in the point's unit, else as they are.
+func (t *try) value(regs []uint16) float64 {
+	switch {
+	case regs == nil:
+		return math.NaN()
+	case t.point == nil:
+		return float64(regs[0])
+	case t.point.form == number && t.point.exponent == nil:
+		return t.point.number(regs, 0)
+	}
+	return float64(t.point.raw(regs))
 }
 
 // kept are the points that must be the same after a trial: what is written, but for what
@@ -64,33 +200,6 @@ func (d *Driver) kept() (list []*point) {
 		}
 	}
 	return list
-}
-
-// changed reads the kept points again, and puts back the one that the trial wrote. What
-// else is different is left alone: it may be a setpoint that the device has taken back.
-func (d *Driver) changed(ctx context.Context, m *image, before [][]uint16, wrote *point) (bool, error) {
-	old := image{m.requests, before}
-	if err := m.read(ctx, d.conn); err != nil {
-		return false, err
-	}
-	different := false
-	for _, x := range d.kept() {
-		was, is := old.registers(x), m.registers(x)
-		if was == nil || slices.Equal(was, is) {
-			continue
-		}
-		different = true
-		if x != wrote {
-			continue
-		}
-		if err := d.writeRaw(ctx, x, x.raw(was)); err != nil {
-			return true, err
-		}
-	}
-	if different {
-		return true, m.read(ctx, d.conn)
-	}
-	return false, nil
 }
 
 func (d *Driver) unit() byte {
@@ -113,14 +222,18 @@ func (d *Driver) tries() []try {
 	read := func(addr, n uint16) []byte {
 		return AppendRequest(nil, &Request{Function: ReadHolding, Addr: addr, Count: n})
 	}
-	write := AppendRequest(nil, &Request{Function: WriteRegister, Addr: farAddress, Count: 1, Values: []uint16{0}})
+	far := try{
+		name: "write outside of the map", unit: u, want: []Exception{IllegalAddress, IllegalValue},
+		regs: []uint16{0}, single: true, span: span{Holding, farAddress, 1},
+	}
+	far.pdu = far.request(far.regs)
 	return []try{
 		{name: "read outside of the map", unit: u, pdu: read(farAddress, 1), want: []Exception{IllegalAddress}},
 		{name: "read beyond the last address", unit: u, pdu: read(farAddress, 2), want: []Exception{IllegalAddress}},
 		{name: "read of no registers", unit: u, pdu: read(0, 0), want: []Exception{IllegalValue}},
 		{name: "read of 126 registers", unit: u, pdu: read(0, MaxRead+1), want: []Exception{IllegalValue}},
 		{name: "unknown function", unit: u, pdu: []byte{vendorsFunction}, want: []Exception{IllegalFunction}},
-		{name: "write outside of the map", unit: u, pdu: write, want: []Exception{IllegalAddress, IllegalValue}},
+		far,
 		{name: "wrong unit", unit: d.nobody(), pdu: read(0, 1), want: []Exception{GatewayNoPath, GatewayNoResponse}, mute: true},
 	}
 }
@@ -136,13 +249,69 @@ func (d *Driver) beyond() (list []try) {
 		if err != nil {
 			continue // the register holds no more than the range
 		}
-		regs := x.registers(raw)
-		list = append(list, try{
-			name: x.name + " out of its range", unit: d.unit(), want: []Exception{IllegalValue}, wrote: x,
-			pdu: AppendRequest(nil, &Request{Function: WriteRegisters, Addr: x.addr, Count: x.size, Values: regs}),
-		})
+		t := try{
+			name: x.name + " out of its range", unit: d.unit(), want: []Exception{IllegalValue},
+			regs: x.registers(raw), single: d.single(x), span: x.span(), point: x,
+		}
+		t.pdu = t.request(t.regs)
+		list = append(list, t)
 	}
 	return list
+}
+
+// harmless are the points that are tried of those that are only read, in this order: what
+// a device measures it writes anew by itself.
+var harmless = []string{
+	"frequency", "grid_voltage", "reactive", "power", "current", "voltage", "temperature", "cell_v_max", "cell_v_min", "soc", "soh", "rated_kwh", "rated_kw",
+}
+
+// onlyRead is a write to a holding register that is only read, with the last bit of what
+// is there turned; nothing where the profile has none. Other tables cannot be written.
+func (d *Driver) onlyRead(ctx context.Context) ([]try, error) {
+	var candidates []*point
+	for _, name := range harmless {
+		candidates = append(candidates, d.profile.find(name))
+	}
+	for _, x := range d.profile.points {
+		if x.own {
+			candidates = append(candidates, x)
+		}
+	}
+	for _, x := range candidates {
+		if x == nil || x.table != Holding || x.writes || !x.reads || x.mask != 0 || x.form == text || d.written(x.span()) {
+			continue
+		}
+		regs, err := d.there(ctx, x.span())
+		if err != nil {
+			return nil, err
+		}
+		if regs == nil {
+			continue
+		}
+		t := try{
+			name: "write to a read-only register, " + x.name, unit: d.unit(), want: []Exception{IllegalAddress, IllegalValue, IllegalFunction, DeviceFailure},
+			regs: x.registers(x.raw(regs) ^ 1), single: d.single(x), span: x.span(), point: x,
+		}
+		t.pdu = t.request(t.regs)
+		return []try{t}, nil
+	}
+	return nil, nil
+}
+
+// written reports whether any point is written in these registers.
+func (d *Driver) written(s span) bool {
+	return slices.ContainsFunc(d.profile.points, func(x *point) bool { return x.writes && overlap(x.span(), s) })
+}
+
+func (d *Driver) single(x *point) bool { return x.size == 1 && d.profile.Requests.Write == single }
+
+// request writes registers where t does.
+func (t *try) request(regs []uint16) []byte {
+	f := WriteRegisters
+	if t.single {
+		f = WriteRegister
+	}
+	return AppendRequest(nil, &Request{Function: f, Addr: t.addr, Count: t.n, Values: regs})
 }
 
 func (t *try) wanted() string {

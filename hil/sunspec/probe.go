@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"yunchu/hil/modbus"
@@ -23,12 +24,15 @@ type trial struct {
 	unit       byte
 	pdu        []byte
 	fits       func(e modbus.Exception, answered bool) bool
+
+	point point // what it writes regs to; zero of one that writes nothing
+	regs  []uint16
 }
 
 // Probe implements device.Probed. That a write to a point that is not writable must be
 // answered with exception 2, 3 or 4 is said by the Device Information Model
 // Specification since V1.1; before, it was to be ignored (github.com/sunspec/models,
-// issue 235). ErrUnsupported over a connection that cannot carry what must be refused.
+// issue 235). What the device takes is put back. ErrUnsupported over a connection that cannot carry what must be refused.
 func (d *Driver) Probe(ctx context.Context) ([]device.Trial, error) {
 	raw, ok := d.opt.Conn.(modbus.Raw)
 	if !ok {
@@ -44,18 +48,95 @@ func (d *Driver) Probe(ctx context.Context) ([]device.Trial, error) {
 			return out, offline(err)
 		}
 		r := device.Trial{Name: t.name, Want: t.want}
-		r.Got, r.Refused, err = t.run(ctx, raw)
-		if err != nil {
-			return out, offline(d.lost(err))
+		if err := d.try(ctx, raw, &t, &r); err != nil {
+			return append(out, r), offline(d.lost(err))
 		}
 		after, err := d.held(ctx)
 		if err != nil {
-			return out, offline(err)
+			return append(out, r), offline(err)
 		}
-		r.Changed = !slices.Equal(before, after)
+		r.Changed = r.Changed || !slices.Equal(before, after)
 		out = append(out, r)
 	}
-	return out, nil
+	return append(out, device.Trial{
+		Name: "another role", Skipped: "the link has no roles, or roles are tried with a second certificate and the device is given one",
+	}), nil
+}
+
+// try does one trial, and puts back what the device has taken.
+func (d *Driver) try(ctx context.Context, c modbus.Raw, t *trial, r *device.Trial) (err error) {
+	p := t.point
+	if p.block == nil {
+		r.Got, r.Refused, err = t.run(ctx, c)
+		return err
+	}
+	before, err := d.there(ctx, p)
+	if err != nil {
+		return err
+	}
+	r.Got, r.Refused, err = t.run(ctx, c)
+	w := written(p, t.regs, before)
+	w.Status, w.Text = device.Rejected, r.Got
+	if err == nil && !r.Refused {
+		err = d.putBack(ctx, t, before, &w, r)
+	}
+	if err != nil {
+		w.Status = device.Failure
+	}
+	r.Writes = append([]device.Write{w}, r.Writes...)
+	return err
+}
+
+// putBack looks whether a device has taken what it did not refuse, and writes what was
+// there before. What is measured moves by itself: it counts as taken while it is what was
+// written.
+func (d *Driver) putBack(ctx context.Context, t *trial, before []uint16, w *device.Write, r *device.Trial) error {
+	p := t.point
+	after, err := d.there(ctx, p)
+	if err != nil {
+		return err
+	}
+	w.Status, w.After = device.Failure, meaning(p, after)
+	if !slices.Equal(after, t.regs) || slices.Equal(after, before) {
+		return nil
+	}
+	w.Status, r.Changed = device.Done, true
+	back := written(p, before, after)
+	back.Act, back.Status = device.Restored, device.Failure
+	err = d.write(ctx, p.block, p.field.At, before)
+	if err != nil {
+		back.Text = err.Error()
+	}
+	if err == nil || refused(err) {
+		if after, err = d.there(ctx, p); err == nil {
+			back.After = meaning(p, after)
+			if r.Restored = !slices.Equal(after, t.regs); r.Restored {
+				back.Status = device.Done
+			}
+		}
+	}
+	r.Writes = append(r.Writes, back)
+	return err
+}
+
+// there is what lies in the registers of a point.
+func (d *Driver) there(ctx context.Context, p point) ([]uint16, error) {
+	return readRegisters(ctx, d.opt.Conn, p.block.Addr+p.field.At, p.field.Size)
+}
+
+// written is what the audit says of a write of regs.
+func written(p point, regs, before []uint16) device.Write {
+	return device.Write{What: p.name(), Unit: p.field.Unit, Asked: meaning(p, regs), Before: meaning(p, before), After: math.NaN()}
+}
+
+// meaning is the number that regs are in a point, after the scale factor as it was read
+// last; NaN for not implemented.
+func meaning(p point, regs []uint16) float64 {
+	scale, ok := p.block.scale(p.field)
+	if !ok {
+		return math.NaN()
+	}
+	return decode(p.field.Type, regs, scale).Float()
 }
 
 // held are the registers of all points that can be written, heartbeats and timers left
@@ -82,11 +163,12 @@ func (d *Driver) trials() []trial {
 	l := d.layout
 	var out []trial
 	refusesValue := func(e modbus.Exception, answered bool) bool { return answered && e == modbus.IllegalValue }
-	if p := l.power; p.exists() {
-		value := p.block.Regs[p.field.At : p.field.At+p.field.Size]
+	if p := l.power; p.exists() { // which is measured, and so written anew by a device that takes it
+		regs := slices.Clone(p.block.Regs[p.field.At : p.field.At+p.field.Size])
+		regs[len(regs)-1] ^= 1
 		out = append(out, trial{
-			"write to a read-only point", "exception 2, 3 or 4", d.opt.Unit, writePDU(p, value),
-			func(e modbus.Exception, answered bool) bool {
+			name: "write to a read-only point", want: "exception 2, 3 or 4", unit: d.opt.Unit, pdu: writePDU(p, regs), point: p, regs: regs,
+			fits: func(e modbus.Exception, answered bool) bool {
 				return answered && (e == modbus.IllegalAddress || e == modbus.IllegalValue || e == modbus.DeviceFailure)
 			},
 		})
@@ -94,18 +176,21 @@ func (d *Driver) trials() []trial {
 	base := uint16(l.device.Base)
 	out = append(out,
 		trial{
-			"read outside the map", "exception 2", d.opt.Unit, readPDU(l.outside(), 2),
-			func(e modbus.Exception, answered bool) bool { return answered && e == modbus.IllegalAddress },
+			name: "read outside the map", want: "exception 2", unit: d.opt.Unit, pdu: readPDU(l.outside(), 2),
+			fits: func(e modbus.Exception, answered bool) bool { return answered && e == modbus.IllegalAddress },
 		},
-		trial{"read no registers", "exception 3", d.opt.Unit, readPDU(base, 0), refusesValue},
-		trial{"read 126 registers", "exception 3", d.opt.Unit, readPDU(base, modbus.MaxRead+1), refusesValue},
+		trial{name: "read no registers", want: "exception 3", unit: d.opt.Unit, pdu: readPDU(base, 0), fits: refusesValue},
+		trial{name: "read 126 registers", want: "exception 3", unit: d.opt.Unit, pdu: readPDU(base, modbus.MaxRead+1), fits: refusesValue},
 	)
 	if p := l.enumeration(); p.exists() {
-		out = append(out, trial{"write a value out of range", "exception 3", d.opt.Unit, writePDU(p, []uint16{strange}), refusesValue})
+		regs := []uint16{strange}
+		out = append(out, trial{
+			name: "write a value out of range", want: "exception 3", unit: d.opt.Unit, pdu: writePDU(p, regs), fits: refusesValue, point: p, regs: regs,
+		})
 	}
 	return append(out, trial{
-		"ask another unit", "exception 10 or 11, or no answer", otherUnit(d.opt.Unit), readPDU(base, 2),
-		func(e modbus.Exception, answered bool) bool {
+		name: "ask another unit", want: "exception 10 or 11, or no answer", unit: otherUnit(d.opt.Unit), pdu: readPDU(base, 2),
+		fits: func(e modbus.Exception, answered bool) bool {
 			return !answered || e == modbus.GatewayNoPath || e == modbus.GatewayNoResponse
 		},
 	})

@@ -63,6 +63,8 @@ type Trial struct {
 	// that, what put it back: What, Unit, Asked, Before, After, Status and Text of each, and
 	// the Act of the latter.
 	Writes []Write
+	// Skipped says why it was not tried, where it does not apply to the device.
+	Skipped string
 	// Restored: what the device took was put back, and reads so.
 	Restored bool
 }

@@ -434,29 +434,6 @@ func TestRevertIsOnlyShortened(t *testing.T) {
 	}
 }
 
-func TestProbe(t *testing.T) {
-	r := newRig(t, "tcp://127.0.0.1:0", "pcs-generic", modbus.Options{})
-	r.do(device.SetPower, 10)
-	trials, err := r.driver.Probe(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(trials) < 9 {
-		t.Errorf("%d trials", len(trials))
-	}
-	for _, x := range trials {
-		if strings.HasPrefix(x.Name, "revert") { // who took that would have no dead-man
-			t.Errorf("%+v", x)
-		}
-		if !x.Refused || x.Changed {
-			t.Errorf("%+v", x)
-		}
-	}
-	if x := r.read(); x.Flags != 0 {
-		t.Errorf("after the trials: flags %v", x.Flags)
-	}
-}
-
 func TestWrites(t *testing.T) {
 	r := newRig(t, "tcp://127.0.0.1:0", "pcs-generic", modbus.Options{})
 	for _, tt := range []struct {

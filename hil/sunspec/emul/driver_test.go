@@ -2,13 +2,11 @@ package emul_test
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"slices"
 	"testing"
 	"time"
 
-	"yunchu/hil/modbus"
 	"yunchu/hil/unit"
 	"yunchu/platform/device"
 )
@@ -342,51 +340,5 @@ func TestListOfSettings(t *testing.T) {
 	}
 	if writable < 10 {
 		t.Errorf("only %d settings can be written", writable)
-	}
-}
-
-// TestProbe: the emulator refuses all that a device must refuse.
-func TestProbe(t *testing.T) {
-	r := newRig(t, "ess-100kw-215kwh")
-	trials, err := r.driver.Probe(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(trials) != 6 {
-		t.Errorf("%d trials", len(trials))
-	}
-	for _, x := range trials {
-		if !x.Refused || x.Changed {
-			t.Errorf("%+v", x)
-		}
-	}
-}
-
-// lax is a unit that acknowledges every write, and takes a strange value for another one.
-type lax struct{ *rig }
-
-func (l *lax) Read(t modbus.Table, addr, n uint16) ([]uint16, error) { return l.bank.Read(t, addr, n) }
-
-func (l *lax) Write(_ uint16, values []uint16) error {
-	if len(values) == 1 && values[0] == 999 {
-		return l.unit.Reserve(l.now, 10)
-	}
-	return nil
-}
-
-// TestProbeFindsWhatIsTaken: a device that takes what it must refuse is found out.
-func TestProbeFindsWhatIsTaken(t *testing.T) {
-	r := newRig(t, "ess-100kw-215kwh")
-	r.conn.Bank = &lax{r}
-	trials, err := r.driver.Probe(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := map[string]string{}
-	for _, x := range trials {
-		got[x.Name] = fmt.Sprintf("%t %t", x.Refused, x.Changed)
-	}
-	if got["write to a read-only point"] != "false false" || got["write a value out of range"] != "false true" {
-		t.Errorf("%v", got)
 	}
 }

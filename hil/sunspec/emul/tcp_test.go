@@ -68,20 +68,6 @@ func TestOverTCPDriverKeepsWhatDriversPromise(t *testing.T) {
 	})
 }
 
-func TestProbeOverTCP(t *testing.T) {
-	r := newRig(t, "ess-100kw-215kwh")
-	onTCP(t, r, 100*time.Millisecond)
-	trials, err := r.driver.Probe(t.Context())
-	if err != nil || len(trials) != 6 {
-		t.Fatalf("%+v, %v", trials, err)
-	}
-	for _, x := range trials {
-		if !x.Refused || x.Changed {
-			t.Errorf("%+v", x)
-		}
-	}
-}
-
 // TestWireFaults: no reading comes out of a wire that is broken, and good ones come again
 // when it is mended.
 func TestWireFaults(t *testing.T) {

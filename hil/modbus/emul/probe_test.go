@@ -1,0 +1,111 @@
+package emul_test
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"yunchu/hil/modbus"
+	"yunchu/hil/modbus/emul"
+	"yunchu/platform/device"
+)
+
+func TestProbe(t *testing.T) {
+	r := newRig(t, "tcp://127.0.0.1:0", "pcs-generic", modbus.Options{})
+	r.do(device.SetPower, 10)
+	trials, err := r.driver.Probe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(trials) < 11 {
+		t.Errorf("%d trials", len(trials))
+	}
+	tried := false
+	for _, x := range trials {
+		if x.Skipped != "" {
+			if x.Name != "another role" {
+				t.Errorf("%+v", x)
+			}
+			continue
+		}
+		if w := x.Writes; x.Name == "write to a read-only register, map_version" {
+			tried = len(w) == 1 && w[0].What == "map_version" && w[0].Before == 0 && w[0].Asked == 1 && math.IsNaN(w[0].After) && w[0].Status == device.Rejected
+		}
+		if strings.HasPrefix(x.Name, "revert") { // who took that would have no dead-man
+			t.Errorf("%+v", x)
+		}
+		if !x.Refused || x.Changed {
+			t.Errorf("%+v", x)
+		}
+	}
+	if !tried {
+		t.Errorf("no write to a read-only register: %+v", trials)
+	}
+	if x := r.read(); x.Flags != 0 {
+		t.Errorf("after the trials: flags %v", x.Flags)
+	}
+}
+
+// TestProbePutsBack: what a device takes that it must refuse is found out, and is put back,
+// whether it is read-only, out of a setting's range, or outside of the map.
+func TestProbePutsBack(t *testing.T) {
+	t.Parallel()
+	const text = `apiVersion: yunchu/v1
+kind: Profile
+name: lax
+points:
+  frequency: {address: 3, scale: 0.01}
+  soc:       {table: input, address: 0}
+  reserve:   {address: 5, range: {min: 0, max: 100}}
+settings:
+  wide:      {address: 7, type: uint32}
+`
+	file := filepath.Join(t.TempDir(), "lax.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m := &emul.Memory{Holding: make([]uint16, 1<<16), Input: []uint16{50}}
+	m.Holding[3], m.Holding[5], m.Holding[8], m.Holding[0xFFFF] = 5001, 20, 77, 9
+	before := slices.Clone(m.Holding)
+	addr := serve(t, emul.Options{Address: "tcp://127.0.0.1:0", Units: map[byte]emul.Served{1: {Bank: m}}}).Addr()
+	d, err := modbus.New(modbus.Options{Address: addr, Unit: 1, Profile: file, Timeout: 10 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	trials, err := d.Probe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, x := range trials {
+		for _, w := range x.Writes {
+			got[x.Name] += fmt.Sprintf("%s%s %g>%g=%g %v; ", w.Act, w.What, w.Before, w.Asked, w.After, w.Status)
+		}
+		if x.Writes != nil {
+			got[x.Name] += fmt.Sprintf("refused %t, changed %t, restored %t", x.Refused, x.Changed, x.Restored)
+		}
+	}
+	for name, want := range map[string]string{
+		"write outside of the map":                 "holding 65535 9>0=0 done; restoredholding 65535 0>9=9 done; refused false, changed true, restored true",
+		"reserve out of its range":                 "reserve 20>101=101 done; restoredreserve 101>20=20 done; refused false, changed true, restored true",
+		"write to a read-only register, frequency": "frequency 50.01>50=50 done; restoredfrequency 50>50.01=50.01 done; refused false, changed true, restored true",
+	} {
+		if got[name] != want {
+			t.Errorf("%s:\n got %s\nwant %s", name, got[name], want)
+		}
+	}
+	m.Do(func(m *emul.Memory) {
+		if !slices.Equal(m.Holding, before) {
+			t.Error("the device is not as it was before the trials")
+		}
+		if m.Writes != 6 {
+			t.Errorf("%d writes, want three and as many that put back", m.Writes)
+		}
+	})
+}

@@ -1,0 +1,144 @@
+package emul_test
+
+import (
+	"fmt"
+	"math"
+	"testing"
+	"time"
+
+	"yunchu/hil/modbus"
+	"yunchu/platform/device"
+)
+
+// refused demands that all that was tried was refused, but for roles, which are said not to
+// be tried.
+func refused(t *testing.T, trials []device.Trial) {
+	t.Helper()
+	if len(trials) != 7 {
+		t.Errorf("%d trials", len(trials))
+	}
+	writes := 0
+	for _, x := range trials {
+		if x.Skipped != "" && x.Name == "another role" {
+			continue
+		}
+		if !x.Refused || x.Changed || x.Restored {
+			t.Errorf("%+v", x)
+		}
+		for _, w := range x.Writes {
+			writes++
+			if w.Status != device.Rejected || math.IsNaN(w.Asked) || math.IsNaN(w.Before) || w.Asked == w.Before {
+				t.Errorf("%+v", w)
+			}
+		}
+	}
+	if writes != 2 {
+		t.Errorf("%d writes", writes)
+	}
+}
+
+// TestProbe: the emulator refuses all that a device must refuse.
+func TestProbe(t *testing.T) {
+	r := newRig(t, "ess-100kw-215kwh")
+	trials, err := r.driver.Probe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused(t, trials)
+}
+
+// lax is a unit that acknowledges every write, and takes a strange value for another one.
+type lax struct{ *rig }
+
+func (l *lax) Read(t modbus.Table, addr, n uint16) ([]uint16, error) { return l.bank.Read(t, addr, n) }
+
+func (l *lax) Write(_ uint16, values []uint16) error {
+	if len(values) == 1 && values[0] == 999 {
+		return l.unit.Reserve(l.now, 10)
+	}
+	return nil
+}
+
+// TestProbeFindsWhatIsTaken: a device that takes what it must refuse is found out.
+func TestProbeFindsWhatIsTaken(t *testing.T) {
+	r := newRig(t, "ess-100kw-215kwh")
+	r.conn.Bank = &lax{r}
+	trials, err := r.driver.Probe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, x := range trials {
+		got[x.Name] = fmt.Sprintf("%t %t", x.Refused, x.Changed)
+	}
+	if got["write to a read-only point"] != "false false" || got["write a value out of range"] != "false true" {
+		t.Errorf("%v", got)
+	}
+}
+
+// taker is a unit whose registers take every write, and keep it.
+type taker struct {
+	*rig
+	kept   map[uint16]uint16
+	writes int
+}
+
+func (k *taker) Read(t modbus.Table, addr, n uint16) ([]uint16, error) {
+	regs, err := k.bank.Read(t, addr, n)
+	for i := range regs {
+		if v, ok := k.kept[addr+uint16(i)]; ok {
+			regs[i] = v
+		}
+	}
+	return regs, err
+}
+
+func (k *taker) Write(addr uint16, values []uint16) error {
+	k.writes++
+	for i, v := range values {
+		k.kept[addr+uint16(i)] = v
+	}
+	return nil
+}
+
+// TestProbePutsBack: what a device takes that it must refuse is put back, and both are told.
+func TestProbePutsBack(t *testing.T) {
+	r := newRig(t, "ess-100kw-215kwh")
+	k := &taker{rig: r, kept: map[uint16]uint16{}}
+	r.conn.Bank = k
+	trials, err := r.driver.Probe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, x := range trials {
+		for _, w := range x.Writes {
+			got = append(got, fmt.Sprintf("%s%s %g>%g=%g %v", w.Act, w.What, w.Before, w.Asked, w.After, w.Status))
+		}
+		if len(x.Writes) > 0 && (x.Refused || !x.Changed || !x.Restored) {
+			t.Errorf("%+v", x)
+		}
+	}
+	want := []string{
+		"701.W 0>10=10 done", "restored701.W 10>0=0 done",
+		"704.WMaxLimPctEnaRvrt 0>999=999 done", "restored704.WMaxLimPctEnaRvrt 999>0=0 done",
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) || k.writes != 4 {
+		t.Errorf("%d writes: %q, want %q", k.writes, got, want)
+	}
+	for addr, v := range k.kept {
+		if is, err := r.bank.Read(modbus.Holding, addr, 1); err != nil || is[0] != v {
+			t.Errorf("register %d holds %d, and %d before, %v", addr, v, is, err)
+		}
+	}
+}
+
+func TestProbeOverTCP(t *testing.T) {
+	r := newRig(t, "ess-100kw-215kwh")
+	onTCP(t, r, 100*time.Millisecond)
+	trials, err := r.driver.Probe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused(t, trials)
+}
