@@ -55,9 +55,12 @@ type Options struct {
 	Now func() time.Time
 	// Wall is the clock of tokens; nil: the wall's.
 	Wall func() time.Time
-	// MaxInFlight bounds the requests that are served at once; others are
-	// answered 429. 0 = 4,096.
+	// MaxInFlight bounds what is served at once of each kind: the sync of readings,
+	// commands, all other requests. More are answered 429. 0 = 4,096.
 	MaxInFlight int
+	// MaxConnections bounds the connections of HTTP, where more are closed at once;
+	// 0 = 16,384.
+	MaxConnections int
 	// MaxClients bounds the WebSockets; 0 = 5,000.
 	MaxClients int
 	// Metrics, when set, is where the figures are registered, beside others of
@@ -67,11 +70,11 @@ type Options struct {
 
 // Server answers the API. It is an http.Handler; Serve runs it on a listener.
 type Server struct {
-	plant       Plant
-	auth        *auth.Authority
-	log         *slog.Logger
-	now, wall   func() time.Time
-	maxInFlight int64
+	plant          Plant
+	auth           *auth.Authority
+	log            *slog.Logger
+	now, wall      func() time.Time
+	maxConnections int
 
 	mux     *http.ServeMux
 	huma    huma.API
@@ -84,7 +87,8 @@ type Server struct {
 	queries chan struct{} // one for each that is evaluated
 	graph   *executor.Executor
 
-	inFlight atomic.Int64
+	readings, commands, others room
+
 	// strangers are the WebSockets of GraphQL that have not said who they are.
 	strangers atomic.Int32
 	heavyNow  atomic.Int32 // questions about whole fleets that are being answered
@@ -102,7 +106,7 @@ func New(o Options) (*Server, error) {
 		return nil, errors.New("api: Plant, Auth and Bus are required")
 	}
 	s := &Server{
-		plant: o.Plant, auth: o.Auth, log: o.Log, now: o.Now, wall: o.Wall, maxInFlight: int64(o.MaxInFlight),
+		plant: o.Plant, auth: o.Auth, log: o.Log, now: o.Now, wall: o.Wall, maxConnections: o.MaxConnections,
 		queries: make(chan struct{}, maxQueries), mux: http.NewServeMux(), origin: http.NewCrossOriginProtection(),
 	}
 	if s.log == nil {
@@ -114,8 +118,14 @@ func New(o Options) (*Server, error) {
 	if s.wall == nil {
 		s.wall = time.Now
 	}
-	if s.maxInFlight <= 0 {
-		s.maxInFlight = 4096
+	if o.MaxInFlight <= 0 {
+		o.MaxInFlight = 4096
+	}
+	for _, r := range []*room{&s.readings, &s.commands, &s.others} {
+		r.most = int64(o.MaxInFlight)
+	}
+	if s.maxConnections <= 0 {
+		s.maxConnections = 16_384
 	}
 	if o.MaxClients <= 0 {
 		o.MaxClients = 5000
@@ -154,28 +164,28 @@ const (
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.Method == http.MethodPost && r.URL.Path == syncPath:
-		s.hot(w, r, s.metrics.sync, s.sync)
+		s.hot(w, r, &s.readings, s.metrics.sync, s.sync)
 	case r.Method == http.MethodPost && r.URL.Path == controlPath:
-		s.hot(w, r, s.metrics.control, s.control)
+		s.hot(w, r, &s.commands, s.metrics.control, s.control)
 	case r.Method == http.MethodGet && r.URL.Path == wsPath:
 		s.websocket(w, r)
 	case r.URL.Path == graphPath && r.Method == http.MethodGet && r.Header.Get("Upgrade") != "":
 		s.graphWebsocket(w, r)
 	case r.URL.Path == graphPath && (r.Method == http.MethodPost || r.Method == http.MethodGet):
-		s.hot(w, r, s.metrics.graphql, s.graphql)
+		s.hot(w, r, &s.others, s.metrics.graphql, s.graphql)
 	default:
 		s.ordinary(w, r)
 	}
 }
 
 // hot serves one request of a fast route: h answers and returns the status.
-func (s *Server) hot(w http.ResponseWriter, r *http.Request, m *route, h func(http.ResponseWriter, *http.Request) int) {
+func (s *Server) hot(w http.ResponseWriter, r *http.Request, place *room, m *route, h func(http.ResponseWriter, *http.Request) int) {
 	start := time.Now()
 	status := http.StatusInternalServerError
-	admitted := s.admit()
+	admitted := place.enter()
 	defer func() {
 		if admitted {
-			s.inFlight.Add(-1)
+			place.leave()
 		}
 		if fault := recover(); fault != nil {
 			status = s.panicked(w, r, fault)
@@ -183,7 +193,7 @@ func (s *Server) hot(w http.ResponseWriter, r *http.Request, m *route, h func(ht
 		m.done(status, time.Since(start))
 	}()
 	if !admitted {
-		status = s.full().write(w, r)
+		status = place.full().write(w, r)
 		return
 	}
 	if id := r.Header[requestIDHeader]; len(id) == 1 && validRequestID(id[0]) {
@@ -194,25 +204,6 @@ func (s *Server) hot(w http.ResponseWriter, r *http.Request, m *route, h func(ht
 		return
 	}
 	status = h(w, r)
-}
-
-// admit counts one more request in flight and reports whether there was room for it. A
-// refused one is not counted, not even for a moment: it would have others refused.
-func (s *Server) admit() bool {
-	for {
-		n := s.inFlight.Load()
-		if n >= s.maxInFlight {
-			return false
-		}
-		if s.inFlight.CompareAndSwap(n, n+1) {
-			return true
-		}
-	}
-}
-
-func (s *Server) full() *Problem {
-	s.metrics.shed.inFlight.Inc()
-	return refuse(CodeOverload, "too many requests are being served")
 }
 
 func (s *Server) panicked(w http.ResponseWriter, r *http.Request, fault any) int {
@@ -243,10 +234,10 @@ func (s *Server) ordinary(w http.ResponseWriter, r *http.Request) {
 	h[requestIDHeader] = []string{requestID(h, r)}
 	secure(h)
 	m := s.metrics.unknown
-	admitted := s.admit()
+	admitted := s.others.enter()
 	defer func() {
 		if admitted {
-			s.inFlight.Add(-1)
+			s.others.leave()
 		}
 		if fault := recover(); fault != nil {
 			s.panicked(rec, r, fault)
@@ -267,7 +258,7 @@ func (s *Server) ordinary(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case pattern == healthPattern:
 	case !admitted:
-		s.full().write(rec, r)
+		s.others.full().write(rec, r)
 		return
 	case !s.isReady():
 		refuse(CodeNotReady, "").write(rec, r)

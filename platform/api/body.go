@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"yunchu/platform/device"
 )
@@ -13,6 +14,9 @@ const (
 	smallBody = 64 << 10
 	// largeBodies is how many bytes of larger bodies are held at once.
 	largeBodies = 256 << 20
+	// smallWithin is how long a body of that size may take to come: one that creeps in
+	// holds a place that others may need. For larger ones it is the server's timeout.
+	smallWithin = 4 * time.Second
 )
 
 // budget bounds the memory of large bodies, so that a few hundred senders of
@@ -54,7 +58,20 @@ func (s *Server) giveBack(m *scratch) {
 }
 
 // read reads the body of r into m, up to limit bytes.
-func (s *Server) read(m *scratch, r *http.Request, limit int) *Problem {
+func (s *Server) read(w http.ResponseWriter, m *scratch, r *http.Request, limit int) *Problem {
+	if r.ContentLength > smallBody {
+		return s.readAll(m, r, limit)
+	}
+	conn := http.NewResponseController(w)
+	_ = conn.SetReadDeadline(time.Now().Add(smallWithin)) // where there is a connection
+	refused := s.readAll(m, r, limit)
+	if refused == nil { // the answer may take longer; what is left of a broken body may not
+		_ = conn.SetReadDeadline(time.Time{})
+	}
+	return refused
+}
+
+func (s *Server) readAll(m *scratch, r *http.Request, limit int) *Problem {
 	if r.ContentLength > int64(limit) {
 		return refuse(CodeTooLarge, "the body is larger than allowed")
 	}

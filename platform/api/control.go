@@ -18,7 +18,7 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request) int {
 		return refused.write(w, r)
 	}
 	m := s.borrow()
-	if refused = s.read(m, r, maxBody); refused == nil {
+	if refused = s.read(w, m, r, maxBody); refused == nil {
 		m.dec.reset(m.body)
 		refused = m.dec.order(&m.order)
 	}

@@ -156,7 +156,7 @@ func (s *Server) graphql(w http.ResponseWriter, r *http.Request) int {
 		return refused.write(w, r)
 	}
 	m := s.borrow()
-	params, refused := s.graphParams(m, r)
+	params, refused := s.graphParams(w, m, r)
 	s.giveBack(m)
 	if refused != nil {
 		return refused.write(w, r)
@@ -205,7 +205,7 @@ func (s *Server) graphql(w http.ResponseWriter, r *http.Request) int {
 }
 
 // graphParams reads a request, in the body or in the URL.
-func (s *Server) graphParams(m *scratch, r *http.Request) (*graphql.RawParams, *Problem) {
+func (s *Server) graphParams(w http.ResponseWriter, m *scratch, r *http.Request) (*graphql.RawParams, *Problem) {
 	in := struct {
 		Query         string          `json:"query"`
 		OperationName string          `json:"operationName"`
@@ -218,7 +218,7 @@ func (s *Server) graphParams(m *scratch, r *http.Request) (*graphql.RawParams, *
 		if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 			return nil, refuse(CodeUnsupportedMedia, "the Content-Type is "+quote(r.Header.Get("Content-Type")))
 		}
-		if refused := s.read(m, r, maxGraph); refused != nil {
+		if refused := s.read(w, m, r, maxGraph); refused != nil {
 			return nil, refused
 		}
 		if err := json.Unmarshal(m.body, &in); err != nil {

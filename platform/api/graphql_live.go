@@ -156,7 +156,7 @@ func listen[T any](ctx context.Context, s *Server, k kinds, of devicesOf, value 
 		hub: s.hub, principal: callerOf(ctx).Principal, wall: s.wall, queue: newQueue(), values: true, ending: make(chan struct{}),
 	}
 	if !s.hub.add(c) {
-		return nil, s.full()
+		return nil, s.hub.full()
 	}
 	s.hub.listen(c, key, k)
 	out := make(chan *T)

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"yunchu/platform/api/graph"
 	"yunchu/platform/auth"
 	"yunchu/platform/bus"
@@ -59,6 +61,7 @@ type hub struct {
 
 	count   atomic.Int64 // clients
 	dropped atomic.Uint64
+	shed    prometheus.Counter
 	wake    chan struct{} // one token when the inbox has something
 
 	inbox struct {
@@ -88,6 +91,12 @@ func newHub(p Plant, limit int) *hub {
 	h := &hub{plant: p, max: limit, filters: map[filterKey]*filter{}, wake: make(chan struct{}, 1)}
 	h.inbox.index = map[device.Slot]int{}
 	return h
+}
+
+// full refuses a client for whom there is no room.
+func (h *hub) full() *Problem {
+	h.shed.Inc()
+	return refuse(CodeOverload, "too many clients listen already")
 }
 
 // subscribe follows the bus from now on.

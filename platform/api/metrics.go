@@ -25,7 +25,7 @@ type metrics struct {
 	sync, control, ws, graphql, files, unknown *route
 
 	readings struct{ accepted, rejected prometheus.Counter }
-	shed     struct{ inFlight, memory, overload, heavy, space prometheus.Counter }
+	shed     struct{ memory, overload, heavy, space, connections prometheus.Counter }
 }
 
 // route has the figures of one route, found before the first request.
@@ -56,7 +56,9 @@ func newMetrics(reg *prometheus.Registry, s *Server) (*metrics, error) {
 		Name: "yunchu_http_shed_total", Help: "Requests that were turned away for want of room, by what was full.",
 	}, []string{"full"})
 	m.readings.accepted, m.readings.rejected = readings.WithLabelValues("accepted"), readings.WithLabelValues("rejected")
-	m.shed.inFlight, m.shed.memory = shed.WithLabelValues("in_flight"), shed.WithLabelValues("memory")
+	s.readings.shed, s.commands.shed = shed.WithLabelValues("readings"), shed.WithLabelValues("commands")
+	s.others.shed, s.hub.shed = shed.WithLabelValues("requests"), shed.WithLabelValues("clients")
+	m.shed.connections, m.shed.memory = shed.WithLabelValues("connections"), shed.WithLabelValues("memory")
 	m.shed.overload, m.shed.heavy = shed.WithLabelValues("plant"), shed.WithLabelValues("heavy")
 	m.shed.space = shed.WithLabelValues("disk")
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
@@ -65,7 +67,9 @@ func newMetrics(reg *prometheus.Registry, s *Server) (*metrics, error) {
 	var faults []error
 	for _, c := range []prometheus.Collector{
 		m.requests, m.latency, readings, shed,
-		gauge("yunchu_http_in_flight", "Requests that are being served.", func() float64 { return float64(s.inFlight.Load()) }),
+		gauge("yunchu_http_in_flight", "Requests that are being served.", func() float64 {
+			return float64(s.readings.now.Load() + s.commands.now.Load() + s.others.now.Load())
+		}),
 		gauge("yunchu_store_damages", "Parts of log, history and state that are lost or are not what was written.", func() float64 {
 			return float64(len(s.plant.System.About().Damage))
 		}),

@@ -14,36 +14,10 @@ import (
 // grace is how long requests may take to end when the server stops.
 const grace = 3 * time.Second
 
-// unused are the connections on which no request has come yet. Browsers and pools
-// of connections dial ahead, for a request that may then take another one.
-type unused struct {
-	mu    sync.Mutex
-	conns map[net.Conn]struct{}
-}
-
-// follow is told the states of all connections: it is a http.Server's ConnState.
-func (u *unused) follow(c net.Conn, state http.ConnState) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if state == http.StateNew {
-		u.conns[c] = struct{}{}
-	} else {
-		delete(u.conns, c)
-	}
-}
-
-func (u *unused) close() {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	for c := range u.conns {
-		_ = c.Close() // nobody waits for an answer on it
-	}
-}
-
 // Serve answers on l until ctx ends, lets what was begun end, and closes the
 // WebSockets. The error is nil when ctx ended it. It is called once.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	spare := unused{conns: map[net.Conn]struct{}{}}
+	conns := connections{most: s.maxConnections, shed: s.metrics.shed.connections, open: map[net.Conn]http.ConnState{}}
 	web := &http.Server{
 		Handler:           s,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -52,7 +26,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-		ConnState:         spare.follow,
+		ConnState:         conns.follow,
 	}
 	recording, enough := context.WithCancel(ctx)
 	var recorded sync.WaitGroup
@@ -64,7 +38,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		err := web.Serve(l)
 		// Nobody is accepted any more, and what is read from now on is not answered.
 		// Shutdown would still wait five seconds for a request on each of these.
-		spare.close()
+		conns.closeUnused()
 		failed <- err
 	}()
 	select {

@@ -20,7 +20,7 @@ func (s *Server) sync(w http.ResponseWriter, r *http.Request) int {
 		return refused.write(w, r)
 	}
 	m := s.borrow()
-	if refused = s.read(m, r, maxArray); refused != nil {
+	if refused = s.read(w, m, r, maxArray); refused != nil {
 		s.giveBack(m)
 		return refused.write(w, r)
 	}

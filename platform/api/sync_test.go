@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"yunchu/platform/api"
 	"yunchu/platform/bus"
 	"yunchu/platform/device"
 )
@@ -189,32 +188,6 @@ func TestSyncUnderOverload(t *testing.T) {
 	if strings.Contains(a.Body.String(), "secret") {
 		t.Errorf("an inner error is shown: %s", a.Body)
 	}
-}
-
-func TestTooManyInFlight(t *testing.T) {
-	w := newWorld(t, func(o *api.Options) { o.MaxInFlight = 1 })
-	answers := make(chan answer)
-	go func() {
-		for { // until it is the one request that is let in
-			a := w.do("POST", controlPath, "operator", `{"deviceId":"SLOW","commandId":"c","command":"stop"}`)
-			if a.Code != 429 {
-				answers <- a
-				return
-			}
-		}
-	}()
-	for {
-		a := w.do("POST", syncPath, "device", body("MINE", start))
-		if a.Code == 429 {
-			a.want(429, "OVERLOAD")
-			break
-		}
-		a.want(200, "SUCCESS")
-	}
-	w.do("GET", "/api/v1/devices", "viewer", "").want(429, "OVERLOAD")
-	w.do("GET", "/healthz", "", "").want(200, "")
-	(<-answers).want(202, "ACCEPTED")
-	w.do("POST", syncPath, "device", body("MINE", start)).want(200, "SUCCESS")
 }
 
 func TestNotReady(t *testing.T) {

@@ -104,7 +104,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, protocols []str
 	case !s.isReady():
 		refused = refuse(CodeNotReady, "")
 	case s.hub.count.Load() >= int64(s.hub.max):
-		refused = s.full()
+		refused = s.hub.full()
 	case len(protocols) > 0 && chosen == "":
 		refused = refuse(CodeInvalidRequest, "offer the subprotocol "+strings.Join(protocols, " or "))
 	}
