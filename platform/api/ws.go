@@ -96,7 +96,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, protocols []str
 	p, refused := s.who(r, token, auth.Read)
 	if refused != nil && token == "" && len(protocols) > 0 && refused.Code == CodeUnauthorized {
 		if refused = nil; s.strangers.Load() >= maxStrangers {
-			refused = s.full()
+			refused = s.hub.full()
 		}
 	}
 	switch {
