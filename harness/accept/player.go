@@ -39,6 +39,7 @@ type Observation struct {
 	Has     bool           // there is one
 	Acks    []device.Ack   // that came since the last look
 	Done    []Done         // jobs that ended since the last look
+	Events  []device.Event // of the device, since the last look
 	Armed   bool           // the device may act: it is armed, or needs no arming
 	Stopped bool           // its emergency stop is latched
 }
@@ -161,6 +162,9 @@ func (p *Player) Step(now time.Time, o *Observation) (actions []Action) {
 	}
 	for i := range o.Done {
 		p.finished(now, &o.Done[i])
+	}
+	for i := range o.Events {
+		p.happened(&o.Events[i])
 	}
 	for p.ending == playing {
 		if p.cur == nil {
@@ -401,12 +405,13 @@ func (p *Player) ready(now time.Time, o *Observation) bool {
 	if f.Quiet = 0; !p.quiet.IsZero() {
 		f.Quiet = now.Sub(p.quiet)
 	}
-	fresh := o.Has && f.Age <= max(pre.age, p.rec.MaxAge)
+	// Who only reads needs no fresh reading to begin with: that there is none is what it finds.
+	fresh := o.Has && f.Age <= max(pre.age, p.rec.MaxAge) || !p.g.writes
 	if (!fresh || f.Quiet < pre.quiet) && now.Sub(p.began) < pre.quiet+quietSlack {
 		return false
 	}
 	switch {
-	case !o.Has:
+	case !o.Has && !fresh:
 		p.Abort(now, "precondition: there is no reading of the device")
 	case !fresh:
 		p.Abort(now, fmt.Sprintf("precondition: the newest reading is %.1f s old", f.Age.Seconds()))
@@ -430,6 +435,21 @@ func (p *Player) keep(now time.Time, out *[]Action) {
 	}
 }
 
+// happened takes note of the guard's taking the device away, unless the test is just doing
+// what makes it do so.
+func (p *Player) happened(e *device.Event) {
+	if e.Type != "disarmed" || p.ending != playing || p.rec.Barred != "" {
+		return
+	}
+	if p.cur != nil {
+		switch p.cur.act {
+		case actCut, actFault, actEStop, actReset, actDisarm, actRest, actRefused, actSetting:
+			return
+		}
+	}
+	_, p.rec.Barred, _ = strings.Cut(e.Text, ": ")
+}
+
 // acknowledged takes note of an answer.
 func (p *Player) acknowledged(now time.Time, a *device.Ack) {
 	if p.cur == nil || a.Repeat {
@@ -438,7 +458,7 @@ func (p *Player) acknowledged(now time.Time, a *device.Ack) {
 	w := p.window
 	if a.Source == guard.Source {
 		if w != nil && a.Verb == device.SetPower && a.Status == device.Done && w.Issued && w.Kind != "zero" {
-			p.reduced(w, a.Power, fmt.Sprintf("the guard has set it to %.4g kW", a.Power))
+			p.reduced(w, a.Power, strings.TrimSuffix(fmt.Sprintf("the guard has set it to %.4g kW: %s", a.Power, a.Reason), ": "))
 		}
 		return
 	}

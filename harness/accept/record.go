@@ -40,6 +40,10 @@ type Record struct {
 	Aborted string // why the test was not done to its end; empty: it was
 	Found   Found
 
+	// Barred is why the guard has taken the device away in the midst of the test; empty: it
+	// has not.
+	Barred string
+
 	// SignWrong: the guard's sign test found that power or current runs against the
 	// setpoint. That is a finding about the rig, not a gap.
 	SignWrong bool

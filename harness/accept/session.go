@@ -298,6 +298,11 @@ func (s *session) tick(now time.Time) {
 	}
 	s.ticked = now
 	o := Observation{Reading: s.seen, Has: s.seen.At != 0, Acks: in.acks, Done: in.done}
+	for i := range in.events {
+		if in.events[i].Slot == s.slot {
+			o.Events = append(o.Events, in.events[i])
+		}
+	}
 	info, _ := s.plant.Fleet.Device(s.slot)
 	o.Armed, o.Stopped = info.Info.State == device.Active, info.Info.State == device.Failed
 	for _, a := range s.player.Step(now, &o) {

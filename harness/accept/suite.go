@@ -11,6 +11,7 @@ import (
 	"yunchu/harness/report"
 	"yunchu/harness/scenario"
 	"yunchu/platform/device"
+	"yunchu/platform/guard"
 )
 
 // Result is what the suite came to.
@@ -170,7 +171,28 @@ func (s *session) test(ctx context.Context, g *Program, barred string) *TestResu
 	if g.Procedure.Name == SignTest && t.Record.SignWrong {
 		t.Verdict = report.Failed
 	}
+	t.barred()
 	return t
+}
+
+// barred draws the consequences from the guard's having taken the device away in the midst
+// of the test. A device on one wire that goes on reporting and runs against its setpoint, or
+// whose heartbeat stands, has failed. Of a lost link, a panel switched to local or somebody
+// else's setpoint nobody knows whose fault it is.
+func (t *TestResult) barred() {
+	r := t.Record
+	if r.Barred == "" {
+		return
+	}
+	own := strings.HasPrefix(r.Barred, guard.AgainstSetpoint) ||
+		strings.HasPrefix(r.Barred, guard.HeartbeatStands) && !r.Parts && r.offline() == ""
+	switch {
+	case own:
+		t.Verdict = report.Failed
+	case t.Verdict == report.Passed:
+		t.Verdict = report.Inconclusive
+	}
+	t.Why = strings.TrimSuffix(r.Barred+"; "+t.Why, "; ")
 }
 
 // reason is why a test has not passed, in a few words.

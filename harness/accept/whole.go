@@ -3,6 +3,7 @@ package accept
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"yunchu/harness/backend"
 	"yunchu/harness/metric"
@@ -12,12 +13,8 @@ import (
 // whole measures a metric of the test as a whole.
 func (r *Record) whole(name string) (measured, error) {
 	m := measured{n: len(r.Samples), period: r.Period.Seconds()}
-	if len(r.Samples) == 0 {
+	if len(r.Samples) == 0 && name != "gaps" && name != "silence_s" {
 		return m, fmt.Errorf("there is no reading: %w", metric.ErrNoData)
-	}
-	var times []float64
-	for i := range r.Samples {
-		times = append(times, r.atMS(r.Samples[i].At))
 	}
 	switch name {
 	case "age_ms":
@@ -25,21 +22,39 @@ func (r *Record) whole(name string) (measured, error) {
 			m.Value = max(m.Value, float64(r.Samples[i].Arrived-r.Samples[i].At))
 		}
 		m.Res = 1
-	case "gaps":
-		n, longest := metric.Gaps(times, r.MaxAge.Seconds()+1e-9)
+	case "gaps", "silence_s":
+		// From the beginning to the end: a device that has fallen silent for good has a gap
+		// too, and so has one that goes on telling all but its power.
+		times := []float64{0}
+		for _, p := range r.power {
+			times = append(times, p.T)
+		}
+		n, longest := metric.Gaps(append(times, r.at(r.End)), r.MaxAge.Seconds()+1e-9)
 		m.Value, m.note = float64(n), fmt.Sprintf("longest silence %.3g s", longest)
+		if name == "silence_s" {
+			m.Value, m.Res, m.note, m.timed = longest, m.period, "", true
+			m.pause = r.paused(0, math.Inf(1))
+		}
+		if why := r.offline(); why != "" && (n > 0 || name == "silence_s") {
+			m.note = strings.TrimPrefix(m.note+"; "+why, "; ")
+		}
 	case "missing_channels":
-		for _, of := range []func(*device.Reading) float64{
-			power,
-			func(s *device.Reading) float64 { return s.SoC },
-			func(s *device.Reading) float64 { return s.Voltage },
-			func(s *device.Reading) float64 { return s.Current },
-			func(s *device.Reading) float64 { return s.Temperature },
+		var missing []string
+		for _, c := range []struct {
+			name string
+			of   func(*device.Reading) float64
+		}{
+			{"power", power},
+			{"state of charge", func(s *device.Reading) float64 { return s.SoC }},
+			{"voltage", func(s *device.Reading) float64 { return s.Voltage }},
+			{"current", func(s *device.Reading) float64 { return s.Current }},
+			{"temperature", func(s *device.Reading) float64 { return s.Temperature }},
 		} {
-			if len(r.points(of)) == 0 {
-				m.Value++
+			if r.missing(c.of) {
+				missing = append(missing, c.name)
 			}
 		}
+		m.Value, m.note = float64(len(missing)), strings.Join(missing, ", ")
 	case "alarms":
 		for i := range r.Samples {
 			if r.Samples[i].Status == device.Fault {
@@ -62,6 +77,33 @@ func (r *Record) whole(name string) (measured, error) {
 		return m, fmt.Errorf("metric %s of the test: %w", name, metric.ErrUnknown)
 	}
 	return m, nil
+}
+
+// missing reports whether a channel is never reported, or is not any more while others
+// are: for longer than three times its longest pause before, and than a reading may be old.
+func (r *Record) missing(of func(*device.Reading) float64) bool {
+	pts := r.points(of)
+	if len(pts) == 0 {
+		return true
+	}
+	var times []float64
+	for _, p := range pts {
+		times = append(times, p.T)
+	}
+	_, longest := metric.Gaps(times, 0)
+	return r.atMS(r.Samples[len(r.Samples)-1].At)-times[len(times)-1] > max(3*longest, r.MaxAge.Seconds())
+}
+
+// offline is what the device's silence was like, as the gateway told it last; empty: it
+// has not said so.
+func (r *Record) offline() string {
+	for i := len(r.Events) - 1; i >= 0; i-- {
+		if e := &r.Events[i]; e.Type == "offline" {
+			_, why, _ := strings.Cut(e.Text, "offline: ")
+			return strings.ReplaceAll(why, "\n", "; ")
+		}
+	}
+	return ""
 }
 
 // aligned compares the device's clock and channel with the reference's.

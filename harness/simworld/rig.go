@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -287,6 +288,15 @@ func (r *Rig) Truth(_ context.Context, device string) (backend.Truth, error) {
 		t.SetKW = v.SetW / 1000
 	}
 	return t, nil
+}
+
+// Share is the part of its rated power that a device has now, without a sign.
+func (r *Rig) Share(device string) (float64, error) {
+	u, err := r.unit(device)
+	if err != nil {
+		return 0, err
+	}
+	return math.Abs(u.Truth(time.Now()).ACW) / (u.Model().RatedKW * 1000), nil
 }
 
 // Faults implements backend.Face.

@@ -226,7 +226,7 @@ func (g *Guard) watch(r *device.Reading, d *state) {
 		return
 	}
 	if acts && l.armed && g.against(r, d) {
-		g.bar(r.Slot, d, "its power runs against the setpoint: a sign is wrong")
+		g.bar(r.Slot, d, AgainstSetpoint+": a sign is wrong")
 	}
 	if r.Quality != device.Good {
 		return
@@ -241,6 +241,12 @@ func (g *Guard) watch(r *device.Reading, d *state) {
 	}
 	l.test.observe(r, d)
 }
+
+// How the reasons begin for which an armed device is barred that shows a fault of its own.
+const (
+	AgainstSetpoint = "its power runs against the setpoint"
+	HeartbeatStands = "its heartbeat stands still"
+)
 
 // against counts readings whose power runs against the setpoint.
 func (g *Guard) against(r *device.Reading, d *state) bool {
@@ -331,7 +337,7 @@ func (d *state) stale(now int64) bool {
 func (d *state) lost(silence time.Duration) string {
 	why := "link lost"
 	if d.life.flags&device.FlagHeartbeat != 0 {
-		why = "its heartbeat stands still"
+		why = HeartbeatStands
 	}
 	why = fmt.Sprintf("%s: no good reading for %.1f s", why, silence.Seconds())
 	if x := d.doubt; x != nil {
@@ -361,7 +367,7 @@ func (d *state) mayArm(now int64, c *device.Command) Verdict {
 	case l.flags&device.FlagLocal != 0:
 		return refuse(CodeNotArmed, "local control")
 	case l.flags&device.FlagHeartbeat != 0:
-		return refuse(CodeNotArmed, "its heartbeat stands still")
+		return refuse(CodeNotArmed, "%s", HeartbeatStands)
 	case !(d.env.RatedKW > 0):
 		return refuse(CodeNotArmed, "its rating is not known")
 	case d.resting() == device.MaintenanceMode:
