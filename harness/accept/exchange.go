@@ -1,6 +1,8 @@
 package accept
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -119,6 +121,9 @@ func innermost(err error) string {
 				err = inner[len(inner)-1]
 				continue
 			}
+		}
+		if errors.Is(err, context.DeadlineExceeded) {
+			return "nothing came in time"
 		}
 		return err.Error()
 	}

@@ -1,6 +1,9 @@
 package accept_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -139,6 +142,45 @@ func TestVerdicts(t *testing.T) {
 		{"all channels", good(), "test", "missing_channels", "== 0", report.Failed, ""}, // voltage, current, temperature
 		{"gaps", with(func(r *accept.Record) { r.Samples = append(r.Samples[:30:30], r.Samples[60:]...) }), "test", "gaps", "== 0", report.Failed, "longest silence"},
 		{"no reading at all", with(func(r *accept.Record) { r.Samples = nil }), "test", "gaps", "== 0", report.Failed, "longest silence"},
+		{"silent to the end", with(func(r *accept.Record) { r.Samples = r.Samples[:500] }), "test", "silence_s", "<= 2", report.Failed, ""},
+		{"silent to the end, as was told", with(func(r *accept.Record) {
+			r.Samples = r.Samples[:500]
+			r.Events = append(r.Events, device.Event{Type: "offline", Text: "u offline: bms: no frame"})
+		}), "test", "silence_s", "<= 2", report.Failed, "bms: no frame"},
+		{"silent before it began", with(func(r *accept.Record) { r.Samples, r.Silent = nil, "u offline: exception 4" }), "test", "silence_s", "<= 2", report.Failed, "exception 4"},
+		{"never silent", good(), "test", "silence_s", "<= 2", report.Passed, ""},
+		{"silent while the bench stood still", with(func(r *accept.Record) {
+			r.Samples = append(r.Samples[:300:300], r.Samples[350:]...)
+			paused(14.9, 2.6)(r)
+		}), "test", "silence_s", "<= 2", report.Inconclusive, "stood still"},
+		{"all but the power goes on", with(func(r *accept.Record) {
+			for i := range r.Samples[400:] {
+				r.Samples[400+i].Power = math.NaN()
+			}
+		}), "test", "silence_s", "<= 2", report.Failed, ""},
+		{"a channel that ceases", with(func(r *accept.Record) {
+			for i := range r.Samples {
+				s := &r.Samples[i]
+				s.Voltage, s.Current, s.Temperature = 800, 100, 25
+				if i > 400 {
+					s.SoC = math.NaN()
+				}
+			}
+		}), "test", "missing_channels", "== 0", report.Failed, "state of charge"},
+		{"a slow channel", with(func(r *accept.Record) {
+			for i := range r.Samples {
+				s := &r.Samples[i]
+				s.Voltage, s.Current, s.Temperature = 800, 100, math.NaN()
+				if i%150 == 0 {
+					s.Temperature = 25
+				}
+			}
+		}), "test", "missing_channels", "== 0", report.Passed, ""},
+		{"why exchanges fail", with(func(r *accept.Record) {
+			r.Windows[0].Kind, r.Windows[0].To = "exchange", 4
+			late := fmt.Errorf("read: %w: left alone after: %w", device.ErrOffline, errors.New("request timed out"))
+			r.Exchanges = []accept.Exchange{{}, {Err: late}, {Err: context.DeadlineExceeded}, {Err: late}}
+		}), "m", "exchange_error_percent", "<= 0.1", report.Failed, "request timed out (2 of 4); nothing came in time (1 of 4)"},
 		{"power and current of two moments, as the step begins", with(apart(10.4)), "m", response, "<= 2", report.Passed, ""},
 		{"power and current that do not match", with(apart(15)), "m", response, "<= 2", report.Inconclusive, "not good (logic)"},
 		{"alarm", with(func(r *accept.Record) { r.Samples[300].Status = device.Fault }), "test", "alarms", "== 0", report.Failed, ""},

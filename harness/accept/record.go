@@ -40,6 +40,10 @@ type Record struct {
 	Aborted string // why the test was not done to its end; empty: it was
 	Found   Found
 
+	// Silent is what the gateway told of the device's silence before the test; empty: it
+	// answered.
+	Silent string
+
 	// Barred is why the guard has taken the device away in the midst of the test; empty: it
 	// has not.
 	Barred string

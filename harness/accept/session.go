@@ -54,7 +54,7 @@ type session struct {
 	ticked   time.Time          // when there was a look last
 	seen     device.Reading
 	polled   atomic.Bool // an exchange was timed: it is asked, and does not tell by itself
-	silent   string      // why it does not answer, as far as was told
+	silent   string      // why it does not answer, as far as was told; empty: it does
 	kept     time.Time   // of the newest sample that was kept
 	ref      bool        // the reference is sampled
 }
@@ -287,6 +287,8 @@ func (s *session) tick(now time.Time) {
 	for i := range in.events {
 		if e := &in.events[i]; e.Slot == s.slot && e.Type == "offline" {
 			s.silent = e.Text
+		} else if e.Slot == s.slot && e.Type == "online" {
+			s.silent = ""
 		}
 	}
 	if s.player == nil {
@@ -382,6 +384,7 @@ func (s *session) play(ctx context.Context, g *Program) *Record {
 	s.rec = &Record{
 		Test: g.Procedure.Name, Begin: now, Period: max(s.period, g.Procedure.SampleEvery), RefPeriod: max(s.period, g.Procedure.SampleEvery),
 		RatedKW: g.RatedKW, RatedKWh: info.Info.CapacityKWh, Usable: usable(&info.Info), MaxAge: max(g.pre.age, 3*s.period, 3*g.Procedure.SampleEvery), Parts: len(s.links) > 1,
+		Silent: s.silent,
 	}
 	s.kept = time.Time{}
 	s.ref = referenced(g.Procedure)

@@ -33,6 +33,9 @@ func (d *Document) Text(w io.Writer, colour bool) error {
 				fmt.Fprintf(&b, "       %s\n", t.Why)
 				continue
 			}
+			if t.Record.Barred != "" {
+				fmt.Fprintf(&b, "       the guard took it away: %s\n", t.Record.Barred)
+			}
 			if names := t.Program.others(d.Short); len(names) > 0 {
 				fmt.Fprintf(&b, "       done with other parameters than the procedure's: %s\n", strings.Join(names, ", "))
 			}

@@ -68,7 +68,9 @@ func (r *Record) whole(name string) (measured, error) {
 			}
 		}
 	case "trips":
-		m.Value = float64(r.trips(0, math.Inf(1), nan))
+		if m.Value = float64(r.trips(0, math.Inf(1), nan)); m.Value > 0 {
+			m.note = "it went to fault"
+		}
 	case "flat_s", "time_offset_ms":
 		return r.aligned(name, m)
 	case "frozen_channels":
@@ -97,13 +99,14 @@ func (r *Record) missing(of func(*device.Reading) float64) bool {
 // offline is what the device's silence was like, as the gateway told it last; empty: it
 // has not said so.
 func (r *Record) offline() string {
-	for i := len(r.Events) - 1; i >= 0; i-- {
+	text := r.Silent
+	for i := range r.Events {
 		if e := &r.Events[i]; e.Type == "offline" {
-			_, why, _ := strings.Cut(e.Text, "offline: ")
-			return strings.ReplaceAll(why, "\n", "; ")
+			text = e.Text
 		}
 	}
-	return ""
+	_, why, _ := strings.Cut(text, " offline: ")
+	return strings.ReplaceAll(why, "\n", "; ")
 }
 
 // aligned compares the device's clock and channel with the reference's.

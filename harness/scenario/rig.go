@@ -78,6 +78,7 @@ type RigDevice struct {
 	Serve    *Serve             `yaml:"serve,omitempty" doc:"The faces a twin of it is served with."`
 	AmbientC *float64           `yaml:"ambient_c,omitempty" jsonschema:"minimum=-40,maximum=80" doc:"Air temperature around a served twin, degC; 25 when left out."`
 	Watchdog time.Duration      `yaml:"watchdog,omitempty" jsonschema:"exclusiveMinimum=0" doc:"How long a heartbeat that has begun may be silent before a served twin goes to zero; default 5s."`
+	Ramp     float64            `yaml:"ramp_percent_per_s,omitempty" jsonschema:"exclusiveMinimum=0,maximum=1000" doc:"A served twin has a register for its ramp, which is this, percent of rated power a second; without it the register is not implemented."`
 	Response *FrequencyResponse `yaml:"frequency_response,omitempty" doc:"A served twin supports the frequency of its grid by itself."`
 	Serial   []string           `yaml:"serials,omitempty" doc:"Serial numbers of what stands on the bench, for the report."`
 	Tools    []Instrument       `yaml:"instruments,omitempty" doc:"What it is measured with, for the report."`

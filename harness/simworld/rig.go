@@ -99,7 +99,7 @@ func newUnit(d *scenario.RigDevice, start time.Time) (*unit.Unit, error) {
 	if err != nil {
 		return nil, fmt.Errorf("serve %s: %w", d.ID, err)
 	}
-	o := unit.Options{ID: d.ID, Model: model, SoC: d.SoC.Mean, Seed: 1, AmbientC: 25, Start: start, Watchdog: d.Watchdog}
+	o := unit.Options{ID: d.ID, Model: model, SoC: d.SoC.Mean, Seed: 1, AmbientC: 25, Start: start, Watchdog: d.Watchdog, Ramp: d.Ramp / 100}
 	if d.AmbientC != nil {
 		o.AmbientC = *d.AmbientC
 	}

@@ -133,6 +133,7 @@ func (k *link) give() { k.turn <- struct{}{} }
 
 var (
 	errOpening = errors.New("no connection in time")
+	errUnfit   = errors.New("the answer does not fit the request: it may be that of another one")
 	errBusy    = errors.New("an exchange that was given up is still under way")
 )
 
@@ -282,6 +283,9 @@ func (k *link) settle(err error) error {
 	}
 	k.silence(k.timeout)
 	_ = k.hangUp() // it has failed already
+	if errors.Is(err, lib.ErrProtocolError) {
+		return errUnfit
+	}
 	return err
 }
 

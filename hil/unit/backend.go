@@ -111,6 +111,8 @@ func (u *Unit) fault(now time.Time, f Fault) (begin, clear func(), err error) {
 		return onOff(&v.flip)
 	case "local":
 		return onOff(&u.local)
+	case "ramp-ignored":
+		return func() { u.freeRamp = true; u.setRamp() }, func() { u.freeRamp = false; u.setRamp() }, nil
 	case "heartbeat-frozen":
 		n := u.view(now, false).Heartbeat
 		return func() { v.heartbeat = &n }, func() { v.heartbeat = nil }, nil
@@ -148,7 +150,7 @@ const protecting = AlarmOverVolt | AlarmUnderVolt | AlarmOverTemp | AlarmUnderTe
 func Kinds() []string {
 	kinds := []string{
 		"late-answer", "previous-answer", "exception", "reset", "not-implemented", "scale-change", "bus-off", "retained-command",
-		"pause", "link-down", "sign-flip", "local", "heartbeat-frozen", "soc-frozen", "second-master", "e-stop", "contactor-open",
+		"pause", "link-down", "sign-flip", "local", "ramp-ignored", "heartbeat-frozen", "soc-frozen", "second-master", "e-stop", "contactor-open",
 		"fan-fail", "overheat",
 	}
 	for k := range raised {

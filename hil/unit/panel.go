@@ -129,14 +129,18 @@ func (u *Unit) Ramp(now time.Time, perSecond float64) error {
 			return fmt.Errorf("ramp of %g of rated power a second: %w", perSecond, ErrRange)
 		}
 		u.ramp = perSecond
-		rated := u.model.RatedKW * 1000
-		if math.IsNaN(perSecond) {
-			u.twin.SetRamp(0)
-		} else {
-			u.twin.SetRamp(min(perSecond, u.model.PCS.RampPerS) * rated)
-		}
+		u.setRamp()
 		return nil
 	})
+}
+
+// setRamp tells the twin its ramp.
+func (u *Unit) setRamp() {
+	if math.IsNaN(u.ramp) || u.freeRamp {
+		u.twin.SetRamp(0)
+		return
+	}
+	u.twin.SetRamp(min(u.ramp, u.model.PCS.RampPerS) * u.model.RatedKW * 1000)
 }
 
 // Reserve keeps this much charge, in percent, from being discharged; NaN none.

@@ -50,6 +50,7 @@ type Options struct {
 	Start    time.Time
 	Watchdog time.Duration // 0: DefaultWatchdog
 	Response *Response     // to frequency; nil: none
+	Ramp     float64       // share of rated power a second to begin with; 0: its register is not implemented
 }
 
 // Response is how the unit supports the frequency of the grid by itself: outside the
@@ -99,6 +100,7 @@ type Unit struct {
 	set       setpoint
 	effective float64 // W that the twin was told
 	limit     limit
+	freeRamp  bool    // its ramp is shown, and does nothing
 	ramp      float64 // share of rated power a second; NaN: the register is not implemented
 	reserve   float64 // percent of charge that is kept; NaN: none
 
@@ -161,11 +163,17 @@ func New(o Options) (*Unit, error) {
 	if r := o.Response; r != nil && !(r.DroopPercent > 0 && r.DeadbandHz >= 0) {
 		return nil, fmt.Errorf("serve %s: frequency response with a dead band of %g Hz and a droop of %g %%", o.ID, r.DeadbandHz, r.DroopPercent)
 	}
-	return &Unit{
+	u := &Unit{
 		twin: t, model: o.Model, opt: o, since: o.Start,
 		ramp: math.NaN(), reserve: math.NaN(), limit: limit{share: 1},
 		connected: true, started: true, hz: NominalHz, pu: 1,
-	}, nil
+	}
+	if o.Ramp != 0 {
+		if err := u.Ramp(o.Start, o.Ramp); err != nil {
+			return nil, fmt.Errorf("serve %s: %w", o.ID, err)
+		}
+	}
+	return u, nil
 }
 
 const kelvin = 273.15

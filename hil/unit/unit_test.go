@@ -353,6 +353,25 @@ func TestDisplaysLieAndTheTruthDoesNot(t *testing.T) {
 	}
 }
 
+// A ramp that is shown and not kept: what a test of ramps must find.
+func TestIgnoredRamp(t *testing.T) {
+	b := newBench(t)
+	b.must(b.u.Ramp(b.now, 0.1))
+	end := b.inject(unit.Fault{Kind: "ramp-ignored"})
+	b.set(60, 0)
+	b.pass(time.Second)
+	b.wantKW(60)
+	if v := b.u.View(b.now); v.Ramp != 0.1 {
+		t.Errorf("it shows a ramp of %g", v.Ramp)
+	}
+	end()
+	b.set(0, 0)
+	b.pass(2 * time.Second)
+	if kw := b.u.Truth(b.now).ACW / 1000; math.Abs(kw-40) > 1.5 {
+		t.Errorf("%.3g kW two seconds after, want about 40", kw)
+	}
+}
+
 func TestSecondMaster(t *testing.T) {
 	b := newBench(t)
 	b.set(60, 0)
