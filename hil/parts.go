@@ -340,6 +340,9 @@ func (p *Parts) Probe(ctx context.Context) ([]device.Trial, error) {
 			continue
 		}
 		trials, err := d.Probe(ctx)
+		if errors.Is(err, device.ErrUnsupported) { // nothing can be tried on this one
+			continue
+		}
 		if err != nil {
 			return out, fmt.Errorf("%s: %w", x.name, err)
 		}
