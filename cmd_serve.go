@@ -29,6 +29,7 @@ import (
 	"yunchu/platform/dispatch"
 	"yunchu/platform/ops"
 	"yunchu/platform/sched"
+	"yunchu/platform/store/series"
 	"yunchu/web"
 )
 
@@ -119,7 +120,7 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 		Name: cfg.Name, Bus: b, Sched: s, Log: log, Dir: cfg.Data, Period: 500 * time.Millisecond,
 		Dispatch:   dispatch.Settings{Every: cfg.Dispatch.Every, Strategy: dispatch.Strategy(cfg.Dispatch.Strategy)},
 		RampKWPerS: cfg.Dispatch.Ramp, Lease: cfg.Guard.Lease, CommandsPerS: cfg.Guard.CommandsPerS,
-		Retain: cfg.Retention.Control, RetainHistory: cfg.Retention.History,
+		Retain: cfg.Retention.Control, RetainHistory: cfg.Retention.History, Tiers: tiers(cfg.Retention.Tiers),
 		Audit: true,
 	}
 	remote, err := remoteWriters(cfg, b, &p, log)
@@ -188,6 +189,14 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 	}
 	fmt.Fprintf(stderr, "listening on %s://%s\n", scheme(cfg), l.Addr())
 	return runAll(ctx, b, func(ctx context.Context) error { return together(ctx, front) }, parts...)
+}
+
+// tiers are what is stored of readings in steps.
+func tiers(list []scenario.Tier) (out []series.Tier) {
+	for _, t := range list {
+		out = append(out, series.Tier{Step: t.Step, Keep: t.Keep})
+	}
+	return out
 }
 
 // together runs the listeners until ctx ends or one of them fails.

@@ -141,7 +141,7 @@ func (f *Face) Query(ctx context.Context, q api.Query) (api.Page, error) {
 	if err != nil {
 		return api.Page{}, invalid(err)
 	}
-	out := api.Page{Rows: make([]device.Reading, len(page.Rows)), Next: page.Next, Gaps: f.expired(q.From, q.To)}
+	out := api.Page{Rows: make([]device.Reading, len(page.Rows)), Next: page.Next, Gaps: page.Gaps}
 	for i := range page.Rows {
 		out.Rows[i] = page.Rows[i].Reading
 	}
@@ -151,25 +151,7 @@ func (f *Face) Query(ctx context.Context, q api.Query) (api.Page, error) {
 // Aggregate implements api.History.
 func (f *Face) Aggregate(ctx context.Context, q series.AggregateQuery) (series.AggregatePage, error) {
 	page, err := f.plant.History.Aggregate(ctx, q)
-	if err != nil {
-		return series.AggregatePage{}, invalid(err)
-	}
-	page.Gaps = append(page.Gaps, f.expired(q.From, q.To)...)
-	return page, nil
-}
-
-// expired is the part of an interval that lies beyond the retention, where
-// readings may have been removed.
-func (f *Face) expired(from, to int64) []series.Gap {
-	keep := f.plant.cfg.RetainHistory
-	if keep <= 0 {
-		return nil
-	}
-	since := f.plant.sched.Now().Add(-keep).UnixMilli()
-	if from >= since {
-		return nil
-	}
-	return []series.Gap{{From: from, To: min(to, since), Reason: "older than the retention of readings; they may have been removed"}}
+	return page, invalid(err)
 }
 
 // Command implements api.Control.

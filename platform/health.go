@@ -18,18 +18,21 @@ import (
 	"yunchu/platform/store/state"
 )
 
-// scrubEvery is how often the whole log is compared with its checkpoints.
+// scrubEvery is how often the whole log is compared with its checkpoints, and the history
+// with its manifest.
 const scrubEvery = 24 * time.Hour
 
 // damage is what of the stores is lost or wrong, and how many of it events have told.
 type damage struct {
-	views []api.Damage // of history and state, found at this start
-	told  map[string]bool
+	views  []api.Damage // of history and state, found by this process
+	faults int          // of the history, that are among them
+	told   map[string]bool
 }
 
 // Damages lists what is lost or wrong in log, history and state. It may be called by any
 // goroutine.
 func (p *Plant) Damages() []api.Damage {
+	p.inspect()
 	var all []api.Damage
 	if c, ok := p.bus.(bus.Checked); ok {
 		for _, d := range c.Damages() {
@@ -50,6 +53,22 @@ func (p *Plant) damaged(store, what string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.damage.views = append(p.damage.views, api.Damage{Store: store, What: what, Found: p.sched.Now(), Fresh: true})
+}
+
+// inspect takes over what the history has found damaged since it was called last: when it
+// was opened, when it was read, when it was verified.
+func (p *Plant) inspect() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	faults := p.History.Faults()
+	for _, f := range faults[p.damage.faults:] {
+		d := api.Damage{Store: "history", What: f.Error(), Found: p.sched.Now(), Fresh: true}
+		if f.From < f.To {
+			d.Since, d.Until = device.Time(f.From), device.Time(f.To)
+		}
+		p.damage.views = append(p.damage.views, d)
+	}
+	p.damage.faults = len(faults)
 }
 
 // tell reports damages that no event has told. It runs on the loop.
@@ -171,8 +190,20 @@ func (f *Face) Backup(ctx context.Context, w io.Writer, recipient string) error 
 	return err
 }
 
-// scrub compares the whole log with its checkpoints now and then.
+// scrub compares the whole log with its checkpoints now and then, and the history with its
+// manifest, which begins at the start: an open history has looked at its newest files alone.
 func (p *Plant) scrub(now time.Time) {
+	if p.sched.Virtual() {
+		return
+	}
+	if now.Sub(p.verified) >= scrubEvery || now.Before(p.verified) {
+		p.verified = now
+		p.serving.Go(func() {
+			if err := p.History.Verify(p.life); err != nil && p.life.Err() == nil {
+				p.log.Error("history not verified", "error", err)
+			}
+		})
+	}
 	c, ok := p.bus.(bus.Checked)
 	if !ok || now.Sub(p.scrubbed) < scrubEvery && !now.Before(p.scrubbed) {
 		return

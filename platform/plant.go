@@ -89,6 +89,9 @@ type Config struct {
 	// RetainHistory is how long readings are served, in whole files of the history;
 	// 0 = for ever.
 	RetainHistory time.Duration
+	// Tiers are what is stored of readings in steps, and how long; nil: as of
+	// series.DefaultTiers.
+	Tiers []series.Tier
 	// Audit keeps the audit in Dir. It is for the wall clock.
 	Audit bool
 }
@@ -132,6 +135,8 @@ type Plant struct {
 	lowSpace  bool         // the disk was nearly full
 	holds     atomic.Int32 // backups that run; nothing is trimmed meanwhile
 	scrubbed  time.Time    // when the log was compared with its checkpoints last
+	verified  time.Time    // when the history was compared with its manifest last
+	expired   time.Time    // when what is kept no longer was looked for last
 	marks     []mark
 	kept      time.Time // when upkeep was done last
 	first     time.Time // cycle of dispatch
@@ -237,7 +242,7 @@ func (p *Plant) open() (err error) {
 	})
 	p.Fleet.OnChange(p.Gateway.Know)
 	p.History, err = series.Open(series.Options{
-		Dir: filepath.Join(p.cfg.Dir, "history"), Log: p.log,
+		Dir: filepath.Join(p.cfg.Dir, "history"), Log: p.log, Keep: p.cfg.RetainHistory, Tiers: p.cfg.Tiers,
 		Name: func(s device.Slot) device.ID { d, _ := p.Fleet.Device(s); return d.Info.ID },
 	})
 	if err != nil {
@@ -247,9 +252,7 @@ func (p *Plant) open() (err error) {
 	if err != nil {
 		return fmt.Errorf("open the state view: %w", err)
 	}
-	for _, fault := range p.History.Faults() {
-		p.damaged("history", fault.Error())
-	}
+	p.inspect()
 	if err = p.agree(); err != nil {
 		return err
 	}
@@ -430,6 +433,10 @@ func (p *Plant) upkeep(now time.Time) {
 	p.History.SealIfDue(now)
 	if p.holds.Load() > 0 {
 		return
+	}
+	if now.Sub(p.expired) >= time.Minute || now.Before(p.expired) {
+		p.expired = now
+		p.History.Expire(now)
 	}
 	if err := p.retain(now); err != nil {
 		p.log.Error("commands not trimmed", "error", err)

@@ -107,6 +107,13 @@ type ConfigSite struct {
 type Retention struct {
 	Control time.Duration `yaml:"control,omitempty" jsonschema:"minimum=0,default=7d" doc:"Commands, acknowledgements and events: about 100 bytes for each setpoint, 4.5 GB a day for 1,000 devices in a 2 s cycle."`
 	History time.Duration `yaml:"history,omitempty" jsonschema:"minimum=0,default=0s" doc:"Readings, in whole files of the history; 0s keeps them for ever."`
+	Tiers   []Tier        `yaml:"tiers,omitempty" doc:"What readings amount to in steps, stored beside them, the shortest step first; without the key by the minute, 15 minutes and hour, for ever."`
+}
+
+// Tier is a step in which what readings amount to is stored.
+type Tier struct {
+	Step time.Duration `yaml:"step" jsonschema:"required" hint:"1s, 1m, 15m or 1h" doc:"1s, 1m, 15m or 1h; 1s is for devices that report several times a second."`
+	Keep time.Duration `yaml:"keep,omitempty" jsonschema:"minimum=0,default=0s" doc:"How long; 0s keeps it for ever."`
 }
 
 // Sites are the sites that may join a plant.
@@ -186,6 +193,20 @@ func ParseConfig(name string, data []byte, opt Options) (*Config, error) {
 	return c, nil
 }
 
+// tierSteps are the steps that tiers may have.
+var tierSteps = []time.Duration{time.Second, time.Minute, 15 * time.Minute, time.Hour}
+
+func (r *Retention) check(s *source) {
+	for i, t := range r.Tiers {
+		at := fmt.Sprintf("retention.tiers[%d].step", i)
+		if !slices.Contains(tierSteps, t.Step) {
+			s.wrong(at, "write 1s, 1m, 15m or 1h", "no tier has a step of %s", t.Step)
+		} else if i > 0 && t.Step <= r.Tiers[i-1].Step {
+			s.wrong(at, "the shortest step comes first, each once", "it is not longer than the step before")
+		}
+	}
+}
+
 func (c *Config) check(s *source) {
 	if c.Listen != "" { // else it has been reported
 		s.hostPort("listen", c.Listen, "write host:port, such as 127.0.0.1:8080")
@@ -194,6 +215,7 @@ func (c *Config) check(s *source) {
 		s.wrong("data", "write the path of a folder", "no folder is named")
 	}
 	c.Data = s.path(c.Data)
+	c.Retention.check(s)
 	seen := map[string]bool{}
 	for i := range c.Devices {
 		d, at := &c.Devices[i], fmt.Sprintf("devices[%d]", i)

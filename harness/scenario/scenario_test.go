@@ -327,7 +327,7 @@ func TestOtherKinds(t *testing.T) {
 	if err != nil {
 		t.Fatalf("config:\n%v", err)
 	}
-	if c.Data != "/var/lib/yunchu" || c.TLS.Cert != filepath.Join("testdata", "inputs", "cert.pem") || c.Retention.Control != 365*24*time.Hour ||
+	if c.Data != "/var/lib/yunchu" || c.TLS.Cert != filepath.Join("testdata", "inputs", "cert.pem") || c.Retention.Control != 365*24*time.Hour || !slices.Equal(c.Retention.Tiers, []scenario.Tier{{Step: time.Minute, Keep: 2 * 365 * 24 * time.Hour}, {Step: time.Hour}}) ||
 		len(c.Remote) != 1 || c.Remote[0].TokenFile != filepath.Join("testdata", "inputs", "key.pem") || c.Remote[0].MaxBehind != 1000 ||
 		!c.Dispatch.Target.Import || c.Dispatch.Target.Series.At(0) != 600 || c.NATS.Replicas != 3 {
 		t.Errorf("config %+v", c)

@@ -27,6 +27,7 @@ import (
 	"yunchu/platform/bus/nats"
 	"yunchu/platform/device"
 	"yunchu/platform/durable"
+	"yunchu/platform/store/series"
 )
 
 // A backup is a tar archive compressed with zstd: the files of the data folder, the log as
@@ -158,7 +159,10 @@ func (a *archive) folder(src Source) error {
 			_ = f.Close() // only read
 		}
 	}()
-	err := filepath.WalkDir(src.Dir, func(p string, d fs.DirEntry, err error) error {
+	// The history's manifest comes first: a file that is written after it is in the log too,
+	// while one that it lists must be there.
+	manifest := history + "/" + series.Manifest
+	visit := func(p string, d fs.DirEntry, err error) error {
 		name, _ := filepath.Rel(src.Dir, p)
 		name = filepath.ToSlash(name)
 		switch {
@@ -168,6 +172,8 @@ func (a *archive) folder(src Source) error {
 			return err
 		case d.IsDir() && (name == busFolder || strings.HasPrefix(name, "before-format-")):
 			return fs.SkipDir
+		case name == manifest && len(files) > 0:
+			return nil
 		case !d.Type().IsRegular() || strings.HasSuffix(name, ".tmp") || strings.Contains(name, ".tmp-") || name == stateFile && src.State != nil:
 			return nil
 		}
@@ -183,8 +189,11 @@ func (a *archive) folder(src Source) error {
 		}
 		files = append(files, file{f, name, info.Size()})
 		return nil
-	})
-	if err != nil {
+	}
+	if err := filepath.WalkDir(filepath.Join(src.Dir, filepath.FromSlash(manifest)), visit); err != nil {
+		return err
+	}
+	if err := filepath.WalkDir(src.Dir, visit); err != nil {
 		return err
 	}
 	for _, f := range files {

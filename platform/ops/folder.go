@@ -14,20 +14,23 @@ import (
 
 	"yunchu/platform/bus/nats"
 	"yunchu/platform/durable"
+	"yunchu/platform/store/series"
 	"yunchu/platform/store/state"
 )
 
 // Format is the number of the form that this program gives a data folder.
 //
 //	1: no version file; the log without checkpoints, latest values without checksums
-//	2: both
-const Format = 2
+//	2: both; the history without a manifest and tiers
+//	3: both
+const Format = 3
 
 // Names in the data folder.
 const (
 	versionFile = "version"
 	busFolder   = "bus"
 	stateFile   = "state.db"
+	history     = "history"
 )
 
 // ErrNewer: the data folder was written by a newer program. Nothing was changed.
@@ -54,6 +57,9 @@ var steps = []step{{
 		// The log's checkpoints are made when the log is opened next.
 		return state.Reseal(filepath.Join(dir, stateFile))
 	},
+}, {
+	// Tiers are made while the plant runs. The segments are not changed.
+	do: func(dir string) error { return series.Upgrade(filepath.Join(dir, history)) },
 }}
 
 // Prepare reads the format of the data folder and brings it to this program's: a new folder
@@ -133,6 +139,9 @@ func writeVersion(dir string, v Version) error {
 // keep copies files to a folder of their own, once: what an interrupted upgrade has begun
 // to change is not copied over what it was.
 func keep(dir string, files []string, format int) (string, error) {
+	if len(files) == 0 {
+		return "", nil
+	}
 	kept := filepath.Join(dir, fmt.Sprintf("before-format-%d", format))
 	if _, err := os.Stat(kept); err == nil {
 		return kept, nil

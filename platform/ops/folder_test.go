@@ -58,7 +58,7 @@ func folderWith(t *testing.T, files map[string]string) string {
 func TestNewerFolderIsRefused(t *testing.T) {
 	dir := folderWith(t, map[string]string{versionFile: `{"format":7,"program":"9.9.9","created":"2030-01-01T00:00:00Z"}`})
 	_, err := Prepare(dir, "0.1.0", time.Now(), slog.New(slog.DiscardHandler))
-	if !errors.Is(err, ErrNewer) || !strings.Contains(err.Error(), "format 7") || !strings.Contains(err.Error(), "up to 2") || !strings.Contains(err.Error(), "9.9.9") {
+	if !errors.Is(err, ErrNewer) || !strings.Contains(err.Error(), "format 7") || !strings.Contains(err.Error(), "up to "+strconv.Itoa(Format)) || !strings.Contains(err.Error(), "9.9.9") {
 		t.Errorf("Prepare() of a folder of format 7 = %v", err)
 	}
 	for _, text := range []string{`{"format":0}`, `{`, ``} {

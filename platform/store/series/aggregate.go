@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -80,44 +81,59 @@ type AggregatePage struct {
 }
 
 // Aggregate answers q.
-func (s *Store) Aggregate(ctx context.Context, q AggregateQuery) (AggregatePage, error) {
-	var page AggregatePage
-	limit := q.Limit
-	if limit <= 0 || limit > MaxLimit {
-		limit = MaxLimit
+func (s *Store) Aggregate(ctx context.Context, q AggregateQuery) (page AggregatePage, err error) {
+	step := q.Step.Milliseconds()
+	if q.Step < time.Second || q.Step%time.Second != 0 {
+		return page, fmt.Errorf("%w: step %s, whole seconds and at least one", ErrQuery, q.Step)
 	}
+	if !slices.IsSorted(q.Slots) {
+		return page, fmt.Errorf("%w: slots are not ascending", ErrQuery)
+	}
+	if q.Fields &= AllFields &^ Status; q.Fields == 0 {
+		q.Fields = AllFields &^ Status
+	}
+	if q.Limit <= 0 || q.Limit > MaxLimit {
+		q.Limit = MaxLimit
+	}
+	slot, begin := device.Slot(0), q.From // where the page begins
 	if q.Cursor != "" {
-		slot, at, err := parseAggregateCursor(q.Cursor)
-		if err != nil {
+		if slot, begin, err = parseAggregateCursor(q.Cursor); err != nil {
 			return page, err
 		}
-		i, _ := slices.BinarySearch(q.Slots, slot)
-		q.Slots = q.Slots[i:]
-		if len(q.Slots) > 0 && (q.Slots[0] == slot || q.Fleet) {
-			rest := q
-			rest.Slots, rest.From, rest.Cursor = q.Slots[:1], max(q.From, at), ""
-			if q.Fleet {
-				rest.Slots = q.Slots
-			}
-			gaps, err := s.EachAggregate(ctx, rest, collect(&page, limit))
-			if page.Gaps = gaps; err != nil {
-				return AggregatePage{}, err
-			}
-			if q.Fleet {
-				q.Slots = nil
-			} else {
-				q.Slots = q.Slots[1:]
-			}
-		}
-		if len(q.Slots) == 0 || page.Next != "" {
-			return page, nil
-		}
+		begin = max(begin, q.From)
 	}
-	gaps, err := s.EachAggregate(ctx, q, collect(&page, limit))
+	if q.From >= q.To || len(q.Slots) == 0 {
+		return page, nil
+	}
+	from, to := Floor(max(q.From, -farthest), step), ceil(min(q.To, farthest), step)
+	err = s.ask(func(v *snapshot) error {
+		page = AggregatePage{}
+		a := &aggregator{snapshot: v, fields: q.Fields, from: from, to: to, step: step, yield: collect(&page, q.Limit)}
+		a.tier, page.Gaps = v.choose(step, q.Slots[0], q.Slots[len(q.Slots)-1], from, to)
+		// Steps without anything near have no row, so the rest is not looked at.
+		a.from = max(a.from, Floor(v.minAt-maxGap, step))
+		a.to = min(a.to, ceil(v.maxAt+1+maxGap, step))
+		if q.Fleet {
+			a.from = max(a.from, Floor(begin, step))
+			return a.fleet(ctx, q.Slots)
+		}
+		for _, x := range q.Slots {
+			if x < slot {
+				continue
+			}
+			d := *a
+			if x == slot {
+				d.from = max(a.from, Floor(begin, step))
+			}
+			if err := d.device(ctx, x); err != nil || page.Next != "" {
+				return err
+			}
+		}
+		return nil
+	})
 	if err != nil {
 		return AggregatePage{}, err
 	}
-	page.Gaps = append(page.Gaps, gaps...)
 	return page, nil
 }
 
@@ -148,35 +164,6 @@ func parseAggregateCursor(text string) (device.Slot, int64, error) {
 	return 0, 0, fmt.Errorf("%w: cursor %q is not one of ours", ErrQuery, text)
 }
 
-// EachAggregate calls yield with one row of the answer after the other, by slot
-// and then time, until it returns false. The row is yield's only until it returns.
-func (s *Store) EachAggregate(ctx context.Context, q AggregateQuery, yield func(*AggregateRow) bool) ([]Gap, error) {
-	step := q.Step.Milliseconds()
-	if q.Step < time.Second || q.Step%time.Second != 0 {
-		return nil, fmt.Errorf("%w: step %s, whole seconds and at least one", ErrQuery, q.Step)
-	}
-	if q.From >= q.To {
-		return nil, nil
-	}
-	if !slices.IsSorted(q.Slots) {
-		return nil, fmt.Errorf("%w: slots are not ascending", ErrQuery)
-	}
-	if q.Fields &= AllFields &^ Status; q.Fields == 0 {
-		q.Fields = AllFields &^ Status
-	}
-	from, to := Floor(max(q.From, -farthest), step), ceil(min(q.To, farthest), step)
-	a := &aggregator{store: s, fields: q.Fields, from: from, to: to, step: step, yield: yield}
-	if q.Fleet {
-		return a.fleet(ctx, q.Slots)
-	}
-	for _, slot := range q.Slots {
-		if err := a.device(ctx, slot); err != nil || a.stopped {
-			return a.gaps, err
-		}
-	}
-	return a.gaps, nil
-}
-
 // farthest bounds times so that steps beside them do not overflow.
 const farthest = 1 << 60
 
@@ -191,65 +178,126 @@ func ceil(t, step int64) int64 {
 
 // aggregator makes rows of parts.
 type aggregator struct {
-	store    *Store
+	*snapshot
+	tier     int64 // whose parts they are; 0: of readings
 	fields   Fields
 	from, to int64 // whole steps
 	step     int64
 	yield    func(*AggregateRow) bool
-	stopped  bool
-	gaps     []Gap
+}
+
+// window is how much time is read at once, in whole steps, which bounds memory.
+func (a *aggregator) window() int64 {
+	if a.tier == 0 {
+		return a.step * max(1, day/a.step)
+	}
+	return a.step * max(1, windowSteps*a.tier/a.step)
 }
 
 // device yields the rows of one slot.
 func (a *aggregator) device(ctx context.Context, slot device.Slot) error {
-	r := roller{from: a.from, to: a.to, step: a.step, emit: func(row *AggregateRow) bool {
-		a.stopped = !a.yield(row)
-		return !a.stopped
-	}}
-	gaps, err := a.store.parts(ctx, slot, a.from-maxGap, a.to+maxGap, a.step, a.fields, r.add)
-	a.gaps = append(a.gaps, gaps...)
-	if err == nil {
-		r.end()
+	r := roller{from: a.from, to: a.to, step: a.step, emit: a.yield}
+	last := a.to + maxGap
+	for at := a.from - maxGap; at < last && !r.stopped; {
+		next := min(last, Floor(at, a.step)+a.window())
+		p := a.open(at, next)
+		err := p.parts(ctx, slot, at, next, r.add)
+		p.close()
+		if err != nil {
+			return err
+		}
+		at = next
 	}
-	return err
+	r.end()
+	return nil
 }
 
 // fleet yields one row a step over all slots.
-func (a *aggregator) fleet(ctx context.Context, slots []device.Slot) ([]Gap, error) {
-	rows := map[int64]*AggregateRow{}
-	take := func(row *AggregateRow) bool {
-		sum := rows[row.At]
-		if sum == nil {
-			sum = &AggregateRow{Slot: device.Plant, At: row.At}
-			rows[row.At] = sum
+func (a *aggregator) fleet(ctx context.Context, slots []device.Slot) error {
+	for from := a.from; from < a.to; from += a.window() {
+		to := min(a.to, from+a.window())
+		rows := map[int64]*AggregateRow{}
+		take := func(row *AggregateRow) bool {
+			sum := rows[row.At]
+			if sum == nil {
+				sum = &AggregateRow{Slot: device.Plant, At: row.At}
+				rows[row.At] = sum
+			}
+			sum.join(row)
+			return true
 		}
-		sum.join(row)
+		p := a.open(from-maxGap, to+maxGap)
+		for _, slot := range slots {
+			r := roller{from: from, to: to, step: a.step, emit: take}
+			if err := p.parts(ctx, slot, from-maxGap, to+maxGap, r.add); err != nil {
+				p.close()
+				return err
+			}
+			r.end()
+		}
+		p.close()
+		for _, at := range slices.Sorted(maps.Keys(rows)) {
+			row := rows[at]
+			for i := range row.Values {
+				row.Values[i].finish()
+			}
+			if !a.yield(row) {
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+// partSource gives parts of one slot after the other, ascending.
+type partSource struct {
+	*aggregator
+	view *partView // nil: of readings
+}
+
+func (a *aggregator) open(from, to int64) *partSource {
+	p := &partSource{aggregator: a}
+	if a.tier > 0 {
+		p.view = a.view(a.tier, Floor(from, a.tier), ceil(to, a.tier), a.fields)
+	}
+	return p
+}
+
+func (p *partSource) close() {
+	if p.view != nil {
+		p.view.close()
+	}
+}
+
+// parts calls yield with the parts of the slot's readings in from ≤ t < to, and of what
+// else is in the same steps of a tier, each within one step, in order of time, until it
+// returns false.
+func (p *partSource) parts(ctx context.Context, slot device.Slot, from, to int64, yield func(*part) bool) error {
+	if p.view != nil {
+		return p.view.each(ctx, slot, Floor(from, p.tier), ceil(to, p.tier), yield)
+	}
+	var of part
+	var r device.Reading
+	going := true
+	err := p.scan(ctx, slot, from, to, p.fields, func(f *device.Readings, i int) bool {
+		f.Row(i, &r)
+		begin := Floor(r.At, p.step)
+		if of.n > 0 && of.at != begin {
+			if going = yield(&of); !going {
+				return false
+			}
+			of.n = 0
+		}
+		if of.n == 0 {
+			of = part{slot: slot, at: begin, first: r.At, arrived: r.Arrived}
+		}
+		of.add(&r)
 		return true
+	})
+	if err == nil && going && of.n > 0 {
+		yield(&of)
 	}
-	for _, slot := range slots {
-		r := roller{from: a.from, to: a.to, step: a.step, emit: take}
-		gaps, err := a.store.parts(ctx, slot, a.from-maxGap, a.to+maxGap, a.step, a.fields, r.add)
-		a.gaps = append(a.gaps, gaps...)
-		if err != nil {
-			return a.gaps, err
-		}
-		r.end()
-	}
-	times := make([]int64, 0, len(rows))
-	for at := range rows {
-		times = append(times, at)
-	}
-	slices.Sort(times)
-	for _, at := range times {
-		row := rows[at]
-		for i := range row.Values {
-			row.Values[i].finish()
-		}
-		if !a.yield(row) {
-			break
-		}
-	}
-	return a.gaps, nil
+	return err
 }
 
 // join adds the row of a device to that of a fleet.
@@ -372,7 +420,7 @@ func (r *roller) add(p *part) bool {
 			s.values[i].merge(&p.values[i])
 		}
 	}
-	done := p.at
+	done := Floor(p.at, r.step)
 	if r.powered {
 		done = min(done, Floor(r.tail.at, r.step))
 	}
@@ -389,29 +437,4 @@ func (r *roller) span(slot device.Slot, a, b edge) {
 		r.at(slot, t).known.add(next-t, kw(t), kw(next))
 		t = next
 	}
-}
-
-// parts calls yield with the parts of the slot's readings in from ≤ t < to, each
-// within one step, in order of time, until it returns false.
-func (s *Store) parts(ctx context.Context, slot device.Slot, from, to, step int64, fields Fields, yield func(*part) bool) ([]Gap, error) {
-	var p part
-	var r device.Reading
-	going := true
-	err := s.scan(ctx, slot, from, to, fields, func(f *device.Readings, i int) bool {
-		f.Row(i, &r)
-		switch begin := Floor(r.At, step); {
-		case p.n == 0:
-			p.begin(begin, &r)
-		case p.at != begin:
-			going = yield(&p)
-			p.begin(begin, &r)
-		default:
-			p.add(&r)
-		}
-		return going
-	})
-	if err == nil && going && p.n > 0 {
-		yield(&p)
-	}
-	return nil, err
 }

@@ -17,7 +17,7 @@ import (
 // makes of the same readings: over late and revised rows, seals and restarts.
 func TestAggregateIsThatOfTheReadings(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		opt := series.Options{Dir: t.TempDir(), SealRows: rapid.IntRange(1, 60).Draw(rt, "seal rows")}
+		opt := series.Options{Dir: t.TempDir(), SealRows: rapid.IntRange(30, 200).Draw(rt, "seal rows")}
 		s, err := series.Open(opt)
 		if err != nil {
 			rt.Fatal(err)
@@ -142,28 +142,55 @@ func TestEnergy(t *testing.T) {
 	}
 }
 
-// TestExpire removes whole files, the oldest first, and what is left is served, also
-// after another start.
+// TestExpire removes whole files, and what is left is served, also after another start.
 func TestExpire(t *testing.T) {
 	dir := t.TempDir()
 	sealed(t, dir, 3)
-	s := open(t, series.Options{Dir: dir})
-	if rows := s.Expire(21_000); rows == 0 {
+	opt := series.Options{Dir: dir, Keep: time.Minute, Tiers: []series.Tier{{Step: time.Minute, Keep: time.Hour}, {Step: time.Hour}}}
+	s := open(t, opt)
+	s.Settle()
+	if rows := s.Expire(time.UnixMilli(81_000)); rows == 0 {
 		t.Error("nothing expired")
 	}
-	files, err := filepath.Glob(filepath.Join(dir, "*.parquet"))
-	if err != nil || len(files) != 1 {
-		t.Errorf("%d files are left (%v), want 1", len(files), err)
+	s.Settle()
+	if files := tables(t, dir); files != 1+3+3 { // a tier of 15 minutes is kept no longer
+		t.Errorf("%d files are left", files)
 	}
-	p, err := s.Query(t.Context(), all(1))
-	if err != nil || len(p.Rows) != 9 || p.Rows[0].At < 20_000 {
-		t.Errorf("%d rows from %v on, %v; want 9 of the last file", len(p.Rows), p.Rows, err)
+	check := func(what string, readings int) {
+		t.Helper()
+		p, err := s.Query(t.Context(), all(1))
+		if err != nil || len(p.Rows) != readings || len(p.Gaps) == 0 || len(p.Rows) > 0 && p.Rows[0].At < 20_000 {
+			t.Errorf("%s: %d readings, gaps %v, %v; want %d of the last file and a gap", what, len(p.Rows), p.Gaps, err, readings)
+		}
+		a, err := s.Aggregate(t.Context(), series.AggregateQuery{Slots: []device.Slot{1}, To: 3_600_000, Step: time.Hour})
+		if err != nil || len(a.Rows) != 1 || len(a.Gaps) > 0 || a.Rows[0].Count != 27 {
+			t.Errorf("%s: %+v, %v; want the hour of all 27 readings and no gap", what, a, err)
+		}
 	}
-	if rows := s.Expire(1 << 60); rows != 0 {
-		t.Errorf("%d rows of the newest file expired: nothing would say what is covered", rows)
-	}
+	check("expired", 9)
 	s.Close()
-	if s = open(t, series.Options{Dir: dir}); s.Covered() != 30 || len(s.Faults()) > 0 {
+	if s = open(t, opt); s.Covered() != 30 || len(s.Faults()) > 0 {
 		t.Errorf("opened again: covered %d, %v; want 30", s.Covered(), s.Faults())
 	}
+	s.Expire(time.UnixMilli(81_000))
+	check("opened again", 9)
+	s.Expire(time.UnixMilli(1 << 40))
+	s.Settle()
+	check("all readings expired", 0)
+	if files := tables(t, dir); files != 3 {
+		t.Errorf("%d files are left, want the 3 of the hour", files)
+	}
+}
+
+// tables counts the files of a store.
+func tables(t *testing.T, dir string) (n int) {
+	t.Helper()
+	for _, glob := range []string{"*.parquet", "*/*.parquet"} {
+		files, err := filepath.Glob(filepath.Join(dir, glob))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n += len(files)
+	}
+	return n
 }

@@ -26,10 +26,18 @@ const (
 	columns    = colFlags + 1
 )
 
-var columnNames = [columns]string{
+var columnNames = []string{
 	"slot", "device", "time_ms", "arrived_ms",
 	"soc_percent", "soh_percent", "voltage_v", "current_a", "power_kw", "temperature_c", "max_charge_kw", "max_discharge_kw",
 	"status", "quality", "flags",
+}
+
+// columnsOf names the columns of a table.
+func columnsOf(step int64) []string {
+	if step == 0 {
+		return columnNames
+	}
+	return partNames
 }
 
 // Rows of a page. A page ends with a device once it has minPage rows, so that a

@@ -99,6 +99,7 @@ type Row struct {
 type Page struct {
 	Rows []Row
 	Next string
+	Gaps []Gap // where readings are known to be missing
 }
 
 // Cursor is the cursor of a page that begins at a time.
@@ -145,6 +146,21 @@ func (b *Bucket) Add(r *device.Reading) {
 		if x := *v[i]; x == x {
 			*sum[i] += x
 			b.n[i]++
+		}
+	}
+}
+
+// addPart takes what a part of the step amounts to into the bucket.
+func (b *Bucket) addPart(p *part) {
+	b.row.Count += int(p.n)
+	b.row.Slot, b.row.Status, b.row.Word = p.slot, p.status, p.word
+	b.row.Arrived = max(b.row.Arrived, p.arrived)
+	b.row.Quality = max(b.row.Quality, p.quality)
+	b.row.Flags |= p.flags
+	for i, sum := range reported(&b.row.Reading) {
+		if v := &p.values[i]; v.n > 0 {
+			*sum += v.sum
+			b.n[i] += int(v.n)
 		}
 	}
 }

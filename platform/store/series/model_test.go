@@ -80,7 +80,7 @@ func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		dir := t.TempDir()
 		opt := series.Options{
-			Dir: dir, SealRows: rapid.IntRange(1, 60).Draw(rt, "seal rows"), SealEvery: time.Duration(rapid.IntRange(1, 60).Draw(rt, "seal every")) * time.Second,
+			Dir: dir, SealRows: rapid.IntRange(20, 200).Draw(rt, "seal rows"), SealEvery: time.Duration(rapid.IntRange(5, 60).Draw(rt, "seal every")) * time.Second,
 			Workers: rapid.IntRange(1, 2).Draw(rt, "workers"),
 		}
 		var s *series.Store

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"sort"
@@ -15,7 +16,7 @@ import (
 
 // reader reads the rows of one slot out of a segment, page by page.
 type reader struct {
-	g       *segment
+	g       *table
 	x       *index
 	f       *os.File
 	slot    device.Slot
@@ -27,7 +28,7 @@ type reader struct {
 }
 
 // newReader opens the segment.
-func (s *Store) newReader(g *segment, slot device.Slot) (*reader, error) {
+func (s *Store) newReader(g *table, slot device.Slot) (*reader, error) {
 	x, err := s.index.get(g)
 	if err != nil {
 		return nil, err
@@ -36,10 +37,22 @@ func (s *Store) newReader(g *segment, slot device.Slot) (*reader, error) {
 	if r.page, r.end = x.pages(slot); r.page == r.end {
 		return r, nil
 	}
-	if r.f, err = os.Open(g.path); err != nil {
-		return nil, fmt.Errorf("read history: %w", err)
+	if r.f, err = g.reopen(); err != nil {
+		return nil, err
 	}
 	return r, nil
+}
+
+// reopen opens the file of a table that is part of the store.
+func (g *table) reopen() (*os.File, error) {
+	f, err := os.Open(g.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, g.damaged(errors.New("the file is gone"))
+	case err != nil:
+		return nil, fmt.Errorf("read history: %w", err)
+	}
+	return f, nil
 }
 
 func (r *reader) close() {
@@ -151,9 +164,9 @@ func (r *reader) fill(f *device.Readings, p, first int, fields Fields) error {
 // body is the unpacked page of a column.
 func (r *reader) body(i, p int) ([]byte, error) {
 	l := r.x.location[i][p]
-	b, err := readPage(r.f, r.g.size, l.Offset, int64(l.CompressedPageSize))
+	b, err := readPage(r.f, r.g.Size, l.Offset, int64(l.CompressedPageSize))
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", columnNames[i], err)
+		return nil, fmt.Errorf("%s: %w", r.x.element[i].Name, err)
 	}
 	return b, nil
 }
@@ -300,6 +313,41 @@ func spread[T any](dst []float64, v []T, present []bool, first, skip int, value 
 		}
 		dst[i] = value(v[0])
 		v = v[1:]
+	}
+	return nil
+}
+
+// frames calls yield with the rows of one page of readings after the other.
+func (s *Store) frames(g *table, yield func(*device.Readings) error) error {
+	x, err := s.index.get(g)
+	if err != nil {
+		return err
+	}
+	r := &reader{g: g, x: x}
+	if r.f, err = g.reopen(); err != nil {
+		return err
+	}
+	defer r.close()
+	for p := range x.location[colSlot] {
+		f := newFrame(0, r.rows(p))
+		slots, err := r.ints32(colSlot, p)
+		if err != nil {
+			return g.damaged(err)
+		}
+		for i, v := range slots {
+			f.Slot[i] = device.Slot(v)
+		}
+		at, err := r.ints64(colTime, p)
+		if err != nil {
+			return g.damaged(err)
+		}
+		copy(f.At, at)
+		if err := r.fill(f, p, 0, AllFields); err != nil {
+			return g.damaged(err)
+		}
+		if err := yield(f); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -86,9 +86,12 @@ type edge struct {
 	kw float64
 }
 
-// part is what the readings of one slot in one bucket amount to.
+// part is what the readings of one slot in one bucket amount to: all of them, or
+// those of one place where they lie. Parts of the same bucket are joined by merge
+// when their readings do not lie between each other.
 type part struct {
 	slot        device.Slot
+	whole       bool  // it stands for what older tables have of the bucket, too
 	at          int64 // begin of the bucket
 	first, last int64 // times of the first and the last reading
 	arrived     int64 // latest
@@ -101,12 +104,6 @@ type part struct {
 	word        string
 	quality     device.Quality
 	flags       device.Flags
-}
-
-// begin starts a part at its first reading.
-func (p *part) begin(at int64, r *device.Reading) {
-	*p = part{slot: r.Slot, at: at, first: r.At, arrived: r.Arrived}
-	p.add(r)
 }
 
 // add takes the next reading, which is later than those before.
@@ -139,4 +136,55 @@ func (p *part) follow(e edge) {
 		p.energy.add(dt, p.tail.kw, e.kw)
 	}
 	p.tail = e
+}
+
+// merge joins a part whose readings are all later.
+func (p *part) merge(o *part) {
+	p.last = o.last
+	p.arrived = max(p.arrived, o.arrived)
+	p.n += o.n
+	p.bad += o.bad
+	p.status, p.word = o.status, o.word
+	p.quality = max(p.quality, o.quality)
+	p.flags |= o.flags
+	for i := range p.values {
+		p.values[i].merge(&o.values[i])
+	}
+	if o.powered {
+		p.follow(o.head)
+		p.energy.merge(o.energy)
+		p.tail = o.tail
+	}
+}
+
+// overlaps reports whether readings of one may lie between those of the other.
+func (p *part) overlaps(o *part) bool { return p.first <= o.last && o.first <= p.last }
+
+// coarser joins parts, ascending, into those of a longer step.
+func coarser(parts []part, step int64) (out []part) {
+	for i := range parts {
+		p := &parts[i]
+		begin := Floor(p.at, step)
+		if n := len(out); n > 0 && out[n-1].slot == p.slot && out[n-1].at == begin {
+			out[n-1].merge(p)
+			continue
+		}
+		out = append(out, *p)
+		out[len(out)-1].at, out[len(out)-1].whole = begin, false
+	}
+	return out
+}
+
+// appendParts adds the parts of a slot's readings, ascending, in steps.
+func appendParts(parts []part, f *device.Readings, step int64) []part {
+	var r device.Reading
+	for i := range f.At {
+		f.Row(i, &r)
+		begin := Floor(r.At, step)
+		if n := len(parts); n == 0 || parts[n-1].slot != r.Slot || parts[n-1].at != begin {
+			parts = append(parts, part{slot: r.Slot, at: begin, first: r.At, arrived: r.Arrived})
+		}
+		parts[len(parts)-1].add(&r)
+	}
+	return parts
 }

@@ -1,7 +1,6 @@
 package series
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -40,8 +39,8 @@ func (c *source) load() (bool, error) {
 // headBatch is how many rows of a head are copied at a time.
 const headBatch = 4096
 
-func (s *Store) segmentSource(g *segment, rank int, slot device.Slot, from, to int64, fields Fields) *source {
-	c := &source{rank: rank, lower: max(g.minAt, from)}
+func (s *Store) segmentSource(g *table, rank int, slot device.Slot, from, to int64, fields Fields) *source {
+	c := &source{rank: rank, lower: max(g.MinAt, from)}
 	var r *reader
 	c.open = func() (err error) {
 		r, err = s.newReader(g, slot)
@@ -75,92 +74,6 @@ func headSource(v view, rank int, slot device.Slot, from, to int64, fields Field
 	return c
 }
 
-// sources are the places that may hold readings of the slot in from ≤ t < to, by
-// the time from which they may. done gives them back.
-func (s *Store) sources(slot device.Slot, from, to int64, fields Fields) (list []*source, done func(), err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil, nil, ErrClosed
-	}
-	s.readers++
-	for i, g := range s.segments {
-		if g.mayHold(slot, from, to) {
-			list = append(list, s.segmentSource(g, i, slot, from, to, fields))
-		}
-	}
-	var pinned []*head
-	for i, h := range s.heads() {
-		v := h.view(slot)
-		if v.newest == 0 || v.minAt >= to || v.maxAt < from {
-			continue
-		}
-		h.refs++
-		pinned = append(pinned, h)
-		list = append(list, headSource(v, len(s.segments)+i, slot, from, to, fields))
-	}
-	slices.SortFunc(list, func(a, b *source) int { return cmp.Or(cmp.Compare(a.lower, b.lower), cmp.Compare(a.rank, b.rank)) })
-	return list, func() {
-		for _, c := range list {
-			c.finish()
-		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		for _, h := range pinned {
-			h.refs--
-			s.release(h)
-		}
-		if s.readers--; len(s.doomed) > 0 {
-			s.bury()
-		}
-	}, nil
-}
-
-// scan calls yield with the slot's readings in from ≤ t < to, ascending and one
-// for each time, as row i of f, until it returns false.
-func (s *Store) scan(ctx context.Context, slot device.Slot, from, to int64, fields Fields, yield func(f *device.Readings, i int) bool) error {
-	waiting, done, err := s.sources(slot, from, to, fields)
-	if err != nil {
-		return err
-	}
-	defer done()
-	var active []*source
-	for n := 0; ; n++ {
-		if n%headBatch == 0 && ctx.Err() != nil {
-			return fmt.Errorf("read history: %w", ctx.Err())
-		}
-		var best *source
-		for _, c := range active {
-			if best == nil || c.at() < best.at() || c.at() == best.at() && c.rank > best.rank {
-				best = c
-			}
-		}
-		// A source that may hold something as early comes in first.
-		if len(waiting) > 0 && (best == nil || waiting[0].lower <= best.at()) {
-			c := waiting[0]
-			waiting = waiting[1:]
-			if err := c.open(); err != nil {
-				return err
-			}
-			if ok, err := c.load(); err != nil {
-				return err
-			} else if ok {
-				active = append(active, c)
-			}
-			continue
-		}
-		if best == nil {
-			return nil
-		}
-		if !yield(best.rows, best.pos) {
-			return nil
-		}
-		if active, err = pass(active, best.at()); err != nil {
-			return err
-		}
-	}
-}
-
 // pass moves every source beyond the time and drops those at their end.
 func pass(active []*source, at int64) ([]*source, error) {
 	n := 0
@@ -181,8 +94,8 @@ func pass(active []*source, at int64) ([]*source, error) {
 	return active[:n], nil
 }
 
-// Query returns the page of readings that q asks for. A damaged segment is an
-// error that wraps ErrCorrupt.
+// Query returns the page of readings that q asks for. What is damaged or was removed is
+// left out and told by the page's gaps.
 func (s *Store) Query(ctx context.Context, q Query) (Page, error) {
 	step := q.Step.Milliseconds()
 	if q.Step < 0 || q.Step > 0 && step == 0 {
@@ -199,27 +112,29 @@ func (s *Store) Query(ctx context.Context, q Query) (Page, error) {
 	if q.Limit <= 0 || q.Limit > MaxLimit {
 		q.Limit = MaxLimit
 	}
-	if q.Fields == 0 {
+	if q.Fields &= AllFields; q.Fields == 0 {
 		q.Fields = AllFields
 	}
 	if from >= q.To {
 		return Page{}, nil
 	}
-	page := Page{}
-	var err error
-	if step == 0 {
-		err = s.raw(ctx, &page, q, from)
-	} else {
-		err = s.stepped(ctx, &page, q, from, step)
-	}
+	var page Page
+	err := s.ask(func(v *snapshot) error {
+		page = Page{}
+		if step == 0 {
+			page.Gaps = v.gaps(0, q.Slot, q.Slot, from, q.To)
+			return v.raw(ctx, &page, q, from)
+		}
+		return v.stepped(ctx, &page, q, from, step)
+	})
 	if err != nil {
 		return Page{}, err
 	}
 	return page, nil
 }
 
-func (s *Store) raw(ctx context.Context, page *Page, q Query, from int64) error {
-	return s.scan(ctx, q.Slot, from, q.To, q.Fields&AllFields, func(f *device.Readings, i int) bool {
+func (v *snapshot) raw(ctx context.Context, page *Page, q Query, from int64) error {
+	return v.scan(ctx, q.Slot, from, q.To, q.Fields, func(f *device.Readings, i int) bool {
 		if len(page.Rows) == q.Limit {
 			page.Next = Cursor(f.At[i])
 			return false
@@ -235,50 +150,117 @@ func (s *Store) raw(ctx context.Context, page *Page, q Query, from int64) error 
 	})
 }
 
-func (s *Store) stepped(ctx context.Context, page *Page, q Query, from, step int64) error {
+// stepped answers in steps: from the coarsest tier that does, and from readings where the
+// bounds cut a step of it.
+func (v *snapshot) stepped(ctx context.Context, page *Page, q Query, from, step int64) error {
+	tier, gaps := v.choose(step, q.Slot, q.Slot, from, q.To)
+	page.Gaps = gaps
 	var b Bucket
 	var r device.Reading
-	err := s.scan(ctx, q.Slot, from, q.To, q.Fields&AllFields, func(f *device.Readings, i int) bool {
-		begin := Floor(f.At[i], step)
+	// into opens the bucket that at lies in; false when the page is full.
+	into := func(at int64) bool {
+		begin := Floor(at, step)
 		if b.row.Count > 0 && begin != b.row.At {
 			page.Rows = append(page.Rows, b.Close())
 			b.row.Count = 0
 			if len(page.Rows) == q.Limit {
-				page.Next = Cursor(f.At[i])
+				page.Next = Cursor(begin)
 				return false
 			}
 		}
 		if b.row.Count == 0 {
 			b.Open(begin)
 		}
-		f.Row(i, &r)
-		b.Add(&r)
 		return true
-	})
-	if err == nil && b.row.Count > 0 {
+	}
+	readings := func(from, to int64) error {
+		return v.scan(ctx, q.Slot, from, to, q.Fields, func(f *device.Readings, i int) bool {
+			if !into(f.At[i]) {
+				return false
+			}
+			f.Row(i, &r)
+			b.Add(&r)
+			return true
+		})
+	}
+	whole, end := q.To, q.To // the steps of the tier lie in between
+	if tier > 0 {
+		whole, end = ceil(max(from, -farthest), tier), Floor(min(q.To, farthest), tier)
+		if whole >= end {
+			whole, end = q.To, q.To
+		}
+	}
+	if from < whole {
+		if err := readings(from, whole); err != nil {
+			return err
+		}
+	}
+	if whole < end && page.Next == "" {
+		if err := v.tiered(ctx, q, tier, step, whole, end, func(p *part) bool {
+			if !into(p.at) {
+				return false
+			}
+			b.addPart(p)
+			return true
+		}); err != nil {
+			return err
+		}
+	}
+	if end < q.To && page.Next == "" {
+		if err := readings(end, q.To); err != nil {
+			return err
+		}
+	}
+	if page.Next == "" && b.row.Count > 0 {
 		page.Rows = append(page.Rows, b.Close())
 	}
-	return err
+	return nil
+}
+
+// windowSteps is how many steps are read of a tier at a time, which bounds memory.
+const windowSteps = 4096
+
+// tiered calls yield with the slot's parts of a tier in from ≤ t < to, until it returns
+// false.
+func (v *snapshot) tiered(ctx context.Context, q Query, tier, step, from, to int64, yield func(*part) bool) error {
+	from, to = max(from, Floor(v.minAt, tier)), min(to, Floor(v.maxAt, tier)+tier)
+	window := max(step, windowSteps*tier)
+	for going := true; going && from < to; from += window {
+		w := v.view(tier, from, min(to, from+window), q.Fields|Status)
+		err := w.each(ctx, q.Slot, from, min(to, from+window), func(p *part) bool {
+			going = yield(p)
+			return going
+		})
+		w.close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Has reports whether there is a reading of the slot at that time.
-func (s *Store) Has(ctx context.Context, slot device.Slot, at int64) (bool, error) {
+func (s *Store) Has(ctx context.Context, slot device.Slot, at int64) (found bool, err error) {
 	if at == math.MaxInt64 {
 		return false, nil
 	}
-	found := false
-	err := s.scan(ctx, slot, at, at+1, timesOnly, func(*device.Readings, int) bool {
-		found = true
-		return false
+	err = s.ask(func(v *snapshot) error {
+		return v.scan(ctx, slot, at, at+1, timesOnly, func(*device.Readings, int) bool {
+			found = true
+			return false
+		})
 	})
 	return found, err
 }
 
 // Count counts the times in from ≤ t < to at which the slot has a reading.
 func (s *Store) Count(ctx context.Context, slot device.Slot, from, to int64) (n int64, err error) {
-	err = s.scan(ctx, slot, from, to, timesOnly, func(*device.Readings, int) bool {
-		n++
-		return true
+	err = s.ask(func(v *snapshot) error {
+		n = 0
+		return v.scan(ctx, slot, from, to, timesOnly, func(*device.Readings, int) bool {
+			n++
+			return true
+		})
 	})
 	return n, err
 }
@@ -286,5 +268,10 @@ func (s *Store) Count(ctx context.Context, slot device.Slot, from, to int64) (n 
 // Times calls yield with every time in from ≤ t < to at which the slot has a
 // reading, ascending, until it returns false.
 func (s *Store) Times(ctx context.Context, slot device.Slot, from, to int64, yield func(at int64) bool) error {
-	return s.scan(ctx, slot, from, to, timesOnly, func(f *device.Readings, i int) bool { return yield(f.At[i]) })
+	return s.ask(func(v *snapshot) error {
+		return v.scan(ctx, slot, from, to, timesOnly, func(f *device.Readings, i int) bool {
+			from = f.At[i] + 1 // asked again, it goes on behind what was told
+			return yield(f.At[i])
+		})
+	})
 }

@@ -2,19 +2,21 @@ package series
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"hash"
 	"hash/crc32"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
-
-	"yunchu/platform/durable"
 )
 
 // A segment's file is temporary under tempPattern until it is complete and
@@ -22,7 +24,9 @@ import (
 const (
 	tempPattern = "seal-*.tmp"
 	badSuffix   = ".bad"
-	magic       = "PAR1"
+	// strayedSuffix marks one that no manifest lists: a crash came between.
+	strayedSuffix = ".unlisted"
+	magic         = "PAR1"
 )
 
 // Keys in the footer. The first holds meta as JSON, the second the CRC-32C of the
@@ -46,9 +50,10 @@ type meta struct {
 	MinSlot  uint32 `json:"min_slot"`
 	MaxSlot  uint32 `json:"max_slot"`
 	Slots    int    `json:"slots"`
-	IndexAt  int64  `json:"index_offset"` // where the page indices begin, which end at the footer
-	IndexCRC string `json:"index_crc32c"` // of the page indices
-	DataCRC  string `json:"data_crc32c"`  // of all that lies before the footer
+	IndexAt  int64  `json:"index_offset"`      // where the page indices begin, which end at the footer
+	IndexCRC string `json:"index_crc32c"`      // of the page indices
+	DataCRC  string `json:"data_crc32c"`       // of all that lies before the footer
+	Step     int64  `json:"step_ms,omitempty"` // of the parts in it; 0: readings
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -62,46 +67,44 @@ func fileName(id, first, last uint64) string {
 	return fmt.Sprintf("%08d-%d-%d.parquet", id, first, last)
 }
 
-// parseName finds what a file's name says; ok is false when it is no segment.
-func parseName(path string) (g *segment, intact, ok bool) {
-	name := filepath.Base(path)
-	plain := strings.TrimSuffix(name, badSuffix)
-	g = &segment{path: path}
-	if n, err := fmt.Sscanf(plain, "%d-%d-%d.parquet", &g.id, &g.first, &g.last); err != nil || n != 3 || fileName(g.id, g.first, g.last) != plain {
-		return nil, false, false
+// parseName finds what a file's name says; ok is false when it is no table.
+func parseName(path string) (t *table, suffix string, ok bool) {
+	plain, suffix := filepath.Base(path), ""
+	for _, end := range []string{badSuffix, strayedSuffix} {
+		if rest, ok := strings.CutSuffix(plain, end); ok {
+			plain, suffix = rest, end
+		}
 	}
-	return g, plain == name, true
+	t = &table{path: path}
+	if n, err := fmt.Sscanf(plain, "%d-%d-%d.parquet", &t.id, &t.first, &t.last); err != nil || n != 3 || fileName(t.id, t.first, t.last) != plain {
+		return nil, "", false
+	}
+	return t, suffix, true
 }
 
-// writer makes segments of heads. It keeps its memory from one to the next.
+// writer makes tables. It keeps its memory from one to the next.
 type writer struct {
-	sheet    sheet
+	all, day sheet
 	encoders []encoder
-	columns  [columns]column
+	columns  []column
 }
 
-// seal writes the head as segment id and returns when it is durable.
-func (w *writer) seal(h *head, id uint64, opt *Options) (*segment, error) {
-	w.sheet.arrange(h)
-	names := make([]string, len(w.sheet.slots))
-	for i, slot := range w.sheet.slots {
+// readings writes the rows of a sheet as a table of readings, under a temporary name.
+func (w *writer) readings(s *sheet, id uint64, opt *Options) (*table, error) {
+	names := make([]string, len(s.slots))
+	for i, slot := range s.slots {
 		names[i] = string(opt.Name(slot))
 	}
-	w.encode(names, opt.Workers)
-
-	g := &segment{id: id, first: h.firstSeq, last: h.lastSeq, path: filepath.Join(opt.Dir, fileName(id, h.firstSeq, h.lastSeq))}
-	m := w.describe(h)
-	g.adopt(&m)
-	size, err := w.save(&m, opt.Dir, g.path)
-	if err != nil {
-		return nil, err
-	}
-	g.size = size
-	return g, nil
+	w.encode(len(columnNames), len(s.order), s.pages, opt.Workers, func(e *encoder, col *column, i int) { s.encode(e, col, i, names) })
+	t := &table{id: id, first: s.h.firstSeq, last: s.h.lastSeq, contents: contents{
+		Rows: int64(len(s.order)), MinAt: slices.Min(s.at), MaxAt: slices.Max(s.at), MinSlot: s.slots[0], MaxSlot: s.slots[len(s.slots)-1],
+	}}
+	return t, w.save(t, "reading", len(s.slots), opt.Dir)
 }
 
 // encode makes all columns, workers at a time.
-func (w *writer) encode(names []string, workers int) {
+func (w *writer) encode(columns, rows int, ends []int, workers int, encode func(e *encoder, col *column, i int)) {
+	w.columns = slices.Grow(w.columns[:0], columns)[:columns]
 	w.encoders = resize(w.encoders, workers)
 	todo := make(chan int, columns)
 	for i := range columns {
@@ -111,30 +114,22 @@ func (w *writer) encode(names []string, workers int) {
 	var group sync.WaitGroup
 	for n := range w.encoders {
 		e := &w.encoders[n]
-		e.sheet = &w.sheet
+		e.rows, e.ends = rows, ends
 		group.Go(func() {
 			for i := range todo {
-				e.encode(&w.columns[i], i, names)
+				encode(e, &w.columns[i], i)
 			}
 		})
 	}
 	group.Wait()
 }
 
-func (w *writer) describe(h *head) meta {
-	s := &w.sheet
-	return meta{
-		Version: metaVersion, FirstSeq: h.firstSeq, LastSeq: h.lastSeq, Rows: int64(len(s.order)), MinAt: h.minAt, MaxAt: h.maxAt,
-		MinSlot: uint32(s.slots[0]), MaxSlot: uint32(s.slots[len(s.slots)-1]), Slots: len(s.slots),
-	}
-}
-
-// save writes the file under a temporary name, syncs it, gives it its name and
-// syncs the folder.
-func (w *writer) save(m *meta, dir, path string) (size int64, err error) {
+// save writes what was encoded to a file with a temporary name, which it leaves in
+// t.path, and syncs it.
+func (w *writer) save(t *table, row string, slots int, dir string) (err error) {
 	f, err := os.CreateTemp(dir, tempPattern)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer func() {
 		if err != nil {
@@ -142,20 +137,18 @@ func (w *writer) save(m *meta, dir, path string) (size int64, err error) {
 		}
 	}()
 	defer f.Close()
-	size, err = w.write(f, m)
-	if err != nil {
-		return 0, err
+	m := meta{
+		Version: metaVersion, FirstSeq: t.first, LastSeq: t.last, Rows: t.Rows, MinAt: t.MinAt, MaxAt: t.MaxAt,
+		MinSlot: uint32(t.MinSlot), MaxSlot: uint32(t.MaxSlot), Slots: slots, Step: t.step,
+	}
+	if t.Size, t.SHA256, err = w.write(f, &m, row); err != nil {
+		return err
 	}
 	if err = f.Chmod(0o644); err != nil {
-		return 0, err
+		return err
 	}
-	if err = f.Sync(); err != nil {
-		return 0, err
-	}
-	if err = os.Rename(f.Name(), path); err != nil {
-		return 0, err
-	}
-	return size, durable.SyncDir(dir)
+	t.path = f.Name()
+	return f.Sync()
 }
 
 // out counts and sums what passes.
@@ -163,6 +156,7 @@ type out struct {
 	f      *os.File
 	offset int64
 	crc    uint32
+	sha    hash.Hash
 	err    error
 }
 
@@ -171,6 +165,7 @@ func (o *out) write(b []byte) {
 		return
 	}
 	o.crc = crc32.Update(o.crc, castagnoli, b)
+	o.sha.Write(b)
 	o.offset += int64(len(b))
 	_, o.err = o.f.Write(b)
 }
@@ -186,15 +181,15 @@ func compact(v any) []byte {
 }
 
 // write writes the whole file: columns, indices, footer.
-func (w *writer) write(f *os.File, m *meta) (size int64, err error) {
-	o := out{f: f}
+func (w *writer) write(f *os.File, m *meta, row string) (size int64, sum string, err error) {
+	o := out{f: f, sha: sha256.New()}
 	o.write([]byte(magic))
 	group := format.RowGroup{
 		NumRows: m.Rows, FileOffset: o.offset,
 		SortingColumns: []format.SortingColumn{{ColumnIdx: colSlot}, {ColumnIdx: colTime}},
 	}
 	file := format.FileMetaData{Version: 2, NumRows: m.Rows, CreatedBy: "yunchu version 1.0.0 (build series)"}
-	file.Schema = append(file.Schema, format.SchemaElement{Name: "reading", NumChildren: thrift.New(int32(columns))})
+	file.Schema = append(file.Schema, format.SchemaElement{Name: row, NumChildren: thrift.New(int32(len(w.columns)))})
 	for i := range w.columns {
 		c := &w.columns[i]
 		begin := o.offset
@@ -228,7 +223,7 @@ func (w *writer) write(f *os.File, m *meta) (size int64, err error) {
 	m.IndexCRC, m.DataCRC = checksum(indices), fmt.Sprintf("%08x", o.crc)
 	text, err := json.Marshal(m)
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	file.RowGroups = append(file.RowGroups, group)
 	file.KeyValueMetadata = []format.KeyValue{{Key: metaKey, Value: string(text)}, {Key: footerKey, Value: noCRC}}
@@ -237,7 +232,7 @@ func (w *writer) write(f *os.File, m *meta) (size int64, err error) {
 	o.write(footer)
 	o.write(binary.LittleEndian.AppendUint32(nil, uint32(len(footer))))
 	o.write([]byte(magic))
-	return o.offset, o.err
+	return o.offset, hex.EncodeToString(o.sha.Sum(nil)), o.err
 }
 
 // sign fills in the footer's own checksum.

@@ -10,6 +10,7 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"sort"
@@ -22,32 +23,96 @@ import (
 	"yunchu/platform/device"
 )
 
-// segment is an immutable file of readings.
+// segment is what was sealed of one day: its readings and what they amount to.
 type segment struct {
-	id               uint64
-	first, last      uint64 // log sequences covered
-	rows, size       int64
-	minAt, maxAt     int64 // ms UTC
-	minSlot, maxSlot device.Slot
-	path             string
+	id          uint64
+	first, last uint64 // log sequences covered, together with others of the same
+	contents           // of the readings, also when they are gone
+	readings    *table // nil: expired, or lost
+	tiers       map[int64]*table
+	lost        map[int64]string // tables that are damaged or gone, by step; why
 }
 
-func (g *segment) adopt(m *meta) {
-	g.rows, g.minAt, g.maxAt = m.Rows, m.MinAt, m.MaxAt
-	g.minSlot, g.maxSlot = device.Slot(m.MinSlot), device.Slot(m.MaxSlot)
+// table is that of a step, 0 for the readings; nil when it is not there.
+func (g *segment) table(step int64) *table {
+	if step == 0 {
+		return g.readings
+	}
+	return g.tiers[step]
 }
 
-// mayHold reports whether the slot can have readings in from ≤ t < to here.
-func (g *segment) mayHold(slot device.Slot, from, to int64) bool {
-	return g.minSlot <= slot && slot <= g.maxSlot && g.minAt < to && from <= g.maxAt
+// tables calls yield with all that are there.
+func (g *segment) tables(yield func(t *table) bool) {
+	if g.readings != nil && !yield(g.readings) {
+		return
+	}
+	for _, step := range slices.Sorted(maps.Keys(g.tiers)) {
+		if !yield(g.tiers[step]) {
+			return
+		}
+	}
 }
 
-func (g *segment) damaged(err error) error {
-	return fmt.Errorf("%w: %s: %w", ErrCorrupt, g.path, err)
+// clone is a copy that may be changed.
+func (g *segment) clone() *segment {
+	c := *g
+	c.tiers, c.lost = maps.Clone(g.tiers), maps.Clone(g.lost)
+	return &c
+}
+
+// empty reports whether nothing is left of the segment, and nothing lost is to be told.
+func (g *segment) empty() bool { return g.readings == nil && len(g.tiers) == 0 && len(g.lost) == 0 }
+
+// drop takes a table out.
+func (g *segment) drop(step int64) {
+	if step == 0 {
+		g.readings = nil
+	} else {
+		delete(g.tiers, step)
+	}
+}
+
+// table is an immutable Parquet file: readings, or parts of a tier.
+type table struct {
+	id          uint64
+	first, last uint64 // log sequences covered
+	step        int64  // of the parts, ms; 0: readings
+	path        string
+	contents
+}
+
+// contents are what a table holds, as the manifest says it.
+type contents struct {
+	Size    int64       `json:"size"`
+	SHA256  string      `json:"sha256"` // of the file
+	Rows    int64       `json:"rows"`
+	MinAt   int64       `json:"min_time_ms"`
+	MaxAt   int64       `json:"max_time_ms"`
+	MinSlot device.Slot `json:"min_slot"`
+	MaxSlot device.Slot `json:"max_slot"`
+}
+
+// damage is an error of ErrCorrupt that knows its table.
+type damage struct {
+	t *table
+	error
+}
+
+// Unwrap gives what errors.Is asks for.
+func (d *damage) Unwrap() error { return d.error }
+
+// mayHold reports whether the slot can have rows in from ≤ t < to here. The rows of
+// parts are as long as their step.
+func (c *contents) mayHold(slot device.Slot, from, to int64) bool {
+	return c.MinSlot <= slot && slot <= c.MaxSlot && c.MinAt < to && from <= c.MaxAt
+}
+
+func (g *table) damaged(err error) error {
+	return &damage{g, fmt.Errorf("%w: %s: %w", ErrCorrupt, g.path, err)}
 }
 
 // open opens the file and reads its footer, which is checked.
-func (g *segment) open() (f *os.File, file *format.FileMetaData, m *meta, err error) {
+func (g *table) open() (f *os.File, file *format.FileMetaData, m *meta, err error) {
 	f, err = os.Open(g.path)
 	if err != nil {
 		return nil, nil, nil, err
@@ -59,41 +124,49 @@ func (g *segment) open() (f *os.File, file *format.FileMetaData, m *meta, err er
 	return f, file, m, nil
 }
 
-func (g *segment) footer(f *os.File) (*format.FileMetaData, *meta, error) {
+func (g *table) footer(f *os.File) (*format.FileMetaData, *meta, error) {
 	st, err := f.Stat()
 	if err != nil {
 		return nil, nil, err
 	}
-	g.size = st.Size()
+	if g.Size == 0 { // not known from a manifest
+		g.Size = st.Size()
+	}
+	if g.Size != st.Size() {
+		return nil, nil, g.damaged(fmt.Errorf("%d bytes long, written as %d", st.Size(), g.Size))
+	}
 	n, err := g.footerLength(f)
 	if err != nil {
 		return nil, nil, g.damaged(err)
 	}
 	footer := make([]byte, n)
-	if _, err := f.ReadAt(footer, g.size-8-n); err != nil {
+	if _, err := f.ReadAt(footer, g.Size-8-n); err != nil {
 		return nil, nil, err
 	}
 	file, m, err := parseFooter(footer)
 	if err != nil {
 		return nil, nil, g.damaged(err)
 	}
-	if m.FirstSeq != g.first || m.LastSeq != g.last {
-		return nil, nil, g.damaged(fmt.Errorf("holds sequences %d to %d", m.FirstSeq, m.LastSeq))
+	if m.FirstSeq != g.first || m.LastSeq != g.last || m.Step != g.step {
+		return nil, nil, g.damaged(fmt.Errorf("holds sequences %d to %d in steps of %d ms", m.FirstSeq, m.LastSeq, m.Step))
+	}
+	if n := len(file.RowGroups[0].Columns); n != len(columnsOf(g.step)) {
+		return nil, nil, g.damaged(fmt.Errorf("%d columns, not %d", n, len(columnsOf(g.step))))
 	}
 	return file, m, nil
 }
 
 // footerLength is how long the footer is that ends eight bytes before the file.
-func (g *segment) footerLength(f *os.File) (int64, error) {
+func (g *table) footerLength(f *os.File) (int64, error) {
 	var tail [8]byte
-	if g.size < int64(len(magic)+len(tail)) {
+	if g.Size < int64(len(magic)+len(tail)) {
 		return 0, errors.New("too short")
 	}
-	if _, err := f.ReadAt(tail[:], g.size-8); err != nil {
+	if _, err := f.ReadAt(tail[:], g.Size-8); err != nil {
 		return 0, err
 	}
 	n := int64(binary.LittleEndian.Uint32(tail[:]))
-	if string(tail[4:]) != magic || n > g.size-12 {
+	if string(tail[4:]) != magic || n > g.Size-12 {
 		return 0, errors.New("no footer")
 	}
 	return n, nil
@@ -121,7 +194,7 @@ func parseFooter(footer []byte) (*format.FileMetaData, *meta, error) {
 		if err := json.Unmarshal([]byte(kv.Value), m); err != nil {
 			return nil, nil, fmt.Errorf("metadata: %w", err)
 		}
-		if m.Version != metaVersion || len(file.RowGroups) != 1 || len(file.RowGroups[0].Columns) != columns {
+		if m.Version != metaVersion || len(file.RowGroups) != 1 || len(file.Schema) != len(file.RowGroups[0].Columns)+1 {
 			return nil, nil, fmt.Errorf("version %d, this program reads %d", m.Version, metaVersion)
 		}
 		return file, m, nil
@@ -129,86 +202,52 @@ func parseFooter(footer []byte) (*format.FileMetaData, *meta, error) {
 	return nil, nil, errors.New("no metadata")
 }
 
-// readMeta learns from the footer what the segment holds.
-func (g *segment) readMeta() error {
+// readMeta learns from the footer what the table holds.
+func (g *table) readMeta() error {
 	f, _, m, err := g.open()
 	if err != nil {
 		return err
 	}
-	g.adopt(m)
+	g.Rows, g.MinAt, g.MaxAt = m.Rows, m.MinAt, m.MaxAt
+	g.MinSlot, g.MaxSlot = device.Slot(m.MinSlot), device.Slot(m.MaxSlot)
 	return f.Close()
 }
 
-// verify reads the whole file and compares its checksum.
-func (g *segment) verify() error {
-	f, _, m, err := g.open()
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	n, err := g.footerLength(f)
-	if err != nil {
-		return g.damaged(err)
-	}
-	h := crc32.New(castagnoli)
-	if _, err := io.Copy(h, io.NewSectionReader(f, 0, g.size-8-n)); err != nil {
-		return err
-	}
-	if sum := fmt.Sprintf("%08x", h.Sum32()); sum != m.DataCRC {
-		return g.damaged(fmt.Errorf("checksum %s, written as %s", sum, m.DataCRC))
-	}
-	return nil
-}
-
-// Verify reads every segment wholly and reports those that are damaged.
-func (s *Store) Verify() error {
-	s.mu.Lock()
-	segments := s.segments
-	s.mu.Unlock()
-	var errs []error
-	for _, g := range segments {
-		c := *g
-		errs = append(errs, c.verify())
-	}
-	return errors.Join(errs...)
-}
-
-// index says where a segment's pages lie.
+// index says where a table's pages lie.
 type index struct {
 	rows     []int64 // the first row of each page, then the number of rows
 	loSlot   []device.Slot
 	hiSlot   []device.Slot
 	loAt     []int64
 	hiAt     []int64
-	element  [columns]format.SchemaElement
-	location [columns][]format.PageLocation
-	dict     [columns][]string
+	element  []format.SchemaElement
+	location [][]format.PageLocation
+	dict     [][]string
 }
 
 // readIndex reads it from the file.
-func (g *segment) readIndex() (*index, error) {
-	c := *g // the size is set while others read it
-	f, file, m, err := c.open()
+func (g *table) readIndex() (*index, error) {
+	f, file, m, err := g.open()
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	x, err := c.parseIndex(f, file, m)
+	x, err := g.parseIndex(f, file, m)
 	if err != nil {
 		return nil, g.damaged(err)
 	}
 	return x, nil
 }
 
-func (g *segment) parseIndex(f *os.File, file *format.FileMetaData, m *meta) (*index, error) {
-	n, err := g.footerLength(f)
+func (g *table) parseIndex(f *os.File, file *format.FileMetaData, m *meta) (*index, error) {
+	tail, err := g.footerLength(f)
 	if err != nil {
 		return nil, err
 	}
-	if m.IndexAt < 0 || m.IndexAt > g.size-8-n {
+	if m.IndexAt < 0 || m.IndexAt > g.Size-8-tail {
 		return nil, errors.New("page indices outside the file")
 	}
-	indices := make([]byte, g.size-8-n-m.IndexAt)
+	indices := make([]byte, g.Size-8-tail-m.IndexAt)
 	if _, err := f.ReadAt(indices, m.IndexAt); err != nil {
 		return nil, err
 	}
@@ -221,25 +260,26 @@ func (g *segment) parseIndex(f *os.File, file *format.FileMetaData, m *meta) (*i
 		}
 		return thrift.Unmarshal(&protocol, indices[offset:offset+int64(n)], v)
 	}
-	x := new(index)
-	for i := range columns {
+	n := len(file.RowGroups[0].Columns)
+	x := &index{element: file.Schema[1:], location: make([][]format.PageLocation, n), dict: make([][]string, n)}
+	name := func(i int) string { return x.element[i].Name }
+	for i := range n {
 		c := &file.RowGroups[0].Columns[i]
-		x.element[i] = file.Schema[i+1]
 		var pages format.OffsetIndex
 		if err := load(c.OffsetIndexOffset, c.OffsetIndexLength, &pages); err != nil {
-			return nil, fmt.Errorf("pages of %s: %w", columnNames[i], err)
+			return nil, fmt.Errorf("pages of %s: %w", name(i), err)
 		}
 		x.location[i] = pages.PageLocations
 		if len(x.location[i]) != len(x.location[0]) || len(x.location[0]) == 0 {
-			return nil, fmt.Errorf("pages of %s do not match", columnNames[i])
+			return nil, fmt.Errorf("pages of %s do not match", name(i))
 		}
 		if c.MetaData.DictionaryPageOffset > 0 {
-			b, err := readPage(f, g.size, c.MetaData.DictionaryPageOffset, c.MetaData.DataPageOffset-c.MetaData.DictionaryPageOffset)
+			b, err := readPage(f, g.Size, c.MetaData.DictionaryPageOffset, c.MetaData.DataPageOffset-c.MetaData.DictionaryPageOffset)
 			if err != nil {
-				return nil, fmt.Errorf("words of %s: %w", columnNames[i], err)
+				return nil, fmt.Errorf("words of %s: %w", name(i), err)
 			}
 			if x.dict[i], err = words(b); err != nil {
-				return nil, fmt.Errorf("words of %s: %w", columnNames[i], err)
+				return nil, fmt.Errorf("words of %s: %w", name(i), err)
 			}
 		}
 	}
@@ -253,11 +293,11 @@ func (g *segment) parseIndex(f *os.File, file *format.FileMetaData, m *meta) (*i
 	bounds := func(i, width int) (ci format.ColumnIndex, err error) {
 		c := &file.RowGroups[0].Columns[i]
 		if err := load(c.ColumnIndexOffset, c.ColumnIndexLength, &ci); err != nil {
-			return ci, fmt.Errorf("bounds of %s: %w", columnNames[i], err)
+			return ci, fmt.Errorf("bounds of %s: %w", name(i), err)
 		}
 		bad := func(b []byte) bool { return len(b) != width }
 		if n := len(x.location[0]); len(ci.MinValues) != n || len(ci.MaxValues) != n || slices.ContainsFunc(ci.MinValues, bad) || slices.ContainsFunc(ci.MaxValues, bad) {
-			return ci, fmt.Errorf("bounds of %s do not match", columnNames[i])
+			return ci, fmt.Errorf("bounds of %s do not match", name(i))
 		}
 		return ci, nil
 	}
@@ -332,7 +372,7 @@ func words(b []byte) (out []string, err error) {
 type cache struct {
 	mu    sync.Mutex
 	clock uint64
-	held  map[uint64]*held
+	held  map[string]*held
 }
 
 type held struct {
@@ -341,12 +381,12 @@ type held struct {
 }
 
 // cacheSize bounds the memory for indices: about 50 kB each.
-const cacheSize = 256
+const cacheSize = 512
 
-func (c *cache) get(g *segment) (*index, error) {
+func (c *cache) get(g *table) (*index, error) {
 	c.mu.Lock()
 	c.clock++
-	if h := c.held[g.id]; h != nil {
+	if h := c.held[g.path]; h != nil {
 		h.used = c.clock
 		c.mu.Unlock()
 		return h.x, nil
@@ -354,7 +394,7 @@ func (c *cache) get(g *segment) (*index, error) {
 	c.mu.Unlock()
 	x, err := g.readIndex()
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: %s is gone", ErrCorrupt, g.path)
+		return nil, g.damaged(errors.New("the file is gone"))
 	}
 	if err != nil {
 		return nil, err
@@ -362,10 +402,10 @@ func (c *cache) get(g *segment) (*index, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.held == nil {
-		c.held = map[uint64]*held{}
+		c.held = map[string]*held{}
 	}
 	if len(c.held) >= cacheSize {
-		oldest, used := uint64(0), c.clock+1
+		oldest, used := "", c.clock+1
 		for id, h := range c.held {
 			if h.used < used {
 				oldest, used = id, h.used
@@ -373,6 +413,6 @@ func (c *cache) get(g *segment) (*index, error) {
 		}
 		delete(c.held, oldest)
 	}
-	c.held[g.id] = &held{x, c.clock}
+	c.held[g.path] = &held{x, c.clock}
 	return x, nil
 }

@@ -19,14 +19,12 @@
 package series
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
@@ -59,6 +57,8 @@ type Options struct {
 	Dir       string                      // folder of the segments; made when missing
 	SealRows  int                         // rows of the head that trigger a seal; default 1,048,576
 	SealEvery time.Duration               // span of arrivals in the head that triggers one; default 1 h
+	Keep      time.Duration               // how long readings are kept; 0: for ever
+	Tiers     []Tier                      // what is stored beside them, by ascending step; nil: DefaultTiers
 	Workers   int                         // columns that are encoded at a time; default 1
 	Name      func(device.Slot) device.ID // for the device column; default: the slot's digits
 	Log       *slog.Logger                // default: none
@@ -78,17 +78,21 @@ type Store struct {
 	closed   bool
 	lastSeq  uint64 // newest sequence appended or covered
 	covered  uint64
-	segments []*segment // ascending number; never changed, only replaced
+	segments []*segment // ascending rank; never changed, only replaced
 	frozen   *head      // being written
 	active   *head
 	free     []*chunk
-	readers  int      // that may have a segment open
-	doomed   []string // files to remove when there are none
+	readers  int             // that may have a segment open
+	doomed   []string        // files to remove when there are none
+	damaged  []string        // files to set aside
+	dirty    bool            // the manifest is not what the segments are
+	since    map[int64]int64 // by step: what is older may be gone
 	nextID   uint64
 	failures int   // attempts to write that failed
 	failure  error // the last of them
-	faults   []error
+	faults   []Fault
 	dropped  int64 // rows of impossible slots
+	tooLate  int64 // steps of tiers that readings came too late for
 }
 
 var _ History = (*Store)(nil)
@@ -98,6 +102,28 @@ var _ History = (*Store)(nil)
 // Faults and no longer covered, so that the log restores its readings if it still
 // has them.
 func Open(opt Options) (*Store, error) {
+	if opt.Tiers == nil {
+		opt.Tiers = DefaultTiers()
+	}
+	for i, t := range opt.Tiers {
+		if !slices.Contains(Steps, t.Step) || i > 0 && t.Step <= opt.Tiers[i-1].Step {
+			return nil, fmt.Errorf("open history: tiers %v: ascending steps of %v", opt.Tiers, Steps)
+		}
+	}
+	if err := os.MkdirAll(opt.Dir, 0o755); err != nil {
+		return nil, fmt.Errorf("open history: %w", err)
+	}
+	s := newStore(opt)
+	if err := s.load(); err != nil {
+		return nil, fmt.Errorf("open history in %s: %w", opt.Dir, err)
+	}
+	s.lastSeq = s.covered
+	s.ended.Go(s.run)
+	return s, nil
+}
+
+// newStore is a store that has not looked into its folder.
+func newStore(opt Options) *Store {
 	if opt.SealRows <= 0 {
 		opt.SealRows = defaultSealRows
 	}
@@ -111,90 +137,9 @@ func Open(opt Options) (*Store, error) {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	if err := os.MkdirAll(opt.Dir, 0o755); err != nil {
-		return nil, fmt.Errorf("open history: %w", err)
-	}
 	s := &Store{opt: opt, log: opt.Log, done: make(chan struct{})}
 	s.change = sync.NewCond(&s.mu)
-	if err := s.load(); err != nil {
-		return nil, fmt.Errorf("open history in %s: %w", opt.Dir, err)
-	}
-	s.lastSeq = s.covered
-	s.ended.Go(s.run)
-	return s, nil
-}
-
-// load reads what is in the folder.
-func (s *Store) load() error {
-	entries, err := os.ReadDir(s.opt.Dir)
-	if err != nil {
-		return err
-	}
-	var bad []*segment
-	for _, e := range entries {
-		path := filepath.Join(s.opt.Dir, e.Name())
-		if isTemporary(e.Name()) {
-			if err := os.Remove(path); err != nil {
-				return err
-			}
-			continue
-		}
-		g, intact, ok := parseName(path)
-		if !ok {
-			continue
-		}
-		s.nextID = max(s.nextID, g.id)
-		if !intact {
-			bad = append(bad, g)
-			continue
-		}
-		if err := g.readMeta(); err != nil {
-			if !errors.Is(err, ErrCorrupt) {
-				return err
-			}
-			s.log.Error("history segment set aside", "path", path, "error", err)
-			s.faults = append(s.faults, err)
-			if err := os.Rename(path, path+badSuffix); err != nil {
-				return err
-			}
-			bad = append(bad, g)
-			continue
-		}
-		s.segments = append(s.segments, g)
-	}
-	s.nextID++
-	slices.SortFunc(s.segments, func(a, b *segment) int { return cmp.Compare(a.id, b.id) })
-	s.covered = coverage(s.segments, bad)
-	return nil
-}
-
-// coverage is the last sequence before the first gap in what the segments cover.
-// What lies before the oldest file, good or bad, was removed on purpose.
-func coverage(good, bad []*segment) uint64 {
-	start := uint64(math.MaxUint64)
-	for _, g := range slices.Concat(good, bad) {
-		start = min(start, g.first)
-	}
-	byFirst := slices.Clone(good)
-	slices.SortFunc(byFirst, func(a, b *segment) int { return cmp.Compare(a.first, b.first) })
-	covered := start - 1
-	if len(good)+len(bad) == 0 {
-		covered = 0
-	}
-	for _, g := range byFirst {
-		if g.first > covered+1 {
-			break
-		}
-		covered = max(covered, g.last)
-	}
-	return covered
-}
-
-// Faults lists the segments that were found damaged when the store was opened.
-func (s *Store) Faults() []error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.faults)
+	return s
 }
 
 // Stats is the state of a store in numbers.
@@ -205,16 +150,24 @@ type Stats struct {
 	HeadRows int64 // not yet in segments
 	Dropped  int64 // rows refused because their slot is not below MaxSlot
 	Failures int   // attempts to write a segment that failed
+	Parts    int64 // rows of all tiers
+	PartSize int64 // bytes of them
+	TooLate  int64 // steps of tiers that readings came for when those beside them were gone
 }
 
 // Stats counts.
 func (s *Store) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := Stats{Segments: len(s.segments), Dropped: s.dropped, Failures: s.failures}
+	st := Stats{Segments: len(s.segments), Dropped: s.dropped, Failures: s.failures, TooLate: s.tooLate}
 	for _, g := range s.segments {
-		st.Rows += g.rows
-		st.Bytes += g.size
+		for t := range g.tables {
+			if t.step == 0 {
+				st.Rows, st.Bytes = st.Rows+t.Rows, st.Bytes+t.Size
+			} else {
+				st.Parts, st.PartSize = st.Parts+t.Rows, st.PartSize+t.Size
+			}
+		}
 	}
 	for _, h := range s.heads() {
 		st.HeadRows += int64(h.rows)
@@ -334,31 +287,67 @@ func (s *Store) SealIfDue(now time.Time) {
 	}
 }
 
-// Expire removes the oldest segments whose readings were all measured before
-// (ms UTC), whole files and only those that nothing older is left before: the log
-// does not need them, and a segment with a newer reading holds up those after it.
-// A file that is being read goes when its last reader is done. It returns how many
-// rows are no longer served.
-func (s *Store) Expire(before int64) (rows int64) {
+// Expire takes whole files out whose readings or steps were all measured longer before now
+// than they are kept, and those of tiers that are kept no longer at all. Readings go only
+// when their tiers are there. A file is removed, in the background, when its last reader
+// is done and the manifest no longer lists it. It returns how many readings are no longer
+// served.
+func (s *Store) Expire(now time.Time) (rows int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	keep := map[int64]time.Duration{0: s.opt.Keep}
+	for _, t := range s.opt.Tiers {
+		keep[t.Step.Milliseconds()] = t.Keep
+	}
+	s.since = map[int64]int64{}
+	for step, d := range keep {
+		if d > 0 {
+			s.since[step] = now.Add(-d).UnixMilli()
+		}
+	}
+	var list []*segment
+	for i, g := range s.segments {
+		var gone []*table
+		for t := range g.tables {
+			since, kept := s.since[t.step]
+			if _, wanted := keep[t.step]; !wanted || kept && t.MaxAt < since && (t.step > 0 || !g.wants(s.opt.Tiers)) {
+				gone = append(gone, t)
+			}
+		}
+		if len(gone) == 0 {
+			continue
+		}
+		if list == nil {
+			list = slices.Clone(s.segments)
+		}
+		list[i] = g.clone()
+		for _, t := range gone {
+			if t.step == 0 {
+				rows += t.Rows
+			}
+			list[i].drop(t.step)
+			s.doomed = append(s.doomed, t.path)
+		}
+	}
+	if list == nil {
+		return 0
+	}
+	// What is left of a segment says that its part of the log is covered, until nothing
+	// before it is left either.
 	n := 0
-	for n < len(s.segments) && s.segments[n].maxAt < before && s.segments[n].last < s.covered {
-		rows += s.segments[n].rows
-		s.doomed = append(s.doomed, s.segments[n].path)
+	for n < len(list)-1 && list[n].empty() && list[n].last < s.covered {
 		n++
 	}
-	if n > 0 {
-		s.segments = slices.Clone(s.segments[n:])
-		s.bury()
-	}
+	s.segments, s.dirty = list[n:], true
+	s.change.Broadcast()
 	return rows
 }
 
-// bury removes what expired once nobody reads. What is left over when the process
-// ends expires again. It is called with the lock held.
+// bury removes what expired once nobody reads and the manifest no longer lists it. What is
+// left over when the process ends is removed at the next start. It is called with the lock
+// held.
 func (s *Store) bury() {
-	if s.readers > 0 {
+	if s.readers > 0 || s.dirty {
 		return
 	}
 	for _, path := range s.doomed {
@@ -369,13 +358,13 @@ func (s *Store) bury() {
 	s.doomed = nil
 }
 
-// Settle returns when no head is being written, or when an attempt to write one
-// has failed. Simulated time stands still meanwhile, so that what is covered at
+// Settle returns when nothing is being written or is to be, or when an attempt to has
+// failed. Simulated time stands still meanwhile, so that what is covered at
 // an instant does not depend on how fast the machine is.
 func (s *Store) Settle() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for failures := s.failures; s.frozen != nil && !s.closed && s.failures == failures; {
+	for failures := s.failures; s.busy() && !s.closed && s.failures == failures; {
 		s.change.Wait()
 	}
 }
@@ -413,28 +402,43 @@ func (s *Store) Seal(ctx context.Context) error {
 	}
 }
 
-// run writes frozen heads until the store is closed.
+// busy reports whether the writer has something to do. It is called with the lock held.
+func (s *Store) busy() bool { return s.frozen != nil || s.dirty || pending(s.segments, s.opt.Tiers) }
+
+// run writes what is to be written until the store is closed: frozen heads first, then
+// what has become of the manifest, then tiers that are missing.
 func (s *Store) run() {
 	var w writer
 	for {
 		s.mu.Lock()
-		for s.frozen == nil && !s.closed {
+		for !s.busy() && !s.closed {
 			s.change.Wait()
 		}
-		h, id := s.frozen, s.nextID
-		closed := s.closed
-		s.nextID++
+		h, dirty, closed := s.frozen, s.dirty, s.closed
 		s.mu.Unlock()
-		if closed {
+		var err error
+		switch {
+		case closed:
 			return
+		case h != nil:
+			if err = s.write(&w, h); err != nil {
+				err = fmt.Errorf("seal history up to sequence %d: %w", h.lastSeq, err)
+			}
+		case dirty:
+			err = s.list()
+		default:
+			if err = s.fillIn(&w); err != nil {
+				err = fmt.Errorf("complete history: %w", err)
+			}
 		}
-		g, err := w.seal(h, id, &s.opt)
-		if err == nil {
-			s.publish(g)
+		if d, ok := errors.AsType[*damage](err); ok {
+			s.lose(d)
 			continue
 		}
-		err = fmt.Errorf("seal history up to sequence %d: %w", h.lastSeq, err)
-		s.log.Error("history segment not written, will try again", "error", err)
+		if err == nil {
+			continue
+		}
+		s.log.Error("history not written, will try again", "error", err)
 		s.mu.Lock()
 		s.failures++
 		s.failure = err
@@ -449,17 +453,117 @@ func (s *Store) run() {
 	}
 }
 
-// publish puts the segment in the place of the frozen head.
-func (s *Store) publish(g *segment) {
+// write makes segments of a frozen head and puts them in its place.
+func (s *Store) write(w *writer, h *head) error {
+	s.mu.Lock()
+	older, _ := superseded(s.segments, h.firstSeq, h.lastSeq)
+	s.mu.Unlock()
+	made, err := s.seal(w, h, older)
+	if err != nil {
+		return err
+	}
+	err = s.settleNames(made)
+	if err == nil {
+		err = writeManifest(s.opt.Dir, append(slices.Clip(older), made...), s.upcoming())
+	}
+	if err != nil {
+		discard(made)
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h := s.frozen
+	list, gone := superseded(s.segments, h.firstSeq, h.lastSeq)
+	s.dirty = s.dirty || !slices.Equal(list, older)
+	for _, g := range gone {
+		for t := range g.tables {
+			s.doomed = append(s.doomed, t.path)
+		}
+	}
 	s.frozen = nil
-	s.segments = append(slices.Clip(s.segments), g)
-	s.covered = g.last
+	s.segments = append(slices.Clip(list), made...)
+	s.covered = h.lastSeq
 	h.retired = true
 	s.release(h)
+	s.bury()
 	s.change.Broadcast()
+	return nil
+}
+
+// superseded are segments without and those with lost readings that the log has given
+// again, from sequence first to last.
+func superseded(list []*segment, first, last uint64) (left, gone []*segment) {
+	for _, g := range list {
+		if _, lost := g.lost[0]; lost && first <= g.first && g.last <= last {
+			gone = append(gone, g)
+		} else {
+			left = append(left, g)
+		}
+	}
+	return left, gone
+}
+
+// upcoming is the next number of a file.
+func (s *Store) upcoming() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.nextID
+}
+
+// list writes the manifest as the segments are, and sets aside what is damaged.
+func (s *Store) list() error {
+	s.mu.Lock()
+	list, damaged := s.segments, s.damaged
+	s.damaged, s.dirty = nil, false
+	s.mu.Unlock()
+	err := writeManifest(s.opt.Dir, list, s.upcoming())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.damaged, s.dirty = append(damaged, s.damaged...), true
+		return err
+	}
+	for _, path := range damaged {
+		if err := os.Rename(path, path+badSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+			s.log.Error("damaged history file not set aside", "path", path, "error", err)
+		}
+	}
+	s.bury()
+	s.change.Broadcast()
+	return nil
+}
+
+// fillIn makes the tiers of the first segment that lacks some.
+func (s *Store) fillIn(w *writer) error {
+	s.mu.Lock()
+	list := s.segments
+	s.mu.Unlock()
+	i := slices.IndexFunc(list, func(g *segment) bool { return g.wants(s.opt.Tiers) })
+	if i < 0 {
+		return nil
+	}
+	g, err := s.complete(w, list[i], list[:i:i])
+	if err != nil {
+		return err
+	}
+	if err := s.settleNames([]*segment{g}); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dirty = true
+	now := slices.Clone(s.segments)
+	if k := slices.Index(now, list[i]); k >= 0 { // it may have changed meanwhile; then again
+		now[k] = g
+		s.segments = now
+	} else {
+		for t := range g.tables {
+			if list[i].table(t.step) == nil {
+				s.doomed = append(s.doomed, t.path)
+			}
+		}
+	}
+	s.change.Broadcast()
+	return nil
 }
 
 // release gives the memory of a sealed head back once nobody reads it. It is

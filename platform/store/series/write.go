@@ -116,18 +116,64 @@ func (s *sheet) settle(from, to, n int) int {
 }
 
 // cut ends pages after a slot whose rows end at n.
-func (s *sheet) cut(n int) {
+func (s *sheet) cut(n int) { s.pages = cutPages(s.pages, n) }
+
+// cutPages appends the ends of pages up to a slot's last row, before n.
+func cutPages(pages []int, n int) []int {
 	begin := 0
-	if len(s.pages) > 0 {
-		begin = s.pages[len(s.pages)-1]
+	if len(pages) > 0 {
+		begin = pages[len(pages)-1]
 	}
 	for ; n-begin >= maxPage; begin += maxPage {
-		s.pages = append(s.pages, begin+maxPage)
+		pages = append(pages, begin+maxPage)
 	}
 	if n-begin >= minPage {
+		pages = append(pages, n)
+	}
+	return pages
+}
+
+// pick fills the sheet with the rows of all whose time is in from ≤ t < to.
+func (s *sheet) pick(all *sheet, from, to int64) {
+	s.h = all.h
+	s.rank = resize(s.rank, len(all.rank))
+	s.order, s.at, s.slots, s.pages = s.order[:0], s.at[:0], s.slots[:0], s.pages[:0]
+	for i, r := range all.order {
+		if all.at[i] < from || all.at[i] >= to {
+			continue
+		}
+		slot := all.h.chunks[r/chunkRows].slot[r%chunkRows]
+		if n := len(s.slots); n == 0 || s.slots[n-1] != slot {
+			s.cut(len(s.order))
+			s.rank[slot] = int32(n)
+			s.slots = append(s.slots, slot)
+		}
+		s.order, s.at = append(s.order, r), append(s.at, all.at[i])
+	}
+	s.cut(len(s.order))
+	if n := len(s.order); len(s.pages) == 0 || s.pages[len(s.pages)-1] < n {
 		s.pages = append(s.pages, n)
 	}
 }
+
+// frames calls yield with the rows of one slot after the other.
+func (s *sheet) frames(yield func(*device.Readings) error) error {
+	v := view{chunks: s.h.chunks, words: s.h.words}
+	var rows []found
+	for i, n := 0, 0; i < len(s.order); i = n {
+		rank := s.slotOf(s.order[i])
+		rows = rows[:0]
+		for n = i; n < len(s.order) && s.slotOf(s.order[n]) == rank; n++ {
+			rows = append(rows, found{s.at[n], s.order[n]})
+		}
+		if err := yield(v.copyRows(rank, rows, AllFields)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *sheet) slotOf(row uint32) device.Slot { return s.h.chunks[row/chunkRows].slot[row%chunkRows] }
 
 // column is an encoded column chunk. Offsets count from the beginning of data.
 type column struct {
@@ -138,9 +184,10 @@ type column struct {
 	index   format.ColumnIndex
 }
 
-// encoder makes the columns of a sheet. It keeps its scratch memory.
+// encoder makes the columns of a table. It keeps its scratch memory.
 type encoder struct {
-	*sheet
+	rows    int
+	ends    []int // of pages
 	col     *column
 	small   []int32
 	large   []int64
@@ -152,12 +199,12 @@ type encoder struct {
 }
 
 // begin starts a column in col, whose memory is used again.
-func (e *encoder) begin(col *column, i int, k kind, enc format.Encoding) {
+func (e *encoder) begin(col *column, name string, k kind, enc format.Encoding) {
 	e.col = col
-	*col = column{data: col.data[:0], element: k.element(columnNames[i])}
+	*col = column{data: col.data[:0], element: k.element(name)}
 	col.meta = format.ColumnMetaData{
-		Type: k.physical, Encoding: []format.Encoding{format.RLE, enc}, PathInSchema: []string{columnNames[i]},
-		Codec: format.Zstd, NumValues: int64(len(e.order)),
+		Type: k.physical, Encoding: []format.Encoding{format.RLE, enc}, PathInSchema: []string{name},
+		Codec: format.Zstd, NumValues: int64(e.rows),
 	}
 	col.index.BoundaryOrder = format.Unordered
 }
@@ -222,52 +269,59 @@ func appendLevels(b, present []byte, n, nulls int) []byte {
 }
 
 // each calls f with the bounds in order of every page.
-func (s *sheet) each(f func(a, b int)) {
+func (e *encoder) each(f func(a, b int)) {
 	a := 0
-	for _, b := range s.pages {
+	for _, b := range e.ends {
 		f(a, b)
 		a = b
 	}
 }
 
 // encode makes column i into col.
-func (e *encoder) encode(col *column, i int, names []string) {
+func (s *sheet) encode(e *encoder, col *column, i int, names []string) {
+	name := columnNames[i]
 	switch i {
 	case colSlot:
-		e.encodeInts32(col, i, kindSlot, func(c *chunk, o uint32) int32 { return int32(c.slot[o]) })
+		e.ints32(col, name, kindSlot, func(dst []int32, a, b int) {
+			for j, r := range s.order[a:b] {
+				dst[j] = int32(s.slotOf(r))
+			}
+		})
 	case colFlags:
-		e.encodeInts32(col, i, kindFlags, func(c *chunk, o uint32) int32 { return int32(c.flags[o]) })
+		e.ints32(col, name, kindFlags, func(dst []int32, a, b int) {
+			for j, r := range s.order[a:b] {
+				dst[j] = int32(s.h.chunks[r/chunkRows].flags[r%chunkRows])
+			}
+		})
 	case colTime:
-		e.encodeInts64(col, i, func(dst []int64, a, b int) { copy(dst, e.at[a:b]) })
+		e.ints64(col, name, func(dst []int64, a, b int) { copy(dst, s.at[a:b]) })
 	case colArrived:
-		e.encodeInts64(col, i, func(dst []int64, a, b int) {
-			for j, r := range e.order[a:b] {
-				dst[j] = e.h.chunks[r/chunkRows].arrived[r%chunkRows]
+		e.ints64(col, name, func(dst []int64, a, b int) {
+			for j, r := range s.order[a:b] {
+				dst[j] = s.h.chunks[r/chunkRows].arrived[r%chunkRows]
 			}
 		})
 	case colDevice:
-		e.encodeDevices(col, names)
+		s.encodeDevices(e, col, names)
 	case colStatus:
-		e.encodeStatus(col)
+		s.encodeStatus(e, col)
 	case colQuality:
-		e.encodeWords(col, i, qualityWords, func(dst []int32, a, b int) {
-			for j, r := range e.order[a:b] {
-				dst[j] = qualityCode[e.h.chunks[r/chunkRows].quality[r%chunkRows]]
+		e.words(col, name, qualityWords, func(dst []int32, a, b int) {
+			for j, r := range s.order[a:b] {
+				dst[j] = qualityCode[s.h.chunks[r/chunkRows].quality[r%chunkRows]]
 			}
 		})
 	default:
-		e.encodeValues(col, i)
+		s.encodeValues(e, col, i)
 	}
 }
 
-func (e *encoder) encodeInts32(col *column, i int, k kind, value func(*chunk, uint32) int32) {
-	e.begin(col, i, k, format.DeltaBinaryPacked)
+func (e *encoder) ints32(col *column, name string, k kind, gather func(dst []int32, a, b int)) {
+	e.begin(col, name, k, format.DeltaBinaryPacked)
 	var all span[int32]
 	e.each(func(a, b int) {
 		e.small = resize(e.small, b-a)
-		for j, r := range e.order[a:b] {
-			e.small[j] = value(e.h.chunks[r/chunkRows], r%chunkRows)
-		}
+		gather(e.small, a, b)
 		e.raw, _ = deltaPacked.EncodeInt32(e.raw, e.small)
 		s := spanOf(e.small)
 		all.join(s)
@@ -276,8 +330,8 @@ func (e *encoder) encodeInts32(col *column, i int, k kind, value func(*chunk, ui
 	e.bounds(plain32(all.lo), plain32(all.hi))
 }
 
-func (e *encoder) encodeInts64(col *column, i int, gather func(dst []int64, a, b int)) {
-	e.begin(col, i, kindTime, format.DeltaBinaryPacked)
+func (e *encoder) ints64(col *column, name string, gather func(dst []int64, a, b int)) {
+	e.begin(col, name, kindTime, format.DeltaBinaryPacked)
 	var all span[int64]
 	e.each(func(a, b int) {
 		e.large = resize(e.large, b-a)
@@ -296,23 +350,29 @@ func (e *encoder) bounds(lo, hi []byte) {
 }
 
 // encodeValues encodes a measured quantity on the grid that its values share.
-func (e *encoder) encodeValues(col *column, i int) {
-	h := e.h
+func (s *sheet) encodeValues(e *encoder, col *column, i int) {
+	h := s.h
 	g := grid{scale: baseScale}
 	for left, n := h.rows, 0; left > 0; n++ {
 		g.look(h.chunks[n].values[i-colValues][:min(left, chunkRows)])
 		left -= chunkRows
 	}
+	e.numbers(col, columnNames[i], &g, func(a, b int) []float64 { return s.gather(e, a, b, i-colValues, g.nulls) })
+}
+
+// numbers encodes values that lie on g; gather collects those of a page as
+// gather of a sheet does.
+func (e *encoder) numbers(col *column, name string, g *grid, gather func(a, b int) []float64) {
 	k := g.kind()
 	enc := format.DeltaBinaryPacked
 	if k.physical == format.Double {
 		enc = format.ByteStreamSplit
 	}
-	e.begin(col, i, k, enc)
+	e.begin(col, name, k, enc)
 	var ints span[int64]
 	var floats span[float64]
 	e.each(func(a, b int) {
-		v := e.gather(a, b, i-colValues, g.nulls)
+		v := gather(a, b)
 		nulls := b - a - len(v)
 		var lo, hi []byte
 		switch k.physical {
@@ -353,11 +413,11 @@ func (e *encoder) encodeValues(col *column, i int) {
 
 // gather collects what is reported of quantity k in a page, and when some may be
 // missing notes which are there.
-func (e *encoder) gather(a, b, k int, nulls bool) []float64 {
+func (s *sheet) gather(e *encoder, a, b, k int, nulls bool) []float64 {
 	e.floats = resize(e.floats, b-a)
-	v, chunks := e.floats, e.h.chunks
+	v, chunks := e.floats, s.h.chunks
 	if !nulls {
-		for j, r := range e.order[a:b] {
+		for j, r := range s.order[a:b] {
 			v[j] = chunks[r/chunkRows].values[k][r%chunkRows] + 0 // -0 becomes 0
 		}
 		return v
@@ -365,7 +425,7 @@ func (e *encoder) gather(a, b, k int, nulls bool) []float64 {
 	e.present = resize(e.present, (b-a+7)/8)
 	clear(e.present)
 	n := 0
-	for j, r := range e.order[a:b] {
+	for j, r := range s.order[a:b] {
 		x := chunks[r/chunkRows].values[k][r%chunkRows] + 0
 		if x == x {
 			v[n] = x
@@ -382,10 +442,9 @@ func quantise[T int32 | int64](dst []T, v []float64, p float64) {
 	}
 }
 
-// encodeWords encodes words as their indices in dict, which is in ascending
-// order.
-func (e *encoder) encodeWords(col *column, i int, dict []string, gather func(dst []int32, a, b int)) {
-	e.begin(col, i, kindWord, format.RLEDictionary)
+// words encodes words as their indices in dict, which is in ascending order.
+func (e *encoder) words(col *column, name string, dict []string, gather func(dst []int32, a, b int)) {
+	e.begin(col, name, kindWord, format.RLEDictionary)
 	col.meta.Encoding = append(col.meta.Encoding, format.Plain)
 	e.raw = e.raw[:0]
 	for _, w := range dict {
@@ -407,50 +466,73 @@ func (e *encoder) encodeWords(col *column, i int, dict []string, gather func(dst
 	e.bounds([]byte(dict[all.lo]), []byte(dict[all.hi]))
 }
 
-func (e *encoder) encodeDevices(col *column, names []string) {
-	dict := slices.Clone(names)
-	slices.Sort(dict)
-	dict = slices.Compact(dict)
-	code := make([]int32, len(names)) // by rank
-	for i, n := range names {
-		j, _ := slices.BinarySearch(dict, n)
-		code[i] = int32(j)
-	}
-	e.encodeWords(col, colDevice, dict, func(dst []int32, a, b int) {
-		for j, r := range e.order[a:b] {
-			dst[j] = code[e.rank[e.h.chunks[r/chunkRows].slot[r%chunkRows]]]
+func (s *sheet) encodeDevices(e *encoder, col *column, names []string) {
+	dict, code := dictOf(names)
+	e.words(col, columnNames[colDevice], dict, func(dst []int32, a, b int) {
+		for j, r := range s.order[a:b] {
+			dst[j] = code[s.rank[s.slotOf(r)]]
 		}
 	})
 }
 
-// encodeStatus writes status words as they were received. A reading outside the
-// vocabulary and without a word has the empty one.
-func (e *encoder) encodeStatus(col *column) {
-	dict := []string{""}
-	for s := device.Charging; s <= device.Maintenance; s++ {
-		dict = append(dict, s.String())
-	}
-	for _, w := range e.h.words {
-		dict = append(dict, w.Text)
-	}
+// dictOf is the dictionary of words, and the place in it of each.
+func dictOf(words []string) (dict []string, code []int32) {
+	dict = slices.Clone(words)
 	slices.Sort(dict)
 	dict = slices.Compact(dict)
-	code := func(word string) int32 {
-		j, _ := slices.BinarySearch(dict, word)
-		return int32(j)
+	code = make([]int32, len(words))
+	for i, w := range words {
+		j, _ := slices.BinarySearch(dict, w)
+		code[i] = int32(j)
 	}
-	var known [256]int32
-	for s := range known {
+	return dict, code
+}
+
+// vocabulary is a dictionary of the words of states. A reading outside the vocabulary
+// and without a word has the empty one.
+type vocabulary struct {
+	dict  []string
+	known [256]int32
+}
+
+func newVocabulary(others func(yield func(string) bool)) *vocabulary {
+	v := &vocabulary{dict: []string{""}}
+	for s := device.Charging; s <= device.Maintenance; s++ {
+		v.dict = append(v.dict, s.String())
+	}
+	for w := range others {
+		v.dict = append(v.dict, w)
+	}
+	slices.Sort(v.dict)
+	v.dict = slices.Compact(v.dict)
+	for s := range v.known {
 		if device.Status(s) > device.OtherStatus && device.Status(s) <= device.Maintenance {
-			known[s] = code(device.Status(s).String())
+			v.known[s] = v.code(device.Status(s).String())
 		}
 	}
-	e.encodeWords(col, colStatus, dict, func(dst []int32, a, b int) {
-		for j, r := range e.order[a:b] {
-			s := e.h.chunks[r/chunkRows].status[r%chunkRows]
-			dst[j] = known[s]
-			if s == device.OtherStatus && len(e.h.words) > 0 {
-				dst[j] = code(word(e.h.words, r))
+	return v
+}
+
+func (v *vocabulary) code(word string) int32 {
+	j, _ := slices.BinarySearch(v.dict, word)
+	return int32(j)
+}
+
+// encodeStatus writes status words as they were received.
+func (s *sheet) encodeStatus(e *encoder, col *column) {
+	v := newVocabulary(func(yield func(string) bool) {
+		for _, w := range s.h.words {
+			if !yield(w.Text) {
+				return
+			}
+		}
+	})
+	e.words(col, columnNames[colStatus], v.dict, func(dst []int32, a, b int) {
+		for j, r := range s.order[a:b] {
+			status := s.h.chunks[r/chunkRows].status[r%chunkRows]
+			dst[j] = v.known[status]
+			if status == device.OtherStatus && len(s.h.words) > 0 {
+				dst[j] = v.code(word(s.h.words, r))
 			}
 		}
 	})

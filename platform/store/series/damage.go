@@ -1,0 +1,200 @@
+package series
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"yunchu/platform/device"
+)
+
+// Fault is damage that was found. From and To are 0 where it concerns no time.
+type Fault struct {
+	Err      error
+	From, To int64 // ms UTC, From ≤ t < To: of what it concerns
+	Rebuilt  bool  // nothing is lost: it is made again of the readings
+}
+
+// Error says what is damaged.
+func (f Fault) Error() string {
+	if f.Rebuilt {
+		return f.Err.Error() + "; it is made again of the readings"
+	}
+	return f.Err.Error()
+}
+
+// Unwrap gives what errors.Is asks for.
+func (f Fault) Unwrap() error { return f.Err }
+
+// fault notes a fault. It is called with the lock held, or before the store is open.
+func (s *Store) fault(f Fault) {
+	s.log.Error("history damaged", "error", f.Error())
+	s.faults = append(s.faults, f)
+}
+
+// Faults lists the damage that was found since the store was opened, and at opening.
+func (s *Store) Faults() []Fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.faults)
+}
+
+// lose takes a damaged table out, sets it aside under the name *.bad, and reports it. A
+// tier is made again where the readings are there.
+func (s *Store) lose(d *damage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.segments, func(g *segment) bool { return g.table(d.t.step) == d.t })
+	if i < 0 { // somebody else has found it
+		return
+	}
+	g := s.segments[i].clone()
+	g.drop(d.t.step)
+	rebuilt := d.t.step > 0 && g.readings != nil
+	if !rebuilt {
+		g.lost[d.t.step] = d.Error()
+	}
+	s.fault(Fault{Err: d.error, From: d.t.MinAt, To: d.t.MaxAt + 1, Rebuilt: rebuilt})
+	s.segments = slices.Clone(s.segments)
+	s.segments[i] = g
+	s.damaged = append(s.damaged, d.t.path)
+	s.dirty = true
+	s.change.Broadcast()
+}
+
+// Verify compares every file with the manifest, byte for byte. What is damaged is taken out
+// and reported by Faults; the error is that of what could not be read, or ctx's.
+func (s *Store) Verify(ctx context.Context) error {
+	s.mu.Lock()
+	list := s.segments
+	s.mu.Unlock()
+	var errs []error
+	for _, g := range list {
+		for t := range g.tables {
+			if ctx.Err() != nil {
+				return errors.Join(append(errs, fmt.Errorf("verify history: %w", ctx.Err()))...)
+			}
+			v, err := s.snapshot() // so that the file is not removed meanwhile
+			if err != nil {
+				return err
+			}
+			if !slices.ContainsFunc(v.segments, func(g *segment) bool { return g.table(t.step) == t }) {
+				v.release() // it has expired
+				continue
+			}
+			err = t.compare(true)
+			v.release()
+			if d, ok := errors.AsType[*damage](err); ok {
+				s.lose(d)
+			} else if err != nil {
+				errs = append(errs, err)
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// ask answers a question from a snapshot, and once more without a table that turns out to
+// be damaged.
+func (s *Store) ask(question func(v *snapshot) error) error {
+	for {
+		v, err := s.snapshot()
+		if err != nil {
+			return err
+		}
+		err = question(v)
+		v.release()
+		d, ok := errors.AsType[*damage](err)
+		if !ok {
+			return err
+		}
+		s.lose(d)
+	}
+}
+
+const (
+	whyExpired = "older than the retention; it was removed"
+	whyMissing = "not made of the readings yet"
+)
+
+// gaps are where tables of a step are missing that may hold something of slots lo to hi in
+// from ≤ t < to.
+func (v *snapshot) gaps(step int64, lo, hi device.Slot, from, to int64) (out []Gap) {
+	if since, ok := v.since[step]; ok && from < since {
+		out = append(out, Gap{from, min(to, since), whyExpired})
+	}
+	for _, g := range v.segments {
+		if g.table(step) != nil || g.MinAt >= to || g.MaxAt < from || g.MaxSlot < lo || g.MinSlot > hi || v.restored(g) {
+			continue
+		}
+		why := whyExpired
+		switch {
+		case g.lost[step] != "":
+			why = g.lost[step]
+		case g.lost[0] != "":
+			why = g.lost[0]
+		case g.readings != nil:
+			why = whyMissing
+		}
+		gap := Gap{max(from, g.MinAt), min(to, g.MaxAt+1), strings.ReplaceAll(why, v.store.opt.Dir, "history")}
+		if why != whyExpired || len(out) == 0 || out[0].Reason != whyExpired || gap.To > out[0].To {
+			out = append(out, gap)
+		}
+	}
+	return joinGaps(out)
+}
+
+// joinGaps joins gaps of the same reason that overlap.
+func joinGaps(list []Gap) (out []Gap) {
+	slices.SortStableFunc(list, func(a, b Gap) int {
+		if c := strings.Compare(a.Reason, b.Reason); c != 0 {
+			return c
+		}
+		return int(min(1, max(-1, a.From-b.From)))
+	})
+	for _, g := range list {
+		if n := len(out); n > 0 && out[n-1].Reason == g.Reason && g.From <= out[n-1].To {
+			out[n-1].To = max(out[n-1].To, g.To)
+			continue
+		}
+		out = append(out, g)
+	}
+	slices.SortStableFunc(out, func(a, b Gap) int { return int(min(1, max(-1, a.From-b.From))) })
+	return out
+}
+
+// restored reports whether the log has given back what the segment has lost.
+func (v *snapshot) restored(g *segment) bool { return v.headFirst <= g.first && g.last <= v.headLast }
+
+// choose is the coarsest step of tables, 0 for readings, that answers steps exactly without
+// a gap, or else the one with the least.
+func (v *snapshot) choose(step int64, lo, hi device.Slot, from, to int64) (best int64, gaps []Gap) {
+	least := int64(-1)
+	candidates := append([]int64{0}, stepsOfTiers(v.store.opt.Tiers)...)
+	for _, c := range slices.Backward(candidates) {
+		if c > 0 && (step%c != 0 || step < c) {
+			continue
+		}
+		list := v.gaps(c, lo, hi, from, to)
+		missing := int64(0)
+		for _, g := range list {
+			missing += g.To - g.From
+		}
+		if least < 0 || missing < least {
+			best, gaps, least = c, list, missing
+		}
+		if missing == 0 {
+			break
+		}
+	}
+	return best, gaps
+}
+
+func stepsOfTiers(list []Tier) (out []int64) {
+	for _, t := range list {
+		out = append(out, t.Step.Milliseconds())
+	}
+	return out
+}

@@ -1,0 +1,263 @@
+package series
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// verifyAtOpen is how many bytes are compared with the manifest before a store is open, the
+// newest files first. The rest is compared while it runs.
+const verifyAtOpen = 128 << 20
+
+// load reads what is in the folder.
+func (s *Store) load() error {
+	listed, nextID, err := readManifest(s.opt.Dir)
+	s.nextID = nextID
+	missing := errors.Is(err, fs.ErrNotExist)
+	adopt := missing || errors.Is(err, errManifest)
+	if err != nil && !adopt {
+		return err
+	}
+	if errors.Is(err, errManifest) {
+		s.fault(Fault{Err: fmt.Errorf("%w; what the files say is taken", err)})
+	}
+	s.segments, s.dirty = listed, adopt
+	known := map[string]bool{}
+	for _, g := range listed {
+		for t := range g.tables {
+			known[t.path] = true
+		}
+	}
+	for _, step := range append([]int64{0}, func() (all []int64) {
+		for _, d := range Steps {
+			all = append(all, d.Milliseconds())
+		}
+		return all
+	}()...) {
+		strays, err := s.tidyFolder(step, known)
+		if err != nil {
+			return err
+		}
+		if missing && step == 0 && len(strays) > 0 {
+			s.fault(Fault{Err: fmt.Errorf("%w: %s is missing; what the files say is taken", errManifest, filepath.Join(s.opt.Dir, Manifest))})
+		}
+		for _, t := range strays {
+			if adopt {
+				err = s.adopt(t)
+			} else {
+				err = os.Rename(t.path, t.path+strayedSuffix) // a crash came before it was listed
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	slices.SortFunc(s.segments, func(a, b *segment) int { return cmp.Compare(a.id, b.id) })
+	for _, g := range s.segments {
+		s.nextID = max(s.nextID, g.id+1)
+	}
+	s.check()
+	s.supersede()
+	s.covered = coverage(s.segments)
+	return s.list()
+}
+
+// tidyFolder removes what an interrupted seal has left of a step, and lists the tables that
+// are not known.
+func (s *Store) tidyFolder(step int64, known map[string]bool) (strays []*table, err error) {
+	dir := s.folder(step)
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	covered := coverage(s.segments)
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		if isTemporary(e.Name()) {
+			if err := os.Remove(path); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		t, suffix, ok := parseName(path)
+		if !ok {
+			continue
+		}
+		t.step = step
+		s.nextID = max(s.nextID, t.id+1)
+		switch {
+		case suffix == strayedSuffix && t.last <= covered: // sealed again since
+			if err := os.Remove(path); err != nil {
+				return nil, err
+			}
+		case suffix == "" && !known[path]:
+			strays = append(strays, t)
+		}
+	}
+	return strays, nil
+}
+
+// adopt takes in a table that no manifest lists, by what it says of itself.
+func (s *Store) adopt(t *table) error {
+	i := slices.IndexFunc(s.segments, func(g *segment) bool { return g.id == t.id && g.first == t.first && g.last == t.last })
+	if t.step > 0 && i < 0 { // its readings were not adopted
+		return os.Rename(t.path, t.path+strayedSuffix)
+	}
+	err := t.readMeta()
+	if err == nil {
+		t.SHA256, err = t.sum()
+	}
+	if err != nil && !errors.Is(err, ErrCorrupt) {
+		return err
+	}
+	if i < 0 {
+		s.segments = append(s.segments, &segment{id: t.id, first: t.first, last: t.last, contents: t.contents, tiers: map[int64]*table{}, lost: map[int64]string{}})
+		i = len(s.segments) - 1
+	}
+	g := s.segments[i]
+	switch {
+	case err != nil:
+		s.fault(Fault{Err: err})
+		s.damaged = append(s.damaged, t.path)
+		if t.step == 0 { // it does not say of what time it was
+			g.MinAt, g.MaxAt, g.MinSlot, g.MaxSlot = -farthest, farthest, 0, MaxSlot
+			g.lost[0] = err.Error()
+		}
+	case t.step == 0:
+		g.readings, g.contents = t, t.contents
+	default:
+		g.tiers[t.step] = t
+	}
+	return nil
+}
+
+// sum is the SHA-256 of the file.
+func (g *table) sum() (string, error) {
+	f, err := g.reopen()
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", fmt.Errorf("read history: %w", err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// compare holds the file against the manifest, all of it or its size alone.
+func (g *table) compare(whole bool) error {
+	st, err := os.Stat(g.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return g.damaged(errors.New("the file is gone"))
+	case err != nil:
+		return err
+	case st.Size() != g.Size:
+		return g.damaged(fmt.Errorf("%d bytes long, written as %d", st.Size(), g.Size))
+	case !whole:
+		return nil
+	}
+	sum, err := g.sum()
+	if err == nil && sum != g.SHA256 {
+		err = g.damaged(errors.New("SHA-256 is not that of what was written"))
+	}
+	return err
+}
+
+// check holds the files against the manifest: that they are there, and as many bytes as
+// that takes no time.
+func (s *Store) check() {
+	room := int64(verifyAtOpen)
+	for _, g := range slices.Backward(slices.Clone(s.segments)) {
+		for t := range g.clone().tables {
+			room -= t.Size
+			err := t.compare(room >= 0)
+			if d, ok := errors.AsType[*damage](err); ok {
+				s.lose(d)
+			} else if err != nil {
+				s.log.Error("history file not compared", "path", t.path, "error", err)
+			}
+		}
+	}
+}
+
+// supersede takes out segments with lost readings that later ones hold.
+func (s *Store) supersede() {
+	for _, r := range ranges(s.segments) {
+		if r.good {
+			left, gone := superseded(s.segments, r.first, r.last)
+			for _, g := range gone {
+				for t := range g.tables {
+					s.doomed = append(s.doomed, t.path)
+				}
+				s.dirty = true
+			}
+			s.segments = left
+		}
+	}
+}
+
+// sequences are a part of the log that segments hold together.
+type sequences struct {
+	first, last uint64
+	good        bool // none of their readings are lost
+}
+
+func ranges(list []*segment) (out []sequences) {
+	for _, g := range list {
+		_, lost := g.lost[0]
+		i := slices.IndexFunc(out, func(r sequences) bool { return r.first == g.first && r.last == g.last })
+		if i < 0 {
+			out = append(out, sequences{g.first, g.last, !lost})
+		} else if lost {
+			out[i].good = false
+		}
+	}
+	slices.SortFunc(out, func(a, b sequences) int { return cmp.Compare(a.first, b.first) })
+	return out
+}
+
+// coverage is the last sequence before the first gap in what the segments cover. What lies
+// before the oldest was removed on purpose.
+func coverage(list []*segment) uint64 {
+	if len(list) == 0 {
+		return 0
+	}
+	all := ranges(list)
+	covered := uint64(math.MaxUint64)
+	for _, r := range all {
+		covered = min(covered, r.first-1)
+	}
+	for _, r := range all {
+		if r.good && r.first <= covered+1 {
+			covered = max(covered, r.last)
+		}
+	}
+	return covered
+}
+
+// Upgrade lists the segments of a folder that was written before there were manifests. It
+// does nothing where there is one.
+func Upgrade(dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, Manifest)); err == nil {
+		return nil
+	}
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	s := newStore(Options{Dir: dir})
+	return s.load()
+}
