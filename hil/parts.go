@@ -351,5 +351,8 @@ func (p *Parts) Probe(ctx context.Context) ([]device.Trial, error) {
 			out = append(out, t)
 		}
 	}
+	if out == nil {
+		return nil, fmt.Errorf("probe: %w", device.ErrUnsupported)
+	}
 	return out, nil
 }

@@ -24,6 +24,7 @@ func (r *Record) exchanged(name string, w *Window) (measured, error) {
 			}
 		}
 	case "not_refused", "changed":
+		m.n = 0
 		var notes []string
 		for _, t := range w.Trials {
 			if t.Skipped != "" {
