@@ -18,7 +18,8 @@ type Work struct {
 	Source string // who asks for it, for the audit: user:<name>
 	Reason string // why, for the audit
 	// Do is called on the device's goroutine, between two exchanges, and must end with
-	// ctx: the device is not read meanwhile.
+	// ctx: the device is not read meanwhile. An emergency stop ends ctx, so that it waits for
+	// one exchange and not for all that Do has in mind.
 	Do func(ctx context.Context, h *Held) error
 }
 
@@ -45,7 +46,8 @@ type work struct {
 
 // Exchange does work with a device on a wire and returns when it is done. What writes
 // is refused unless the guard lets the device act, is dropped by an emergency stop or a
-// disarming that comes before it, and leaves an event. It is in the log, for the audit,
+// disarming that comes before it, is broken off by an emergency stop that comes while it is
+// done, and leaves an event. It is in the log, for the audit,
 // before anything is written, and so is each value that was written, afterwards. Exchange
 // must not be called on the loop.
 func (g *Gateway) Exchange(ctx context.Context, slot device.Slot, x Work) error {
@@ -109,15 +111,29 @@ func (w *wire) putWork(x *work) {
 	}
 }
 
-func (w *wire) nextWork() *work {
+// nextWork takes the next piece of work, with a context that an emergency stop ends. There
+// is none while an emergency stop waits.
+func (w *wire) nextWork(ctx context.Context) (*work, context.Context) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.works) == 0 {
-		return nil
+	if len(w.works) == 0 || len(w.orders) > 0 && w.orders[0].c.Verb == device.EStop {
+		return nil, nil
 	}
 	x := w.works[0]
 	w.works = append(w.works[:0], w.works[1:]...)
-	return x
+	ctx, w.interrupt = context.WithCancelCause(ctx)
+	return x, ctx
+}
+
+// errStopFirst ends work that is being done when an emergency stop comes.
+var errStopFirst = fmt.Errorf("%w: the emergency stop came first", ErrNotArmed)
+
+// worked ends the time in which work may be broken off.
+func (w *wire) worked() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.interrupt(nil)
+	w.interrupt = nil
 }
 
 // dropWorks refuses what waits and writes. The caller holds mu.
@@ -144,14 +160,19 @@ func (w *wire) endWorks() {
 	w.works = nil
 }
 
-func (w *wire) do(ctx context.Context, x *work) {
+// do does one piece of work; during ends with ctx, and when an emergency stop comes.
+func (w *wire) do(ctx, during context.Context, x *work) {
+	defer w.worked()
 	if x.ctx.Err() != nil { // nobody waits for it any more
 		return
 	}
-	limit, cancel := context.WithTimeout(ctx, workWithin)
+	limit, cancel := context.WithTimeout(during, workWithin)
 	defer cancel()
 	defer context.AfterFunc(x.ctx, cancel)()
 	err := x.Do(limit, &Held{w, x})
+	if err != nil && context.Cause(during) == errStopFirst { //nolint:errorlint // it is that very one
+		err = fmt.Errorf("%s: %w: %w", x.Text, errStopFirst, err)
+	}
 	x.answer <- err
 	if !x.Writes {
 		return

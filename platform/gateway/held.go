@@ -72,8 +72,12 @@ func (h *Held) Adjust(ctx context.Context, name string, value float64) (float64,
 	return h.adjust(ctx, actAdjusted, name, value)
 }
 
-// Restore is Adjust of what the Work, or one before it, has changed.
+// Restore is Adjust of what the Work, or one before it, has changed. It is done even when
+// ctx has ended: a device is not left with the value of a trial, not by an emergency stop
+// either, which waits for it.
 func (h *Held) Restore(ctx context.Context, name string, value float64) (float64, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerWithin)
+	defer cancel()
 	return h.adjust(ctx, actRestored, name, value)
 }
 
@@ -124,6 +128,9 @@ func (h *Held) Probe(ctx context.Context) ([]device.Trial, error) {
 	case !h.work.Writes:
 		return nil, fmt.Errorf("trials: %w", errReads)
 	}
+	// Trials put back what a device has taken, and are not broken off before they have.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), workWithin)
+	defer cancel()
 	trials, err := p.Probe(ctx)
 	for i := range trials {
 		for _, w := range trials[i].Writes {

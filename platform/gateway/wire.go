@@ -66,6 +66,8 @@ type wire struct {
 	orders []order
 	works  []*work
 	ended  bool // nobody takes works any more
+	// interrupt ends the context of the work that is being done; nil: none is.
+	interrupt context.CancelCauseFunc
 	wake   chan struct{}
 }
 
@@ -143,8 +145,8 @@ func (w *wire) run(ctx context.Context) {
 			t.Reset(time.Until(next))
 			w.commands(ctx)
 		}
-		if x := w.nextWork(); x != nil && ctx.Err() == nil {
-			w.do(ctx, x)
+		if x, during := w.nextWork(ctx); x != nil {
+			w.do(ctx, during, x)
 			w.rouse()
 		}
 		w.awake = w.g.sched.Now()
@@ -231,6 +233,9 @@ func (w *wire) put(o order) (overtaken []order, full bool) {
 	case o.c.Verb == device.EStop:
 		w.orders = append([]order{o}, w.orders...)
 		w.dropWorks("the emergency stop came first")
+		if w.interrupt != nil {
+			w.interrupt(errStopFirst)
+		}
 	case o.c.Verb == device.Stop: // behind an emergency stop, before all that waits else
 		at := 0
 		for at < len(w.orders) && w.orders[at].c.Verb == device.EStop {
