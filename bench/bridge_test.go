@@ -36,6 +36,8 @@ type bridge struct {
 	sched *sched.Scheduler
 	guard *guard.Guard
 	bus   bus.Bus
+	gw    *gateway.Gateway
+	life  context.Context
 	unit  *unit.Unit
 	cut   func() // the unit answers no more
 	end   func()
@@ -86,12 +88,13 @@ func newBridge(b *testing.B) *bridge {
 	gw := gateway.New(gateway.Options{Bus: x.bus, Sched: x.sched, Guard: x.guard, Log: slog.New(slog.DiscardHandler)})
 	_, err = bus.Acks.Subscribe(x.bus, 1, func(_ uint64, f *device.Acks) {
 		for _, a := range f.List {
-			if a.ID != "" {
+			if a.ID != "" && !a.Repeat {
 				x.acks <- a
 			}
 		}
 	})
 	must(err)
+	x.gw, x.life = gw, ctx
 	gw.Know(device.Info{ID: "rig", Kind: "sunspec", State: device.Inactive, RatedKW: m.RatedKW, PollMS: int(cycle.Milliseconds())})
 	over.Add(1)
 	must(gw.Attach(ctx, gateway.Wire{Driver: driver, Period: cycle, ArmItself: true}, over.Done))
@@ -141,6 +144,9 @@ func (x *bridge) ask(verb device.Verb, kw float64) (took time.Duration) {
 	begin := time.Now()
 	x.sched.Post("bench", func(now time.Time) {
 		c.At = now.UnixMilli()
+		if verb == device.EStop { // as a plant does
+			x.gw.Stop(x.life, c)
+		}
 		bus.Commands.Publish(x.bus, &device.Commands{List: []device.Command{c}}, nil)
 	})
 	if a := <-x.acks; a.Status != device.Done {

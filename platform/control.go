@@ -70,7 +70,13 @@ func (p *Plant) Command(ctx context.Context, c device.Command) (device.Ack, erro
 	}
 	ch, cancel := p.waiters.wait(awaited{c.Slot, c.ID})
 	defer cancel()
+	if c.Verb == device.EStop {
+		p.Gateway.Stop(p.life, c)
+	}
 	if err := p.publish(ctx, bus.Control, &device.Commands{List: []device.Command{c}}); err != nil {
+		if c.Verb == device.EStop {
+			err = fmt.Errorf("the device is being stopped, and the log does not take it: %w", err)
+		}
 		return device.Ack{}, fmt.Errorf("command %s: %w", c.ID, err)
 	}
 	select {

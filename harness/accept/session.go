@@ -352,6 +352,9 @@ func (s *session) source() string {
 
 func (s *session) send(c *device.Command) {
 	c.Slot, c.Source = s.slot, s.source()
+	if c.Verb == device.EStop {
+		s.plant.Gateway.Stop(s.ctx, *c)
+	}
 	bus.Commands.Publish(s.bus, &device.Commands{List: []device.Command{*c}}, func(_ uint64, err error) {
 		if err != nil {
 			s.opt.Log.Error("command lost before the log", "id", c.ID, "error", err)

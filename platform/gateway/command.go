@@ -33,6 +33,16 @@ func (g *Gateway) take() scratch {
 	return scratch{s.cmds[:0], s.verdicts, s.acks[:0]}
 }
 
+// Stop does an emergency stop at once, before it is in the log: a disk that is slow, or
+// refuses, delays nobody's stop. c is published all the same, and the gateway knows it when
+// it comes from the log. On a virtual clock, whose log is at once, it does nothing. Safe from
+// any goroutine.
+func (g *Gateway) Stop(ctx context.Context, c device.Command) {
+	if !g.sched.Virtual() {
+		g.sched.Post("stop", func(now time.Time) { g.arrive(ctx, now, []device.Command{c}) })
+	}
+}
+
 // commands judges commands that arrived together and hands on what is allowed.
 func (g *Gateway) commands(ctx context.Context, now time.Time, list []device.Command) {
 	if ctx.Err() != nil {

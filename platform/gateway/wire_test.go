@@ -503,6 +503,33 @@ func TestEmergencyStopOvertakesAReset(t *testing.T) {
 	})
 }
 
+// An emergency stop does not wait for the log, and what comes from the log then is the same
+// stop: it has no second effect, not even on a device that was reset meanwhile by somebody
+// who came after it.
+func TestEmergencyStopDoesNotWaitForTheLog(t *testing.T) {
+	onLine(t, 1, true, func(l *line) {
+		l.pass(time.Second)
+		u := l.units[0]
+		u.set(func() { u.told = nil })
+		stop := device.Command{ID: "s1", Verb: device.EStop, At: l.sched.Now().UnixMilli(), Source: "user:ann"}
+		l.gw.Stop(t.Context(), stop)
+		l.pass(50 * time.Millisecond)
+		l.want("told", u.told, "eStop 0")
+		l.pass(3 * time.Second) // the disk is slow
+		l.sched.Post("test", func(time.Time) { bus.Commands.Publish(l.bus, &device.Commands{List: []device.Command{stop}}, nil) })
+		l.pass(time.Second)
+		l.want("told", u.told, "eStop 0")
+		l.want("answers", l.answers(), "s1 eStop done 0", "s1 eStop done 0")
+		l.ask(device.Command{Verb: device.Reset})
+		l.pass(time.Second)
+		l.restart()
+		l.pass(time.Second)
+		l.ask(device.Command{Verb: device.Arm})
+		l.pass(20 * time.Second)
+		l.want("answers", l.answers(), "c1 reset done 0", "c2 arm done 0") // it is not stopped again by what it knows
+	})
+}
+
 // What a device says beside its measurements counts at once, also while those have not
 // changed: one that measures once in a second may be asked more often.
 func TestRepeatedMeasurementsWithNews(t *testing.T) {
