@@ -201,6 +201,9 @@ func (a *aggregator) device(ctx context.Context, slot device.Slot) error {
 	for at := a.from - maxGap; at < last && !r.stopped; {
 		next := min(last, Floor(at, a.step)+a.window())
 		p := a.open(at, next)
+		if p.view != nil {
+			p.view.single = true
+		}
 		err := p.parts(ctx, slot, at, next, r.add)
 		p.close()
 		if err != nil {

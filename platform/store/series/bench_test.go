@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"runtime"
 	"testing"
 	"time"
@@ -141,24 +139,10 @@ func BenchmarkSeal(b *testing.B) {
 		used := cpuTime(b) - cpu
 		const samples = devices * seconds * 8
 		b.ReportMetric(samples/1e6/used.Seconds(), "Msamples/CPU-s")
-		b.ReportMetric(float64(size(b, dir))/samples, "B/sample")
+		b.ReportMetric(float64(s.Stats().Bytes)/samples, "B/sample")
+		b.ReportMetric(float64(s.Stats().PartSize)/samples, "tiers-B/sample")
 		s.Close()
 	}
-}
-
-func size(tb testing.TB, dir string) (n int64) {
-	files, err := filepath.Glob(filepath.Join(dir, "*.parquet"))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	for _, name := range files {
-		st, err := os.Stat(name)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		n += st.Size()
-	}
-	return n
 }
 
 // BenchmarkQueryDeviceDay reads one device's day at 1 s out of a fleet of 50,
@@ -191,6 +175,40 @@ func BenchmarkQueryDeviceDay(b *testing.B) {
 				}
 				if want := 86400 / max(1, int(step.Seconds())); rows != want {
 					b.Fatalf("%d rows, want %d", rows, want)
+				}
+			}
+		})
+	}
+}
+
+// hourOfFleet is an hour of a fleet at 1 s, sealed as a plant seals it.
+func hourOfFleet(tb testing.TB, devices int) (s *series.Store, from int64, slots []device.Slot) {
+	f := newFleet(devices)
+	from = f.at
+	s = open(tb, series.Options{})
+	for i := range 3600 {
+		s.Append(uint64(i+1), f.next())
+	}
+	if err := s.Seal(tb.Context()); err != nil {
+		tb.Fatal(err)
+	}
+	for i := range devices {
+		slots = append(slots, device.Slot(i))
+	}
+	return s, from, slots
+}
+
+// BenchmarkAggregateFleetHour asks what an hour of 1,000 devices amounts to.
+func BenchmarkAggregateFleetHour(b *testing.B) {
+	s, from, slots := hourOfFleet(b, 1000)
+	for _, step := range []time.Duration{time.Minute, time.Hour} {
+		b.Run(fmt.Sprintf("step=%s", step), func(b *testing.B) {
+			for b.Loop() {
+				p, err := s.Aggregate(b.Context(), series.AggregateQuery{
+					Slots: slots, From: from, To: from + hour, Step: step, Fields: series.Power | series.SoC, Fleet: true,
+				})
+				if want := int(time.Hour / step); err != nil || len(p.Rows) != want || p.Rows[0].Devices != 1000 {
+					b.Fatalf("%d rows, %v, want %d", len(p.Rows), err, want)
 				}
 			}
 		})

@@ -43,8 +43,9 @@ func columnsOf(step int64) []string {
 // Rows of a page. A page ends with a device once it has minPage rows, so that a
 // device is read with few rows of its neighbours.
 const (
-	minPage = 1 << 11
-	maxPage = 1 << 13
+	minPage  = 1 << 11
+	maxPage  = 1 << 13
+	minParts = 1 << 11 // of a table of parts, which has four times the columns
 )
 
 // Encodings and compression. Their values hold no state of a file.

@@ -25,6 +25,7 @@ type reader struct {
 	small   []int32
 	large   []int64
 	present []bool
+	pages   pageReader
 }
 
 // newReader opens the segment.
@@ -161,10 +162,10 @@ func (r *reader) fill(f *device.Readings, p, first int, fields Fields) error {
 	return nil
 }
 
-// body is the unpacked page of a column.
+// body is the unpacked page of a column, valid until the next one is read.
 func (r *reader) body(i, p int) ([]byte, error) {
 	l := r.x.location[i][p]
-	b, err := readPage(r.f, r.g.Size, l.Offset, int64(l.CompressedPageSize))
+	b, err := r.pages.read(r.f, r.g.Size, l.Offset, int64(l.CompressedPageSize))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", r.x.element[i].Name, err)
 	}

@@ -19,6 +19,46 @@ type source struct {
 	rows   *device.Readings
 	pos    int
 	finish func()
+	ahead  chan struct{} // closed when the first batch is there
+	err    error         // of it
+}
+
+// fetch begins to open the source and to read its first batch beside the caller.
+func (c *source) fetch() {
+	if c.ahead != nil {
+		return
+	}
+	c.ahead = make(chan struct{})
+	go func() {
+		defer close(c.ahead)
+		if c.err = c.open(); c.err == nil {
+			c.rows, c.err = c.batch()
+		}
+	}()
+}
+
+// start makes sure that the source is open and stands on its first row; false when it has
+// none.
+func (c *source) start() (bool, error) {
+	if c.ahead == nil {
+		if err := c.open(); err != nil {
+			return false, err
+		}
+		return c.load()
+	}
+	<-c.ahead
+	if c.err != nil || c.rows == nil {
+		return false, c.err
+	}
+	return c.load()
+}
+
+// end gives back what the source holds.
+func (c *source) end() {
+	if c.ahead != nil {
+		<-c.ahead
+	}
+	c.finish()
 }
 
 // at is the time of the row that the source stands on.
@@ -141,7 +181,7 @@ func (v *snapshot) raw(ctx context.Context, page *Page, q Query, from int64) err
 		}
 		n := len(page.Rows)
 		if n == cap(page.Rows) { // append would grow by less and copy more often
-			page.Rows = slices.Grow(page.Rows, min(q.Limit-n, max(n, f.Rows()-i)))
+			page.Rows = slices.Grow(page.Rows, min(q.Limit-n, max(4*n, f.Rows()-i)))
 		}
 		page.Rows = page.Rows[:n+1]
 		page.Rows[n].Count = 1
@@ -226,7 +266,8 @@ func (v *snapshot) tiered(ctx context.Context, q Query, tier, step, from, to int
 	from, to = max(from, Floor(v.minAt, tier)), min(to, Floor(v.maxAt, tier)+tier)
 	window := max(step, windowSteps*tier)
 	for going := true; going && from < to; from += window {
-		w := v.view(tier, from, min(to, from+window), q.Fields|Status)
+		w := v.view(tier, from, min(to, from+window), q.Fields|Status|meansOnly)
+		w.single = true
 		err := w.each(ctx, q.Slot, from, min(to, from+window), func(p *part) bool {
 			going = yield(p)
 			return going

@@ -274,7 +274,7 @@ func (g *table) parseIndex(f *os.File, file *format.FileMetaData, m *meta) (*ind
 			return nil, fmt.Errorf("pages of %s do not match", name(i))
 		}
 		if c.MetaData.DictionaryPageOffset > 0 {
-			b, err := readPage(f, g.Size, c.MetaData.DictionaryPageOffset, c.MetaData.DataPageOffset-c.MetaData.DictionaryPageOffset)
+			b, err := new(pageReader).read(f, g.Size, c.MetaData.DictionaryPageOffset, c.MetaData.DataPageOffset-c.MetaData.DictionaryPageOffset)
 			if err != nil {
 				return nil, fmt.Errorf("words of %s: %w", name(i), err)
 			}
@@ -327,32 +327,51 @@ func (x *index) pages(slot device.Slot) (first, end int) {
 	return first, end
 }
 
-// readPage reads the page of size bytes at offset, checks and unpacks it.
-func readPage(f io.ReaderAt, fileSize, offset, size int64) ([]byte, error) {
+// pageReader reads pages. Each is valid until the next is read.
+type pageReader struct {
+	packed, body []byte
+}
+
+// read reads the page of size bytes at offset, checks and unpacks it.
+func (r *pageReader) read(f io.ReaderAt, fileSize, offset, size int64) ([]byte, error) {
 	if offset < 0 || size <= 0 || offset+size > fileSize {
 		return nil, errors.New("page outside the file")
 	}
-	b := make([]byte, size)
-	if _, err := f.ReadAt(b, offset); err != nil {
+	r.packed = resize(r.packed, int(size))
+	if _, err := f.ReadAt(r.packed, offset); err != nil {
 		return nil, err
 	}
-	var head format.PageHeader
-	if err := thrift.NewDecoder(protocol.NewReader(bytes.NewReader(b))).Decode(&head); err != nil {
-		return nil, fmt.Errorf("page at %d: %w", offset, err)
+	n, crc, ok := pageHead(r.packed)
+	if !ok || n > size {
+		return nil, fmt.Errorf("page at %d: wrong header", offset)
 	}
-	n := int64(head.CompressedPageSize)
-	if n < 0 || n > size {
-		return nil, fmt.Errorf("page at %d: wrong size", offset)
-	}
-	packed := b[size-n:]
-	if int32(crc32.ChecksumIEEE(packed)) != head.CRC {
+	packed := r.packed[size-n:]
+	if crc32.ChecksumIEEE(packed) != crc {
 		return nil, fmt.Errorf("page at %d: checksum does not match", offset)
 	}
-	body, err := codec.Decode(nil, packed)
-	if err != nil {
+	var err error
+	if r.body, err = codec.Decode(r.body[:0], packed); err != nil {
 		return nil, fmt.Errorf("page at %d: %w", offset, err)
 	}
-	return body, nil
+	return r.body, nil
+}
+
+// pageHead reads the first four fields of a page header in thrift's compact protocol, which
+// are all that is needed of it: the type, the unpacked and the packed size, the checksum.
+func pageHead(b []byte) (packed int64, crc uint32, ok bool) {
+	const nextI32 = 1<<4 | 5
+	var fields [4]int64
+	for i := range fields {
+		if len(b) == 0 || b[0] != nextI32 {
+			return 0, 0, false
+		}
+		v, n := binary.Varint(b[1:])
+		if n <= 0 || v != int64(int32(v)) {
+			return 0, 0, false
+		}
+		fields[i], b = v, b[1+n:]
+	}
+	return fields[2], uint32(int32(fields[3])), fields[2] >= 0
 }
 
 // words are the entries of a dictionary page.

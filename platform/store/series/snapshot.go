@@ -90,12 +90,20 @@ func (v *snapshot) scan(ctx context.Context, slot device.Slot, from, to int64, f
 	return merged(ctx, v.sources(slot, from, to, fields), yield)
 }
 
+// Where readings lie in many places the next ones are opened and read while the rows of
+// those before are taken.
+const (
+	fetchAhead = 2
+	fetchFrom  = 8 // places
+)
+
 // merged calls yield with the rows of all sources, ascending and one for each time.
 func merged(ctx context.Context, waiting []*source, yield func(f *device.Readings, i int) bool) error {
 	var active []*source
+	many := len(waiting) >= fetchFrom
 	defer func(all []*source) {
 		for _, c := range all {
-			c.finish()
+			c.end()
 		}
 	}(waiting)
 	for n := 0; ; n++ {
@@ -112,10 +120,12 @@ func merged(ctx context.Context, waiting []*source, yield func(f *device.Reading
 		if len(waiting) > 0 && (best == nil || waiting[0].lower <= best.at()) {
 			c := waiting[0]
 			waiting = waiting[1:]
-			if err := c.open(); err != nil {
-				return err
+			if many {
+				for _, c := range waiting[:min(len(waiting), fetchAhead)] {
+					c.fetch()
+				}
 			}
-			if ok, err := c.load(); err != nil {
+			if ok, err := c.start(); err != nil {
 				return err
 			} else if ok {
 				active = append(active, c)
@@ -148,6 +158,7 @@ type partView struct {
 	readers []*partFile // ascending rank
 	parts   []ranked
 	headed  []part
+	single  bool                // one slot is asked for
 	helpers map[int64]*partView // of finer tiers
 }
 
@@ -204,6 +215,7 @@ func (w *partView) stored(slot device.Slot, from, to int64) error {
 			if f.r, err = w.store.newPartReader(f.t, w.fields); err != nil {
 				return err
 			}
+			f.r.single = w.single
 		}
 		err := f.r.slotParts(slot, from, to, func(p *part) {
 			if n := len(w.parts); n > 0 && w.parts[n-1].at >= p.at {

@@ -42,15 +42,17 @@ func tierName(step int64) string {
 // A table of parts has a row for each slot and step. Columns of times, counts and words
 // come first, then five of each quantity, then what the power's integral needs.
 type partInt struct {
-	name string
-	of   Fields // that need it; 0: every part
-	get  func(p *part) int64
-	set  func(p *part, v int64)
+	name   string
+	of     Fields // that need it; 0: every part
+	energy bool   // the energy needs it
+	get    func(p *part) int64
+	set    func(p *part, v int64)
 }
 
 type partNumber struct {
 	name     string
 	quantity int
+	mean     bool // the mean needs it
 	get      func(p *part) float64
 	set      func(p *part, v float64)
 }
@@ -65,19 +67,19 @@ const (
 
 var partInts = func() []partInt {
 	list := []partInt{
-		{"first_ms", 0, func(p *part) int64 { return p.first }, func(p *part, v int64) { p.first = v }},
-		{"last_ms", 0, func(p *part) int64 { return p.last }, func(p *part, v int64) { p.last = v }},
-		{"arrived_ms", Status, func(p *part) int64 { return p.arrived }, func(p *part, v int64) { p.arrived = v }},
-		{"count", 0, func(p *part) int64 { return p.n }, func(p *part, v int64) { p.n = v }},
-		{"bad_count", 0, func(p *part) int64 { return p.bad }, func(p *part, v int64) { p.bad = v }},
-		{"covered_ms", Power, func(p *part) int64 { return p.covered }, func(p *part, v int64) { p.covered = v }},
-		{"power_first_ms", Power, func(p *part) int64 {
+		{"first_ms", 0, false, func(p *part) int64 { return p.first }, func(p *part, v int64) { p.first = v }},
+		{"last_ms", 0, false, func(p *part) int64 { return p.last }, func(p *part, v int64) { p.last = v }},
+		{"arrived_ms", Status, false, func(p *part) int64 { return p.arrived }, func(p *part, v int64) { p.arrived = v }},
+		{"count", 0, false, func(p *part) int64 { return p.n }, func(p *part, v int64) { p.n = v }},
+		{"bad_count", 0, false, func(p *part) int64 { return p.bad }, func(p *part, v int64) { p.bad = v }},
+		{"covered_ms", Power, true, func(p *part) int64 { return p.covered }, func(p *part, v int64) { p.covered = v }},
+		{"power_first_ms", Power, true, func(p *part) int64 {
 			if !p.powered {
 				return p.at - 1 // before the step: there is none
 			}
 			return p.head.at
 		}, func(p *part, v int64) { p.head.at, p.powered = v, v >= p.at }},
-		{"power_last_ms", Power, func(p *part) int64 {
+		{"power_last_ms", Power, true, func(p *part) int64 {
 			if !p.powered {
 				return p.at - 1
 			}
@@ -87,7 +89,7 @@ var partInts = func() []partInt {
 	for k := range values {
 		name := columnNames[colValues+k]
 		list = append(list, partInt{
-			name[:strings.LastIndexByte(name, '_')] + "_count", 1 << k,
+			name[:strings.LastIndexByte(name, '_')] + "_count", 1 << k, false,
 			func(p *part) int64 { return p.values[k].n }, func(p *part, v int64) { p.values[k].n = v },
 		})
 	}
@@ -100,18 +102,28 @@ var partNumbers = func() (list []partNumber) {
 		cut := strings.LastIndexByte(name, '_')
 		base, unit := name[:cut], name[cut:]
 		list = append(list,
-			partNumber{base + "_sum" + unit, k, func(p *part) float64 { return p.values[k].sum }, func(p *part, v float64) { p.values[k].sum = v }},
-			partNumber{base + "_min" + unit, k, func(p *part) float64 { return p.values[k].min }, func(p *part, v float64) { p.values[k].min = v }},
-			partNumber{base + "_max" + unit, k, func(p *part) float64 { return p.values[k].max }, func(p *part, v float64) { p.values[k].max = v }},
-			partNumber{base + "_last" + unit, k, func(p *part) float64 { return p.values[k].last }, func(p *part, v float64) { p.values[k].last = v }},
+			partNumber{base + "_sum" + unit, k, true, func(p *part) float64 { return p.values[k].sum }, func(p *part, v float64) { p.values[k].sum = v }},
+			partNumber{base + "_min" + unit, k, false, func(p *part) float64 { return p.values[k].min }, func(p *part, v float64) { p.values[k].min = v }},
+			partNumber{base + "_max" + unit, k, false, func(p *part) float64 { return p.values[k].max }, func(p *part, v float64) { p.values[k].max = v }},
+			partNumber{base + "_last" + unit, k, false, func(p *part) float64 { return p.values[k].last }, func(p *part, v float64) { p.values[k].last = v }},
 		)
 	}
 	return append(list,
-		partNumber{"power_first_kw", power, func(p *part) float64 { return p.head.kw }, func(p *part, v float64) { p.head.kw = v }},
-		partNumber{"power_end_kw", power, func(p *part) float64 { return p.tail.kw }, func(p *part, v float64) { p.tail.kw = v }},
+		partNumber{"power_first_kw", power, false, func(p *part) float64 { return p.head.kw }, func(p *part, v float64) { p.head.kw = v }},
+		// Null where it is power_last_kw: other than that it is finite.
+		partNumber{"power_end_kw", power, false, func(p *part) float64 {
+			if p.tail.kw == p.values[power].last {
+				return math.NaN()
+			}
+			return p.tail.kw
+		}, func(p *part, v float64) {
+			if p.tail.kw = v; v != v {
+				p.tail.kw = p.values[power].last
+			}
+		}},
 		// A kW·ms is a joule.
-		partNumber{"energy_in_j", power, func(p *part) float64 { return p.in }, func(p *part, v float64) { p.in = v }},
-		partNumber{"energy_out_j", power, func(p *part) float64 { return p.out }, func(p *part, v float64) { p.out = v }},
+		partNumber{"energy_in_j", power, false, func(p *part) float64 { return p.in }, func(p *part, v float64) { p.in = v }},
+		partNumber{"energy_out_j", power, false, func(p *part) float64 { return p.out }, func(p *part, v float64) { p.out = v }},
 	)
 }()
 
@@ -148,7 +160,7 @@ func (w *writer) parts(parts []part, t *table, opt *Options, dir string) error {
 	for i := range parts {
 		p := &parts[i]
 		if n := len(slots); n == 0 || slots[n-1] != p.slot {
-			ends = cutPages(ends, i)
+			ends = cutPages(ends, i, minParts)
 			slots = append(slots, p.slot)
 		}
 		p.in, p.out = tidy(p.in), tidy(p.out)
@@ -158,7 +170,7 @@ func (w *writer) parts(parts []part, t *table, opt *Options, dir string) error {
 			}
 		}
 	}
-	if ends = cutPages(ends, len(parts)); len(ends) == 0 || ends[len(ends)-1] < len(parts) {
+	if ends = cutPages(ends, len(parts), minParts); len(ends) == 0 || ends[len(ends)-1] < len(parts) {
 		ends = append(ends, len(parts))
 	}
 	names := make([]string, len(slots))
@@ -281,11 +293,15 @@ func (e *encoder) partNumbers(col *column, c *partNumber, parts []part) {
 	})
 }
 
+// meansOnly asks for what the mean of a step needs, and nothing else of a quantity.
+const meansOnly Fields = 1 << 14
+
 // partReader reads the parts of one slot after the other out of a table.
 type partReader struct {
 	reader
 	fields Fields
-	page   int // that is decoded; -1: none
+	single bool // one slot is asked for, so that others on its pages are passed over
+	page   int  // that is decoded; -1: none
 	parts  []part
 	floats []float64
 }
@@ -310,7 +326,7 @@ func (r *partReader) slotParts(slot device.Slot, from, to int64, yield func(p *p
 			continue
 		}
 		if p != r.page {
-			if err := r.decode(p); err != nil {
+			if err := r.decode(p, slot); err != nil {
 				r.page = -1
 				return r.g.damaged(err)
 			}
@@ -327,88 +343,99 @@ func (r *partReader) slotParts(slot device.Slot, from, to int64, yield func(p *p
 }
 
 // decode reads page p.
-func (r *partReader) decode(p int) error {
-	n := r.rows(p)
-	r.parts = resize(r.parts, n)
+func (r *partReader) decode(p int, slot device.Slot) error {
+	slots, err := r.ints32(colSlot, p)
+	if err != nil {
+		return err
+	}
+	lo, hi := 0, len(slots)
+	if r.single {
+		lo = sort.Search(hi, func(i int) bool { return device.Slot(slots[i]) >= slot })
+		hi = sort.Search(hi, func(i int) bool { return device.Slot(slots[i]) > slot })
+	}
+	r.parts = resize(r.parts, hi-lo)
 	clear(r.parts)
-	small := func(i int, set func(p *part, v int32)) error {
-		v, err := r.ints32(i, p)
-		if err != nil {
-			return err
-		}
-		for j := range r.parts {
-			set(&r.parts[j], v[j])
-		}
+	for j, v := range slots[lo:hi] {
+		r.parts[j].slot = device.Slot(v)
+	}
+	if lo == hi {
 		return nil
 	}
-	words := func(i int, set func(p *part, word string) error) error {
-		v, err := r.indices(i, p)
-		if err != nil {
-			return err
-		}
-		for j := range r.parts {
-			if err := set(&r.parts[j], r.x.dict[i][v[j]]); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	large := func(i int, set func(p *part, v int64)) error {
-		v, err := r.ints64(i, p)
-		if err != nil {
-			return err
-		}
-		for j := range r.parts {
-			set(&r.parts[j], v[j])
-		}
-		return nil
-	}
-	if err := small(colSlot, func(p *part, v int32) { p.slot = device.Slot(v) }); err != nil {
+	at, err := r.ints64(colTime, p)
+	if err != nil {
 		return err
 	}
-	if err := large(colTime, func(p *part, v int64) { p.at = v }); err != nil {
+	for j, v := range at[lo:hi] {
+		r.parts[j].at = v
+	}
+	whole, err := r.ints32(colWhole, p)
+	if err != nil {
 		return err
 	}
-	if err := small(colWhole, func(p *part, v int32) { p.whole = v != 0 }); err != nil {
-		return err
+	for j, v := range whole[lo:hi] {
+		r.parts[j].whole = v != 0
 	}
 	if r.fields&Status != 0 {
-		if err := small(colPartFlags, func(p *part, v int32) { p.flags = device.Flags(v) }); err != nil {
-			return err
-		}
-		if err := words(colPartQuality, func(p *part, word string) error { return p.quality.UnmarshalText([]byte(word)) }); err != nil {
-			return err
-		}
-		if err := words(colPartStatus, func(p *part, word string) error {
-			s, ok := device.ParseStatus(word)
-			if p.status = s; !ok {
-				p.word = word
-			}
-			return nil
-		}); err != nil {
+		if err := r.decodeState(p, lo, hi); err != nil {
 			return err
 		}
 	}
 	for i, c := range partInts {
-		if c.of != 0 && r.fields&c.of == 0 {
+		if c.of != 0 && r.fields&c.of == 0 || c.energy && r.fields&meansOnly != 0 {
 			continue
 		}
-		if err := large(colPartInts+i, c.set); err != nil {
+		v, err := r.ints64(colPartInts+i, p)
+		if err != nil {
 			return err
+		}
+		for j, x := range v[lo:hi] {
+			c.set(&r.parts[j], x)
 		}
 	}
 	for i, c := range partNumbers {
-		if r.fields&(1<<c.quantity) == 0 {
+		if r.fields&(1<<c.quantity) == 0 || !c.mean && r.fields&meansOnly != 0 {
 			continue
 		}
-		r.floats = resize(r.floats, n)
-		if err := r.values(r.floats, colPartInts+len(partInts)+i, p, 0); err != nil {
+		r.floats = resize(r.floats, hi-lo)
+		if err := r.values(r.floats, colPartInts+len(partInts)+i, p, lo); err != nil {
 			return err
 		}
 		for j, x := range r.floats {
 			if q := &r.parts[j]; q.values[c.quantity].n > 0 {
 				c.set(q, x)
 			}
+		}
+	}
+	return nil
+}
+
+// decodeState reads status, quality and flags of rows [lo, hi) of page p.
+func (r *partReader) decodeState(p, lo, hi int) error {
+	flags, err := r.ints32(colPartFlags, p)
+	if err != nil {
+		return err
+	}
+	for j, v := range flags[lo:hi] {
+		r.parts[j].flags = device.Flags(v)
+	}
+	quality, err := r.indices(colPartQuality, p)
+	if err != nil {
+		return err
+	}
+	for j, v := range quality[lo:hi] {
+		if err := r.parts[j].quality.UnmarshalText([]byte(r.x.dict[colPartQuality][v])); err != nil {
+			return err
+		}
+	}
+	status, err := r.indices(colPartStatus, p)
+	if err != nil {
+		return err
+	}
+	for j, v := range status[lo:hi] {
+		word := r.x.dict[colPartStatus][v]
+		s, ok := device.ParseStatus(word)
+		if r.parts[j].status = s; !ok {
+			r.parts[j].word = word
 		}
 	}
 	return nil

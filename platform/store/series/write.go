@@ -116,10 +116,11 @@ func (s *sheet) settle(from, to, n int) int {
 }
 
 // cut ends pages after a slot whose rows end at n.
-func (s *sheet) cut(n int) { s.pages = cutPages(s.pages, n) }
+func (s *sheet) cut(n int) { s.pages = cutPages(s.pages, n, minPage) }
 
-// cutPages appends the ends of pages up to a slot's last row, before n.
-func cutPages(pages []int, n int) []int {
+// cutPages appends the ends of pages up to a slot's last row, before n; none but the last
+// has less than least rows.
+func cutPages(pages []int, n, least int) []int {
 	begin := 0
 	if len(pages) > 0 {
 		begin = pages[len(pages)-1]
@@ -127,7 +128,7 @@ func cutPages(pages []int, n int) []int {
 	for ; n-begin >= maxPage; begin += maxPage {
 		pages = append(pages, begin+maxPage)
 	}
-	if n-begin >= minPage {
+	if n-begin >= least {
 		pages = append(pages, n)
 	}
 	return pages
