@@ -68,7 +68,7 @@ type wire struct {
 	ended  bool // nobody takes works any more
 	// interrupt ends the context of the work that is being done; nil: none is.
 	interrupt context.CancelCauseFunc
-	wake   chan struct{}
+	wake      chan struct{}
 }
 
 // order is a command on its way to the device.
