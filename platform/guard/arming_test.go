@@ -1,0 +1,195 @@
+package guard_test
+
+import (
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"yunchu/platform/device"
+	"yunchu/platform/guard"
+)
+
+// rigs are devices on wires that do as they are told. Of the sum of setpoints they keep
+// what the ramp has to bound: all that was asked, but for the ways towards 0.
+type rigs struct {
+	g       *guard.Guard
+	now     int64
+	ramp    float64
+	fleet   track
+	kw      []float64
+	until   []int64
+	refuses func() bool // what the guard asks for; nil: never
+	sum     float64
+}
+
+func newRigs(t rapid.TB, ramp float64, rated ...float64) *rigs {
+	r := &rigs{
+		g: &guard.Guard{RampKWPerS: ramp}, now: start.UnixMilli(), ramp: ramp,
+		kw: make([]float64, len(rated)), until: make([]int64, len(rated)),
+	}
+	for s, kw := range rated {
+		info := device.Info{ID: "rig", Kind: "sunspec", RatedKW: kw, PollMS: 100}
+		if err := r.g.Set(device.Slot(s), guard.EnvelopeOf(&info), device.Inactive); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.look(t)
+	return r
+}
+
+func (r *rigs) time() time.Time { return time.UnixMilli(r.now).UTC() }
+
+func (r *rigs) live(s device.Slot) float64 {
+	if r.until[s] > r.now {
+		return r.kw[s]
+	}
+	return 0
+}
+
+// tell gives a device a setpoint, of which the way towards 0 may be free. It has no effect
+// when it is refused, and counts as asked all the same.
+func (r *rigs) tell(s device.Slot, kw float64, until int64, free, refused bool) {
+	from := r.live(s)
+	if free {
+		from = min(max(from, min(0, kw)), max(0, kw))
+	}
+	r.sum += kw - from
+	r.fleet.note(r.now, r.sum, r.ramp)
+	if !refused {
+		r.kw[s], r.until[s] = kw, until
+	}
+}
+
+// look lets 100 ms pass, reads all devices and hands them what the guard asks for.
+func (r *rigs) look(t rapid.TB) {
+	r.now += 100
+	for s := range r.kw {
+		x := (&wire{now: r.time(), kw: r.live(device.Slot(s))}).reading()
+		x.Slot = device.Slot(s)
+		r.g.Observe(&x)
+	}
+	for _, c := range r.g.Tick(r.time(), nil) {
+		a := c.Answer(device.Done, r.now, "", "")
+		if r.refuses != nil && r.refuses() {
+			a.Status = device.Rejected
+		}
+		r.tell(c.Slot, c.Power, c.Until, true, a.Status != device.Done)
+		r.fleet.kept(t, "the fleet")
+		r.g.Settle(&a)
+	}
+	r.fleet.note(r.now, r.sum, r.ramp)
+	r.fleet.kept(t, "the fleet")
+}
+
+func (r *rigs) ask(t rapid.TB, verb device.Verb, s device.Slot, kw float64, p device.Priority) (code string) {
+	seq++
+	c := device.Command{Slot: s, Seq: seq, Verb: verb, Priority: p, Power: kw, At: r.now, Duration: 5000, Source: "test"}
+	v := check(r.g, r.time(), c)
+	if v.Code != "" || verb == device.Arm {
+		return v.Code
+	}
+	r.tell(s, v.Power, v.Until, verb != device.SetPower || p == device.Safety, false)
+	r.fleet.kept(t, "the fleet")
+	a := c.Answer(device.Done, r.now, "", "")
+	r.g.Settle(&a)
+	return ""
+}
+
+// armed is how many devices may act.
+func (r *rigs) armed() (n int) {
+	for s := range r.kw {
+		if r.g.Armed(device.Slot(s)) {
+			n++
+		}
+	}
+	return n
+}
+
+// Devices that are armed at one moment take their turns within the fleet's ramp, also where
+// it is smaller than a single step, and none fails for having waited. Without a ramp they
+// are tested at once.
+func TestArmingKeepsTheRamp(t *testing.T) {
+	for _, tt := range []struct {
+		devices int
+		ramp    float64
+		within  time.Duration
+	}{
+		{100, 0, 6 * time.Second}, {100, 50, 30 * time.Second}, {20, 7, time.Minute}, {10, 1, 3 * time.Minute}, {2, 0.3, 2 * time.Minute},
+	} {
+		r := newRigs(t, tt.ramp, slices.Repeat([]float64{100}, tt.devices)...)
+		for s := range r.kw {
+			if code := r.ask(t, device.Arm, device.Slot(s), 0, device.Normal); code != "" {
+				t.Fatal(code)
+			}
+		}
+		for end := r.now + tt.within.Milliseconds(); r.now < end; {
+			r.look(t)
+		}
+		for _, n := range r.g.Notices() {
+			if n.Kind != "armed" {
+				t.Errorf("ramp %v kW/s: device %d: %s: %s", tt.ramp, n.Slot, n.Kind, n.Text)
+			}
+		}
+		if n := r.armed(); n != tt.devices {
+			t.Errorf("ramp %v kW/s: %d of %d devices are armed after %v", tt.ramp, n, tt.devices, tt.within)
+		}
+	}
+}
+
+// What a test asks for on its way towards 0 does not wait for the ramp.
+func TestArmingDoesNotDelayRest(t *testing.T) {
+	r := newRigs(t, 10, 100, 100)
+	r.ask(t, device.Arm, 0, 0, device.Normal)
+	for r.look(t); r.kw[0] <= 0; r.look(t) {
+	}
+	r.g.RampKWPerS, r.ramp = 1e-6, math.Inf(1) // nothing has room any more
+	for range 30 {
+		r.look(t)
+	}
+	if kw := r.kw[0]; kw > 0 || kw < -1e-3 {
+		t.Errorf("after its charge the device is left at %v kW", kw)
+	}
+}
+
+// A device that takes nothing fails its test in time, however small the ramp.
+func TestArmingFailsUnderTheRamp(t *testing.T) {
+	r := newRigs(t, 1, 100)
+	r.refuses = func() bool { return true }
+	r.ask(t, device.Arm, 0, 0, device.Normal)
+	for range 150 {
+		r.look(t)
+	}
+	if n := r.g.Notices(); len(n) != 1 || n[0].Kind != "arm-failed" || n[0].Text != "sign test: it does not follow the setpoint" {
+		t.Errorf("%+v", n)
+	}
+}
+
+// No sequence of arming, disarming, setpoints, refusals and waiting takes the sum of the
+// fleet faster than its ramp.
+func TestNoSequenceOfArmingPassesTheRamp(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := newRigs(t, rapid.SampledFrom([]float64{0.3, 1, 7, 40}).Draw(t, "ramp"), 100, 100, 30, 500)
+		r.refuses = func() bool { return rapid.IntRange(0, 9).Draw(t, "refused") == 0 }
+		slot := func(t *rapid.T) device.Slot {
+			return device.Slot(rapid.IntRange(0, len(r.kw)-1).Draw(t, "slot"))
+		}
+		look := func(t *rapid.T) {
+			for range rapid.IntRange(1, 60).Draw(t, "looks") {
+				r.look(t)
+			}
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"arm":    func(t *rapid.T) { r.ask(t, device.Arm, slot(t), 0, device.Normal) },
+			"disarm": func(t *rapid.T) { r.ask(t, device.Disarm, slot(t), 0, device.Normal) },
+			"setpoint": func(t *rapid.T) {
+				p := device.Priority(rapid.IntRange(0, 4).Draw(t, "priority"))
+				r.ask(t, device.SetPower, slot(t), rapid.Float64Range(-100, 100).Draw(t, "power"), p)
+			},
+			"look": look, "look on": look,
+			"wait": func(t *rapid.T) { r.now += rapid.Int64Range(0, 2500).Draw(t, "ms") },
+		})
+	})
+}
