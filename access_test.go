@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // pair is what a login gives.
@@ -128,4 +129,48 @@ func TestServeSessions(t *testing.T) {
 	if code := x.signal(t, syscall.SIGTERM); code != exitPassed {
 		t.Errorf("exit code %d", code)
 	}
+}
+
+// TestServePolicies: policies of a file hold, others are taken with SIGHUP, and a file that
+// is wrong is named with its place and changes nothing.
+func TestServePolicies(t *testing.T) {
+	p := fresh(t, tokenVariable+"=engineer-0123456789")
+	p.write(t, "plant.yaml", "apiVersion: yunchu/v1\nkind: Config\naccess: {policies: plant.cedar}\n")
+	const forbid = "forbid (principal == Token::\"environment\", action == Action::\"ingest\", resource == Device::\"closed\");\n"
+	wrong := "forbid (principal,\n  action == Action::\"ingest\", resourc);\n"
+	p.write(t, "plant.cedar", wrong)
+	for _, args := range [][]string{{"validate", "plant.yaml"}, {"serve", "-c", "plant.yaml", "--listen", "127.0.0.1:0"}} {
+		if got := p.run(t, args...); got.code != exitInput || !strings.Contains(got.stderr, "plant.cedar:2:38: ") || !strings.Contains(got.stderr, "resourc)") {
+			t.Errorf("%s: %+v", args[0], got)
+		}
+	}
+	p.write(t, "plant.cedar", forbid)
+	x, c := serving(t, p, "-c", "plant.yaml")
+	c.token = "engineer-0123456789"
+	at := time.Now().UnixMilli()
+	send := func(id string) int {
+		t.Helper()
+		at++
+		status, _, err := c.try(http.MethodPost, "/api/v1/device/data/sync", reading{Device: id, Timestamp: at, Data: values{SoC: 50, Voltage: 400, Status: "idle"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return status
+	}
+	if open, closed := send("open"), send("closed"); open != http.StatusOK || closed != http.StatusForbidden {
+		t.Errorf("the open device is answered %d, the closed one %d", open, closed)
+	}
+	hangup := func(text string, holds func() bool) {
+		t.Helper()
+		p.write(t, "plant.cedar", text)
+		if err := x.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the policies are read again", holds)
+	}
+	hangup(wrong, func() bool { return strings.Contains(x.stderr.String(), "plant.cedar:2:38") })
+	if closed := send("closed"); closed != http.StatusForbidden {
+		t.Errorf("after a wrong file the closed device is answered %d", closed)
+	}
+	hangup("", func() bool { return send("closed") == http.StatusOK })
 }

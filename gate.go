@@ -26,7 +26,7 @@ func openGate(r auth.Records, cfg *scenario.Config, name string, now time.Time, 
 		return nil, fmt.Errorf("keys of access tokens: %w", err)
 	}
 	a, err := auth.New(r, now, auth.Options{
-		Static: os.Getenv(tokenVariable), Log: log, Keys: keys, Issuer: name, Users: cfg.Access.List(),
+		Static: os.Getenv(tokenVariable), Log: log, Keys: keys, Issuer: name, Users: cfg.Access.List(), Policies: cfg.Access.Rules,
 	})
 	return &gate{a, cfg.Path, log, hangups()}, err
 }
@@ -58,5 +58,12 @@ func (g *gate) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	rules := cfg.Access.Rules
+	if rules == nil {
+		if rules, err = auth.ParsePolicies("", nil); err != nil {
+			return err
+		}
+	}
+	g.authority.SetPolicies(rules)
 	return g.authority.Configure(ctx, cfg.Access.List())
 }

@@ -164,7 +164,7 @@ func (s *Server) match(ctx context.Context, glob string) ([]device.Slot, error) 
 	for after := device.ID(""); ; {
 		page := s.plant.Registry.Devices(after, MaxDevices)
 		for i := range page {
-			if ok, _ := path.Match(glob, string(page[i].ID)); ok && c.Speaks(page[i].ID) {
+			if ok, _ := path.Match(glob, string(page[i].ID)); ok && c.MayOn(auth.Read, page[i].ID) {
 				slots = append(slots, page[i].Slot)
 			}
 		}

@@ -374,7 +374,7 @@ func (s *Server) certified(r *http.Request) *auth.Principal {
 	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
 		return nil
 	}
-	p := auth.Certified(r.TLS.VerifiedChains[0][0], s.wall())
+	p := s.auth.Certified(r.TLS.VerifiedChains[0][0], s.wall())
 	if p == nil {
 		return nil
 	}

@@ -50,10 +50,13 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request) int {
 // comes back is the acknowledgement that it is done; or it is open still; or it was
 // refused.
 func (s *Server) command(ctx context.Context, p *auth.Principal, id device.ID, c device.Command) (ack device.Ack, open bool, refused *Problem) {
-	if c.Priority == device.Safety && p.Role != auth.Admin {
+	if !p.MayOn(auth.Control, id) {
+		return ack, false, refuse(CodeForbiddenDevice, "the policies do not let it command "+string(id))
+	}
+	if c.Priority == device.Safety && !p.MayOn(auth.Safety, id) {
 		return ack, false, refuse(CodeForbidden, "the priority safety is for administrators")
 	}
-	if (c.Verb == device.Arm || c.Verb == device.Reset) && !p.May(auth.Arming) {
+	if (c.Verb == device.Arm || c.Verb == device.Reset) && !p.MayOn(auth.Arming, id) {
 		return ack, false, refuse(CodeForbidden, "to "+c.Verb.String()+" a device is for engineers")
 	}
 	var known bool

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/x509"
 
 	"yunchu/platform/auth"
 	"yunchu/platform/device"
@@ -32,16 +33,11 @@ func (s *Server) Deliver(ctx context.Context, list []*Delivery) {
 	now := s.now()
 	for _, d := range list {
 		before := len(m.rows)
-		if !d.By.Speaks(d.Device) || !d.By.May(auth.Ingest) {
+		if !d.By.MayOn(auth.Ingest, d.Device) {
 			d.Problem = refuse(CodeForbiddenDevice, "the token does not speak for "+string(d.Device))
 			continue
 		}
-		by := d.By
-		if by.Device == "" {
-			only := *by
-			only.Device, by = d.Device, &only
-		}
-		b := batch{server: s, principal: by, now: now, scratch: m}
+		b := batch{server: s, principal: d.By, only: d.Device, now: now, scratch: m}
 		d.Problem = b.body(d.Body)
 		if d.Problem == nil {
 			d.Problem = b.register(ctx)
@@ -92,7 +88,7 @@ func (s *Server) Order(ctx context.Context, by *auth.Principal, only device.ID, 
 	if !s.isReady() {
 		return refuse(CodeNotReady, "")
 	}
-	if !by.May(auth.Control) || !by.Speaks(only) {
+	if !by.MayOn(auth.Control, only) {
 		return refuse(CodeForbidden, "the token does not allow to command "+string(only))
 	}
 	m := s.borrow()
@@ -113,6 +109,11 @@ func (s *Server) Order(ctx context.Context, by *auth.Principal, only device.ID, 
 // Principal finds who a token speaks for.
 func (s *Server) Principal(token string) (*auth.Principal, error) {
 	return s.auth.Check(token, s.wall())
+}
+
+// Certified is who a verified certificate speaks for, nil for nobody.
+func (s *Server) Certified(c *x509.Certificate) *auth.Principal {
+	return s.auth.Certified(c, s.wall())
 }
 
 // AppendReading appends a reading as every listener tells of it.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -145,7 +146,7 @@ func span(first, end string, now time.Time, while time.Duration) (from, to int64
 
 // device finds a device that the caller may see.
 func (s *Server) device(ctx context.Context, id string) (device.Info, error) {
-	if c := callerOf(ctx); !c.Speaks(device.ID(id)) {
+	if c := callerOf(ctx); !c.MayOn(auth.Read, device.ID(id)) {
 		return device.Info{}, refuse(CodeForbiddenDevice, "the token belongs to another device than "+id)
 	}
 	if slot, ok := s.plant.Registry.Slot(device.ID(id)); ok {
@@ -174,6 +175,7 @@ func (s *Server) devices(ctx context.Context, in *devicesInput) (*devicesOutput,
 		items = items[:in.Limit]
 		out.Body.Next = toCursor(items[in.Limit-1].ID)
 	}
+	items = slices.DeleteFunc(items, func(d device.Info) bool { return !callerOf(ctx).MayOn(auth.Read, d.ID) })
 	out.Body.Items = append(out.Body.Items, items...)
 	return out, nil
 }

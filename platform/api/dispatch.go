@@ -19,7 +19,7 @@ func (s *Server) dispatchRoutes() {
 		OperationID: "get-dispatch", Method: http.MethodGet, Path: "/api/v1/dispatch", Tags: []string{"dispatch"},
 		Summary: "What dispatch is set to",
 	}, func(ctx context.Context, _ *struct{}) (*settingsOutput, error) {
-		if callerOf(ctx).Device != "" {
+		if !callerOf(ctx).MayWhole(auth.Read) {
 			return nil, refuse(CodeForbidden, "a device token sees nothing but its device")
 		}
 		return &settingsOutput{s.plant.settings()}, nil

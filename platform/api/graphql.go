@@ -67,7 +67,7 @@ func (s *Server) needs(ctx context.Context, _ any, next graphql.Resolver, action
 	if !known || !c.May(a) {
 		return nil, refuse(CodeForbidden, fmt.Sprintf("the role %s does not allow %s", c.Role, action))
 	}
-	if plant && c.Device != "" {
+	if plant && !c.MayWhole(a) {
 		return nil, refuse(CodeForbidden, "a device token sees nothing but its device")
 	}
 	return next(ctx)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"yunchu/platform/api/graph"
+	"yunchu/platform/auth"
 	"yunchu/platform/device"
 	"yunchu/platform/store/series"
 )
@@ -47,7 +48,8 @@ func (r *resolvers) Aggregate() graph.AggregateResolver { return groupFields{r} 
 // scan calls fn with the devices after one that the caller may see, by id, until fn
 // returns false.
 func (s *Server) scan(ctx context.Context, after device.ID, fn func(*device.Info) bool) {
-	if c := callerOf(ctx); c.Device != "" {
+	c := callerOf(ctx)
+	if c.Device != "" {
 		if info, err := s.device(ctx, string(c.Device)); err == nil && info.ID > after {
 			fn(&info)
 		}
@@ -56,7 +58,7 @@ func (s *Server) scan(ctx context.Context, after device.ID, fn func(*device.Info
 	for ctx.Err() == nil {
 		page := s.plant.Registry.Devices(after, MaxDevices)
 		for i := range page {
-			if !fn(&page[i]) {
+			if c.MayOn(auth.Read, page[i].ID) && !fn(&page[i]) {
 				return
 			}
 		}

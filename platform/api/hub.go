@@ -211,6 +211,9 @@ type filterKey struct {
 	glob         string
 	sites, kinds string
 	only         device.ID // of a device token
+	// by is whose decisions count, nil where every device is open to it.
+	by    *auth.Principal
+	fleet bool // the plant as a whole may be heard of
 }
 
 // joined is a list as a part of a key: nil lets any through, an empty one none.
@@ -235,7 +238,7 @@ func listed(list, word string) bool {
 
 // lets reports whether the client hears of the device.
 func (k *filterKey) lets(d *device.Info) bool {
-	if k.only != "" && k.only != d.ID || !listed(k.kinds, d.Kind) || !listed(k.sites, graph.Site(d)) {
+	if k.only != "" && k.only != d.ID || k.by != nil && !k.by.MayOn(auth.Read, d.ID) || !listed(k.kinds, d.Kind) || !listed(k.sites, graph.Site(d)) {
 		return false
 	}
 	ok, err := path.Match(k.glob, string(d.ID))
@@ -243,7 +246,7 @@ func (k *filterKey) lets(d *device.Info) bool {
 }
 
 // whole reports whether the client may hear of the plant as a whole.
-func (k *filterKey) whole() bool { return k.only == "" }
+func (k *filterKey) whole() bool { return k.fleet }
 
 // matches asks the filter about a device. The caller holds mu.
 func (h *hub) matches(f *filter, s device.Slot, id device.ID) bool {
@@ -279,6 +282,9 @@ func (h *hub) add(c *client) bool {
 	if h.closed || len(h.clients) >= h.max {
 		return false
 	}
+	if c.principal != nil {
+		c.policies = c.principal.Policies()
+	}
 	h.clients = append(h.clients, c)
 	h.count.Add(1)
 	h.ended.Add(1)
@@ -293,7 +299,7 @@ func (h *hub) add(c *client) bool {
 func (h *hub) identify(c *client, p *auth.Principal) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	c.principal = p
+	c.principal, c.policies = p, p.Policies()
 }
 
 func (h *hub) remove(c *client) {

@@ -161,7 +161,7 @@ func (s *Server) describe() {
 	}
 	sync.Responses["422"] = s.problemDoc("All readings of an array are rejected")
 	sync.Responses["429"] = s.problemDoc("Overload; see Retry-After")
-	guard(sync, auth.Ingest)
+	s.guard(sync, auth.Ingest)
 
 	control := &huma.Operation{
 		OperationID: "control", Method: http.MethodPost, Path: controlPath, Tags: []string{"devices"},
@@ -172,7 +172,7 @@ func (s *Server) describe() {
 	}
 	control.Responses["202"] = &huma.Response{Description: "The command is open", Content: jsonOf(s.schema(&controlAnswerDoc{}))}
 	control.Responses["409"] = s.problemDoc("The command is refused; code and reason say why")
-	guard(control, auth.Control)
+	s.guard(control, auth.Control)
 
 	ws := &huma.Operation{
 		OperationID: "live", Method: http.MethodGet, Path: wsPath, Tags: []string{"readings"},
@@ -184,7 +184,7 @@ func (s *Server) describe() {
 			"default": s.problemDoc("Error"),
 		},
 	}
-	guard(ws, auth.Read)
+	s.guard(ws, auth.Read)
 	query := &huma.Operation{
 		OperationID: "graphql", Method: http.MethodPost, Path: graphPath, Tags: []string{"graphql"},
 		Summary:     "Queries and mutations of GraphQL",
@@ -192,7 +192,7 @@ func (s *Server) describe() {
 		RequestBody: &huma.RequestBody{Required: true, Content: jsonOf(s.schema(&queryDoc{}))},
 		Responses:   s.answers(&queryAnswerDoc{}),
 	}
-	guard(query, auth.Read)
+	s.guard(query, auth.Read)
 	get := &huma.Operation{
 		OperationID: "graphql-get", Method: http.MethodGet, Path: graphPath, Tags: []string{"graphql"},
 		Summary: "A query of GraphQL; with an upgrade to a WebSocket, the protocol graphql-transport-ws",
@@ -203,7 +203,7 @@ func (s *Server) describe() {
 		},
 		Responses: s.answers(&queryAnswerDoc{}),
 	}
-	guard(get, auth.Read)
+	s.guard(get, auth.Read)
 	for _, op := range []*huma.Operation{sync, control, ws, query, get} {
 		s.huma.OpenAPI().AddOperation(op)
 	}

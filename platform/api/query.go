@@ -452,7 +452,7 @@ func (q *querySource) Select(ctx context.Context, matchers []promql.Matcher) (ou
 		}
 		return true
 	}
-	if q.caller.Device == "" {
+	if q.caller.MayWhole(auth.Read) {
 		for i := range sample.Fleet {
 			if l := sample.FleetLabels(&sample.Fleet[i]); promql.MatchesAll(matchers, l) {
 				out = append(out, promql.Ref{Labels: l, ID: ref(device.Plant, i)})
@@ -482,7 +482,7 @@ func (q *querySource) Select(ctx context.Context, matchers []promql.Matcher) (ou
 func (q *querySource) visible(ctx context.Context, yield func(*device.Info)) error {
 	if id := q.caller.Device; id != "" {
 		if slot, ok := q.plant.Registry.Slot(id); ok {
-			if info, ok := q.plant.Registry.Device(slot); ok {
+			if info, ok := q.plant.Registry.Device(slot); ok && q.caller.MayOn(auth.Read, id) {
 				yield(&info)
 			}
 		}
@@ -494,7 +494,9 @@ func (q *querySource) visible(ctx context.Context, yield func(*device.Info)) err
 		}
 		page := q.plant.Registry.Devices(after, MaxDevices)
 		for i := range page {
-			yield(&page[i])
+			if q.caller.MayOn(auth.Read, page[i].ID) {
+				yield(&page[i])
+			}
 		}
 		if len(page) < MaxDevices {
 			return nil

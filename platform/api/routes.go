@@ -131,19 +131,17 @@ func hostOf(r *http.Request) string {
 
 // guarded registers an operation that takes an action.
 func guarded[I, O any](s *Server, a auth.Action, op huma.Operation, h func(context.Context, *I) (*O, error)) {
-	guard(&op, a)
+	s.guard(&op, a)
 	open(s, op, h)
 }
 
 // guard documents the action of an operation and the roles that may take it.
-func guard(op *huma.Operation, a auth.Action) {
+func (s *Server) guard(op *huma.Operation, a auth.Action) {
 	op.Metadata = map[string]any{actionKey: a}
 	op.Security = []map[string][]string{{"bearer": {}}}
 	var roles []string
-	for _, r := range auth.Roles {
-		if r.May(a) {
-			roles = append(roles, r.String())
-		}
+	for _, r := range s.auth.RolesThat(a) {
+		roles = append(roles, r.String())
 	}
 	op.Extensions = map[string]any{"x-action": a.String(), "x-roles": roles}
 }

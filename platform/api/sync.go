@@ -51,7 +51,7 @@ func (s *Server) syncOne(ctx context.Context, p *auth.Principal, m *scratch) *Pr
 		return refuse(CodeTooLarge, "a single reading is larger than 1 MB")
 	}
 	now := s.now()
-	slot, found, ok := s.check(p, e, now)
+	slot, found, ok := s.check(p, "", e, now)
 	if !ok {
 		defer s.giveBack(m)
 		return refuse(e.code, e.detail)
@@ -70,12 +70,13 @@ func (s *Server) syncOne(ctx context.Context, p *auth.Principal, m *scratch) *Pr
 }
 
 // check looks at what a decoded body says. Its slot is found when the device is
-// known; ok is false when the body is refused, with the reason in e.
-func (s *Server) check(p *auth.Principal, e *entry, now time.Time) (slot device.Slot, found, ok bool) {
+// known; ok is false when the body is refused, with the reason in e. only, if there is one, is
+// the device that it must be about.
+func (s *Server) check(p *auth.Principal, only device.ID, e *entry, now time.Time) (slot device.Slot, found, ok bool) {
 	if e.code != "" {
 		return 0, false, false
 	}
-	if !p.Speaks(e.id) {
+	if only != "" && only != e.id || !p.MayOn(auth.Ingest, e.id) {
 		e.refuse(CodeForbiddenDevice, "the token belongs to another device than "+string(e.id))
 		return 0, false, false
 	}
@@ -86,7 +87,7 @@ func (s *Server) check(p *auth.Principal, e *entry, now time.Time) (slot device.
 		e.refuse(CodeFutureTimestamp, fmt.Sprintf("timestamp %d is %d ms ahead of the plant", e.reading.At, e.reading.At-now.UnixMilli()))
 		return 0, false, false
 	}
-	if !found && !p.May(auth.Register) {
+	if !found && !p.MayOn(auth.Register, e.id) {
 		e.refuse(CodeUnknownDevice, "there is no device "+string(e.id))
 		return 0, false, false
 	}
@@ -145,6 +146,7 @@ func (s *Server) syncMany(w http.ResponseWriter, r *http.Request, p *auth.Princi
 type batch struct {
 	server    *Server
 	principal *auth.Principal
+	only      device.ID // the only one that it may speak of; empty: any
 	now       time.Time
 	scratch   *scratch
 	n         int // elements
@@ -156,7 +158,7 @@ type batch struct {
 func (b *batch) row() {
 	m := b.scratch
 	e := &m.entry
-	slot, found, ok := b.server.check(b.principal, e, b.now)
+	slot, found, ok := b.server.check(b.principal, b.only, e, b.now)
 	if !ok {
 		b.rejected = append(b.rejected, Rejection{b.n - 1, e.code, e.detail})
 		return

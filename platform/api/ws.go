@@ -43,8 +43,9 @@ type client struct {
 	values    bool // it takes the values of messages, not their frames
 
 	// Under hub.mu.
-	filter *filter // nil until it subscribes
-	kinds  kinds
+	policies *auth.Policies // those that its filter was made with
+	filter   *filter        // nil until it subscribes
+	kinds    kinds
 
 	once   sync.Once
 	ending chan struct{} // closed by end
@@ -228,7 +229,11 @@ func keyOf(p *auth.Principal, glob string, sites, kinds []string) (filterKey, *P
 	if _, err := path.Match(glob, ""); err != nil {
 		return filterKey{}, refuse(CodeInvalidRequest, "devices "+quote(glob)+" is not a glob")
 	}
-	return filterKey{glob: glob, sites: joined(sites), kinds: joined(kinds), only: p.Device}, nil
+	k := filterKey{glob: glob, sites: joined(sites), kinds: joined(kinds), only: p.Device, fleet: p.MayWhole(auth.Read)}
+	if !p.MayOnAll(auth.Read) {
+		k.by = p
+	}
+	return k, nil
 }
 
 // complain tells the client what is wrong with its message. The subscription
@@ -306,7 +311,8 @@ func (c *client) bye() {
 	c.conn.Close()
 }
 
-// checkToken ends a client whose token does not hold any more.
+// checkToken ends a client whose token does not hold any more, or may be for something
+// else now. The caller holds hub.mu.
 func (c *client) checkToken() {
 	if c.principal == nil {
 		return
@@ -316,6 +322,9 @@ func (c *client) checkToken() {
 		c.end(closeRevoked, "the token was revoked")
 		return
 	default:
+	}
+	if c.policies != c.principal.Policies() {
+		c.end(closeGoingAway, "the policies have changed: connect again")
 	}
 	if e := c.principal.Expires; e != 0 && device.Millis(c.wall()) >= e {
 		c.end(closeRevoked, "the token has expired")

@@ -1,5 +1,5 @@
-// Package auth knows who may do what: users with passwords, bearer tokens with
-// roles, and one table that says which role may take which action.
+// Package auth knows who may do what: users with passwords, bearer tokens // Package auth knows who may do what: users with passwords, bearer tokens with
+// roles, and policies in Cedar that say which role may take which action.
 //
 // There is no default password. A plant without an administrator prints a setup
 // token at each start; whoever holds it names the first administrator. From then
@@ -25,6 +25,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"yunchu/platform/device"
@@ -94,6 +95,8 @@ type Options struct {
 	// Users are those that the configuration names, beside those of the records. It wins
 	// where both name one.
 	Users []User
+	// Policies decide; nil stands for those that ship.
+	Policies *Policies
 	// Keys sign access tokens; nil makes one that is kept in memory.
 	Keys *Keys
 	// Issuer is who access tokens say that they are from; empty stands for yunchu.
@@ -114,6 +117,7 @@ type Authority struct {
 	keys     *Keys
 	issuer   string
 	seen     verified
+	policies atomic.Pointer[Policies]
 	rand     io.Reader
 	log      *slog.Logger
 	hasher   *hasher
@@ -176,6 +180,14 @@ func New(r Records, now time.Time, o Options) (*Authority, error) {
 	if a.fixed, err = configured(o.Users); err != nil {
 		return nil, err
 	}
+	a.policies.Store(o.Policies)
+	if o.Policies == nil {
+		p, err := ParsePolicies("", nil)
+		if err != nil {
+			return nil, err
+		}
+		a.policies.Store(p)
+	}
 	if a.keys == nil {
 		if a.keys, err = OpenKeys("", a.rand, now); err != nil {
 			return nil, err
@@ -185,7 +197,7 @@ func New(r Records, now time.Time, o Options) (*Authority, error) {
 		if len(o.Static) < MinStatic || len(o.Static) > maxToken {
 			return nil, fmt.Errorf("%w: the token from the environment must have %d to %d characters", ErrInvalid, MinStatic, maxToken)
 		}
-		a.tokens[sha256.Sum256([]byte(o.Static))] = &Principal{Name: "token:environment", Role: Engineer, revoked: make(chan struct{})}
+		a.tokens[sha256.Sum256([]byte(o.Static))] = a.principal(Principal{Name: "token:environment", Role: Engineer, Token: "environment", revoked: make(chan struct{})})
 	}
 	return a, a.load(now)
 }
@@ -240,10 +252,10 @@ func (a *Authority) load(now time.Time) error {
 }
 
 func (a *Authority) add(t *token) {
-	t.principal = &Principal{
+	t.principal = a.principal(Principal{
 		Name: t.principalName(), Role: t.Role, Device: t.Device, Token: t.ID, Expires: t.Expires,
 		revoked: make(chan struct{}),
-	}
+	})
 	a.tokens[[sha256.Size]byte(t.Hash)] = t.principal
 	a.byID[t.ID] = t
 }

@@ -29,10 +29,16 @@ func CertifiedDevice(c *x509.Certificate) device.ID {
 
 // Certified is who a verified client certificate speaks for, nil when it names no device
 // or has expired.
-func Certified(c *x509.Certificate, now time.Time) *Principal {
+func (a *Authority) Certified(c *x509.Certificate, now time.Time) *Principal {
 	id := CertifiedDevice(c)
 	if id == "" || now.After(c.NotAfter) {
 		return nil
 	}
-	return &Principal{Name: "device:" + string(id), Role: Device, Device: id, Expires: c.NotAfter.UnixMilli()}
+	text := string(c.Raw)
+	if p := a.seen.get(text); p != nil {
+		return p
+	}
+	p := a.principal(Principal{Name: "device:" + string(id), Role: Device, Device: id, Expires: c.NotAfter.UnixMilli()})
+	a.seen.put(text, p, now)
+	return p
 }

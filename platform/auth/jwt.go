@@ -97,11 +97,11 @@ func (a *Authority) verify(token string, now time.Time) (*Principal, error) {
 	if s == nil || s.over() || s.User != c.Subject {
 		return nil, ErrUnknown
 	}
-	return &Principal{Name: userName(s.User), Role: s.Role, Token: s.ID, Expires: c.ExpiresAt.UnixMilli(), revoked: s.ended}, nil
+	return a.principal(Principal{Name: userName(s.User), Role: s.Role, Token: s.ID, Expires: c.ExpiresAt.UnixMilli(), revoked: s.ended}), nil
 }
 
-// verified remembers whom signed tokens speak for: to check a signature takes fifty times
-// as long as to look it up.
+// verified remembers whom signed tokens and certificates speak for: to check a signature
+// takes fifty times as long as to look it up.
 type verified struct {
 	mu   sync.RWMutex
 	list map[string]*Principal

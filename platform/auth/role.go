@@ -10,7 +10,7 @@ import (
 // Role says what somebody is to the plant.
 type Role uint8
 
-// The roles. The zero Role may do nothing.
+// The roles, and what the policies that ship let them do. The zero Role may do nothing.
 const (
 	Viewer   Role = iota + 1 // looks
 	Operator                 // looks, commands, dispatches
@@ -75,10 +75,11 @@ const (
 	Metrics                // figures for monitoring
 	Audit                  // the audit trail
 	Backup                 // a copy of everything
+	Safety                 // command with the priority of safety, beside Control
 	actions
 )
 
-var actionNames = [actions]string{"read", "control", "arming", "dispatch", "ingest", "register", "tokens", "users", "system", "metrics", "audit", "backup"}
+var actionNames = [actions]string{"read", "control", "arming", "dispatch", "ingest", "register", "tokens", "users", "system", "metrics", "audit", "backup", "safety"}
 
 // String is the action's name.
 func (a Action) String() string {
@@ -88,23 +89,14 @@ func (a Action) String() string {
 	return fmt.Sprintf("action %d", uint8(a))
 }
 
-// permissions is the whole policy: what is not here is forbidden. What a Device
-// may do holds for its own device alone.
-var permissions = [...][actions]bool{
-	Viewer:   {Read: true, System: true, Metrics: true},
-	Operator: {Read: true, System: true, Metrics: true, Control: true, Dispatch: true},
-	Engineer: {Read: true, System: true, Metrics: true, Control: true, Arming: true, Dispatch: true, Ingest: true, Register: true},
-	Admin: {
-		Read: true, System: true, Metrics: true, Control: true, Arming: true, Dispatch: true, Ingest: true, Register: true,
-		Tokens: true, Users: true, Audit: true, Backup: true,
-	},
-	Auditor: {Read: true, System: true, Metrics: true, Audit: true},
-	Device:  {Read: true, Ingest: true},
-}
-
-// May reports whether the role may take the action at all.
-func (r Role) May(a Action) bool {
-	return int(r) < len(permissions) && a < actions && permissions[r][a]
+// onDevices tells actions on devices, which may be open for some of them, from those on the
+// plant as a whole.
+func (a Action) onDevices() bool {
+	switch a {
+	case Read, Control, Arming, Ingest, Register, Safety:
+		return true
+	}
+	return false
 }
 
 // Principal is who a token speaks for. It is shared and never changes.
@@ -116,13 +108,29 @@ type Principal struct {
 	Expires int64     // ms UTC; 0 never
 
 	revoked chan struct{}
+	judge   *judge
 }
 
-// May reports whether the principal may take the action at all.
-func (p *Principal) May(a Action) bool { return p.Role.May(a) }
+// May reports whether the principal may take the action at all: on the plant, or where the
+// action is one on devices on some of them.
+func (p *Principal) May(a Action) bool {
+	if a >= actions {
+		return false
+	}
+	d := p.judge.decisions()
+	return d.plant[a] || d.device[a] != never
+}
 
-// Speaks reports whether the principal may speak about the device.
-func (p *Principal) Speaks(id device.ID) bool { return p.Device == "" || p.Device == id }
+// MayWhole reports whether the principal may take the action on the plant as a whole.
+func (p *Principal) MayWhole(a Action) bool { return a < actions && p.judge.decisions().plant[a] }
+
+// MayOn reports whether the principal may take the action on the device.
+func (p *Principal) MayOn(a Action, id device.ID) bool { return p.judge.decisions().on(a, id) }
+
+// MayOnAll reports whether the principal may take the action on every device, whichever.
+func (p *Principal) MayOnAll(a Action) bool {
+	return a < actions && p.judge.decisions().device[a] == always
+}
 
 // good reports whether its token holds at now.
 func (p *Principal) good(now time.Time) bool {

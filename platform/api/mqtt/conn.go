@@ -2,6 +2,7 @@ package mqtt
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"log/slog"
 	"net"
@@ -9,8 +10,6 @@ import (
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/listeners"
-
-	"yunchu/platform/auth"
 )
 
 const (
@@ -54,17 +53,17 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// certified is the device named by the certificate that the peer has proven to hold.
-func (c *conn) certified() (name string, ok bool) {
+// certificate is the one that the peer has proven to hold, nil without.
+func (c *conn) certificate() *x509.Certificate {
 	t, secure := c.Conn.(*tls.Conn)
 	if !secure {
-		return "", false
+		return nil
 	}
 	chains := t.ConnectionState().VerifiedChains
 	if len(chains) == 0 || len(chains[0]) == 0 {
-		return "", false
+		return nil
 	}
-	return string(auth.CertifiedDevice(chains[0][0])), true
+	return chains[0][0]
 }
 
 // listener accepts for the library. Other than the library's own it bounds how many there

@@ -2,6 +2,7 @@ package mqtt
 
 import (
 	"crypto/subtle"
+	"errors"
 	"fmt"
 	"time"
 
@@ -76,13 +77,21 @@ func (b *Broker) identify(cl *mochi.Client, pk *packets.Packet) (*auth.Principal
 	if !ok {
 		return nil, packets.ErrNotAuthorized, errNoDrivers
 	}
-	name, certified := c.certified()
+	cert := c.certificate()
+	certified, name := cert != nil, ""
+	if certified {
+		name = string(auth.CertifiedDevice(cert))
+	}
 	if certified && password == "" {
 		id := device.ID(name)
 		if _, known := b.registry.Slot(id); !known || !id.Valid() {
 			return nil, packets.ErrNotAuthorized, fmt.Errorf("the certificate is of %.64q, which is no device here", name)
 		}
-		return &auth.Principal{Name: "device:" + name, Role: auth.Device, Device: id}, packets.CodeSuccess, nil
+		p := b.api.Certified(cert)
+		if p == nil {
+			return nil, packets.ErrNotAuthorized, errors.New("the certificate has expired")
+		}
+		return p, packets.CodeSuccess, nil
 	}
 	p, err := b.api.Principal(password)
 	if err != nil {
