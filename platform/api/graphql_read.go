@@ -137,32 +137,42 @@ func (r queries) Device(ctx context.Context, id device.ID) (*graph.Device, error
 }
 
 // about is which devices a list of events or acknowledgements is about: one that is
-// asked for, the caller's own, or all.
-func (s *Server) about(ctx context.Context, id *device.ID) (all bool, slot device.Slot, err error) {
-	if own := callerOf(ctx).Device; id == nil && own != "" {
+// asked for, the caller's own, or all that the caller may see. What it returns asks nobody.
+func (s *Server) about(ctx context.Context, id *device.ID) (func(device.Slot) bool, error) {
+	c := callerOf(ctx)
+	if own := c.Device; id == nil && own != "" {
 		id = &own
 	}
-	if id == nil {
-		return true, 0, nil
+	if id != nil {
+		info, err := s.device(ctx, string(*id))
+		return func(slot device.Slot) bool { return slot == info.Slot }, err
 	}
-	info, err := s.device(ctx, string(*id))
-	return false, info.Slot, err
+	whole := c.MayWhole(auth.Read)
+	if whole && c.MayOnAll(auth.Read) {
+		return func(device.Slot) bool { return true }, nil
+	}
+	seen := map[device.Slot]bool{device.Plant: whole}
+	s.scan(ctx, "", func(d *device.Info) bool {
+		seen[d.Slot] = true
+		return true
+	})
+	return func(slot device.Slot) bool { return seen[slot] }, nil
 }
 
 func (r queries) Events(ctx context.Context, first int, id *device.ID, severity *device.Severity) ([]graph.Event, error) {
-	all, slot, err := r.s.about(ctx, id)
+	of, err := r.s.about(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	return r.s.events(first, severity, func(s device.Slot) bool { return all || s == slot })
+	return r.s.events(first, severity, of)
 }
 
 func (r queries) Commands(ctx context.Context, first int, id *device.ID) ([]graph.Ack, error) {
-	all, slot, err := r.s.about(ctx, id)
+	of, err := r.s.about(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	return r.s.answered(first, func(s device.Slot) bool { return all || s == slot })
+	return r.s.answered(first, of)
 }
 
 func (r deviceFields) Events(_ context.Context, d *graph.Device, first int, severity *device.Severity) ([]graph.Event, error) {

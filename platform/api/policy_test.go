@@ -54,6 +54,9 @@ func TestPoliciesHoldEverywhere(t *testing.T) {
 	w.do("GET", "/api/v1/dispatch", "auditor", "").want(403, "FORBIDDEN")
 	list := w.ask("operator", `{ x: devices { items { id } } y: aggregates(by: kind) { devices } }`)
 	hidden("GraphQL", list.text)
+	w.event("FOREIGN", "one")
+	w.event("MINE", "two")
+	hidden("events", w.ask("operator", `{ x: events { deviceId } y: commands { deviceId } }`).text)
 	if got := w.ask("operator", `{ x: device(id: "FOREIGN") { id } }`).code(); got != "FORBIDDEN_DEVICE" {
 		t.Errorf("GraphQL answers %q", got)
 	}
