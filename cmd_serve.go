@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -179,6 +178,15 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 		front = append(front, func(ctx context.Context) error { return broker.Serve(ctx, at) })
 		fmt.Fprintf(stderr, "mqtt on %s\n", at.Addr())
 	}
+	if cfg.MQTT.Broker != "" {
+		bridge, err := openBridge(cfg, mqtt.BridgeOptions{
+			API: server, Registry: face.Registry, Bus: b, Log: log, Now: s.Now, Metrics: figures,
+		}, p)
+		if err != nil {
+			return fail(exitEnvironment, errors.Join(err, l.Close()))
+		}
+		front = append(front, bridge.Run)
+	}
 	if secret, open, err := authority.NewSetup(started); err != nil {
 		return fail(exitEnvironment, errors.Join(err, l.Close()))
 	} else if open {
@@ -215,23 +223,6 @@ func together(ctx context.Context, list []func(context.Context) error) error {
 		all = append(all, <-errs)
 	}
 	return errors.Join(all...)
-}
-
-// openBroker opens the embedded MQTT broker and its listener.
-func openBroker(cfg *scenario.Config, o mqtt.Options, p *platform.Plant) (*mqtt.Broker, net.Listener, error) {
-	o.Drivers = mqtt.Drivers{
-		Open: func(l *mqtt.Line) (device.Driver, error) { return links.Line(l, cfg.MQTT.Silence, o.Log) },
-		Take: func(ctx context.Context, s device.Slot, d device.Driver, listening func() bool) error {
-			return p.Take(ctx, s, d, cfg.MQTT.Silence, listening)
-		},
-	}
-	broker, err := mqtt.New(o)
-	if err != nil {
-		return nil, nil, err
-	}
-	address, secure := cfg.MQTT.Split()
-	l, err := listenAt(address, cfg.TLS, secure, o.Log)
-	return broker, l, err
 }
 
 // runAll runs the parts of a plant until ctx ends or one of them fails, then

@@ -83,11 +83,21 @@ type NATS struct {
 	Replicas    int    `yaml:"replicas,omitempty" jsonschema:"minimum=1,maximum=5,default=1" doc:"Copies of each stream in the cluster."`
 }
 
-// Broker is the embedded MQTT broker of a configuration. Without an address there is none.
+// Broker is how a plant takes part in MQTT: with a broker of its own, or as a client of
+// somebody else's. Without an address it does not.
 type Broker struct {
 	Listen     string        `yaml:"listen,omitempty" hint:"write tcp://host:1883, or tls://host:8883" doc:"Where devices connect: tcp://host:port, or tls://host:port with the certificate of tls."`
 	MaxClients int           `yaml:"max_clients,omitempty" jsonschema:"minimum=1,maximum=1000000,default=20000" doc:"How many may be connected at once."`
 	Silence    time.Duration `yaml:"silence,omitempty" jsonschema:"minimum=1s,maximum=1h,default=5s" doc:"How old the newest reading of a device that is commanded over MQTT may be before its link counts as lost."`
+
+	Broker   string `yaml:"broker,omitempty" hint:"write mqtt://host:1883, or tls://host:8883" doc:"Somebody else's broker, whose devices are this plant's: mqtt://host:port, or tls://host:port."`
+	Client   string `yaml:"client,omitempty" jsonschema:"pattern=^[A-Za-z0-9_-]{1\\,64}$,default=yunchu" hint:"letters, digits, - and _" doc:"What that broker files this plant's session under; no two plants may have the same."`
+	User     string `yaml:"user,omitempty" doc:"Who this plant is to that broker."`
+	Password string `yaml:"password_file,omitempty" doc:"Path of a file that holds its password."`
+	CA       string `yaml:"ca,omitempty" doc:"Path of the authority that has signed that broker's certificate; the system's when left out."`
+	Cert     string `yaml:"cert,omitempty" doc:"Path of the certificate that this plant shows, PEM."`
+	Key      string `yaml:"key,omitempty" doc:"Path of its key, PEM."`
+	Register bool   `yaml:"register,omitempty" jsonschema:"default=false" doc:"Whether devices that are not known yet are taken in; else what they send is refused."`
 }
 
 // Split is the network and the address of Listen.
@@ -363,9 +373,11 @@ func (n *NATS) check(s *source) {
 
 func (m *Broker) check(s *source, t *TLS) {
 	const hint = "write tcp://host:1883, or tls://host:8883"
+	m.checkExternal(s)
 	if !s.has("mqtt.listen") {
-		for _, key := range []string{"max_clients", "silence"} {
-			s.misplaced("mqtt", key, "no broker", "add listen to have one")
+		s.misplaced("mqtt", "max_clients", "no broker", "add listen to have one")
+		if !s.has("mqtt.broker") {
+			s.misplaced("mqtt", "silence", "no broker", "add listen to have one, or broker to use one")
 		}
 		return
 	}
@@ -378,6 +390,38 @@ func (m *Broker) check(s *source, t *TLS) {
 	}
 	if secure && t.Cert == "" {
 		s.wrong("mqtt.listen", "add tls: {cert: …, key: …}", "an encrypted listener needs a certificate")
+	}
+}
+
+// checkExternal looks at what is about somebody else's broker.
+func (m *Broker) checkExternal(s *source) {
+	if !s.has("mqtt.broker") {
+		for _, key := range []string{"client", "user", "password_file", "ca", "cert", "key", "register"} {
+			s.misplaced("mqtt", key, "no external broker", "add broker to use one")
+		}
+		return
+	}
+	u, err := url.Parse(m.Broker)
+	switch {
+	case err != nil || u.Hostname() == "" || u.Scheme != "mqtt" && u.Scheme != "tls" || strings.Trim(u.Path, "/") != "":
+		s.wrong("mqtt.broker", "write mqtt://host:1883, or tls://host:8883", "%q is not the address of a broker", short(m.Broker))
+	case u.User != nil:
+		s.wrong("mqtt.broker", "give user and password_file", "the address holds a user, and addresses are logged")
+	case u.Scheme == "mqtt" && m.CA+m.Cert+m.Key != "":
+		s.wrong("mqtt.broker", "write tls://host:8883", "certificates are given for a broker that is spoken to in the clear")
+	case s.has("mqtt.listen"):
+		s.wrong("mqtt.broker", "leave out listen or broker", "a plant has a broker of its own or uses another one")
+	}
+	if (m.Cert == "") != (m.Key == "") {
+		s.fault(s.key("mqtt"), "give both cert and key", "a certificate and its key belong together")
+	}
+	for _, f := range []struct {
+		key  string
+		path *string
+	}{{"password_file", &m.Password}, {"ca", &m.CA}, {"cert", &m.Cert}, {"key", &m.Key}} {
+		if s.has("mqtt." + f.key) {
+			s.exists("mqtt."+f.key, f.path)
+		}
 	}
 }
 

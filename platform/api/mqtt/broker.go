@@ -6,18 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	mochi "github.com/mochi-mqtt/server/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"yunchu/platform/api"
-	"yunchu/platform/auth"
 	"yunchu/platform/bus"
-	"yunchu/platform/device"
 )
 
 // Options assemble a Broker. API, Registry and Bus are required.
@@ -40,12 +36,9 @@ type Options struct {
 
 // Broker answers MQTT. Serve runs it on a listener.
 type Broker struct {
-	api      *api.Server
-	registry api.Registry
-	bus      bus.Bus
-	log      *slog.Logger
-	now      func() time.Time
-	most     int
+	teller
+	api  *api.Server
+	most int
 
 	mochi   *mochi.Server
 	station *station
@@ -55,8 +48,6 @@ type Broker struct {
 	life  context.Context // of what is under way; it ends with the broker
 	stop  context.CancelFunc
 	works sync.WaitGroup // what is under way
-
-	events atomic.Uint64
 
 	mu       sync.Mutex
 	sessions map[string]*session // by name
@@ -103,7 +94,8 @@ func New(o Options) (*Broker, error) {
 	can.MaximumQos = 1
 	can.Compatibilities.NoInheritedPropertiesOnAck = true
 	b := &Broker{
-		api: o.API, registry: o.Registry, bus: o.Bus, log: o.Log, now: o.Now, most: o.MaxClients, sessions: map[string]*session{},
+		teller: teller{registry: o.Registry, bus: o.Bus, log: o.Log, now: o.Now},
+		api:    o.API, most: o.MaxClients, sessions: map[string]*session{},
 		mochi: mochi.New(&mochi.Options{
 			Capabilities: can, InlineClient: true, SysTopicResendInterval: 1 << 31, // nobody may read them
 			// Strangers fill no log: what matters is told by the hook.
@@ -206,35 +198,4 @@ func (b *Broker) leave(s *session) {
 	}
 	b.mu.Unlock()
 	s.gone()
-}
-
-// publish takes an event into the log; done is called once.
-func (b *Broker) publish(e device.Event, done func(error)) {
-	if e.At == 0 {
-		e.At = b.now().UnixMilli()
-	}
-	if e.ID == "" {
-		e.ID = fmt.Sprintf("%s-%d-%d", e.Type, e.At, b.events.Add(1))
-	}
-	bus.Events.Publish(b.bus, &device.Events{List: []device.Event{e}}, func(_ uint64, err error) { done(err) })
-}
-
-// complain tells of messages that cannot be used.
-func (b *Broker) complain(id device.ID, by *auth.Principal, what, why string, n int) {
-	slot, known := b.registry.Slot(id)
-	if !known {
-		slot = device.Plant
-	}
-	text := fmt.Sprintf("%s: what %s sent to %s cannot be used: %s", id, by.Name, topic(id, what), why)
-	if n > 1 {
-		text += fmt.Sprintf(" (%d messages since it was told last)", n)
-	}
-	if len(text) > maxText {
-		text = strings.ToValidUTF8(text[:maxText], "")
-	}
-	b.publish(device.Event{Slot: slot, Type: "mqtt-refused", Severity: device.Warning, Text: text}, func(err error) {
-		if err != nil {
-			b.log.Warn("event not stored", "device", id, "error", err)
-		}
-	})
 }

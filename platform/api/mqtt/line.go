@@ -97,6 +97,7 @@ type station struct {
 type post struct {
 	line  *Line
 	count atomic.Int64 // connections that listen to its commands
+	spoke atomic.Int64 // ms UTC, when it was heard last behind another's broker
 }
 
 func newStation(r api.Registry, d Drivers, log *slog.Logger, send func(string, []byte) error) *station {
