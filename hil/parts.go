@@ -221,6 +221,19 @@ func (p *Parts) writeAll(ctx context.Context, now time.Time, c device.Command) (
 	return c.Answer(device.Rejected, now.UnixMilli(), "UNSUPPORTED", "no part of the device knows "+c.Verb.String()), nil
 }
 
+// Remarks are those of the parts.
+func (p *Parts) Remarks() (list []device.Remark) {
+	for _, x := range p.all() {
+		if d, ok := x.driver.(device.Remarking); ok {
+			for _, r := range d.Remarks() {
+				r.Text = x.name + ": " + r.Text
+				list = append(list, r)
+			}
+		}
+	}
+	return list
+}
+
 // Close closes every part.
 func (p *Parts) Close() error {
 	var errs []error

@@ -28,6 +28,7 @@ var (
 	_ device.Described  = (*Driver)(nil)
 	_ device.Adjustable = (*Driver)(nil)
 	_ device.Probed     = (*Driver)(nil)
+	_ device.Remarking  = (*Driver)(nil)
 )
 
 // WrapDriver returns next with no faults yet.
@@ -128,6 +129,16 @@ func (d *Driver) Write(ctx context.Context, now time.Time, c device.Command) (de
 	}
 	acks[0].Slot = slot
 	return acks[0], nil
+}
+
+// Remarks implements device.Remarking as far as the driver behind does.
+func (d *Driver) Remarks() []device.Remark {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if x, ok := d.inner.(device.Remarking); ok {
+		return x.Remarks()
+	}
+	return nil
 }
 
 // Close implements device.Driver.

@@ -106,7 +106,11 @@ func (d *Driver) Adjust(ctx context.Context, name string, value float64) (float6
 	if err != nil {
 		return 0, err
 	}
-	if tolerance := max(x.step(), 1e-6*math.Abs(value)); !(math.Abs(got-value) <= tolerance) {
+	tolerance := max(x.step(), 1e-6*math.Abs(value))
+	if x.form == condition {
+		tolerance = 0
+	}
+	if !(math.Abs(got-value) <= tolerance) {
 		return got, fmt.Errorf("setting %s was set to %g and reads %g: %w", name, value, got, device.ErrReadBack)
 	}
 	if x.name == "revert_s" && got > 0 {

@@ -35,6 +35,8 @@ type live struct {
 	until  time.Time // zero: for ever
 	armed  time.Time // it was written last
 	lapses time.Time // the device takes it back by itself, unless it is written again
+	revert float64   // s, that it was told
+	runs   bool      // its time to revert was seen to run
 }
 
 // refusal is a command that the device, or the driver for it, does not take.
@@ -45,6 +47,7 @@ func (r *refusal) Error() string { return r.reason }
 // Write implements device.Driver.
 func (d *Driver) Write(ctx context.Context, now time.Time, c device.Command) (device.Ack, error) {
 	began := time.Now()
+	d.now = now
 	kw, err := d.obey(ctx, now, &c)
 	at := now.Add(time.Since(began)).UnixMilli()
 	if err == nil {
@@ -170,6 +173,9 @@ func (d *Driver) setPower(ctx context.Context, now time.Time, c *device.Command)
 		next.until = device.Time(c.Until)
 	}
 	if d.layout.holdable(next.kw) != 0 {
+		if now.Before(d.distrusted) {
+			return 0, &refusal{codeRejected, "the device has not kept its time to revert, so that power would outlive its controller"}
+		}
 		if err := d.armed(ctx, now); err != nil {
 			return 0, err
 		}
@@ -178,7 +184,7 @@ func (d *Driver) setPower(ctx context.Context, now time.Time, c *device.Command)
 	if err != nil {
 		if taken { // what the device holds now is not what it was told
 			d.live = live{}
-			err = errors.Join(err, d.perform(ctx, 0, d.deadMan))
+			err = errors.Join(err, d.rest(ctx))
 		}
 		return 0, err
 	}
@@ -228,10 +234,11 @@ func (d *Driver) set(ctx context.Context, now time.Time, x *live) (held float64,
 		}
 		taken = taken || s.power
 	}
-	x.armed, x.lapses = now, now.Add(revert)
+	x.armed, x.lapses, x.revert = now, now.Add(revert), revert.Seconds()
 	if held, err = d.confirm(ctx, x.kw, revert); err != nil {
 		return held, true, err
 	}
+	x.runs = d.layout.setter.left().float() > 0
 	return held, true, nil
 }
 
@@ -269,11 +276,8 @@ func (d *Driver) confirm(ctx context.Context, kw float64, revert time.Duration) 
 	if !on || !d.layout.same(held, kw) {
 		return held, fmt.Errorf("%w: told %g kW, the device holds %g kW, in force: %t", device.ErrReadBack, kw, held, on)
 	}
-	if v := d.layout.setter.revert().value(); kw != 0 && v.OK() && !(v.Float() > 0 && v.Float() <= seconds(revert)) {
-		return held, fmt.Errorf("%w: told to revert after %g s, the device holds %g s", device.ErrReadBack, seconds(revert), v.Float())
-	}
-	if to := d.layout.setter.reverts(); kw != 0 && !math.IsNaN(to) && !d.layout.same(to, 0) {
-		return held, fmt.Errorf("%w: told to revert to 0 kW, the device holds %g kW", device.ErrReadBack, to)
+	if why := d.layout.unguarded(kw, seconds(revert), false); why != "" {
+		return held, fmt.Errorf("%w: %s", device.ErrReadBack, why)
 	}
 	return held, nil
 }
@@ -346,15 +350,30 @@ func (d *Driver) stop(ctx context.Context) error {
 	}{{l.operate, opStop}, {l.setOp, bankDisconnect}, {l.connectInstead(), gridDisconnect}} {
 		if x.point.block != nil {
 			able = true
+			if x.point.field.Name == "Conn" {
+				err = errors.Join(err, d.forever(ctx))
+			}
 			err = errors.Join(err, d.tell(ctx, x.point, x.value))
 		}
 	}
+	delete(d.kept, device.SettingConnect)
 	if !able {
 		return fmt.Errorf("an emergency stop: %w", device.ErrUnsupported)
 	}
 	// What was refused will be refused again; what did not arrive, or did not take, is
 	// tried until it does.
 	d.stopping = errors.Is(err, device.ErrOffline) || errors.Is(err, device.ErrReadBack)
+	return err
+}
+
+// forever lets a switch that opens stay open, and open now: the time after which it would
+// close by itself, and the window within which it may wait, are somebody else's.
+func (d *Driver) forever(ctx context.Context) (err error) {
+	for _, p := range d.layout.connect.block.points("Conn_WinTms", "Conn_RvrtTms") {
+		if v, ok := p.value().Raw(); ok && v != 0 {
+			err = errors.Join(err, d.tell(ctx, p, 0))
+		}
+	}
 	return err
 }
 

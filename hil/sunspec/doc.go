@@ -52,8 +52,8 @@
 //	e-stop        setpoint 0, 715.OpCtl STOP, 802.SetOp DISCONNECT; with neither 123.Conn
 //	reset         setpoint 0, 715.AlarmReset, 802.AlmRst, SetOp CONNECT, OpCtl START
 //	ramp          the finest of 704.WRmp, 121.WGra, 124.WChaGra and WDisChaGra
-//	power limit   704.WMaxLimPct, 123.WMaxLimPct, without a time to revert
-//	connect       123.Conn
+//	power limit   704.WMaxLimPct, 123.WMaxLimPct, with its RvrtTms while it is below 100
+//	connect       123.Conn, with Conn_RvrtTms while it is 0
 //	reserve       124.MinRsvPct, 802.SoCRsvMin
 //
 // All other points that can be written are settings by model.point. Those that act are
@@ -62,6 +62,12 @@
 // A device that nobody commands is never written to. A setpoint that registers have no
 // number for is rounded towards 0. It always has a time to revert, where the device has
 // one, is read back from the device with that time, and is renewed by Read after a third of
-// it for as long as the command holds. It is given up, not renewed, when the device is in local
-// control or in fault, or when somebody else has changed it.
+// it for as long as the command holds, each time with a look back. It is given up, not renewed,
+// when the device is in local control or in fault, or when somebody else has changed it. With
+// each reading its timer is looked at: one that is gone, reverts to something else, or does not
+// run although it did, is armed again once, and where that does not last there is no power.
+//
+// A power limit and an open switch have a time to revert as well, twice as long, so that a
+// bound is not lifted, nor a switch closed, before the power is gone; they are renewed and
+// watched in the same way. The switch that an emergency stop opens stays open.
 package sunspec

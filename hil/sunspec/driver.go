@@ -52,6 +52,12 @@ type Driver struct {
 	master   time.Time // somebody else was found to command the device; zero: never
 	beat     beat
 	pulses   map[string]*pulse
+
+	now        time.Time        // of the last Read or Write
+	kept       map[string]*kept // settings that the device takes back by itself, by name
+	gone       time.Time        // the timer of a setpoint was found to be gone last
+	distrusted time.Time        // until then the device gets no power
+	remarks    []device.Remark
 }
 
 var (
@@ -59,6 +65,7 @@ var (
 	_ device.Described  = (*Driver)(nil)
 	_ device.Adjustable = (*Driver)(nil)
 	_ device.Probed     = (*Driver)(nil)
+	_ device.Remarking  = (*Driver)(nil)
 )
 
 // New returns a driver. The device need not be there; an error means that the options
@@ -154,6 +161,7 @@ func offline(err error) error {
 // reading; what fails after it is for the next one to find.
 func (d *Driver) Read(ctx context.Context, now time.Time) (device.Reading, error) {
 	began := time.Now()
+	d.now = now
 	err := d.connect(ctx)
 	if err == nil {
 		plan := monitorPlan
@@ -171,6 +179,8 @@ func (d *Driver) Read(ctx context.Context, now time.Time) (device.Reading, error
 	r.At, r.Arrived = now.UnixMilli(), arrived.UnixMilli()
 	if err := d.lost(d.upkeep(ctx, now)); err != nil {
 		d.opt.Log.Warn("upkeep of setpoint and heartbeat", "error", err)
+	} else if err := d.lost(d.keep(ctx, now)); err != nil {
+		d.opt.Log.Warn("upkeep of settings that revert", "error", err)
 	}
 	return r, nil
 }

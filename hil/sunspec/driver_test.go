@@ -617,8 +617,8 @@ func TestPowerLimit(t *testing.T) {
 		r    *registers
 		want []string
 	}{
-		{"704", pcs(t), []string{fmt.Sprintf("%d 0 0", at704+18), fmt.Sprintf("%d 4000", at704+15), fmt.Sprintf("%d 1", at704+14)}},
-		{"123", older, []string{fmt.Sprintf("%d 0", at123+7), fmt.Sprintf("%d 400", at123+5), fmt.Sprintf("%d 1", at123+9)}},
+		{"704", pcs(t), []string{fmt.Sprintf("%d 0 12", at704+18), fmt.Sprintf("%d 4000", at704+15), fmt.Sprintf("%d 1", at704+14)}},
+		{"123", older, []string{fmt.Sprintf("%d 12", at123+7), fmt.Sprintf("%d 400", at123+5), fmt.Sprintf("%d 1", at123+9)}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := open(t, tt.r)

@@ -21,6 +21,14 @@ type setter interface {
 	resolution() float64
 	// revert is the point of the time to revert.
 	revert() point
+	// block has the points.
+	block() *Block
+	// guards are points that must hold these values, besides the time to revert, for kw to
+	// be followed and taken back.
+	guards(kw float64) []assignment
+	// left is the point of the time that is left before the device reverts; the zero point
+	// where the model has none.
+	left() point
 	// reverts is the power that the device goes back to then, kW, as it was read last; NaN
 	// when it does not say.
 	reverts() float64
@@ -118,6 +126,14 @@ func seconds(d time.Duration) float64 { return max(math.Ceil(d.Seconds()), 1) }
 // setter704 sets power in watts. AC power is counted positive when generated.
 type setter704 struct{ b *Block }
 
+func (s setter704) block() *Block { return s.b }
+
+func (s setter704) guards(float64) []assignment {
+	return []assignment{{"WSetEnaRvrt", enabled, wanted}}
+}
+
+func (s setter704) left() point { return pointOf(s.b, "WSetRvrtRem") }
+
 // Of 704.WSetMod and the points that enable.
 const (
 	modeWatts = 1
@@ -125,7 +141,7 @@ const (
 )
 
 func (s setter704) points() []point {
-	return s.b.points("WSetEna", "WSetMod", "WSet", "WSetRvrt", "WSetEnaRvrt", "WSetRvrtTms")
+	return s.b.points("WSetEna", "WSetMod", "WSet", "WSetRvrt", "WSetEnaRvrt", "WSetRvrtTms", "WSetRvrtRem")
 }
 
 func (s setter704) steps(kw float64, deadMan time.Duration) ([]step, error) {
@@ -151,7 +167,10 @@ func (s setter704) revert() point { return pointOf(s.b, "WSetRvrtTms") }
 func (s setter704) reverts() float64 { return 0 - s.b.Float("WSetRvrt")/1000 }
 
 func pointOf(b *Block, name string) point {
-	f, _ := b.Field(name)
+	f, ok := b.Field(name)
+	if !ok {
+		return point{}
+	}
 	return point{b, f}
 }
 
@@ -159,6 +178,17 @@ func pointOf(b *Block, name string) point {
 // WChaMax: at most InWRte is charged and at most OutWRte discharged, and a negative rate
 // of the one is at least as much of the other.
 type setter124 struct{ b *Block }
+
+func (s setter124) block() *Block { return s.b }
+
+func (s setter124) guards(kw float64) []assignment {
+	if kw <= 0 { // discharging needs no permission to charge
+		return nil
+	}
+	return []assignment{{"ChaGriSet", fromGrid, wanted}}
+}
+
+func (s setter124) left() point { return point{} }
 
 // Of 124.StorCtl_Mod and ChaGriSet.
 const (

@@ -13,14 +13,14 @@ import (
 
 // limit are the points of a bound on active power.
 type limit struct {
-	block                  *Block
-	percent, on, revertTms string
+	block                        *Block
+	percent, on, revertTms, left string // left: empty where the model has none
 }
 
 func newLimit(d *Device) (limit, bool) {
 	for _, l := range []limit{
-		{d.Block(704), "WMaxLimPct", "WMaxLimPctEna", "WMaxLimPctRvrtTms"},
-		{d.Block(123), "WMaxLimPct", "WMaxLim_Ena", "WMaxLimPct_RvrtTms"},
+		{d.Block(704), "WMaxLimPct", "WMaxLimPctEna", "WMaxLimPctRvrtTms", "WMaxLimPctRvrtRem"},
+		{d.Block(123), "WMaxLimPct", "WMaxLim_Ena", "WMaxLimPct_RvrtTms", ""},
 	} {
 		if l.block.Value(l.percent).OK() && l.block.Value(l.on).OK() {
 			return l, true
@@ -73,8 +73,10 @@ func commanded(b *Block, f Field) bool {
 	switch b.ID {
 	case 1: // DA, the address of the device itself
 		return true
+	case 123: // the settings power-limit and connect write these, with their times to revert
+		return strings.HasPrefix(name, "Conn") || strings.HasPrefix(name, "WMaxLim")
 	case 704:
-		return strings.HasPrefix(name, "WSet")
+		return strings.HasPrefix(name, "WSet") || strings.HasPrefix(name, "WMaxLim")
 	case 124:
 		return name == "StorCtl_Mod" || name == "ChaGriSet" || name == "WChaMax" || strings.Contains(name, "WRte")
 	case 804: // the switches of a string
@@ -192,6 +194,11 @@ type setting struct {
 	locked bool // only commands write it
 	hidden bool // may be written while it is not implemented
 	after  func(v float64)
+
+	// Of one that the device takes back by itself: the points of the time to revert, and of
+	// what is left of it where the model has one, and whether a value is taken back.
+	timer, left point
+	reverts     func(v float64) bool
 }
 
 func (d *Driver) setting(name string) (*setting, error) {
@@ -212,15 +219,16 @@ func (d *Driver) setting(name string) (*setting, error) {
 			return nil, none
 		}
 		return &setting{
-			points: l.block.points(l.percent, l.on, l.revertTms), most: 100, value: l.value,
+			points: l.block.points(l.percent, l.on, l.revertTms, l.left), most: 100, value: l.value,
+			timer: pointOf(l.block, l.revertTms), left: pointOf(l.block, l.left), reverts: func(v float64) bool { return v < 100 },
 			step: func() float64 { return l.block.stepOf(l.percent) },
 			steps: func(v float64) ([]step, error) {
-				on := 0.0
+				on, revert := 0.0, 0.0
 				if v < 100 {
-					on = enabled
+					on, revert = enabled, d.settingRevert()
 				}
-				return l.block.sequence( // for ever: a limit that lapsed would let power rise
-					[]assignment{{l.revertTms, 0, wanted}}, []assignment{{l.percent, v, must}}, []assignment{{l.on, on, must}})
+				return l.block.sequence(
+					[]assignment{{l.revertTms, revert, wanted}}, []assignment{{l.percent, v, must}}, []assignment{{l.on, on, must}})
 			},
 		}, nil
 	case device.SettingRevert:
@@ -238,8 +246,14 @@ func (d *Driver) setting(name string) (*setting, error) {
 		b := d.layout.connect.block
 		x := plain(d.layout.connect)
 		x.most = 1
+		x.points = b.points("Conn", "Conn_WinTms", "Conn_RvrtTms")
+		x.timer, x.reverts = pointOf(b, "Conn_RvrtTms"), func(v float64) bool { return v == gridDisconnect }
 		x.steps = func(v float64) ([]step, error) {
-			return b.sequence([]assignment{{"Conn_WinTms", 0, wanted}, {"Conn_RvrtTms", 0, wanted}}, []assignment{{"Conn", v, must}})
+			revert := 0.0
+			if x.reverts(v) { // the device closes it again when nobody says any more that it stays open
+				revert = d.settingRevert()
+			}
+			return b.sequence([]assignment{{"Conn_WinTms", 0, wanted}, {"Conn_RvrtTms", revert, wanted}}, []assignment{{"Conn", v, must}})
 		}
 		return x, nil
 	case device.SettingReserve:
@@ -259,6 +273,10 @@ func (d *Driver) setting(name string) (*setting, error) {
 	x.least, x.locked = math.Inf(-1), !p.field.RW || commanded(p.block, p.field)
 	return x, nil
 }
+
+// holds reports whether the device holds v, as it was read last: rounded to the step of its
+// register, and the two values of a switch are a whole step apart.
+func (x *setting) holds(v float64) bool { return math.Abs(x.value()-v) <= 0.5*x.step()*(1+1e-6) }
 
 // plain is a setting of one value in points that are all written alike.
 func plain(p ...point) *setting {
@@ -301,7 +319,7 @@ func (d *Driver) Adjust(ctx context.Context, name string, value float64) (float6
 	there := x.points[0].value().OK()
 	switch {
 	case x.locked:
-		return fail(fmt.Errorf("%w: only commands move it", device.ErrUnsupported))
+		return fail(fmt.Errorf("%w: only commands move it, and settings by name that see to its time to revert", device.ErrUnsupported))
 	case !there && !x.hidden:
 		return fail(device.ErrUnsupported)
 	case d.layout.local():
@@ -324,9 +342,15 @@ func (d *Driver) Adjust(ctx context.Context, name string, value float64) (float6
 		return fail(err)
 	}
 	held := x.value()
-	if !(math.Abs(held-value) <= x.step()) {
+	if !x.holds(value) {
 		return held, fmt.Errorf("setting %s: %w: told %g, the device holds %g", name, device.ErrReadBack, value, held)
 	}
+	if x.timer.block != nil && x.reverts(value) && x.timer.value().OK() {
+		if t := x.timer.float(); !(t > 0 && t <= d.settingRevert()) {
+			return held, fmt.Errorf("setting %s: %w: told to revert after %g s, the device holds %g s", name, device.ErrReadBack, d.settingRevert(), t)
+		}
+	}
+	d.keeps(name, x, value)
 	if x.after != nil {
 		x.after(held)
 	}

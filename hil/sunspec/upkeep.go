@@ -77,12 +77,16 @@ func (d *Driver) pound(ctx context.Context, now time.Time) error {
 // what it is told cannot tell of another controller.
 func (d *Driver) beatAt(ctx context.Context, p point, n uint64, first bool) error {
 	name := p.name()
-	if !first {
-		err := d.put(ctx, p, n)
-		if _, kept := d.beat.told[name]; err == nil && kept {
+	if _, kept := d.beat.told[name]; !first && kept {
+		err := d.tell(ctx, p, n)
+		if err == nil || errors.Is(err, device.ErrReadBack) { // by somebody else: the next reading tells
 			d.beat.told[name] = n
+			return nil
 		}
 		return err
+	}
+	if !first {
+		return d.put(ctx, p, n)
 	}
 	switch err := d.tell(ctx, p, n); {
 	case err == nil:
@@ -133,6 +137,7 @@ func (d *Driver) watch(now time.Time) {
 	held, on := l.setter.holds()
 	switch {
 	case on && l.same(held, d.live.kw):
+		d.watchTimer(now)
 	case math.IsNaN(held): // it does not say, and takes it back by itself
 	case l.setter.revert().value().OK() && !now.Before(d.live.lapses), len(l.beats) > 0 && d.beat.silent(now):
 		d.live.armed = time.Time{} // written again at once
@@ -163,10 +168,7 @@ func (d *Driver) upkeep(ctx context.Context, now time.Time) error {
 	case !x.until.IsZero() && !now.Before(x.until):
 		err = d.rest(ctx)
 	case now.Sub(x.armed) >= d.deadMan/3:
-		revert := d.revert(now, x)
-		if err = d.perform(ctx, x.kw, revert); err == nil {
-			x.armed, x.lapses = now, now.Add(revert)
-		}
+		err = d.renew(ctx, now)
 	}
 	return errors.Join(err, d.pound(ctx, now))
 }

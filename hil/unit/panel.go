@@ -47,9 +47,16 @@ func (u *Unit) Beat(now time.Time, n uint32) error {
 	})
 }
 
-// Connect closes the switch to the grid, or opens it.
-func (u *Unit) Connect(now time.Time, on bool) error {
-	return u.write(now, func() error { u.connected = on; return nil })
+// Connect closes the switch to the grid, or opens it. revert > 0 closes one that was opened
+// again after that time, as a unit is connected unless it is told otherwise.
+func (u *Unit) Connect(now time.Time, on bool, revert time.Duration) error {
+	return u.write(now, func() error {
+		u.connected, u.closes = on, time.Time{}
+		if !on && revert > 0 {
+			u.closes = now.Add(revert)
+		}
+		return nil
+	})
 }
 
 // Contactors closes those of the battery or opens them.

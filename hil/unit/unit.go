@@ -104,7 +104,8 @@ type Unit struct {
 	ramp      float64 // share of rated power a second; NaN: the register is not implemented
 	reserve   float64 // percent of charge that is kept; NaN: none
 
-	connected bool // as asked
+	connected bool      // as asked
+	closes    time.Time // the switch that was opened; zero: when it is asked to
 	started   bool
 	standby   bool
 	local     bool
@@ -220,6 +221,9 @@ func (u *Unit) tick(now time.Time) {
 	}
 	if l := &u.limit; l.on && !l.until.IsZero() && !now.Before(l.until) {
 		*l = limit{share: 1}
+	}
+	if !u.closes.IsZero() && !now.Before(u.closes) {
+		u.connected, u.closes = true, time.Time{}
 	}
 	if b := &u.beat; b.begun && !b.lost && now.Sub(b.at) > u.opt.Watchdog {
 		b.lost = true

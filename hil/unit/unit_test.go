@@ -127,10 +127,10 @@ func TestPanel(t *testing.T) {
 	b := newBench(t)
 	run := func() { b.set(60, 0); b.pass(time.Second) }
 	run()
-	b.must(b.u.Connect(b.now, false))
+	b.must(b.u.Connect(b.now, false, 0))
 	b.pass(time.Second)
 	b.wantKW(0)
-	b.must(b.u.Connect(b.now, true))
+	b.must(b.u.Connect(b.now, true, 0))
 	b.pass(time.Second)
 	b.wantKW(60) // the setpoint was kept
 	b.must(b.u.Operate(b.now, unit.OpStop))

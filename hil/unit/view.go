@@ -72,9 +72,10 @@ type View struct {
 	SetUntil                           time.Time // zero: for ever
 	LimitShare                         float64
 	LimitOn                            bool
-	Ramp                               float64 // share a second; NaN: not implemented
-	Reserve                            float64 // percent; NaN: none
-	Heartbeat                          uint32  // one more every second
+	LimitUntil                         time.Time // zero: for ever
+	Ramp                               float64   // share a second; NaN: not implemented
+	Reserve                            float64   // percent; NaN: none
+	Heartbeat                          uint32    // one more every second
 	ControllerBeat                     uint32
 	BeatLost                           bool
 
@@ -119,7 +120,7 @@ func (u *Unit) view(now time.Time, shown bool) View {
 		Contactors: !u.opened && s.Mode != twin.Fault, EStop: u.stopped, Tripped: u.tripped,
 		Fault: u.stopped || u.tripped || s.Mode == twin.Fault, Running: u.running(), Limiting: s.Limit,
 		SetW: u.set.w, SetBy: u.set.by, SetActive: u.set.by != "" && !u.set.lapsed, SetUntil: u.set.until,
-		LimitShare: u.limit.share, LimitOn: u.limit.on, Ramp: u.ramp, Reserve: u.reserve,
+		LimitShare: u.limit.share, LimitOn: u.limit.on, LimitUntil: u.limit.until, Ramp: u.ramp, Reserve: u.reserve,
 		Heartbeat: uint32(max(now.Sub(u.since), 0) / time.Second), ControllerBeat: u.beat.n, BeatLost: u.beat.lost,
 		Wire: u.wire,
 	}

@@ -77,6 +77,20 @@ type Probed interface {
 	Probe(ctx context.Context) ([]Trial, error)
 }
 
+// Remark is something that a driver has found out about its device and that people should
+// know; it becomes an event.
+type Remark struct {
+	Type     string
+	Severity Severity
+	Text     string
+}
+
+// Remarking is a Driver that has remarks.
+type Remarking interface {
+	// Remarks returns what was found since the last call, oldest first.
+	Remarks() []Remark
+}
+
 // Crossing is one message that crossed a link.
 type Crossing struct {
 	At   time.Time

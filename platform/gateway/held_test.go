@@ -147,6 +147,37 @@ func TestNothingIsWrittenUnlogged(t *testing.T) {
 	})
 }
 
+// remarking is a unit whose driver finds something out, once.
+type remarking struct {
+	*unit
+	list []device.Remark
+}
+
+func (r *remarking) Remarks() []device.Remark {
+	list := r.list
+	r.list = nil
+	return list
+}
+
+// What a driver finds out about its device becomes an event.
+func TestRemarksOfADriver(t *testing.T) {
+	as := func(u *unit) device.Driver {
+		return &remarking{u, []device.Remark{{Type: "reversion", Severity: device.Warning, Text: "its timer is gone"}}}
+	}
+	onLineOf(t, 1, true, as, func(l *line) {
+		l.pass(2 * time.Second)
+		n := 0
+		for _, e := range l.events {
+			if e == "reversion: rig-0: its timer is gone" {
+				n++
+			}
+		}
+		if n != 1 {
+			t.Errorf("told %d times: %q", n, l.events)
+		}
+	})
+}
+
 // A command that is not about a power says in which state and mode the device was.
 func TestModesBeforeAndAfter(t *testing.T) {
 	onLine(t, 1, false, func(l *line) {

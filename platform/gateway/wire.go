@@ -283,6 +283,7 @@ func (w *wire) read(ctx context.Context) bool {
 	}
 	r.Slot = w.Slot
 	w.g.inbox.put(w.g, ctx, arrival{w, r, err})
+	w.remarks(ctx)
 	return err == nil
 }
 
@@ -302,6 +303,26 @@ func (w *wire) write(ctx context.Context, o order) {
 	w.g.sched.Post("wire", func(now time.Time) {
 		if ctx.Err() == nil {
 			w.g.wrote(ctx, now, w, o, a, err)
+		}
+	})
+}
+
+// remarks makes events of what the driver has found out.
+func (w *wire) remarks(ctx context.Context) {
+	d, ok := w.Driver.(device.Remarking)
+	if !ok {
+		return
+	}
+	list := d.Remarks()
+	if len(list) == 0 {
+		return
+	}
+	w.g.sched.Post("wire", func(now time.Time) {
+		if ctx.Err() != nil {
+			return
+		}
+		for _, r := range list {
+			w.g.Event(now, w.Slot, r.Type, r.Severity, w.g.name(w.Slot)+": "+r.Text)
 		}
 	})
 }

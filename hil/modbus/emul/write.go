@@ -199,7 +199,7 @@ func (d *Device) apply(now time.Time, c *change, v *unit.View) error {
 		}
 		return u.Operate(now, unit.OpStop)
 	case "connect":
-		return u.Connect(now, c.v == 1)
+		return u.Connect(now, c.v == 1, 0)
 	case "reset":
 		if c.v == 1 {
 			return u.Acknowledge(now)

@@ -62,6 +62,8 @@ func controls() described {
 	return described{
 		id: 123, scales: map[string]int{"WMaxLimPct_SF": percentScale},
 		points: []entry{
+			writable("Conn_WinTms", func(*screen) float64 { return 0 }, oneOf(func(*change, float64) {}, 0)), // it moves at once
+			writable("Conn_RvrtTms", func(s *screen) float64 { return s.panel.connRevertS }, within(func(c *change, x float64) { c.connRevertS = x }, 0, math.MaxUint16-1)),
 			writable("Conn", func(s *screen) float64 { return flag(s.Connected) },
 				oneOf(func(c *change, x float64) { closed := x == on; c.connect = &closed }, 0, on)),
 			writable("WMaxLimPct", func(s *screen) float64 { return s.panel.limitPercent }, putLimit),
@@ -127,6 +129,7 @@ func controlAC() described {
 			writable("WMaxLimPctRvrt", func(*screen) float64 { return 100 }, oneOf(func(*change, float64) {}, 100)),
 			writable("WMaxLimPctEnaRvrt", func(s *screen) float64 { return s.panel.limitOnRevert }, oneOf(func(c *change, x float64) { c.limitOnRevert = x }, 0, on)),
 			writable("WMaxLimPctRvrtTms", func(s *screen) float64 { return s.panel.limitRevertS }, putLimitRevert),
+			state("WMaxLimPctRvrtRem", limitRemaining),
 
 			writable("WSetEna", func(s *screen) float64 { return s.panel.setOn }, oneOf(func(c *change, x float64) { c.by704, c.setOn = true, x }, 0, on)),
 			writable("WSetMod", func(s *screen) float64 { return s.panel.setMode },
@@ -158,6 +161,14 @@ func remaining(s *screen) float64 {
 		return 0
 	}
 	return math.Ceil(max(s.SetUntil.Sub(s.At), 0).Seconds())
+}
+
+// limitRemaining is for how long the limit still holds, in s.
+func limitRemaining(s *screen) float64 {
+	if !s.LimitOn || s.LimitUntil.IsZero() {
+		return 0
+	}
+	return math.Ceil(max(s.LimitUntil.Sub(s.At), 0).Seconds())
 }
 
 func control() described {

@@ -32,6 +32,8 @@ type panel struct {
 	limitOn, limitPercent       float64
 	limitRevertS, limitOnRevert float64
 
+	connRevertS float64
+
 	pcsBeat, bmsBeat uint64 // as written to 715 and 802
 	op               float64
 
@@ -186,7 +188,7 @@ func (c *change) apply(u *unit.Unit, now time.Time) error {
 		}
 	}
 	if c.connect != nil {
-		if err := u.Connect(now, *c.connect); err != nil {
+		if err := u.Connect(now, *c.connect, inSeconds(c.connRevertS)); err != nil {
 			return err
 		}
 	}
