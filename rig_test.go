@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -409,101 +408,6 @@ func TestWrongSignIsNotArmed(t *testing.T) {
 		t.Fatal(err)
 	}
 	x.arm()
-}
-
-// TestSwappingATwinForItsWire: dispatch does not know whether a twin stands beside it or
-// behind a wire, and a recording of the wire is answered like the wire itself, on the wall
-// clock and in virtual time.
-func TestSwappingATwinForItsWire(t *testing.T) {
-	t.Parallel()
-	p := fresh(t)
-	port := ports(t, 2)
-	p.write(t, "rig.yaml", fmt.Sprintf(`apiVersion: yunchu/v1
-kind: Rig
-devices:
-  - {id: u, model: ess-100kw-215kwh, soc: 55, serve: {sunspec: {address: "tcp://127.0.0.1:%d"}}}
-  - {id: m, model: ess-100kw-215kwh, soc: 45, serve: {modbus: {address: "tcp://127.0.0.1:%d", profile: pcs-generic}}}
-`, port[0], port[1]))
-	scene := func(name, clock, more, u, m string) string {
-		return fmt.Sprintf(`apiVersion: yunchu/v1
-kind: Scenario
-name: %s
-clock: %s
-duration: 9s
-step: 250ms
-journal: full
-%s
-fleet:
-  - {id: ess, count: 2, device: sim, soc: 50}
-  - {id: u, %s}
-  - {id: m, %s}
-dispatch: {every: 2s, target: {kw: -90}}
-timeline:
-  - {at: 3s, target_kw: 150}
-  - {at: 5s, target_kw: -30}
-`, name, clock, more, u, m)
-	}
-	p.write(t, "twin.yaml", scene("twin", "wall", "", "device: sim, soc: 55", "device: sim, soc: 45"))
-	p.write(t, "wire.yaml", scene("wire", "wall", "rig: rig.yaml", fmt.Sprintf(`device: sunspec, address: "tcp://127.0.0.1:%d", poll: 200ms`, port[0]),
-		fmt.Sprintf(`device: modbus, profile: pcs-generic, address: "tcp://127.0.0.1:%d", poll: 200ms`, port[1])))
-	const u, m = "device: replay, recording: wire/links/u.rec.gz", "device: replay, recording: wire/links/m.rec.gz"
-	p.write(t, "replay.yaml", scene("replay", "wall", "", u, m))
-	p.write(t, "faster.yaml", scene("faster", "virtual", "", u, m))
-	hashes := map[string]bool{}
-	streams := map[string][]float64{}
-	for _, name := range []string{"twin", "wire", "replay", "faster", "faster"} {
-		if o := p.run(t, "run", name+".yaml", "--out", name, "--quiet"); o.code != exitPassed {
-			t.Fatalf("%s: exit code %d: %s", name, o.code, o.stderr)
-		}
-		delete(streams, name+"/u")
-		delete(streams, name+"/m")
-		for line := range strings.Lines(p.read(t, name+"/journal.jsonl")) {
-			var c struct {
-				Kind, Device, Status, Source string
-				Power                        float64 `json:"power_kw"`
-				Flags                        []string
-			}
-			decode(t, []byte(line), &c)
-			wired := c.Device == "u" || c.Device == "m"
-			if slices.Contains(c.Flags, "second-master") { // what was written then is not somebody else's
-				t.Errorf("%s: %s", name, line)
-			}
-			if c.Kind == "command" && wired {
-				streams[name+"/"+c.Device] = append(streams[name+"/"+c.Device], c.Power)
-			}
-			if c.Kind == "ack" && wired && c.Status != "done" && c.Source != "guard" {
-				t.Errorf("%s: %s", name, line)
-			}
-		}
-		if name == "faster" {
-			var r struct {
-				Hash string `json:"journal_sha256"`
-			}
-			decode(t, []byte(p.read(t, name+"/report.json")), &r)
-			hashes[r.Hash] = true
-		}
-	}
-	if len(hashes) != 1 || hashes[""] {
-		t.Errorf("two runs of a recording in virtual time have the journals %v", hashes)
-	}
-	for _, id := range []string{"/u", "/m"} {
-		want := streams["twin"+id]
-		if len(want) < 4 {
-			t.Fatalf("commands %v", want)
-		}
-		for _, name := range []string{"wire", "replay", "faster"} {
-			got := streams[name+id]
-			if len(got) != len(want) {
-				t.Errorf("%s%s: commands %v, of the twin %v", name, id, got, want)
-				continue
-			}
-			for i := range got {
-				if math.Abs(got[i]-want[i]) > 0.2 {
-					t.Errorf("%s%s: command %d is %g kW, of the twin %g kW", name, id, i+1, got[i], want[i])
-				}
-			}
-		}
-	}
 }
 
 // TestClockIsSet: somebody sets the clock of the machine that dispatches, an hour forth or

@@ -259,9 +259,9 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 		return r.compared(w, &t, m)
 	case "trips":
 		m.Value = float64(r.trips(t.a, t.b, w.ToKW))
-	case "energy_kwh", "energy_percent", "duration_s", "soc_error_percent", "soc_truth_error_percent", "temperature_error_c":
+	case "energy_kwh", "energy_percent", "duration_s", "soc_error_percent", "soc_truth_error_percent", "temperature_error_c", "voltage_error_v":
 		return r.charged(name, w, &t, m)
-	case "rms_error_percent", "within_percent", "correlation", "lag_s", "pjm_score", "k":
+	case "rms_error_percent", "within_percent", "correlation", "lag_s", "pjm_score", "k", "k1", "k2", "k3":
 		return r.following(name, w, &t, m)
 	case "accepted":
 		m.Value, m.n, m.doubts = float64(w.Accepted), w.Tried, w.Doubts
@@ -420,6 +420,8 @@ func (r *Record) charged(name string, w *Window, t *trace, m measured) (measured
 		return m, err
 	case "soc_truth_error_percent":
 		return r.against(t, m, func(s *device.Reading) float64 { return s.SoC }, func(x *backend.Truth) float64 { return x.SoC })
+	case "voltage_error_v":
+		return r.against(t, m, func(s *device.Reading) float64 { return s.Voltage }, func(x *backend.Truth) float64 { return x.DCVolt })
 	case "temperature_error_c":
 		return r.against(t, m, func(s *device.Reading) float64 { return s.Temperature }, func(x *backend.Truth) float64 { return x.TempC })
 	}
@@ -462,9 +464,13 @@ func (r *Record) following(name string, w *Window, t *trace, m measured) (measur
 		s, _, err := metric.PJMScore(x, y, metric.Rolling)
 		m.Value = s.Score
 		return m, err
-	case "k":
-		k, n, err := metric.Hunan.Mean(within(t.pts, t.a-1, t.b), signal, r.RatedKW)
-		m.Value, m.n = k, n
+	case "k", "k1", "k2", "k3":
+		list, err := metric.Hunan.Adjustments(within(t.pts, t.a-1, t.b), signal, r.RatedKW)
+		of := metric.Hunan.K
+		if part := strings.Index("123", strings.TrimPrefix(name, "k")); name != "k" {
+			of = func(a metric.Adjustment) float64 { return metric.Hunan.Parts(a)[part] }
+		}
+		m.Value, m.n = metric.Mean(list, of), len(list)
 		return m, err
 	}
 	f, err := metric.Follow(pts, signal, r.RatedKW, max(t.period, 0.05), mostLag)

@@ -429,7 +429,7 @@ func usable(i *device.Info) float64 {
 func referenced(p *scenario.Procedure) bool {
 	for _, l := range p.Limits {
 		switch l.Metric {
-		case "power_error_percent", "soc_truth_error_percent", "temperature_error_c", "efficiency_net_percent", "flat_s", "frozen_channels", "time_offset_ms":
+		case "power_error_percent", "soc_truth_error_percent", "temperature_error_c", "voltage_error_v", "efficiency_net_percent", "flat_s", "frozen_channels", "time_offset_ms":
 			return true
 		}
 	}

@@ -34,12 +34,19 @@ type Adjustment struct {
 	Error float64 // mean deviation from the target afterwards, percent of rated power
 }
 
+// Parts are K1, K2 and K3 of one adjustment.
+func (r KRule) Parts(a Adjustment) [3]float64 {
+	return [3]float64{
+		min(max(a.Rate/r.StandardRate, 0), r.CapRate),
+		max(0, 1-a.Delay/r.StandardDelay),
+		max(0, 1-a.Error/r.StandardError),
+	}
+}
+
 // K is the index of one adjustment.
 func (r KRule) K(a Adjustment) float64 {
-	k1 := min(max(a.Rate/r.StandardRate, 0), r.CapRate)
-	k2 := max(0, 1-a.Delay/r.StandardDelay)
-	k3 := max(0, 1-a.Error/r.StandardError)
-	return r.Weight[0]*k1 + r.Weight[1]*k2 + r.Weight[2]*k3
+	k := r.Parts(a)
+	return r.Weight[0]*k[0] + r.Weight[1]*k[1] + r.Weight[2]*k[2]
 }
 
 // agc watches target and power and measures each adjustment as it goes by.
@@ -59,6 +66,7 @@ type agc struct {
 	area   float64 // ∫|error|dt since the arrival, or all of it before one, kW·s
 	areaT  float64 // s
 	done   series
+	each   func(Adjustment) // gets each adjustment, instead of done; nil: done does
 }
 
 // step takes the state at t, the end of a step of dt seconds. No target ends what was open.
@@ -109,6 +117,10 @@ func (a *agc) close(t float64) {
 			k.Rate = 100 * moved / a.rated / (end - a.left) * 60
 		}
 	}
+	if a.each != nil {
+		a.each(k)
+		return
+	}
 	a.done.add(a.rule.K(k))
 }
 
@@ -125,10 +137,10 @@ func (s *series) add(v float64) {
 	s.batch.add(v)
 }
 
-// Mean is the mean index over the commands of a signal, by the samples of the power
-// that had to follow it, both in kW.
-func (r KRule) Mean(pts []Point, signal func(t float64) float64, ratedKW float64) (k float64, n int, err error) {
-	a := agc{rule: r, rated: ratedKW, target: math.NaN()}
+// Adjustments are how the commands of a signal were followed, by the samples of the power
+// that had to follow it, both in kW. ErrNoData where none counts.
+func (r KRule) Adjustments(pts []Point, signal func(t float64) float64, ratedKW float64) (list []Adjustment, err error) {
+	a := agc{rule: r, rated: ratedKW, target: math.NaN(), each: func(x Adjustment) { list = append(list, x) }}
 	if len(pts) > 0 {
 		a.lastT, a.lastP = pts[0].T, pts[0].V
 	}
@@ -138,8 +150,17 @@ func (r KRule) Mean(pts []Point, signal func(t float64) float64, ratedKW float64
 	if len(pts) > 0 {
 		a.close(pts[len(pts)-1].T)
 	}
-	if a.done.n == 0 {
-		return math.NaN(), 0, ErrNoData
+	if len(list) == 0 {
+		return nil, ErrNoData
 	}
-	return a.done.sum / float64(a.done.n), int(a.done.n), nil
+	return list, nil
+}
+
+// Mean is the mean of what each of them comes to.
+func Mean(list []Adjustment, of func(Adjustment) float64) float64 {
+	sum := 0.0
+	for _, a := range list {
+		sum += of(a)
+	}
+	return sum / float64(len(list)) // NaN of none
 }

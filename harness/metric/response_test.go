@@ -288,6 +288,12 @@ func TestTelemetry(t *testing.T) {
 	}
 }
 
+// hunan is the mean index of a response by the rule of that province.
+func hunan(pts []metric.Point, signal func(float64) float64) (k float64, n int, err error) {
+	list, err := metric.Hunan.Adjustments(pts, signal, 100)
+	return metric.Mean(list, metric.Hunan.K), len(list), err
+}
+
 func TestMeanIndexOfCommands(t *testing.T) {
 	signal := func(t float64) float64 {
 		if t < 0 {
@@ -295,11 +301,11 @@ func TestMeanIndexOfCommands(t *testing.T) {
 		}
 		return 60
 	}
-	slow, n, err := metric.Hunan.Mean(respond(-1, 100, 0.1, ramp(0, 60, 1, 1)), signal, 100)
+	slow, n, err := hunan(respond(-1, 100, 0.1, ramp(0, 60, 1, 1)), signal)
 	if err != nil || n != 1 {
 		t.Fatal(slow, n, err)
 	}
-	fast, _, err := metric.Hunan.Mean(respond(-1, 100, 0.1, ramp(0, 60, 0.1, 100)), signal, 100)
+	fast, _, err := hunan(respond(-1, 100, 0.1, ramp(0, 60, 0.1, 100)), signal)
 	if err != nil || !(fast > slow) {
 		t.Errorf("fast %g, slow %g, %v", fast, slow, err)
 	}

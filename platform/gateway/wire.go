@@ -62,12 +62,11 @@ type wire struct {
 	told   float64
 	units  map[string]string // of the settings that it has listed
 
-	mu     sync.Mutex
-	orders []order
-	works  []*work
-	ended  bool // nobody takes works any more
-	// interrupt ends the context of the work that is being done; nil: none is.
-	interrupt context.CancelCauseFunc
+	mu        sync.Mutex
+	orders    []order
+	works     []*work
+	ended     bool                    // nobody takes works any more
+	interrupt context.CancelCauseFunc // ends the context of the work that is being done; nil: none is
 	wake      chan struct{}
 }
 
