@@ -2,12 +2,15 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"yunchu/platform/ops"
 )
 
 // TestBackupUnderLoad backs a running plant up, restores it elsewhere and finds there what
@@ -106,7 +109,7 @@ func TestServeRefusesNewerFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := p.run(t, "serve", "--listen", "127.0.0.1:0")
-	if o.code != exitEnvironment || !strings.Contains(o.stderr, "format 1000") || !strings.Contains(o.stderr, "up to 2") {
+	if o.code != exitEnvironment || !strings.Contains(o.stderr, "format 1000") || !strings.Contains(o.stderr, fmt.Sprintf("up to %d;", ops.Format)) {
 		t.Errorf("exit code %d, want %d, and %q", o.code, exitEnvironment, o.stderr)
 	}
 }

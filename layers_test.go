@@ -29,6 +29,7 @@ var layers = []layer{
 	{"platform/promql", "", "a query is text, and samples come from a source"},
 	{"platform/sample", "platform/device platform/store platform/promql", "what a reading is to those who know named series"},
 	{"platform/edge", "platform/device platform/bus platform/durable", "a site and its plant speak of logs and histories, and know no other part of either"},
+	{"platform/export", "platform/device platform/store", "a file of readings, whoever asks for it"},
 	{"platform/ops", "platform/device platform/bus platform/store platform/durable", "a data folder is its log and its views, whoever runs on it"},
 	{"platform/audit", "platform/device platform/bus platform/durable", "the audit is a view of the log; what it says depends on nothing else"},
 	{"platform/remotewrite", "platform/device platform/bus platform/durable platform/promql platform/sample", "it reads the log and sends; nothing of the plant waits for it"},

@@ -57,6 +57,7 @@ func (s *Server) routes() error {
 	s.huma.UseMiddleware(s.identify)
 	s.deviceRoutes()
 	s.aggregateRoutes()
+	s.exportRoutes()
 	s.dispatchRoutes()
 	s.identityRoutes()
 	s.auditRoutes()

@@ -89,7 +89,7 @@ func (s *Server) backup(ctx context.Context, in *backupInput) (*huma.StreamRespo
 	s.log.InfoContext(ctx, "backup", "by", callerOf(ctx).Name)
 	return &huma.StreamResponse{Body: func(ctx huma.Context) {
 		r, w := humago.Unwrap(ctx)
-		out := &begun{ResponseWriter: w}
+		out := &begun{ResponseWriter: w, kind: "application/zstd"}
 		if err := http.NewResponseController(w).SetWriteDeadline(time.Time{}); err != nil {
 			s.log.Warn("a backup must be written within the time of other answers", "error", err)
 		}
@@ -108,13 +108,14 @@ func (s *Server) backup(ctx context.Context, in *backupInput) (*huma.StreamRespo
 // begun knows whether anything was written.
 type begun struct {
 	http.ResponseWriter
-	yes bool
+	kind string // Content-Type
+	yes  bool
 }
 
 // Write implements io.Writer.
 func (b *begun) Write(p []byte) (int, error) {
 	if !b.yes {
-		b.Header().Set("Content-Type", "application/zstd")
+		b.Header().Set("Content-Type", b.kind)
 		b.yes = true
 	}
 	return b.ResponseWriter.Write(p)

@@ -1,9 +1,11 @@
 package series
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -148,12 +150,7 @@ func (v *snapshot) gaps(step int64, lo, hi device.Slot, from, to int64) (out []G
 
 // joinGaps joins gaps of the same reason that overlap.
 func joinGaps(list []Gap) (out []Gap) {
-	slices.SortStableFunc(list, func(a, b Gap) int {
-		if c := strings.Compare(a.Reason, b.Reason); c != 0 {
-			return c
-		}
-		return int(min(1, max(-1, a.From-b.From)))
-	})
+	slices.SortStableFunc(list, func(a, b Gap) int { return cmp.Or(cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.From, b.From)) })
 	for _, g := range list {
 		if n := len(out); n > 0 && out[n-1].Reason == g.Reason && g.From <= out[n-1].To {
 			out[n-1].To = max(out[n-1].To, g.To)
@@ -161,7 +158,7 @@ func joinGaps(list []Gap) (out []Gap) {
 		}
 		out = append(out, g)
 	}
-	slices.SortStableFunc(out, func(a, b Gap) int { return int(min(1, max(-1, a.From-b.From))) })
+	slices.SortStableFunc(out, func(a, b Gap) int { return cmp.Compare(a.From, b.From) })
 	return out
 }
 
@@ -197,4 +194,50 @@ func stepsOfTiers(list []Tier) (out []int64) {
 		out = append(out, t.Step.Milliseconds())
 	}
 	return out
+}
+
+// Inspection is what a look at a history from outside has found.
+type Inspection struct {
+	Files  int
+	Bytes  int64
+	Faults []error
+}
+
+// Inspect compares every file of a folder with its manifest and changes nothing. A store
+// may be open on it: what it removes meanwhile is no fault.
+func Inspect(ctx context.Context, dir string) (Inspection, error) {
+	var r Inspection
+	list, _, err := readManifest(dir)
+	if errors.Is(err, errManifest) {
+		r.Faults = append(r.Faults, err)
+	} else if err != nil {
+		return r, err
+	}
+	for _, g := range list {
+		for _, step := range slices.Sorted(maps.Keys(g.lost)) {
+			r.Faults = append(r.Faults, errors.New(g.lost[step]))
+		}
+		for t := range g.tables {
+			if ctx.Err() != nil {
+				return r, ctx.Err()
+			}
+			err := t.compare(true)
+			if _, ok := errors.AsType[*damage](err); ok && listed(dir, t) {
+				r.Faults = append(r.Faults, err)
+			} else if err != nil && !ok {
+				return r, err
+			}
+			r.Files, r.Bytes = r.Files+1, r.Bytes+t.Size
+		}
+	}
+	return r, nil
+}
+
+// listed reports whether the manifest still says what it said of a table.
+func listed(dir string, t *table) bool {
+	list, _, err := readManifest(dir)
+	return err != nil || slices.ContainsFunc(list, func(g *segment) bool {
+		now := g.table(t.step)
+		return now != nil && now.path == t.path
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/bits"
 	"strconv"
+	"strings"
 	"time"
 
 	"yunchu/platform/device"
@@ -66,6 +67,18 @@ func ParseField(name string) (f Fields, ok bool) {
 		}
 	}
 	return 0, false
+}
+
+// ParseFields finds quantities by their names in the API, separated by commas.
+func ParseFields(text string) (all Fields, err error) {
+	for name := range strings.SplitSeq(text, ",") {
+		f, ok := ParseField(name)
+		if !ok {
+			return 0, fmt.Errorf("there is no quantity %q; there are %s", name, strings.Join(fieldNames[:], ", "))
+		}
+		all |= f
+	}
+	return all, nil
 }
 
 // Name is the name in the API of a single field.
