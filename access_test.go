@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/oauth2-proxy/mockoidc"
 )
 
 // pair is what a login gives.
@@ -173,4 +176,38 @@ func TestServePolicies(t *testing.T) {
 		t.Errorf("after a wrong file the closed device is answered %d", closed)
 	}
 	hangup("", func() bool { return send("closed") == http.StatusOK })
+}
+
+// TestServeOIDC: the tokens of the configured issuer open the plant, with the role that
+// they give; a wrong section is named with its place.
+func TestServeOIDC(t *testing.T) {
+	issuer, err := mockoidc.Run()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = issuer.Shutdown() })
+	p := fresh(t)
+	config := func(url string) string {
+		return fmt.Sprintf("apiVersion: yunchu/v1\nkind: Config\naccess:\n  oidc: {issuer: %q, audience: %q, claim: groups, roles: {ops: operator}}\n", url, issuer.ClientID)
+	}
+	p.write(t, "plant.yaml", config("http://login.example.com"))
+	if got := p.run(t, "validate", "plant.yaml"); got.code != exitInput || !strings.Contains(got.stderr, "plant.yaml:4:18: ") {
+		t.Errorf("an issuer without TLS: %+v", got)
+	}
+	p.write(t, "plant.yaml", config(issuer.Issuer()))
+	_, c := serving(t, p, "-c", "plant.yaml")
+	session, err := issuer.SessionStore.NewSession("openid groups", "", &mockoidc.MockUser{Subject: "u", Groups: []string{"ops"}}, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.token, err = session.IDToken(issuer.Config(), issuer.Keypair, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	var about struct{ Role string }
+	if c.get(t, "/api/v1/system", &about); about.Role != "operator" {
+		t.Errorf("the role is %q", about.Role)
+	}
+	c.do(t, http.StatusForbidden, http.MethodGet, "/api/v1/users", nil)
+	c.token = c.token[:len(c.token)-8] + "AAAAAAAA"
+	c.do(t, http.StatusUnauthorized, http.MethodGet, "/api/v1/system", nil)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"reflect"
 	"time"
 
 	"yunchu/harness/scenario"
@@ -15,7 +16,8 @@ import (
 // gate is who gets in, which can be changed while the plant runs.
 type gate struct {
 	authority *auth.Authority
-	config    string // path of the configuration, empty without one
+	oidc      scenario.OIDC // as it is now
+	config    string        // path of the configuration, empty without one
 	log       *slog.Logger
 	hangup    <-chan os.Signal // from the start on: a SIGHUP would end the program else
 }
@@ -25,10 +27,14 @@ func openGate(r auth.Records, cfg *scenario.Config, name string, now time.Time, 
 	if err != nil {
 		return nil, fmt.Errorf("keys of access tokens: %w", err)
 	}
+	issuer, err := cfg.Access.OIDC.Verifier(log)
+	if err != nil {
+		return nil, err
+	}
 	a, err := auth.New(r, now, auth.Options{
-		Static: os.Getenv(tokenVariable), Log: log, Keys: keys, Issuer: name, Users: cfg.Access.List(), Policies: cfg.Access.Rules,
+		Static: os.Getenv(tokenVariable), Log: log, Keys: keys, Issuer: name, Users: cfg.Access.List(), Policies: cfg.Access.Rules, External: issuer,
 	})
-	return &gate{a, cfg.Path, log, hangups()}, err
+	return &gate{a, cfg.Access.OIDC, cfg.Path, log, hangups()}, err
 }
 
 // run reads again what can be changed while the plant runs, at each SIGHUP until ctx ends.
@@ -63,6 +69,14 @@ func (g *gate) reload(ctx context.Context) error {
 		if rules, err = auth.ParsePolicies("", nil); err != nil {
 			return err
 		}
+	}
+	if !reflect.DeepEqual(cfg.Access.OIDC, g.oidc) {
+		issuer, err := cfg.Access.OIDC.Verifier(g.log)
+		if err != nil {
+			return err
+		}
+		g.authority.SetExternal(issuer)
+		g.oidc = cfg.Access.OIDC
 	}
 	g.authority.SetPolicies(rules)
 	return g.authority.Configure(ctx, cfg.Access.List())

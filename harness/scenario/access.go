@@ -4,15 +4,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/url"
+	"slices"
 	"strings"
 
 	"yunchu/platform/auth"
+	"yunchu/platform/auth/oidc"
 )
 
 // Access is who gets in beside those that the API has made.
 type Access struct {
 	Users    []AccessUser `yaml:"users,omitempty" doc:"Users with a password; the API cannot change them."`
 	Policies string       `yaml:"policies,omitempty" doc:"Path of policies in Cedar that are added to those that ship."`
+	OIDC     OIDC         `yaml:"oidc,omitempty" doc:"An issuer of OpenID Connect whose tokens are believed."`
 
 	Rules *auth.Policies `yaml:"-"` // what Policies holds; nil without
 }
@@ -28,6 +35,7 @@ func (x *Access) check(s *source) {
 	if s.has("access.policies") {
 		x.checkPolicies(s)
 	}
+	x.OIDC.check(s)
 	seen := map[string]bool{}
 	for i, u := range x.Users {
 		at := fmt.Sprintf("access.users[%d]", i)
@@ -41,6 +49,57 @@ func (x *Access) check(s *source) {
 			}
 		}
 	}
+}
+
+// OIDC is an issuer whose tokens are believed.
+type OIDC struct {
+	Issuer   string            `yaml:"issuer,omitempty" hint:"write it as https://login.example.com/realms/plant" doc:"Its URL, as its tokens say it; https, or http on this machine."`
+	Audience string            `yaml:"audience,omitempty" doc:"Whom its tokens must be for: the client id of this plant there."`
+	Claim    string            `yaml:"claim,omitempty" jsonschema:"default=roles" doc:"The claim that holds one or more of the names in roles; dots lead into objects."`
+	Name     string            `yaml:"name,omitempty" jsonschema:"default=sub" doc:"The claim that names the person."`
+	Roles    map[string]string `yaml:"roles,omitempty" doc:"The role here (viewer, operator, engineer, admin, auditor) by what the claim says."`
+	CA       string            `yaml:"ca,omitempty" doc:"Path of the authority of its certificate; the system's when left out."`
+}
+
+func (o *OIDC) check(s *source) {
+	if !s.has("access.oidc") {
+		return
+	}
+	if o.Issuer == "" || o.Audience == "" || len(o.Roles) == 0 {
+		s.fault(s.key("access.oidc"), "give issuer, audience and roles", "nothing says whose tokens are believed, and for what")
+	}
+	if s.has("access.oidc.issuer") {
+		u, err := url.Parse(o.Issuer)
+		ip := net.ParseIP(u.Hostname())
+		near := err == nil && (u.Hostname() == "localhost" || ip != nil && ip.IsLoopback())
+		if err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !near) {
+			s.wrong("access.oidc.issuer", "write it as https://login.example.com/realms/plant", "%q is not the URL of an issuer", short(o.Issuer))
+		}
+	}
+	for _, said := range slices.Sorted(maps.Keys(o.Roles)) {
+		if r, ok := auth.ParseRole(o.Roles[said]); !ok || r == auth.Device {
+			s.wrong("access.oidc.roles."+said, "write viewer, operator, engineer, admin or auditor", "people cannot have the role %q", short(o.Roles[said]))
+		}
+	}
+	if s.has("access.oidc.ca") {
+		s.exists("access.oidc.ca", &o.CA)
+	}
+}
+
+// Verifier believes its tokens; nil when there is no issuer.
+func (o *OIDC) Verifier(log *slog.Logger) (auth.Verifier, error) {
+	if o.Issuer == "" {
+		return nil, nil
+	}
+	roles := map[string]auth.Role{}
+	for said, name := range o.Roles {
+		roles[said], _ = auth.ParseRole(name) // the check knows them all
+	}
+	v, err := oidc.New(oidc.Options{Issuer: o.Issuer, Audience: o.Audience, Claim: o.Claim, Name: o.Name, Roles: roles, CA: o.CA, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
 }
 
 // maxPolicies bounds a file of policies, in bytes.

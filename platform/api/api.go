@@ -356,7 +356,7 @@ func (s *Server) who(r *http.Request, token string, a auth.Action) (*auth.Princi
 		switch {
 		case token == "":
 			detail = "there is no bearer token"
-		case errors.Is(err, auth.ErrForged):
+		case errors.Is(err, auth.ErrForged), errors.Is(err, auth.ErrForeign):
 			s.auth.Refused(s.wall(), nil, hostOf(r), r.Method+" "+shorten(r.URL.Path), err.Error())
 		}
 		return nil, refuse(CodeUnauthorized, detail)

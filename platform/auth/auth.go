@@ -38,6 +38,8 @@ var (
 	// ErrForged is an ErrUnknown of a signed token that this plant has not signed, or not
 	// for this.
 	ErrForged = fmt.Errorf("%w: not signed by this plant for this", ErrUnknown)
+	// ErrForeign is an ErrUnknown of a token of another issuer that is not believed.
+	ErrForeign = fmt.Errorf("%w: not believed", ErrUnknown)
 	// ErrRefresh: no session has this refresh token, or the session is over.
 	ErrRefresh = errors.New("refresh token unknown, used or expired")
 	// ErrCredentials: user and password do not belong together. It does not say
@@ -95,6 +97,8 @@ type Options struct {
 	// Users are those that the configuration names, beside those of the records. It wins
 	// where both name one.
 	Users []User
+	// External believes the tokens of another issuer; nil: there is none.
+	External Verifier
 	// Policies decide; nil stands for those that ship.
 	Policies *Policies
 	// Keys sign access tokens; nil makes one that is kept in memory.
@@ -118,6 +122,7 @@ type Authority struct {
 	issuer   string
 	seen     verified
 	policies atomic.Pointer[Policies]
+	external atomic.Pointer[external]
 	rand     io.Reader
 	log      *slog.Logger
 	hasher   *hasher
@@ -180,6 +185,7 @@ func New(r Records, now time.Time, o Options) (*Authority, error) {
 	if a.fixed, err = configured(o.Users); err != nil {
 		return nil, err
 	}
+	a.SetExternal(o.External)
 	a.policies.Store(o.Policies)
 	if o.Policies == nil {
 		p, err := ParsePolicies("", nil)
@@ -281,7 +287,11 @@ func (a *Authority) Check(token string, now time.Time) (*Principal, error) {
 		if p := a.seen.get(token); p != nil && p.good(now) {
 			return p, nil
 		}
-		p, err := a.verify(token, now)
+		verify := a.verify
+		if x := a.external.Load(); x.speaks(token) {
+			verify = func(token string, now time.Time) (*Principal, error) { return a.verifyExternal(x, token, now) }
+		}
+		p, err := verify(token, now)
 		if err == nil {
 			a.seen.put(token, p, now)
 		}

@@ -278,6 +278,8 @@ func (a *Authority) principal(p Principal) *Principal {
 	switch {
 	case p.Device != "":
 		s.uid = types.NewEntityUID(typeDevice, types.String(p.Device))
+	case kind == "oidc":
+		s.uid, s.name = types.NewEntityUID(typeUser, types.String(p.Name)), name
 	case kind == "user":
 		s.uid, s.name = types.NewEntityUID(typeUser, types.String(name)), name
 	default:
