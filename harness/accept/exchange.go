@@ -12,6 +12,9 @@ import (
 	"yunchu/platform/device"
 )
 
+// errNoFrames: the metric is about wires that the device does not have.
+var errNoFrames = errors.New("no wire of it brings frames by itself")
+
 // exchanged measures what was asked of the device beside readings and commands.
 func (r *Record) exchanged(name string, w *Window) (measured, error) {
 	m := measured{doubts: w.Doubts, n: w.To - w.From}
@@ -38,6 +41,12 @@ func (r *Record) exchanged(name string, w *Window) (measured, error) {
 			}
 		}
 		m.note = strings.Join(notes, "; ")
+	case "frame_loss_percent":
+		if m.n = int(w.Came + w.Lost); m.n == 0 {
+			return m, errNoFrames
+		}
+		m.Value = 100 * float64(max(w.Lost, 0)) / float64(m.n)
+		m.note = fmt.Sprintf("%d of %d frames", w.Lost, m.n)
 	case "exchange_ms", "exchange_error_percent":
 		return r.exchanges(name, w.From, w.To, m)
 	}

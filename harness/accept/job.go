@@ -58,7 +58,10 @@ func (s *session) do(ctx context.Context, j *Job) Done {
 	case JobSettingsAll:
 		d.Settings, d.Err = s.settingsAll(ctx)
 	case JobPollAll:
+		came, lost := s.frames()
 		s.pollAll(ctx, j.For)
+		d.Came, d.Lost = s.frames()
+		d.Came, d.Lost = d.Came-came, d.Lost-lost
 	case JobProbe:
 		d.Err = s.exchange(ctx, "probed", "what it must refuse is tried", true, func(ctx context.Context, h *gateway.Held) (err error) {
 			d.Trials, err = h.Probe(ctx)
@@ -185,6 +188,15 @@ func another(x device.Setting, now float64) float64 {
 		return now - move
 	}
 	return min(now+move, x.Max)
+}
+
+// frames are how many frames have come on all wires of the device, and are missing.
+func (s *session) frames() (came, lost int64) {
+	for _, f := range s.framed {
+		c, l := f.Frames(time.Now())
+		came, lost = came+c, lost+l
+	}
+	return came, lost
 }
 
 // pollAll reads every setting over and over, beside the readings. Where they are not to be

@@ -106,7 +106,7 @@ func (j *Judged) take(m measured, err error) bool {
 	switch {
 	case err == nil, errors.Is(err, metric.ErrNotReached) && math.IsInf(m.Value, 1):
 		return true
-	case errors.Is(err, errNoReference):
+	case errors.Is(err, errNoReference), errors.Is(err, errNoFrames):
 		j.Verdict, j.Note = report.NotApplicable, err.Error()
 	default:
 		j.Verdict, j.Note = report.Inconclusive, err.Error()

@@ -90,7 +90,11 @@ const stepTime = 1.0 // s
 // moving reports whether all that is doubtful about a reading is that power and current
 // do not match while the power has just been asked to move.
 func (r *Record) moving(s *device.Reading) bool {
-	if s.Flags&^device.FlagSimulated != device.FlagLogic {
+	apart := device.FlagLogic
+	if r.Parts { // nor has the current turned when the status has, on another wire
+		apart |= device.FlagSign
+	}
+	if f := s.Flags &^ device.FlagSimulated; f == 0 || f&^apart != 0 {
 		return false
 	}
 	at := r.at(device.Time(s.At))
@@ -265,7 +269,7 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 		return r.following(name, w, &t, m)
 	case "accepted":
 		m.Value, m.n, m.doubts = float64(w.Accepted), w.Tried, w.Doubts
-	case "mismatches", "settings_tried", "exchange_ms", "exchange_error_percent", "not_refused", "changed":
+	case "mismatches", "settings_tried", "exchange_ms", "exchange_error_percent", "frame_loss_percent", "not_refused", "changed":
 		return r.exchanged(name, w)
 	default:
 		err = fmt.Errorf("metric %s of a measure of kind %s: %w", name, w.Kind, metric.ErrUnknown)

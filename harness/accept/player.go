@@ -79,6 +79,8 @@ type Done struct {
 	Unable   bool
 	Trials   []device.Trial
 	Settings []SettingTrial
+
+	Came, Lost int64 // frames that the device sends by itself
 }
 
 // Action is what the player wants done: a command, or a job.
@@ -551,6 +553,7 @@ func (p *Player) finished(now time.Time, d *Done) {
 	}
 	if p.window != nil {
 		p.window.Trials, p.window.Settings = d.Trials, d.Settings
+		p.window.Came, p.window.Lost = d.Came, d.Lost
 	}
 }
 

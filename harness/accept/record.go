@@ -98,6 +98,8 @@ type Window struct {
 	Tried    int
 	Trials   []device.Trial
 	Settings []SettingTrial
+	Came     int64 // frames that the device sends by itself
+	Lost     int64
 	From, To int // exchanges of the record that belong to it
 }
 

@@ -40,6 +40,7 @@ type session struct {
 	stop   context.CancelFunc
 	serve  sync.WaitGroup
 	links  map[string]breakable
+	framed []device.Framed // its wires that count frames
 	able   map[string]bool
 	said   device.Info // what the device says of itself
 
@@ -184,9 +185,16 @@ func (s *session) attach() error {
 	if err != nil {
 		return fmt.Errorf("open the device: %w", err)
 	}
+	count := func(x device.Driver) {
+		if f, ok := x.(device.Framed); ok {
+			s.framed = append(s.framed, f)
+		}
+	}
+	count(d)
 	if p, ok := d.(*hil.Parts); ok {
 		for name, at := range map[string]*device.Driver{"pcs": &p.PCS, "bms": &p.BMS, "meter": &p.Meter} {
 			if *at != nil {
+				count(*at)
 				w := fault.WrapDriver(*at, b.Info.ID, 1)
 				s.links[name], *at = w, w
 			}

@@ -56,6 +56,7 @@ var testMetrics = []TestMetric{
 	{"settings_tried", "", []string{"settings"}, "settings that were written"},
 	{"exchange_ms", "ms", []string{"exchange"}, "how long an exchange took"},
 	{"exchange_error_percent", "percent", []string{"exchange"}, "of exchanges that failed"},
+	{"frame_loss_percent", "%", []string{"exchange"}, "of the frames that the device sends by itself, by their periods"},
 	{"not_refused", "", []string{"probe"}, "trials that the device did not refuse as its protocol asks"},
 	{"changed", "", []string{"probe"}, "trials that changed the state of the device"},
 	{"age_ms", "ms", []string{"test"}, "largest delay from measuring a reading to its arrival"},

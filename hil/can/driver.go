@@ -67,6 +67,7 @@ type Stats struct {
 var (
 	_ device.Driver    = (*Driver)(nil)
 	_ device.Described = (*Driver)(nil)
+	_ device.Framed    = (*Driver)(nil)
 )
 
 // New returns a driver. The device need not be there: the bus is opened by the first Read.
@@ -386,6 +387,17 @@ func (d *Driver) Stats() Stats {
 	s := d.stats
 	s.Received, s.Others = d.state.frames, d.state.others
 	return s
+}
+
+// Frames implements device.Framed. Now is of the clock by which frames were taken.
+func (d *Driver) Frames(now time.Time) (came, lost int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i := range d.state.messages {
+		c, l := d.state.messages[i].rhythm.counted(now)
+		came, lost = came+c, lost+l
+	}
+	return came, lost
 }
 
 // Close implements device.Driver. Heartbeats end with it.

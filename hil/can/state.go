@@ -31,6 +31,7 @@ type messageState struct {
 	values []float64
 	raw    []uint64
 	seen   time.Time
+	rhythm rhythm
 }
 
 // signalUse is a SignalUse whose names are looked up.
@@ -67,6 +68,7 @@ func newState(p *Profile) *state {
 				s.beat.message, s.beat.signal = i, u.signal
 			}
 		}
+		m.rhythm.period = m.use.Period
 		s.byID[key32(m.def.ID&p.mask(), m.def.Extended)] = i
 		shortest = min(shortest, m.use.Period)
 	}
@@ -96,6 +98,9 @@ func (s *state) take(f *Frame, at time.Time) bool {
 	m := &s.messages[i]
 	m.def.Decode(f, m.values, m.raw)
 	m.seen, s.newest = at, at
+	if m.use.Answers == "" {
+		m.rhythm.take(at)
+	}
 	s.frames++
 	if b := &s.beat; b.message == i && !math.IsNaN(m.values[b.signal]) && (m.raw[b.signal] != b.raw || b.changed.IsZero()) {
 		b.raw, b.changed = m.raw[b.signal], at

@@ -16,6 +16,7 @@ type Wire struct {
 	Reset          bool          // connections are torn down in the middle of an answer
 	NotImplemented bool          // points answer that they are not implemented
 	ScaleChange    bool          // scale factors are one decade larger than they were, with the values to match
+	Lossy          bool          // every fifth CAN frame is lost
 	BusOff         bool          // the CAN controller is off the bus
 	Retained       bool          // the broker holds an old command
 	Paused         bool          // the process of the unit stands still: it answers nothing
@@ -99,6 +100,8 @@ func (u *Unit) fault(now time.Time, f Fault) (begin, clear func(), err error) {
 		return onOff(&w.NotImplemented)
 	case "scale-change":
 		return onOff(&w.ScaleChange)
+	case "frames-lost":
+		return onOff(&w.Lossy)
 	case "bus-off":
 		return onOff(&w.BusOff)
 	case "retained-command":
@@ -149,7 +152,7 @@ const protecting = AlarmOverVolt | AlarmUnderVolt | AlarmOverTemp | AlarmUnderTe
 // Kinds are the faults that a unit knows.
 func Kinds() []string {
 	kinds := []string{
-		"late-answer", "previous-answer", "exception", "reset", "not-implemented", "scale-change", "bus-off", "retained-command",
+		"late-answer", "previous-answer", "exception", "reset", "not-implemented", "scale-change", "frames-lost", "bus-off", "retained-command",
 		"pause", "link-down", "sign-flip", "local", "ramp-ignored", "heartbeat-frozen", "soc-frozen", "second-master", "e-stop", "contactor-open",
 		"fan-fail", "overheat",
 	}

@@ -20,6 +20,13 @@ type Described interface {
 	Describe(ctx context.Context, now time.Time) (Info, error)
 }
 
+// Framed is a Driver whose device sends frames by itself, in known periods. Frames may be
+// called while the driver is in use.
+type Framed interface {
+	// Frames are how many have come until now, and how many are missing.
+	Frames(now time.Time) (came, lost int64)
+}
+
 // Setting is one adjustable value of a device. Value, Min and Max are in Unit, after
 // scale factors; the step is the resolution of its register.
 type Setting struct {

@@ -288,6 +288,35 @@ func TestSignTestFinds(t *testing.T) {
 	}
 }
 
+// A battery management tells its current a second later than the converter its power. That
+// is no wrong sign.
+func TestSignTestOfASlowCurrent(t *testing.T) {
+	w := wired(t)
+	w.pass(time.Second)
+	type told struct {
+		at int64
+		a  float64
+	}
+	var measured []told
+	w.bend = func(r *device.Reading) {
+		measured = append(measured, told{r.At, r.Current})
+		for _, m := range measured {
+			if m.at > r.At-1000 {
+				break
+			}
+			r.Current = m.a
+		}
+		if r.Power*r.Current < 0 {
+			r.Flags |= device.FlagSign
+		}
+	}
+	w.must(device.Arm, 0)
+	w.pass(30 * time.Second)
+	if !w.g.Armed(0) {
+		t.Errorf("noted %q", w.notes)
+	}
+}
+
 // A device that somebody else drives when its test begins is on its way from their power
 // for a while. That is no wrong sign: either they write again, and are found, or it comes.
 func TestSignTestOfADeviceThatIsDriven(t *testing.T) {

@@ -124,14 +124,17 @@ func (t *signTest) coming(r *device.Reading, want float64) bool {
 // contradicts the sign rather than being late.
 func (t *signTest) judge(r *device.Reading, want, rated float64) (complaint string, contradicts bool) {
 	half := testShare * rated / 2
+	// A battery management tells its current once a second, and later than its converter the
+	// power and the status: until then it is that of the phase before.
+	settled := r.Arrived >= t.from+settle.Milliseconds()
 	switch {
 	case math.IsNaN(r.Power):
 		return "it reports no power", false
 	case r.Flags&device.FlagSign != 0 && math.Abs(r.Power) >= half && math.Abs(r.Voltage*r.Current/1000) < half*2/3:
 		// Of a power with a wrong scale the current may be that of the losses alone.
-		return "its status says the other direction than its power or its current, and voltage times current is too small for that power: a scale or a sign is wrong", true
+		return "its status says the other direction than its power or its current, and voltage times current is too small for that power: a scale or a sign is wrong", settled
 	case r.Flags&device.FlagSign != 0:
-		return "its status says the other direction than its power or its current", true
+		return "its status says the other direction than its power or its current", settled
 	case want == 0 && math.Abs(r.Power) > half:
 		return "it does not come to rest", false
 	case want == 0:
@@ -146,7 +149,7 @@ func (t *signTest) judge(r *device.Reading, want, rated float64) (complaint stri
 	// The battery's own current, where it is large enough to have a sign: a third of
 	// the test's power, since the converter takes its losses from it.
 	if dc := r.Voltage * r.Current / 1000; math.Abs(dc) >= half*2/3 && dc*want < 0 {
-		return "its current has another sign than its power: the sign of the battery's current is wrong", true
+		return "its current has another sign than its power: the sign of the battery's current is wrong", settled
 	}
 	return "", false
 }

@@ -6,7 +6,7 @@
 // open when it is missed for longer than the profile says, and close again when it is back;
 // and a stop, which stops the unit like its emergency button.
 //
-// Of the faults of a wire, late-answer, not-implemented, bus-off, pause, link-down and reset
+// Of the faults of a wire, late-answer, not-implemented, frames-lost, bus-off, pause, link-down and reset
 // (of connections to an adapter) act here, and all that are displayed; CAN has no exceptions,
 // no scale factors at run time and no answers to take for another's. A frozen heartbeat
 // shows where the protocol has a counter, which none that ships has.
@@ -43,6 +43,7 @@ type Emulator struct {
 
 	messages []message
 	late     []delayed
+	n        int         // frames on their way so far
 	heard    []time.Time // the controller's heartbeats; zero: never
 	opened   bool        // the contactors, because a heartbeat is missed
 }
@@ -196,11 +197,17 @@ func (e *Emulator) send(ctx context.Context, now time.Time, v *unit.View, m *mes
 	e.deliver(ctx, now, v)
 }
 
+// lostOf is of how many frames frames-lost loses one.
+const lostOf = 5
+
 // deliver sends what has been under way for long enough. Frames do not overtake each other.
 func (e *Emulator) deliver(ctx context.Context, now time.Time, v *unit.View) {
 	for len(e.late) > 0 && (v.Wire.Late == 0 || !e.late[0].at.After(now)) {
 		f := e.late[0].frame
 		e.late = e.late[1:]
+		if e.n++; v.Wire.Lossy && e.n%lostOf == 0 {
+			continue
+		}
 		ctx, cancel := context.WithTimeout(ctx, time.Second)
 		if err := e.bus.Send(ctx, f); err != nil {
 			e.log.Debug("frame not sent", "frame", f.String(), "err", err)
