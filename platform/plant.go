@@ -219,7 +219,7 @@ func New(cfg Config) (*Plant, error) {
 		settings: Settings{Strategy: cfg.Dispatch.Strategy},
 	}
 	p.life, p.end = context.WithCancel(context.Background())
-	p.planner.Settings = cfg.Dispatch
+	p.planner.Settings, p.planner.Window = cfg.Dispatch, p.guard.Window
 	p.converts = slices.ContainsFunc(cfg.Quality, func(r QualityRule) bool { return !r.Profile.Units.Plain() })
 	p.waiters.open = map[awaited][]chan device.Ack{}
 	if err := p.open(); err != nil {

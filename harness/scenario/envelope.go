@@ -18,7 +18,7 @@ type Limits struct {
 	CapKW       float64 `yaml:"cap_kw,omitempty" jsonschema:"exclusiveMinimum=0,maximum=1e9" doc:"The most power in either direction, kW."`
 	Ramp        float64 `yaml:"ramp_kw_per_s,omitempty" jsonschema:"exclusiveMinimum=0,maximum=1e9" doc:"The most that its setpoint may change within a second, kW/s; towards 0 nothing waits that makes safe."`
 	SoC         Span    `yaml:"soc_percent,omitempty" doc:"No discharging at or below the first number, no charging at or above the second, percent; back after 0.5."`
-	Voltage     Span    `yaml:"voltage_v,omitempty" doc:"The same by its DC voltage, V; back after 0.5 % of the larger."`
+	Voltage     Span    `yaml:"voltage_v,omitempty" doc:"The same by its DC voltage, V; back after 2 % of the larger."`
 	Temperature Span    `yaml:"temperature_c,omitempty" doc:"No charging at or below the first number, no power at or above the second, degC; back after 3 K. [0, 60] when left out."`
 }
 

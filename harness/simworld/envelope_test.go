@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"yunchu/harness/report"
+	"yunchu/harness/run"
 )
 
 // TestEachLimitBinds drives one unit into each limit that a file may set, by a person's
@@ -76,5 +77,30 @@ func TestEachLimitBinds(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestEnvelopeScenario: in the shipped scenario each of its limits binds and is named, and
+// none is left.
+func TestEnvelopeScenario(t *testing.T) {
+	r := do(t, load(t, "../../scenarios/envelope.yaml"), run.Options{})
+	if r.Verdict != report.Passed {
+		t.Errorf("verdict %s: %+v %+v", r.Verdict, r.Scores, r.Checks)
+	}
+	for _, limit := range []string{
+		"fleet ramp limit", "ramp limit of the device", ": cap", "state of charge high", "state of charge low", "voltage high", "temperature high",
+	} {
+		if !slices.ContainsFunc(r.EventLog, func(e report.Event) bool { return e.Kind == "guard-bound" && strings.Contains(e.Text, limit) }) {
+			t.Errorf("nothing is said to be bound by %q", limit)
+		}
+	}
+	n := 0
+	for _, e := range r.EventLog {
+		if strings.HasPrefix(e.Kind, "guard-") {
+			n++
+		}
+	}
+	if n > 60 {
+		t.Errorf("%d events of limits in two hours of 15 devices", n)
 	}
 }

@@ -91,6 +91,9 @@ type Decision struct {
 type Planner struct {
 	Settings Settings
 	Seq      uint64 // of the last command given out
+	// Window, when set, is the power that a device may have now by those who judge its
+	// commands, lo <= 0 <= hi, and why no more: what they would refuse others carry.
+	Window func(s device.Slot) (lo, hi float64, why string)
 
 	solver   alloc.Solver
 	units    []unit
@@ -186,6 +189,9 @@ func (p *Planner) collect(now int64, img *image.Image, d *Decision) {
 		}
 		u := unit{slot: device.Slot(i)}
 		lo, hi := u.limits(dev)
+		if p.Window != nil {
+			lo, hi = u.within(lo, hi, p.Window)
+		}
 		p.units = append(p.units, u)
 		q.Lo = append(q.Lo, lo)
 		q.Hi = append(q.Hi, hi)
@@ -243,6 +249,18 @@ func (u *unit) limits(dev *image.Device) (lo, hi float64) {
 	}
 	if g.SoC >= soc[1] {
 		hi, u.high = 0, "state of charge high"
+	}
+	return lo, hi
+}
+
+// within is what a window leaves of lo and hi.
+func (u *unit) within(lo, hi float64, window func(device.Slot) (lo, hi float64, why string)) (float64, float64) {
+	l, h, why := window(u.slot)
+	if l > lo {
+		lo, u.low = l, why
+	}
+	if h < hi {
+		hi, u.high = h, why
 	}
 	return lo, hi
 }

@@ -663,7 +663,7 @@ func TestVoltageWindow(t *testing.T) {
 	w.must(device.SetPower, -50)
 	volt(874) // within the hysteresis
 	w.refused(device.SetPower, 50, guard.CodeEnvelope, "voltage high")
-	volt(870)
+	volt(858)
 	w.must(device.SetPower, 50)
 	volt(600)
 	w.refused(device.SetPower, -50, guard.CodeEnvelope, "voltage low")

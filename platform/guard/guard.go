@@ -90,12 +90,17 @@ const (
 )
 
 // How far the state of charge, the temperature and the voltage must come back into their
-// windows before power is allowed again.
+// windows before power is allowed again, at most a quarter of the window. The voltage of a
+// battery at rated power lies 1 or 2 % from that at rest: less would let it begin again as
+// soon as it has stopped.
 const (
-	socHysteresis  = 0.5   // percent
-	tempHysteresis = 3     // K
-	voltHysteresis = 0.005 // of the larger bound
+	socHysteresis  = 0.5  // percent
+	tempHysteresis = 3    // K
+	voltHysteresis = 0.02 // of the larger bound
 )
+
+// hysteresis is that of a window.
+func hysteresis(usual, low, top float64) float64 { return min(usual, max(0, top-low)/4) }
 
 // EnvelopeOf is the envelope of a device by its registration: by the tightest of its
 // nameplate and of what people have set. A window that somebody has set needs to be
@@ -103,12 +108,15 @@ const (
 func EnvelopeOf(i *device.Info) Envelope {
 	l := i.Acting()
 	e := Envelope{
-		RatedKW: i.RatedKW, CapKW: l.CapKW, SoCMin: l.SoC[0], SoCMax: l.SoC[1], SoCHysteresis: socHysteresis,
-		TempMin: l.Temperature[0], TempMax: l.Temperature[1], TempHysteresis: tempHysteresis,
-		VoltMin: l.Voltage[0], VoltMax: l.Voltage[1], VoltHysteresis: voltHysteresis * max(l.Voltage[0], l.Voltage[1]), RampKWPerS: l.RampKWPerS,
+		RatedKW: i.RatedKW, CapKW: l.CapKW, RampKWPerS: l.RampKWPerS,
+		SoCMin: l.SoC[0], SoCMax: l.SoC[1], SoCHysteresis: hysteresis(socHysteresis, l.SoC[0], l.SoC[1]),
+		TempMin: l.Temperature[0], TempMax: l.Temperature[1], TempHysteresis: hysteresis(tempHysteresis, l.Temperature[0], l.Temperature[1]),
+		VoltMin: l.Voltage[0], VoltMax: l.Voltage[1],
 	}
-	if e.VoltMax == math.MaxFloat64 {
+	if e.VoltMax == math.MaxFloat64 { // it has a lower bound alone
 		e.VoltMax, e.VoltHysteresis = 0, voltHysteresis*e.VoltMin
+	} else {
+		e.VoltHysteresis = hysteresis(voltHysteresis*e.VoltMax, e.VoltMin, e.VoltMax)
 	}
 	for _, by := range [...]*device.Limits{&i.Limits, &i.Narrowed} {
 		e.NeedsSoC = e.NeedsSoC || by.SoC.Set()
