@@ -159,14 +159,14 @@ func (p *Player) Abort(now time.Time, why string) {
 // Step looks at what there is to see at now and says what is to be done.
 func (p *Player) Step(now time.Time, o *Observation) (actions []Action) {
 	p.watch(now, o)
+	for i := range o.Events {
+		p.happened(&o.Events[i])
+	}
 	for i := range o.Acks {
 		p.acknowledged(now, &o.Acks[i])
 	}
 	for i := range o.Done {
 		p.finished(now, &o.Done[i])
-	}
-	for i := range o.Events {
-		p.happened(&o.Events[i])
 	}
 	for p.ending == playing {
 		if p.cur == nil {
@@ -440,7 +440,9 @@ func (p *Player) keep(now time.Time, out *[]Action) {
 // happened takes note of the guard's taking the device away, unless the test is just doing
 // what makes it do so.
 func (p *Player) happened(e *device.Event) {
-	if e.Type != "disarmed" || p.ending != playing || p.rec.Barred != "" {
+	// The refusal that it leads to may be heard of first.
+	begun := p.ending == playing || strings.Contains(p.rec.Aborted, guard.CodeNotArmed)
+	if e.Type != "disarmed" || !begun || p.rec.Barred != "" {
 		return
 	}
 	if p.cur != nil {
