@@ -94,7 +94,11 @@ func (d *Driver) try(ctx context.Context, raw Raw, m *image, t *try) (x device.T
 	if t.regs != nil {
 		w := t.written(before)
 		w.Status, w.Text = device.Rejected, x.Got
-		if !x.Refused {
+		if x.Refused {
+			var after []uint16
+			after, err = d.there(ctx, t.span)
+			w.After = t.value(after)
+		} else {
 			err = d.undo(ctx, raw, t, before, &x, &w)
 		}
 		x.Writes = append([]device.Write{w}, x.Writes...)

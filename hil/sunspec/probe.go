@@ -77,7 +77,14 @@ func (d *Driver) try(ctx context.Context, c modbus.Raw, t *trial, r *device.Tria
 	r.Got, r.Refused, err = t.run(ctx, c)
 	w := written(p, t.regs, before)
 	w.Status, w.Text = device.Rejected, r.Got
-	if err == nil && !r.Refused {
+	switch {
+	case err != nil:
+	case r.Refused:
+		var after []uint16
+		if after, err = d.there(ctx, p); err == nil {
+			w.After = meaning(p, after)
+		}
+	default:
 		err = d.putBack(ctx, t, before, &w, r)
 	}
 	if err != nil {

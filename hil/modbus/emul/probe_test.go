@@ -2,7 +2,6 @@ package emul_test
 
 import (
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -34,7 +33,7 @@ func TestProbe(t *testing.T) {
 			continue
 		}
 		if w := x.Writes; x.Name == "write to a read-only register, map_version" {
-			tried = len(w) == 1 && w[0].What == "map_version" && w[0].Before == 0 && w[0].Asked == 1 && math.IsNaN(w[0].After) && w[0].Status == device.Rejected
+			tried = len(w) == 1 && w[0].What == "map_version" && w[0].Before == 0 && w[0].Asked == 1 && w[0].After == 0 && w[0].Status == device.Rejected
 		}
 		if strings.HasPrefix(x.Name, "revert") { // who took that would have no dead-man
 			t.Errorf("%+v", x)

@@ -27,7 +27,7 @@ func refused(t *testing.T, trials []device.Trial) {
 		}
 		for _, w := range x.Writes {
 			writes++
-			if w.Status != device.Rejected || math.IsNaN(w.Asked) || math.IsNaN(w.Before) || w.Asked == w.Before {
+			if w.Status != device.Rejected || math.IsNaN(w.Asked) || w.After != w.Before || w.Asked == w.Before {
 				t.Errorf("%+v", w)
 			}
 		}
