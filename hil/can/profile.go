@@ -229,7 +229,7 @@ func Files(nameOrPath string) []string {
 func ParseProfile(file string, src []byte, open func(name string) ([]byte, error)) (*Profile, error) {
 	p := &Profile{}
 	f := strict.Read(file, src, p)
-	if f.IsKind(p.Kind, "CANProfile") && (f.Count() == 0 || p.DBC != "") {
+	if f.IsKind(p.Kind, "CANProfile") && f.Formed() {
 		checked{f}.profile(p, open)
 	}
 	if err := f.Err(); err != nil {

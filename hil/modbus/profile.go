@@ -33,6 +33,7 @@ type Profile struct {
 	Settings map[string]Point `yaml:"settings"`
 
 	points []*point // completed: all of the above, by name
+	lost   []string // names of points that could not be read, in a profile with faults
 }
 
 // Requests are what the device bears.
@@ -136,7 +137,7 @@ func LoadProfile(name string) (*Profile, error) {
 func ParseProfile(file string, src []byte) (*Profile, error) {
 	p := &Profile{}
 	f := strict.Read(file, src, p)
-	if f.IsKind(p.Kind, "Profile") && f.Err() == nil { // what is missing for want of a form says nothing
+	if f.IsKind(p.Kind, "Profile") && f.Formed() {
 		p.check(f)
 	}
 	if err := f.Err(); err != nil {

@@ -73,12 +73,20 @@ func (c *checker) wrong(field, hint, format string, args ...any) {
 }
 
 func (p *Profile) add(f *strict.File, key string, x *point, in *Point) {
+	if f.Lost(key) { // what else it says follows from what could not be read
+		p.lost = append(p.lost, x.name)
+		return
+	}
 	c := &checker{f, p, key, in, x}
 	c.place()
 	c.access()
 	c.conversion()
 	c.words()
 	c.ranges()
+	if f.Misspelt(key) { // where it is, and what it is, may be said there
+		p.lost = append(p.lost, x.name)
+		return
+	}
 	p.points = append(p.points, x)
 }
 
@@ -348,11 +356,12 @@ func (p *Profile) together(f *strict.File) {
 			}
 		}
 	}
-	if p.takes("setpoint") && !p.Watched && !p.takes("revert_s") && !p.takes("controller_heartbeat") {
+	lost := func(name string) bool { return slices.Contains(p.lost, name) }
+	if p.takes("setpoint") && !p.Watched && !p.takes("revert_s") && !p.takes("controller_heartbeat") && !lost("revert_s") && !lost("controller_heartbeat") && !f.Lost("watched") {
 		f.Wrong("points.setpoint", "add revert_s or controller_heartbeat; or write watched: true at the top, if the device stops by itself when its link is lost",
 			"points.setpoint: nothing in the device takes it back when nobody renews it")
 	}
-	if p.find("setpoint_enable") != nil && p.find("setpoint") == nil {
+	if p.find("setpoint_enable") != nil && p.find("setpoint") == nil && !lost("setpoint") {
 		f.Wrong("points.setpoint_enable", "", "points: setpoint_enable without a setpoint")
 	}
 }

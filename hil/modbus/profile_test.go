@@ -144,6 +144,30 @@ func TestProfileFaults(t *testing.T) {
 	if n := strings.Count(err.Error(), "mine.yaml:"); n != 4 {
 		t.Errorf("%d faults at once, want 4:\n%v", n, err)
 	}
+	// What cannot be read hides nothing else, and nothing that follows from it is told.
+	_, err = ParseProfile("mine.yaml", []byte(head+`positive: both
+points:
+  power:    {adress: 1, scal: 2, unit: kA}
+  soc:      {address: abc}
+  soh:      {address: 1, bit: 20}
+  setpoint: {address: 1}
+  revert_s: 7
+setings:
+  aim: {address: 1}
+colour: red
+`))
+	for _, want := range []string{
+		`4:11: positive: unknown "both"`, `6:14: points.power: unknown field "adress"`, `6:25: points.power: unknown field "scal"`, `points.power.unit: unknown "kA"`,
+		`points.soc.address: want a whole number of 0 to 65535, got "abc"`, `points.soh.bit: is 20, want 0 to 15`, `points.revert_s: want a mapping of keys, got "7"`,
+		`unknown field "setings"`, `unknown field "colour"`,
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("does not say %s", want)
+		}
+	}
+	if n := strings.Count(err.Error(), "mine.yaml:"); n != 9 {
+		t.Errorf("%d faults at once, want 9:\n%v", n, err)
+	}
 	_, err = ParseProfile("mine.yaml", []byte("apiVersion: yunchu/v1\nkind: Rig\ndevices: []\n"))
 	if n := strings.Count(err.Error(), "mine.yaml:"); n != 1 || !strings.Contains(err.Error(), "this is a Rig file, not a Profile") {
 		t.Errorf("another kind of file: %v", err)

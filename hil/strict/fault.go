@@ -93,19 +93,24 @@ func (f *File) Err() error {
 // Suggest is the hint for a word that is none of those known: the one that was probably
 // meant, else all of them.
 func Suggest(got string, known []string) string {
-	best, word := len(got)/3+2, ""
-	for _, k := range known {
-		if d := distance(strings.ToLower(got), strings.ToLower(k)); d < best && d < len(k) {
-			best, word = d, k
-		}
-	}
-	switch {
+	switch word := nearest(got, known); {
 	case word != "":
 		return fmt.Sprintf("did you mean %q?", word)
 	case len(known) == 0:
 		return ""
 	}
 	return "known: " + strings.Join(known, ", ")
+}
+
+// nearest is the known word that was probably meant, empty for none.
+func nearest(got string, known []string) (word string) {
+	best := len(got)/3 + 2
+	for _, k := range known {
+		if d := distance(strings.ToLower(got), strings.ToLower(k)); d < best && d < len(k) {
+			best, word = d, k
+		}
+	}
+	return word
 }
 
 // distance counts the insertions, deletions and substitutions that make a into b.

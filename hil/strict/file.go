@@ -30,11 +30,14 @@ type File struct {
 	lines  []string
 	places map[string]place // by path of keys, such as points.power.scale or list[2].name
 	faults Faults
+	read   bool            // it has the form of a file: what it says can be looked at
+	lost   map[string]bool // paths of keys whose values could not be read
+	meant  map[string]bool // paths of keys that are probably misspelt
 }
 
 // New takes a file of another form, which its reader finds the faults of with Add.
 func New(path string, src []byte) *File {
-	return &File{path: path, places: map[string]place{}, lines: strings.Split(strings.ToValidUTF8(string(src), "?"), "\n")}
+	return &File{path: path, places: map[string]place{}, lost: map[string]bool{}, meant: map[string]bool{}, lines: strings.Split(strings.ToValidUTF8(string(src), "?"), "\n")}
 }
 
 // Read fills the struct that into points to from YAML. Keys are the yaml tags of fields.
@@ -73,13 +76,50 @@ func Read(path string, src []byte, into any) *File {
 		f.add(top, "begin with: apiVersion: yunchu/v1", "want one document in the file, got %d", len(doc.Docs))
 		return f
 	}
+	f.read = true
 	f.value("", doc.Docs[0].Body, reflect.ValueOf(into).Elem())
 	return f
 }
 
+// Formed reports whether the file has keys that can be looked at, whatever is wrong with
+// some of them.
+func (f *File) Formed() bool { return f.read && !f.lost[""] }
+
+// Lost reports whether the value at a path of keys could not be read as far as it is given:
+// it, one in it, or what is around it. What is said of it beyond that may be wrong.
+func (f *File) Lost(key string) bool {
+	return some(f.lost, func(k string) bool { return within(key, k) || within(k, key) })
+}
+
+// Misspelt reports whether a key within a path is probably meant to be another one, whose
+// value is missing then.
+func (f *File) Misspelt(key string) bool {
+	return some(f.meant, func(k string) bool { return within(k, key) })
+}
+
+func some(paths map[string]bool, is func(string) bool) bool {
+	for k := range paths {
+		if is(k) {
+			return true
+		}
+	}
+	return false
+}
+
+// within reports whether a path of keys is another one or lies in it.
+func within(key, around string) bool {
+	rest, ok := strings.CutPrefix(key, around)
+	return ok && (around == "" || rest == "" || rest[0] == '.' || rest[0] == '[')
+}
+
 // Wrong notes a fault of the value at a path of keys, or of what is around it where the
-// file does not give it.
+// file does not give it. Of a value that could not be read, or that a misspelt key has, no
+// more is said than that.
 func (f *File) Wrong(key, hint, format string, args ...any) {
+	lost := func(k string) bool { return within(key, k) }
+	if some(f.lost, lost) || some(f.meant, lost) {
+		return
+	}
 	f.add(f.at(key), hint, format, args...)
 }
 
@@ -182,8 +222,14 @@ var durationType = reflect.TypeFor[time.Duration]()
 func (f *File) value(key string, n ast.Node, v reflect.Value) {
 	f.places[key] = placeOf(n)
 	if v.Kind() == reflect.Pointer {
+		at := v
 		v.Set(reflect.New(v.Type().Elem()))
 		v = v.Elem()
+		defer func() {
+			if f.lost[key] { // then it is not given
+				at.SetZero()
+			}
+		}()
 	}
 	switch v.Kind() {
 	case reflect.Struct:
@@ -213,6 +259,7 @@ func (f *File) pairs(key string, n ast.Node, do func(name, path string, p *ast.M
 	case *ast.MappingValueNode:
 		list = []*ast.MappingValueNode{n}
 	default:
+		f.lost[key] = true
 		f.add(placeOf(n), "", "%swant a mapping of keys, got %s", prefix(key), describe(n))
 		return
 	}
@@ -247,6 +294,9 @@ func (f *File) fields(key string, n ast.Node, v reflect.Value) {
 	f.pairs(key, n, func(name, path string, p *ast.MappingValueNode) {
 		i, ok := index[name]
 		if !ok {
+			if meant := nearest(name, known); meant != "" && !f.Has(strings.TrimPrefix(key+"."+meant, ".")) {
+				f.meant[strings.TrimPrefix(key+"."+meant, ".")] = true
+			}
 			f.add(placeOf(p.Key), Suggest(name, known), "%sunknown field %q", prefix(key), name)
 			return
 		}
@@ -319,6 +369,7 @@ func (f *File) scalar(key string, n ast.Node, v reflect.Value) {
 		v.SetString(text)
 	}
 	if !ok {
+		f.lost[key] = true
 		f.add(placeOf(n), hint, "%s: want %s, got %s", key, want, describe(n))
 		v.SetZero()
 	}

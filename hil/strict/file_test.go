@@ -66,7 +66,12 @@ func TestFilesOfAnotherForm(t *testing.T) {
 func TestFaultsAllAtOnce(t *testing.T) {
 	src := "nam: a\non: maybe\non: true\nparts:\n  one: {number: .nan, codes: [70000, x]}\n  two: 4\nevery: 3\n"
 	f := strict.Read("x.yaml", []byte(src), &outer{})
-	f.Wrong("parts.one.number", "write 1", "a thing of its own")
+	f.Wrong("parts.one.codes", "write 1", "a thing of its own")
+	f.Wrong("parts.one.number", "", "what follows from a value that could not be read")
+	f.Wrong("name", "", "what follows from a key that is misspelt")
+	if !f.Formed() || !f.Lost("parts.one") || !f.Lost("parts.two.number") || f.Lost("parts.three") || f.Lost("count") || !f.Misspelt("") || f.Misspelt("parts") {
+		t.Error("it does not know what it could not read")
+	}
 	f.Wrong("parts.three.number", "", "something that is not there")
 	want := `x.yaml:1:1: unknown field "nam"
     1 | nam: a
@@ -84,9 +89,9 @@ x.yaml:5:3: something that is not there
 x.yaml:5:17: parts.one.number: want a number, got ".nan"
     5 |   one: {number: .nan, codes: [70000, x]}
       |                 ^
-x.yaml:5:17: a thing of its own
+x.yaml:5:30: a thing of its own
     5 |   one: {number: .nan, codes: [70000, x]}
-      |                 ^
+      |                              ^
       write 1
 x.yaml:5:31: parts.one.codes[0]: want a whole number of 0 to 65535, got "70000"
     5 |   one: {number: .nan, codes: [70000, x]}
