@@ -147,7 +147,7 @@ func TestProfileFaults(t *testing.T) {
 	// What cannot be read hides nothing else, and nothing that follows from it is told.
 	_, err = ParseProfile("mine.yaml", []byte(head+`positive: both
 points:
-  power:    {adress: 1, scal: 2, unit: kA}
+  power:    {addrss: 1, scal: 2, unit: kA}
   soc:      {address: abc}
   soh:      {address: 1, bit: 20}
   setpoint: {address: 1}
@@ -157,7 +157,7 @@ setings:
 colour: red
 `))
 	for _, want := range []string{
-		`4:11: positive: unknown "both"`, `6:14: points.power: unknown field "adress"`, `6:25: points.power: unknown field "scal"`, `points.power.unit: unknown "kA"`,
+		`4:11: positive: unknown "both"`, `6:14: points.power: unknown field "addrss"`, `6:25: points.power: unknown field "scal"`, `points.power.unit: unknown "kA"`,
 		`points.soc.address: want a whole number of 0 to 65535, got "abc"`, `points.soh.bit: is 20, want 0 to 15`, `points.revert_s: want a mapping of keys, got "7"`,
 		`unknown field "setings"`, `unknown field "colour"`,
 	} {
