@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"yunchu/platform/device"
+	"yunchu/platform/store/series"
 	"yunchu/platform/store/state"
 )
 
@@ -100,6 +101,57 @@ func TestUpgradeOfTheFirstFormat(t *testing.T) {
 	after, err := os.ReadFile(filepath.Join(dir, stateFile))
 	if err != nil || !strings.Contains(string(after), "}#") {
 		t.Errorf("the value has no checksum after the upgrade: %q, %v", after, err)
+	}
+}
+
+// A history of the second format, without a manifest and tiers, gets both and keeps its
+// readings.
+func TestUpgradeOfTheHistory(t *testing.T) {
+	dir := folderWith(t, map[string]string{versionFile: `{"format":2,"program":"0.1.0","created":"2026-01-01T00:00:00Z"}`})
+	folder := filepath.Join(dir, history)
+	s, err := series.Open(series.Options{Dir: folder})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seq := range uint64(3) {
+		f := new(device.Readings)
+		for i := range int64(100) {
+			r := device.Empty()
+			r.Slot, r.At, r.Power = 1, (int64(seq)*100+i)*1000, 36
+			f.Append(&r)
+		}
+		s.Append(seq+1, f)
+		if err := s.Seal(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{series.Manifest, "1m", "15m", "1h"} { // what that format did not have
+		if err := os.RemoveAll(filepath.Join(folder, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v, err := Prepare(dir, "0.2.0", time.Now(), slog.New(slog.DiscardHandler))
+	if err != nil || v.Format != Format {
+		t.Fatalf("Prepare() = %+v, %v", v, err)
+	}
+	if s, err = series.Open(series.Options{Dir: folder}); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	s.Settle()
+	if len(s.Faults()) > 0 || s.Covered() != 3 || s.Stats().Rows != 300 || s.Stats().Parts == 0 {
+		t.Errorf("after the upgrade: %v, covered %d, %+v", s.Faults(), s.Covered(), s.Stats())
+	}
+	page, err := s.Aggregate(t.Context(), series.AggregateQuery{Slots: []device.Slot{1}, To: 3_600_000, Step: time.Hour})
+	if err != nil || len(page.Rows) != 1 || page.Rows[0].Count != 300 || page.Rows[0].EnergyIn < 2.98999 || page.Rows[0].EnergyIn > 2.99001 || len(page.Gaps) > 0 {
+		t.Errorf("%+v, %v, want 300 readings and 2.99 kWh", page, err)
+	}
+	tiers, err := filepath.Glob(filepath.Join(folder, "1h", "*.parquet"))
+	if err != nil || len(tiers) != 3 {
+		t.Errorf("%d tables of hours, %v, want 3", len(tiers), err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -66,9 +67,18 @@ func (s *Store) lose(d *damage) {
 	s.change.Broadcast()
 }
 
-// Verify compares every file with the manifest, byte for byte. What is damaged is taken out
+// Verify compares the manifest with itself and every file with it, byte for byte. What is damaged is taken out
 // and reported by Faults; the error is that of what could not be read, or ctx's.
 func (s *Store) Verify(ctx context.Context) error {
+	if _, _, err := readManifest(s.opt.Dir); errors.Is(err, errManifest) || errors.Is(err, fs.ErrNotExist) {
+		s.mu.Lock()
+		s.fault(Fault{Err: fmt.Errorf("%w; it is written anew", err)})
+		s.dirty = true
+		s.change.Broadcast()
+		s.mu.Unlock()
+	} else if err != nil {
+		return fmt.Errorf("verify history: %w", err)
+	}
 	s.mu.Lock()
 	list := s.segments
 	s.mu.Unlock()

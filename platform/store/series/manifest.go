@@ -64,6 +64,18 @@ func link(chain string, text []byte) string {
 
 // writeManifest replaces the manifest.
 func writeManifest(dir string, list []*segment, nextID uint64) error {
+	b, err := manifestOf(list, nextID)
+	if err == nil {
+		err = durable.WriteFile(filepath.Join(dir, Manifest), b, 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("write the manifest: %w", err)
+	}
+	return nil
+}
+
+// manifestOf is the text of a manifest.
+func manifestOf(list []*segment, nextID uint64) ([]byte, error) {
 	b, chain, err := appendLine(nil, "", manifestHead{"history", manifestVersion})
 	for _, g := range list {
 		e := manifestEntry{ID: g.id, First: g.first, Last: g.last, Readings: g.contents, Gone: g.readings == nil, Tiers: map[string]*contents{}, Lost: map[string]string{}}
@@ -80,13 +92,7 @@ func writeManifest(dir string, list []*segment, nextID uint64) error {
 	if err == nil {
 		b, _, err = appendLine(b, chain, manifestEnd{len(list), nextID})
 	}
-	if err == nil {
-		err = durable.WriteFile(filepath.Join(dir, Manifest), b, 0o644)
-	}
-	if err != nil {
-		return fmt.Errorf("write the manifest: %w", err)
-	}
-	return nil
+	return b, err
 }
 
 func lostName(step int64) string {
