@@ -133,6 +133,9 @@ func (f *Face) Online(s device.Slot) bool {
 func (f *Face) Query(ctx context.Context, q api.Query) (api.Page, error) {
 	if q.Clean {
 		page, err := f.cleaned(ctx, q)
+		if err == nil { // asked last, so that damage found on the way is among them
+			page.Gaps, err = f.plant.History.Gaps(q.Slot, q.From, q.To)
+		}
 		return page, invalid(err)
 	}
 	page, err := f.plant.History.Query(ctx, series.Query{

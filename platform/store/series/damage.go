@@ -126,6 +126,15 @@ func (s *Store) ask(question func(v *snapshot) error) error {
 	}
 }
 
+// Gaps are where readings of the slot are known to be missing in from ≤ t < to.
+func (s *Store) Gaps(slot device.Slot, from, to int64) (out []Gap, err error) {
+	err = s.ask(func(v *snapshot) error {
+		out = v.gaps(0, slot, slot, from, to)
+		return nil
+	})
+	return out, err
+}
+
 const (
 	whyExpired = "older than the retention; it was removed"
 	whyMissing = "not made of the readings yet"
