@@ -73,6 +73,9 @@ func joinSites(p *platform.Plant, cfg *scenario.Config, log *slog.Logger) (_ *jo
 	if j.leaf, err = edge.Join(cfg.Edge.Plant, me, secure, log); err != nil {
 		return nil, err
 	}
+	if err := j.leaf.Serve(p.Orders().Handle); err != nil {
+		return nil, err
+	}
 	j.up, err = p.Uplink(platform.UplinkOptions{Line: j.leaf, Verify: cfg.Edge.Verify, Hold: cfg.Edge.Hold})
 	if err != nil {
 		return nil, err
@@ -102,7 +105,8 @@ func (j *joined) listen(p *platform.Plant, cfg *scenario.Config, log *slog.Logge
 		return err
 	}
 	for _, m := range members {
-		j.sites[m.Name] = p.Site(m.Name)
+		down := edge.NewDownlink(j.hub.Line(m.Name), func() bool { return j.hub.Joined(m.Name) }, log)
+		j.sites[m.Name] = p.Site(m.Name, down)
 		if err := j.hub.Serve(m.Name, j.sites[m.Name].Handle); err != nil {
 			return err
 		}

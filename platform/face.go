@@ -14,6 +14,7 @@ import (
 	"yunchu/platform/bus"
 	"yunchu/platform/device"
 	"yunchu/platform/dispatch"
+	"yunchu/platform/edge"
 	"yunchu/platform/fleet/image"
 	"yunchu/platform/ingest"
 	"yunchu/platform/store/series"
@@ -159,7 +160,7 @@ func (f *Face) Aggregate(ctx context.Context, q series.AggregateQuery) (series.A
 
 // Command implements api.Control.
 func (f *Face) Command(ctx context.Context, c device.Command) (device.Ack, error) {
-	if f.plant.Fleet.Kind(c.Slot) == pushed && !f.plant.hears(&c) {
+	if k := f.plant.Fleet.Kind(c.Slot); (k == pushed || k == edge.Kind) && !f.plant.hears(&c) {
 		return device.Ack{}, fmt.Errorf("nobody is listening for this device: %w", device.ErrOffline)
 	}
 	return f.plant.Command(ctx, c)

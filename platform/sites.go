@@ -8,12 +8,29 @@ import (
 	"yunchu/platform/bus"
 	"yunchu/platform/device"
 	"yunchu/platform/edge"
+	"yunchu/platform/gateway"
 	"yunchu/platform/store/series"
 )
 
 // Site is the plant's end of a site that is joined to it. What the site serves is
-// registered here under its name.
-func (p *Plant) Site(name string) *edge.Site { return edge.NewSite(name, joined{p}, p.log) }
+// registered here under its name, and commanded by way of down; nil: not at all.
+func (p *Plant) Site(name string, down *edge.Downlink) *edge.Site {
+	return edge.NewSite(name, joined{p, down}, p.log)
+}
+
+// Orders is this plant's end of what a plant that it is a site of asks for.
+func (p *Plant) Orders() *edge.Orders { return edge.NewOrders(commander{p}, p.sched.Now, p.log) }
+
+// commander hands commands of another plant to this one's guard.
+type commander struct{ plant *Plant }
+
+// Slot implements edge.Commander.
+func (c commander) Slot(id device.ID) (device.Info, bool) { return c.plant.Fleet.Info(id) }
+
+// Command implements edge.Commander.
+func (c commander) Command(ctx context.Context, cmd device.Command) (device.Ack, error) {
+	return (&Face{plant: c.plant}).Command(ctx, cmd)
+}
 
 // UplinkOptions say how a plant that is a site of another one sends on what it has.
 type UplinkOptions struct {
@@ -28,7 +45,7 @@ type UplinkOptions struct {
 // the caller's to run.
 func (p *Plant) Uplink(o UplinkOptions) (*edge.Uplink, error) {
 	u, err := edge.NewUplink(edge.Options{
-		Bus: p.bus, Line: o.Line, Source: joined{p}, File: filepath.Join(p.cfg.Dir, "uplink.json"),
+		Bus: p.bus, Line: o.Line, Source: joined{plant: p}, File: filepath.Join(p.cfg.Dir, "uplink.json"),
 		Log: p.log, Now: p.sched.Now, Verify: o.Verify,
 	})
 	if err != nil {
@@ -65,7 +82,10 @@ func (h *held) before(now time.Time, want, last uint64) uint64 {
 }
 
 // joined shows a plant to package edge.
-type joined struct{ plant *Plant }
+type joined struct {
+	plant *Plant
+	down  *edge.Downlink // of a site; nil: its devices are not commanded
+}
 
 var (
 	_ edge.Plant  = joined{}
@@ -74,7 +94,43 @@ var (
 
 // Register implements edge.Plant.
 func (j joined) Register(ctx context.Context, info device.Info) (device.Info, error) {
-	return j.plant.register(ctx, info)
+	info.PollMS = int(remotePeriod.Milliseconds())
+	if old, known := j.plant.Fleet.Info(info.ID); known {
+		if _, reached := j.plant.listening.Load(old.Slot); reached { // whether it is armed here the site does not know
+			info.State = old.State
+		}
+	}
+	info, err := j.plant.register(ctx, info)
+	if err == nil && j.down != nil {
+		j.plant.reach(info, j.down)
+	}
+	return info, err
+}
+
+// remotePeriod is how often it is looked whether a device behind a site is there.
+const remotePeriod = time.Second
+
+// reach serves a device that a site serves: its commands go to the site, and its readings
+// come from there. Like a device on a wire of ours it acts once somebody has armed it.
+func (p *Plant) reach(info device.Info, down *edge.Downlink) {
+	if _, there := p.listening.LoadOrStore(info.Slot, down.Joined); there || p.sched.Virtual() {
+		return
+	}
+	d := down.Driver(info.ID, func() (device.Reading, bool) {
+		d, ok := p.Fleet.Device(info.Slot)
+		return d.Last, ok && d.Last.At != 0
+	})
+	p.sched.Post("reach", func(time.Time) {
+		if p.life.Err() != nil {
+			return
+		}
+		p.serving.Add(1)
+		err := p.Gateway.Attach(p.life, gateway.Wire{Driver: d, Slot: info.Slot, Period: remotePeriod, Pushed: true}, p.serving.Done)
+		if err != nil {
+			p.serving.Done()
+			p.log.Error("device of a site not taken in", "device", info.ID, "error", err)
+		}
+	})
 }
 
 // Slot implements edge.Plant.

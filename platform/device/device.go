@@ -112,7 +112,7 @@ type Info struct {
 // only once somebody has armed it.
 func (i *Info) Wired() bool {
 	switch i.Kind {
-	case "modbus", "sunspec", "can", "mms", "mqtt", "parts", "push":
+	case "modbus", "sunspec", "can", "mms", "mqtt", "parts", "push", "edge":
 		return true
 	}
 	return false

@@ -107,8 +107,8 @@ func (s *Site) own(id device.ID) (device.Info, error) {
 	return info, nil
 }
 
-// devices registers what the site has, under slots of the plant. Its devices may be read
-// here, and are commanded at the site.
+// devices registers what the site has, under slots of the plant. Here they are armed by
+// themselves: what the site lets them do is its own business.
 func (s *Site) devices(ctx context.Context, body []byte) error {
 	var list []device.Info
 	if err := json.Unmarshal(body, &list); err != nil {
