@@ -163,10 +163,11 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 	parts = append(parts, gate.run)
 	about := platform.AboutThis(name, binaryHash(), buildTags, cfg.Simulation, started)
 	face := p.Face(about, nil)
-	server, err := api.New(api.Options{Plant: face, Auth: authority, Bus: b, Log: log, UI: web.Dist, Now: s.Now, Metrics: figures})
+	server, err := api.New(api.Options{Plant: face, Auth: authority, Bus: b, Log: log, UI: web.Dist, Now: s.Now, Metrics: figures, Limits: limitsOf(cfg)})
 	if err != nil {
 		return fail(exitEnvironment, errors.Join(err, l.Close()))
 	}
+	gate.limits = server.SetLimits
 	front := []func(context.Context) error{func(ctx context.Context) error { return server.Serve(ctx, l) }}
 	if cfg.MQTT.Listen != "" {
 		broker, at, err := openBroker(cfg, mqtt.Options{

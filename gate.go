@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"yunchu/harness/scenario"
+	"yunchu/platform/api"
 	"yunchu/platform/auth"
 )
 
@@ -18,6 +19,7 @@ type gate struct {
 	authority *auth.Authority
 	oidc      scenario.OIDC // as it is now
 	config    string        // path of the configuration, empty without one
+	limits    func(api.Limits)
 	log       *slog.Logger
 	hangup    <-chan os.Signal // from the start on: a SIGHUP would end the program else
 }
@@ -34,7 +36,7 @@ func openGate(r auth.Records, cfg *scenario.Config, name string, now time.Time, 
 	a, err := auth.New(r, now, auth.Options{
 		Static: os.Getenv(tokenVariable), Log: log, Keys: keys, Issuer: name, Users: cfg.Access.List(), Policies: cfg.Access.Rules, External: issuer,
 	})
-	return &gate{a, cfg.Access.OIDC, cfg.Path, log, hangups()}, err
+	return &gate{authority: a, oidc: cfg.Access.OIDC, config: cfg.Path, log: log, hangup: hangups()}, err
 }
 
 // run reads again what can be changed while the plant runs, at each SIGHUP until ctx ends.
@@ -79,5 +81,11 @@ func (g *gate) reload(ctx context.Context) error {
 		g.oidc = cfg.Access.OIDC
 	}
 	g.authority.SetPolicies(rules)
+	g.limits(limitsOf(cfg))
 	return g.authority.Configure(ctx, cfg.Access.List())
+}
+
+func limitsOf(cfg *scenario.Config) api.Limits {
+	l := cfg.Access.Limits
+	return api.Limits{Queries: api.Rate(l.Queries), Commands: api.Rate(l.Commands), Telemetry: api.Rate(l.Telemetry)}
 }

@@ -20,6 +20,7 @@ type Access struct {
 	Users    []AccessUser `yaml:"users,omitempty" doc:"Users with a password; the API cannot change them."`
 	Policies string       `yaml:"policies,omitempty" doc:"Path of policies in Cedar that are added to those that ship."`
 	OIDC     OIDC         `yaml:"oidc,omitempty" doc:"An issuer of OpenID Connect whose tokens are believed."`
+	Limits   AccessLimits `yaml:"limits,omitempty" doc:"How often each user, token or device may ask."`
 
 	Rules *auth.Policies `yaml:"-"` // what Policies holds; nil without
 }
@@ -50,6 +51,25 @@ func (x *Access) check(s *source) {
 		}
 	}
 }
+
+// AccessLimits are how often each principal may ask.
+type AccessLimits struct {
+	Queries   RateLimit      `yaml:"queries,omitempty" doc:"Whatever is no command and brings no readings."`
+	Commands  RateLimit      `yaml:"commands,omitempty" doc:"Commands, arming, dispatch."`
+	Telemetry TelemetryLimit `yaml:"telemetry,omitempty" doc:"Requests and messages that bring readings, whatever number of them."`
+}
+
+// RateLimit and TelemetryLimit are one bound each; they differ in what holds when nothing is said.
+type (
+	RateLimit struct {
+		PerSecond float64 `yaml:"per_second,omitempty" jsonschema:"minimum=0,default=2000" doc:"On average; 0: no bound."`
+		Burst     int     `yaml:"burst,omitempty" jsonschema:"minimum=1,default=4000" doc:"At once."`
+	}
+	TelemetryLimit struct {
+		PerSecond float64 `yaml:"per_second,omitempty" jsonschema:"minimum=0,default=0" doc:"On average; 0: no bound."`
+		Burst     int     `yaml:"burst,omitempty" jsonschema:"minimum=1,default=1000" doc:"At once."`
+	}
+)
 
 // OIDC is an issuer whose tokens are believed.
 type OIDC struct {

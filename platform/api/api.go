@@ -63,6 +63,8 @@ type Options struct {
 	MaxConnections int
 	// MaxClients bounds the WebSockets; 0 = 5,000.
 	MaxClients int
+	// Limits bound what each principal asks for.
+	Limits Limits
 	// Metrics, when set, is where the figures are registered, beside others of
 	// the plant; nil: a registry of its own.
 	Metrics *prometheus.Registry
@@ -89,6 +91,7 @@ type Server struct {
 
 	readings, commands, others room
 
+	limits atomic.Pointer[limiters]
 	// strangers are the WebSockets of GraphQL that have not said who they are.
 	strangers atomic.Int32
 	heavyNow  atomic.Int32 // questions about whole fleets that are being answered
@@ -133,6 +136,7 @@ func New(o Options) (*Server, error) {
 	if o.Metrics == nil {
 		o.Metrics = prometheus.NewRegistry()
 	}
+	s.SetLimits(o.Limits)
 	s.large.left.Store(largeBodies)
 	s.scratch.New = func() any { return &scratch{body: make([]byte, 0, 1024)} }
 	var err error
@@ -364,6 +368,9 @@ func (s *Server) who(r *http.Request, token string, a auth.Action) (*auth.Princi
 	if !p.May(a) {
 		s.auth.Refused(s.wall(), p, hostOf(r), r.Method+" "+shorten(r.URL.Path), "the role "+p.Role.String()+" does not allow "+a.String())
 		return nil, refuse(CodeForbidden, fmt.Sprintf("the role %s does not allow %s", p.Role, a))
+	}
+	if refused := s.within(p, a); refused != nil {
+		return nil, refused
 	}
 	return p, nil
 }

@@ -37,6 +37,9 @@ func (s *Server) Deliver(ctx context.Context, list []*Delivery) {
 			d.Problem = refuse(CodeForbiddenDevice, "the token does not speak for "+string(d.Device))
 			continue
 		}
+		if d.Problem = s.within(d.By, auth.Ingest); d.Problem != nil {
+			continue
+		}
 		b := batch{server: s, principal: d.By, only: d.Device, now: now, scratch: m}
 		d.Problem = b.body(d.Body)
 		if d.Problem == nil {
@@ -90,6 +93,9 @@ func (s *Server) Order(ctx context.Context, by *auth.Principal, only device.ID, 
 	}
 	if !by.MayOn(auth.Control, only) {
 		return refuse(CodeForbidden, "the token does not allow to command "+string(only))
+	}
+	if refused := s.within(by, auth.Control); refused != nil {
+		return refused
 	}
 	m := s.borrow()
 	m.dec.reset(body)

@@ -67,6 +67,11 @@ func (s *Server) needs(ctx context.Context, _ any, next graphql.Resolver, action
 	if !known || !c.May(a) {
 		return nil, refuse(CodeForbidden, fmt.Sprintf("the role %s does not allow %s", c.Role, action))
 	}
+	if a == auth.Control || a == auth.Dispatch {
+		if refused := s.within(c.Principal, a); refused != nil {
+			return nil, refused
+		}
+	}
 	if plant && !c.MayWhole(a) {
 		return nil, refuse(CodeForbidden, "a device token sees nothing but its device")
 	}
@@ -83,6 +88,9 @@ func (s *Server) operation(ctx context.Context, next graphql.OperationHandler) g
 			return s.only(ctx, refuse(CodeInvalidRequest, "subscriptions need a WebSocket"))
 		}
 		return next(ctx) // its time is that of the request
+	}
+	if refused := s.within(socket.principal, auth.Read); refused != nil {
+		return s.only(ctx, refused)
 	}
 	if !socket.begin() {
 		return s.only(ctx, refuse(CodeOverload, fmt.Sprintf("more than %d operations are open on this WebSocket", socketOperations)))

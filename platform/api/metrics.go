@@ -25,6 +25,7 @@ type metrics struct {
 	sync, control, ws, graphql, files, unknown *route
 
 	readings struct{ accepted, rejected prometheus.Counter }
+	limited  struct{ queries, commands, telemetry prometheus.Counter }
 	shed     struct{ memory, overload, heavy, space, connections prometheus.Counter }
 }
 
@@ -61,12 +62,16 @@ func newMetrics(reg *prometheus.Registry, s *Server) (*metrics, error) {
 	m.shed.connections, m.shed.memory = shed.WithLabelValues("connections"), shed.WithLabelValues("memory")
 	m.shed.overload, m.shed.heavy = shed.WithLabelValues("plant"), shed.WithLabelValues("heavy")
 	m.shed.space = shed.WithLabelValues("disk")
+	often := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "yunchu_api_limited_total", Help: "Requests and messages of principals that ask too often, by what they asked for.",
+	}, []string{"class"})
+	m.limited.queries, m.limited.commands, m.limited.telemetry = often.WithLabelValues("queries"), often.WithLabelValues("commands"), often.WithLabelValues("telemetry")
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
 	var faults []error
 	for _, c := range []prometheus.Collector{
-		m.requests, m.latency, readings, shed,
+		m.requests, m.latency, readings, shed, often,
 		gauge("yunchu_http_in_flight", "Requests that are being served.", func() float64 {
 			return float64(s.readings.now.Load() + s.commands.now.Load() + s.others.now.Load())
 		}),

@@ -72,6 +72,7 @@ const (
 
 	CodeOverload        Code = "OVERLOAD"
 	CodeTooManyAttempts Code = "TOO_MANY_ATTEMPTS"
+	CodeRateLimited     Code = "RATE_LIMITED"
 	CodeNotReady        Code = "NOT_READY"
 	CodeClosing         Code = "CLOSING"
 	CodeNoSpace         Code = "INSUFFICIENT_STORAGE"
@@ -132,6 +133,7 @@ var catalogue = map[Code]struct {
 
 	CodeOverload:        {429, "wait for the time in Retry-After; many readings in one array cost less than many requests"},
 	CodeTooManyAttempts: {429, "wait for the time in Retry-After"},
+	CodeRateLimited:     {429, "wait for the time in Retry-After, or ask for more at once"},
 	CodeNotReady:        {503, "the plant is starting; /healthz answers 200 when it is ready"},
 	CodeClosing:         {503, "the plant is stopping; send again when it is back"},
 	CodeNoSpace:         {507, "the disk of the plant is nearly full; keep the readings and send them again later"},

@@ -206,7 +206,7 @@ func (s *session) refused(x *item, p *api.Problem) {
 // reason is a refusal in the words of MQTT 5.
 func reason(p *api.Problem) packets.Code {
 	switch {
-	case p.Code == api.CodeOverload:
+	case p.Code == api.CodeOverload, p.Code == api.CodeRateLimited:
 		return packets.ErrQuotaExceeded
 	case p.Status >= 500:
 		return packets.ErrImplementationSpecificError

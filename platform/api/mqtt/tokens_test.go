@@ -7,6 +7,8 @@ import (
 
 	"github.com/mochi-mqtt/server/v2/packets"
 
+	"yunchu/platform/api"
+	"yunchu/platform/api/mqtt"
 	"yunchu/platform/auth"
 	"yunchu/platform/auth/authtest"
 )
@@ -113,6 +115,28 @@ func TestTopicMatrix(t *testing.T) {
 			}
 		}
 		_ = c.Close()
+	}
+}
+
+// TestMessagesAreBounded: a device that sends or an operator who commands too often is told
+// to wait, over MQTT as over HTTP.
+func TestMessagesAreBounded(t *testing.T) {
+	w := open(t, func(o *mqtt.Options) {
+		slow := api.Rate{PerSecond: 0.001, Burst: 1}
+		o.API.SetLimits(api.Limits{Telemetry: slow, Commands: slow})
+	})
+	token, _ := w.device("d")
+	at := time.Now().UnixMilli()
+	c, _ := w.dial(5, "d", token, "x")
+	op, _ := w.dial(5, "token", engineer, "y")
+	for i, limited := range []bool{false, true} {
+		c.publish(1, "device/d/data", reading("d", at+int64(i)))
+		op.publish(1, "device/d/control", fmt.Sprintf(`{"deviceId":"d","commandId":"c%d","command":"stop"}`, i))
+		for name, pk := range map[string]packets.Packet{"a reading": c.answer(packets.Puback), "a command": op.answer(packets.Puback)} {
+			if got := pk.ReasonCode == packets.ErrQuotaExceeded.Code; got != limited {
+				t.Errorf("%s, message %d: reason %#x", name, i, pk.ReasonCode)
+			}
+		}
 	}
 }
 
