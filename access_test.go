@@ -2,10 +2,13 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -210,4 +213,32 @@ func TestServeOIDC(t *testing.T) {
 	c.do(t, http.StatusForbidden, http.MethodGet, "/api/v1/users", nil)
 	c.token = c.token[:len(c.token)-8] + "AAAAAAAA"
 	c.do(t, http.StatusUnauthorized, http.MethodGet, "/api/v1/system", nil)
+}
+
+// TestServeTLSForMQTT: --tls makes a certificate for the broker too.
+func TestServeTLSForMQTT(t *testing.T) {
+	p := fresh(t)
+	p.write(t, "plant.yaml", "apiVersion: yunchu/v1\nkind: Config\nmqtt: {listen: \"tls://127.0.0.1:0\"}\n")
+	if got := p.run(t, "serve", "-c", "plant.yaml"); got.code != exitInput || !strings.Contains(got.stderr, "or serve --tls") {
+		t.Errorf("without a certificate: %+v", got)
+	}
+	x, c := serving(t, p, "-c", "plant.yaml", "--tls")
+	if !strings.HasPrefix(c.base, "https://") {
+		t.Errorf("it listens on %s", c.base)
+	}
+	if err := x.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the configuration is read again", func() bool { return strings.Contains(x.stderr.String(), "access read again") })
+	text, err := os.ReadFile(filepath.Join(p.dir, "data", "keys", "tls.crt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(text)
+	conn, err := tls.Dial("tcp", x.broker(t), &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close()
 }

@@ -49,7 +49,7 @@ that makes the first administrator.`,
 			cfg := scenario.DefaultConfig()
 			if config != "" {
 				var err error
-				if cfg, err = scenario.LoadConfig(config, scenarioOptions()); err != nil {
+				if cfg, err = scenario.LoadConfig(config, serveOptions(secure)); err != nil {
 					return fail(exitInput, err)
 				}
 			}
@@ -68,6 +68,14 @@ that makes the first administrator.`,
 	c.Flags().BoolVar(&secure, "tls", false, "encrypt, with a certificate of its own where the configuration has none")
 	c.Flags().StringVar(&role, "role", rolePlant, "plant, or edge: a site that keeps what it reads and sends it on to its plant")
 	return c
+}
+
+// serveOptions are how a configuration is read: secure says that a certificate is made where
+// it names none.
+func serveOptions(secure bool) scenario.Options {
+	o := scenarioOptions()
+	o.OwnCertificate = secure
+	return o
 }
 
 // notYet refuses what a configuration may say and this version does not do: a

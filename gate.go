@@ -19,6 +19,7 @@ type gate struct {
 	authority *auth.Authority
 	oidc      scenario.OIDC // as it is now
 	config    string        // path of the configuration, empty without one
+	secure    bool          // a certificate of our own
 	limits    func(api.Limits)
 	log       *slog.Logger
 	hangup    <-chan os.Signal // from the start on: a SIGHUP would end the program else
@@ -36,7 +37,7 @@ func openGate(r auth.Records, cfg *scenario.Config, name string, now time.Time, 
 	a, err := auth.New(r, now, auth.Options{
 		Static: os.Getenv(tokenVariable), Log: log, Keys: keys, Issuer: name, Users: cfg.Access.List(), Policies: cfg.Access.Rules, External: issuer,
 	})
-	return &gate{authority: a, oidc: cfg.Access.OIDC, config: cfg.Path, log: log, hangup: hangups()}, err
+	return &gate{authority: a, oidc: cfg.Access.OIDC, config: cfg.Path, secure: cfg.TLS.Own, log: log, hangup: hangups()}, err
 }
 
 // run reads again what can be changed while the plant runs, at each SIGHUP until ctx ends.
@@ -62,7 +63,7 @@ func (g *gate) reload(ctx context.Context) error {
 	if g.config == "" {
 		return nil
 	}
-	cfg, err := scenario.LoadConfig(g.config, scenarioOptions())
+	cfg, err := scenario.LoadConfig(g.config, serveOptions(g.secure))
 	if err != nil {
 		return err
 	}

@@ -388,8 +388,8 @@ func (m *Broker) check(s *source, t *TLS) {
 	default:
 		s.hostPort("mqtt.listen", address, hint)
 	}
-	if secure && t.Cert == "" {
-		s.wrong("mqtt.listen", "add tls: {cert: …, key: …}", "an encrypted listener needs a certificate")
+	if secure && t.Cert == "" && !s.opt.OwnCertificate {
+		s.wrong("mqtt.listen", "add tls: {cert: …, key: …}, or serve --tls", "an encrypted listener needs a certificate")
 	}
 }
 

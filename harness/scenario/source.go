@@ -48,6 +48,8 @@ type Options struct {
 	Procedure func(name string) (*Procedure, error)
 	// ProcedureNames are those tests, for hints; may be empty.
 	ProcedureNames []string
+	// OwnCertificate: one is made where a configuration names none.
+	OwnCertificate bool
 }
 
 // Sets are what ships under a name and may also be a file. The zero value takes any
