@@ -513,15 +513,16 @@ func (s *Store) upcoming() uint64 {
 func (s *Store) list() error {
 	s.mu.Lock()
 	list, damaged := s.segments, s.damaged
-	s.damaged, s.dirty = nil, false
+	s.damaged = nil
 	s.mu.Unlock()
 	err := writeManifest(s.opt.Dir, list, s.upcoming())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
-		s.damaged, s.dirty = append(damaged, s.damaged...), true
+		s.damaged = append(damaged, s.damaged...)
 		return err
 	}
+	s.dirty = len(s.damaged) > 0 || !slices.Equal(list, s.segments) // it has changed meanwhile
 	for _, path := range damaged {
 		if err := os.Rename(path, path+badSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
 			s.log.Error("damaged history file not set aside", "path", path, "error", err)
