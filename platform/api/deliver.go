@@ -122,6 +122,15 @@ func (s *Server) Certified(c *x509.Certificate) *auth.Principal {
 	return s.auth.Certified(c, s.wall())
 }
 
+// Spokesman is who speaks for devices that somebody else has let in: for one, or for all of
+// them, the new ones too, where the id is empty.
+func (s *Server) Spokesman(name string, id device.ID) *auth.Principal {
+	if id == "" {
+		return s.auth.Spokesman(name, auth.Engineer, "")
+	}
+	return s.auth.Spokesman(name, auth.Device, id)
+}
+
 // AppendReading appends a reading as every listener tells of it.
 func AppendReading(b []byte, id device.ID, r *device.Reading) []byte { return appendReading(b, id, r) }
 

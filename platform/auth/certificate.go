@@ -42,3 +42,10 @@ func (a *Authority) Certified(c *x509.Certificate, now time.Time) *Principal {
 	a.seen.put(text, p, now)
 	return p
 }
+
+// Spokesman is who speaks for what another program of the plant's has let in, such as a
+// broker: for one device, or with a role for all of them where the id is empty. It has no
+// token, and never expires.
+func (a *Authority) Spokesman(name string, role Role, id device.ID) *Principal {
+	return a.principal(Principal{Name: name, Role: role, Device: id})
+}

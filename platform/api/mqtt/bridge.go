@@ -53,7 +53,8 @@ type Bridge struct {
 	o       BridgeOptions
 	address *url.URL
 	station *station
-	by      auth.Principal
+	by      *auth.Principal               // for all devices
+	only    map[device.ID]*auth.Principal // for one, where nobody new is taken in; the worker's
 
 	inbox  chan received
 	client atomic.Pointer[paho.Client] // nil while the broker is away
@@ -118,10 +119,7 @@ func NewBridge(o BridgeOptions) (*Bridge, error) {
 	b := &Bridge{
 		teller: teller{registry: o.Registry, bus: o.Bus, log: o.Log.With("broker", u.Host), now: o.Now},
 		o:      o, address: u, inbox: make(chan received, inboxRoom),
-		by: auth.Principal{Name: "broker " + u.Host, Role: auth.Device},
-	}
-	if o.Register {
-		b.by.Role = auth.Engineer
+		by: o.API.Spokesman("broker:"+u.Host, ""), only: map[device.ID]*auth.Principal{},
 	}
 	b.life, b.stop = context.WithCancel(context.Background())
 	b.station = newStation(o.Registry, o.Drivers, b.log, b.send)
@@ -296,6 +294,10 @@ func (b *Bridge) commit(list []received) bool {
 		events []device.Event
 	)
 	for _, x := range list {
+		if _, known := b.registry.Slot(x.id); !known && !b.o.Register {
+			b.unused(x, "there is no device "+string(x.id))
+			continue
+		}
 		if x.what == data {
 			items, bodies = append(items, x), append(bodies, &api.Delivery{By: b.speaker(x.id), Device: x.id, Body: x.body})
 			continue
@@ -334,11 +336,14 @@ func (b *Bridge) commit(list []received) bool {
 // new is taken in.
 func (b *Bridge) speaker(id device.ID) *auth.Principal {
 	if b.o.Register {
-		return &b.by
+		return b.by
 	}
-	by := b.by
-	by.Device = id
-	return &by
+	p := b.only[id]
+	if p == nil { // as many as there are registered devices
+		p = b.o.API.Spokesman(b.by.Name, id)
+		b.only[id] = p
+	}
+	return p
 }
 
 // delivered notes what has become of bodies of readings, and returns those that are to be
@@ -406,7 +411,7 @@ func (b *Bridge) unused(x received, why string) {
 	b.refused.Inc()
 	b.unusable++
 	if time.Since(b.complained) >= complainEvery {
-		b.complain(x.id, &b.by, x.what, why, b.unusable)
+		b.complain(x.id, b.by, x.what, why, b.unusable)
 		b.complained, b.unusable = time.Now(), 0
 	}
 }
