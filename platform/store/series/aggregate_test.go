@@ -17,7 +17,7 @@ import (
 // makes of the same readings: over late and revised rows, seals and restarts.
 func TestAggregateIsThatOfTheReadings(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		opt := series.Options{Dir: t.TempDir(), SealRows: rapid.IntRange(30, 200).Draw(rt, "seal rows")}
+		opt := series.Options{Dir: t.TempDir(), SealRows: rapid.IntRange(30, 200).Draw(rt, "seal rows"), Tiers: []series.Tier{}}
 		s, err := series.Open(opt)
 		if err != nil {
 			rt.Fatal(err)
