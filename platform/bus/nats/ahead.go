@@ -1,9 +1,7 @@
 package nats
 
 import (
-	"fmt"
 	"os"
-	"path/filepath"
 
 	"yunchu/platform/bus"
 )
@@ -28,10 +26,10 @@ type ahead struct {
 }
 
 func newAhead(store, stream string) *ahead {
-	return &ahead{dir: filepath.Join(store, "jetstream", "$G", "streams", streamName(stream), "msgs"), room: aheadOf(stream)}
+	return &ahead{dir: blockFolder(store, stream), room: aheadOf(stream)}
 }
 
-func (a *ahead) path(block int) string { return filepath.Join(a.dir, fmt.Sprintf("%d.blk", block)) }
+func (a *ahead) path(block int) string { return blockPath(a.dir, block) }
 
 // keep looks for the newest block, and whether it has room. Errors are left to the write
 // that meets them.
@@ -61,14 +59,7 @@ func (a *ahead) keep() {
 
 func (a *ahead) find() {
 	a.block, a.until = 0, 0
-	entries, err := os.ReadDir(a.dir)
-	if err != nil {
-		return
-	}
-	for _, e := range entries {
-		var n int
-		if _, err := fmt.Sscanf(e.Name(), "%d.blk", &n); err == nil {
-			a.block = max(a.block, n)
-		}
+	if list, err := blocks(a.dir); err == nil && len(list) > 0 {
+		a.block = list[len(list)-1]
 	}
 }

@@ -201,6 +201,9 @@ func (b *Bus) vouch() error {
 	if err := b.recall(); err != nil {
 		return fmt.Errorf("read the list of damages: %w", err)
 	}
+	for _, d := range b.srv.mended {
+		b.report(d)
+	}
 	for _, name := range bus.Streams {
 		if err := b.streams[name].vouch(context.Background(), b.srv.remembers(checkpointsWord)); err != nil {
 			return fmt.Errorf("verify %s: %w", name, err)

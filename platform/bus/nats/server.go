@@ -14,6 +14,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
+	"yunchu/platform/bus"
 	"yunchu/platform/durable"
 )
 
@@ -29,6 +30,7 @@ type embedded struct {
 	dir     string
 	lock    *os.File
 	log     *serverLog
+	mended  []bus.Damage
 	stopped chan struct{} // closed by stop
 }
 
@@ -77,6 +79,9 @@ func launch(o *server.Options, log *slog.Logger) (_ *embedded, err error) {
 			err = errors.Join(err, e.stop())
 		}
 	}()
+	if e.mended, err = mend(o.StoreDir, true); err != nil {
+		return nil, err
+	}
 	if e.Server, err = server.NewServer(o); err != nil {
 		return nil, err
 	}

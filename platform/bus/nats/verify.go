@@ -178,6 +178,13 @@ func (b *Bus) Scrub(ctx context.Context) error {
 	if b.srv == nil {
 		return nil
 	}
+	mended, err := mend(b.srv.dir, false)
+	if err != nil {
+		return fmt.Errorf("scrub: %w", err)
+	}
+	for _, d := range mended {
+		b.report(d)
+	}
 	for _, name := range bus.Streams {
 		s := b.streams[name]
 		points := s.check.all()
