@@ -129,9 +129,9 @@ func (s *subject) Get(uid types.EntityUID) (types.Entity, bool) {
 	switch uid.Type {
 	case typeDevice:
 		parents = append(parents, plantEntity)
-		e.Attributes = types.NewRecord(types.RecordMap{"id": types.String(uid.ID)})
+		e.Attributes = types.NewRecord(types.RecordMap{"id": uid.ID})
 	case typePlant:
-		e.Attributes = types.NewRecord(types.RecordMap{"id": types.String(uid.ID)})
+		e.Attributes = types.NewRecord(types.RecordMap{"id": uid.ID})
 	case typeUser, typeToken:
 		e.Attributes = types.NewRecord(types.RecordMap{"name": types.String(s.name)})
 	}

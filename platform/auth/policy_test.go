@@ -150,7 +150,7 @@ func TestScopesAreWhatEachDeviceSays(t *testing.T) {
 						text += fmt.Sprintf(`forbid (principal, action == Action::"control", %s) %s;`, forbid, c2)
 					}
 					a.SetPolicies(policies(t, text))
-					var may, all bool = false, true
+					may, all := false, true
 					for _, id := range []device.ID{"a", "b", "c"} {
 						ok := viewer.MayOn(auth.Control, id)
 						may, all = may || ok, all && ok

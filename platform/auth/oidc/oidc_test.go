@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -213,15 +214,13 @@ func TestForgedTokensOfAnIssuer(t *testing.T) {
 		{"our own issuer", jwt.SigningMethodRS256, p.Keypair.PrivateKey, map[string]any{"iss": "yunchu"}},
 		{"no name", jwt.SigningMethodRS256, p.Keypair.PrivateKey, map[string]any{"preferred_username": nil}},
 	} {
-		x := jwt.NewWithClaims(tt.method, jwt.MapClaims{})
-		for k, v := range claims {
-			x.Claims.(jwt.MapClaims)[k] = v
-		}
+		says := maps.Clone(claims)
 		for k, v := range tt.change {
-			if x.Claims.(jwt.MapClaims)[k] = v; v == nil {
-				delete(x.Claims.(jwt.MapClaims), k)
+			if says[k] = v; v == nil {
+				delete(says, k)
 			}
 		}
+		x := jwt.NewWithClaims(tt.method, says)
 		x.Header["kid"] = good.Header["kid"]
 		text, err := x.SignedString(tt.key)
 		if err != nil {
