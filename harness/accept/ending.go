@@ -1,6 +1,7 @@
 package accept
 
 import (
+	"fmt"
 	"time"
 
 	"yunchu/platform/device"
@@ -22,7 +23,7 @@ func (p *Player) end(now time.Time, o *Observation, out *[]Action) {
 			return
 		}
 		if p.waits != "" {
-			p.rec.Notes = append(p.rec.Notes, "what the test has changed was not put back in time")
+			p.rec.unfinished("what the test has changed was not put back in time")
 		}
 		if p.stopped && o.Stopped {
 			p.command(now, device.Command{Verb: device.Reset}, out)
@@ -35,7 +36,11 @@ func (p *Player) end(now time.Time, o *Observation, out *[]Action) {
 			return
 		}
 		if p.quiet.IsZero() {
-			p.rec.Notes = append(p.rec.Notes, "the device has not come to rest at the end of the test")
+			why := fmt.Sprintf("the device has not come to rest at the end of the test: it has %.4g kW", o.Reading.Power)
+			p.rec.unfinished(why)
+			if o.Has && o.Reading.Quality == device.Good && now.Sub(device.Time(o.Reading.At)) <= p.rec.MaxAge {
+				p.rec.Unrest = why
+			}
 		}
 		p.ending = over
 	}

@@ -51,6 +51,15 @@ func paused(at, long float64) func(*accept.Record) {
 	return func(r *accept.Record) { r.Pauses = append(r.Pauses, metric.Point{T: at, V: long}) }
 }
 
+// curtailed is a record of a limit of power that is judged for four seconds.
+func curtailed(period time.Duration, kw float64) *accept.Record {
+	r := ramped(period, 0, 1000)
+	w := window("limit", 10, 18)
+	w.After, w.LimitKW = 4*time.Second, kw
+	r.Windows, r.MaxAge = []*accept.Window{w}, 3*period
+	return r
+}
+
 // backwards has the device discharge until a time, and take its setpoint at another, in s.
 func backwards(ack, until float64) func(*accept.Record) {
 	return func(r *accept.Record) {
@@ -183,6 +192,17 @@ func TestVerdicts(t *testing.T) {
 		}), "m", "exchange_error_percent", "<= 0.1", report.Failed, "request timed out (2 of 4); nothing came in time (1 of 4)"},
 		{"power and current of two moments, as the step begins", with(apart(10.4)), "m", response, "<= 2", report.Passed, ""},
 		{"power and current that do not match", with(apart(15)), "m", response, "<= 2", report.Inconclusive, "not good (logic)"},
+		{"time counts until the reading was there", with(func(r *accept.Record) {
+			for i := range r.Samples {
+				r.Samples[i].Arrived += 600
+			}
+		}), "m", response, "<= 1.2", report.Inconclusive, "as near"},
+		{"too few readings to exceed a limit", curtailed(2*time.Second, 0), "m", "exceeding_samples", "< 5", report.Inconclusive, "3 readings are too few"},
+		{"enough readings to exceed a limit", curtailed(time.Second, 0), "m", "exceeding_samples", "< 5", report.Failed, ""},
+		{"readings that could exceed a limit", curtailed(time.Second, 100), "m", "exceeding_samples", "< 5", report.Passed, ""},
+		{"no reading in which it could have power", with(func(r *accept.Record) {
+			r.Windows[0].Kind, r.Windows[0].After = "alive", 30*time.Second
+		}), "m", "active_samples", "== 0", report.Inconclusive, "0 readings are too few"},
 		{"alarm", with(func(r *accept.Record) { r.Samples[300].Status = device.Fault }), "test", "alarms", "== 0", report.Failed, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -22,8 +22,24 @@ type measured struct {
 	period  float64  // s, of those samples
 	horizon float64  // s: how long was watched, of what was not reached
 	pause   float64  // s that this machine stood still, by which a time may look longer than it is
+	counts  bool     // it counts n samples, and could not be more
 	doubts  []string // why it may not be judged
 	note    string
+}
+
+// counted counts the points of which something holds.
+func (m *measured) counted(pts []metric.Point, holds func(kw float64) bool) {
+	m.counts, m.n = true, len(pts)
+	for _, p := range pts {
+		if holds(p.V) {
+			m.Value++
+		}
+	}
+}
+
+// inTime are the metrics that say when something was so.
+var inTime = map[string]bool{
+	"dead_time_s": true, "response_time_s": true, "settling_time_s": true, "settled": true, "transition_time_s": true, "zero_time_s": true,
 }
 
 // errNoReference: the metric compares with an instrument that the bench does not have.
@@ -180,6 +196,10 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 		m.note = "no reference on this bench: the device's own readings are judged"
 	}
 	s := r.stepOf(w, &t)
+	own := t
+	if !t.ref && inTime[name] {
+		t.pts = r.heard // by then it was so, whenever within the exchange it was measured
+	}
 	pts := within(t.pts, t.a-1, t.b)
 	var err error
 	pc := 100 / r.RatedKW
@@ -216,9 +236,14 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 		if w.Kind == "tracking" {
 			return r.following(name, w, &t, m)
 		}
-		for _, p := range within(pts, t.a+w.After.Seconds(), t.b) {
+		later := within(pts, t.a+w.After.Seconds(), t.b)
+		if len(later) == 0 {
+			err = metric.ErrNoData
+		}
+		for _, p := range later {
 			m.Value = max(m.Value, math.Abs(p.V-s.To)*pc)
 		}
+		m.n = len(later)
 	case "overshoot_percent":
 		m.Measured, err = s.Overshoot(pts)
 		m.Measured = scaled(m.Measured, 100)
@@ -246,23 +271,18 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 		}
 		m.Value, m.Res, m.doubts = w.Ack.Sub(w.T0).Seconds(), 0.001, w.Doubts
 	case "exceeding_samples":
-		for _, p := range within(pts, t.a+w.After.Seconds(), t.b) {
-			if math.Abs(p.V) > w.LimitKW+limitSlack*r.RatedKW {
-				m.Value++
-			}
-		}
+		m.counted(within(pts, t.a+w.After.Seconds(), t.b), func(kw float64) bool {
+			return math.Abs(kw) > w.LimitKW+limitSlack*r.RatedKW
+		})
 	case "active_samples":
-		for _, p := range within(pts, t.a+w.After.Seconds(), t.b) {
-			if math.Abs(p.V) > w.Zero*r.RatedKW {
-				m.Value++
-			}
-		}
+		m.counted(within(pts, t.a+w.After.Seconds(), t.b), func(kw float64) bool { return math.Abs(kw) > w.Zero*r.RatedKW })
 	case "wrong_sign":
 		return r.signs(w, &t, m)
 	case "power_error_percent":
 		return r.compared(w, &t, m)
 	case "trips":
 		m.Value = float64(r.trips(t.a, t.b, w.ToKW))
+		m.counts, m.n = true, len(r.samples(t.a+settleTrip, t.b))
 	case "energy_kwh", "energy_percent", "duration_s", "soc_error_percent", "soc_truth_error_percent", "temperature_error_c", "voltage_error_v":
 		return r.charged(name, w, &t, m)
 	case "rms_error_percent", "within_percent", "correlation", "lag_s", "pjm_score", "k", "k1", "k2", "k3":
@@ -282,7 +302,7 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 	}
 	if m.timed {
 		m.pause = r.paused(t.a, t.b)
-		if why := r.echoed(w, &t); why != "" {
+		if why := r.echoed(w, &own); why != "" {
 			m.doubts = append(m.doubts, why)
 		}
 	}

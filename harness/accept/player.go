@@ -480,8 +480,12 @@ func (p *Player) acknowledged(now time.Time, a *device.Ack) {
 	x := p.cur
 	switch {
 	case x.act == actRefused && answers:
-		if a.Status == device.Done && w != nil {
+		switch {
+		case w == nil:
+		case a.Status == device.Done:
 			w.Accepted++
+		case a.Status == device.Failure: // it may have it all the same
+			w.doubt(fmt.Sprintf("nobody knows whether it was refused: %s %s", a.Code, a.Reason))
 		}
 	case a.Status == device.Done:
 		if w != nil && a.Reduced && a.Verb == device.SetPower {
@@ -535,7 +539,7 @@ func (p *Player) finished(now time.Time, d *Done) {
 		if p.ending == restoring && d.ID == p.waits {
 			p.waits = ""
 			if d.Err != nil {
-				p.rec.Notes = append(p.rec.Notes, "not restored: "+d.Err.Error())
+				p.rec.unfinished("not restored: " + d.Err.Error())
 			}
 		}
 		return

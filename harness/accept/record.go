@@ -34,6 +34,9 @@ type Record struct {
 	Exchanges []Exchange
 	Events    []device.Event
 	Notes     []string // what happened that people should know
+
+	Unfinished string // how the device was not left as it was to be left
+	Unrest     string // that by its own fresh readings it is not at rest
 	// Pauses are when this machine did not get to its work: s since Begin, and for how long.
 	Pauses []metric.Point
 
@@ -53,12 +56,20 @@ type Record struct {
 	SignWrong bool
 
 	power, truth []metric.Point // made once, by settle
+	heard        []metric.Point // power, each at the time at which the reading was there
 }
 
 // settle puts the readings into the order of their own times, when all have come.
 func (r *Record) settle() {
 	slices.SortStableFunc(r.Samples, func(a, b device.Reading) int { return cmp.Compare(a.At, b.At) })
 	r.power, r.truth = r.points(power), r.reference(truePower)
+	r.heard = r.heard[:0]
+	for i := range r.Samples {
+		if s := &r.Samples[i]; !math.IsNaN(power(s)) {
+			r.heard = append(r.heard, metric.Point{T: r.atMS(max(s.At, s.Arrived)), V: power(s)})
+		}
+	}
+	slices.SortStableFunc(r.heard, func(a, b metric.Point) int { return cmp.Compare(a.T, b.T) })
 }
 
 // samples are the readings from a to b, s since the beginning.
@@ -113,6 +124,15 @@ type SettingTrial struct {
 
 // OK reports whether the setting took the value and was restored.
 func (s *SettingTrial) OK() bool { return s.Err == "" }
+
+// unfinished notes that a test has not left the device as it was to be left: at rest, and
+// with what was changed put back.
+func (r *Record) unfinished(why string) {
+	r.note(why)
+	if r.Unfinished == "" {
+		r.Unfinished = why
+	}
+}
 
 // note remembers what people should know, once.
 func (r *Record) note(what string) {

@@ -1,6 +1,7 @@
 package accept
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -122,6 +123,9 @@ func one(ctx context.Context, b *Bench, procedures []*scenario.Procedure, opt *O
 		}
 		t := s.test(ctx, g, barred)
 		out.Tests = append(out.Tests, t)
+		if t.Record != nil && t.Record.Unrest != "" && barred == "" {
+			barred = p.Name + ": " + t.Record.Unrest
+		}
 		if p.Name == SignTest && t.Verdict != report.Passed && barred == "" {
 			barred = "the sign test was not passed"
 			if why := t.reason(); why != "" {
@@ -171,8 +175,24 @@ func (s *session) test(ctx context.Context, g *Program, barred string) *TestResu
 	if g.Procedure.Name == SignTest && t.Record.SignWrong {
 		t.Verdict = report.Failed
 	}
+	t.left()
 	t.barred()
 	return t
+}
+
+// left draws the consequences from how the device was left: one that has power when all is
+// done has failed, and one of which nobody knows passes nothing.
+func (t *TestResult) left() {
+	r := t.Record
+	switch {
+	case r.Unrest != "":
+		t.Verdict = report.Failed
+	case r.Unfinished != "" && t.Verdict == report.Passed:
+		t.Verdict = report.Inconclusive
+	default:
+		return
+	}
+	t.Why = strings.TrimSuffix(cmp.Or(r.Unrest, r.Unfinished)+"; "+t.Why, "; ")
 }
 
 // barred draws the consequences from the guard's having taken the device away in the midst
