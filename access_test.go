@@ -1,3 +1,5 @@
+//go:build !nosim && unix
+
 package main
 
 import (

@@ -57,6 +57,7 @@ func registers(d *Device, l Link, tap device.Tap) modbus.Options {
 func openSunSpec(d *Device, l Link, conn modbus.Conn, mute bool) (device.Driver, error) {
 	return sunspec.New(sunspec.Options{
 		Conn: conn, Base: l.Base, Unit: byte(l.Unit), BatteryPositive: l.BatteryPositive, DeadMan: l.DeadMan, Log: d.Log, Mute: mute,
+		Recorded: d.Recording != "" || d.Replayed != nil,
 	})
 }
 

@@ -22,7 +22,24 @@ type Parts struct {
 	// larger of them shows, and 1 kW.
 	Tolerance float64
 
-	moved moved
+	moved  moved
+	stated map[statement]float64
+}
+
+// statement is a quantity of a part that has given it.
+type statement struct{ part, quantity string }
+
+// state remembers what a part gives, and reports whether it ever did.
+func (p *Parts) state(part, quantity string, v float64) (last float64, ever bool) {
+	at := statement{part, quantity}
+	if !math.IsNaN(v) {
+		if p.stated == nil {
+			p.stated = map[statement]float64{}
+		}
+		p.stated[at] = v
+	}
+	last, ever = p.stated[at]
+	return last, ever
 }
 
 // moved is when the power last changed, so that what another wire says of it, later and
@@ -87,38 +104,42 @@ func (p *Parts) Read(ctx context.Context, now time.Time) (device.Reading, error)
 	if err := errors.Join(silent...); err != nil {
 		return device.Reading{}, err
 	}
-	first := func(field func(*device.Reading) float64, order ...string) float64 {
+	// A part that has given a quantity once is asked for it for ever: where it becomes silent
+	// about it, another's must not stand for it.
+	first := func(quantity string, field func(*device.Reading) float64, order ...string) float64 {
 		for _, name := range order {
 			if r, ok := got[name]; ok {
-				if v := field(&r); !math.IsNaN(v) {
+				v := field(&r)
+				if _, ever := p.state(name, quantity, v); ever {
 					return v
 				}
 			}
 		}
 		return math.NaN()
 	}
-	least := func(field func(*device.Reading) float64) float64 {
+	// A limit that a part ceases to state stays in force.
+	least := func(quantity string, field func(*device.Reading) float64) float64 {
 		v := math.NaN()
-		for _, r := range got {
-			if x := field(&r); !(x >= v) && !math.IsNaN(x) { // the first, or less
+		for name, r := range got {
+			if x, ever := p.state(name, quantity, field(&r)); ever && !(x >= v) { // the first, or less
 				v = x
 			}
 		}
 		return v
 	}
-	out.Power = first(func(r *device.Reading) float64 { return r.Power }, "meter", "pcs")
+	out.Power = first("power", func(r *device.Reading) float64 { return r.Power }, "meter", "pcs")
 	for _, name := range []string{"bms", "pcs", "meter"} { // the last of them that is there
 		if r, ok := got[name]; ok && (name == "bms" || !math.IsNaN(r.Power)) {
 			out.At = r.At
 		}
 	}
-	out.SoC = first(func(r *device.Reading) float64 { return r.SoC }, "bms", "pcs")
-	out.SoH = first(func(r *device.Reading) float64 { return r.SoH }, "bms", "pcs")
-	out.Voltage = first(func(r *device.Reading) float64 { return r.Voltage }, "bms", "pcs")
-	out.Current = first(func(r *device.Reading) float64 { return r.Current }, "bms", "pcs")
-	out.Temperature = first(func(r *device.Reading) float64 { return r.Temperature }, "bms", "pcs")
-	out.MaxCharge = least(func(r *device.Reading) float64 { return r.MaxCharge })
-	out.MaxDischarge = least(func(r *device.Reading) float64 { return r.MaxDischarge })
+	out.SoC = first("soc", func(r *device.Reading) float64 { return r.SoC }, "bms", "pcs")
+	out.SoH = first("soh", func(r *device.Reading) float64 { return r.SoH }, "bms", "pcs")
+	out.Voltage = first("voltage", func(r *device.Reading) float64 { return r.Voltage }, "bms", "pcs")
+	out.Current = first("current", func(r *device.Reading) float64 { return r.Current }, "bms", "pcs")
+	out.Temperature = first("temperature", func(r *device.Reading) float64 { return r.Temperature }, "bms", "pcs")
+	out.MaxCharge = least("maxCharge", func(r *device.Reading) float64 { return r.MaxCharge })
+	out.MaxDischarge = least("maxDischarge", func(r *device.Reading) float64 { return r.MaxDischarge })
 	if a, b := got["pcs"].Power, got["meter"].Power; p.PCS != nil && p.Meter != nil && math.Abs(a-b) > p.tolerance(a, b) {
 		out.Flags |= device.FlagLogic
 	}

@@ -56,6 +56,39 @@ func (f *fake) Close() error { return f.err }
 
 func (f *fake) Describe(context.Context, time.Time) (device.Info, error) { return f.info, nil }
 
+// What a battery management ceases to say is not what the converter says of itself.
+func TestPartThatFallsSilentIsNotReplaced(t *testing.T) {
+	nan := math.NaN()
+	bms := &fake{r: reading(func(r *device.Reading) { r.SoC, r.Temperature, r.MaxCharge, r.MaxDischarge = 98, 58, 5, 50 })}
+	pcs := &fake{r: reading(func(r *device.Reading) {
+		r.Power, r.Voltage, r.SoC, r.Temperature, r.MaxCharge, r.MaxDischarge = 0, 800, 60, 30, 100, 40
+	})}
+	p := &hil.Parts{PCS: pcs, BMS: bms}
+	read := func() device.Reading {
+		t.Helper()
+		r, err := p.Read(t.Context(), time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	if r := read(); r.SoC != 98 || r.Temperature != 58 || r.Voltage != 800 || r.MaxCharge != 5 || r.MaxDischarge != 40 {
+		t.Errorf("%+v", r)
+	}
+	bms.r.SoC, bms.r.Temperature, bms.r.MaxCharge, bms.r.MaxDischarge = nan, nan, nan, nan
+	if r := read(); !math.IsNaN(r.SoC) || !math.IsNaN(r.Temperature) || r.MaxCharge != 5 || r.MaxDischarge != 40 {
+		t.Errorf("the management is silent: %+v", r)
+	}
+	pcs.r.MaxCharge = 0
+	if r := read(); r.MaxCharge != 0 {
+		t.Errorf("the converter takes nothing: %+v", r)
+	}
+	bms.r.MaxCharge, pcs.r.MaxCharge = 20, 100
+	if r := read(); r.MaxCharge != 20 {
+		t.Errorf("the management speaks again: %+v", r)
+	}
+}
+
 func reading(change func(*device.Reading)) device.Reading {
 	r := device.Empty()
 	change(&r)

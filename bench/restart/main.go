@@ -39,7 +39,7 @@ func measure(samples, devices, head, runs int) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	size, err := fill(dir, samples/8/devices, head/devices, devices)
 	if err != nil {
 		return err
@@ -87,7 +87,9 @@ func fill(dir string, sealed, unsealed, devices int) (size int64, err error) {
 	st := p.History.Stats()
 	covered := p.History.Covered()
 	stop()
-	<-ended
+	if err := <-ended; err != nil {
+		return 0, err
+	}
 	if err := p.Close(); err != nil {
 		return 0, err
 	}
@@ -124,7 +126,9 @@ func restart(dir string) (time.Duration, error) {
 	err = p.Face(api.About{}, nil).Intake.Push(ctx, []device.Reading{r})
 	took := time.Since(begin)
 	stop()
-	<-ended
+	if err := <-ended; err != nil {
+		return 0, err
+	}
 	if damaged := p.Damages(); err == nil && len(damaged) > 0 {
 		err = fmt.Errorf("the plant is damaged: %v", damaged[0])
 	}

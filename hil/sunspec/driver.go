@@ -23,6 +23,9 @@ type Options struct {
 	// DeadMan is after how long a device that hears no more of us goes to 0 by itself;
 	// default DefaultDeadMan, in whole seconds.
 	DeadMan time.Duration
+	// Recorded: the device is answered from a recording. Its timers run as they did then, and
+	// are not held against what it is told now.
+	Recorded bool
 	// Mute leaves heartbeats alone, ours and those of somebody who commands the device
 	// too: those of a recording were made then.
 	Mute bool

@@ -75,7 +75,7 @@ func (l *layout) unguarded(kw, revert float64, runs bool) string {
 // gone is armed again at once; where it does not stay, there is no power.
 func (d *Driver) watchTimer(now time.Time) {
 	x := &d.live
-	if !now.Before(x.lapses) || x.armed.IsZero() {
+	if d.opt.Recorded || !now.Before(x.lapses) || x.armed.IsZero() {
 		return
 	}
 	why := d.layout.unguarded(x.kw, x.revert, x.runs)

@@ -61,3 +61,15 @@ func TestLimitsAreOnlyTightened(t *testing.T) {
 	// A device that no file names has no bounds but what can be.
 	w.do("PUT", "/api/v1/devices/own", "engineer", `{"ratedKw":100,"limits":{"voltage_v":[40,60],"cap_kw":500}}`).want(200, "")
 }
+
+// TestRatingOfAWireIsItsFiles: what the guard sees of a wrong sign or a second master is
+// measured against the rating, so the API does not raise that of a configured wire.
+func TestRatingOfAWireIsItsFiles(t *testing.T) {
+	w := newWorld(t)
+	if _, err := w.Register(t.Context(), device.Info{ID: "rig", Kind: "modbus", RatedKW: 100, Limits: device.Limits{CapKW: 100}}); err != nil {
+		t.Fatal(err)
+	}
+	w.do("PUT", "/api/v1/devices/rig", "engineer", `{"ratedKw":2000}`).want(409, "LIMIT_WIDENED")
+	w.do("PUT", "/api/v1/devices/rig", "engineer", `{"ratedKw":90}`).want(200, "")
+	w.do("PUT", "/api/v1/devices/rig", "engineer", `{"ratedKw":100}`).want(200, "")
+}

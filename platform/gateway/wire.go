@@ -431,6 +431,7 @@ func (g *Gateway) fits(now time.Time, w *wire) {
 	info := g.infos[w.Slot]
 	g.mu.Unlock()
 	said, found := w.said, ""
+	g.guard.Plate(w.Slot, said.RatedKW)
 	for _, q := range []struct {
 		what        string
 		known, said float64

@@ -184,8 +184,9 @@ type state struct {
 	known  bool
 	active bool
 	env    Envelope
-	most   float64 // kW, of env.power
+	most   float64 // kW, of env.power and the nameplate
 	by     string  // what sets it
+	plate  float64 // kW, of its nameplate; 0: it has told none
 
 	at       int64 // ms, of the newest reading that was believed
 	arrived  int64 // ms, when it arrived
@@ -274,9 +275,27 @@ func (g *Guard) Set(s device.Slot, e Envelope, life device.State) error {
 		g.bar(s, d, fmt.Sprintf("its rating was raised from %.6g kW to %.6g kW", was, e.RatedKW)) // it was tested by the other
 	}
 	d.env, d.active = e, life == device.Active
-	d.most, d.by = e.power()
+	d.bound()
 	g.latch(s, d)
 	return nil
+}
+
+// bound is the most power that the device may have.
+func (d *state) bound() {
+	d.most, d.by = d.env.power()
+	if d.plate > 0 && d.plate < d.most {
+		d.most, d.by = d.plate, "nameplate"
+	}
+	d.moved = true
+}
+
+// Plate takes note of the rated power, kW, that a device gives of itself: it never gets more
+// than that. 0: it gives none.
+func (g *Guard) Plate(s device.Slot, kw float64) {
+	if d := g.device(s); d != nil && device.Finite(kw) && kw >= 0 {
+		d.plate = kw
+		d.bound()
+	}
 }
 
 // device is the state of a known device, nil for any other.

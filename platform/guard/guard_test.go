@@ -520,3 +520,29 @@ func BenchmarkCheck(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/command")
 }
+
+// TestNameplateBounds: a device gets no more than its nameplate says, however much it is
+// configured for, and what it says later counts.
+func TestNameplateBounds(t *testing.T) {
+	g := &guard.Guard{}
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	if err := g.Set(0, guard.EnvelopeOf(&device.Info{Kind: "sim", RatedKW: 110}), device.Active); err != nil {
+		t.Fatal(err)
+	}
+	r := device.Empty()
+	r.At, r.Arrived, r.SoC, r.Temperature, r.Voltage, r.Power = now.UnixMilli(), now.UnixMilli(), 50, 25, 800, 0
+	g.Observe(&r)
+	for i, plate := range []float64{0, 100, 105, 0} {
+		g.Plate(0, plate)
+		want := 110.0
+		if plate > 0 {
+			want = plate
+		}
+		now = now.Add(time.Second)
+		v := make([]guard.Verdict, 1)
+		g.Check(now, []device.Command{{Verb: device.SetPower, Power: 110, At: now.UnixMilli(), Duration: 1000, Priority: device.Normal, Source: "user:ann"}}, v)
+		if v[0].Power != want || v[0].Reduced != (plate > 0) {
+			t.Errorf("step %d, nameplate %g kW: %+v", i, plate, v[0])
+		}
+	}
+}
