@@ -446,7 +446,7 @@ func TestWallClock(t *testing.T) {
 	}
 	acks := make(chan device.Ack, 10)
 	follow := func() {
-		if _, err := bus.Acks.Subscribe(d.Bus, 1, func(_ uint64, f *device.Acks) {
+		if _, err := bus.Acks.Subscribe(d, 1, func(_ uint64, f *device.Acks) {
 			for _, a := range f.List {
 				acks <- a
 			}
