@@ -361,6 +361,10 @@ func (p *Profile) together(f *strict.File) {
 		f.Wrong("points.setpoint", "add revert_s or controller_heartbeat; or write watched: true at the top, if the device stops by itself when its link is lost",
 			"points.setpoint: nothing in the device takes it back when nobody renews it")
 	}
+	if x := p.find("revert_s"); x != nil && x.writes && !x.reads && p.takes("setpoint") && !p.Watched && !p.takes("controller_heartbeat") {
+		f.Wrong("points.revert_s.access", "leave access out, if the register can be read; or write watched: true at the top, if the device stops by itself when its link is lost",
+			"points.revert_s.access: a time to revert that nobody can read back is none")
+	}
 	if p.find("setpoint_enable") != nil && p.find("setpoint") == nil && !lost("setpoint") {
 		f.Wrong("points.setpoint_enable", "", "points: setpoint_enable without a setpoint")
 	}

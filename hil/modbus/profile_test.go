@@ -184,6 +184,8 @@ func TestSetpointNeedsADeadMan(t *testing.T) {
 		"points:\n  setpoint: {address: 1}\n  controller_heartbeat: {address: 2, access: read}\n":          false,
 		"points:\n  setpoint: {address: 1}\n  revert_s: {table: input, address: 2, access: read}\n":        false,
 		"points:\n  setpoint: {address: 1}\n  heartbeat: {address: 2}\n":                                   false,
+		"points:\n  setpoint: {address: 1}\n  revert_s: {address: 2, access: write}\n":                     false,
+		"watched: true\npoints:\n  setpoint: {address: 1}\n  revert_s: {address: 2, access: write}\n":      true,
 		"points:\n  setpoint: {address: 1}\n  revert_s: {address: 2}\n":                                    true,
 		"points:\n  setpoint: {address: 1}\n  controller_heartbeat: {address: 2}\n":                        true,
 		"watched: true\npoints:\n  setpoint: {address: 1}\n":                                               true,
