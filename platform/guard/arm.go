@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"yunchu/platform/device"
@@ -315,6 +316,9 @@ func (g *Guard) attend(s device.Slot, d *state, now int64) {
 		if l.test.voltage() == 0 {
 			evidence = "the voltage does not tell the directions: they " + OnProfileAlone
 		}
+		if list := d.unwatched(); len(list) > 0 {
+			evidence += "; no window is kept on what it does not report: " + strings.Join(list, ", ")
+		}
 		l.test = signTest{}
 		l.armed, l.why, d.moved = true, "", true
 		l.back, l.rest = device.Run, fix{}
@@ -325,6 +329,19 @@ func (g *Guard) attend(s device.Slot, d *state, now int64) {
 	} else if done {
 		g.bar(s, d, why)
 	}
+}
+
+// unwatched are the quantities that have a window, and no value to keep it by.
+func (d *state) unwatched() (list []string) {
+	for _, q := range []struct {
+		name  string
+		value float64
+	}{{"state of charge", d.soc}, {"temperature", d.temp}, {"voltage", d.volt}} {
+		if math.IsNaN(q.value) {
+			list = append(list, q.name)
+		}
+	}
+	return list
 }
 
 // stale reports whether the newest good reading is too old to act on. One that

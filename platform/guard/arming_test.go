@@ -3,6 +3,7 @@ package guard_test
 import (
 	"math"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -192,4 +193,21 @@ func TestNoSequenceOfArmingPassesTheRamp(t *testing.T) {
 			"wait": func(t *rapid.T) { r.now += rapid.Int64Range(0, 2500).Draw(t, "ms") },
 		})
 	})
+}
+
+// TestArmingSaysWhatIsNotWatched: people are told of which windows nothing keeps.
+func TestArmingSaysWhatIsNotWatched(t *testing.T) {
+	for _, blind := range []bool{false, true} {
+		w := wired(t)
+		if blind {
+			w.bend = func(r *device.Reading) { r.SoC, r.Temperature = math.NaN(), math.NaN() }
+		}
+		w.pass(time.Second)
+		w.must(device.Arm, 0)
+		w.pass(5 * time.Second)
+		const told = "no window is kept on what it does not report: state of charge, temperature"
+		if !w.g.Armed(0) || blind != slices.ContainsFunc(w.notes, func(n string) bool { return strings.HasSuffix(n, told) }) {
+			t.Errorf("blind %v: armed %v, noted %q", blind, w.g.Armed(0), w.notes)
+		}
+	}
 }
