@@ -20,6 +20,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,6 +34,9 @@ type namespace struct {
 	plant        string // address of the outer one
 }
 
+// namespaces counts those of this process.
+var namespaces atomic.Int32
+
 // newNamespace makes one. It skips where nobody may.
 func newNamespace(t *testing.T) *namespace {
 	t.Helper()
@@ -42,7 +46,7 @@ func newNamespace(t *testing.T) *namespace {
 	if _, err := exec.LookPath("ip"); err != nil {
 		t.Skip("no ip command here: install iproute2")
 	}
-	id := os.Getpid() % 60000
+	id := (os.Getpid() + 7919*int(namespaces.Add(1))) % 60000 // the cable of an earlier one may not be gone yet
 	n := &namespace{name: fmt.Sprintf("yunchu%d", id), outer: fmt.Sprintf("yo%d", id), inner: fmt.Sprintf("yi%d", id)}
 	subnet := fmt.Sprintf("10.%d.%d", 100+id/250%100, id%250)
 	n.plant = subnet + ".1"

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,7 +55,7 @@ func paused(at, long float64) func(*accept.Record) {
 // curtailed is a record of a limit of power that is judged for four seconds.
 func curtailed(period time.Duration, kw float64) *accept.Record {
 	r := ramped(period, 0, 1000)
-	w := window("limit", 10, 18)
+	w := window("limit", 10, 18.5)
 	w.After, w.LimitKW = 4*time.Second, kw
 	r.Windows, r.MaxAge = []*accept.Window{w}, 3*period
 	return r
@@ -142,6 +143,15 @@ func TestVerdicts(t *testing.T) {
 		}), "m", "power_error_percent", "<= 0.5", report.Failed, ""},
 		{"the sign before, while a setpoint is on its way", with(backwards(12, 11.9)), "m", "wrong_sign", "== 0", report.Passed, ""},
 		{"another sign than the setpoint it has taken", with(backwards(10.1, 11.9)), "m", "wrong_sign", "== 0", report.Failed, ""},
+		{"a reading in the millisecond in which the next setpoint is sent", with(func(r *accept.Record) {
+			backwards(10.1, 0)(r)
+			w, next := r.Windows[0], device.Empty()
+			w.End = origin.Add(20*time.Second + 100*time.Microsecond)
+			next.At = origin.Add(20 * time.Second).UnixMilli() // half a millisecond later
+			next.Arrived, next.Power, next.SoC, next.Status = next.At, -100, 50, device.Charging
+			i := slices.IndexFunc(r.Samples, func(s device.Reading) bool { return s.At >= next.At })
+			r.Samples = slices.Insert(r.Samples, i+1, next)
+		}), "m", "wrong_sign", "== 0", report.Passed, ""},
 		{"a setpoint that it has not taken shows no sign", with(func(r *accept.Record) {
 			backwards(12, 11.9)(r)
 			r.Windows[0].Ack = time.Time{}

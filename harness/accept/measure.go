@@ -83,6 +83,10 @@ func spacing(pts []metric.Point, least float64) float64 {
 	return max(least, d[len(d)/2])
 }
 
+// last is up to when a reading is of the window for certain: its time is in whole
+// milliseconds, rounded down, and a window ends with the next setpoint.
+func (t *trace) last() float64 { return t.b - 0.001 }
+
 func (t *trace) in() []metric.Point { return within(t.pts, t.a, t.b) }
 
 // before is the mean power of the second before the window.
@@ -236,7 +240,7 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 		if w.Kind == "tracking" {
 			return r.following(name, w, &t, m)
 		}
-		later := within(pts, t.a+w.After.Seconds(), t.b)
+		later := within(pts, t.a+w.After.Seconds(), t.last())
 		if len(later) == 0 {
 			err = metric.ErrNoData
 		}
@@ -271,11 +275,11 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 		}
 		m.Value, m.Res, m.doubts = w.Ack.Sub(w.T0).Seconds(), 0.001, w.Doubts
 	case "exceeding_samples":
-		m.counted(within(pts, t.a+w.After.Seconds(), t.b), func(kw float64) bool {
+		m.counted(within(pts, t.a+w.After.Seconds(), t.last()), func(kw float64) bool {
 			return math.Abs(kw) > w.LimitKW+limitSlack*r.RatedKW
 		})
 	case "active_samples":
-		m.counted(within(pts, t.a+w.After.Seconds(), t.b), func(kw float64) bool { return math.Abs(kw) > w.Zero*r.RatedKW })
+		m.counted(within(pts, t.a+w.After.Seconds(), t.last()), func(kw float64) bool { return math.Abs(kw) > w.Zero*r.RatedKW })
 	case "wrong_sign":
 		return r.signs(w, &t, m)
 	case "power_error_percent":
@@ -354,7 +358,7 @@ func (r *Record) signs(w *Window, t *trace, m measured) (measured, error) {
 		return m, fmt.Errorf("no acknowledgement of the setpoint, so its sign was not seen: %w", metric.ErrNoData)
 	}
 	seen := 0
-	for _, s := range r.samples(max(t.a, r.at(w.Ack))+w.After.Seconds(), t.b) {
+	for _, s := range r.samples(max(t.a, r.at(w.Ack))+w.After.Seconds(), t.last()) {
 		half := math.Abs(w.ToKW) / 2
 		if math.Abs(s.Power) >= half {
 			seen++

@@ -237,7 +237,10 @@ func (d *Driver) setting(name string) (*setting, error) {
 		}
 		x := plain(d.layout.setter.revert())
 		x.least, x.most = 1, d.longestRevert()
-		x.after = func(v float64) { d.deadMan = min(time.Duration(v)*time.Second, d.opt.DeadMan) }
+		x.after = func(v float64) {
+			d.deadMan = min(time.Duration(v)*time.Second, d.opt.DeadMan)
+			d.live.revert = max(d.live.revert, v) // the setpoint in force has this time too by now
+		}
 		return x, nil
 	case device.SettingConnect:
 		if !d.layout.connect.exists() {
