@@ -426,3 +426,25 @@ func ExampleSolver_Solve() {
 	fmt.Printf("%.1f kW, multiplier %.2f, shortfall %.0f kW, %v\n", power, res.Lambda, res.Shortfall, err)
 	// Output: [-50.0 -50.0 -20.0] kW, multiplier -0.50, shortfall 0 kW, <nil>
 }
+
+// TestSoftUnitsSeenFromAStiffOne: the unit in the middle of the fleet, from whose multiplier
+// the others are looked at, is held and twelve decades stiffer than they are.
+func TestSoftUnitsSeenFromAStiffOne(t *testing.T) {
+	size := math.Pow(10, 0.53125)
+	for at := range 4 {
+		p := blank(4)
+		for i := range 4 {
+			p.A[i], p.B[i], p.R[i], p.Lo[i], p.Hi[i] = 1e-6, 0, size, size/2, size
+			if i == at {
+				p.A[i], p.R[i], p.Lo[i], p.Hi[i] = 1e6, 10, 5, 5
+			}
+		}
+		var s alloc.Solver
+		x, _ := check(t, &s, p, 10.097468051046084)
+		for i := range x {
+			if want := (10.097468051046084 - 5) / 3; i != at && math.Abs(x[i]-want) > 1e-9 {
+				t.Errorf("unit %d gets %g kW, want %g", i, x[i], want)
+			}
+		}
+	}
+}

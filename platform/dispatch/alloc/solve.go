@@ -93,6 +93,11 @@ func (s *Solver) Solve(p Problem, target float64, out []float64) (Result, error)
 			in = span{l, beyond} // seen from far off, a soft unit's power had lost its digits
 			continue
 		}
+		if math.Abs(left) > exact*scale { // and no nearer place was found to see it from
+			l, e = p.halve(target, out)
+			res = p.fill(l, e, out)
+			left = target - res.Sum
+		}
 		res.Lambda, res.Steps = l, steps
 		p.settle(left, out, &res)
 		return res, nil
@@ -177,6 +182,38 @@ func (p Problem) fill(l, e float64, out []float64) Result {
 		res.AtHi += atHi
 	}
 	return res
+}
+
+// halve finds the multiplier l + e by halving the range of all of them, in which nothing is
+// counted from a centre and no digit lost: a hundred readings, for fleets whose softest and
+// stiffest units are too many decades apart. It overwrites out.
+func (p Problem) halve(target float64, out []float64) (l, e float64) {
+	from, to := math.Inf(1), math.Inf(-1)
+	for i, a := range p.A {
+		from = min(from, p.B[i]+float64(a*(p.Lo[i]-p.R[i])))
+		to = max(to, p.B[i]+float64(a*(p.Hi[i]-p.R[i])))
+	}
+	for {
+		mid := from/2 + to/2
+		if !(mid > from && mid < to) {
+			break
+		}
+		if p.fill(mid, 0, out).Sum < target {
+			from = mid
+		} else {
+			to = mid
+		}
+	}
+	none, all := 0.0, to-from
+	for range 64 {
+		mid := none/2 + all/2
+		if p.fill(from, mid, out).Sum < target {
+			none = mid
+		} else {
+			all = mid
+		}
+	}
+	return from, all
 }
 
 // settle hands left, which is of the size of rounding, to the first unit that it
