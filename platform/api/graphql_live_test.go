@@ -229,8 +229,10 @@ func TestGraphSubscriptionsOfADevice(t *testing.T) {
 	w.listening(4)
 	w.event("FOREIGN", "of foreign again")
 	w.event("MINE", "mine again")
-	if m := c.next("e"); !strings.Contains(string(m.Payload), "mine again") {
-		t.Errorf("it hears %s", m.Payload)
+	for heard := ""; !strings.Contains(heard, "mine again"); { // what came just before may be on its way still
+		if heard = string(c.next("e").Payload); strings.Contains(heard, "foreign") || strings.Contains(heard, "plant") {
+			t.Fatalf("it hears %s", heard)
+		}
 	}
 }
 
