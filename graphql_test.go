@@ -73,7 +73,7 @@ func TestServeGraphQL(t *testing.T) {
 	live := c.subscribe(t, `subscription { readings(devices: "HT_*") { lag readings { deviceId timestamp power } } }`)
 
 	sent := reading{
-		Device: "HT_ESS_001", Timestamp: time.Now().UnixMilli(),
+		Device: "HT_ESS_001", Timestamp: time.Now().Add(-time.Second).UnixMilli(), // a history ends now
 		Data: values{SoC: 75.5, Voltage: 382.4, Current: 125.6, Power: 48.1, Temperature: 25.3, Status: "charging"},
 	}
 	// Each that is acknowledged is there; and one of them comes to the subscriber, which
