@@ -510,13 +510,16 @@ var virtualStart = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 var errNoTwins = errors.New("built without simulation: name a rig with --rig FILE")
 
 // acceptProgress shows which test is being done, about once a second.
-func acceptProgress(w io.Writer) func(device, test string, at time.Duration) {
+func acceptProgress(w io.Writer) func(device, test, why string, at time.Duration) {
 	var last time.Time
 	var shown string
 	tty := isTerminal(w)
-	return func(device, test string, at time.Duration) {
+	return func(device, test, why string, at time.Duration) {
 		now := time.Now()
 		line := device + " " + test
+		if why != "" {
+			line += " " + why
+		}
 		switch {
 		case tty && now.Sub(last) >= 200*time.Millisecond:
 			fmt.Fprintf(w, "\r\x1b[K%s %s", line, scenario.FormatDuration(at.Round(time.Second)))

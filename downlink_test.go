@@ -17,6 +17,7 @@ import (
 // from the plant, through the guards of both. While the link is cut commands are refused, its
 // setpoint ends by its lease, and nothing of the past moves it when the link is mended.
 func TestCommandsBehindALink(t *testing.T) {
+	t.Parallel()
 	n := newNamespace(t)
 	plant, site := fresh(t, "YUNCHU_TOKEN="+rigToken), fresh(t, "YUNCHU_TOKEN="+rigToken)
 	site.by = []string{"ip", "netns", "exec", n.name}

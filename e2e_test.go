@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -22,6 +25,8 @@ import (
 // TestMain registers the program under its own name, so that the tests start it
 // as people do: as a process of its own, found in PATH.
 func TestMain(m *testing.M) {
+	// Those that are parallel wait, most of their time, for programs that do what the clock says.
+	_ = flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))) // -parallel overrides it
 	testscript.Main(m, map[string]func(){"yunchu": main})
 }
 

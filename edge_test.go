@@ -136,6 +136,7 @@ func outage() time.Duration {
 // both ends are killed, and afterwards the plant has every reading of it, once, in order, as
 // the site has it.
 func TestSiteBehindACutLink(t *testing.T) {
+	t.Parallel()
 	n := newNamespace(t)
 	plant, site := fresh(t, "YUNCHU_TOKEN="+rigToken), fresh(t, "YUNCHU_TOKEN="+rigToken)
 	site.by = []string{"ip", "netns", "exec", n.name}

@@ -173,9 +173,6 @@ func (p *ModuleParams) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Len is the number of cells.
-func (m *Module) Len() int { return len(m.cells) }
-
 // Cell returns cell i, from 0, as it is now.
 func (m *Module) Cell(i int) *cell.Cell { return &m.cells[i] }
 

@@ -64,8 +64,9 @@ type Options struct {
 	// was written to it; empty: it is not kept.
 	Audit string
 	Log   *slog.Logger
-	// Progress, when set, is told what is being done.
-	Progress func(device, test string, at time.Duration)
+	// Progress, when set, is told what is being done, and of what takes long before a test can
+	// begin also why; at is since the test began.
+	Progress func(device, test, why string, at time.Duration)
 	// Start is where virtual time begins; zero: 2026-01-01.
 	Start time.Time
 }

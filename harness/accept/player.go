@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"yunchu/harness/scenario"
 	"yunchu/platform/device"
 	"yunchu/platform/gateway"
 	"yunchu/platform/guard"
@@ -308,6 +309,18 @@ func (p *Player) begin(now time.Time, o *Observation, out *[]Action) {
 	case actProbe:
 		p.wait(p.job(Job{Kind: JobProbe}, out))
 	}
+}
+
+// Brings says that the state of charge is being brought to where a test wants it, and
+// about how long that takes: minutes or hours. Empty: it is not.
+func (p *Player) Brings() string {
+	x := p.cur
+	if x == nil || x.act != actBring || !(p.rec.RatedKWh > 0) || !(x.kw > 0) {
+		return ""
+	}
+	hours := math.Abs(x.soc-p.socAt) / 100 * p.rec.RatedKWh / x.kw
+	return fmt.Sprintf("bringing the state of charge from %.3g %% to %.3g %%, about %s", p.socAt, x.soc,
+		scenario.FormatDuration(time.Duration(hours*float64(time.Hour)).Round(time.Minute)+time.Minute))
 }
 
 // wait lets the operation be done only once the command or job has been answered.

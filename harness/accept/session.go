@@ -408,7 +408,7 @@ func (s *session) play(ctx context.Context, g *Program) *Record {
 	defer func() { s.end() }()
 	s.sched.Every(now, s.period, sched.Check, func(now time.Time) bool {
 		if s.opt.Progress != nil {
-			s.opt.Progress(string(s.b.Info.ID), g.Procedure.Name, now.Sub(s.rec.Begin))
+			s.opt.Progress(string(s.b.Info.ID), g.Procedure.Name, p.Brings(), now.Sub(s.rec.Begin))
 		}
 		if ctx.Err() != nil {
 			p.Abort(now, "interrupted")

@@ -342,7 +342,7 @@ func TestFrozenReadingsAreInconclusive(t *testing.T) {
 func TestInterruptionBringsTheDeviceToRest(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	opt := accept.Options{Short: true, Start: origin, Progress: func(_, test string, at time.Duration) {
+	opt := accept.Options{Short: true, Start: origin, Progress: func(_, test, _ string, at time.Duration) {
 		if test == "T05" && at > 4*time.Second {
 			cancel()
 		}

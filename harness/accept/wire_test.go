@@ -302,7 +302,7 @@ func TestInterruptionOnAWire(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	p := &pcs{sign: 1}
-	opt := accept.Options{Progress: func(_, test string, _ time.Duration) {
+	opt := accept.Options{Progress: func(_, test, _ string, _ time.Duration) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if test == "X" && p.kw == 60 {

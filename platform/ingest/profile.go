@@ -3,7 +3,6 @@ package ingest
 import (
 	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	"yunchu/platform/device"
@@ -168,21 +167,6 @@ func Names(p device.Points) []string {
 		}
 	}
 	return out
-}
-
-// ParsePoints finds quantities by their names.
-func ParsePoints(names []string) (p device.Points, err error) {
-next:
-	for _, n := range names {
-		for i, known := range PointNames {
-			if n == known {
-				p |= 1 << i
-				continue next
-			}
-		}
-		return 0, fmt.Errorf("there is no quantity %q; there are %s", n, strings.Join(PointNames[:], ", "))
-	}
-	return p, nil
 }
 
 func (r *Ranges) list() [temperature + 1]*Bounds {
