@@ -39,6 +39,21 @@ test('control sends the command without a timestamp', async () => {
   assert.deepEqual(asked[0]!.body, { deviceId: 'a', commandId: 'c1', command: 'setPower', parameters: { power: -5, duration: 60, priority: 'normal' } })
 })
 
+test('a login shows no token', async () => {
+  const asked: RequestInit[] = []
+  const fetcher = (async (_: string, init: RequestInit) => {
+    asked.push(init)
+    return new Response('{"token":"a","refreshToken":"b"}')
+  }) as unknown as typeof fetch
+  assert.deepEqual(await new Client('', fetcher).login('ann', 'secret'), { token: 'a', refreshToken: 'b' })
+  assert.deepEqual([asked[0]!.body, asked[0]!.headers], ['{"user":"ann","password":"secret"}', { 'Content-Type': 'application/json' }])
+})
+
+test('an answer without content is none', async () => {
+  const client = new Client('', (async () => new Response(null, { status: 204 })) as unknown as typeof fetch)
+  assert.equal(await client.logout('r'), undefined)
+})
+
 test('a refusal is a Problem with the reason of the plant', async () => {
   const { client } = plant([409, { code: 'LIMIT', reason: 'above 80 kW', hint: 'ask for less' }])
   await assert.rejects(client.control('a', 'c1', { command: 'stop', parameters: {} }), (err: Problem) => {

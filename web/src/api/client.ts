@@ -1,4 +1,4 @@
-import type { Answer, Command, Device, Dispatch, HistoryItem, Page, Setting, System } from './types.ts'
+import type { Answer, Command, Device, Dispatch, HistoryItem, Login, Page, Setting, System } from './types.ts'
 
 const timeoutMs = 10_000
 
@@ -38,15 +38,32 @@ export function problem(status: number, statusText: string, body: string): Probl
   return new Problem(status, text('code') || `HTTP ${status}`, text('reason', 'detail', 'title') || statusText, text('hint'))
 }
 
-/** Client speaks the REST part of the API with one token. Every method rejects
- * with a Problem. */
+/** Client speaks the REST part of the API with one token, or with none. Every
+ * method rejects with a Problem. */
 export class Client {
   private readonly token: string
   private readonly fetch: typeof fetch
 
-  constructor(token: string, fetcher: typeof fetch = (...a) => fetch(...a)) {
+  constructor(token = '', fetcher: typeof fetch = (...a) => fetch(...a)) {
     this.token = token
     this.fetch = fetcher
+  }
+
+  login(user: string, password: string): Promise<Login> {
+    return this.call('POST', '/api/v1/login', { user, password })
+  }
+
+  /** setup makes the first administrator with the token that the plant printed. */
+  setup(token: string, user: string, password: string): Promise<Login> {
+    return this.call('POST', '/api/v1/setup', { token, user, password })
+  }
+
+  refresh(refreshToken: string): Promise<Login> {
+    return this.call('POST', '/api/v1/refresh', { refreshToken })
+  }
+
+  logout(refreshToken: string): Promise<void> {
+    return this.call('POST', '/api/v1/logout', { refreshToken })
   }
 
   system(): Promise<System> {
@@ -94,7 +111,8 @@ export class Client {
   }
 
   private async call<T>(method: string, path: string, body?: unknown): Promise<T> {
-    const headers: Record<string, string> = { Authorization: `Bearer ${this.token}` }
+    const headers: Record<string, string> = {}
+    if (this.token !== '') headers.Authorization = `Bearer ${this.token}`
     const signal = AbortSignal.timeout(timeoutMs)
     const init: RequestInit = { method, headers, signal, cache: 'no-store', credentials: 'omit' }
     if (body !== undefined) {
@@ -110,6 +128,7 @@ export class Client {
       throw new Problem(0, 'UNREACHABLE', cause instanceof Error ? cause.message : String(cause))
     }
     if (!ok) throw problem(status, statusText, text)
+    if (status === 204) return undefined as T
     try {
       return JSON.parse(text) as T
     } catch {

@@ -43,7 +43,7 @@ export function subprotocol(token: string): string {
 /** Live keeps one WebSocket to the plant open until stopped. */
 export class Live {
   private readonly url: string
-  private readonly token: string
+  private token: string
   private readonly on: Handlers
   private socket: WebSocket | null = null
   private timer = 0
@@ -65,6 +65,13 @@ export class Live {
   stop(): void {
     this.stopped = true
     this.drop()
+  }
+
+  /** renew goes on with another token. The plant ends what the one before has
+   * opened when that runs out; this is sooner, and nothing is shown as lost. */
+  renew(token: string): void {
+    this.token = token
+    if (!this.stopped && this.socket !== null) this.open()
   }
 
   /** retry attempts at once instead of at the planned time. */

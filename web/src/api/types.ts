@@ -4,6 +4,13 @@
 
 export type Role = 'viewer' | 'operator' | 'engineer' | 'admin' | 'auditor' | 'device'
 
+/** Login is what a session gives: an access token for some minutes, and a token
+ * that is good once for the next pair. */
+export interface Login {
+  token: string
+  refreshToken: string
+}
+
 export interface System {
   name: string
   version: string
