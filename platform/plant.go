@@ -120,7 +120,7 @@ type Plant struct {
 	log     *slog.Logger
 	Fleet   *fleet.Fleet
 	Gateway *gateway.Gateway
-	History *series.Store
+	History series.History
 	State   *state.Store
 	Audit   *audit.Log // nil without Config.Audit
 
@@ -241,11 +241,7 @@ func (p *Plant) open() (err error) {
 		Bus: p.bus, Sched: p.sched, Guard: p.guard, Log: p.log, OnLife: p.lived, OnNameplate: p.described,
 	})
 	p.Fleet.OnChange(p.Gateway.Know)
-	p.History, err = series.Open(series.Options{
-		Dir: filepath.Join(p.cfg.Dir, "history"), Log: p.log, Keep: p.cfg.RetainHistory, Tiers: p.cfg.Tiers,
-		Name: func(s device.Slot) device.ID { d, _ := p.Fleet.Device(s); return d.Info.ID },
-	})
-	if err != nil {
+	if err := p.openHistory(); err != nil {
 		return fmt.Errorf("open the history: %w", err)
 	}
 	p.State, err = state.Open(filepath.Join(p.cfg.Dir, "state.db"))
@@ -288,6 +284,19 @@ func (p *Plant) open() (err error) {
 		}
 	}
 	p.prime()
+	return nil
+}
+
+// openHistory opens the store of readings that the configuration names.
+func (p *Plant) openHistory() error {
+	name := func(s device.Slot) device.ID { d, _ := p.Fleet.Device(s); return d.Info.ID }
+	h, err := series.Open(series.Options{
+		Dir: filepath.Join(p.cfg.Dir, "history"), Log: p.log, Keep: p.cfg.RetainHistory, Tiers: p.cfg.Tiers, Name: name,
+	})
+	if err != nil { // a nil store in the interface would not be nil
+		return err
+	}
+	p.History = h
 	return nil
 }
 

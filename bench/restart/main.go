@@ -84,7 +84,7 @@ func fill(dir string, sealed, unsealed, devices int) (size int64, err error) {
 		}
 	}
 	p.History.Settle()
-	st := p.History.Stats()
+	st := p.History.(*series.Store).Stats()
 	covered := p.History.Covered()
 	stop()
 	if err := <-ended; err != nil {

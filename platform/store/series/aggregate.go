@@ -80,14 +80,13 @@ type AggregatePage struct {
 	Gaps []Gap
 }
 
-// Aggregate answers q.
-func (s *Store) Aggregate(ctx context.Context, q AggregateQuery) (page AggregatePage, err error) {
-	step := q.Step.Milliseconds()
+// prepare checks the question, sets what it leaves open, and says where its page begins.
+func (q *AggregateQuery) prepare() (slot device.Slot, begin int64, err error) {
 	if q.Step < time.Second || q.Step%time.Second != 0 {
-		return page, fmt.Errorf("%w: step %s, whole seconds and at least one", ErrQuery, q.Step)
+		return 0, 0, fmt.Errorf("%w: step %s, whole seconds and at least one", ErrQuery, q.Step)
 	}
 	if !slices.IsSorted(q.Slots) {
-		return page, fmt.Errorf("%w: slots are not ascending", ErrQuery)
+		return 0, 0, fmt.Errorf("%w: slots are not ascending", ErrQuery)
 	}
 	if q.Fields &= AllFields &^ Status; q.Fields == 0 {
 		q.Fields = AllFields &^ Status
@@ -95,13 +94,22 @@ func (s *Store) Aggregate(ctx context.Context, q AggregateQuery) (page Aggregate
 	if q.Limit <= 0 || q.Limit > MaxLimit {
 		q.Limit = MaxLimit
 	}
-	slot, begin := device.Slot(0), q.From // where the page begins
-	if q.Cursor != "" {
-		if slot, begin, err = parseAggregateCursor(q.Cursor); err != nil {
-			return page, err
-		}
-		begin = max(begin, q.From)
+	if q.Cursor == "" {
+		return 0, q.From, nil
 	}
+	if slot, begin, err = parseAggregateCursor(q.Cursor); err != nil {
+		return 0, 0, err
+	}
+	return slot, max(begin, q.From), nil
+}
+
+// Aggregate answers q.
+func (s *Store) Aggregate(ctx context.Context, q AggregateQuery) (page AggregatePage, err error) {
+	slot, begin, err := q.prepare()
+	if err != nil {
+		return page, err
+	}
+	step := q.Step.Milliseconds()
 	if q.From >= q.To || len(q.Slots) == 0 {
 		return page, nil
 	}

@@ -2,6 +2,7 @@ package series
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/bits"
@@ -25,16 +26,64 @@ type History interface {
 	Covered() uint64
 	// Seal makes everything appended so far durable.
 	Seal(ctx context.Context) error
+	// SealIfDue begins to write what has waited long enough at now, and tiers of what is
+	// past; it does not wait for it.
+	SealIfDue(now time.Time)
+	// Expire takes out what is kept no longer at now; it may go on behind. It returns how
+	// many readings it knows of that are no longer served.
+	Expire(now time.Time) (rows int64)
+	// Settle returns when nothing is being written or is to be, or when an attempt to has
+	// failed.
+	Settle()
 	// Query returns readings of one device, ascending in time.
 	Query(ctx context.Context, q Query) (Page, error)
+	// Aggregate answers what readings of many devices amount to in steps of time.
+	Aggregate(ctx context.Context, q AggregateQuery) (AggregatePage, error)
 	// Has reports whether there is a reading of the device at that time.
 	Has(ctx context.Context, slot device.Slot, at int64) (bool, error)
 	// Count counts the readings of the device in from ≤ t < to, one for each
 	// time.
 	Count(ctx context.Context, slot device.Slot, from, to int64) (int64, error)
+	// Times calls yield with every time in from ≤ t < to at which the device has a
+	// reading, ascending, until it returns false.
+	Times(ctx context.Context, slot device.Slot, from, to int64, yield func(at int64) bool) error
+	// Gaps are where readings of the device are known to be missing in from ≤ t < to.
+	Gaps(slot device.Slot, from, to int64) ([]Gap, error)
+	// Faults lists the damage that was found since the store was opened, and at opening.
+	Faults() []Fault
+	// Verify compares what is stored with what is known of it. What is damaged is
+	// reported by Faults; the error is that of what could not be read, or ctx's.
+	Verify(ctx context.Context) error
 	// Close stops. What was not sealed is forgotten here and stays in the log.
 	Close() error
 }
+
+// ErrAway: the store that keeps the history cannot be reached. What is acknowledged is in
+// the log meanwhile.
+var ErrAway = errors.New("history not reachable")
+
+// Elsewhere is a History that another program keeps.
+type Elsewhere interface {
+	History
+	Condition() Condition
+}
+
+// Condition is how such a store stands.
+type Condition struct {
+	Store  string    // its kind, such as postgres
+	State  string    // ready, behind, away, refused
+	Since  time.Time // it is in that state
+	Behind uint64    // messages of the log that it does not have yet
+	Error  string    // why it is away, or refused; empty else
+}
+
+// The states of a Condition.
+const (
+	Ready   = "ready"   // it has what is acknowledged, but for what is on its way
+	Behind  = "behind"  // it catches up with the log
+	Away    = "away"    // it does not answer
+	Refused = "refused" // it answers and must not be used
+)
 
 // MaxLimit is the most rows that one page of a query holds.
 const MaxLimit = 10_000
