@@ -89,7 +89,7 @@ type Server struct {
 	queries chan struct{} // one for each that is evaluated
 	graph   *executor.Executor
 
-	readings, commands, others room
+	readings, commands, documents, others room // documents of GraphQL, until it is known what they ask for
 
 	limits atomic.Pointer[limiters]
 	// strangers are the WebSockets of GraphQL that have not said who they are.
@@ -124,7 +124,7 @@ func New(o Options) (*Server, error) {
 	if o.MaxInFlight <= 0 {
 		o.MaxInFlight = 4096
 	}
-	for _, r := range []*room{&s.readings, &s.commands, &s.others} {
+	for _, r := range []*room{&s.readings, &s.commands, &s.documents, &s.others} {
 		r.most = int64(o.MaxInFlight)
 	}
 	if s.maxConnections <= 0 {
@@ -176,19 +176,20 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == graphPath && r.Method == http.MethodGet && r.Header.Get("Upgrade") != "":
 		s.graphWebsocket(w, r)
 	case r.URL.Path == graphPath && (r.Method == http.MethodPost || r.Method == http.MethodGet):
-		s.hot(w, r, &s.others, s.metrics.graphql, s.graphql)
+		s.hot(w, r, nil, s.metrics.graphql, s.graphql)
 	default:
 		s.ordinary(w, r)
 	}
 }
 
-// hot serves one request of a fast route: h answers and returns the status.
+// hot serves one request of a fast route: h answers and returns the status. Without a
+// place h finds one itself.
 func (s *Server) hot(w http.ResponseWriter, r *http.Request, place *room, m *route, h func(http.ResponseWriter, *http.Request) int) {
 	start := time.Now()
 	status := http.StatusInternalServerError
-	admitted := place.enter()
+	admitted := place == nil || place.enter()
 	defer func() {
-		if admitted {
+		if admitted && place != nil {
 			place.leave()
 		}
 		if fault := recover(); fault != nil {

@@ -163,19 +163,24 @@ func (s *Server) graphql(w http.ResponseWriter, r *http.Request) int {
 	if refused != nil {
 		return refused.write(w, r)
 	}
-	m := s.borrow()
-	params, refused := s.graphParams(w, m, r)
-	s.giveBack(m)
+	ctx := graphql.StartOperationTrace(context.WithValue(device.WithSource(r.Context(), p.Name), callerKey{}, callerFrom(r, p)))
+	op, faults, refused := s.document(ctx, w, r)
 	if refused != nil {
 		return refused.write(w, r)
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), graphTime)
+	place := &s.others
+	if len(faults) == 0 && op.Operation.Operation == ast.Mutation {
+		place = &s.commands
+	}
+	if !place.enter() {
+		return place.full().write(w, r)
+	}
+	defer place.leave()
+	ctx, cancel := context.WithTimeout(ctx, graphTime)
 	defer cancel()
-	ctx = graphql.StartOperationTrace(context.WithValue(device.WithSource(ctx, p.Name), callerKey{}, callerFrom(r, p)))
 	one := strings.Contains(r.Header.Get("Accept"), graphOneType)
 	status := http.StatusOK
 	var answer *graphql.Response
-	op, faults := s.graph.CreateOperationContext(ctx, params)
 	switch {
 	case len(faults) > 0:
 		if one {
@@ -210,6 +215,23 @@ func (s *Server) graphql(w http.ResponseWriter, r *http.Request) int {
 	w.WriteHeader(status)
 	w.Write(body)
 	return status
+}
+
+// document reads one and checks it. That has a room of its own: what is wanted decides
+// whose place it then takes, that of a command or that of a question.
+func (s *Server) document(ctx context.Context, w http.ResponseWriter, r *http.Request) (*graphql.OperationContext, gqlerror.List, *Problem) {
+	if !s.documents.enter() {
+		return nil, nil, s.documents.full()
+	}
+	defer s.documents.leave()
+	m := s.borrow()
+	params, refused := s.graphParams(w, m, r)
+	s.giveBack(m)
+	if refused != nil {
+		return nil, nil, refused
+	}
+	op, faults := s.graph.CreateOperationContext(ctx, params)
+	return op, faults, nil
 }
 
 // graphParams reads a request, in the body or in the URL.

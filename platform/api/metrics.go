@@ -59,6 +59,7 @@ func newMetrics(reg *prometheus.Registry, s *Server) (*metrics, error) {
 	m.readings.accepted, m.readings.rejected = readings.WithLabelValues("accepted"), readings.WithLabelValues("rejected")
 	s.readings.shed, s.commands.shed = shed.WithLabelValues("readings"), shed.WithLabelValues("commands")
 	s.others.shed, s.hub.shed = shed.WithLabelValues("requests"), shed.WithLabelValues("clients")
+	s.documents.shed = s.others.shed
 	m.shed.connections, m.shed.memory = shed.WithLabelValues("connections"), shed.WithLabelValues("memory")
 	m.shed.overload, m.shed.heavy = shed.WithLabelValues("plant"), shed.WithLabelValues("heavy")
 	m.shed.space = shed.WithLabelValues("disk")
@@ -73,7 +74,7 @@ func newMetrics(reg *prometheus.Registry, s *Server) (*metrics, error) {
 	for _, c := range []prometheus.Collector{
 		m.requests, m.latency, readings, shed, often,
 		gauge("yunchu_http_in_flight", "Requests that are being served.", func() float64 {
-			return float64(s.readings.now.Load() + s.commands.now.Load() + s.others.now.Load())
+			return float64(s.readings.now.Load() + s.commands.now.Load() + s.documents.now.Load() + s.others.now.Load())
 		}),
 		gauge("yunchu_store_damages", "Parts of log, history and state that are lost or are not what was written.", func() float64 {
 			return float64(len(s.plant.System.About().Damage))

@@ -73,6 +73,30 @@ func TestCommandsPassWhereReadingsDoNot(t *testing.T) {
 	command("MINE", "after").want(200, "SUCCESS")
 }
 
+// TestGraphCommandsPassWhereQuestionsDoNot: a mutation takes the place of a command.
+func TestGraphCommandsPassWhereQuestionsDoNot(t *testing.T) {
+	w := newWorld(t, func(o *api.Options) { o.MaxInFlight = 1 })
+	text, more := io.Pipe()
+	left := make(chan answer)
+	go func() { left <- serve(w, newRequest("POST", "/api/v1/login", text, "")) }()
+	if _, err := more.Write([]byte("{")); err != nil { // it is inside
+		t.Fatal(err)
+	}
+	ask := func(query string) answer {
+		return w.do("POST", "/graphql", "operator", fmt.Sprintf(`{"query":%q}`, query))
+	}
+	ask(`{ devices { items { deviceId } } }`).want(429, "OVERLOAD")
+	a := ask(`mutation { control(input: {deviceId: "MINE", commandId: "one", command: "setPower", parameters: {power: 5}}) { __typename } }`)
+	if a.Code != 200 || !strings.Contains(a.Body.String(), `"CommandDone"`) {
+		t.Errorf("the command is answered %d %s", a.Code, a.Body)
+	}
+	more.Close()
+	<-left
+	if a := ask(`{ devices { items { deviceId } } }`); a.Code != 200 {
+		t.Errorf("after that the question is answered %d %s", a.Code, a.Body)
+	}
+}
+
 // TestCreepingRequests: connections on which heads and bodies creep in are bounded, and
 // gone within five seconds; then others are served as before.
 func TestCreepingRequests(t *testing.T) {
