@@ -168,14 +168,16 @@ func (s *Server) graphql(w http.ResponseWriter, r *http.Request) int {
 	if refused != nil {
 		return refused.write(w, r)
 	}
-	place := &s.others
-	if len(faults) == 0 && op.Operation.Operation == ast.Mutation {
-		place = &s.commands
+	if len(faults) == 0 {
+		place := &s.others
+		if op.Operation.Operation == ast.Mutation {
+			place = &s.commands
+		}
+		if !place.enter() {
+			return place.full().write(w, r)
+		}
+		defer place.leave()
 	}
-	if !place.enter() {
-		return place.full().write(w, r)
-	}
-	defer place.leave()
 	ctx, cancel := context.WithTimeout(ctx, graphTime)
 	defer cancel()
 	one := strings.Contains(r.Header.Get("Accept"), graphOneType)

@@ -86,7 +86,7 @@ func TestGraphCommandsPassWhereQuestionsDoNot(t *testing.T) {
 		return w.do("POST", "/graphql", "operator", fmt.Sprintf(`{"query":%q}`, query))
 	}
 	ask(`{ devices { items { deviceId } } }`).want(429, "OVERLOAD")
-	a := ask(`mutation { control(input: {deviceId: "MINE", commandId: "one", command: "setPower", parameters: {power: 5}}) { __typename } }`)
+	a := ask(`mutation { control(input: {deviceId: "MINE", commandId: "one", command: setPower, parameters: {power: 5}}) { __typename } }`)
 	if a.Code != 200 || !strings.Contains(a.Body.String(), `"CommandDone"`) {
 		t.Errorf("the command is answered %d %s", a.Code, a.Body)
 	}
