@@ -85,14 +85,14 @@ func TestGraphCommandsPassWhereQuestionsDoNot(t *testing.T) {
 	ask := func(query string) answer {
 		return w.do("POST", "/graphql", "operator", fmt.Sprintf(`{"query":%q}`, query))
 	}
-	ask(`{ devices { items { deviceId } } }`).want(429, "OVERLOAD")
+	ask(`{ devices { items { id } } }`).want(429, "OVERLOAD")
 	a := ask(`mutation { control(input: {deviceId: "MINE", commandId: "one", command: setPower, parameters: {power: 5}}) { __typename } }`)
 	if a.Code != 200 || !strings.Contains(a.Body.String(), `"CommandDone"`) {
 		t.Errorf("the command is answered %d %s", a.Code, a.Body)
 	}
 	more.Close()
 	<-left
-	if a := ask(`{ devices { items { deviceId } } }`); a.Code != 200 {
+	if a := ask(`{ devices { items { id } } }`); a.Code != 200 {
 		t.Errorf("after that the question is answered %d %s", a.Code, a.Body)
 	}
 }
