@@ -179,33 +179,34 @@ func (f *Face) Cleaned(ctx context.Context, slot device.Slot, goodOnly bool) (ro
 var windows = [...]time.Duration{time.Minute, 15 * time.Minute, time.Hour}
 
 // Features implements api.Quality.
-func (f *Face) Features(ctx context.Context, slot device.Slot, from, to int64) (ingest.Features, error) {
+func (f *Face) Features(ctx context.Context, slot device.Slot, from, to int64) (out api.Features, err error) {
 	if from < -cleanEnd || to > cleanEnd || to-from > featuresSpan.Milliseconds() {
-		return ingest.Features{}, fmt.Errorf("%w: features are of %v at most", api.ErrInvalid, featuresSpan)
+		return out, fmt.Errorf("%w: features are of %v at most", api.ErrInvalid, featuresSpan)
 	}
 	info, _ := f.Device(slot)
 	c := ingest.NewCounter(info.CapacityKWh)
-	if err := f.received(ctx, slot, from, to, func(r *device.Reading) bool {
+	if err = f.received(ctx, slot, from, to, func(r *device.Reading) bool {
 		c.Add(r)
 		return true
 	}); err != nil {
-		return ingest.Features{}, err
+		return out, err
 	}
-	out := c.Done()
+	out.Features = c.Done()
 	out.From, out.To = from, to
 	var rows []ingest.Row
 	longest := windows[len(windows)-1].Milliseconds()
-	if err := f.clean(ctx, slot, max(from, to-longest), to, func(r *ingest.Row) bool {
+	if err = f.clean(ctx, slot, max(from, to-longest), to, func(r *ingest.Row) bool {
 		rows = append(rows, *r)
 		return true
 	}); err != nil {
-		return ingest.Features{}, err
+		return out, err
 	}
 	for _, w := range windows {
 		out.Windows = append(out.Windows, ingest.Over(rows, to, w))
 	}
 	out.Imbalance = f.beside(info)
-	return out, nil
+	out.Gaps, err = f.plant.History.Gaps(slot, from, to) // asked last, so that damage found on the way is among them
+	return out, err
 }
 
 // beside compares a device with those of its place, or with all where nobody says

@@ -213,6 +213,12 @@ func outcomeOf(t *testing.T, dir string) string {
 				t.Errorf("served %+v, want %+v", r, want)
 			}
 		}
+		from, to := damageReading(slot, 0).At, damageReading(slot, damageReadings).At
+		if f, err := o.face.Quality.Features(t.Context(), slot, from, to); err != nil {
+			return "an error when read"
+		} else if f.Readings < damageReadings && len(f.Gaps) == 0 && len(o.Damages()) == 0 {
+			t.Errorf("features of %d readings, want %d, and no gap is told", f.Readings, damageReadings)
+		}
 		if r, ok := o.face.Latest.Latest(slot, false); !ok {
 			missing++
 		} else if want := damageReading(slot, int(r.At-1_700_000_000_000)/1000); r.At != want.At || r.SoC != want.SoC || r.Power != want.Power {

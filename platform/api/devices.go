@@ -106,7 +106,12 @@ type featuresInput struct {
 	To   string `query:"to" doc:"RFC 3339 or ms since 1970 UTC, not included; default: now"`
 }
 
-type featuresOutput struct{ Body ingest.Features }
+type featuresOutput struct {
+	Body struct {
+		ingest.Features
+		Gaps []gapDoc `json:"gaps,omitempty" doc:"where readings are known to be missing"`
+	}
+}
 
 func (s *Server) features(ctx context.Context, in *featuresInput) (*featuresOutput, error) {
 	info, err := s.device(ctx, in.ID)
@@ -121,7 +126,12 @@ func (s *Server) features(ctx context.Context, in *featuresInput) (*featuresOutp
 	if err != nil {
 		return nil, fmt.Errorf("features of %s: %w", info.ID, err)
 	}
-	return &featuresOutput{f}, nil
+	out := &featuresOutput{}
+	out.Body.Features = f.Features
+	for _, g := range f.Gaps {
+		out.Body.Gaps = append(out.Body.Gaps, gapDoc(g))
+	}
+	return out, nil
 }
 
 // span is the time that two parameters give, the last while where they are left out.

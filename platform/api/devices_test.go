@@ -227,3 +227,14 @@ func TestNewNeedsAPlant(t *testing.T) {
 		t.Error("New without a plant: no error")
 	}
 }
+
+// TestFeaturesTellGaps: what readings amount to comes with where some are missing.
+func TestFeaturesTellGaps(t *testing.T) {
+	w := newWorld(t)
+	a := w.do("GET", fmt.Sprintf("/api/v1/devices/MINE/features?from=%d&to=%d", start, start+1000), "viewer", "").want(200, "")
+	for _, want := range []string{`"readings":`, `"energy":{`, fmt.Sprintf(`"gaps":[{"from":%d,"to":%d,"reason":"lost"}]`, start, start+1)} {
+		if !strings.Contains(a.Body.String(), want) {
+			t.Errorf("the features lack %s: %s", want, a.Body)
+		}
+	}
+}

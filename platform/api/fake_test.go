@@ -206,7 +206,7 @@ func (p *plant) Cleaned(_ context.Context, s device.Slot, goodOnly bool) (ingest
 	return ingest.Row{Reading: r, Raw: r}, ok, nil
 }
 
-func (p *plant) Features(_ context.Context, s device.Slot, from, to int64) (ingest.Features, error) {
+func (p *plant) Features(_ context.Context, s device.Slot, from, to int64) (api.Features, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := ingest.NewCounter(0)
@@ -215,7 +215,7 @@ func (p *plant) Features(_ context.Context, s device.Slot, from, to int64) (inge
 			c.Add(r)
 		}
 	}
-	return c.Done(), nil
+	return api.Features{Features: c.Done(), Gaps: []series.Gap{{From: from, To: from + 1, Reason: "lost"}}}, nil
 }
 
 func (p *plant) Query(_ context.Context, q api.Query) (api.Page, error) {

@@ -111,7 +111,13 @@ type Quality interface {
 	Cleaned(ctx context.Context, s device.Slot, goodOnly bool) (ingest.Row, bool, error)
 	// Features are those of the readings with from ≤ t < to. ErrInvalid for a time that
 	// is too long.
-	Features(ctx context.Context, s device.Slot, from, to int64) (ingest.Features, error)
+	Features(ctx context.Context, s device.Slot, from, to int64) (Features, error)
+}
+
+// Features are what readings amount to, and where some are missing from that.
+type Features struct {
+	ingest.Features
+	Gaps []series.Gap
 }
 
 // History knows the readings of the past.
