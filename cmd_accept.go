@@ -465,12 +465,16 @@ func (f *acceptFlags) bench(ctx context.Context, d *scenario.RigDevice, face bac
 	} else if err := d.Close(); err != nil {
 		return nil, fail(exitEnvironment, err)
 	}
+	twin, err := twinOf(&reached)
+	if err != nil {
+		return nil, fail(exitInput, fmt.Errorf("device %s: %w", reached.ID, err))
+	}
 	tape, err := tapes.begin(ctx, &spec)
 	if err != nil {
 		return nil, fail(exitEnvironment, fmt.Errorf("record device %s: %w", reached.ID, err))
 	}
 	return &accept.Bench{
-		Tape: tape, Info: spec.Info(), Loopback: spec.Loopback(), Backend: face, Period: f.poll, Serials: d.Serial, Tools: d.Tools, Address: addressOf(&reached),
+		Tape: tape, Info: spec.Info(), Loopback: spec.Loopback(), Twin: twin, Backend: face, Period: f.poll, Serials: d.Serial, Tools: d.Tools, Address: addressOf(&reached),
 		Open: func(timed device.Timed) (device.Driver, error) {
 			spec.Timed = timed
 			return hil.Open(spec)

@@ -187,7 +187,7 @@ func broken(s *scenario.Scenario, err error) error {
 
 func (f *runFlags) options(stderr io.Writer) run.Options {
 	return run.Options{
-		Rig: openRig, Arm: f.arm,
+		Rig: openRig, Arm: f.arm, Twin: twinOf,
 		World: openWorld, Durable: durable, Binary: binaryHash(), Tags: buildTags,
 		Log: logger(stderr, slog.LevelError),
 	}

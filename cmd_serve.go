@@ -379,5 +379,9 @@ func openWire(d *scenario.ConfigDevice, on platform.Config) (platform.Wired, err
 	if err != nil {
 		return platform.Wired{}, err
 	}
-	return platform.Wired{Info: spec.Info(), Driver: driver, Period: d.Poll}, nil
+	twin, err := twinOf(&d.Device)
+	if err != nil {
+		return platform.Wired{}, errors.Join(err, driver.Close())
+	}
+	return platform.Wired{Info: spec.Info(), Driver: driver, Period: d.Poll, Twin: twin}, nil
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"yunchu/harness/run"
 	"yunchu/harness/scenario"
 	"yunchu/platform"
+	"yunchu/platform/device"
 )
 
 // buildTags are the tags of this build, for reports and attestation.
@@ -24,6 +26,21 @@ var openWorld func(*scenario.Scenario, time.Time) (run.World, error)
 
 // openBench is nil, likewise.
 var openBench func(*scenario.RigDevice, time.Time, time.Duration) (*accept.Bench, error)
+
+// twinOf compares nothing: a device on a wire is held against its nameplate, whatever model
+// is named.
+func twinOf(d *scenario.Device) (device.Comparison, error) {
+	if d.Model == "" {
+		return nil, nil
+	}
+	return func(said *device.Info, _ []device.Tried) (evidence, differs string) {
+		if said == nil {
+			said = &device.Info{}
+		}
+		return fmt.Sprintf("held against its nameplate alone, %g kW and %g kWh: built without simulation, it is not compared with the model %s",
+			said.RatedKW, said.CapacityKWh, d.Model), ""
+	}, nil
+}
 
 // openRig is nil: this build serves no twins.
 var openRig func(*scenario.Rig, *slog.Logger) (run.Rig, error)

@@ -30,6 +30,9 @@ var openWorld = simworld.Open
 // openBench builds the twin that the acceptance suite is done with.
 var openBench = simworld.OpenBench
 
+// twinOf is what a device on a wire is held against before it is armed.
+var twinOf = simworld.Compare
+
 // addSimulated serves the simulated devices of a configuration, and puts shadows
 // beside those that ask for one.
 func addSimulated(ctx context.Context, p *platform.Plant, on platform.Config, devices []scenario.ConfigDevice, dir string) error {

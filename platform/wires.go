@@ -21,6 +21,8 @@ type Wired struct {
 	// ArmItself: an emulator on this machine. Every other device acts only once
 	// somebody has armed it.
 	ArmItself bool
+	// Twin, when set, is what its sign test is held against before it is armed.
+	Twin device.Comparison
 }
 
 // Attach registers devices on wires and serves them until the plant is closed, which
@@ -36,7 +38,7 @@ func (p *Plant) Attach(ctx context.Context, wires []Wired) error {
 		}
 		p.serving.Add(1)
 		err = p.Gateway.Attach(p.life, gateway.Wire{
-			Driver: w.Driver, Slot: info.Slot, Period: w.Period, ArmItself: w.ArmItself,
+			Driver: w.Driver, Slot: info.Slot, Period: w.Period, ArmItself: w.ArmItself, Twin: w.Twin,
 			Phase: w.Period * time.Duration(i) / time.Duration(len(wires)),
 		}, p.serving.Done)
 		if err != nil {

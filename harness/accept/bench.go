@@ -28,6 +28,8 @@ type Bench struct {
 	// Loopback: an emulator on this machine. Any other device is armed only where
 	// Options name it.
 	Loopback bool
+	// Twin, when set, is what its sign test is held against before it is armed.
+	Twin device.Comparison
 	// Backend is what a test can do behind the device; nil: nothing.
 	Backend backend.Face
 	// Period is how often the device is read; 0: 50 ms.

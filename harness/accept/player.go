@@ -515,6 +515,7 @@ func (p *Player) acknowledged(now time.Time, a *device.Ack) {
 		}
 	case a.ID == p.first || answers || a.Verb == device.SetPower:
 		p.rec.SignWrong = p.rec.SignWrong || a.Code == guard.CodeSign
+		p.rec.Other = p.rec.Other || a.Code == guard.CodeTwin
 		why := fmt.Sprintf("%s: %s %s: %s %s", x.label, a.Verb, a.Status, a.Code, a.Reason)
 		if strings.HasPrefix(a.Reason, guard.NoGoodReading) {
 			why += "; " + p.rec.lookAt()

@@ -54,6 +54,8 @@ type Record struct {
 	// SignWrong: the guard's sign test found that power or current runs against the
 	// setpoint. That is a finding about the rig, not a gap.
 	SignWrong bool
+	// Other: it is armed by nobody, since it differs from the twin of its model.
+	Other bool
 
 	power, truth []metric.Point // made once, by settle
 	heard        []metric.Point // power, each at the time at which the reading was there

@@ -207,7 +207,7 @@ func (s *session) attach() error {
 		w.Told = tape.Told
 	}
 	// It does not arm itself, not even an emulator: the suite asks for the sign test.
-	if err := s.plant.Attach(s.ctx, []platform.Wired{{Info: b.Info, Driver: w, Period: s.period}}); err != nil {
+	if err := s.plant.Attach(s.ctx, []platform.Wired{{Info: b.Info, Driver: w, Period: s.period, Twin: b.Twin}}); err != nil {
 		return errors.Join(fmt.Errorf("attach the device: %w", err), d.Close())
 	}
 	return nil

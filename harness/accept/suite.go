@@ -172,7 +172,7 @@ func (s *session) test(ctx context.Context, g *Program, barred string) *TestResu
 	t.Record = s.play(ctx, g)
 	t.Limits = Judge(g.Procedure, t.Record)
 	t.Verdict, t.Why = Verdict(t.Limits), t.Record.Aborted
-	if g.Procedure.Name == SignTest && t.Record.SignWrong {
+	if g.Procedure.Name == SignTest && (t.Record.SignWrong || t.Record.Other) {
 		t.Verdict = report.Failed
 	}
 	t.left()

@@ -44,6 +44,8 @@ type Options struct {
 	World func(s *scenario.Scenario, start time.Time) (World, error)
 	// Rig serves the rig of a scenario; nil in a build without simulation.
 	Rig func(r *scenario.Rig, log *slog.Logger) (Rig, error)
+	// Twin is what a device on a wire is held against before it is armed; nil: its nameplate.
+	Twin func(d *scenario.Device) (device.Comparison, error)
 	// Arm names devices on wires that may act, after their sign test.
 	Arm []string
 	// Durable opens the bus of a run on the wall clock in a folder.

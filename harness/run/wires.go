@@ -158,7 +158,13 @@ func (r *Run) attach() error {
 			}
 			continue
 		}
-		wired = append(wired, platform.Wired{Info: w.info, Driver: w.faulty, Period: w.entry.Poll, ArmItself: w.spec.Loopback()})
+		x := platform.Wired{Info: w.info, Driver: w.faulty, Period: w.entry.Poll, ArmItself: w.spec.Loopback()}
+		if r.opt.Twin != nil {
+			if x.Twin, err = r.opt.Twin(&w.entry.Device); err != nil {
+				return fmt.Errorf("%w: %w", ErrWorld, err)
+			}
+		}
+		wired = append(wired, x)
 	}
 	if err := r.plant.Attach(r.work, wired); err != nil {
 		return fmt.Errorf("attach: %w", err)

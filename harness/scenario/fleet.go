@@ -35,15 +35,26 @@ const maxDevices = 1_000_000
 type Device struct {
 	ID            string `yaml:"id,omitempty" jsonschema:"pattern=^[A-Za-z0-9_-]{1\\,64}$" hint:"letters, digits, _ and -, at most 64" doc:"Its id; with count N: ess-001 and so on."`
 	Kind          string `yaml:"device,omitempty" jsonschema:"enum=sim,enum=modbus,enum=sunspec,enum=can,enum=mms,enum=mqtt,enum=replay" noun:"device kind" doc:"What answers: a twin (sim), a wire protocol, or a recording."`
-	Model         string `yaml:"model,omitempty" doc:"A model set by name, or the path of a model file."`
+	Model         string `yaml:"model,omitempty" doc:"A model set by name, or the path of a model file. A device on a wire is compared with it before it is armed."`
 	SoC           SoC    `yaml:"soc,omitempty" jsonschema:"default=50" doc:"State of charge at the start, percent."`
 	SpreadPercent Spread `yaml:"spread_percent,omitempty" doc:"Standard deviation of the units' properties, percent."`
 	Link          `yaml:",inline"`
-	Recording     string  `yaml:"recording,omitempty" doc:"What a replay device answers from."`
-	RatedKW       float64 `yaml:"rated_kw,omitempty" jsonschema:"exclusiveMinimum=0" doc:"Rated power on the nameplate of a wire device, kW."`
-	RatedKWh      float64 `yaml:"rated_kwh,omitempty" jsonschema:"exclusiveMinimum=0" doc:"Rated energy on its nameplate, kWh."`
-	Limits        Limits  `yaml:"limits,omitempty" doc:"What the guard keeps it to, whoever commands; of this and what the device says itself the tighter acts."`
-	Parts         *Parts  `yaml:"parts,omitempty" doc:"PCS, BMS and meter on wires of their own, as one device."`
+	Recording     string   `yaml:"recording,omitempty" doc:"What a replay device answers from."`
+	RatedKW       float64  `yaml:"rated_kw,omitempty" jsonschema:"exclusiveMinimum=0" doc:"Rated power on the nameplate of a wire device, kW."`
+	RatedKWh      float64  `yaml:"rated_kwh,omitempty" jsonschema:"exclusiveMinimum=0" doc:"Rated energy on its nameplate, kWh."`
+	Limits        Limits   `yaml:"limits,omitempty" doc:"What the guard keeps it to, whoever commands; of this and what the device says itself the tighter acts."`
+	Compare       *Compare `yaml:"compare,omitempty" doc:"What a device on a wire may be apart from the twin of its model by when it is armed."`
+	Parts         *Parts   `yaml:"parts,omitempty" doc:"PCS, BMS and meter on wires of their own, as one device."`
+}
+
+// Compare is what a device on a wire may be apart from the twin of its model by when it is
+// armed.
+type Compare struct {
+	SoC        float64 `yaml:"soc,omitempty" jsonschema:"exclusiveMinimum=0,maximum=100,default=5" doc:"What its reported state of charge may be off by, percent."`
+	Voltage    float64 `yaml:"voltage_percent,omitempty" jsonschema:"exclusiveMinimum=0,maximum=50,default=1" doc:"What its voltage may be off by, percent of it."`
+	Resistance float64 `yaml:"resistance,omitempty" jsonschema:"minimum=1,maximum=100,default=3" doc:"How many times its model's its resistance may be, for age and cold cells."`
+	Power      float64 `yaml:"power_percent,omitempty" jsonschema:"exclusiveMinimum=0,maximum=50,default=2" doc:"How exactly it follows a setpoint and how well its losses are known, percent of rated power."`
+	Nameplate  float64 `yaml:"nameplate_percent,omitempty" jsonschema:"exclusiveMinimum=0,maximum=100,default=10" doc:"What rated power and energy of its nameplate may be off the model's by, percent."`
 }
 
 // FleetEntry is one device of a scenario's fleet, or many alike.
@@ -195,6 +206,9 @@ func (d *Device) check(s *source, at string, served bool) {
 		d.checkKind(s, at, served)
 	}
 	d.checkModel(s, at)
+	if s.has(at+".compare") && !s.has(at+".model") && d.Kind != Sim && d.Kind != Replay && !served {
+		s.fault(s.key(at+".compare"), "add: model: NAME", "there is no model to compare the device with")
+	}
 	d.checkLimits(s, at)
 	d.files(s, at)
 	if s.has(at + ".recording") {
@@ -213,9 +227,10 @@ func (d *Device) checkKind(s *source, at string, served bool) {
 	case Sim:
 		misplaced("a simulated device is reached without a wire", append(slices.Clone(wireKeys), "recording")...)
 		misplaced(nameplate, "rated_kw", "rated_kwh")
+		misplaced("a twin is like its model", "compare")
 		return
 	case Replay:
-		misplaced("a recording is reached without a wire", append(slices.Clone(wireKeys), "soc", "spread_percent")...)
+		misplaced("a recording is reached without a wire", append(slices.Clone(wireKeys), "soc", "spread_percent", "compare")...)
 		if !s.has(at + ".recording") {
 			s.fault(s.key(at), "add: recording: PATH", "a replay device needs a recording%s", within(at))
 		}

@@ -55,6 +55,29 @@ func (w *World) shadow(e *scenario.FleetEntry, ids []string, ambientK float64) e
 	return nil
 }
 
+// Compare is what a device on a wire is held against before it is armed: the twin of its
+// model, nil where it names none.
+func Compare(d *scenario.Device) (device.Comparison, error) {
+	if d.Model == "" {
+		return nil, nil
+	}
+	model, err := params.LoadModel(d.Model)
+	if err != nil {
+		return nil, fmt.Errorf("compare %s: %w", d.ID, err)
+	}
+	kind, err := shadow.NewKind(model)
+	if err != nil {
+		return nil, fmt.Errorf("compare %s: %w", d.ID, err)
+	}
+	var m shadow.Margin
+	if c := d.Compare; c != nil {
+		m = shadow.Margin{
+			SoC: c.SoC / 100, Voltage: c.Voltage / 100, Resistance: c.Resistance, Power: c.Power / 100, Nameplate: c.Nameplate / 100,
+		}
+	}
+	return kind.Comparison(m)
+}
+
 // Follow implements run.Follower. The shadows keep what they know over a restart.
 func (w *World) Follow(b bus.Bus, slot func(device.ID) (device.Slot, bool)) error {
 	w.speaker.bus, w.speaker.slot = b, slot

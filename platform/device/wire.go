@@ -20,6 +20,22 @@ type Described interface {
 	Describe(ctx context.Context, now time.Time) (Info, error)
 }
 
+// Tried is one reading of a device while a small power is asked of it both ways.
+type Tried struct {
+	Reading
+	// AskedKW is what the device had been asked for long enough to follow, kW; NaN: it was
+	// on its way.
+	AskedKW float64
+}
+
+// Comparison holds what a device was read while small powers were tried on it, in order
+// of time and beginning with a reading from before them, against what a device of its kind
+// does for the same power from the same state. said is its nameplate, nil where it has told
+// none. evidence tells what was compared with what, and what could not be; differs names
+// each quantity that is another one, with what was measured, what was expected and the
+// tolerance, and is empty where nothing differs.
+type Comparison func(said *Info, window []Tried) (evidence, differs string)
+
 // Framed is a Driver whose device sends frames by itself, in known periods. Frames may be
 // called while the driver is in use.
 type Framed interface {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -41,6 +42,9 @@ type Wire struct {
 	Phase time.Duration
 	// ArmItself: an emulator on this machine, which needs nobody to arm it.
 	ArmItself bool
+	// Twin, when set, is what its sign test is held against before it is armed; without one
+	// it is its nameplate alone.
+	Twin device.Comparison
 	// Pushed: the device sends its readings to us, and they come in through Push. What its
 	// driver reads tells of its presence and of its panel, and is not stored again.
 	Pushed bool
@@ -95,6 +99,11 @@ func (g *Gateway) Attach(ctx context.Context, w Wire, done func()) error {
 	}
 	x := &wire{Wire: w, g: g, wake: make(chan struct{}, 1)}
 	g.served[w.Slot] = place{wire: x}
+	if w.Twin != nil {
+		g.onLoop(func(time.Time) {
+			g.guard.Compare(w.Slot, func(window []device.Tried) (evidence, differs string) { return w.Twin(x.said, window) })
+		})
+	}
 	if w.ArmItself {
 		g.onLoop(func(time.Time) { g.guard.ArmItself(w.Slot) })
 	}
@@ -451,6 +460,30 @@ func (g *Gateway) fits(now time.Time, w *wire) {
 	}
 }
 
+// held says of a device that is armed without a twin what it was held against.
+func (g *Gateway) held(s device.Slot) string {
+	if int(s) >= len(g.served) {
+		return ""
+	}
+	switch w := g.served[s].wire; {
+	case w == nil || w.Twin != nil: // what it says is told already
+		return ""
+	case w.said == nil || w.said.RatedKW == 0 && w.said.CapacityKWh == 0:
+		return "; held against nothing: it tells no nameplate, and no model of it is named"
+	default:
+		var list []string
+		for _, q := range []struct {
+			value float64
+			unit  string
+		}{{w.said.RatedKW, "kW"}, {w.said.CapacityKWh, "kWh"}} {
+			if q.value > 0 {
+				list = append(list, fmt.Sprintf("%.6g %s", q.value, q.unit))
+			}
+		}
+		return "; held against its nameplate alone, " + strings.Join(list, ", ") + ": no model of it is named"
+	}
+}
+
 // arrival is what became of one attempt to read.
 type arrival struct {
 	w   *wire
@@ -573,6 +606,9 @@ func (g *Gateway) tell(ctx context.Context, now time.Time) {
 			w.mu.Lock()
 			w.dropWorks(n.Text)
 			w.mu.Unlock()
+		}
+		if n.Kind == "armed" && n.By.Verb == device.Arm {
+			n.Text += g.held(n.Slot)
 		}
 		g.Event(now, n.Slot, n.Kind, sev, g.name(n.Slot)+": "+n.Text)
 		if g.onLife != nil {

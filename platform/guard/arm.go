@@ -55,7 +55,7 @@ type Notice struct {
 	// that it latches across restarts like one that somebody has asked for.
 	By   device.Command
 	Was  device.Standing // when that was asked
-	Code string          // of arm-failed: CodeNotArmed, or CodeSign when a sign was found to be wrong
+	Code string          // of arm-failed: CodeNotArmed, CodeSign when a sign was found to be wrong, or CodeTwin when it is no such device
 }
 
 // Notices hands out what has changed since the last call.
@@ -240,6 +240,7 @@ func (g *Guard) watch(r *device.Reading, d *state) {
 		l.armed, l.ours, l.auto, l.why, d.moved = true, true, false, "", true
 		g.notice(r.Slot, device.Active, "armed", "it arms itself: an emulator on this machine")
 	}
+	d.twin.see(r, l.test.running())
 	l.test.observe(r, d)
 }
 
@@ -318,6 +319,13 @@ func (g *Guard) attend(s device.Slot, d *state, now int64) {
 		}
 		if list := d.unwatched(); len(list) > 0 {
 			evidence += "; no window is kept on what it does not report: " + strings.Join(list, ", ")
+		}
+		if compared, differs := d.twin.compare(); differs != "" {
+			l.test.differs = true
+			g.bar(s, d, differs)
+			return
+		} else if compared != "" {
+			evidence += "; " + compared
 		}
 		l.test = signTest{}
 		l.armed, l.why, d.moved = true, "", true
@@ -409,6 +417,7 @@ func (d *state) resting() device.Mode {
 func (g *Guard) arm(s device.Slot, d *state, now int64, c *device.Command) {
 	d.life.flags &^= device.FlagMaster
 	d.life.ours = true
+	d.twin.begin()
 	d.life.test = signTest{phase: testCharge, by: *c, stood: d.standing(), from: now, was: d.life.power}
 	if m := d.resting(); m != device.Run {
 		d.life.back, d.life.rest = m, fix{}
@@ -422,6 +431,9 @@ func (g *Guard) endTest(s device.Slot, d *state, why string) {
 	code := CodeNotArmed
 	if t.wrong >= patience || t.phase == testDone && t.voltage() < 0 {
 		code = CodeSign
+	}
+	if t.differs {
+		code = CodeTwin
 	}
 	d.life.test = signTest{}
 	g.notices = append(g.notices, Notice{Slot: s, State: device.Inactive, Kind: "arm-failed", Text: why, By: t.by, Was: t.stood, Code: code})

@@ -29,6 +29,7 @@ type wire struct {
 	silent bool
 	seq    uint64
 	notes  []string
+	codes  []string // of notes
 }
 
 func wired(t *testing.T, change ...func(*device.Info)) *wire {
@@ -72,7 +73,7 @@ func (w *wire) tick() {
 		w.give(c.Command)
 	}
 	for _, n := range w.g.Notices() {
-		w.notes = append(w.notes, n.Kind+": "+n.Text)
+		w.notes, w.codes = append(w.notes, n.Kind+": "+n.Text), append(w.codes, n.Code)
 	}
 }
 

@@ -211,3 +211,47 @@ func TestArmingSaysWhatIsNotWatched(t *testing.T) {
 		}
 	}
 }
+
+// TestArmingIsHeldAgainst: what was read in a sign test, from before it to rest after it, is
+// shown to whoever compares, and a device that differs is not armed, for that reason.
+func TestArmingIsHeldAgainst(t *testing.T) {
+	for _, differs := range []string{"", "it differs"} {
+		w := wired(t)
+		var seen []device.Tried
+		w.g.Compare(0, func(window []device.Tried) (string, string) {
+			seen = slices.Clone(window)
+			return "compared", differs
+		})
+		w.pass(time.Second)
+		w.must(device.Arm, 0)
+		w.pass(15 * time.Second)
+		if armed := w.g.Armed(0); armed != (differs == "") {
+			t.Errorf("differs %q: armed %t, %q", differs, armed, w.notes)
+		}
+		want, code := "compared", ""
+		if differs != "" {
+			want, code = "arm-failed: it differs", guard.CodeTwin
+		}
+		if n := w.notes[len(w.notes)-1]; !strings.HasSuffix(n, want) || w.codes[len(w.codes)-1] != code {
+			t.Errorf("differs %q: %q, code %q", differs, w.notes, w.codes)
+		}
+		if len(seen) < 10 || !math.IsNaN(seen[0].AskedKW) || seen[0].Power != 0 {
+			t.Fatalf("%d readings, the first %+v", len(seen), seen)
+		}
+		steady := map[float64]int{}
+		for i, x := range seen {
+			if i > 0 && x.At < seen[i-1].At {
+				t.Errorf("reading %d is older than the one before", i)
+			}
+			if !math.IsNaN(x.AskedKW) {
+				steady[x.AskedKW]++
+				if x.Power != x.AskedKW {
+					t.Errorf("steady at %v kW, asked for %v", x.Power, x.AskedKW)
+				}
+			}
+		}
+		if len(steady) != 3 || steady[5] < 3 || steady[-5] < 3 || steady[0] < 3 {
+			t.Errorf("steady readings by power: %v", steady)
+		}
+	}
+}

@@ -35,6 +35,7 @@ const (
 	CodeRate      = "RATE_LIMIT"
 	CodeLease     = "LEASE"
 	CodeSign      = "WRONG_SIGN"
+	CodeTwin      = "TWIN_DIFFERS"
 
 	// CodeUnsupported is the answer of drivers whose device has no such command.
 	CodeUnsupported = "UNSUPPORTED"
@@ -210,6 +211,7 @@ type state struct {
 	doubt *doubt // what is wrong with the newest reading, of a device on a wire; nil: nothing
 
 	life life  // whether it may act at all, beyond what active says
+	twin *twin // what its sign test is held against; nil: nothing
 	own  *ramp // of its own setpoint, where it has one
 	rate rate
 

@@ -26,7 +26,9 @@ type signTest struct {
 	last  string          // the newest complaint
 	bound string          // what keeps the device from the test's power
 	unfit string          // why the device could not be put into mode run
-	was   float64         // kW, its power when the phase began
+
+	differs bool    // it is not what it is held against
+	was     float64 // kW, its power when the phase began
 
 	// The battery's voltage while it charges and while it discharges, V; NaN without.
 	// Power, setpoint and status may all be described with one wrong sign and agree; a
@@ -102,7 +104,8 @@ func (t *signTest) observe(r *device.Reading, d *state) {
 	default:
 		t.right, t.last = 0, complaint
 	}
-	if t.right >= patience && r.Arrived-t.from >= testSteady.Milliseconds() {
+	if t.right >= patience && r.Arrived-t.from >= d.twin.steady().Milliseconds() {
+		d.twin.mark(want)
 		switch t.phase {
 		case testCharge:
 			t.in, t.out = r.Voltage, math.NaN()
