@@ -78,7 +78,8 @@ type Source struct {
 	State func(io.Writer) error
 }
 
-// Backup writes src to w. While it runs nothing may be trimmed from the log. What is
+// Backup writes src to w. While it runs nothing may be trimmed from the log, and no file of
+// the history may be removed. What is
 // acknowledged before the call is in it; what comes meanwhile may be.
 func Backup(ctx context.Context, w io.Writer, src Source, to ...age.Recipient) (m Manifest, err error) {
 	out := w
@@ -145,20 +146,8 @@ func (a *archive) fill(ctx context.Context, src Source) error {
 	return a.add(manifestName, int64(len(b)), bytes.NewReader(b))
 }
 
-// folder adds the files of the data folder but the log's. All are opened before the first is
-// read, so that one that is removed meanwhile is in it all the same.
+// folder adds the files of the data folder but the log's, one open at a time.
 func (a *archive) folder(src Source) error {
-	type file struct {
-		*os.File
-		name string
-		size int64
-	}
-	var files []file
-	defer func() {
-		for _, f := range files {
-			_ = f.Close() // only read
-		}
-	}()
 	// The history's manifest comes first: a file that is written after it is in the log too,
 	// while one that it lists must be there.
 	manifest := history + "/" + series.Manifest
@@ -172,7 +161,7 @@ func (a *archive) folder(src Source) error {
 			return err
 		case d.IsDir() && (name == busFolder || strings.HasPrefix(name, "before-format-")):
 			return fs.SkipDir
-		case name == manifest && len(files) > 0:
+		case name == manifest && len(a.m.Files) > 0:
 			return nil
 		case !d.Type().IsRegular() || strings.HasSuffix(name, ".tmp") || strings.Contains(name, ".tmp-") || name == stateFile && src.State != nil:
 			return nil
@@ -183,25 +172,17 @@ func (a *archive) folder(src Source) error {
 		} else if err != nil {
 			return err
 		}
+		defer f.Close()
 		info, err := f.Stat()
 		if err != nil {
-			return errors.Join(err, f.Close())
+			return err
 		}
-		files = append(files, file{f, name, info.Size()})
-		return nil
+		return a.add(name, info.Size(), io.LimitReader(f, info.Size()))
 	}
 	if err := filepath.WalkDir(filepath.Join(src.Dir, filepath.FromSlash(manifest)), visit); err != nil {
 		return err
 	}
-	if err := filepath.WalkDir(src.Dir, visit); err != nil {
-		return err
-	}
-	for _, f := range files {
-		if err := a.add(f.name, f.size, io.LimitReader(f, f.size)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return filepath.WalkDir(src.Dir, visit)
 }
 
 // stream adds what is in the stream now.

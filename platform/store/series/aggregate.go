@@ -213,7 +213,6 @@ func (a *aggregator) device(ctx context.Context, slot device.Slot) error {
 			p.view.single = true
 		}
 		err := p.parts(ctx, slot, at, next, r.add)
-		p.close()
 		if err != nil {
 			return err
 		}
@@ -241,12 +240,10 @@ func (a *aggregator) fleet(ctx context.Context, slots []device.Slot) error {
 		for _, slot := range slots {
 			r := roller{from: from, to: to, step: a.step, emit: take}
 			if err := p.parts(ctx, slot, from-maxGap, to+maxGap, r.add); err != nil {
-				p.close()
 				return err
 			}
 			r.end()
 		}
-		p.close()
 		for _, at := range slices.Sorted(maps.Keys(rows)) {
 			row := rows[at]
 			for i := range row.Values {
@@ -272,12 +269,6 @@ func (a *aggregator) open(from, to int64) *partSource {
 		p.view = a.view(a.tier, Floor(from, a.tier), ceil(to, a.tier), a.fields)
 	}
 	return p
-}
-
-func (p *partSource) close() {
-	if p.view != nil {
-		p.view.close()
-	}
 }
 
 // parts calls yield with the parts of the slot's readings in from ≤ t < to, and of what

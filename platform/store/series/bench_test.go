@@ -145,39 +145,89 @@ func BenchmarkSeal(b *testing.B) {
 	}
 }
 
-// BenchmarkQueryDeviceDay reads one device's day at 1 s out of a fleet of 50,
-// whose segments hold 1,000 rows of a device each, as in a fleet of 1,000.
+// BenchmarkQueryDeviceDay reads one device's day at 1 s out of a fleet of 50, whose segments
+// hold 1,000 rows of a device each, as in a fleet of 1,000: as they were sealed, and joined
+// as they are when the day is over.
 func BenchmarkQueryDeviceDay(b *testing.B) {
 	const devices, seconds = 50, 86400
 	f := newFleet(devices)
 	from := f.at
-	s := open(b, series.Options{SealRows: devices * 1000})
+	// As many rows of a device in a joined segment as there are of a fleet of 1,000.
+	s := open(b, series.Options{SealRows: devices * 1000, JoinBytes: 64 << 20 * devices / 1000, JoinFrom: 1 << 20})
 	for i := range seconds {
 		s.Append(uint64(i+1), f.next())
 	}
 	if err := s.Seal(b.Context()); err != nil {
 		b.Fatal(err)
 	}
-	for _, step := range []time.Duration{0, time.Minute} {
-		b.Run(fmt.Sprintf("step=%s", step), func(b *testing.B) {
-			for b.Loop() {
-				q := series.Query{Slot: 7, From: from, To: f.at, Step: step}
-				rows := 0
-				for {
-					p, err := s.Query(b.Context(), q)
-					if err != nil {
-						b.Fatal(err)
+	to := f.at
+	ask := func(b *testing.B, name string) {
+		for _, step := range []time.Duration{0, time.Minute} {
+			b.Run(fmt.Sprintf("%s/step=%s", name, step), func(b *testing.B) {
+				for b.Loop() {
+					q := series.Query{Slot: 7, From: from, To: to, Step: step}
+					rows := 0
+					for {
+						p, err := s.Query(b.Context(), q)
+						if err != nil {
+							b.Fatal(err)
+						}
+						rows += len(p.Rows)
+						if q.Cursor = p.Next; q.Cursor == "" {
+							break
+						}
 					}
-					rows += len(p.Rows)
-					if q.Cursor = p.Next; q.Cursor == "" {
-						break
+					if want := 86400 / max(1, int(step.Seconds())); rows != want {
+						b.Fatalf("%d rows, want %d", rows, want)
 					}
 				}
-				if want := 86400 / max(1, int(step.Seconds())); rows != want {
-					b.Fatalf("%d rows, want %d", rows, want)
-				}
-			}
-		})
+			})
+		}
+	}
+	ask(b, "sealed")
+	for range 2 * 3600 { // the day is over
+		s.Append(s.Covered()+uint64(f.at), f.next())
+	}
+	if err := s.Seal(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	if err := s.Join(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	ask(b, "joined")
+}
+
+// BenchmarkJoin joins an hour of 1,000 devices at 1 s: how many samples of it a second of CPU
+// time takes, and what they take in the end.
+func BenchmarkJoin(b *testing.B) {
+	const devices, seconds = 1000, 3600
+	for b.Loop() {
+		b.StopTimer()
+		f := newFleet(devices)
+		s := open(b, series.Options{JoinFrom: 1 << 20})
+		for i := range seconds {
+			s.Append(uint64(i+1), f.next())
+		}
+		f.at += 2 * 24 * hour // the day is over
+		s.Append(seconds+1, f.next())
+		if err := s.Seal(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		const samples = devices * seconds * 8
+		before := s.Stats()
+		b.StartTimer()
+		cpu := cpuTime(b)
+		if err := s.Join(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		used := cpuTime(b) - cpu
+		b.ReportMetric(samples/1e6/used.Seconds(), "Msamples/CPU-s")
+		b.ReportMetric(float64(s.Stats().Bytes)/samples, "B/sample")
+		b.ReportMetric(float64(s.Stats().PartSize)/samples, "tiers-B/sample")
+		if s.Stats().Segments >= before.Segments {
+			b.Fatal("nothing was joined")
+		}
+		s.Close()
 	}
 }
 

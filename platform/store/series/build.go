@@ -39,7 +39,8 @@ func (s *Store) seal(w *writer, h *head, older []*segment) (made []*segment, err
 			sheet = &w.day
 			sheet.pick(&w.all, at, at+day)
 		}
-		g := &segment{id: s.number(), first: h.firstSeq, last: h.lastSeq, tiers: map[int64]*table{}, lost: map[int64]string{}}
+		id := s.number()
+		g := &segment{id: id, rank: id, first: h.firstSeq, last: h.lastSeq, tiers: map[int64]*table{}, lost: map[int64]string{}}
 		made = append(made, g)
 		if g.readings, err = w.readings(sheet, g.id, &s.opt); err != nil {
 			return made, err
@@ -152,12 +153,10 @@ func (s *Store) joined(own []part, step int64, g *segment, older []*segment) (pa
 		lo, hi = min(lo, own[i].at), max(hi, own[i].at+step)
 	}
 	before := (&snapshot{store: s, segments: older}).view(step, lo, hi, AllFields)
-	defer before.close()
 	if len(before.readers) == 0 {
 		return own, own, nil
 	}
 	all := (&snapshot{store: s, segments: append(slices.Clip(older), g)}).view(step, lo, hi, AllFields)
-	defer all.close()
 	for i, n := 0, 0; i < len(own); i = n {
 		slot := own[i].slot
 		for n = i; n < len(own) && own[n].slot == slot; n++ {

@@ -51,6 +51,7 @@ const (
 // Encodings and compression. Their values hold no state of a file.
 var (
 	codec       = zstd.Codec{Level: zstd.SpeedFastest}
+	tight       = zstd.Codec{Level: zstd.SpeedBetterCompression} // of what is written once more
 	deltaPacked delta.BinaryPackedEncoding
 	byteSplit   bytestreamsplit.Encoding
 	dictionary  rle.DictionaryEncoding
@@ -89,6 +90,14 @@ func precision(t format.Type) int32 {
 		return narrow
 	}
 	return wide
+}
+
+// encoding is how values of a measured quantity lie in a page.
+func (k kind) encoding() format.Encoding {
+	if k.physical == format.Double {
+		return format.ByteStreamSplit
+	}
+	return format.DeltaBinaryPacked
 }
 
 // element describes the column in the schema.

@@ -61,7 +61,10 @@ func (s *Store) load() error {
 			}
 		}
 	}
-	slices.SortFunc(s.segments, func(a, b *segment) int { return cmp.Compare(a.id, b.id) })
+	if adopt {
+		s.dropJoined()
+	}
+	slices.SortFunc(s.segments, func(a, b *segment) int { return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.id, b.id)) })
 	for _, g := range s.segments {
 		s.nextID = max(s.nextID, g.id+1)
 	}
@@ -123,7 +126,7 @@ func (s *Store) adopt(t *table) error {
 		return err
 	}
 	if i < 0 {
-		s.segments = append(s.segments, &segment{id: t.id, first: t.first, last: t.last, contents: t.contents, tiers: map[int64]*table{}, lost: map[int64]string{}})
+		s.segments = append(s.segments, &segment{id: t.id, rank: t.rank, first: t.first, last: t.last, contents: t.contents, tiers: map[int64]*table{}, lost: map[int64]string{}})
 		i = len(s.segments) - 1
 	}
 	g := s.segments[i]
@@ -136,7 +139,7 @@ func (s *Store) adopt(t *table) error {
 			g.lost[0] = err.Error()
 		}
 	case t.step == 0:
-		g.readings, g.contents = t, t.contents
+		g.readings, g.contents, g.rank = t, t.contents, t.rank
 	default:
 		g.tiers[t.step] = t
 	}
@@ -194,14 +197,15 @@ func (s *Store) check() {
 	}
 }
 
-// supersede takes out segments with lost readings that later ones hold.
+// supersede takes out segments with lost readings that later ones hold. One that was joined
+// is no proof: other days' readings of its part of the log are elsewhere.
 func (s *Store) supersede() {
 	for _, r := range ranges(s.segments) {
-		if r.good {
+		if r.good && r.sealed {
 			left, gone := superseded(s.segments, r.first, r.last)
 			for _, g := range gone {
 				for t := range g.tables {
-					s.doomed = append(s.doomed, t.path)
+					s.doom(t)
 				}
 				s.dirty = true
 			}
@@ -214,6 +218,7 @@ func (s *Store) supersede() {
 type sequences struct {
 	first, last uint64
 	good        bool // none of their readings are lost
+	sealed      bool // none of them was joined
 }
 
 func ranges(list []*segment) (out []sequences) {
@@ -221,32 +226,37 @@ func ranges(list []*segment) (out []sequences) {
 		_, lost := g.lost[0]
 		i := slices.IndexFunc(out, func(r sequences) bool { return r.first == g.first && r.last == g.last })
 		if i < 0 {
-			out = append(out, sequences{g.first, g.last, !lost})
-		} else if lost {
-			out[i].good = false
+			out = append(out, sequences{g.first, g.last, !lost, !g.joined()})
+			continue
 		}
+		out[i].good = out[i].good && !lost
+		out[i].sealed = out[i].sealed && !g.joined()
 	}
 	slices.SortFunc(out, func(a, b sequences) int { return cmp.Compare(a.first, b.first) })
 	return out
 }
 
-// coverage is the last sequence before the first gap in what the segments cover. What lies
-// before the oldest was removed on purpose.
+// coverage is the last sequence before the first gap in what the segments cover, and before
+// the first that is lost. What lies before the oldest was removed on purpose.
 func coverage(list []*segment) uint64 {
 	if len(list) == 0 {
 		return 0
 	}
 	all := ranges(list)
 	covered := uint64(math.MaxUint64)
+	lost := uint64(math.MaxUint64) // from where on something is
 	for _, r := range all {
 		covered = min(covered, r.first-1)
+		if !r.good {
+			lost = min(lost, r.first)
+		}
 	}
 	for _, r := range all {
 		if r.good && r.first <= covered+1 {
 			covered = max(covered, r.last)
 		}
 	}
-	return covered
+	return min(covered, lost-1)
 }
 
 // Upgrade lists the segments of a folder that was written before there were manifests. It

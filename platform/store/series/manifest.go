@@ -19,7 +19,8 @@ import (
 // line counts the others; it is missing from a manifest that was cut off.
 const Manifest = "manifest"
 
-const manifestVersion = 1
+// Version 2 has ranks.
+const manifestVersion = 2
 
 // manifestHead is the first line.
 type manifestHead struct {
@@ -30,6 +31,7 @@ type manifestHead struct {
 // manifestEntry is a segment.
 type manifestEntry struct {
 	ID       uint64               `json:"id"`
+	Rank     uint64               `json:"rank,omitempty"` // where it is not the id
 	First    uint64               `json:"first_seq"`
 	Last     uint64               `json:"last_seq"`
 	Readings contents             `json:"readings"` // also when they are gone
@@ -79,6 +81,9 @@ func manifestOf(list []*segment, nextID uint64) ([]byte, error) {
 	b, chain, err := appendLine(nil, "", manifestHead{"history", manifestVersion})
 	for _, g := range list {
 		e := manifestEntry{ID: g.id, First: g.first, Last: g.last, Readings: g.contents, Gone: g.readings == nil, Tiers: map[string]*contents{}, Lost: map[string]string{}}
+		if g.joined() {
+			e.Rank = g.rank
+		}
 		for step, t := range g.tiers {
 			e.Tiers[tierName(step)] = &t.contents
 		}
@@ -134,8 +139,8 @@ func parseManifest(dir string, b []byte) (list []*segment, nextID uint64, err er
 			var h manifestHead
 			if e := json.Unmarshal(object, &h); e != nil || h.Store != "history" {
 				fault(n, "is not the manifest of a history")
-			} else if h.Version != manifestVersion {
-				return nil, 0, fmt.Errorf("the manifest has version %d, this program reads %d", h.Version, manifestVersion)
+			} else if h.Version < 1 || h.Version > manifestVersion {
+				return nil, 0, fmt.Errorf("the manifest has version %d, this program reads 1 to %d", h.Version, manifestVersion)
 			}
 			continue
 		}
@@ -162,7 +167,10 @@ func parseManifest(dir string, b []byte) (list []*segment, nextID uint64, err er
 
 // segment is what the entry says, with the tables that should be there.
 func (e *manifestEntry) segment(dir string) *segment {
-	g := &segment{id: e.ID, first: e.First, last: e.Last, contents: e.Readings, tiers: map[int64]*table{}, lost: map[int64]string{}}
+	g := &segment{id: e.ID, rank: e.ID, first: e.First, last: e.Last, contents: e.Readings, tiers: map[int64]*table{}, lost: map[int64]string{}}
+	if e.Rank != 0 {
+		g.rank = e.Rank
+	}
 	name := fileName(e.ID, e.First, e.Last)
 	if !e.Gone {
 		g.readings = &table{id: e.ID, first: e.First, last: e.Last, path: filepath.Join(dir, name), contents: e.Readings}

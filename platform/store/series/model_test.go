@@ -81,7 +81,7 @@ func TestModel(t *testing.T) {
 		dir := t.TempDir()
 		opt := series.Options{
 			Dir: dir, SealRows: rapid.IntRange(20, 200).Draw(rt, "seal rows"), SealEvery: time.Duration(rapid.IntRange(5, 60).Draw(rt, "seal every")) * time.Second,
-			Workers: rapid.IntRange(1, 2).Draw(rt, "workers"),
+			Workers: rapid.IntRange(1, 2).Draw(rt, "workers"), JoinFrom: 2, JoinBytes: int64(rapid.SampledFrom([]int{-1, 0, 20_000}).Draw(rt, "join bytes")),
 		}
 		var s *series.Store
 		var log []*device.Readings
@@ -106,6 +106,11 @@ func TestModel(t *testing.T) {
 			},
 			"seal": func(t *rapid.T) {
 				if err := s.Seal(rt.Context()); err != nil {
+					t.Fatal(err)
+				}
+			},
+			"join": func(t *rapid.T) {
+				if err := s.Join(rt.Context()); err != nil {
 					t.Fatal(err)
 				}
 			},

@@ -4,9 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
-	"os"
 	"sort"
 
 	"github.com/parquet-go/parquet-go/format"
@@ -18,7 +16,8 @@ import (
 type reader struct {
 	g       *table
 	x       *index
-	f       *os.File
+	files   *openFiles
+	f       *openFile // while it is held
 	slot    device.Slot
 	page    int // the next one
 	end     int
@@ -28,39 +27,24 @@ type reader struct {
 	pages   pageReader
 }
 
-// newReader opens the segment.
+// newReader reads the rows of a slot.
 func (s *Store) newReader(g *table, slot device.Slot) (*reader, error) {
 	x, err := s.index.get(g)
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{g: g, x: x, slot: slot}
-	if r.page, r.end = x.pages(slot); r.page == r.end {
-		return r, nil
-	}
-	if r.f, err = g.reopen(); err != nil {
-		return nil, err
-	}
+	r := &reader{g: g, x: x, files: &s.files, slot: slot}
+	r.page, r.end = x.pages(slot)
 	return r, nil
 }
 
-// reopen opens the file of a table that is part of the store.
-func (g *table) reopen() (*os.File, error) {
-	f, err := os.Open(g.path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, g.damaged(errors.New("the file is gone"))
-	case err != nil:
-		return nil, fmt.Errorf("read history: %w", err)
-	}
-	return f, nil
+// hold has the file open until drop.
+func (r *reader) hold() (err error) {
+	r.f, err = r.files.get(r.g)
+	return err
 }
 
-func (r *reader) close() {
-	if r.f != nil {
-		r.f.Close()
-	}
-}
+func (r *reader) drop() { r.files.put(r.f) }
 
 // times are the next page's rows of the slot in from ≤ t < to: they begin at row
 // first of page p. ok is false when there are no more.
@@ -96,6 +80,13 @@ func (r *reader) times(from, to int64) (p, first int, at []int64, ok bool, err e
 
 // next is the next page's rows of the slot in from ≤ t < to, nil at the end.
 func (r *reader) next(from, to int64, fields Fields) (*device.Readings, error) {
+	if r.page == r.end {
+		return nil, nil
+	}
+	if err := r.hold(); err != nil {
+		return nil, err
+	}
+	defer r.drop()
 	p, first, at, ok, err := r.times(from, to)
 	if err != nil || !ok {
 		return nil, err
@@ -318,33 +309,42 @@ func spread[T any](dst []float64, v []T, present []bool, first, skip int, value 
 	return nil
 }
 
+// whole is all rows of page p, of whatever slots.
+func (r *reader) whole(p int) (*device.Readings, error) {
+	if err := r.hold(); err != nil {
+		return nil, err
+	}
+	defer r.drop()
+	f := newFrame(0, r.rows(p))
+	slots, err := r.ints32(colSlot, p)
+	if err != nil {
+		return nil, r.g.damaged(err)
+	}
+	for i, v := range slots {
+		f.Slot[i] = device.Slot(v)
+	}
+	at, err := r.ints64(colTime, p)
+	if err != nil {
+		return nil, r.g.damaged(err)
+	}
+	copy(f.At, at)
+	if err := r.fill(f, p, 0, AllFields); err != nil {
+		return nil, r.g.damaged(err)
+	}
+	return f, nil
+}
+
 // frames calls yield with the rows of one page of readings after the other.
 func (s *Store) frames(g *table, yield func(*device.Readings) error) error {
 	x, err := s.index.get(g)
 	if err != nil {
 		return err
 	}
-	r := &reader{g: g, x: x}
-	if r.f, err = g.reopen(); err != nil {
-		return err
-	}
-	defer r.close()
+	r := &reader{g: g, x: x, files: &s.files}
 	for p := range x.location[colSlot] {
-		f := newFrame(0, r.rows(p))
-		slots, err := r.ints32(colSlot, p)
+		f, err := r.whole(p)
 		if err != nil {
-			return g.damaged(err)
-		}
-		for i, v := range slots {
-			f.Slot[i] = device.Slot(v)
-		}
-		at, err := r.ints64(colTime, p)
-		if err != nil {
-			return g.damaged(err)
-		}
-		copy(f.At, at)
-		if err := r.fill(f, p, 0, AllFields); err != nil {
-			return g.damaged(err)
+			return err
 		}
 		if err := yield(f); err != nil {
 			return err

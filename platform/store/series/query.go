@@ -12,15 +12,14 @@ import (
 // source is one place that holds readings of a slot: a segment or a head. Of two
 // sources with a reading of the same time the one of higher rank holds.
 type source struct {
-	rank   int
-	lower  int64 // no reading before this time
-	open   func() error
-	batch  func() (*device.Readings, error) // the next rows, ascending; nil at the end
-	rows   *device.Readings
-	pos    int
-	finish func()
-	ahead  chan struct{} // closed when the first batch is there
-	err    error         // of it
+	rank  int
+	lower int64 // no reading before this time
+	open  func() error
+	batch func() (*device.Readings, error) // the next rows, ascending; nil at the end
+	rows  *device.Readings
+	pos   int
+	ahead chan struct{} // closed when the first batch is there
+	err   error         // of it
 }
 
 // fetch begins to open the source and to read its first batch beside the caller.
@@ -53,12 +52,11 @@ func (c *source) start() (bool, error) {
 	return c.load()
 }
 
-// end gives back what the source holds.
+// end waits for what is read beside the caller.
 func (c *source) end() {
 	if c.ahead != nil {
 		<-c.ahead
 	}
-	c.finish()
 }
 
 // at is the time of the row that the source stands on.
@@ -87,17 +85,12 @@ func (s *Store) segmentSource(g *table, rank int, slot device.Slot, from, to int
 		return err
 	}
 	c.batch = func() (*device.Readings, error) { return r.next(from, to, fields) }
-	c.finish = func() {
-		if r != nil {
-			r.close()
-		}
-	}
 	return c
 }
 
 func headSource(v view, rank int, slot device.Slot, from, to int64, fields Fields) *source {
 	var rows []found
-	c := &source{rank: rank, lower: max(v.minAt, from), finish: func() {}}
+	c := &source{rank: rank, lower: max(v.minAt, from)}
 	c.open = func() error {
 		rows = v.find(from, to)
 		return nil
@@ -272,7 +265,6 @@ func (v *snapshot) tiered(ctx context.Context, q Query, tier, step, from, to int
 			going = yield(p)
 			return going
 		})
-		w.close()
 		if err != nil {
 			return err
 		}

@@ -40,7 +40,7 @@ func crashFrame(seq uint64) *device.Readings {
 // TestMain is also the process that the crash test kills.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("YUNCHU_SERIES_CRASH"); dir != "" {
-		s, err := series.Open(series.Options{Dir: dir, SealRows: 20 * crashDevices})
+		s, err := series.Open(series.Options{Dir: dir, SealRows: 20 * crashDevices, JoinFrom: 2})
 		if err != nil {
 			slog.Error("open", "error", err)
 			os.Exit(1)

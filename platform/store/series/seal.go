@@ -54,6 +54,9 @@ type meta struct {
 	IndexCRC string `json:"index_crc32c"`      // of the page indices
 	DataCRC  string `json:"data_crc32c"`       // of all that lies before the footer
 	Step     int64  `json:"step_ms,omitempty"` // of the parts in it; 0: readings
+	// Of what was joined: the numbers of the segments, and the highest rank among them.
+	JoinedOf []uint64 `json:"joined_of,omitempty"`
+	Rank     uint64   `json:"rank,omitempty"`
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -87,6 +90,7 @@ type writer struct {
 	all, day sheet
 	encoders []encoder
 	columns  []column
+	sync     int // bytes after which what was written is synced; 0: at the end alone
 }
 
 // readings writes the rows of a sheet as a table of readings, under a temporary name.
@@ -95,7 +99,7 @@ func (w *writer) readings(s *sheet, id uint64, opt *Options) (*table, error) {
 	for i, slot := range s.slots {
 		names[i] = string(opt.Name(slot))
 	}
-	w.encode(len(columnNames), len(s.order), s.pages, opt.Workers, func(e *encoder, col *column, i int) { s.encode(e, col, i, names) })
+	w.encode(len(columnNames), s.pages, opt.Workers, func(e *encoder, col *column, i int) { s.encode(e, col, i, names) })
 	t := &table{id: id, first: s.h.firstSeq, last: s.h.lastSeq, contents: contents{
 		Rows: int64(len(s.order)), MinAt: slices.Min(s.at), MaxAt: slices.Max(s.at), MinSlot: s.slots[0], MaxSlot: s.slots[len(s.slots)-1],
 	}}
@@ -103,7 +107,7 @@ func (w *writer) readings(s *sheet, id uint64, opt *Options) (*table, error) {
 }
 
 // encode makes all columns, workers at a time.
-func (w *writer) encode(columns, rows int, ends []int, workers int, encode func(e *encoder, col *column, i int)) {
+func (w *writer) encode(columns int, ends []int, workers int, encode func(e *encoder, col *column, i int)) {
 	w.columns = slices.Grow(w.columns[:0], columns)[:columns]
 	w.encoders = resize(w.encoders, workers)
 	todo := make(chan int, columns)
@@ -114,7 +118,7 @@ func (w *writer) encode(columns, rows int, ends []int, workers int, encode func(
 	var group sync.WaitGroup
 	for n := range w.encoders {
 		e := &w.encoders[n]
-		e.rows, e.ends = rows, ends
+		e.ends = ends
 		group.Go(func() {
 			for i := range todo {
 				encode(e, &w.columns[i], i)
@@ -140,6 +144,7 @@ func (w *writer) save(t *table, row string, slots int, dir string) (err error) {
 	m := meta{
 		Version: metaVersion, FirstSeq: t.first, LastSeq: t.last, Rows: t.Rows, MinAt: t.MinAt, MaxAt: t.MaxAt,
 		MinSlot: uint32(t.MinSlot), MaxSlot: uint32(t.MaxSlot), Slots: slots, Step: t.step,
+		JoinedOf: t.of, Rank: t.rank,
 	}
 	if t.Size, t.SHA256, err = w.write(f, &m, row); err != nil {
 		return err
@@ -157,17 +162,25 @@ type out struct {
 	offset int64
 	crc    uint32
 	sha    hash.Hash
+	sync   int // bytes after which what was written is synced; 0: never
 	err    error
 }
 
 func (o *out) write(b []byte) {
+	for ; o.sync > 0 && len(b) > o.sync; b = b[o.sync:] {
+		o.write(b[:o.sync])
+	}
 	if o.err != nil {
 		return
 	}
+	before := o.offset
 	o.crc = crc32.Update(o.crc, castagnoli, b)
 	o.sha.Write(b)
 	o.offset += int64(len(b))
 	_, o.err = o.f.Write(b)
+	if o.sync > 0 && o.offset/int64(o.sync) > before/int64(o.sync) && o.err == nil {
+		o.err = o.f.Sync() // little by little, so that others who sync do not wait for all of it
+	}
 }
 
 // compact is v in thrift's compact protocol. Structures of our own making always
@@ -182,7 +195,7 @@ func compact(v any) []byte {
 
 // write writes the whole file: columns, indices, footer.
 func (w *writer) write(f *os.File, m *meta, row string) (size int64, sum string, err error) {
-	o := out{f: f, sha: sha256.New()}
+	o := out{f: f, sha: sha256.New(), sync: w.sync}
 	o.write([]byte(magic))
 	group := format.RowGroup{
 		NumRows: m.Rows, FileOffset: o.offset,

@@ -26,7 +26,8 @@ import (
 // segment is what was sealed of one day: its readings and what they amount to.
 type segment struct {
 	id          uint64
-	first, last uint64 // log sequences covered, together with others of the same
+	rank        uint64 // of two readings of a time that of the higher rank holds: the id, or the highest of what was joined
+	first, last uint64 // log sequences covered, together with others of the same; of what was joined, from the first to the last
 	contents           // of the readings, also when they are gone
 	readings    *table // nil: expired, or lost
 	tiers       map[int64]*table
@@ -40,6 +41,9 @@ func (g *segment) table(step int64) *table {
 	}
 	return g.tiers[step]
 }
+
+// joined reports whether the segment was made of several.
+func (g *segment) joined() bool { return g.rank != g.id }
 
 // tables calls yield with all that are there.
 func (g *segment) tables(yield func(t *table) bool) {
@@ -74,9 +78,10 @@ func (g *segment) drop(step int64) {
 
 // table is an immutable Parquet file: readings, or parts of a tier.
 type table struct {
-	id          uint64
-	first, last uint64 // log sequences covered
-	step        int64  // of the parts, ms; 0: readings
+	id, rank    uint64   // of the segment
+	of          []uint64 // segments that it was joined of
+	first, last uint64   // log sequences covered
+	step        int64    // of the parts, ms; 0: readings
 	path        string
 	contents
 }
@@ -210,6 +215,9 @@ func (g *table) readMeta() error {
 	}
 	g.Rows, g.MinAt, g.MaxAt = m.Rows, m.MinAt, m.MaxAt
 	g.MinSlot, g.MaxSlot = device.Slot(m.MinSlot), device.Slot(m.MaxSlot)
+	if g.rank, g.of = m.Rank, m.JoinedOf; len(g.of) == 0 {
+		g.rank = g.id
+	}
 	return f.Close()
 }
 

@@ -49,6 +49,8 @@ const MaxSlot = 1 << 24
 const (
 	defaultSealRows  = 1 << 20 // about 100 MB of head, and as much while it is written
 	defaultSealEvery = time.Hour
+	defaultJoinBytes = 64 << 20
+	defaultJoinFrom  = 8
 	retryAfter       = time.Second // after a segment could not be written
 )
 
@@ -59,6 +61,8 @@ type Options struct {
 	SealEvery time.Duration               // span of arrivals in the head that triggers one; default 1 h
 	Keep      time.Duration               // how long readings are kept; 0: for ever
 	Tiers     []Tier                      // what is stored beside them, by ascending step; nil: DefaultTiers
+	JoinBytes int64                       // size of a file up to which smaller ones of a day are joined; default 64 MiB, negative: never
+	JoinFrom  int                         // segments of a day that are joined while it goes on; default 8
 	Workers   int                         // columns that are encoded at a time; default 1
 	Name      func(device.Slot) device.ID // for the device column; default: the slot's digits
 	Log       *slog.Logger                // default: none
@@ -70,8 +74,11 @@ type Store struct {
 	opt   Options
 	log   *slog.Logger
 	index cache
+	files openFiles
 	done  chan struct{}
 	ended sync.WaitGroup
+
+	joining sync.Mutex // held by the one who joins segments
 
 	mu       sync.Mutex
 	change   *sync.Cond // of anything below that somebody waits for
@@ -82,8 +89,10 @@ type Store struct {
 	frozen   *head      // being written
 	active   *head
 	free     []*chunk
-	readers  int             // that may have a segment open
-	doomed   []string        // files to remove when there are none
+	era      uint64          // counts removals
+	readers  map[uint64]int  // snapshots and holds, by the era that they were taken in
+	doomed   []doomed        // files to remove when nobody may read them any more
+	ready    *join           // that waits to take the place of what it was made of
 	damaged  []string        // files to set aside
 	dirty    bool            // the manifest is not what the segments are
 	since    map[int64]int64 // by step: what is older may be gone
@@ -119,6 +128,7 @@ func Open(opt Options) (*Store, error) {
 	}
 	s.lastSeq = s.covered
 	s.ended.Go(s.run)
+	s.ended.Go(s.tidy)
 	return s, nil
 }
 
@@ -130,6 +140,12 @@ func newStore(opt Options) *Store {
 	if opt.SealEvery <= 0 {
 		opt.SealEvery = defaultSealEvery
 	}
+	if opt.JoinBytes == 0 {
+		opt.JoinBytes = defaultJoinBytes
+	}
+	if opt.JoinFrom < 2 {
+		opt.JoinFrom = defaultJoinFrom
+	}
 	opt.Workers = max(1, opt.Workers)
 	if opt.Name == nil {
 		opt.Name = func(s device.Slot) device.ID { return device.ID(strconv.FormatUint(uint64(s), 10)) }
@@ -137,7 +153,7 @@ func newStore(opt Options) *Store {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{opt: opt, log: opt.Log, done: make(chan struct{})}
+	s := &Store{opt: opt, log: opt.Log, done: make(chan struct{}), readers: map[uint64]int{}}
 	s.change = sync.NewCond(&s.mu)
 	return s
 }
@@ -326,7 +342,7 @@ func (s *Store) Expire(now time.Time) (rows int64) {
 				rows += t.Rows
 			}
 			list[i].drop(t.step)
-			s.doomed = append(s.doomed, t.path)
+			s.doom(t)
 		}
 	}
 	if list == nil {
@@ -343,19 +359,71 @@ func (s *Store) Expire(now time.Time) (rows int64) {
 	return rows
 }
 
-// bury removes what expired once nobody reads and the manifest no longer lists it. What is
-// left over when the process ends is removed at the next start. It is called with the lock
-// held.
+// doomed is a file that is part of no segment any more.
+type doomed struct {
+	path string
+	era  uint64 // snapshots of this and of earlier ones may read it
+}
+
+// doom has the file of a table removed. It is called with the lock held, when no segment
+// has the table any more.
+func (s *Store) doom(t *table) {
+	s.doomed = append(s.doomed, doomed{t.path, s.era})
+}
+
+// enter notes that somebody may read what there is, until leave is called with what it
+// returns. Both are called with the lock held.
+func (s *Store) enter() (era uint64) {
+	if n := len(s.doomed); n > 0 && s.doomed[n-1].era == s.era { // who comes from now on does not see those
+		s.era++
+	}
+	s.readers[s.era]++
+	return s.era
+}
+
+func (s *Store) leave(era uint64) {
+	if s.readers[era]--; s.readers[era] == 0 {
+		delete(s.readers, era)
+	}
+	if len(s.doomed) > 0 {
+		s.bury()
+	}
+}
+
+// Hold keeps every file of the history where it is until release is called: for those who
+// read them beside the store, as a backup does.
+func (s *Store) Hold() (release func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	era := s.enter()
+	return sync.OnceFunc(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.leave(era)
+	})
+}
+
+// bury removes files that nobody may read any more and that the manifest no longer lists.
+// What is left over when the process ends is removed at the next start. It is called with
+// the lock held.
 func (s *Store) bury() {
-	if s.readers > 0 || s.dirty {
+	if s.dirty {
 		return
 	}
-	for _, path := range s.doomed {
-		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-			s.log.Error("expired history segment not removed", "path", path, "error", err)
-		}
+	oldest := uint64(math.MaxUint64)
+	for era := range s.readers {
+		oldest = min(oldest, era)
 	}
-	s.doomed = nil
+	s.doomed = slices.DeleteFunc(s.doomed, func(d doomed) bool {
+		if d.era >= oldest {
+			return false
+		}
+		s.files.forget(d.path)
+		if err := os.Remove(d.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			s.log.Error("file of the history not removed", "path", d.path, "error", err)
+		}
+		return true
+	})
 }
 
 // Settle returns when nothing is being written or is to be, or when an attempt to has
@@ -403,10 +471,13 @@ func (s *Store) Seal(ctx context.Context) error {
 }
 
 // busy reports whether the writer has something to do. It is called with the lock held.
-func (s *Store) busy() bool { return s.frozen != nil || s.dirty || pending(s.segments, s.opt.Tiers) }
+func (s *Store) busy() bool {
+	return s.frozen != nil || s.dirty || s.ready != nil || pending(s.segments, s.opt.Tiers)
+}
 
 // run writes what is to be written until the store is closed: frozen heads first, then
-// what has become of the manifest, then tiers that are missing.
+// what has become of the manifest, then tiers that are missing. It is the only one that
+// writes the manifest.
 func (s *Store) run() {
 	var w writer
 	for {
@@ -414,7 +485,7 @@ func (s *Store) run() {
 		for !s.busy() && !s.closed {
 			s.change.Wait()
 		}
-		h, dirty, closed := s.frozen, s.dirty, s.closed
+		h, j, dirty, closed := s.frozen, s.ready, s.dirty, s.closed
 		s.mu.Unlock()
 		var err error
 		switch {
@@ -426,6 +497,8 @@ func (s *Store) run() {
 			}
 		case dirty:
 			err = s.list()
+		case j != nil:
+			err = s.replace(j)
 		default:
 			if err = s.fillIn(&w); err != nil {
 				err = fmt.Errorf("complete history: %w", err)
@@ -476,7 +549,7 @@ func (s *Store) write(w *writer, h *head) error {
 	s.dirty = s.dirty || !slices.Equal(list, older)
 	for _, g := range gone {
 		for t := range g.tables {
-			s.doomed = append(s.doomed, t.path)
+			s.doom(t)
 		}
 	}
 	s.frozen = nil
@@ -524,6 +597,7 @@ func (s *Store) list() error {
 	}
 	s.dirty = len(s.damaged) > 0 || !slices.Equal(list, s.segments) // it has changed meanwhile
 	for _, path := range damaged {
+		s.files.forget(path)
 		if err := os.Rename(path, path+badSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
 			s.log.Error("damaged history file not set aside", "path", path, "error", err)
 		}
@@ -559,7 +633,7 @@ func (s *Store) fillIn(w *writer) error {
 	} else {
 		for t := range g.tables {
 			if list[i].table(t.step) == nil {
-				s.doomed = append(s.doomed, t.path)
+				s.doom(t)
 			}
 		}
 	}
@@ -598,5 +672,6 @@ func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.active, s.frozen, s.free = nil, nil, nil
+	s.files.close()
 	return nil
 }

@@ -17,6 +17,7 @@ type snapshot struct {
 	store    *Store
 	segments []*segment // ascending rank
 	heads    []*head
+	era      uint64
 
 	headFirst, headLast uint64          // sequences of the log in the heads
 	since               map[int64]int64 // by step: what is older may be gone
@@ -30,8 +31,7 @@ func (s *Store) snapshot() (*snapshot, error) {
 	if s.closed {
 		return nil, ErrClosed
 	}
-	s.readers++
-	v := &snapshot{store: s, segments: s.segments, heads: s.heads()}
+	v := &snapshot{store: s, segments: s.segments, heads: s.heads(), era: s.enter()}
 	v.since, v.headFirst, v.headLast = s.since, math.MaxUint64, s.lastSeq
 	v.minAt, v.maxAt = math.MaxInt64, math.MinInt64
 	for _, g := range v.segments {
@@ -53,9 +53,7 @@ func (v *snapshot) release() {
 		h.refs--
 		s.release(h)
 	}
-	if s.readers--; len(s.doomed) > 0 {
-		s.bury()
-	}
+	s.leave(v.era)
 }
 
 // sources are the places that may hold readings of the slot in from ≤ t < to, by the
@@ -149,7 +147,7 @@ func merged(ctx context.Context, waiting []*source, yield func(f *device.Reading
 var errNoReadings = errors.New("the readings are no longer there")
 
 // partView gives the parts of a tier. It reads one slot after the other, ascending, and
-// keeps what it has open in between.
+// keeps the pages that it has read in between.
 type partView struct {
 	*snapshot
 	step    int64 // of the parts
@@ -188,17 +186,6 @@ func (v *snapshot) view(step, from, to int64, fields Fields) *partView {
 	}
 	slices.Reverse(w.finer)
 	return w
-}
-
-func (w *partView) close() {
-	for _, f := range w.readers {
-		if f.r != nil {
-			f.r.close()
-		}
-	}
-	for _, h := range w.helpers {
-		h.close()
-	}
 }
 
 // stored collects the parts of the slot that tables have for steps in from ≤ t < to, those

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/parquet-go/parquet-go/format"
+
 	"yunchu/platform/device"
 )
 
@@ -185,15 +187,9 @@ func (w *writer) parts(parts []part, t *table, opt *Options, dir string) error {
 			}
 		}
 	})
-	w.encode(len(partNames), len(parts), ends, opt.Workers, func(e *encoder, col *column, i int) {
+	w.encode(len(partNames), ends, opt.Workers, func(e *encoder, col *column, i int) {
 		name := partNames[i]
 		switch i {
-		case colSlot:
-			e.ints32(col, name, kindSlot, func(dst []int32, a, b int) {
-				for j := range dst {
-					dst[j] = int32(parts[a+j].slot)
-				}
-			})
 		case colDevice:
 			e.words(col, name, dict, func(dst []int32, a, b int) {
 				rank, _ := slices.BinarySearch(slots, parts[a].slot)
@@ -202,21 +198,6 @@ func (w *writer) parts(parts []part, t *table, opt *Options, dir string) error {
 						rank++
 					}
 					dst[j] = code[rank]
-				}
-			})
-		case colTime:
-			e.ints64(col, name, func(dst []int64, a, b int) {
-				for j := range dst {
-					dst[j] = parts[a+j].at
-				}
-			})
-		case colWhole:
-			e.ints32(col, name, kindWhole, func(dst []int32, a, b int) {
-				for j := range dst {
-					dst[j] = 0
-					if parts[a+j].whole {
-						dst[j] = 1
-					}
 				}
 			})
 		case colPartStatus:
@@ -234,22 +215,14 @@ func (w *writer) parts(parts []part, t *table, opt *Options, dir string) error {
 					dst[j] = qualityCode[parts[a+j].quality]
 				}
 			})
-		case colPartFlags:
-			e.ints32(col, name, kindFlags, func(dst []int32, a, b int) {
-				for j := range dst {
-					dst[j] = int32(parts[a+j].flags)
-				}
-			})
 		default:
-			if n := i - colPartInts; n < len(partInts) {
-				e.ints64(col, name, func(dst []int64, a, b int) {
-					for j := range dst {
-						dst[j] = partInts[n].get(&parts[a+j])
-					}
-				})
-				return
+			k := partKind(i)
+			if c := numberOf(i); c != nil {
+				k = c.kind(parts)
 			}
-			e.partNumbers(col, &partNumbers[i-colPartInts-len(partInts)], parts)
+			e.begin(col, name, k, k.encoding())
+			e.each(func(a, b int) { e.partPage(i, a, parts[a:b]) })
+			e.finish()
 		}
 	})
 	t.Rows, t.MinSlot, t.MaxSlot = int64(len(parts)), slots[0], slots[len(slots)-1]
@@ -260,37 +233,90 @@ func (w *writer) parts(parts []part, t *table, opt *Options, dir string) error {
 	return w.save(t, "part", len(slots), dir)
 }
 
-// partNumbers encodes a number of parts; it is null where no reading has it.
-func (e *encoder) partNumbers(col *column, c *partNumber, parts []part) {
-	value := func(p *part) float64 {
-		if p.values[c.quantity].n == 0 {
-			return math.NaN()
-		}
-		return c.get(p) + 0 // -0 becomes 0
+// numberOf is the number that column i of a table of parts holds, nil when it holds something else.
+func numberOf(i int) *partNumber {
+	if n := i - colPartInts - len(partInts); n >= 0 {
+		return &partNumbers[n]
 	}
+	return nil
+}
+
+// partKind is the kind of a column of parts that is neither a word nor a number.
+func partKind(i int) kind {
+	switch i {
+	case colSlot:
+		return kindSlot
+	case colWhole:
+		return kindWhole
+	case colPartFlags:
+		return kindFlags
+	}
+	return kindTime
+}
+
+// value is what the column holds of a part: NaN for null, where no reading has it.
+func (c *partNumber) value(p *part) float64 {
+	if p.values[c.quantity].n == 0 {
+		return math.NaN()
+	}
+	return c.get(p) + 0 // -0 becomes 0
+}
+
+// kind is the column for the parts.
+func (c *partNumber) kind(parts []part) kind {
 	g := grid{scale: baseScale}
 	var some [chunkRows]float64
 	for i := 0; i < len(parts); {
 		n := 0
 		for ; n < len(some) && i < len(parts); i, n = i+1, n+1 {
-			some[n] = value(&parts[i])
+			some[n] = c.value(&parts[i])
 		}
 		g.look(some[:n])
 	}
-	e.numbers(col, c.name, &g, func(a, b int) []float64 {
-		e.floats = resize(e.floats, b-a)
-		e.present = resize(e.present, (b-a+7)/8)
+	return g.kind()
+}
+
+// partPage adds a page of column i, which holds no words. It begins at a row.
+func (e *encoder) partPage(i, row int, parts []part) {
+	if c := numberOf(i); c != nil {
+		e.floats = resize(e.floats, len(parts))
+		e.present = resize(e.present, (len(parts)+7)/8)
 		clear(e.present)
 		n := 0
-		for j := range b - a {
-			if x := value(&parts[a+j]); x == x {
+		for j := range parts {
+			if x := c.value(&parts[j]); x == x {
 				e.floats[n] = x
 				n++
 				e.present[j/8] |= 1 << (j % 8)
 			}
 		}
-		return e.floats[:n]
-	})
+		e.pageNumbers(row, len(parts), e.floats[:n])
+		return
+	}
+	if partKind(i).physical == format.Int64 {
+		e.large = resize(e.large, len(parts))
+		for j := range parts {
+			if e.large[j] = parts[j].at; i != colTime {
+				e.large[j] = partInts[i-colPartInts].get(&parts[j])
+			}
+		}
+		e.page64(row, e.large)
+		return
+	}
+	e.small = resize(e.small, len(parts))
+	for j := range parts {
+		switch p := &parts[j]; {
+		case i == colSlot:
+			e.small[j] = int32(p.slot)
+		case i == colPartFlags:
+			e.small[j] = int32(p.flags)
+		case p.whole:
+			e.small[j] = 1
+		default:
+			e.small[j] = 0
+		}
+	}
+	e.page32(row, e.small)
 }
 
 // meansOnly asks for what the mean of a step needs, and nothing else of a quantity.
@@ -311,11 +337,7 @@ func (s *Store) newPartReader(t *table, fields Fields) (*partReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &partReader{reader: reader{g: t, x: x}, fields: fields, page: -1}
-	if r.f, err = t.reopen(); err != nil {
-		return nil, err
-	}
-	return r, nil
+	return &partReader{reader: reader{g: t, x: x, files: &s.files}, fields: fields, page: -1}, nil
 }
 
 // slotParts calls yield with the parts of the slot that begin in from ≤ t < to, ascending.
@@ -326,11 +348,9 @@ func (r *partReader) slotParts(slot device.Slot, from, to int64, yield func(p *p
 			continue
 		}
 		if p != r.page {
-			if err := r.decode(p, slot); err != nil {
-				r.page = -1
-				return r.g.damaged(err)
+			if err := r.load(p, slot); err != nil {
+				return err
 			}
-			r.page = p
 		}
 		n, _ := slices.BinarySearchFunc(r.parts, slot, func(p part, s device.Slot) int { return cmp.Compare(p.slot, s) })
 		rest := r.parts[n:]
@@ -339,6 +359,20 @@ func (r *partReader) slotParts(slot device.Slot, from, to int64, yield func(p *p
 			yield(&rest[i])
 		}
 	}
+	return nil
+}
+
+// load reads page p.
+func (r *partReader) load(p int, slot device.Slot) error {
+	r.page = -1
+	if err := r.hold(); err != nil {
+		return err
+	}
+	defer r.drop()
+	if err := r.decode(p, slot); err != nil {
+		return r.g.damaged(err)
+	}
+	r.page = p
 	return nil
 }
 

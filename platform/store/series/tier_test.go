@@ -66,7 +66,7 @@ func TestTiersTellWhatReadingsDo(t *testing.T) {
 	for round := range rounds {
 		rng := rand.New(rand.NewPCG(seed, uint64(round)))
 		opt := series.Options{
-			Dir:   t.TempDir(),
+			Dir: t.TempDir(), JoinFrom: 2, JoinBytes: []int64{-1, 0, 40_000}[rng.IntN(3)],
 			Tiers: []series.Tier{{Step: time.Second}, {Step: time.Minute}, {Step: 15 * time.Minute}, {Step: time.Hour}}[rng.IntN(2):],
 		}
 		plain := open(t, series.Options{Tiers: []series.Tier{}})
@@ -78,6 +78,11 @@ func TestTiersTellWhatReadingsDo(t *testing.T) {
 				if err := s.Seal(t.Context()); err != nil {
 					t.Fatal(err)
 				}
+				if rng.IntN(2) == 0 {
+					if err := s.Join(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
 				if rng.IntN(3) == 0 {
 					s.Close()
 					s = open(t, opt)
@@ -86,6 +91,9 @@ func TestTiersTellWhatReadingsDo(t *testing.T) {
 			alike(t, s, plain, rng, true)
 		}
 		if err := s.Seal(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Join(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		alike(t, s, plain, rng, true)

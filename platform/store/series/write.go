@@ -8,6 +8,7 @@ import (
 	"math/bits"
 	"slices"
 
+	"github.com/parquet-go/parquet-go/compress/zstd"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
 
@@ -179,16 +180,20 @@ func (s *sheet) slotOf(row uint32) device.Slot { return s.h.chunks[row/chunkRows
 // column is an encoded column chunk. Offsets count from the beginning of data.
 type column struct {
 	data    []byte // dictionary and pages
+	kind    kind
 	element format.SchemaElement
 	meta    format.ColumnMetaData
 	pages   format.OffsetIndex
 	index   format.ColumnIndex
+	ints    span[int64] // of what the pages hold
+	floats  span[float64]
+	texts   span[string]
 }
 
 // encoder makes the columns of a table. It keeps its scratch memory.
 type encoder struct {
-	rows    int
-	ends    []int // of pages
+	ends    []int       // of pages
+	codec   *zstd.Codec // nil: the fastest
 	col     *column
 	small   []int32
 	large   []int64
@@ -202,10 +207,9 @@ type encoder struct {
 // begin starts a column in col, whose memory is used again.
 func (e *encoder) begin(col *column, name string, k kind, enc format.Encoding) {
 	e.col = col
-	*col = column{data: col.data[:0], element: k.element(name)}
+	*col = column{data: col.data[:0], kind: k, element: k.element(name)}
 	col.meta = format.ColumnMetaData{
-		Type: k.physical, Encoding: []format.Encoding{format.RLE, enc}, PathInSchema: []string{name},
-		Codec: format.Zstd, NumValues: int64(e.rows),
+		Type: k.physical, Encoding: []format.Encoding{format.RLE, enc}, PathInSchema: []string{name}, Codec: format.Zstd,
 	}
 	col.index.BoundaryOrder = format.Unordered
 }
@@ -237,12 +241,17 @@ func (e *encoder) page(enc format.Encoding, row, n, nulls int, encoded []byte, l
 	c.index.MinValues = append(c.index.MinValues, lo)
 	c.index.MaxValues = append(c.index.MaxValues, hi)
 	c.meta.Statistics.NullCount += int64(nulls)
+	c.meta.NumValues += int64(n)
 }
 
 // block appends a page of any kind: its header, then its body compressed.
 func (e *encoder) block(head *format.PageHeader, body []byte) {
 	c := e.col
-	e.packed, _ = codec.Encode(e.packed[:0], body) // never fails
+	pack := e.codec
+	if pack == nil {
+		pack = &codec
+	}
+	e.packed, _ = pack.Encode(e.packed[:0], body) // never fails
 	head.UncompressedPageSize, head.CompressedPageSize = int32(len(body)), int32(len(e.packed))
 	head.CRC = int32(crc32.ChecksumIEEE(e.packed))
 	h := compact(head)
@@ -319,30 +328,83 @@ func (s *sheet) encode(e *encoder, col *column, i int, names []string) {
 
 func (e *encoder) ints32(col *column, name string, k kind, gather func(dst []int32, a, b int)) {
 	e.begin(col, name, k, format.DeltaBinaryPacked)
-	var all span[int32]
 	e.each(func(a, b int) {
 		e.small = resize(e.small, b-a)
 		gather(e.small, a, b)
-		e.raw, _ = deltaPacked.EncodeInt32(e.raw, e.small)
-		s := spanOf(e.small)
-		all.join(s)
-		e.page(format.DeltaBinaryPacked, a, b-a, 0, e.raw, plain32(s.lo), plain32(s.hi))
+		e.page32(a, e.small)
 	})
-	e.bounds(plain32(all.lo), plain32(all.hi))
+	e.finish()
 }
 
 func (e *encoder) ints64(col *column, name string, gather func(dst []int64, a, b int)) {
 	e.begin(col, name, kindTime, format.DeltaBinaryPacked)
-	var all span[int64]
 	e.each(func(a, b int) {
 		e.large = resize(e.large, b-a)
 		gather(e.large, a, b)
-		e.raw, _ = deltaPacked.EncodeInt64(e.raw, e.large)
-		s := spanOf(e.large)
-		all.join(s)
-		e.page(format.DeltaBinaryPacked, a, b-a, 0, e.raw, plain64(s.lo), plain64(s.hi))
+		e.page64(a, e.large)
 	})
-	e.bounds(plain64(all.lo), plain64(all.hi))
+	e.finish()
+}
+
+// page32 adds a page of integers that begins at a row.
+func (e *encoder) page32(row int, v []int32) {
+	e.raw, _ = deltaPacked.EncodeInt32(e.raw, v)
+	s := spanOf(v)
+	e.col.ints.join(span[int64]{int64(s.lo), int64(s.hi), s.any})
+	e.page(format.DeltaBinaryPacked, row, len(v), 0, e.raw, plain32(s.lo), plain32(s.hi))
+}
+
+// page64 adds a page of long integers.
+func (e *encoder) page64(row int, v []int64) {
+	e.raw, _ = deltaPacked.EncodeInt64(e.raw, v)
+	s := spanOf(v)
+	e.col.ints.join(s)
+	e.page(format.DeltaBinaryPacked, row, len(v), 0, e.raw, plain64(s.lo), plain64(s.hi))
+}
+
+// pageNumbers adds a page of n rows, of which those in e.present have the values v.
+func (e *encoder) pageNumbers(row, n int, v []float64) {
+	var lo, hi []byte
+	enc := format.DeltaBinaryPacked
+	switch k := e.col.kind; k.physical {
+	case format.Int32:
+		e.small = resize(e.small, len(v))
+		quantise(e.small, v, pow10[k.scale])
+		e.raw, _ = deltaPacked.EncodeInt32(e.raw, e.small)
+		if s := spanOf(e.small); s.any {
+			e.col.ints.join(span[int64]{int64(s.lo), int64(s.hi), true})
+			lo, hi = plain32(s.lo), plain32(s.hi)
+		}
+	case format.Int64:
+		e.large = resize(e.large, len(v))
+		quantise(e.large, v, pow10[k.scale])
+		e.raw, _ = deltaPacked.EncodeInt64(e.raw, e.large)
+		if s := spanOf(e.large); s.any {
+			e.col.ints.join(s)
+			lo, hi = plain64(s.lo), plain64(s.hi)
+		}
+	default:
+		enc = format.ByteStreamSplit
+		e.raw, _ = byteSplit.EncodeDouble(e.raw, v)
+		if s := spanOf(v); s.any {
+			e.col.floats.join(s)
+			lo, hi = plainFloat(s.lo), plainFloat(s.hi)
+		}
+	}
+	e.page(enc, row, n, n-len(v), e.raw, lo, hi)
+}
+
+// finish sets the statistics of the whole column.
+func (e *encoder) finish() {
+	c := e.col
+	switch {
+	case c.floats.any:
+		e.bounds(plainFloat(c.floats.lo), plainFloat(c.floats.hi))
+	case c.ints.any && c.kind.physical == format.Int32:
+		e.bounds(plain32(int32(c.ints.lo)), plain32(int32(c.ints.hi)))
+	case c.ints.any:
+		e.bounds(plain64(c.ints.lo), plain64(c.ints.hi))
+	}
 }
 
 // bounds sets the statistics of the whole column.
@@ -365,51 +427,9 @@ func (s *sheet) encodeValues(e *encoder, col *column, i int) {
 // gather of a sheet does.
 func (e *encoder) numbers(col *column, name string, g *grid, gather func(a, b int) []float64) {
 	k := g.kind()
-	enc := format.DeltaBinaryPacked
-	if k.physical == format.Double {
-		enc = format.ByteStreamSplit
-	}
-	e.begin(col, name, k, enc)
-	var ints span[int64]
-	var floats span[float64]
-	e.each(func(a, b int) {
-		v := gather(a, b)
-		nulls := b - a - len(v)
-		var lo, hi []byte
-		switch k.physical {
-		case format.Int32:
-			e.small = resize(e.small, len(v))
-			quantise(e.small, v, pow10[k.scale])
-			e.raw, _ = deltaPacked.EncodeInt32(e.raw, e.small)
-			if s := spanOf(e.small); s.any {
-				ints.join(span[int64]{int64(s.lo), int64(s.hi), true})
-				lo, hi = plain32(s.lo), plain32(s.hi)
-			}
-		case format.Int64:
-			e.large = resize(e.large, len(v))
-			quantise(e.large, v, pow10[k.scale])
-			e.raw, _ = deltaPacked.EncodeInt64(e.raw, e.large)
-			if s := spanOf(e.large); s.any {
-				ints.join(s)
-				lo, hi = plain64(s.lo), plain64(s.hi)
-			}
-		default:
-			e.raw, _ = byteSplit.EncodeDouble(e.raw, v)
-			if s := spanOf(v); s.any {
-				floats.join(s)
-				lo, hi = plainFloat(s.lo), plainFloat(s.hi)
-			}
-		}
-		e.page(enc, a, b-a, nulls, e.raw, lo, hi)
-	})
-	switch {
-	case floats.any:
-		e.bounds(plainFloat(floats.lo), plainFloat(floats.hi))
-	case ints.any && k.physical == format.Int32:
-		e.bounds(plain32(int32(ints.lo)), plain32(int32(ints.hi)))
-	case ints.any:
-		e.bounds(plain64(ints.lo), plain64(ints.hi))
-	}
+	e.begin(col, name, k, k.encoding())
+	e.each(func(a, b int) { e.pageNumbers(a, b-a, gather(a, b)) })
+	e.finish()
 }
 
 // gather collects what is reported of quantity k in a page, and when some may be
@@ -447,14 +467,7 @@ func quantise[T int32 | int64](dst []T, v []float64, p float64) {
 func (e *encoder) words(col *column, name string, dict []string, gather func(dst []int32, a, b int)) {
 	e.begin(col, name, kindWord, format.RLEDictionary)
 	col.meta.Encoding = append(col.meta.Encoding, format.Plain)
-	e.raw = e.raw[:0]
-	for _, w := range dict {
-		e.raw = binary.LittleEndian.AppendUint32(e.raw, uint32(len(w)))
-		e.raw = append(e.raw, w...)
-	}
-	head := format.PageHeader{Type: format.DictionaryPage}
-	head.DictionaryPageHeader = thrift.New(format.DictionaryPageHeader{NumValues: int32(len(dict)), Encoding: format.Plain, IsSorted: true})
-	e.block(&head, e.raw)
+	e.dictionary(dict, true)
 	var all span[int32]
 	e.each(func(a, b int) {
 		e.small = resize(e.small, b-a)
