@@ -15,6 +15,7 @@ import (
 	"yunchu/platform/bus/nats"
 	"yunchu/platform/device"
 	"yunchu/platform/ops"
+	"yunchu/platform/store/series"
 	"yunchu/platform/store/state"
 )
 
@@ -186,7 +187,9 @@ func (f *Face) Backup(ctx context.Context, w io.Writer, recipient string) error 
 	}
 	p.holds.Add(1)
 	defer p.holds.Add(-1)
-	defer p.History.Hold()() // its manifest is copied first, and what that lists must be there
+	if h, ok := p.History.(series.Holder); ok {
+		defer h.Hold()() // the manifest is copied first, and what it lists must be there
+	}
 	_, err := ops.Backup(ctx, w, ops.Source{Dir: p.cfg.Dir, Bus: p.bus, Program: Version, Now: p.sched.Now(), State: p.State.Save}, to...)
 	return err
 }

@@ -85,6 +85,12 @@ const (
 	Refused = "refused" // it answers and must not be used
 )
 
+// Holder is a History that keeps files which others may read.
+type Holder interface {
+	// Hold keeps every file where it is until release is called.
+	Hold() (release func())
+}
+
 // MaxLimit is the most rows that one page of a query holds.
 const MaxLimit = 10_000
 

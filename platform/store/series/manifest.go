@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"yunchu/platform/durable"
 )
@@ -19,7 +20,7 @@ import (
 // line counts the others; it is missing from a manifest that was cut off.
 const Manifest = "manifest"
 
-// Version 2 has ranks.
+// Version 2 has ranks; without any it is version 1.
 const manifestVersion = 2
 
 // manifestHead is the first line.
@@ -78,7 +79,11 @@ func writeManifest(dir string, list []*segment, nextID uint64) error {
 
 // manifestOf is the text of a manifest.
 func manifestOf(list []*segment, nextID uint64) ([]byte, error) {
-	b, chain, err := appendLine(nil, "", manifestHead{"history", manifestVersion})
+	version := 1
+	if slices.ContainsFunc(list, (*segment).joined) {
+		version = manifestVersion
+	}
+	b, chain, err := appendLine(nil, "", manifestHead{"history", version})
 	for _, g := range list {
 		e := manifestEntry{ID: g.id, First: g.first, Last: g.last, Readings: g.contents, Gone: g.readings == nil, Tiers: map[string]*contents{}, Lost: map[string]string{}}
 		if g.joined() {

@@ -104,7 +104,10 @@ type Store struct {
 	tooLate  int64 // steps of tiers that readings came too late for
 }
 
-var _ History = (*Store)(nil)
+var (
+	_ History = (*Store)(nil)
+	_ Holder  = (*Store)(nil)
+)
 
 // Open opens the history in opt.Dir and clears away what an interrupted seal
 // left. A segment that is damaged is set aside under the name *.bad, reported by
@@ -390,8 +393,7 @@ func (s *Store) leave(era uint64) {
 	}
 }
 
-// Hold keeps every file of the history where it is until release is called: for those who
-// read them beside the store, as a backup does.
+// Hold implements Holder, for those who read files beside the store as a backup does.
 func (s *Store) Hold() (release func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
