@@ -1,10 +1,8 @@
 package series
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -226,26 +224,27 @@ func (a *aggregator) device(ctx context.Context, slot device.Slot) error {
 func (a *aggregator) fleet(ctx context.Context, slots []device.Slot) error {
 	for from := a.from; from < a.to; from += a.window() {
 		to := min(a.to, from+a.window())
-		rows := map[int64]*AggregateRow{}
-		take := func(row *AggregateRow) bool {
-			sum := rows[row.At]
-			if sum == nil {
-				sum = &AggregateRow{Slot: device.Plant, At: row.At}
-				rows[row.At] = sum
+		rows := make([]*AggregateRow, (to-from)/a.step)
+		r := roller{from: from, to: to, step: a.step, take: func(s *step) bool {
+			n := (s.at - from) / a.step
+			if rows[n] == nil {
+				rows[n] = &AggregateRow{Slot: device.Plant, At: s.at}
 			}
-			sum.join(row)
+			rows[n].joinStep(s)
 			return true
-		}
+		}}
 		p := a.open(from-maxGap, to+maxGap)
 		for _, slot := range slots {
-			r := roller{from: from, to: to, step: a.step, emit: take}
+			r.tail, r.powered = edge{}, false
 			if err := p.parts(ctx, slot, from-maxGap, to+maxGap, r.add); err != nil {
 				return err
 			}
 			r.end()
 		}
-		for _, at := range slices.Sorted(maps.Keys(rows)) {
-			row := rows[at]
+		for _, row := range rows {
+			if row == nil {
+				continue
+			}
 			for i := range row.Values {
 				row.Values[i].finish()
 			}
@@ -328,6 +327,33 @@ func (r *AggregateRow) join(d *AggregateRow) {
 	}
 }
 
+// joinStep adds the step of a device, as join adds the row of one.
+func (r *AggregateRow) joinStep(s *step) {
+	r.Count += s.n
+	r.Bad += s.bad
+	r.EnergyIn += s.known.in / perKWh
+	r.EnergyOut += s.known.out / perKWh
+	r.Covered += time.Duration(s.known.covered) * time.Millisecond
+	if s.n > 0 {
+		r.Devices++
+	}
+	for i := range s.values {
+		v := &s.values[i]
+		if v.n == 0 {
+			continue
+		}
+		sum := &r.Values[i]
+		if sum.Count == 0 {
+			sum.Min, sum.Max = v.min, v.max
+		}
+		sum.Count += v.n
+		sum.Devices++
+		sum.Min, sum.Max = min(sum.Min, v.min), max(sum.Max, v.max)
+		sum.total += v.sum / float64(v.n)
+		sum.lastsSum += v.last
+	}
+}
+
 func (s *Stat) finish() {
 	if s.Count == 0 {
 		nan := math.NaN()
@@ -343,6 +369,7 @@ func (s *Stat) finish() {
 type roller struct {
 	from, to, step int64
 	emit           func(*AggregateRow) bool
+	take           func(*step) bool // instead of emit
 	stopped        bool
 	open           []step // ascending
 	tail           edge   // last reading of power
@@ -361,8 +388,11 @@ type step struct {
 // at is the open row of the step that t is in.
 func (r *roller) at(slot device.Slot, t int64) *step {
 	begin := Floor(t, r.step)
-	i, there := slices.BinarySearchFunc(r.open, begin, func(s step, at int64) int { return cmp.Compare(s.at, at) })
-	if !there {
+	i := len(r.open) // few are open, and most often the last is meant
+	for i > 0 && r.open[i-1].at >= begin {
+		i--
+	}
+	if i == len(r.open) || r.open[i].at != begin {
 		r.open = slices.Insert(r.open, i, step{slot: slot, at: begin})
 	}
 	return &r.open[i]
@@ -375,10 +405,16 @@ func (r *roller) end() { r.flush(math.MaxInt64) }
 func (r *roller) flush(before int64) {
 	n := 0
 	for ; n < len(r.open) && r.open[n].at < before && !r.stopped; n++ {
+		if r.take != nil {
+			r.stopped = !r.take(&r.open[n])
+			continue
+		}
 		row := r.open[n].row()
 		r.stopped = !r.emit(&row)
 	}
-	r.open = slices.Delete(r.open, 0, n)
+	if n > 0 {
+		r.open = r.open[:copy(r.open, r.open[n:])]
+	}
 }
 
 // row is the finished row.

@@ -25,6 +25,9 @@ type reader struct {
 	large   []int64
 	present []bool
 	pages   pageReader
+	rows    *int             // of the slot that are still wanted; nil: all
+	resume  int64            // the first time that was not given yet
+	frame   *device.Readings // whose memory is used for one page after the other
 }
 
 // newReader reads the rows of a slot.
@@ -33,7 +36,7 @@ func (s *Store) newReader(g *table, slot device.Slot) (*reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{g: g, x: x, files: &s.files, slot: slot}
+	r := &reader{g: g, x: x, files: &s.files, slot: slot, resume: math.MinInt64}
 	r.page, r.end = x.pages(slot)
 	return r, nil
 }
@@ -78,7 +81,8 @@ func (r *reader) times(from, to int64) (p, first int, at []int64, ok bool, err e
 	return 0, 0, nil, false, nil
 }
 
-// next is the next page's rows of the slot in from ≤ t < to, nil at the end.
+// next is the next page's rows of the slot in from ≤ t < to, or as many of them as are
+// wanted, nil at the end. They are valid until the next call.
 func (r *reader) next(from, to int64, fields Fields) (*device.Readings, error) {
 	if r.page == r.end {
 		return nil, nil
@@ -87,12 +91,17 @@ func (r *reader) next(from, to int64, fields Fields) (*device.Readings, error) {
 		return nil, err
 	}
 	defer r.drop()
-	p, first, at, ok, err := r.times(from, to)
+	p, first, at, ok, err := r.times(max(from, r.resume), to)
 	if err != nil || !ok {
 		return nil, err
 	}
-	f := newFrame(r.slot, len(at))
+	if r.rows != nil && len(at) > max(1, *r.rows) {
+		at = at[:max(1, *r.rows)]
+		r.page = p
+	}
+	f := r.blank(len(at))
 	copy(f.At, at)
+	r.resume = at[len(at)-1] + 1
 	if fields == timesOnly {
 		return f, nil
 	}
@@ -100,6 +109,21 @@ func (r *reader) next(from, to int64, fields Fields) (*device.Readings, error) {
 		return nil, r.g.damaged(err)
 	}
 	return f, nil
+}
+
+// blank is the reader's frame with n rows of its slot; what it holds of the rest is left over.
+func (r *reader) blank(n int) *device.Readings {
+	f := r.frame
+	if f == nil || cap(f.Slot) < n {
+		r.frame = newFrame(r.slot, n)
+		return r.frame
+	}
+	f.Slot, f.At, f.Arrived = f.Slot[:n], f.At[:n], f.Arrived[:n] // the slot is the same in all rows
+	f.Status, f.Quality, f.Flags, f.Words = f.Status[:n], f.Quality[:n], f.Flags[:n], nil
+	for _, c := range measured(f) {
+		*c = (*c)[:n]
+	}
+	return f
 }
 
 // timesOnly asks for nothing but the times of readings.
@@ -131,9 +155,7 @@ func (r *reader) fill(f *device.Readings, p, first int, fields Fields) error {
 		return err
 	}
 	for i, v := range quality[first:last] {
-		if err := f.Quality[i].UnmarshalText([]byte(r.x.dict[colQuality][v])); err != nil {
-			return err
-		}
+		f.Quality[i] = r.x.qualities[v]
 	}
 	if fields&Status == 0 {
 		return nil
@@ -143,11 +165,10 @@ func (r *reader) fill(f *device.Readings, p, first int, fields Fields) error {
 		return err
 	}
 	for i, v := range status[first:last] {
-		text := r.x.dict[colStatus][v]
-		s, ok := device.ParseStatus(text)
-		f.Status[i] = s
-		if !ok && text != "" {
-			f.Words = append(f.Words, device.Word{Row: uint32(i), Text: text})
+		s := &r.x.statuses[v]
+		f.Status[i] = s.status
+		if s.word != "" {
+			f.Words = append(f.Words, device.Word{Row: uint32(i), Text: s.word})
 		}
 	}
 	return nil
@@ -163,7 +184,7 @@ func (r *reader) body(i, p int) ([]byte, error) {
 	return b, nil
 }
 
-func (r *reader) rows(p int) int { return int(r.x.rows[p+1] - r.x.rows[p]) }
+func (r *reader) rowsOf(p int) int { return int(r.x.rows[p+1] - r.x.rows[p]) }
 
 var errRows = errors.New("page with a wrong number of rows")
 
@@ -172,7 +193,7 @@ func (r *reader) ints32(i, p int) (v []int32, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.small, err = deltaPacked.DecodeInt32(r.small[:0], b); err == nil && len(r.small) != r.rows(p) {
+	if r.small, err = deltaPacked.DecodeInt32(r.small[:0], b); err == nil && len(r.small) != r.rowsOf(p) {
 		err = errRows
 	}
 	return r.small, err
@@ -184,7 +205,7 @@ func (r *reader) ints64(i, p int) (v []int64, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.large, err = deltaPacked.DecodeInt64(r.large[:0], b); err == nil && len(r.large) != r.rows(p) {
+	if r.large, err = deltaPacked.DecodeInt64(r.large[:0], b); err == nil && len(r.large) != r.rowsOf(p) {
 		err = errRows
 	}
 	return r.large, err
@@ -199,12 +220,12 @@ func (r *reader) indices(i, p int) (v []int32, err error) {
 	if r.small, err = dictionary.DecodeInt32(r.small[:0], b); err != nil {
 		return nil, err
 	}
-	if len(r.small) < r.rows(p) { // runs are padded to eight
+	if len(r.small) < r.rowsOf(p) { // runs are padded to eight
 		return nil, errRows
 	}
-	v = r.small[:r.rows(p)]
+	v = r.small[:r.rowsOf(p)]
 	for _, k := range v {
-		if k < 0 || int(k) >= len(r.x.dict[i]) {
+		if k < 0 || int(k) >= r.x.words[i] {
 			return nil, errors.New("word outside the dictionary")
 		}
 	}
@@ -217,7 +238,7 @@ func (r *reader) values(dst []float64, i, p, first int) error {
 	if err != nil {
 		return err
 	}
-	n := r.rows(p)
+	n := r.rowsOf(p)
 	b, skip, err := r.levels(b, n, first)
 	if err != nil {
 		return err
@@ -232,18 +253,18 @@ func (r *reader) values(dst []float64, i, p, first int) error {
 		if r.small, err = deltaPacked.DecodeInt32(r.small[:0], b); err != nil {
 			return err
 		}
-		return spread(dst, r.small, r.present, first, skip, func(k int32) float64 { return float64(k) / scale })
+		return spread(dst, r.small, r.present, first, skip, scale)
 	case format.Int64:
 		if r.large, err = deltaPacked.DecodeInt64(r.large[:0], b); err != nil {
 			return err
 		}
-		return spread(dst, r.large, r.present, first, skip, func(k int64) float64 { return float64(k) / scale })
+		return spread(dst, r.large, r.present, first, skip, scale)
 	}
 	v, err := byteSplit.DecodeDouble(nil, b)
 	if err != nil {
 		return err
 	}
-	return spread(dst, v, r.present, first, skip, func(x float64) float64 { return x })
+	return spread(dst, v, r.present, first, skip, 1)
 }
 
 // levels reads which rows of the page have a value into r.present, nil when all
@@ -280,8 +301,8 @@ func (r *reader) levels(b []byte, n, first int) (rest []byte, skip int, err erro
 	return rest, skip, nil
 }
 
-// spread puts values where they are present and NaN elsewhere.
-func spread[T any](dst []float64, v []T, present []bool, first, skip int, value func(T) float64) error {
+// spread puts values, divided by the scale, where they are present and NaN elsewhere.
+func spread[T int32 | int64 | float64](dst []float64, v []T, present []bool, first, skip int, scale float64) error {
 	if skip > len(v) {
 		return errRows
 	}
@@ -290,8 +311,8 @@ func spread[T any](dst []float64, v []T, present []bool, first, skip int, value 
 		if len(v) < len(dst) {
 			return errRows
 		}
-		for i := range dst {
-			dst[i] = value(v[i])
+		for i, k := range v[:len(dst)] {
+			dst[i] = float64(k) / scale
 		}
 		return nil
 	}
@@ -303,7 +324,7 @@ func spread[T any](dst []float64, v []T, present []bool, first, skip int, value 
 		if len(v) == 0 {
 			return errRows
 		}
-		dst[i] = value(v[0])
+		dst[i] = float64(v[0]) / scale
 		v = v[1:]
 	}
 	return nil
@@ -315,7 +336,7 @@ func (r *reader) whole(p int) (*device.Readings, error) {
 		return nil, err
 	}
 	defer r.drop()
-	f := newFrame(0, r.rows(p))
+	f := newFrame(0, r.rowsOf(p))
 	slots, err := r.ints32(colSlot, p)
 	if err != nil {
 		return nil, r.g.damaged(err)

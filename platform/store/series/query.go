@@ -77,11 +77,13 @@ func (c *source) load() (bool, error) {
 // headBatch is how many rows of a head are copied at a time.
 const headBatch = 4096
 
-func (s *Store) segmentSource(g *table, rank int, slot device.Slot, from, to int64, fields Fields) *source {
+func (s *Store) segmentSource(g *table, rank int, slot device.Slot, from, to int64, fields Fields, rows *int) *source {
 	c := &source{rank: rank, lower: max(g.MinAt, from)}
 	var r *reader
 	c.open = func() (err error) {
-		r, err = s.newReader(g, slot)
+		if r, err = s.newReader(g, slot); err == nil {
+			r.rows = rows
+		}
 		return err
 	}
 	c.batch = func() (*device.Readings, error) { return r.next(from, to, fields) }
@@ -167,14 +169,15 @@ func (s *Store) Query(ctx context.Context, q Query) (Page, error) {
 }
 
 func (v *snapshot) raw(ctx context.Context, page *Page, q Query, from int64) error {
-	return v.scan(ctx, q.Slot, from, q.To, q.Fields, func(f *device.Readings, i int) bool {
-		if len(page.Rows) == q.Limit {
+	rows := q.Limit + 1 // that are still wanted: one tells where the next page begins
+	return merged(ctx, v.sources(q.Slot, from, q.To, q.Fields, &rows), func(f *device.Readings, i int) bool {
+		if rows--; rows == 0 {
 			page.Next = Cursor(f.At[i])
 			return false
 		}
 		n := len(page.Rows)
 		if n == cap(page.Rows) { // append would grow by less and copy more often
-			page.Rows = slices.Grow(page.Rows, min(q.Limit-n, max(4*n, f.Rows()-i)))
+			page.Rows = slices.Grow(page.Rows, min(q.Limit-n, max(4*n, 4*(f.Rows()-i))))
 		}
 		page.Rows = page.Rows[:n+1]
 		page.Rows[n].Count = 1

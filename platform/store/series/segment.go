@@ -230,7 +230,17 @@ type index struct {
 	hiAt     []int64
 	element  []format.SchemaElement
 	location [][]format.PageLocation
-	dict     [][]string
+	// What the words of the columns of states and qualities say, and how many words a column
+	// has.
+	statuses  []state
+	qualities []device.Quality
+	words     []int
+}
+
+// state is a word of a column of states.
+type state struct {
+	status device.Status
+	word   string // outside the vocabulary
 }
 
 // readIndex reads it from the file.
@@ -269,7 +279,7 @@ func (g *table) parseIndex(f *os.File, file *format.FileMetaData, m *meta) (*ind
 		return thrift.Unmarshal(&protocol, indices[offset:offset+int64(n)], v)
 	}
 	n := len(file.RowGroups[0].Columns)
-	x := &index{element: file.Schema[1:], location: make([][]format.PageLocation, n), dict: make([][]string, n)}
+	x := &index{element: file.Schema[1:], location: make([][]format.PageLocation, n), words: make([]int, n)}
 	name := func(i int) string { return x.element[i].Name }
 	for i := range n {
 		c := &file.RowGroups[0].Columns[i]
@@ -286,7 +296,11 @@ func (g *table) parseIndex(f *os.File, file *format.FileMetaData, m *meta) (*ind
 			if err != nil {
 				return nil, fmt.Errorf("words of %s: %w", name(i), err)
 			}
-			if x.dict[i], err = words(b); err != nil {
+			dict, err := words(b)
+			if err == nil {
+				err = x.know(i, dict)
+			}
+			if err != nil {
 				return nil, fmt.Errorf("words of %s: %w", name(i), err)
 			}
 		}
@@ -324,6 +338,31 @@ func (g *table) parseIndex(f *os.File, file *format.FileMetaData, m *meta) (*ind
 		x.hiAt = append(x.hiAt, int64(binary.LittleEndian.Uint64(times.MaxValues[p])))
 	}
 	return x, nil
+}
+
+// know takes the words of column i.
+func (x *index) know(i int, dict []string) error {
+	x.words[i] = len(dict)
+	switch x.element[i].Name {
+	case columnNames[colStatus]:
+		for _, word := range dict {
+			s := state{}
+			var ok bool
+			if s.status, ok = device.ParseStatus(word); !ok {
+				s.word = word
+			}
+			x.statuses = append(x.statuses, s)
+		}
+	case columnNames[colQuality]:
+		for _, word := range dict {
+			var q device.Quality
+			if err := q.UnmarshalText([]byte(word)); err != nil {
+				return err
+			}
+			x.qualities = append(x.qualities, q)
+		}
+	}
+	return nil
 }
 
 // pages are those that hold the slot: from first to before end.

@@ -57,11 +57,11 @@ func (v *snapshot) release() {
 }
 
 // sources are the places that may hold readings of the slot in from ≤ t < to, by the
-// time from which they may.
-func (v *snapshot) sources(slot device.Slot, from, to int64, fields Fields) (list []*source) {
+// time from which they may. rows is how many are still wanted, nil for all.
+func (v *snapshot) sources(slot device.Slot, from, to int64, fields Fields, rows *int) (list []*source) {
 	for i, g := range v.segments {
 		if g.readings != nil && g.readings.mayHold(slot, from, to) {
-			list = append(list, v.store.segmentSource(g.readings, i, slot, from, to, fields))
+			list = append(list, v.store.segmentSource(g.readings, i, slot, from, to, fields, rows))
 		}
 	}
 	list = append(list, v.headSources(slot, from, to, fields)...)
@@ -85,7 +85,7 @@ func (v *snapshot) headSources(slot device.Slot, from, to int64, fields Fields) 
 // scan calls yield with the slot's readings in from ≤ t < to, ascending and one for each
 // time, as row i of f, until it returns false.
 func (v *snapshot) scan(ctx context.Context, slot device.Slot, from, to int64, fields Fields, yield func(f *device.Readings, i int) bool) error {
-	return merged(ctx, v.sources(slot, from, to, fields), yield)
+	return merged(ctx, v.sources(slot, from, to, fields, nil), yield)
 }
 
 // Where readings lie in many places the next ones are opened and read while the rows of
@@ -104,9 +104,11 @@ func merged(ctx context.Context, waiting []*source, yield func(f *device.Reading
 			c.end()
 		}
 	}(waiting)
-	for n := 0; ; n++ {
-		if n%headBatch == 0 && ctx.Err() != nil {
-			return fmt.Errorf("read history: %w", ctx.Err())
+	for n := headBatch; ; n++ {
+		if n >= headBatch {
+			if n = 0; ctx.Err() != nil {
+				return fmt.Errorf("read history: %w", ctx.Err())
+			}
 		}
 		var best *source
 		for _, c := range active {
@@ -136,8 +138,27 @@ func merged(ctx context.Context, waiting []*source, yield func(f *device.Reading
 		if !yield(best.rows, best.pos) {
 			return nil
 		}
+		// Rows before those of any other source follow each other.
+		until := int64(math.MaxInt64)
+		if len(waiting) > 0 {
+			until = waiting[0].lower
+		}
+		for _, c := range active {
+			if c != best {
+				until = min(until, c.at())
+			}
+		}
+		at := best.at()
+		for best.pos+1 < best.rows.Rows() && best.rows.At[best.pos+1] < until && at < until {
+			best.pos++
+			n++
+			if !yield(best.rows, best.pos) {
+				return nil
+			}
+			at = best.at()
+		}
 		var err error
-		if active, err = pass(active, best.at()); err != nil {
+		if active, err = pass(active, at); err != nil {
 			return err
 		}
 	}

@@ -1,7 +1,6 @@
 package series
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -352,7 +351,7 @@ func (r *partReader) slotParts(slot device.Slot, from, to int64, yield func(p *p
 				return err
 			}
 		}
-		n, _ := slices.BinarySearchFunc(r.parts, slot, func(p part, s device.Slot) int { return cmp.Compare(p.slot, s) })
+		n := sort.Search(len(r.parts), func(i int) bool { return r.parts[i].slot >= slot })
 		rest := r.parts[n:]
 		rest = rest[:sort.Search(len(rest), func(i int) bool { return rest[i].slot > slot })]
 		for i := sort.Search(len(rest), func(i int) bool { return rest[i].at >= from }); i < len(rest) && rest[i].at < to; i++ {
@@ -457,20 +456,15 @@ func (r *partReader) decodeState(p, lo, hi int) error {
 		return err
 	}
 	for j, v := range quality[lo:hi] {
-		if err := r.parts[j].quality.UnmarshalText([]byte(r.x.dict[colPartQuality][v])); err != nil {
-			return err
-		}
+		r.parts[j].quality = r.x.qualities[v]
 	}
 	status, err := r.indices(colPartStatus, p)
 	if err != nil {
 		return err
 	}
 	for j, v := range status[lo:hi] {
-		word := r.x.dict[colPartStatus][v]
-		s, ok := device.ParseStatus(word)
-		if r.parts[j].status = s; !ok {
-			r.parts[j].word = word
-		}
+		s := &r.x.statuses[v]
+		r.parts[j].status, r.parts[j].word = s.status, s.word
 	}
 	return nil
 }
