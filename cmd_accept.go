@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,7 @@ type acceptFlags struct {
 	devices, tests     []string
 	arm, set           []string
 	poll               time.Duration
+	polled             bool // poll was asked for
 	short, json, quiet bool
 }
 
@@ -55,6 +57,7 @@ inconclusive; 2 bad input; 3 the rig is not there; 130 interrupted.`,
 					return fail(exitInput, fmt.Errorf("--%s: no %s is named", x[0], x[1]))
 				}
 			}
+			f.polled = c.Flags().Changed("poll")
 			return f.run(c.Context(), files, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
@@ -69,7 +72,7 @@ inconclusive; 2 bad input; 3 the rig is not there; 130 interrupted.`,
 	p.StringVar(&f.operator, "operator", "", "who does the tests, for the report and the audit")
 	p.StringArrayVar(&f.arm, "arm", nil, "let this device act (repeatable); emulators on this machine need no naming")
 	p.StringArrayVar(&f.set, "set", nil, "change a number, as in T05.hold_s=5, T05.levels=90,-90 or T05.limits.response_s=\"<= 0.8\" (repeatable)")
-	p.DurationVar(&f.poll, "poll", 50*time.Millisecond, "how often a device is read")
+	p.DurationVar(&f.poll, "poll", 50*time.Millisecond, "how often a device is read, over poll of its entry")
 	return c
 }
 
@@ -473,8 +476,12 @@ func (f *acceptFlags) bench(ctx context.Context, d *scenario.RigDevice, face bac
 	if err != nil {
 		return nil, fail(exitEnvironment, fmt.Errorf("record device %s: %w", reached.ID, err))
 	}
+	period := f.poll
+	if !f.polled {
+		period = cmp.Or(reached.Poll, f.poll)
+	}
 	return &accept.Bench{
-		Tape: tape, Info: spec.Info(), Loopback: spec.Loopback(), Twin: twin, Backend: face, Period: f.poll, Serials: d.Serial, Tools: d.Tools, Address: addressOf(&reached),
+		Tape: tape, Info: spec.Info(), Loopback: spec.Loopback(), Twin: twin, Backend: face, Period: period, Serials: d.Serial, Tools: d.Tools, Address: addressOf(&reached),
 		Open: func(timed device.Timed) (device.Driver, error) {
 			spec.Timed = timed
 			return hil.Open(spec)

@@ -335,9 +335,8 @@ func (s *session) reset(ctx context.Context, name string, was float64) error {
 
 // capabilities finds out what the device and its bench can do.
 func (s *session) capabilities(ctx context.Context) {
-	info, _ := s.plant.Fleet.Device(s.slot)
 	wire := s.b.World == nil
-	s.able["power"] = info.Info.RatedKW > 0
+	s.able["power"] = s.ratedKW() > 0
 	s.able["link"], s.able["arm"], s.able["poll"] = wire, wire, s.polled.Load()
 	s.able[needsHours] = !wire || !s.opt.Short
 	face, err := s.backend()
@@ -371,7 +370,28 @@ func (s *session) capabilities(ctx context.Context) {
 			return err
 		})
 	})
+	s.able["power"] = s.rated(ctx)
 }
+
+func (s *session) ratedKW() float64 {
+	info, _ := s.plant.Fleet.Device(s.slot)
+	return info.Info.RatedKW
+}
+
+// rated waits until the plant knows the rating that a device has told, which on a slow line
+// takes some seconds, and reports whether there is one.
+func (s *session) rated(ctx context.Context) bool {
+	limit := s.sched.Now().Add(ratedWithin)
+	for s.ratedKW() == 0 && s.said.RatedKW > 0 && s.sched.Now().Before(limit) {
+		if err := s.sched.Run(ctx, s.sched.Now().Add(s.period)); err != nil {
+			return false
+		}
+	}
+	return s.ratedKW() > 0
+}
+
+// ratedWithin is more than the rest between two questions for a nameplate.
+const ratedWithin = 40 * time.Second
 
 // holds reports whether the device has a value in a setting: a register alone says
 // nothing, it may be not implemented.

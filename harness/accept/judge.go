@@ -190,7 +190,7 @@ func (j *Judged) decide(m measured, aborted string) {
 	case m.counts && l.Holds(m.Value) && l.Holds(float64(m.n)):
 		j.Verdict = report.Inconclusive
 		add(fmt.Sprintf("%d readings are too few to be beyond the limit", m.n))
-	case never && (l.Op == "<" || l.Op == "<=") && l.Value > m.horizon:
+	case never && (l.Op == "<" || l.Op == "<=") && l.Value+finest*j.inUnit(m.period) > j.inUnit(m.horizon):
 		j.Verdict = report.Inconclusive
 		add(fmt.Sprintf("not within %.4g s, and it was not watched for longer", m.horizon))
 	case never:

@@ -137,7 +137,7 @@ func (r *Record) doubtful(w *Window, t *trace) (why []string) {
 	}
 	longest = max(longest, t.b-last)
 	if limit := r.MaxAge.Seconds(); longest > limit+t.period+1e-9 {
-		why = append(why, fmt.Sprintf("no reading for %.3g s, at most %.3g s is allowed", longest, limit))
+		why = append(why, fmt.Sprintf("no reading for %.3g s, at most %.3g s is allowed%s", longest, limit, r.tooSlow(longest)))
 	}
 	if t.ref {
 		return why
@@ -156,6 +156,25 @@ func (r *Record) doubtful(w *Window, t *trace) (why []string) {
 		why = append(why, fmt.Sprintf("%d of %d readings are not good (%s%s)", bad, len(pts), flags, values))
 	}
 	return why
+}
+
+// tooSlow says what to set for a device whose readings take long, "" for one that is quick. A
+// silence of three periods is allowed.
+func (r *Record) tooSlow(silence float64) string {
+	var took []int64
+	for i := range r.Samples {
+		took = append(took, r.Samples[i].Arrived-r.Samples[i].At)
+	}
+	slices.Sort(took)
+	if len(took) == 0 || len(r.Exchanges) == 0 { // one that reports by itself is not asked
+		return ""
+	}
+	each := float64(took[len(took)/2]) / 1000
+	if each < r.MaxAge.Seconds()/5 {
+		return ""
+	}
+	return fmt.Sprintf(": the device is slow, a reading of it takes %.2g s and it is not read while it is told something; "+
+		"read it less often (--poll %.1fs, or poll in its entry), or make its line faster", each, math.Ceil(2*silence/3)/2)
 }
 
 // lookAt says where to look for what makes the newest reading one that is not good.

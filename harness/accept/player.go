@@ -20,10 +20,13 @@ const (
 	lease = 6 * time.Second
 	renew = 2 * time.Second
 	// answerWithin is how long a command may be unanswered, armWithin how long a sign
-	// test and jobWithin how long work beside the bus may take.
-	answerWithin = 3 * time.Second
-	armWithin    = 40 * time.Second
+	// test and jobWithin how long work beside the bus may take. Who answers, the gateway and
+	// the guard, gives up before: a device on a slow line has the time that it needs.
+	answerWithin = 10 * time.Second
+	armWithin    = 200 * time.Second
 	jobWithin    = 60 * time.Second
+	// slowAnswer is what an answer takes of which the time shows in what is measured.
+	slowAnswer = 500 * time.Millisecond
 	// restWithin is how long a device may take to come to rest at the end of a test.
 	restWithin = 15 * time.Second
 	// restFor is how long a device must have no power by itself to be full or empty.
@@ -108,9 +111,10 @@ type Player struct {
 	setKW   float64 // setpoint to be kept in force; NaN: none
 	sentKW  float64
 	renewed time.Time
-	waits   string    // ID of the command or job that cur waits for
-	first   string    // ID of its first command
-	asked   time.Time // when that was asked for
+	latency time.Duration // of the newest answer to the first command of an operation
+	waits   string        // ID of the command or job that cur waits for
+	first   string        // ID of its first command
+	asked   time.Time     // when that was asked for
 
 	socAt   float64 // at the beginning of cur
 	resting time.Time
@@ -445,7 +449,8 @@ func (p *Player) keep(now time.Time, out *[]Action) {
 	if p.cur.act == actSeries {
 		p.setKW = p.cur.series(now.Sub(p.began))
 	}
-	if !math.IsNaN(p.setKW) && (p.setKW != p.sentKW || now.Sub(p.renewed) >= renew) {
+	again := max(renew, min(2*p.latency, lease/2)) // who is told is not read meanwhile
+	if !math.IsNaN(p.setKW) && (p.setKW != p.sentKW || now.Sub(p.renewed) >= again) {
 		p.setpoint(now, p.setKW, out)
 	}
 }
@@ -485,6 +490,12 @@ func (p *Player) acknowledged(now time.Time, a *device.Ack) {
 	answers := a.ID == p.waits || a.ID == p.first
 	if answers && w != nil && w.Ack.IsZero() {
 		w.Ack, w.AckKW = device.Time(a.At), a.Power
+	}
+	if a.ID == p.first && a.Status == device.Done {
+		// What is held is held from when a device that is slow to take it has it.
+		if p.latency = now.Sub(p.asked); p.latency > slowAnswer && !p.done.IsZero() {
+			p.done = now
+		}
 	}
 	if a.ID == p.waits {
 		p.waits = ""

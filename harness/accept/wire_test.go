@@ -35,6 +35,8 @@ type pcs struct {
 	down     bool
 	bend     func(*device.Reading) // what it says of itself
 	closed   bool
+
+	reading, telling time.Duration // what they take
 }
 
 var (
@@ -57,6 +59,7 @@ func (p *pcs) exchange() func() {
 
 func (p *pcs) Read(_ context.Context, now time.Time) (device.Reading, error) {
 	defer p.exchange()()
+	time.Sleep(p.reading)
 	if p.down {
 		return device.Reading{}, device.ErrOffline
 	}
@@ -76,6 +79,7 @@ func (p *pcs) Read(_ context.Context, now time.Time) (device.Reading, error) {
 
 func (p *pcs) Write(_ context.Context, _ time.Time, c device.Command) (device.Ack, error) {
 	defer p.exchange()()
+	time.Sleep(p.telling)
 	p.told = append(p.told, fmt.Sprintf("%v %g", c.Verb, c.Power))
 	p.kw = 0
 	if c.Verb == device.SetPower {

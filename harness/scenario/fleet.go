@@ -92,7 +92,7 @@ type Link struct {
 	Profile string        `yaml:"profile,omitempty" doc:"Device profile (register map), by name or path."`
 	DBC     string        `yaml:"dbc,omitempty" doc:"CAN database, by name or path."`
 	Poll    time.Duration `yaml:"poll,omitempty" jsonschema:"exclusiveMinimum=0" doc:"How often it is read; default as often as the plant reads, 500 ms in serve."`
-	Timeout time.Duration `yaml:"timeout,omitempty" jsonschema:"exclusiveMinimum=0" doc:"How long an answer may take; default 500 ms."`
+	Timeout time.Duration `yaml:"timeout,omitempty" jsonschema:"exclusiveMinimum=0" doc:"How long an answer may take; default 500 ms, and on a serial line below 9600 bit/s as much longer as its largest frames take."`
 	DeadMan time.Duration `yaml:"dead_man,omitempty" jsonschema:"exclusiveMinimum=0" doc:"After this silence the device takes its power to zero by itself, default 6s; armed with every setpoint."`
 	Base    int           `yaml:"base,omitempty" jsonschema:"minimum=-1,maximum=65534,default=-1" doc:"SunSpec: the register of its mark; -1 looks at 0, 40000 and 50000."`
 	Battery string        `yaml:"battery_current,omitempty" jsonschema:"enum=charge,enum=discharge" doc:"Which direction the battery's current counts above zero; default as the profile says."`

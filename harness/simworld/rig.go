@@ -143,7 +143,7 @@ func (r *Rig) open(d *scenario.RigDevice, u *unit.Unit, serve func(string, int, 
 	}
 	if f := v.RTU; f != nil {
 		address := f.Address
-		if strings.HasPrefix(address, "rtu:") && !strings.Contains(address, "baud=") {
+		if !strings.Contains(address, "baud=") {
 			address += fmt.Sprintf("?baud=%d", f.Baud)
 		}
 		if err := registers("Modbus RTU", address, f.Unit, f.Profile); err != nil {

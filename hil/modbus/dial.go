@@ -20,7 +20,7 @@ type Options struct {
 	// rtu:///dev/ttyUSB0?baud=9600&parity=none|even|odd&stop=1|2&data=7|8.
 	Address string
 	Unit    byte
-	Timeout time.Duration // of one exchange; 0: DefaultTimeout
+	Timeout time.Duration // of one exchange; 0: DefaultTimeout, and more on a slow serial line
 
 	Cert, Key, CA string // paths of PEM files, for tls://
 
@@ -41,8 +41,20 @@ type Options struct {
 }
 
 // DefaultTimeout is how long a unit has for an answer: what acceptance procedures of
-// containers ask of a poll.
-const DefaultTimeout = 500 * time.Millisecond
+// containers ask of a poll. On a serial line below slowBaud the frames alone may take as long:
+// there it is longer by what the largest ones take.
+const (
+	DefaultTimeout = 500 * time.Millisecond
+	slowBaud       = 9600
+)
+
+// usualTimeout is that of a unit of which nobody has said one.
+func (t *target) usualTimeout() time.Duration {
+	if t.device == "" || t.baud >= slowBaud {
+		return DefaultTimeout
+	}
+	return DefaultTimeout + FrameTime(int(t.baud), MaxRTU)
+}
 
 // A unit that does not answer is tried again after firstBackoff, and then after twice as
 // long each time, up to lastBackoff.
@@ -82,7 +94,7 @@ func Dial(o Options) (Conn, error) {
 	if o.Timeout < 0 {
 		return nil, fmt.Errorf("timeout of %v", o.Timeout)
 	}
-	o.Timeout = cmp.Or(o.Timeout, DefaultTimeout)
+	o.Timeout = cmp.Or(o.Timeout, to.usualTimeout())
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

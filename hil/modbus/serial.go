@@ -21,6 +21,22 @@ func OpenSerial(address string) (serial.Port, error) {
 	return openSerial(&to)
 }
 
+// Baud is the speed of the line of an rtu:// address, bit/s.
+func Baud(address string) (int, error) {
+	to, err := parseAddress(address)
+	return int(to.baud), err
+}
+
+// FrameTime is how long so many bytes take on a serial line: characters of 11 bits, and the
+// silence that ends them. Of no line, 0, they take none.
+func FrameTime(baud, bytes int) time.Duration {
+	if baud <= 0 {
+		return 0
+	}
+	t := target{baud: uint(baud)}
+	return time.Duration(bytes)*11*time.Second/time.Duration(baud) + t.silence()
+}
+
 // openSerial opens a serial line for bytes.
 func openSerial(to *target) (serial.Port, error) {
 	mode := serial.Mode{BaudRate: int(to.baud), DataBits: int(to.data)}

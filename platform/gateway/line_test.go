@@ -24,6 +24,7 @@ import (
 type unit struct {
 	mu     sync.Mutex
 	takes  time.Duration // each exchange
+	writes time.Duration // a command, where that is more than one exchange; 0: takes
 	kw     float64
 	told   []string
 	reads  []time.Time
@@ -34,9 +35,12 @@ type unit struct {
 	bend   func(r *device.Reading)
 }
 
-func (u *unit) exchange(ctx context.Context) error {
+func (u *unit) exchange(ctx context.Context, write bool) error {
 	u.mu.Lock()
 	d := u.takes
+	if write && u.writes > 0 {
+		d = u.writes
+	}
 	u.mu.Unlock()
 	select {
 	case <-time.After(d):
@@ -55,7 +59,7 @@ func (u *unit) Read(ctx context.Context, now time.Time) (device.Reading, error) 
 	u.mu.Lock()
 	u.reads = append(u.reads, time.Now())
 	u.mu.Unlock()
-	if err := u.exchange(ctx); err != nil {
+	if err := u.exchange(ctx, false); err != nil {
 		return device.Reading{}, err
 	}
 	u.mu.Lock()
@@ -72,7 +76,7 @@ func (u *unit) Read(ctx context.Context, now time.Time) (device.Reading, error) 
 }
 
 func (u *unit) Write(ctx context.Context, now time.Time, c device.Command) (device.Ack, error) {
-	if err := u.exchange(ctx); err != nil {
+	if err := u.exchange(ctx, true); err != nil {
 		return device.Ack{}, err
 	}
 	u.mu.Lock()

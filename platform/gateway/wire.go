@@ -64,6 +64,7 @@ type wire struct {
 	awake  time.Time
 	acting bool
 	told   float64
+	pace   time.Duration     // how long its readings take
 	units  map[string]string // of the settings that it has listed
 
 	mu        sync.Mutex
@@ -281,13 +282,39 @@ func (w *wire) rouse() {
 	}
 }
 
+// How long a device may take, from how long its readings have taken, but no longer than
+// slowest: one of registers asks up to ten times for what it is told, and a reading may come
+// with the renewal of what it was told before. That is 0.1 s each on a line of 1200 bit/s.
+const (
+	readingPaces = 4
+	commandPaces = 10
+	slowest      = 5 * time.Second
+)
+
+// within is how long what takes so many readings' time may take.
+func (w *wire) within(paces time.Duration) time.Duration {
+	return max(answerWithin, min(paces*w.pace, slowest))
+}
+
+// paced takes note of how long a reading has taken: a slower one at once, faster ones by and
+// by.
+func (w *wire) paced(took time.Duration) { w.pace = max(took, w.pace-w.pace/8) }
+
 // read asks for a reading and reports whether there was one.
 func (w *wire) read(ctx context.Context) bool {
-	limit, cancel := context.WithTimeout(ctx, max(w.Period, answerWithin))
+	most := max(w.Period, w.within(readingPaces))
+	limit, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
+	began := time.Now()
 	r, err := w.Driver.Read(limit, w.g.sched.Now())
 	if ctx.Err() != nil {
 		return false
+	}
+	switch {
+	case err == nil:
+		w.paced(time.Since(began))
+	case limit.Err() != nil:
+		err = fmt.Errorf("it is too slow for its period of %v: a reading takes longer than %v, the most that it leaves for one; raise the period (poll in its entry, or --poll): %w", w.Period, most, err)
 	}
 	r.Slot = w.Slot
 	w.g.inbox.put(w.g, ctx, arrival{w, r, err})
@@ -296,9 +323,13 @@ func (w *wire) read(ctx context.Context) bool {
 }
 
 func (w *wire) write(ctx context.Context, o order) {
-	limit, cancel := context.WithTimeout(ctx, answerWithin)
+	most := w.within(commandPaces)
+	limit, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	a, err := w.Driver.Write(limit, w.g.sched.Now(), o.c)
+	if err != nil && ctx.Err() == nil && limit.Err() != nil {
+		err = fmt.Errorf("it has not taken it within %v, where a reading of it takes %v: %w", most, w.pace.Round(time.Millisecond), err)
+	}
 	if err == nil && a.Status == device.Done {
 		w.told = a.Power
 	}
@@ -406,7 +437,7 @@ func (w *wire) describe(ctx context.Context) bool {
 	if !ok {
 		return true
 	}
-	limit, cancel := context.WithTimeout(ctx, answerWithin) // a stop may have to wait for it
+	limit, cancel := context.WithTimeout(ctx, w.within(readingPaces)) // a stop may have to wait for it
 	defer cancel()
 	said, err := d.Describe(limit, w.g.sched.Now())
 	if err != nil {

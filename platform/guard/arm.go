@@ -308,7 +308,7 @@ func (g *Guard) attend(s device.Slot, d *state, now int64) {
 		return
 	}
 	if d.stale(now) {
-		g.bar(s, d, d.lost(time.Duration(now-d.arrived)*time.Millisecond))
+		g.bar(s, d, d.lost(millis(now-d.arrived)))
 		return
 	}
 	if done, why := l.test.due(d, now); done && why == "" {
@@ -352,11 +352,49 @@ func (d *state) unwatched() (list []string) {
 	return list
 }
 
+// busy is how long a device was told something that it has taken: it is not read
+// meanwhile, and shows that it is there. What it has not answered is silence, and so is what
+// takes longer than its readings explain: this process may have stood still. All in ms.
+type busy struct {
+	since int64    // when it was asked for what is open
+	told  int64    // since the newest reading
+	took  int64    // the newest command
+	reads [2]int64 // how long the newest readings took
+}
+
+// A command takes up to busyReads times as long as a reading, and explains no more of a
+// silence than busyMost.
+const (
+	busyReads = 10
+	busyMost  = 5000
+)
+
+func (b *busy) read(r *device.Reading) {
+	b.told, b.reads = 0, [2]int64{b.reads[1], max(r.Arrived-r.At, 0)}
+}
+
+// done takes note of an answer; read is when the newest reading arrived.
+func (b *busy) done(a *device.Ack, read int64) {
+	if a.Status == device.Done {
+		b.took = min(max(a.At-b.since, 0), busyMost)
+		b.told += max(a.At-max(b.since, read), 0)
+	}
+}
+
+// silence is how long a device has not been heard of at now but for the time that it was
+// busy.
+func (d *state) silence(now int64) time.Duration {
+	b := &d.busy
+	told := b.told
+	if d.asked != (request{}) {
+		told += max(now-max(b.since, d.arrived), 0)
+	}
+	return millis(now - d.arrived - min(told, busyReads*min(b.reads[0], b.reads[1]), busyMost))
+}
+
 // stale reports whether the newest good reading is too old to act on. One that
 // arrived after now tells of a clock that was set back, and is fresh.
-func (d *state) stale(now int64) bool {
-	return d.arrived == 0 || now-d.arrived > d.env.StaleAfter.Milliseconds()
-}
+func (d *state) stale(now int64) bool { return d.arrived == 0 || d.silence(now) > d.env.StaleAfter }
 
 // lost says why a device is disarmed that was not heard of for so long.
 func (d *state) lost(silence time.Duration) string {
@@ -365,6 +403,9 @@ func (d *state) lost(silence time.Duration) string {
 		why = HeartbeatStands
 	}
 	why = fmt.Sprintf("%s: no good reading for %.1f s", why, silence.Seconds())
+	if took := millis(d.busy.reads[1]); stalePolls*took > d.env.StaleAfter {
+		why += fmt.Sprintf(", where a reading takes %.1f s: raise its period (poll in its entry, or --poll)", took.Seconds())
+	}
 	if x := d.doubt; x != nil {
 		why += ": " + x.String()
 	}

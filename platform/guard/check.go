@@ -352,11 +352,12 @@ func (g *Guard) Settle(a *device.Ack) {
 	}
 	correction := d.asked.source == Source
 	d.asked = request{}
+	d.busy.done(a, d.arrived)
 	if correction && a.Verb == device.SetMode {
 		d.life.brought(a, d.before.mode)
 	}
 	if correction && a.Verb == device.SetPower {
-		d.life.test.deaf = a.Status != device.Done
+		d.life.test.deaf, d.life.test.refused = a.Status != device.Done, cmp.Or(a.Reason, a.Code)
 	}
 	if a.Status == device.Done {
 		d.fix = fix{}
@@ -399,6 +400,7 @@ func (d *state) ask(now int64, r request) {
 	was, open := d.before, d.asked
 	d.before, d.asked, d.earlier = d.set, r, earlier{}
 	if open == (request{}) {
+		d.busy.since = now
 		return
 	}
 	d.earlier = earlier{open, was, d.set}

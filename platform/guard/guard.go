@@ -218,6 +218,7 @@ type state struct {
 	set    setpoint // in force
 	before setpoint // in force again when the device does not take what is asked last
 	asked  request  // what set came from, until it is settled
+	busy   busy     // with what it was told
 	fix    fix      // the correction that the device has yet to take
 
 	earlier earlier // what asked has replaced before its answer came
@@ -331,7 +332,7 @@ func (g *Guard) Observe(r *device.Reading) {
 	} else {
 		d.doubt = d.doubt.and(r, gone)
 	}
-	if gap := d.gap(r); good && d.env.Wired && (d.arrived == 0 || gap > d.env.StaleAfter) {
+	if gap := d.gap(r); good && d.env.Wired && (d.arrived == 0 || d.silence(r.Arrived) > d.env.StaleAfter) {
 		if d.life.armed || d.life.test.running() {
 			g.bar(r.Slot, d, d.lost(gap))
 		}
@@ -340,6 +341,7 @@ func (g *Guard) Observe(r *device.Reading) {
 	d.amps = d.amps || good && !math.IsNaN(r.Current)
 	if good {
 		d.at, d.arrived = at, r.Arrived
+		d.busy.read(r)
 		d.soc, d.volt = r.SoC, r.Voltage
 		if !d.env.Wired || !math.IsNaN(r.MaxCharge) {
 			d.charge = r.MaxCharge

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"time"
 
@@ -14,18 +15,19 @@ import (
 // that is at rest is first put into mode run, at no power. Vendors count the battery's current in both ways, and a wrong sign is the mistake that a
 // battery does not forgive.
 type signTest struct {
-	phase phase
-	by    device.Command  // who asked for it
-	stood device.Standing // when it was asked for
-	from  int64           // ms, when the phase began
-	sent  int64           // ms, when its setpoint was handed out last
-	waits bool            // for the fleet's ramp to have room for all of its setpoint
-	deaf  bool            // it did not take the last one
-	right int             // readings in a row that are as they should be
-	wrong int             // and that contradict it
-	last  string          // the newest complaint
-	bound string          // what keeps the device from the test's power
-	unfit string          // why the device could not be put into mode run
+	phase   phase
+	by      device.Command  // who asked for it
+	stood   device.Standing // when it was asked for
+	from    int64           // ms, when the phase began
+	sent    int64           // ms, when its setpoint was handed out last
+	waits   bool            // for the fleet's ramp to have room for all of its setpoint
+	deaf    bool            // it did not take the last one
+	refused string          // what it said to that
+	right   int             // readings in a row that are as they should be
+	wrong   int             // and that contradict it
+	last    string          // the newest complaint
+	bound   string          // what keeps the device from the test's power
+	unfit   string          // why the device could not be put into mode run
 
 	differs bool    // it is not what it is held against
 	was     float64 // kW, its power when the phase began
@@ -69,12 +71,21 @@ const (
 	testShare = 0.05
 	testMost  = 1.01 * testShare
 	// testWithin is how long a phase may take, testHold how long its setpoint holds
-	// unless it is written again, testAgain when it is.
+	// unless it is written again, testAgain when it is. A device that is slow to take a
+	// setpoint has longer, and one that is read seldom: see spans.
 	testWithin = 10 * time.Second
 	testSteady = time.Second // a phase lasts at least so long
 	testHold   = 3 * time.Second
 	testAgain  = time.Second
 )
+
+// spans are those times for a device as slow as it has been: while it takes a setpoint it is
+// not read, and a phase needs patience readings after that.
+func (d *state) spans() (within, hold, again int64) {
+	took, read := d.busy.took, d.env.StaleAfter.Milliseconds()/stalePolls
+	within = max(testWithin.Milliseconds(), 2*took+(patience+2)*(took+read))
+	return within, max(testHold.Milliseconds(), 4*took), max(testAgain.Milliseconds(), 2*took)
+}
 
 func (t *signTest) running() bool { return t.phase != testOff }
 
@@ -170,10 +181,31 @@ func (t *signTest) due(d *state, now int64) (done bool, why string) {
 		return true, "it is not put into mode run: " + t.unfit
 	case t.wrong >= patience:
 		return true, "sign test: " + t.last
-	case now-t.from > testWithin.Milliseconds():
-		return true, "sign test: " + cmp.Or(t.bound, t.last, "no reading in time")
+	case d.phaseOver(now):
+		return true, "sign test: " + cmp.Or(t.bound, t.last, d.unseen(now))
 	}
 	return false, ""
+}
+
+// phaseOver reports whether a phase has taken its time.
+func (d *state) phaseOver(now int64) bool {
+	within, _, _ := d.spans()
+	return now-d.life.test.from > within
+}
+
+// unseen says why a phase has ended without enough readings: what was too slow, and what to
+// set.
+func (d *state) unseen(now int64) string {
+	t, s := &d.life.test, func(ms int64) string { return fmt.Sprintf("%.3g s", float64(ms)/1000) }
+	const hint = "make an exchange shorter (a faster line, fewer registers in a request) or the period longer (poll in its entry, or --poll)"
+	switch {
+	case t.deaf:
+		return "it has not taken the setpoint: " + cmp.Or(t.refused, "no answer in time")
+	case d.asked != (request{}):
+		return "it has not answered the setpoint for " + s(now-d.busy.since) + ": " + hint
+	}
+	return fmt.Sprintf("only %d of %d readings came in the %s of a phase: a reading takes %s, a setpoint %s: %s",
+		t.right, patience, s(now-t.from), s(d.busy.reads[1]), s(d.busy.took), hint)
 }
 
 // test hands out the setpoint of the phase, and again before it expires. Where the fleet's
@@ -197,8 +229,11 @@ func (g *Guard) test(s device.Slot, d *state, now int64, out []Correction) []Cor
 	if t.waits = (t.waits || part) && !t.deaf; t.waits { // who takes nothing does not wait
 		t.from, t.was = now, d.life.power
 	}
-	lately := now-t.sent < testAgain.Milliseconds()
+	_, hold, again := d.spans()
+	lately := now-t.sent < again
 	switch {
+	case d.asked.source == Source && now-t.sent < max(hold, busyMost): // a wire answers for all that it is handed
+		return out
 	case lately && d.asked != (request{}):
 		return out
 	case lately && (d.set.power == kw || (part || t.waits) && step != 0): // no more parts than one a second
@@ -209,7 +244,7 @@ func (g *Guard) test(s device.Slot, d *state, now int64, out []Correction) []Cor
 	t.sent, t.waits = now, part && !t.deaf
 	before := d.set.live(now)
 	d.ask(now, d.mine())
-	d.put(device.SetPower, device.Run, device.Safety, kw, now+testHold.Milliseconds(), Source)
+	d.put(device.SetPower, device.Run, device.Safety, kw, now+hold, Source)
 	if g.RampKWPerS > 0 {
 		g.ramp.note(now, step)
 	}

@@ -52,6 +52,9 @@ func (l pseudoLine) receive(buf []byte, patience time.Duration) (int, error) {
 	return n, err
 }
 
+// framing is what a frame has beside its protocol data unit: address and check sum, in bytes.
+const framing = 3
+
 // serveLine answers on a serial line for all units that stand on it.
 func (s *Server) serveLine(ctx context.Context) error {
 	var late sync.WaitGroup // answers under way
@@ -96,6 +99,9 @@ func (s *Server) serveLine(ctx context.Context) error {
 		answer := modbus.AppendRTU(nil, unit, t.answer(nil, req, &w))
 		if w.Reset {
 			answer = answer[:len(answer)/2]
+		}
+		if !wait(ctx, modbus.FrameTime(s.baud, len(req)+framing)+modbus.FrameTime(s.baud, len(answer))) {
+			return nil
 		}
 		if w.Late > 0 {
 			late.Go(func() {

@@ -29,7 +29,8 @@ type Served struct {
 // Options say what is served, and where.
 type Options struct {
 	// Address is tcp://host:port, tls://host:port, rtu:///dev/ttyUSB0?baud=9600 or
-	// pty://./name, which makes a pseudo-terminal linked there.
+	// pty://./name, which makes a pseudo-terminal linked there. One passes bytes at once; with
+	// pty://./name?baud=1200 answers take as long as on such a line.
 	Address string
 	Units   map[byte]Served
 
@@ -55,6 +56,7 @@ type Server struct {
 
 	listener net.Listener // or:
 	line     serialLine
+	baud     int // of the line that a pseudo-terminal stands for; 0: its bytes take no time
 
 	mu    sync.Mutex
 	conns map[net.Conn]struct{}
@@ -114,11 +116,20 @@ func (s *Server) open() error {
 		if err != nil {
 			return err
 		}
+		if s.baud, err = modbus.Baud("rtu://" + link + "?" + u.RawQuery); err != nil {
+			return err
+		}
+		if !u.Query().Has("baud") {
+			s.baud = 0
+		}
 		t, err := pty.Open(link)
 		if err != nil {
 			return err
 		}
 		s.addr, s.line = "rtu://"+link, pseudoLine{t}
+		if u.RawQuery != "" {
+			s.addr += "?" + u.RawQuery
+		}
 	default:
 		return errors.New("want tcp://host:port, tls://host:port, rtu:///dev/ttyUSB0?baud=9600 or pty://./name")
 	}

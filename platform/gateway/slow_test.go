@@ -1,0 +1,61 @@
+package gateway_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"yunchu/platform/device"
+)
+
+// TestSlowLineIsArmed: at 1200 bit/s one exchange takes 0.14 s, a reading three of them and a
+// setpoint nine. It is armed all the same, takes setpoints, and keeps its link.
+func TestSlowLineIsArmed(t *testing.T) {
+	onLine(t, 1, false, func(l *line) {
+		u := l.units[0]
+		u.set(func() { u.takes, u.writes = 420*time.Millisecond, 1260*time.Millisecond })
+		l.pass(3 * time.Second)
+		l.ask(device.Command{Verb: device.Arm})
+		l.pass(30 * time.Second)
+		l.want("answers", l.answers(), "c1 arm done 0")
+		for kw := range 10 {
+			l.ask(device.Command{Verb: device.SetPower, Power: float64(10 * kw)})
+			l.pass(2 * time.Second)
+			l.want("answers", l.answers(), fmt.Sprintf("c%d setPower done %d", 2+kw, 10*kw))
+		}
+		l.want("life", l.life, "0 active")
+	})
+}
+
+// TestWireTooSlowSaysSo: a device whose readings take longer than its period leaves for them
+// is not read, and people are told how long it may take and what to set.
+func TestWireTooSlowSaysSo(t *testing.T) {
+	onLine(t, 1, false, func(l *line) {
+		l.units[0].set(func() { l.units[0].takes = 1300 * time.Millisecond })
+		l.pass(10 * time.Second)
+		want := "rig-0 offline: it is too slow for its period of 100ms: a reading takes longer than 1s, the most that it leaves for one; raise the period (poll in its entry, or --poll)"
+		if !slices.ContainsFunc(l.events, func(e string) bool { return strings.Contains(e, want) }) {
+			t.Errorf("events %q", l.events)
+		}
+	})
+}
+
+// TestSilenceDuringACommandCounts: the time that a command takes is not held against the
+// link, but only of one that the device has answered.
+func TestSilenceDuringACommandCounts(t *testing.T) {
+	onLine(t, 1, true, func(l *line) {
+		l.pass(time.Second)
+		u := l.units[0]
+		u.set(func() { u.down, u.takes = true, 400*time.Millisecond })
+		begin := len(l.events)
+		for range 4 {
+			l.ask(device.Command{Verb: device.SetPower, Power: 10})
+			l.pass(700 * time.Millisecond)
+		}
+		if !slices.ContainsFunc(l.events[begin:], func(e string) bool { return strings.HasPrefix(e, "disarmed: rig-0: link lost") }) {
+			t.Errorf("not disarmed within 2.8 s: %q", l.events)
+		}
+	})
+}
