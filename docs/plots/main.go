@@ -1,6 +1,6 @@
 //go:build !nosim
 
-// Plots draws the figures of docs/twin.md into docs/img.
+// Plots draws the figures of docs/twin.md and docs/quality.md into docs/img.
 //
 //	go run ./docs/plots
 //
@@ -26,21 +26,22 @@ var figures = []struct {
 	name string
 	draw func(data string) (plot.Figure, error)
 }{
-	{"a1-constant-power", reference("A1_cp_half_rate")},
-	{"b-pulses", reference("B_hppc")},
-	{"c1-drive", reference("C1_drive_power")},
-	{"d-series", reference("D_module_1p16s")},
-	{"e-parallel", reference("E_parallel_4p1s")},
-	{"step-size", stepSize},
-	{"container-g", container},
-	{"oven", oven},
-	{"row", row},
-	{"ageing", ageing},
-	{"estimation", estimation},
-	{"voltage", voltage},
-	{"heat", heat},
-	{"converter", converter},
-	{"balancing", balancing},
+	{"twin-a1-constant-power", reference("A1_cp_half_rate")},
+	{"twin-b-pulses", reference("B_hppc")},
+	{"twin-c1-drive", reference("C1_drive_power")},
+	{"twin-d-series", reference("D_module_1p16s")},
+	{"twin-e-parallel", reference("E_parallel_4p1s")},
+	{"twin-step-size", stepSize},
+	{"twin-container-g", container},
+	{"twin-oven", oven},
+	{"twin-row", row},
+	{"twin-ageing", ageing},
+	{"twin-estimation", estimation},
+	{"twin-voltage", voltage},
+	{"twin-heat", heat},
+	{"twin-converter", converter},
+	{"twin-balancing", balancing},
+	{"quality", quality},
 }
 
 var errNoData = errors.New("YUNCHU_DATA is not set")
@@ -57,7 +58,7 @@ func run(dir, data string) error {
 		return err
 	}
 	for _, f := range figures {
-		path := filepath.Join(dir, "twin-"+f.name+".svg")
+		path := filepath.Join(dir, f.name+".svg")
 		fig, err := f.draw(data)
 		if errors.Is(err, errNoData) {
 			fmt.Printf("%s left as it is: %v\n", path, err)
