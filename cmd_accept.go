@@ -18,6 +18,7 @@ import (
 
 	"yunchu/harness/accept"
 	"yunchu/harness/backend"
+	"yunchu/harness/keep"
 	"yunchu/harness/links"
 	"yunchu/harness/report"
 	"yunchu/harness/scenario"
@@ -101,8 +102,8 @@ func (f *acceptFlags) run(ctx context.Context, files []string, stdout, stderr io
 	if err := f.canWrite(); err != nil {
 		return fail(exitEnvironment, err)
 	}
-	tapes := &tapes{out: f.out}
-	defer tapes.remove()
+	tapes := &keep.Tapes{Out: f.out}
+	defer tapes.Remove()
 	benches, closeAll, err := f.benches(ctx, tapes, logger(stderr, slog.LevelError))
 	if err != nil {
 		return err
@@ -113,13 +114,13 @@ func (f *acceptFlags) run(ctx context.Context, files []string, stdout, stderr io
 		Durable: durable, Short: f.short, Arm: f.arm, Over: over, Operator: f.operator, Log: logger(stderr, slog.LevelError),
 	}
 	if f.out != "" {
-		opt.Audit = path.Join(f.out, "audit")
+		opt.Audit = path.Join(f.out, auditFolder)
 	}
 	if !f.quiet && !f.json {
 		opt.Progress = acceptProgress(stderr)
 	}
 	result, err := accept.Run(ctx, benches, procedures, opt)
-	links, broken := tapes.close()
+	links, broken := tapes.Close()
 	if isTerminal(stderr) && opt.Progress != nil {
 		fmt.Fprint(stderr, "\r\x1b[K")
 	}
@@ -136,11 +137,13 @@ func (f *acceptFlags) run(ctx context.Context, files []string, stdout, stderr io
 			return err
 		}
 	}
-	if told := f.tell(result, inputs, links, stdout); told != nil {
+	audits, lost := f.audits(result)
+	broken = errors.Join(broken, lost)
+	if told := f.tell(result, inputs, links, audits, stdout); told != nil {
 		return told
 	}
 	if broken != nil {
-		return fail(exitEnvironment, fmt.Errorf("what crossed the links: %w", broken))
+		return fail(exitEnvironment, fmt.Errorf("what is kept beside the report: %w", broken))
 	}
 	if err != nil {
 		return err
@@ -190,9 +193,9 @@ func acceptCode(ctx context.Context, r *accept.Result) int {
 }
 
 // tell prints and writes the result.
-func (f *acceptFlags) tell(result *accept.Result, inputs []report.File, links []accept.LinkFile, stdout io.Writer) error {
+func (f *acceptFlags) tell(result *accept.Result, inputs []report.File, links, audits []report.Kept, stdout io.Writer) error {
 	doc := &accept.Document{
-		Result: result, Operator: f.operator, Rig: f.rig, Short: f.short, Binary: binaryHash(), Tags: buildTags, Inputs: inputs, Links: links,
+		Result: result, Operator: f.operator, Rig: f.rig, Short: f.short, Binary: binaryHash(), Tags: buildTags, Inputs: inputs, Links: links, Audits: audits,
 	}
 	if f.out != "" {
 		if err := accept.Write(f.out, doc); err != nil {
@@ -388,7 +391,7 @@ func (f *acceptFlags) overrides() (map[string]accept.Overrides, error) {
 }
 
 // benches are the devices to be tested.
-func (f *acceptFlags) benches(ctx context.Context, tapes *tapes, log *slog.Logger) (list []*accept.Bench, closeAll func(), err error) {
+func (f *acceptFlags) benches(ctx context.Context, tapes *keep.Tapes, log *slog.Logger) (list []*accept.Bench, closeAll func(), err error) {
 	closeAll = func() {}
 	if f.rig == "" {
 		if len(f.devices) > 0 || len(f.arm) > 0 {
@@ -443,7 +446,7 @@ func (f *acceptFlags) benches(ctx context.Context, tapes *tapes, log *slog.Logge
 }
 
 // bench is one device of a rig file.
-func (f *acceptFlags) bench(ctx context.Context, d *scenario.RigDevice, face backend.Face, tapes *tapes, log *slog.Logger) (*accept.Bench, error) {
+func (f *acceptFlags) bench(ctx context.Context, d *scenario.RigDevice, face backend.Face, tapes *keep.Tapes, log *slog.Logger) (*accept.Bench, error) {
 	if d.Kind == scenario.Sim {
 		if openBench == nil {
 			return nil, fail(exitInput, errNoTwins)
@@ -472,7 +475,7 @@ func (f *acceptFlags) bench(ctx context.Context, d *scenario.RigDevice, face bac
 	if err != nil {
 		return nil, fail(exitInput, fmt.Errorf("device %s: %w", reached.ID, err))
 	}
-	tape, err := tapes.begin(ctx, &spec)
+	tape, err := f.record(ctx, tapes, &spec)
 	if err != nil {
 		return nil, fail(exitEnvironment, fmt.Errorf("record device %s: %w", reached.ID, err))
 	}

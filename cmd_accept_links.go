@@ -3,37 +3,27 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"time"
 
 	"yunchu/harness/accept"
+	"yunchu/harness/keep"
 	"yunchu/harness/links"
 	"yunchu/harness/report"
 	"yunchu/hil"
 	"yunchu/hil/record"
 )
 
-// tapes are the recordings of what crosses the links of devices under test: raw data of
-// the report, and what `device: replay` answers from. The zero value records nothing.
-type tapes struct {
-	out   string // folder of the report
-	dir   string // where they are until the report is written
-	files []accept.LinkFile
-	tapes []*record.Writer
-}
+// answersWithin is how long a device may take to give its nameplate.
+const answersWithin = 5 * time.Second
 
-// begin begins the recording of a device, with the nameplate it gives; a device that is not
-// there has none, and the suite says that it is not there.
-func (t *tapes) begin(ctx context.Context, spec *hil.Device) (_ *record.Writer, err error) {
-	if t.out == "" {
+// record begins the recording of a device, with the nameplate it gives; a device that is
+// not there has none, and the suite says that it is not there.
+func (f *acceptFlags) record(ctx context.Context, tapes *keep.Tapes, spec *hil.Device) (*record.Writer, error) {
+	if f.out == "" {
 		return nil, nil
-	}
-	if t.dir == "" {
-		if t.dir, err = os.MkdirTemp(t.out, ".links-*"); err != nil {
-			return nil, err
-		}
 	}
 	d, err := hil.Open(*spec)
 	if err != nil {
@@ -46,40 +36,26 @@ func (t *tapes) begin(ctx context.Context, spec *hil.Device) (_ *record.Writer, 
 	if err := d.Close(); err != nil {
 		return nil, err
 	}
-	name := fmt.Sprintf("links-%s.rec.gz", spec.ID)
-	path := filepath.Join(t.dir, name)
-	tape, err := spec.Record(path, time.Now(), info)
-	if err != nil {
-		return nil, err
-	}
-	spec.Tap = tape.Tap
-	t.tapes = append(t.tapes, tape)
-	t.files = append(t.files, accept.LinkFile{File: report.File{Name: name}, Path: path})
-	return tape, nil
+	return tapes.Begin(spec, info)
 }
 
-// answersWithin is how long a device may take to give its nameplate.
-const answersWithin = 5 * time.Second
+// auditFolder is where the audits of the devices are in the folder of the report.
+const auditFolder = "audit"
 
-// close ends the recordings, and says what they hold.
-func (t *tapes) close() (files []accept.LinkFile, err error) {
-	for i, tape := range t.tapes {
-		err = errors.Join(err, tape.Close())
-		f := t.files[i]
-		sum, hashed := report.HashFile(f.Name, f.Path)
-		if hashed != nil {
-			err = errors.Join(err, hashed)
+// audits are the audits that the suite has kept, as files of the report.
+func (f *acceptFlags) audits(r *accept.Result) (list []report.Kept, err error) {
+	if f.out == "" {
+		return nil, nil
+	}
+	for _, d := range r.Devices {
+		at := path.Join(auditFolder, string(d.Info.ID))
+		files, err := keep.Folder(at, filepath.Join(f.out, filepath.FromSlash(at)))
+		if errors.Is(err, os.ErrNotExist) { // a twin
 			continue
+		} else if err != nil {
+			return nil, err
 		}
-		f.File = sum
-		files = append(files, f)
+		list = append(list, files...)
 	}
-	return files, err
-}
-
-// remove removes what is not part of a report by now.
-func (t *tapes) remove() {
-	if t.dir != "" {
-		_ = os.RemoveAll(t.dir)
-	}
+	return list, nil
 }

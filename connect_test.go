@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -65,6 +66,9 @@ func TestConnectARig(t *testing.T) {
 	dir := filepath.Join(p.dir, "out")
 	if err := report.Verify(dir); err != nil {
 		t.Error(err)
+	}
+	if m, err := report.LoadManifest(dir); err != nil || !slices.ContainsFunc(m.Outputs, func(f report.File) bool { return f.Name == "audit/hx/audit/checkpoint" }) {
+		t.Errorf("the manifest has no audit: %+v, %v", m, err)
 	}
 	rec, err := record.Open(filepath.Join(dir, "links-hx.rec.gz"))
 	if err != nil {

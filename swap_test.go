@@ -5,9 +5,13 @@ package main
 import (
 	"fmt"
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"yunchu/harness/report"
+	"yunchu/platform/audit"
 )
 
 // swapped is a device of TestSwappingATwinForItsWire: what is served of it, and how that is
@@ -33,12 +37,13 @@ func TestSwappingATwinForItsWire(t *testing.T) {
 	x := swap(t, swappedDevices, 0, func(d *swapped) []int { return ports(t, strings.Count(d.serve, "%d")) })
 	tapes := ""
 	for _, d := range swappedDevices {
-		tapes += fmt.Sprintf("  - {id: %s, device: replay, recording: wire/links/%[1]s.rec.gz}\n", d.id)
+		tapes += fmt.Sprintf("  - {id: %s, device: replay, recording: wire/links-%[1]s.rec.gz}\n", d.id)
 	}
 	x.scene("replay", "wall", "", tapes)
 	x.scene("faster", "virtual", "", tapes)
 	x.run("twin")
 	x.run("wire")
+	x.kept("wire")
 	x.run("replay")
 	hashes := map[string]bool{}
 	for range 2 {
@@ -154,6 +159,50 @@ func (x *swaps) run(name string, more ...string) {
 		}
 	}
 	x.streams[name] = streams
+}
+
+// kept looks at what a run on wires leaves as evidence: recordings and an audit of every value
+// that was written to a wire, in the manifest and as they were signed.
+func (x *swaps) kept(name string) {
+	x.Helper()
+	dir := filepath.Join(x.p.dir, name)
+	if err := report.Verify(dir); err != nil {
+		x.Error(err)
+	}
+	m, err := report.LoadManifest(dir)
+	if err != nil {
+		x.Fatal(err)
+	}
+	want := []string{"audit/audit/checkpoint", "audit/audit/entries-000000000000.jsonl", "audit/keys/audit.pub"}
+	for _, d := range x.devices {
+		want = append(want, "links-"+d.id+".rec.gz")
+	}
+	for _, n := range want {
+		if !slices.ContainsFunc(m.Outputs, func(f report.File) bool { return f.Name == n }) {
+			x.Errorf("the manifest does not list %s: %v", n, m.Outputs)
+		}
+	}
+	if o := x.p.run(x.T, "audit", "verify", "--data", name+"/audit"); o.code != exitPassed || !strings.HasPrefix(o.stdout, "intact: ") {
+		x.Errorf("the audit: %d, %s%s", o.code, o.stdout, o.stderr)
+	}
+	entries := x.p.read(x.T, name+"/audit/audit/entries-000000000000.jsonl")
+	for _, d := range x.devices {
+		asked, over := false, false
+		for line := range strings.Lines(entries) {
+			var e audit.Entry
+			decode(x.T, []byte(line), &e)
+			for _, i := range e.Items {
+				asked = asked || i.Device == d.id && e.Kind == "outcome" && e.Source == "dispatch" && i.Before != nil && i.After != nil && *i.After != *i.Before
+			}
+			over = over || e.Kind == "outcome" && e.Device == d.id && e.Act == "disarm" && e.Outcome == "done" && e.Reason == "the run is over" && *e.After == 0
+			if e.Device == "ess-001" || slices.ContainsFunc(e.Items, func(i audit.DeviceEntry) bool { return strings.HasPrefix(i.Device, "ess-") }) {
+				x.Errorf("the audit is of twins too: %s", line)
+			}
+		}
+		if !asked || !over {
+			x.Errorf("%s: dispatch %t, the end %t in\n%s", d.id, asked, over, entries)
+		}
+	}
 }
 
 // same compares the commands of runs with those of the twin.

@@ -92,8 +92,10 @@ type Config struct {
 	// Tiers are what is stored of readings in steps, and how long; nil: as of
 	// series.DefaultTiers.
 	Tiers []series.Tier
-	// Audit keeps the audit in Dir. It is for the wall clock.
-	Audit bool
+	// Audit keeps the audit in Dir, of all devices or of those that AuditOf names. It is for
+	// the wall clock.
+	Audit   bool
+	AuditOf func(device.ID) bool
 }
 
 // QualityRule is the profile of devices.
@@ -276,7 +278,7 @@ func (p *Plant) open() (err error) {
 	}
 	if p.cfg.Audit {
 		p.Audit, err = audit.Open(audit.Options{
-			Data: p.cfg.Dir, Bus: p.bus, Now: p.sched.Now, Log: p.log,
+			Data: p.cfg.Dir, Bus: p.bus, Now: p.sched.Now, Log: p.log, Of: p.cfg.AuditOf,
 			Name: func(s device.Slot) device.ID { d, _ := p.Fleet.Device(s); return d.Info.ID },
 		})
 		if err != nil {

@@ -3,12 +3,10 @@ package accept
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"math"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,13 +28,8 @@ type Document struct {
 	Binary   string // SHA-256 of the program
 	Tags     []string
 	Inputs   []report.File
-	Links    []LinkFile
-}
-
-// LinkFile is a recording of what crossed the links of a device, by its name in the report.
-type LinkFile struct {
-	report.File
-	Path string // where it is now
+	Links    []report.Kept // recordings of what crossed the links of devices
+	Audits   []report.Kept // the audits of what was written to them
 }
 
 // Word is a verdict as reports of this suite write it.
@@ -286,23 +279,14 @@ func Write(dir string, d *Document) error {
 	for _, s := range samples {
 		files = append(files, report.Content{Name: s.Name, Write: func(w io.Writer) error { _, err := w.Write(s.text); return err }})
 	}
-	for _, l := range d.Links {
-		files = append(files, report.Content{Name: l.Name, Write: l.copy})
+	for _, k := range slices.Concat(d.Links, d.Audits) {
+		files = append(files, k.Content())
 	}
 	return report.WriteFiles(dir, files, func(outputs []report.File) *report.Manifest {
 		return &report.Manifest{
 			Scenario: "acceptance", Verdict: d.Verdict, Binary: d.Binary, Tags: some(d.Tags), Inputs: some(d.Inputs), Outputs: outputs,
 		}
 	})
-}
-
-func (l *LinkFile) copy(w io.Writer) error {
-	f, err := os.Open(l.Path)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(w, f)
-	return errors.Join(err, f.Close())
 }
 
 // sampleFile is the raw data of one test.

@@ -37,7 +37,7 @@ type pageView struct {
 	Units   []deviceView
 	Missing []missingView // limits whose number nobody has verified
 	Other   []string      // tests with parameters that are not their procedure's
-	Links   []LinkFile
+	Links   []report.Kept
 }
 
 // missingView is a limit whose number nobody has verified.

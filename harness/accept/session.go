@@ -14,11 +14,11 @@ import (
 
 	"yunchu/harness/backend"
 	"yunchu/harness/fault"
+	"yunchu/harness/keep"
 	"yunchu/harness/metric"
 	"yunchu/harness/scenario"
 	"yunchu/hil"
 	"yunchu/platform"
-	"yunchu/platform/audit"
 	"yunchu/platform/bus"
 	"yunchu/platform/bus/local"
 	"yunchu/platform/device"
@@ -470,29 +470,12 @@ func (s *session) close() error {
 		errs = append(errs, s.bus.Close())
 	}
 	if s.plant != nil && s.b.World == nil && s.opt.Audit != "" {
-		errs = append(errs, s.keepAudit())
+		errs = append(errs, keep.Audit(filepath.Join(s.opt.Audit, string(s.b.Info.ID)), filepath.Join(s.dir, "data")))
 	}
 	if s.dir != "" {
 		errs = append(errs, os.RemoveAll(s.dir))
 	}
 	return errors.Join(errs...)
-}
-
-// keepAudit puts the audit of the device by, as a data folder of its own with the key that
-// proves it. The one that has signed it is forgotten.
-func (s *session) keepAudit() error {
-	to, data := filepath.Join(s.opt.Audit, string(s.b.Info.ID)), filepath.Join(s.dir, "data")
-	err := os.RemoveAll(to)
-	if err == nil {
-		err = os.CopyFS(filepath.Join(to, audit.Folder), os.DirFS(filepath.Join(data, audit.Folder)))
-	}
-	if err == nil {
-		err = audit.CopyPublicKey(to, data)
-	}
-	if err != nil {
-		return fmt.Errorf("keep the audit of %s: %w", s.b.Info.ID, err)
-	}
-	return nil
 }
 
 // diskFolder is where temporary folders go: a real disk, where /tmp is memory.

@@ -124,7 +124,12 @@ func Verify(dir string) error {
 	}
 	var faults []error
 	for _, want := range m.Outputs {
-		got, err := HashFile(want.Name, filepath.Join(dir, filepath.Base(want.Name)))
+		at := filepath.FromSlash(want.Name)
+		if !filepath.IsLocal(at) {
+			faults = append(faults, fmt.Errorf("%s is no file of the report", want.Name))
+			continue
+		}
+		got, err := HashFile(want.Name, filepath.Join(dir, at))
 		switch {
 		case err != nil:
 			faults = append(faults, err)

@@ -19,6 +19,7 @@ type Run struct {
 	Latency  []Histogram         // command latency, sync delay, jitter, each load
 	Devices  iter.Seq[DeviceRow] // rows of devices.parquet; nil: not asked for
 	Journal  string              // path of the finished journal.jsonl; may already lie in the folder; "": none
+	Kept     []Kept              // what else belongs to it: recordings, the audit
 	Inputs   []File              // every file the run was made from, see [HashFile]
 	Tags     []string            // build tags of the binary
 }

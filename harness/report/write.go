@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // Write puts the report of run into the folder dir, as WriteFiles does. The journal is
@@ -29,19 +30,40 @@ func Write(dir string, run *Run) (err error) {
 	if run.Journal != "" {
 		files = append(files, Content{"journal.jsonl", run.copyJournal})
 	}
+	for _, k := range run.Kept {
+		files = append(files, k.Content())
+	}
 	return WriteFiles(dir, files, run.manifest)
+}
+
+// Kept is a file that was there before the report of which it becomes a part.
+type Kept struct {
+	File
+	Path string // where it is until then
+}
+
+// Content is the file as part of a report.
+func (k Kept) Content() Content {
+	return Content{k.Name, func(w io.Writer) error {
+		f, err := os.Open(k.Path)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(w, f)
+		return errors.Join(err, f.Close())
+	}}
 }
 
 // Content is one file of a report.
 type Content struct {
-	Name  string
+	Name  string // with slashes where it lies in a folder of the report
 	Write func(io.Writer) error
 }
 
 // WriteFiles puts the files of a report into the folder dir, which is made if need be.
 // Everything is written and synced in a temporary folder inside dir first and renamed
 // then; the manifest goes last, so that a folder with a manifest is complete, and
-// [Verify] can tell.
+// [Verify] can tell. Files of an older report that this one has not are removed.
 func WriteFiles(dir string, files []Content, manifest func(outputs []File) *Manifest) (err error) {
 	defer func() {
 		if err != nil {
@@ -60,7 +82,11 @@ func WriteFiles(dir string, files []Content, manifest func(outputs []File) *Mani
 	var names []string
 	var outputs []File
 	for _, f := range files {
-		out, err := writeFile(filepath.Join(tmp, f.Name), f.Write)
+		at := filepath.Join(tmp, filepath.FromSlash(f.Name))
+		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+			return err
+		}
+		out, err := writeFile(at, f.Write)
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.Name, err)
 		}
@@ -71,16 +97,46 @@ func WriteFiles(dir string, files []Content, manifest func(outputs []File) *Mani
 	if _, err := writeFile(filepath.Join(tmp, manifestName), m.write); err != nil {
 		return fmt.Errorf("%s: %w", manifestName, err)
 	}
+	if err := removeOld(dir, names); err != nil {
+		return err
+	}
 	// From here the folder is between two reports, and has no manifest to say otherwise.
 	if err := os.Remove(filepath.Join(dir, manifestName)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	for _, n := range append(names, manifestName) {
-		if err := os.Rename(filepath.Join(tmp, n), filepath.Join(dir, n)); err != nil {
+		to := filepath.Join(dir, filepath.FromSlash(n))
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 			return err
+		}
+		if err := os.Rename(filepath.Join(tmp, filepath.FromSlash(n)), to); err != nil {
+			return err
+		}
+		if at := filepath.Dir(to); at != filepath.Clean(dir) {
+			if err := syncDir(at); err != nil {
+				return err
+			}
 		}
 	}
 	return syncDir(dir)
+}
+
+// removeOld removes what the report that lies in dir has besides the files of a new one.
+// A folder without a manifest that can be read has none.
+func removeOld(dir string, names []string) error {
+	old, err := LoadManifest(dir)
+	if err != nil {
+		return nil //nolint:nilerr // what lies there was not left by a report
+	}
+	var errs []error
+	for _, f := range old.Outputs {
+		if at := filepath.FromSlash(f.Name); filepath.IsLocal(at) && !slices.Contains(names, f.Name) {
+			if err := os.Remove(filepath.Join(dir, at)); !errors.Is(err, os.ErrNotExist) {
+				errs = append(errs, err)
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // writeFile writes and syncs one file, and says what it holds.

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"yunchu/harness/fault"
+	"yunchu/harness/keep"
 	"yunchu/harness/metric"
 	"yunchu/harness/report"
 	"yunchu/harness/scenario"
@@ -92,6 +93,8 @@ type Run struct {
 	dir     string                 // temporary
 	world   World
 	wires   []*wire
+	tapes   keep.Tapes
+	kept    []report.Kept // what the tapes hold, once they are closed
 	rig     Rig
 	endRig  context.CancelFunc
 	fleets  []Fleet
@@ -143,7 +146,7 @@ func newRun(s *scenario.Scenario, opt Options) *Run {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Run{Scenario: s, opt: opt, hash: sha256.New(), acked: map[string][]int64{}}
+	return &Run{Scenario: s, opt: opt, tapes: keep.Tapes{Out: opt.Out}, hash: sha256.New(), acked: map[string][]int64{}}
 }
 
 // playOut lets what was opened run to its end, scores it, and closes it.
@@ -154,12 +157,11 @@ func (r *Run) playOut(ctx context.Context) (*report.Run, error) {
 	if err != nil {
 		return nil, errors.Join(err, r.close())
 	}
+	err = errors.Join(r.rest(), r.down())
 	if r.opt.Out != "" {
-		if err := report.Write(r.opt.Out, out); err != nil {
-			return nil, errors.Join(err, r.close())
-		}
+		err = errors.Join(err, r.keep(out), report.Write(r.opt.Out, out))
 	}
-	if err := r.close(); err != nil {
+	if err := errors.Join(err, r.leave()); err != nil {
 		return nil, err
 	}
 	if loopErr != nil && !errors.Is(loopErr, context.Canceled) {
@@ -340,6 +342,8 @@ func (r *Run) assemble() error {
 		RampKWPerS:    s.Dispatch.Ramp,
 		Lease:         s.Guard.Lease,
 		CommandsPerS:  s.Guard.CommandsPerS,
+		Audit:         r.audited(),
+		AuditOf:       r.real,
 		Later:         slices.ContainsFunc(r.wires, func(w *wire) bool { return w.spec.Recording != "" }),
 	}
 	if s.Dispatch.Target != nil || r.hasTargets() {
@@ -510,7 +514,19 @@ func (r *Run) progress(ctx context.Context) {
 }
 
 // close takes everything down and leaves nothing behind.
-func (r *Run) close() error {
+func (r *Run) close() error { return errors.Join(r.down(), r.leave()) }
+
+// leave leaves nothing behind but the report.
+func (r *Run) leave() error {
+	r.tapes.Remove()
+	if r.dir == "" {
+		return nil
+	}
+	return os.RemoveAll(r.dir)
+}
+
+// down takes everything down.
+func (r *Run) down() error {
 	var errs []error
 	if r.api != nil {
 		errs = append(errs, r.closeAPI())
@@ -528,9 +544,6 @@ func (r *Run) close() error {
 	}
 	if r.journal != nil {
 		errs = append(errs, r.journal.close())
-	}
-	if r.dir != "" {
-		errs = append(errs, os.RemoveAll(r.dir))
 	}
 	return errors.Join(errs...)
 }

@@ -4,14 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"yunchu/harness/backend"
 	"yunchu/harness/fault"
+	"yunchu/harness/keep"
 	"yunchu/harness/links"
+	"yunchu/harness/report"
 	"yunchu/harness/scenario"
 	"yunchu/hil"
 	"yunchu/hil/record"
@@ -117,26 +119,13 @@ func (r *Run) find(ctx context.Context, w *wire) (err error) {
 	return nil
 }
 
-// tape begins a recording of what crosses the links of w, which is raw data of the report.
-func (r *Run) tape(w *wire) error {
-	dir := filepath.Join(r.opt.Out, "links")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("record: %w", err)
-	}
-	tape, err := w.spec.Record(filepath.Join(dir, string(w.spec.ID)+".rec.gz"), time.Now(), w.info)
-	if err != nil {
-		return err
-	}
-	w.tape, w.spec.Tap = tape, tape.Tap
-	return nil
-}
-
 // attach opens the drivers, and gives them to the plant.
 func (r *Run) attach() error {
 	var wired []platform.Wired
 	for _, w := range r.wires {
-		if r.opt.Out != "" && w.tape == nil && w.spec.Recording == "" {
-			if err := r.tape(w); err != nil {
+		if w.tape == nil && w.spec.Recording == "" {
+			var err error
+			if w.tape, err = r.tapes.Begin(&w.spec, w.info); err != nil {
 				return err
 			}
 		}
@@ -268,16 +257,66 @@ func (r *Run) wired(id string) bool {
 	return false
 }
 
-// closeWires closes tapes and the rig.
-func (r *Run) closeWires() error {
-	var errs []error
-	for _, w := range r.wires {
-		if w.tape != nil {
-			errs = append(errs, w.tape.Close())
+// real reports whether a device of that id is on a wire, and no recording.
+func (r *Run) real(id device.ID) bool {
+	return slices.ContainsFunc(r.wires, func(w *wire) bool { return w.spec.ID == id && w.spec.Recording == "" })
+}
+
+// audited reports whether there is an audit of what is written to devices on wires.
+func (r *Run) audited() bool {
+	return r.opt.Out != "" && !r.Scenario.Virtual() && slices.ContainsFunc(r.wires, func(w *wire) bool { return w.spec.Recording == "" })
+}
+
+// restsWithin is how long devices may take to be disarmed when a run is over.
+const restsWithin = 2 * time.Second
+
+// rest disarms the devices on wires that may act, when the run is over: what is written to
+// them last has somebody who asked for it, and stands in the audit like all before.
+func (r *Run) rest() error {
+	acting := func() (list []device.Command) {
+		for _, w := range r.wires {
+			if d, ok := r.plant.Fleet.Device(w.slot); ok && w.spec.Recording == "" && d.Info.State == device.Active {
+				list = append(list, device.Command{
+					Slot: w.slot, ID: "end-" + string(w.spec.ID), Verb: device.Disarm, Priority: device.Safety,
+					At: r.Sched.Now().UnixMilli(), Source: "run", Reason: "the run is over",
+				})
+			}
+		}
+		return list
+	}
+	list := acting()
+	if len(list) == 0 {
+		return nil
+	}
+	bus.Commands.Publish(r.bus, &device.Commands{List: list}, nil)
+	for end := r.Sched.Now().Add(restsWithin); r.Sched.Now().Before(end) && len(acting()) > 0; {
+		if err := r.Sched.Run(r.ctx, r.Sched.Now().Add(50*time.Millisecond)); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+// keep adds to the report what crossed the links, and the audit of what was written.
+func (r *Run) keep(out *report.Run) error {
+	out.Kept = r.kept
+	if !r.audited() {
+		return nil
+	}
+	at := filepath.Join(r.dir, "audit")
+	if err := keep.Audit(at, filepath.Join(r.dir, "data")); err != nil {
+		return err
+	}
+	files, err := keep.Folder("audit", at)
+	out.Kept = append(out.Kept, files...)
+	return err
+}
+
+// closeWires closes tapes and the rig.
+func (r *Run) closeWires() (err error) {
+	r.kept, err = r.tapes.Close()
 	if r.endRig != nil {
 		r.endRig()
 	}
-	return errors.Join(errs...)
+	return err
 }

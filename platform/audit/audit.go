@@ -48,8 +48,11 @@ type Options struct {
 	Bus  bus.Bus
 	// Name is the id of a slot; empty where it has none.
 	Name func(device.Slot) device.ID
-	Now  func() time.Time
-	Log  *slog.Logger // nil: none
+	// Of, when set, are the devices of which entries are kept; what is about none of them
+	// alone, and about no device, is kept all the same.
+	Of  func(device.ID) bool
+	Now func() time.Time
+	Log *slog.Logger // nil: none
 }
 
 // Log is an open audit. It is safe for use by several goroutines.
@@ -59,6 +62,7 @@ type Log struct {
 	verify note.Verifier
 	now    func() time.Time
 	log    *slog.Logger
+	of     func(device.ID) bool
 	cancel []func()
 
 	mu      sync.Mutex // of what comes from the bus
@@ -103,7 +107,7 @@ const (
 // first entry of a new one: a plant runs on, and the evidence stays.
 func Open(o Options) (*Log, error) {
 	l := &Log{
-		dir: filepath.Join(o.Data, Folder), now: o.Now, log: o.Log, reader: newReader(o.Name),
+		dir: filepath.Join(o.Data, Folder), now: o.Now, log: o.Log, of: o.Of, reader: newReader(o.Name),
 	}
 	if l.log == nil {
 		l.log = slog.New(slog.DiscardHandler)
@@ -278,7 +282,7 @@ func (l *Log) handle(stream string, seq uint64, f device.Frame) {
 	at := l.read.of(stream)
 	old := seq <= *at
 	l.reader.read(stream, seq, f, func(e *Entry) {
-		if !old && !l.full {
+		if !old && !l.full && l.concerns(e) {
 			l.append(e)
 		}
 	})
@@ -296,6 +300,19 @@ func (l *Log) handle(stream string, seq uint64, f device.Frame) {
 			l.log.Error("audit not written", "error", err)
 		}
 	}
+}
+
+// concerns reports whether an entry is to be kept, and takes out of one about several
+// devices those that it is not kept of.
+func (l *Log) concerns(e *Entry) bool {
+	switch {
+	case l.of == nil:
+		return true
+	case len(e.Items) > 0:
+		e.Items = slices.DeleteFunc(e.Items, func(d DeviceEntry) bool { return !l.of(device.ID(d.Device)) })
+		return len(e.Items) > 0
+	}
+	return e.Device == "" || l.of(device.ID(e.Device))
 }
 
 // append numbers an entry and lets it wait for the next commit. l.mu is held, or nobody
