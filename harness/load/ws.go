@@ -16,6 +16,9 @@ import (
 	"yunchu/harness/metric"
 )
 
+// readRoom takes a frame of 4 kB whole, so that it is one call of the system.
+const readRoom = 8 << 10
+
 // subscriber is a WebSocket that hears the readings of a device. What it measures
 // is their age when they arrive, by the time that they carry themselves, and how
 // many it has missed.
@@ -40,7 +43,7 @@ func (s *subscriber) connect(ctx context.Context) error {
 		NetDialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
 			return s.spec.Dial(ctx, address)
 		},
-		TLSClientConfig: s.spec.TLS, HandshakeTimeout: giveUp, ReadBufferSize: 2048, WriteBufferSize: 256,
+		TLSClientConfig: s.spec.TLS, HandshakeTimeout: giveUp, ReadBufferSize: readRoom, WriteBufferSize: 256,
 	}
 	c, answer, err := d.DialContext( //nolint:bodyclose // the library has read what it shows of it
 		ctx, scheme+"://"+s.spec.Address+"/api/v1/ws", http.Header{"Authorization": {"Bearer " + s.spec.Token}},

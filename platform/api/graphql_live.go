@@ -51,11 +51,11 @@ func (s *Server) graphWebsocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	g := &graphSocket{client: client{
-		hub: s.hub, conn: conn, principal: p, wall: s.wall, queue: newQueue(), ending: make(chan struct{}),
+		hub: s.hub, conn: conn, principal: p, wall: s.wall, ending: make(chan struct{}), left: make(chan struct{}),
 	}}
 	if !s.hub.add(&g.client) {
 		g.client.end(closeTooSlow, "too many clients")
-		g.bye()
+		<-g.left
 		return
 	}
 	defer s.hub.remove(&g.client)
@@ -66,11 +66,10 @@ func (s *Server) graphWebsocket(w http.ResponseWriter, r *http.Request) {
 	}
 	defer unknown()
 	ctx, cancel := context.WithCancel(context.WithValue(r.Context(), socketKey{}, g))
-	said := make(chan struct{})
+	over := make(chan struct{})
 	go func() {
-		defer close(said)
-		<-g.ending
-		g.bye()
+		defer close(over)
+		<-g.left
 		cancel()
 	}()
 	limit := int64(maxGraph)
@@ -90,7 +89,7 @@ func (s *Server) graphWebsocket(w http.ResponseWriter, r *http.Request) {
 		},
 	}.Do(w, r.WithContext(ctx), s.graph)
 	g.client.end(websocket.CloseNormalClosure, "")
-	<-said
+	<-over
 }
 
 // Accept implements transport.WebsocketImplementation: the connection is there.
@@ -152,13 +151,19 @@ func listen[T any](ctx context.Context, s *Server, k kinds, of devicesOf, value 
 	if refused != nil {
 		return nil, refused
 	}
-	c := &client{
-		hub: s.hub, principal: callerOf(ctx).Principal, wall: s.wall, queue: newQueue(), values: true, ending: make(chan struct{}),
-	}
+	c := &client{hub: s.hub, principal: callerOf(ctx).Principal, wall: s.wall, values: true, ending: make(chan struct{})}
+	wake := make(chan struct{}, 1) // notify does not come again until the queue was empty
+	c.queue.notify = func() { wake <- struct{}{} }
 	if !s.hub.add(c) {
 		return nil, s.hub.full()
 	}
 	s.hub.listen(c, key, k)
+	socket := ctx.Value(socketKey{}).(*graphSocket)
+	ended := func() {
+		if !socket.ended() { // where the whole WebSocket ends, its last word says why
+			transport.AddSubscriptionError(ctx, s.present(ctx, c.problem()))
+		}
+	}
 	out := make(chan *T)
 	go func() {
 		defer close(out)
@@ -168,9 +173,9 @@ func listen[T any](ctx context.Context, s *Server, k kinds, of devicesOf, value 
 			case <-ctx.Done():
 				return
 			case <-c.ending:
-				transport.AddSubscriptionError(ctx, s.present(ctx, c.problem()))
+				ended()
 				return
-			case <-c.queue.wake:
+			case <-wake:
 			}
 			for m, _, ok := c.queue.take(); ok; m, _, ok = c.queue.take() {
 				select {
@@ -178,7 +183,7 @@ func listen[T any](ctx context.Context, s *Server, k kinds, of devicesOf, value 
 				case <-ctx.Done():
 					return
 				case <-c.ending:
-					transport.AddSubscriptionError(ctx, s.present(ctx, c.problem()))
+					ended()
 					return
 				}
 			}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -63,6 +64,8 @@ type hub struct {
 	dropped atomic.Uint64
 	shed    prometheus.Counter
 	wake    chan struct{} // one token when the inbox has something
+	writers []writer
+	placed  atomic.Uint64 // WebSockets that writers were given
 
 	inbox struct {
 		sync.Mutex
@@ -88,8 +91,11 @@ type hub struct {
 }
 
 func newHub(p Plant, limit int) *hub {
-	h := &hub{plant: p, max: limit, filters: map[filterKey]*filter{}, wake: make(chan struct{}, 1)}
+	h := &hub{plant: p, max: limit, filters: map[filterKey]*filter{}, wake: make(chan struct{}, 1), writers: make([]writer, runtime.GOMAXPROCS(0))}
 	h.inbox.index = map[device.Slot]int{}
+	for i := range h.writers {
+		h.writers[i].ended = &h.ended
+	}
 	return h
 }
 
@@ -415,8 +421,13 @@ func (h *hub) look(tell bool) bool {
 		h.state(&fleet, scores)
 		h.forget()
 	}
+	now := device.Millis(time.Now())
 	for _, c := range h.clients {
 		c.checkToken()
+		if c.line != nil && now >= c.pingAt {
+			c.pingAt = now + pingEvery.Milliseconds()
+			h.push(c, ping)
+		}
 	}
 	return true
 }
@@ -445,7 +456,7 @@ func (h *hub) flush() {
 	for i := range acks {
 		a := &acks[i]
 		id := h.id(a.Slot)
-		b := frameOf("ack", id)
+		b := textOf("ack", id)
 		m := newMessage(append(appendAck(b, a), '}'), 0, false)
 		m.value = &graph.Ack{Ack: *a, DeviceID: id}
 		h.send(m, kindAck, func(f *filter) bool { return h.matches(f, a.Slot, id) })
@@ -453,7 +464,7 @@ func (h *hub) flush() {
 	for i := range events {
 		e := &events[i]
 		id := h.id(e.Slot)
-		b := frameOf("event", id)
+		b := textOf("event", id)
 		m := newMessage(append(appendEvent(b, id, e), '}'), 0, false)
 		m.value = &graph.Event{Event: *e, Device: id}
 		h.send(m, kindEvent, func(f *filter) bool {
@@ -476,8 +487,8 @@ func (h *hub) empty() (newest, every []device.Reading, acks []device.Ack, events
 	return
 }
 
-// frameOf begins a frame; what follows is its data and a brace.
-func frameOf(kind string, id device.ID) []byte {
+// textOf begins the text of a frame; what follows is its data and a brace.
+func textOf(kind string, id device.ID) []byte {
 	b := append(make([]byte, 0, 384), `{"type":"`...)
 	b = append(b, kind...)
 	if id != "" {
@@ -570,7 +581,7 @@ func (h *hub) flushEvery(rows []device.Reading, lost uint64) {
 				continue
 			}
 			if frames[i] == nil {
-				b := append(frameOf("reading", id), '{')
+				b := append(textOf("reading", id), '{')
 				frames[i] = newMessage(append(appendFindings(b, &rows[i]), "}}"...), 1, true)
 			}
 			h.push(c, frames[i])
@@ -581,12 +592,12 @@ func (h *hub) flushEvery(rows []device.Reading, lost uint64) {
 // state tells how the fleet does, and the scores where they have changed. The
 // caller holds mu.
 func (h *hub) state(fleet *FleetState, list []Score) {
-	m := newMessage(append(appendFleet(frameOf("state", ""), fleet), '}'), 0, true)
+	m := newMessage(append(appendFleet(textOf("state", ""), fleet), '}'), 0, true)
 	m.value = (*graph.FleetState)(fleet)
 	h.send(m, kindState, func(f *filter) bool { return f.whole() })
 	if scores := appendScores(nil, list); !bytes.Equal(scores, h.scores) {
 		h.scores = scores
-		m := newMessage(append(append(frameOf("score", ""), scores...), '}'), 0, false)
+		m := newMessage(append(append(textOf("score", ""), scores...), '}'), 0, false)
 		h.send(m, kindScore, func(f *filter) bool { return f.whole() })
 	}
 }

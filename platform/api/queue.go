@@ -1,70 +1,94 @@
 package api
 
 import (
+	"encoding/binary"
+	"slices"
 	"strconv"
 	"sync"
-
-	"github.com/gorilla/websocket"
 )
 
 // Bounds of what waits for one WebSocket.
 const (
 	queueFrames = 512
 	queueBytes  = 4 << 20
+	keptFrames  = 4 // the room of an empty queue
 )
 
 // message is one frame on its way to many clients. It is encoded and framed
 // once.
 type message struct {
-	raw      []byte
-	prepared *websocket.PreparedMessage
-	readings int  // rows that are lost when it is dropped
-	old      bool // may be dropped for something newer: readings and states
-	value    any  // what it tells, for who writes it another way; nobody changes it
+	frame    []byte // as it goes out
+	raw      []byte // of frame, the text; nil for a control frame
+	readings int    // rows that are lost when it is dropped
+	old      bool   // may be dropped for something newer: readings and states
+	value    any    // what it tells, for who writes it another way; nobody changes it
 }
 
 func newMessage(raw []byte, readings int, old bool) *message {
-	p, err := websocket.NewPreparedMessage(websocket.TextMessage, raw)
-	if err != nil {
-		panic(err) // a text message always has a frame
-	}
-	return &message{raw: raw, prepared: p, readings: readings, old: old}
+	frame := frameOf(opText, raw)
+	return &message{frame: frame, raw: frame[len(frame)-len(raw):], readings: readings, old: old}
 }
 
-// withLag is the frame with the count of readings that this client missed.
+// Opcodes of frames (RFC 6455, section 5.2).
+const (
+	opText = 1
+	opPing = 9
+	opPong = 10
+)
+
+// frameOf is a whole frame of a server, which masks nothing.
+func frameOf(op byte, payload []byte) []byte {
+	b := append(make([]byte, 0, len(payload)+10), 1<<7|op) // the first is the last
+	switch n := len(payload); {
+	case n < 126:
+		b = append(b, byte(n))
+	case n < 1<<16:
+		b = binary.BigEndian.AppendUint16(append(b, 126), uint16(n))
+	default:
+		b = binary.BigEndian.AppendUint64(append(b, 127), uint64(n))
+	}
+	return append(b, payload...)
+}
+
+// withLag is such a frame with the count of readings that this client missed.
 func (m *message) withLag(lag uint64) []byte {
 	b := append(make([]byte, 0, len(m.raw)+32), `{"lag":`...)
 	b = strconv.AppendUint(b, lag, 10)
 	b = append(b, ',')
-	return append(b, m.raw[1:]...)
+	return frameOf(opText, append(b, m.raw[1:]...))
 }
 
 // queue holds what waits for one client. When it is full the oldest readings go
 // and are counted.
 type queue struct {
-	wake chan struct{} // one token when there is something to take
+	notify func() // told that there is something to take, once until take has found nothing
 
-	mu    sync.Mutex
-	list  []*message
-	bytes int    // of messages that may be dropped
-	held  bool   // nothing is taken until release
-	lag   uint64 // readings dropped so far
-	told  uint64 // of lag, what the client knows
-	stale uint64 // states of the fleet dropped so far
+	mu     sync.Mutex
+	list   []*message
+	next   int    // of list, what is taken next
+	bytes  int    // of messages that may be dropped
+	held   bool   // nothing is taken until release
+	called bool   // notify was, and take has found something ever since
+	lag    uint64 // readings dropped so far
+	told   uint64 // of lag, what the client knows
+	stale  uint64 // states of the fleet dropped so far
 }
-
-func newQueue() queue { return queue{wake: make(chan struct{}, 1)} }
 
 // push appends m. It returns how many readings went for it; ok is false when the
 // queue is full of what may not be dropped.
 func (q *queue) push(m *message) (dropped int, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.next > 0 && len(q.list) == cap(q.list) { // room in front, before more is asked for
+		n := copy(q.list, q.list[q.next:])
+		clear(q.list[n:])
+		q.list, q.next = q.list[:n], 0
+	}
 	q.list = append(q.list, m)
 	if m.old {
 		q.bytes += len(m.raw)
 	}
-	for len(q.list) > queueFrames || q.bytes > queueBytes {
+	for len(q.list)-q.next > queueFrames || q.bytes > queueBytes {
 		n, found := q.drop()
 		if !found {
 			return dropped, false
@@ -78,9 +102,9 @@ func (q *queue) push(m *message) (dropped int, ok bool) {
 }
 
 func (q *queue) drop() (readings int, found bool) {
-	for i, m := range q.list {
+	for i, m := range q.list[q.next:] {
 		if m.old {
-			q.list = append(q.list[:i], q.list[i+1:]...)
+			q.list = slices.Delete(q.list, q.next+i, q.next+i+1)
 			q.bytes -= len(m.raw)
 			q.lag += uint64(m.readings)
 			if m.readings == 0 {
@@ -93,9 +117,9 @@ func (q *queue) drop() (readings int, found bool) {
 }
 
 func (q *queue) signal() {
-	select {
-	case q.wake <- struct{}{}:
-	default:
+	if !q.called {
+		q.called = true
+		q.notify()
 	}
 }
 
@@ -110,7 +134,7 @@ func (q *queue) hold() {
 func (q *queue) release(m *message) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.list = append([]*message{m}, q.list...)
+	q.list = slices.Insert(q.list, q.next, m)
 	q.held = false
 	q.signal()
 }
@@ -120,18 +144,23 @@ func (q *queue) release(m *message) {
 func (q *queue) take() (m *message, lag uint64, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.held || len(q.list) == 0 {
+	if q.held || q.next == len(q.list) {
+		q.called = false
 		return nil, 0, false
 	}
-	m = q.list[0]
-	q.list[0] = nil
-	if q.list = q.list[1:]; len(q.list) == 0 {
-		q.list = nil
+	m = q.list[q.next]
+	q.list[q.next] = nil
+	switch q.next++; {
+	case q.next < len(q.list):
+	case cap(q.list) > keptFrames:
+		q.list, q.next = nil, 0
+	default:
+		q.list, q.next = q.list[:0], 0
 	}
 	if m.old {
 		q.bytes -= len(m.raw)
 	}
-	if q.lag > q.told {
+	if q.lag > q.told && m.raw != nil {
 		q.told, lag = q.lag, q.lag
 	}
 	return m, lag, true
@@ -140,7 +169,7 @@ func (q *queue) take() (m *message, lag uint64, ok bool) {
 func (q *queue) len() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.list)
+	return len(q.list) - q.next
 }
 
 // behind is how many readings and how many states were dropped so far.

@@ -12,7 +12,7 @@ import (
 // belongs to the plant as a whole is null for a device token.
 func (h *hub) snapshot(key filterKey) []byte {
 	fleet := h.plant.Live.Fleet()
-	b := append(frameOf("snapshot", ""), `{"time":`...)
+	b := append(textOf("snapshot", ""), `{"time":`...)
 	b = strconv.AppendInt(b, fleet.Time, 10)
 	b = append(b, `,"devices":[`...)
 	n := 0

@@ -2,9 +2,12 @@ package api
 
 import (
 	"encoding/json"
+	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"path"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -31,12 +34,12 @@ const (
 	closeTooSlow   = websocket.CloseTryAgainLater
 )
 
-// client is one WebSocket, whose reader is the goroutine of the request and whose
-// writer another one; or one subscription of GraphQL, of which several share a
-// WebSocket that is a client of its own.
+// client is one WebSocket, whose reader is a goroutine and which shares its writer
+// with others; or a WebSocket of GraphQL, or one of its subscriptions.
 type client struct {
 	hub       *hub
 	conn      *websocket.Conn // nil for a subscription
+	line      *line           // where frames go out; nil for those of GraphQL
 	principal *auth.Principal // nil until it has said who it is, which may be later in GraphQL
 	wall      func() time.Time
 	queue     queue
@@ -46,34 +49,46 @@ type client struct {
 	policies *auth.Policies // those that its filter was made with
 	filter   *filter        // nil until it subscribes
 	kinds    kinds
+	pingAt   int64 // when the next ping is due, ms
 
 	once   sync.Once
 	ending chan struct{} // closed by end
+	left   chan struct{} // closed when the connection is, after end
 	code   int
 	text   string
 }
 
-// websocket answers GET /api/v1/ws.
+// websocket answers GET /api/v1/ws. What net/http holds of the request is let go: a client
+// stays for long.
 func (s *Server) websocket(w http.ResponseWriter, r *http.Request) {
 	p, conn := s.upgrade(w, r, nil)
 	if conn == nil {
 		return
 	}
-	c := &client{hub: s.hub, conn: conn, principal: p, wall: s.wall, queue: newQueue(), ending: make(chan struct{})}
+	c := &client{hub: s.hub, conn: conn, principal: p, wall: s.wall, ending: make(chan struct{}), left: make(chan struct{})}
+	c.line = newLine(c)
+	c.queue.notify = c.line.ready
+	c.pingAt = device.Millis(time.Now()) + rand.Int64N(pingEvery.Milliseconds()) // they do not come all at once
 	if !s.hub.add(c) {
 		c.end(closeTooSlow, "too many clients")
-		c.bye()
+		<-c.left
 		return
 	}
-	written := make(chan struct{})
-	go func() {
-		defer close(written)
-		c.write()
+	go s.hear(c)
+}
+
+// hear follows a client until it goes.
+func (s *Server) hear(c *client) {
+	defer s.hub.remove(c)
+	defer func() {
+		if fault := recover(); fault != nil {
+			s.log.Error("WebSocket panicked", "fault", fmt.Sprint(fault), "stack", string(debug.Stack()))
+			c.end(websocket.CloseInternalServerErr, "")
+		}
+		c.end(websocket.CloseNormalClosure, "")
+		<-c.left
 	}()
 	c.read()
-	c.end(websocket.CloseNormalClosure, "")
-	<-written
-	s.hub.remove(c)
 }
 
 // upgrade makes a WebSocket of a request whose token allows to read. Of protocols,
@@ -168,6 +183,15 @@ func (c *client) read() {
 	c.conn.SetReadLimit(maxRequest)
 	alive := func() error { return c.conn.SetReadDeadline(time.Now().Add(pongWithin)) }
 	c.conn.SetPongHandler(func(string) error { return alive() })
+	// Nobody but the writer may put in a word, and bye the last one.
+	c.conn.SetPingHandler(func(text string) error {
+		c.hub.push(c, &message{frame: frameOf(opPong, []byte(text))})
+		return nil
+	})
+	c.conn.SetCloseHandler(func(code int, _ string) error {
+		c.end(code, "")
+		return nil
+	})
 	for alive() == nil {
 		kind, b, err := c.conn.ReadMessage()
 		if err != nil {
@@ -239,76 +263,45 @@ func keyOf(p *auth.Principal, glob string, sites, kinds []string) (filterKey, *P
 // complain tells the client what is wrong with its message. The subscription
 // stays as it was.
 func (c *client) complain(code Code, detail string) {
-	b := append(frameOf("error", ""), `{"code":"`...)
+	b := append(textOf("error", ""), `{"code":"`...)
 	b = append(b, code...)
 	b = append(b, `","detail":`...)
 	b = appendString(b, detail)
 	c.hub.push(c, newMessage(append(b, "}}"...), 0, false))
 }
 
-// write sends what waits until the client ends.
-func (c *client) write() {
-	defer c.bye()
-	ping := time.NewTicker(pingEvery)
-	defer ping.Stop()
-	for {
-		select {
-		case <-c.ending:
-			return
-		case <-ping.C:
-			if c.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(writeTime)) != nil {
-				return
-			}
-		case <-c.queue.wake:
-			if !c.drain() {
-				return
-			}
-		}
-	}
-}
-
-func (c *client) drain() bool {
-	for {
-		m, lag, ok := c.queue.take()
-		if !ok {
-			return true
-		}
-		select {
-		case <-c.ending:
-			return false
-		default:
-		}
-		err := c.conn.SetWriteDeadline(time.Now().Add(writeTime))
-		switch {
-		case err != nil:
-		case lag > 0:
-			err = c.conn.WriteMessage(websocket.TextMessage, m.withLag(lag))
-		default:
-			err = c.conn.WritePreparedMessage(m.prepared)
-		}
-		if err != nil {
-			return false
-		}
-	}
-}
-
-// end asks the writer to say why and go; one that hangs in a frame is cut off.
-// The first call counts.
+// end has somebody say why the client is ended, and end it; a writer that hangs in a
+// frame is cut off. The first call counts.
 func (c *client) end(code int, text string) {
 	c.once.Do(func() {
 		c.code, c.text = code, text
 		close(c.ending)
 		if c.conn != nil {
 			time.AfterFunc(lastWord, func() { c.conn.Close() })
+			go c.bye()
 		}
 	})
 }
 
 // bye says why the connection ends, and ends it, which also ends the reader.
 func (c *client) bye() {
-	c.end(websocket.CloseNormalClosure, "")
+	defer close(c.left)
+	if c.line != nil {
+		c.line.mu.Lock() // not within a frame
+		defer c.line.mu.Unlock()
+	}
 	c.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(c.code, c.text), time.Now().Add(lastWord/2))
 	c.conn.Close()
+}
+
+// ended reports whether end was called.
+func (c *client) ended() bool {
+	select {
+	case <-c.ending:
+		return true
+	default:
+		return false
+	}
 }
 
 // checkToken ends a client whose token does not hold any more, or may be for something
