@@ -38,6 +38,7 @@ func rejected(code, format string, args ...any) error {
 func (d *Driver) Write(ctx context.Context, now time.Time, c device.Command) (device.Ack, error) {
 	began := time.Now()
 	d.tell(now)
+	Insist(d.conn)
 	kw, err := d.do(ctx, now, &c)
 	at := now.Add(time.Since(began)).UnixMilli()
 	if r, ok := errors.AsType[*refusal](err); ok {

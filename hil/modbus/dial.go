@@ -56,12 +56,40 @@ func (t *target) usualTimeout() time.Duration {
 	return DefaultTimeout + FrameTime(int(t.baud), MaxRTU)
 }
 
-// A unit that does not answer is tried again after firstBackoff, and then after twice as
-// long each time, up to lastBackoff.
+// A unit that does not answer is read again after firstBackoff, and then after twice as
+// long each time, up to lastBackoff. On a serial line each attempt takes the line from its
+// neighbours for twice the timeout: until it is over, and until nothing can come any more.
+// There the unit is left alone for as long from the second failure on, and up to lineBackoff.
+// What it is told is tried at once: see Insistent.
 const (
 	firstBackoff = 100 * time.Millisecond
 	lastBackoff  = 5 * time.Second
+	lineBackoff  = 30 * time.Second
 )
+
+// longer is how long the unit is left alone after one more failure.
+func (c *conn) longer() time.Duration {
+	if c.link.to.device == "" || c.wait == 0 {
+		return min(max(2*c.wait, firstBackoff), lastBackoff)
+	}
+	cost := 2 * c.opt.Timeout
+	return min(max(2*c.wait, cost), max(lineBackoff, 10*cost))
+}
+
+// Insistent is a Conn whose next request is sent even while its unit is left alone after a
+// failure.
+type Insistent interface{ Insist() }
+
+// Insist implements Insistent.
+func (c *conn) Insist() { c.again = time.Time{} }
+
+// Insist has the next request of c sent if it is Insistent: what a device is told does not
+// wait until it would be read again.
+func Insist(c Conn) {
+	if x, ok := c.(Insistent); ok {
+		x.Insist()
+	}
+}
 
 // conn is one unit on a link.
 type conn struct {
@@ -78,6 +106,8 @@ var (
 	_ Conn   = (*conn)(nil)
 	_ Single = (*conn)(nil)
 	_ Raw    = (*conn)(nil)
+
+	_ Insistent = (*conn)(nil)
 )
 
 // Dial returns a Conn to a unit. It connects with the first request, so that the device
@@ -196,7 +226,7 @@ func (c *conn) ended(began time.Time, err error) error {
 	if _, answered := errors.AsType[Exception](err); err == nil || answered {
 		c.wait = 0
 	} else {
-		c.wait = min(max(2*c.wait, firstBackoff), lastBackoff)
+		c.wait = c.longer()
 		c.again, c.why = time.Now().Add(c.wait), err
 		err = fmt.Errorf("%w: %w", device.ErrOffline, err)
 	}
