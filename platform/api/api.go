@@ -143,6 +143,7 @@ func New(o Options) (*Server, error) {
 	if s.files, err = load(o.UI); err != nil {
 		return nil, fmt.Errorf("read the portal's files: %w", err)
 	}
+	s.auth.SetDevices(s.place)
 	s.hub = newHub(s.plant, o.MaxClients)
 	s.graph = s.newGraph()
 	if s.metrics, err = newMetrics(o.Metrics, s); err != nil {

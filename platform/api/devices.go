@@ -13,6 +13,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"yunchu/platform/api/graph"
 	"yunchu/platform/auth"
 	"yunchu/platform/device"
 	"yunchu/platform/ingest"
@@ -393,4 +394,13 @@ next:
 		return 0, refuse(CodeUnknownField, "there is no field "+quote(name))
 	}
 	return show, nil
+}
+
+// place is what policies may know of a device.
+func (s *Server) place(id device.ID) (out auth.Place) {
+	if slot, ok := s.plant.Registry.Slot(id); ok {
+		info, _ := s.plant.Registry.Device(slot)
+		out.Kind, out.Site = info.Kind, graph.Site(&info)
+	}
+	return out
 }

@@ -271,11 +271,11 @@ func (h *hub) matches(f *filter, s device.Slot, id device.ID) bool {
 	return f.known[s] > 0
 }
 
-// forget has the filters ask again about sites, which people change. The caller
-// holds mu.
+// forget has the filters ask again about sites, which people change and policies may
+// ask for. The caller holds mu.
 func (h *hub) forget() {
 	for key, f := range h.filters {
-		if key.sites != "" {
+		if key.sites != "" || key.by != nil {
 			f.known = f.known[:0]
 		}
 	}

@@ -83,6 +83,44 @@ func TestPoliciesHoldEverywhere(t *testing.T) {
 	w.do("GET", "/api/v1/devices/FOREIGN", "operator", "").want(200, "")
 }
 
+// TestPoliciesFollowADevice: who may only what is at a site loses a device that is moved
+// away, in answers at once, and on an open WebSocket within the next telling of the fleet.
+func TestPoliciesFollowADevice(t *testing.T) {
+	w := newWorld(t).listen()
+	w.rule(`forbid (principal in Role::"operator", action, resource is Device) unless { resource.site == "north" };`)
+	place := func(id, site string) {
+		t.Helper()
+		w.do("PUT", "/api/v1/devices/"+id, "engineer", `{"location":{"lat":1,"lon":2,"name":"`+site+`"}}`).want(200, "")
+	}
+	order := func(id string) answer {
+		return w.do("POST", controlPath, "operator", `{"deviceId":"MINE","commandId":"`+id+`","command":"stop"}`)
+	}
+	place("MINE", "south")
+	place("SLOW", "north")
+	order("one").want(403, "FORBIDDEN_DEVICE")
+	place("MINE", "north")
+	order("two").want(200, "SUCCESS")
+	s := w.open("operator", "*", "snapshot", "reading", "state")
+	w.settled(1)
+	s.next("snapshot")
+	w.sync("MINE", start)
+	if got := s.next("reading"); got.DeviceID != "MINE" {
+		t.Errorf("an operator hears of %s", got.DeviceID)
+	}
+	place("MINE", "south")
+	order("three").want(403, "FORBIDDEN_DEVICE")
+	if text := w.do("GET", "/api/v1/devices", "operator", "").want(200, "").Body.String(); strings.Contains(text, "MINE") {
+		t.Errorf("the list still has it: %s", text)
+	}
+	s.next("state") // this one may have been on its way
+	s.next("state")
+	w.sync("MINE", start+1)
+	w.sync("SLOW", start+1)
+	if got := s.next("reading"); got.DeviceID != "SLOW" {
+		t.Errorf("an operator hears of %s, which is not there any more", got.DeviceID)
+	}
+}
+
 // TestDocumentNamesTheRoles: the roles that a route is open to are those of the policies.
 func TestDocumentNamesTheRoles(t *testing.T) {
 	var doc struct {

@@ -122,6 +122,7 @@ type Authority struct {
 	issuer   string
 	seen     verified
 	policies atomic.Pointer[Policies]
+	devices  atomic.Pointer[func(id device.ID) Place]
 	external atomic.Pointer[external]
 	rand     io.Reader
 	log      *slog.Logger

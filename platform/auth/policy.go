@@ -30,7 +30,10 @@ var DefaultPolicies string
 var PolicySchema string
 
 // Policies decide who may do what: those that ship, and those of a file.
-type Policies struct{ set *cedar.PolicySet }
+type Policies struct {
+	set   *cedar.PolicySet
+	added bool // some are of a file, and may ask for more than the id of a device
+}
 
 // PolicyError is a fault of a file of policies.
 type PolicyError struct {
@@ -59,7 +62,7 @@ var validator = sync.OnceValue(func() *validate.Validator {
 // ParsePolicies reads policies in the language Cedar, to be added to those that ship. The
 // error is a *PolicyError.
 func ParsePolicies(file string, text []byte) (*Policies, error) {
-	p := &Policies{cedar.NewPolicySet()}
+	p := &Policies{set: cedar.NewPolicySet()}
 	for _, f := range []struct {
 		name string
 		text []byte
@@ -75,6 +78,7 @@ func ParsePolicies(file string, text []byte) (*Policies, error) {
 				return nil, &PolicyError{f.name, at.Line, at.Column, "in this policy: " + plainly(id, err)}
 			}
 			p.set.Add(cedar.PolicyID(id), policy)
+			p.added = p.added || f.name == file
 		}
 	}
 	return p, nil
@@ -112,15 +116,40 @@ const (
 
 var plantEntity = types.NewEntityUID(typePlant, "plant")
 
+// Place is what policies may know of a device beside its id: its kind, and the name of its
+// location. Both are empty for a device that is not known.
+type Place struct{ Kind, Site string }
+
+// SetDevices says where devices are found. It is called before the first decision is made.
+func (a *Authority) SetDevices(find func(id device.ID) Place) { a.devices.Store(&find) }
+
 // subject is a principal as policies see it.
 type subject struct {
-	uid  types.EntityUID
-	role types.EntityUID
-	name string
+	uid     types.EntityUID
+	role    types.EntityUID
+	name    string
+	devices *atomic.Pointer[func(id device.ID) Place]
+}
+
+// place finds a device, where policies may ask for more than its id.
+func (s *subject) place(p *Policies, id device.ID) (out Place) {
+	if find := s.devices.Load(); p.added && find != nil {
+		out = (*find)(id)
+	}
+	return out
+}
+
+// entities are the principal, and what there is beside it. Where the device is that is
+// asked about is known already: an answer must fit the question that it is kept for.
+type entities struct {
+	*subject
+	policies *Policies
+	known    types.EntityUID
+	at       Place
 }
 
 // Get implements types.EntityGetter.
-func (s *subject) Get(uid types.EntityUID) (types.Entity, bool) {
+func (s entities) Get(uid types.EntityUID) (types.Entity, bool) {
 	e := types.Entity{UID: uid}
 	var parents []types.EntityUID
 	if uid == s.uid {
@@ -129,7 +158,11 @@ func (s *subject) Get(uid types.EntityUID) (types.Entity, bool) {
 	switch uid.Type {
 	case typeDevice:
 		parents = append(parents, plantEntity)
-		e.Attributes = types.NewRecord(types.RecordMap{"id": uid.ID})
+		at := s.at
+		if uid != s.known {
+			at = s.place(s.policies, device.ID(uid.ID))
+		}
+		e.Attributes = types.NewRecord(types.RecordMap{"id": uid.ID, "kind": types.String(at.Kind), "site": types.String(at.Site)})
 	case typePlant:
 		e.Attributes = types.NewRecord(types.RecordMap{"id": uid.ID})
 	case typeUser, typeToken:
@@ -151,7 +184,8 @@ const (
 // Decisions of one principal under one set of policies.
 type decisions struct {
 	policies *Policies
-	subject  subject
+	subject  *subject
+	self     Place // of a device that is the principal
 	plant    [actions]bool
 	device   [actions]scope
 
@@ -162,16 +196,17 @@ type decisions struct {
 type question struct {
 	action Action
 	device device.ID
+	place  Place // people change it
 }
 
 func actionEntity(a Action) types.EntityUID {
 	return types.NewEntityUID(typeAction, types.String(a.String()))
 }
 
-func decide(p *Policies, s subject) *decisions {
-	d := &decisions{policies: p, subject: s, known: map[question]bool{}}
+func decide(p *Policies, s *subject, self Place) *decisions {
+	d := &decisions{policies: p, subject: s, self: self, known: map[question]bool{}}
 	for a := range actions {
-		d.plant[a] = d.ask(a, plantEntity)
+		d.plant[a] = d.ask(a, plantEntity, Place{})
 		if a.onDevices() {
 			d.device[a] = d.general(a)
 		}
@@ -179,15 +214,16 @@ func decide(p *Policies, s subject) *decisions {
 	return d
 }
 
-func (d *decisions) ask(a Action, resource types.EntityUID) bool {
-	ok, _ := cedar.Authorize(d.policies.set, &d.subject, cedar.Request{Principal: d.subject.uid, Action: actionEntity(a), Resource: resource})
+func (d *decisions) ask(a Action, resource types.EntityUID, at Place) bool {
+	e := entities{d.subject, d.policies, resource, at}
+	ok, _ := cedar.Authorize(d.policies.set, e, cedar.Request{Principal: d.subject.uid, Action: actionEntity(a), Resource: resource})
 	return ok == cedar.Allow
 }
 
 // general evaluates the policies as far as that goes without knowing the device.
 func (d *decisions) general(a Action) scope {
 	env := eval.Env{
-		Principal: d.subject.uid, Action: actionEntity(a), Resource: eval.Variable("resource"), Context: types.Record{}, Entities: &d.subject,
+		Principal: d.subject.uid, Action: actionEntity(a), Resource: eval.Variable("resource"), Context: types.Record{}, Entities: entities{d.subject, d.policies, d.subject.uid, d.self},
 	}
 	out, doubt := never, false
 	for _, p := range d.policies.set.All() {
@@ -239,14 +275,14 @@ func (d *decisions) on(a Action, id device.ID) bool {
 	case always:
 		return true
 	}
-	q := question{a, id}
+	q := question{a, id, d.subject.place(d.policies, id)}
 	d.mu.RLock()
 	ok, known := d.known[q]
 	d.mu.RUnlock()
 	if known {
 		return ok
 	}
-	ok = d.ask(a, types.NewEntityUID(typeDevice, types.String(id)))
+	ok = d.ask(a, types.NewEntityUID(typeDevice, types.String(id)), q.place)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	makeRoom(d.known, func(bool) bool { return false })
@@ -263,17 +299,21 @@ type judge struct {
 
 func (j *judge) decisions() *decisions {
 	p := j.policies.Load()
-	if d := j.made.Load(); d != nil && d.policies == p {
+	var self Place
+	if j.subject.uid.Type == typeDevice {
+		self = j.subject.place(p, device.ID(j.subject.uid.ID))
+	}
+	if d := j.made.Load(); d != nil && d.policies == p && d.self == self {
 		return d
 	}
-	d := decide(p, j.subject)
+	d := decide(p, &j.subject, self)
 	j.made.Store(d)
 	return d
 }
 
 // principal completes one with what decides for it.
 func (a *Authority) principal(p Principal) *Principal {
-	s := subject{role: types.NewEntityUID(typeRole, types.String(p.Role.String())), name: p.Name}
+	s := subject{role: types.NewEntityUID(typeRole, types.String(p.Role.String())), name: p.Name, devices: &a.devices}
 	kind, name, _ := strings.Cut(p.Name, ":")
 	switch {
 	case p.Device != "":

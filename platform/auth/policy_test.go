@@ -199,6 +199,45 @@ func FuzzParsePolicies(f *testing.F) {
 	})
 }
 
+// TestPoliciesKnowPlaces: kind and site of a device count as they are now, for the device
+// that is asked about and for the one that asks, and a device that nobody knows has none.
+func TestPoliciesKnowPlaces(t *testing.T) {
+	a := open(t, &memory{}, auth.Options{})
+	places := map[device.ID]auth.Place{"a": {"modbus", "north"}, "b": {"modbus", "south"}, "MINE": {"push", "north"}}
+	a.SetDevices(func(id device.ID) auth.Place { return places[id] })
+	a.SetPolicies(policies(t, `
+		forbid (principal in Role::"operator", action == Action::"control", resource is Device) unless { resource.site == "north" };
+		forbid (principal, action == Action::"arming", resource) when { resource is Device && resource.kind == "modbus" };
+		permit (principal in Role::"device", action == Action::"read", resource is Device)
+			when { principal is Device && resource.site == principal.site };
+	`))
+	operator, engineer, mine := as(t, a, auth.Operator), as(t, a, auth.Engineer), as(t, a, auth.Device)
+	ask := func(p *auth.Principal, act auth.Action, id device.ID, want bool) {
+		t.Helper()
+		for range 2 { // as found, and as kept
+			if got := p.MayOn(act, id); got != want {
+				t.Errorf("%s may %s %s: %v, want %v", p.Role, act, id, got, want)
+			}
+		}
+	}
+	ask(operator, auth.Control, "a", true)
+	ask(operator, auth.Control, "b", false)
+	ask(operator, auth.Control, "nobody", false)
+	ask(engineer, auth.Control, "b", true)
+	ask(engineer, auth.Arming, "a", false)
+	ask(engineer, auth.Arming, "MINE", true)
+	ask(mine, auth.Read, "a", true)
+	ask(mine, auth.Read, "b", false)
+
+	places["b"] = auth.Place{Kind: "modbus", Site: "north"}
+	ask(operator, auth.Control, "b", true)
+	places["b"] = auth.Place{Kind: "modbus", Site: "south"}
+	ask(operator, auth.Control, "b", false)
+	places["MINE"] = auth.Place{Kind: "push", Site: "south"}
+	ask(mine, auth.Read, "a", false)
+	ask(mine, auth.Read, "b", true)
+}
+
 func BenchmarkDecision(b *testing.B) {
 	a := open(b, &memory{}, auth.Options{})
 	for _, role := range []auth.Role{auth.Engineer, auth.Device} {
