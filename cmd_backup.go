@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"yunchu/platform"
+	"yunchu/platform/api"
 	"yunchu/platform/bus/nats"
 	"yunchu/platform/ops"
 )
@@ -32,7 +33,8 @@ func backupCommand() *cobra.Command {
 		Long: `Back up the data folder of a plant to one file, a tar archive compressed with zstd whose
 every bit is under a checksum. Of a plant that runs it is fetched from its API with --url and
 an administrator's token in YUNCHU_ADMIN_TOKEN; of one that is stopped --data is read.
---recipient encrypts it with age. What was acknowledged before is in it.`,
+--recipient encrypts it with age. What was acknowledged before is in it, but for readings that
+a history in PostgreSQL has: those are backed up there, with pg_dump.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if to == "" {
@@ -43,14 +45,22 @@ an administrator's token in YUNCHU_ADMIN_TOKEN; of one that is stopped --data is
 					return fail(exitInput, fmt.Errorf("--recipient: %w", err))
 				}
 			}
-			write := func(w io.Writer) error { return backupFolder(c.Context(), w, data, recipient) }
+			store := ""
+			write := func(w io.Writer) (err error) {
+				store, err = backupFolder(c.Context(), w, data, recipient)
+				return err
+			}
 			if from != "" {
-				write = func(w io.Writer) error { return backupRunning(c.Context(), w, from, recipient) }
+				write = func(w io.Writer) (err error) {
+					store, err = backupRunning(c.Context(), w, from, recipient)
+					return err
+				}
 			}
 			if err := toFile(to, write); err != nil {
 				return fail(exitEnvironment, err)
 			}
 			fmt.Fprintf(c.OutOrStdout(), "backup written to %s\n", to)
+			without(c.OutOrStdout(), store)
 			return nil
 		},
 	}
@@ -59,6 +69,13 @@ an administrator's token in YUNCHU_ADMIN_TOKEN; of one that is stopped --data is
 	c.Flags().StringVar(&to, "to", "", "file to write")
 	c.Flags().StringVar(&recipient, "recipient", "", "encrypt for this age recipient (age1…)")
 	return c
+}
+
+// without says where the readings are that a backup does not have.
+func without(w io.Writer, store string) {
+	if store != "" {
+		fmt.Fprintf(w, "the history is in %s and not in the backup: back up its schema there, and after a restore run yunchu history rewind\n", store)
+	}
 }
 
 // toFile writes a file whole or not at all.
@@ -78,25 +95,44 @@ func toFile(path string, write func(io.Writer) error) error {
 	return nil
 }
 
-func backupFolder(ctx context.Context, w io.Writer, dir, recipient string) error {
-	if _, err := os.Stat(filepath.Join(dir, "bus")); err != nil {
-		return fmt.Errorf("%s is not a data folder: %w", dir, err)
-	}
-	log := slog.New(slog.DiscardHandler)
-	if _, err := ops.Prepare(dir, platform.Version, time.Now(), log); err != nil {
-		return err
-	}
-	b, err := nats.Open(nats.Options{Dir: filepath.Join(dir, "bus"), Log: log})
+// backupFolder backs up a plant that is stopped, and says where its history is where that
+// is not in its folder.
+func backupFolder(ctx context.Context, w io.Writer, dir, recipient string) (store string, err error) {
+	b, err := openStopped(dir)
 	if errors.Is(err, nats.ErrLocked) {
-		return fmt.Errorf("the plant runs, back it up with --url: %w", err)
+		return "", fmt.Errorf("the plant runs, back it up with --url: %w", err)
 	} else if err != nil {
-		return err
+		return "", err
 	}
 	to, err := recipients(recipient)
 	if err == nil {
-		_, err = ops.Backup(ctx, w, ops.Source{Dir: dir, Bus: b, Program: platform.Version, Now: time.Now()}, to...)
+		store, err = storeOf(dir)
 	}
-	return errors.Join(err, b.Close())
+	if err == nil {
+		_, err = ops.Backup(ctx, w, ops.Source{Dir: dir, Bus: b, Program: platform.Version, Now: time.Now(), History: store}, to...)
+	}
+	return store, errors.Join(err, b.Close())
+}
+
+// storeOf is where the history of a data folder is; empty: in the folder.
+func storeOf(dir string) (string, error) {
+	k, err := platform.HistoryOf(dir)
+	if k.Store == platform.HistoryFiles {
+		return "", err
+	}
+	return k.Store, err
+}
+
+// openStopped opens the log of a plant that does not run.
+func openStopped(dir string) (*nats.Bus, error) {
+	if _, err := os.Stat(filepath.Join(dir, "bus")); err != nil {
+		return nil, fmt.Errorf("%s is not a data folder: %w", dir, err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	if _, err := ops.Prepare(dir, platform.Version, time.Now(), log); err != nil {
+		return nil, err
+	}
+	return nats.Open(nats.Options{Dir: filepath.Join(dir, "bus"), Log: log})
 }
 
 func recipients(text string) ([]age.Recipient, error) {
@@ -107,28 +143,28 @@ func recipients(text string) ([]age.Recipient, error) {
 	return []age.Recipient{r}, err
 }
 
-func backupRunning(ctx context.Context, w io.Writer, from, recipient string) error {
+func backupRunning(ctx context.Context, w io.Writer, from, recipient string) (store string, err error) {
 	token := os.Getenv(adminVariable)
 	if token == "" {
-		return fmt.Errorf("%s is not set: a backup of a running plant needs an administrator's token", adminVariable)
+		return "", fmt.Errorf("%s is not set: a backup of a running plant needs an administrator's token", adminVariable)
 	}
 	u := strings.TrimSuffix(from, "/") + "/api/v1/backup?recipient=" + url.QueryEscape(recipient)
 	q, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
 	if err != nil {
-		return err
+		return "", err
 	}
 	q.Header.Set("Authorization", "Bearer "+token)
 	a, err := http.DefaultClient.Do(q)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer a.Body.Close()
 	if a.StatusCode != http.StatusOK {
 		b, _ := io.ReadAll(io.LimitReader(a.Body, 1<<12))
-		return fmt.Errorf("the plant answers %s: %s", a.Status, b)
+		return "", fmt.Errorf("the plant answers %s: %s", a.Status, b)
 	}
 	_, err = io.Copy(w, a.Body)
-	return err
+	return a.Header.Get(api.HeaderHistory), err
 }
 
 func restoreCommand() *cobra.Command {
@@ -177,6 +213,7 @@ folder that is there must be empty. --verify-only writes nothing.`,
 			if !only {
 				fmt.Fprintf(c.OutOrStdout(), "restored to %s\n", to)
 			}
+			without(c.OutOrStdout(), m.History)
 			return nil
 		},
 	}

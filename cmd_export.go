@@ -29,7 +29,7 @@ import (
 
 // exported is what an export is asked for.
 type exported struct {
-	data, url, to, format                string
+	data, config, url, to, format        string
 	devices, first, last, step, quantity string
 }
 
@@ -40,7 +40,7 @@ func exportCommand() *cobra.Command {
 		Short: "Write readings to a CSV or Parquet file",
 		Long: `Write the readings of devices, or their means in steps, to a CSV or Parquet file. Of a plant
 that runs they are fetched from its API with --url and a token in YUNCHU_TOKEN; of one that is
-stopped --data is read. Where readings are known to be missing the file has a row that says so
+stopped --data is read, or with -c FILE what its configuration names. Where readings are known to be missing the file has a row that says so
 (gap_until, gap_reason), and how many there are is printed.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -82,6 +82,7 @@ stopped --data is read. Where readings are known to be missing the file has a ro
 	}
 	f := c.Flags()
 	f.StringVar(&x.data, "data", "data", "data folder of a plant that is stopped")
+	f.StringVarP(&x.config, "config", "c", "", "configuration of a plant that is stopped, which names its data folder and where its history is")
 	f.StringVar(&x.url, "url", "", "address of a plant that runs, such as http://127.0.0.1:8080")
 	f.StringVar(&x.to, "to", "", "file to write; - is standard output")
 	f.StringVar(&x.format, "format", "", "csv or parquet; without it as the name of the file says, or csv")
@@ -142,12 +143,16 @@ func (x *exported) stopped(ctx context.Context, w io.Writer) (report export.Repo
 	if err != nil {
 		return report, err
 	}
-	bus := filepath.Join(x.data, "bus")
+	at, dir, err := placeOf(x.config, x.data)
+	if err != nil {
+		return report, err
+	}
+	bus := filepath.Join(dir, "bus")
 	if _, err := os.Stat(bus); err != nil {
-		return report, fmt.Errorf("%s is not a data folder: %w", x.data, err)
+		return report, fmt.Errorf("%s is not a data folder: %w", dir, err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	if _, err := ops.Prepare(x.data, platform.Version, time.Now(), log); err != nil {
+	if _, err := ops.Prepare(dir, platform.Version, time.Now(), log); err != nil {
 		return report, err
 	}
 	b, err := nats.Open(nats.Options{Dir: bus, Log: log})
@@ -157,11 +162,16 @@ func (x *exported) stopped(ctx context.Context, w io.Writer) (report export.Repo
 		return report, err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
-	p, err := platform.New(platform.Config{Bus: b, Sched: sched.New(sched.NewWall()), Dir: x.data, Log: log})
+	p, err := platform.New(platform.Config{Bus: b, Sched: sched.New(sched.NewWall()), Dir: dir, Log: log, Postgres: at})
 	if err != nil {
 		return report, err
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
+	if at != nil { // what the log has and the database has not yet belongs to the answer
+		if err := p.History.Seal(ctx); err != nil {
+			return report, err
+		}
+	}
 	for after := device.ID(""); ; {
 		list := p.Fleet.Page(after, api.MaxDevices)
 		for _, info := range list {

@@ -130,6 +130,9 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 		Retain: cfg.Retention.Control, RetainHistory: cfg.Retention.History, Tiers: tiers(cfg.Retention.Tiers),
 		Audit: true,
 	}
+	if pc.Postgres, err = historyServer(cfg); err != nil {
+		return fail(exitInput, errors.Join(err, l.Close()))
+	}
 	remote, err := remoteWriters(cfg, b, &p, log)
 	if err != nil {
 		return fail(exitEnvironment, errors.Join(err, l.Close()))
@@ -162,6 +165,9 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 	}
 	figures := remote.figures()
 	figures.MustRegister(sites)
+	if h, ok := p.History.(series.Elsewhere); ok {
+		historyFigures(figures, h)
+	}
 	name := cmp.Or(cfg.Name, "yunchu")
 	gate, err := openGate(p.Records(), cfg, name, started, log)
 	if err != nil {

@@ -22,6 +22,7 @@ var layers = []layer{
 	{"platform/ingest", "platform/device", "a check is a pure function of readings"},
 	{"platform/gateway", "platform/device platform/bus platform/sched platform/guard platform/ingest", "the only way between bus and devices; it decides nothing about the fleet"},
 	{"platform/store", "platform/device platform/bus platform/durable", "a store is a view of the log"},
+	{"platform/store/postgres", "platform/device platform/store/series", "the history in somebody else's database: it answers as series does, and is handed the log that it is a view of"},
 	{"platform/fleet/image", "platform/device", "the process image is a value"},
 	{"platform/fleet", "platform/device platform/bus platform/store platform/fleet/image", "the image is kept from the log and from nothing else"},
 	{"platform/dispatch/alloc", "", "an optimiser knows numbers"},

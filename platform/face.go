@@ -215,6 +215,7 @@ func (f *Face) Apply(ctx context.Context, by string, s api.Settings) error {
 func (f *Face) About() api.About {
 	a := f.about
 	a.Damage = f.plant.Damages()
+	a.History = f.plant.storeOf()
 	if f.run != nil {
 		r := f.run.Run()
 		a.Run = &r

@@ -122,7 +122,7 @@ func (p *Plant) agree() error {
 			return err
 		case last < seen:
 			return fmt.Errorf("%s ends at sequence %d and its view has seen %d: it is not the log of this data folder; restore a backup", stream, last, seen)
-		case stream == bus.Data && first > seen+1:
+		case stream == bus.Data && first > seen+1 && p.storeOf() == nil: // one elsewhere tells so itself
 			p.damaged("history", fmt.Sprintf("readings of the log's sequences %d to %d are neither in the history nor in the log", seen+1, first-1))
 		}
 	}
@@ -190,7 +190,11 @@ func (f *Face) Backup(ctx context.Context, w io.Writer, recipient string) error 
 	if h, ok := p.History.(series.Holder); ok {
 		defer h.Hold()() // the manifest is copied first, and what it lists must be there
 	}
-	_, err := ops.Backup(ctx, w, ops.Source{Dir: p.cfg.Dir, Bus: p.bus, Program: Version, Now: p.sched.Now(), State: p.State.Save}, to...)
+	src := ops.Source{Dir: p.cfg.Dir, Bus: p.bus, Program: Version, Now: p.sched.Now(), State: p.State.Save}
+	if h := p.storeOf(); h != nil {
+		src.History = h.Store
+	}
+	_, err := ops.Backup(ctx, w, src, to...)
 	return err
 }
 

@@ -28,6 +28,7 @@ import (
 	"yunchu/platform/guard"
 	"yunchu/platform/ingest"
 	"yunchu/platform/sched"
+	"yunchu/platform/store/postgres"
 	"yunchu/platform/store/series"
 	"yunchu/platform/store/state"
 )
@@ -92,6 +93,9 @@ type Config struct {
 	// Tiers are what is stored of readings in steps, and how long; nil: as of
 	// series.DefaultTiers.
 	Tiers []series.Tier
+	// Postgres, when set, is the database that holds the history instead of Dir. It is for
+	// the wall clock.
+	Postgres *postgres.Server
 	// Audit keeps the audit in Dir, of all devices or of those that AuditOf names. It is for
 	// the wall clock.
 	Audit   bool
@@ -286,19 +290,6 @@ func (p *Plant) open() (err error) {
 		}
 	}
 	p.prime()
-	return nil
-}
-
-// openHistory opens the store of readings that the configuration names.
-func (p *Plant) openHistory() error {
-	name := func(s device.Slot) device.ID { d, _ := p.Fleet.Device(s); return d.Info.ID }
-	h, err := series.Open(series.Options{
-		Dir: filepath.Join(p.cfg.Dir, "history"), Log: p.log, Keep: p.cfg.RetainHistory, Tiers: p.cfg.Tiers, Name: name,
-	})
-	if err != nil { // a nil store in the interface would not be nil
-		return err
-	}
-	p.History = h
 	return nil
 }
 

@@ -22,6 +22,7 @@ type Config struct {
 	Dispatch   Dispatch       `yaml:"dispatch,omitempty" doc:"What the fleet is asked for; can be changed by the API."`
 	Guard      Guard          `yaml:"guard,omitempty" doc:"What bounds commands, whoever gives them; no API changes it."`
 	Quality    []QualityRule  `yaml:"quality,omitempty" doc:"How readings are cleaned, by device; docs/quality.md tells what each key does."`
+	History    HistoryStore   `yaml:"history,omitempty" doc:"Where readings are kept."`
 	Retention  Retention      `yaml:"retention,omitempty" doc:"How long what is kept."`
 	MQTT       Broker         `yaml:"mqtt,omitempty" doc:"The embedded MQTT broker; without listen there is none."`
 	Remote     []RemoteWrite  `yaml:"remote_write,omitempty" doc:"Stores that readings are sent to, by Prometheus's remote write 1.0."`
@@ -225,6 +226,7 @@ func (c *Config) check(s *source) {
 		s.wrong("data", "write the path of a folder", "no folder is named")
 	}
 	c.Data = s.path(c.Data)
+	c.History.check(s)
 	c.Retention.check(s)
 	seen := map[string]bool{}
 	for i := range c.Devices {

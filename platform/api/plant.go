@@ -123,7 +123,8 @@ type Features struct {
 // History knows the readings of the past.
 type History interface {
 	// Query answers q. ErrInvalid for a cursor that is not one of its own,
-	// ErrNotAvailable for cleaned values where there are too many readings to clean.
+	// ErrNotAvailable for cleaned values where there are too many readings to clean,
+	// series.ErrAway where the store is elsewhere and does not answer.
 	Query(ctx context.Context, q Query) (Page, error)
 	// Aggregate answers what readings amount to in steps of time. ErrInvalid for a
 	// question that makes no sense.
@@ -172,6 +173,17 @@ type About struct {
 	Started      time.Time `json:"started"`
 	Run          *Run      `json:"run" doc:"the scenario that drives the plant; null when none does"`
 	Damage       []Damage  `json:"damage" nullable:"false" doc:"what of the stores is lost or is not what was written"`
+
+	History *HistoryStore `json:"history,omitempty" doc:"the store of readings, where it is not in the data folder"`
+}
+
+// HistoryStore is how a store of readings that another program keeps stands.
+type HistoryStore struct {
+	Store  string    `json:"store" doc:"postgres"`
+	State  string    `json:"state" enum:"ready,behind,away,refused" doc:"behind: it catches up with the log; away: it does not answer; refused: it answers and must not be used. Readings are taken in all of them"`
+	Since  time.Time `json:"since" doc:"it is so"`
+	Behind uint64    `json:"behind" doc:"messages of the log that it does not have yet"`
+	Error  string    `json:"error,omitempty" doc:"why it is away, or refused"`
 }
 
 // Damage is a part of a store that is lost or is not what was written.

@@ -16,6 +16,7 @@ import (
 	"yunchu/platform/auth"
 	"yunchu/platform/bus"
 	"yunchu/platform/device"
+	"yunchu/platform/store/series"
 )
 
 // Code is the stable name of a refusal. docs/api.md explains each.
@@ -75,6 +76,7 @@ const (
 	CodeRateLimited     Code = "RATE_LIMITED"
 	CodeNotReady        Code = "NOT_READY"
 	CodeClosing         Code = "CLOSING"
+	CodeHistoryAway     Code = "HISTORY_AWAY"
 	CodeNoSpace         Code = "INSUFFICIENT_STORAGE"
 	CodeInternal        Code = "INTERNAL"
 )
@@ -136,6 +138,7 @@ var catalogue = map[Code]struct {
 	CodeRateLimited:     {429, "wait for the time in Retry-After, or ask for more at once"},
 	CodeNotReady:        {503, "the plant is starting; /healthz answers 200 when it is ready"},
 	CodeClosing:         {503, "the plant is stopping; send again when it is back"},
+	CodeHistoryAway:     {503, "readings are taken and kept meanwhile; ask again later, /api/v1/system tells how the history stands"},
 	CodeNoSpace:         {507, "the disk of the plant is nearly full; keep the readings and send them again later"},
 	CodeInternal:        {500, "report the request id to whoever runs the plant"},
 }
@@ -286,6 +289,9 @@ func (s *Server) problemOf(ctx context.Context, err error) *Problem {
 		return refuse(CodeNotFound, err.Error())
 	case errors.Is(err, auth.ErrInvalid), errors.Is(err, ErrInvalid):
 		return refuse(CodeInvalidRequest, err.Error())
+	case errors.Is(err, series.ErrAway):
+		s.log.WarnContext(ctx, "the history does not answer", "error", err)
+		return refuse(CodeHistoryAway, "the store of readings does not answer")
 	case errors.Is(err, ErrNotAvailable):
 		return refuse(CodeNotAvailable, err.Error())
 	case errors.Is(err, device.ErrOffline):

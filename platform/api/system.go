@@ -78,6 +78,9 @@ func (s *Server) systemRoutes() {
 	})
 }
 
+// HeaderHistory names the store of the readings that a backup does not have.
+const HeaderHistory = "Yunchu-History"
+
 type backupInput struct {
 	Recipient string `query:"recipient" maxLength:"256" doc:"encrypt for this age recipient"`
 }
@@ -90,6 +93,9 @@ func (s *Server) backup(ctx context.Context, in *backupInput) (*huma.StreamRespo
 	return &huma.StreamResponse{Body: func(ctx huma.Context) {
 		r, w := humago.Unwrap(ctx)
 		out := &begun{ResponseWriter: w, kind: "application/zstd"}
+		if h := s.plant.System.About().History; h != nil {
+			w.Header().Set(HeaderHistory, h.Store)
+		}
 		if err := http.NewResponseController(w).SetWriteDeadline(time.Time{}); err != nil {
 			s.log.Warn("a backup must be written within the time of other answers", "error", err)
 		}

@@ -51,6 +51,7 @@ type Manifest struct {
 	Program string         `json:"program"`
 	Created time.Time      `json:"created"`
 	Log     map[string]Cut `json:"log"`
+	History string         `json:"history,omitempty"` // where the readings are that it does not have; empty: it has them
 	Files   []File         `json:"files"`
 }
 
@@ -74,6 +75,7 @@ type Source struct {
 	Bus     bus.Bus
 	Program string
 	Now     time.Time
+	History string // where the history is; empty: in Dir
 	// State writes a consistent copy of the state view; nil: the file is copied.
 	State func(io.Writer) error
 }
@@ -100,7 +102,7 @@ func Backup(ctx context.Context, w io.Writer, src Source, to ...age.Recipient) (
 	if err != nil {
 		return m, err
 	}
-	a := &archive{tar: tar.NewWriter(z), m: Manifest{Format: Format, Program: src.Program, Created: src.Now.UTC(), Log: map[string]Cut{}}}
+	a := &archive{tar: tar.NewWriter(z), m: Manifest{Format: Format, Program: src.Program, Created: src.Now.UTC(), History: src.History, Log: map[string]Cut{}}}
 	if err := a.fill(ctx, src); err != nil {
 		return m, errors.Join(fmt.Errorf("back up %s: %w", src.Dir, err), z.Close())
 	}

@@ -3,6 +3,7 @@ package series
 import (
 	"context"
 	"maps"
+	"math"
 	"slices"
 
 	"yunchu/platform/device"
@@ -111,6 +112,21 @@ func (p *part) SetWord(w string) { p.word = w }
 
 // AddPart takes what a part of the step amounts to into the bucket.
 func (b *Bucket) AddPart(p *Part) { b.addPart(p) }
+
+// Select clears what of a reading is not selected.
+func (f Fields) Select(r *device.Reading) {
+	if f&AllFields == AllFields {
+		return
+	}
+	for i, v := range reported(r) {
+		if f&(1<<i) == 0 {
+			*v = math.NaN()
+		}
+	}
+	if f&Status == 0 {
+		r.Status, r.Word = 0, ""
+	}
+}
 
 // PartSource gives parts of readings that lie elsewhere.
 type PartSource interface {

@@ -17,9 +17,9 @@ func TestHistory(t *testing.T) {
 		{"two workers", series.Options{Workers: 2}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			storetest.Run(t, func(t *testing.T, dir string) series.History {
+			storetest.Run(t, func(t *testing.T, at storetest.Place) series.History {
 				opt := tt.opt
-				opt.Dir = dir
+				opt.Dir, opt.Keep, opt.Tiers = at.Dir, at.Keep, at.Tiers
 				s, err := series.Open(opt)
 				if err != nil {
 					t.Fatal(err)

@@ -2,9 +2,11 @@
 package storetest
 
 import (
+	"context"
 	"errors"
 	"math"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,8 +14,62 @@ import (
 	"yunchu/platform/store/series"
 )
 
-// Open opens the history that lies in dir, which is empty at first.
-type Open func(t *testing.T, dir string) series.History
+// Place is where a history lies and what is asked of it.
+type Place struct {
+	Dir   string // empty at first; where the history is elsewhere, what to call it by
+	Log   *Log   // that it is a view of
+	Keep  time.Duration
+	Tiers []series.Tier
+}
+
+// Open opens the history of a place.
+type Open func(t *testing.T, at Place) series.History
+
+// Log is a log in memory.
+type Log struct {
+	mu     sync.Mutex
+	first  uint64
+	frames []*device.Readings
+}
+
+// Bounds are the first and the last sequence.
+func (l *Log) Bounds() (first, last uint64, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.first + 1, l.first + uint64(len(l.frames)), nil
+}
+
+// Replay calls fn with the frames from a sequence on.
+func (l *Log) Replay(ctx context.Context, from uint64, fn func(seq uint64, f *device.Readings)) error {
+	l.mu.Lock()
+	first, frames := l.first, l.frames
+	l.mu.Unlock()
+	for i, f := range frames {
+		if seq := first + uint64(i) + 1; seq >= from {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			fn(seq, f)
+		}
+	}
+	return nil
+}
+
+// Publish appends a frame and says its sequence.
+func (l *Log) Publish(f *device.Readings) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.frames = append(l.frames, f)
+	return l.first + uint64(len(l.frames))
+}
+
+// Trim forgets what lies before a sequence.
+func (l *Log) Trim(before uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.frames = l.frames[before-1-l.first:]
+	l.first = before - 1
+}
 
 // T0 is the time of the first reading of the suite, ms UTC, a full hour.
 const T0 = 1_767_225_600_000
@@ -21,29 +77,31 @@ const T0 = 1_767_225_600_000
 // Run runs the suite. Every test has a folder of its own.
 func Run(t *testing.T, open Open) {
 	tests := []struct {
-		name string
-		test func(t *testing.T, h *harness)
+		name  string
+		test  func(t *testing.T, h *harness)
+		keep  time.Duration
+		tiers []series.Tier
 	}{
-		{"serves what was appended", served},
-		{"gives values back exactly", exact},
-		{"bounds are from inclusive to exclusive", bounds},
-		{"the reading that came last holds", revised},
-		{"late readings take their place", late},
-		{"a cursor outlives a seal", paging},
-		{"steps are buckets of the epoch", stepped},
-		{"fields select", fields},
-		{"counts each time once", counts},
-		{"a sequence counts once", idempotent},
-		{"what is covered survives, the rest is replayed", recovered},
-		{"refuses wrong questions", refused},
+		{name: "serves what was appended", test: served},
+		{name: "gives values back exactly", test: exact},
+		{name: "bounds are from inclusive to exclusive", test: bounds},
+		{name: "the reading that came last holds", test: revised},
+		{name: "late readings take their place", test: late},
+		{name: "a cursor outlives a seal", test: paging},
+		{name: "steps are buckets of the epoch", test: stepped},
+		{name: "fields select", test: fields},
+		{name: "counts each time once", test: counts},
+		{name: "a sequence counts once", test: idempotent},
+		{name: "what is covered survives, the rest is replayed", test: recovered},
+		{name: "refuses wrong questions", test: refused},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			// Every promise holds wherever the readings lie.
 			for _, where := range []string{"head", "sealed", "reopened", "mixed"} {
 				t.Run(where, func(t *testing.T) {
-					h := &harness{T: t, open: open, dir: t.TempDir(), where: where}
-					h.History = open(t, h.dir)
+					h := &harness{T: t, open: open, at: Place{Dir: t.TempDir(), Log: new(Log), Keep: tt.keep, Tiers: tt.tiers}, where: where}
+					h.History = open(t, h.at)
 					defer func() {
 						if err := h.Close(); err != nil {
 							t.Errorf("Close() = %v", err)
@@ -61,9 +119,14 @@ type harness struct {
 	series.History
 	*testing.T
 	open  Open
-	dir   string
+	at    Place
 	where string
-	log   []*device.Readings
+}
+
+// last is the last sequence of the log.
+func (h *harness) last() uint64 {
+	_, last, _ := h.at.Log.Bounds() // it has no error
+	return last
 }
 
 // add logs and appends a frame of readings.
@@ -72,9 +135,9 @@ func (h *harness) add(readings ...device.Reading) {
 	for i := range readings {
 		f.Append(&readings[i])
 	}
-	h.log = append(h.log, f)
-	h.Append(uint64(len(h.log)), f)
-	if h.where == "mixed" && len(h.log)%2 == 1 {
+	seq := h.at.Log.Publish(f)
+	h.Append(seq, f)
+	if h.where == "mixed" && seq%2 == 1 {
 		h.seal()
 	}
 }
@@ -96,7 +159,7 @@ func (h *harness) seal() {
 	if err := h.Seal(h.Context()); err != nil {
 		h.Fatalf("Seal() = %v", err)
 	}
-	if got, want := h.Covered(), uint64(len(h.log)); got != want {
+	if got, want := h.Covered(), h.last(); got != want {
 		h.Fatalf("Covered() = %d after Seal, want %d", got, want)
 	}
 }
@@ -108,13 +171,13 @@ func (h *harness) reopen() {
 	if err := h.Close(); err != nil {
 		h.Fatalf("Close() = %v", err)
 	}
-	h.History = h.open(h.T, h.dir)
+	h.History = h.open(h.T, h.at)
 	// What was being sealed may have been finished by Close.
-	if got := h.Covered(); got < covered || got > uint64(len(h.log)) {
-		h.Fatalf("Covered() = %d after reopening, %d before, the log ends at %d", got, covered, len(h.log))
+	if got := h.Covered(); got < covered || got > h.last() {
+		h.Fatalf("Covered() = %d after reopening, %d before, the log ends at %d", got, covered, h.last())
 	}
-	for i := h.Covered(); i < uint64(len(h.log)); i++ {
-		h.Append(i+1, h.log[i])
+	if err := h.at.Log.Replay(h.Context(), h.Covered()+1, h.Append); err != nil {
+		h.Fatal(err)
 	}
 }
 
@@ -334,8 +397,9 @@ func idempotent(t *testing.T, h *harness) {
 	h.add(reading(0, 1))
 	h.add(reading(0, 2))
 	h.settle()
-	h.Append(1, h.log[0])
-	h.Append(2, h.log[1])
+	if err := h.at.Log.Replay(t.Context(), 1, h.Append); err != nil {
+		t.Fatal(err)
+	}
 	wantPowers(t, "appended again", h.query(all(3)), 2)
 }
 
