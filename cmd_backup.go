@@ -60,7 +60,7 @@ a history in PostgreSQL has: those are backed up there, with pg_dump.`,
 				return fail(exitEnvironment, err)
 			}
 			fmt.Fprintf(c.OutOrStdout(), "backup written to %s\n", to)
-			without(c.OutOrStdout(), store)
+			historyElsewhere(c.OutOrStdout(), store)
 			return nil
 		},
 	}
@@ -71,8 +71,8 @@ a history in PostgreSQL has: those are backed up there, with pg_dump.`,
 	return c
 }
 
-// without says where the readings are that a backup does not have.
-func without(w io.Writer, store string) {
+// historyElsewhere says where the readings are that a backup does not have.
+func historyElsewhere(w io.Writer, store string) {
 	if store != "" {
 		fmt.Fprintf(w, "the history is in %s and not in the backup: back up its schema there, and after a restore run yunchu history rewind\n", store)
 	}
@@ -213,7 +213,7 @@ folder that is there must be empty. --verify-only writes nothing.`,
 			if !only {
 				fmt.Fprintf(c.OutOrStdout(), "restored to %s\n", to)
 			}
-			without(c.OutOrStdout(), m.History)
+			historyElsewhere(c.OutOrStdout(), m.History)
 			return nil
 		},
 	}

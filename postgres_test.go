@@ -9,6 +9,8 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,8 +22,14 @@ import (
 // inPostgres writes the configuration of a plant whose history is in a database.
 func (p program) inPostgres(t *testing.T, s *pgtest.Server, schema string) {
 	t.Helper()
-	p.write(t, "password", "nobody asks for it, and nobody may see it\n")
-	p.write(t, "plant.yaml", "apiVersion: yunchu/v1\nkind: Config\nhistory: {store: postgres, dsn: \""+s.DSN()+"\", password_file: password, schema: "+schema+"}\n")
+	for name, text := range map[string]string{
+		"password":   "nobody asks for it, and nobody may see it\n",
+		"plant.yaml": "apiVersion: yunchu/v1\nkind: Config\nhistory: {store: postgres, dsn: \"" + s.DSN() + "\", password_file: password, schema: " + schema + "}\n",
+	} {
+		if err := os.WriteFile(filepath.Join(p.dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // servingWith starts serve with a configuration.

@@ -151,7 +151,7 @@ func Open(opt Options) (*Store, error) {
 	if opt.Schema == "" {
 		opt.Schema = defaultSchema
 	}
-	config, err := opt.Server.config()
+	config, err := opt.config()
 	if err != nil {
 		return nil, fmt.Errorf("open history: %w", err)
 	}

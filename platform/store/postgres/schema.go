@@ -73,7 +73,7 @@ func (v *Server) config() (*pgxpool.Config, error) {
 	if schema == "" {
 		schema = defaultSchema
 	}
-	for key, value := range map[string]string{
+	maps.Copy(c.ConnConfig.RuntimeParams, map[string]string{
 		"application_name": "yunchu",
 		"search_path":      pgx.Identifier{schema}.Sanitize(),
 		// What is committed is on the disk: the log is trimmed past it.
@@ -84,9 +84,7 @@ func (v *Server) config() (*pgxpool.Config, error) {
 		"client_encoding":                     "UTF8",
 		"extra_float_digits":                  "3",
 		"idle_in_transaction_session_timeout": "300000",
-	} {
-		c.ConnConfig.RuntimeParams[key] = value
-	}
+	})
 	c.MaxConns = connections
 	c.PingTimeout = 5 * time.Second
 	return c, nil
@@ -422,7 +420,7 @@ func partitions(ctx context.Context, w querier, table string) ([]int64, error) {
 func (s *Store) ensure(ctx context.Context, w querier, step int64, at map[int64]bool) error {
 	for _, begin := range slices.Sorted(maps.Keys(at)) {
 		s.mu.Lock()
-		i, there := slices.BinarySearch(s.spans[step], begin)
+		_, there := slices.BinarySearch(s.spans[step], begin)
 		s.mu.Unlock()
 		if there {
 			continue
@@ -436,7 +434,7 @@ func (s *Store) ensure(ctx context.Context, w querier, step int64, at map[int64]
 			return fmt.Errorf("make a partition: %w", err)
 		}
 		s.mu.Lock()
-		if i, there = slices.BinarySearch(s.spans[step], begin); !there {
+		if i, there := slices.BinarySearch(s.spans[step], begin); !there {
 			s.spans[step] = slices.Insert(slices.Clone(s.spans[step]), i, begin)
 		}
 		s.mu.Unlock()
