@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"sort"
+	"sync"
 
 	"github.com/parquet-go/parquet-go/format"
 
@@ -36,10 +37,20 @@ func (s *Store) newReader(g *table, slot device.Slot) (*reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{g: g, x: x, files: &s.files, slot: slot, resume: math.MinInt64}
+	r := readers.Get().(*reader)
+	if r.frame != nil && r.slot != slot {
+		all := r.frame.Slot[:cap(r.frame.Slot)]
+		for i := range all {
+			all[i] = slot
+		}
+	}
+	r.g, r.x, r.files, r.slot, r.resume, r.rows = g, x, &s.files, slot, math.MinInt64, nil
 	r.page, r.end = x.pages(slot)
 	return r, nil
 }
+
+// readers keep their memory for the next one.
+var readers = sync.Pool{New: func() any { return new(reader) }}
 
 // hold has the file open until drop.
 func (r *reader) hold() (err error) {

@@ -18,6 +18,7 @@ type source struct {
 	batch func() (*device.Readings, error) // the next rows, ascending; nil at the end
 	rows  *device.Readings
 	pos   int
+	done  func()
 	ahead chan struct{} // closed when the first batch is there
 	err   error         // of it
 }
@@ -52,10 +53,13 @@ func (c *source) start() (bool, error) {
 	return c.load()
 }
 
-// end waits for what is read beside the caller.
+// end gives back what the source holds; its rows are no longer valid.
 func (c *source) end() {
 	if c.ahead != nil {
 		<-c.ahead
+	}
+	if c.done != nil {
+		c.done()
 	}
 }
 
@@ -87,6 +91,12 @@ func (s *Store) segmentSource(g *table, rank int, slot device.Slot, from, to int
 		return err
 	}
 	c.batch = func() (*device.Readings, error) { return r.next(from, to, fields) }
+	c.done = func() {
+		if r != nil {
+			readers.Put(r)
+			r = nil
+		}
+	}
 	return c
 }
 
