@@ -10,13 +10,15 @@ import (
 // Eval evaluates the query at every instant of the span. Errors wrap ErrLimit,
 // ErrExecution or what ctx and the source say.
 func Eval(ctx context.Context, src Source, e Expr, span Span, limits Limits) (Value, error) {
-	v, err := (&evaluator{ctx, src, span, limits}).eval(e)
+	v, err := (&evaluator{ctx: ctx, src: src, span: span, whole: span, limits: limits}).eval(e)
 	if err != nil {
 		return Value{}, err
 	}
 	// What is nowhere there is not in the answer.
 	v.Series = slices.DeleteFunc(v.Series, func(s Series) bool { return !slices.ContainsFunc(s.Values, present) })
-	slices.SortFunc(v.Series, func(a, b Series) int { return a.Labels.compare(b.Labels) })
+	if !v.Ordered {
+		slices.SortFunc(v.Series, func(a, b Series) int { return a.Labels.compare(b.Labels) })
+	}
 	return v, nil
 }
 
@@ -26,7 +28,9 @@ type evaluator struct {
 	ctx    context.Context
 	src    Source
 	span   Span
+	whole  Span // of the query, also inside of subqueries
 	limits Limits
+	looked int // samples since it was last asked whether the query is to end
 }
 
 func (ev *evaluator) eval(e Expr) (Value, error) {
@@ -37,7 +41,7 @@ func (ev *evaluator) eval(e Expr) (Value, error) {
 	case numberExpr:
 		return ev.scalar(func(int64) float64 { return float64(e) }), nil
 	case *Selector:
-		return ev.read(e, func(samples []sample, _ int64) float64 { return samples[len(samples)-1].v })
+		return ev.read(e, (*window).last)
 	case *negateExpr:
 		v, err := ev.eval(e.arg)
 		if err != nil {
@@ -112,16 +116,69 @@ func (ev *evaluator) room(series int) error {
 	return nil
 }
 
+// look counts samples that are looked at, and says when the query is to end.
+func (ev *evaluator) look(samples int) error {
+	if ev.looked += samples; ev.looked < 1<<16 {
+		return nil
+	}
+	ev.looked = 0
+	return ev.ctx.Err()
+}
+
+// instant is the time that step i of a selector or subquery ends at.
+func (ev *evaluator) instant(i int, offset int64, fixed anchor) int64 {
+	switch fixed.to {
+	case "at":
+		return fixed.at - offset
+	case "start":
+		return ev.whole.Start - offset
+	case "end":
+		return ev.whole.End - offset
+	}
+	return ev.span.At(i) - offset
+}
+
+// ranged evaluates f at every instant of each series of a range.
+func (ev *evaluator) ranged(e Expr, f func(w *window) float64) (Value, error) {
+	if s, ok := e.(*subqueryExpr); ok {
+		return ev.readSub(s, f)
+	}
+	return ev.read(e.(*Selector), f)
+}
+
 // cursor follows the samples of one series through the instants.
 type cursor struct {
 	samples []sample // that the next instants may need
 	step    int      // the next instant
 }
 
+// advance evaluates f at the instants before the time.
+func (ev *evaluator) advance(c *cursor, values []float64, before, length int64, instant func(i int) int64, f func(w *window) float64) error {
+	for ; c.step < len(values); c.step++ {
+		at := instant(c.step)
+		if at >= before {
+			return nil
+		}
+		drop := 0
+		for drop < len(c.samples) && c.samples[drop].at <= at-length {
+			drop++
+		}
+		c.samples = c.samples[drop:]
+		values[c.step] = Absent()
+		if len(c.samples) > 0 {
+			if err := ev.look(len(c.samples)); err != nil {
+				return err
+			}
+			values[c.step] = f(&window{c.samples, at - length, at, c.step})
+		}
+	}
+	return nil
+}
+
 // read evaluates f at every instant of each selected series that has samples in the
-// range before it, or in the look-back; at is the instant less the offset. Samples
-// stream through: of each series only those of one range are held.
-func (ev *evaluator) read(s *Selector, f func(samples []sample, at int64) float64) (Value, error) {
+// range before it, or in the look-back. Samples stream through: of each series only those
+// of one range are held.
+func (ev *evaluator) read(s *Selector, f func(w *window) float64) (Value, error) {
 	refs, err := ev.src.Select(ev.ctx, s.Matchers)
 	if err != nil {
 		return Value{}, fmt.Errorf("select series: %w", err)
@@ -133,257 +190,79 @@ func (ev *evaluator) read(s *Selector, f func(samples []sample, at int64) float6
 	if length == 0 {
 		length = Lookback
 	}
+	instant := func(i int) int64 { return ev.instant(i, s.Offset, s.fixed) }
 	out := make([]Series, len(refs))
 	cursors := make([]cursor, len(refs))
 	for i := range refs {
 		out[i] = Series{Labels: refs[i].Labels, Values: make([]float64, steps)}
 	}
-	// advance evaluates the instants before the time.
-	advance := func(i int, before int64) {
+	var stopped error
+	err = ev.src.Read(ev.ctx, refs, instant(0)-length+1, instant(steps-1), func(i int, at int64, v float64) bool {
 		c := &cursors[i]
-		for ; c.step < steps; c.step++ {
-			at := ev.span.At(c.step) - s.Offset
-			if at >= before {
-				return
-			}
-			drop := 0
-			for drop < len(c.samples) && c.samples[drop].at <= at-length {
-				drop++
-			}
-			c.samples = c.samples[drop:]
-			out[i].Values[c.step] = Absent()
-			if len(c.samples) > 0 {
-				out[i].Values[c.step] = f(c.samples, at)
-			}
+		if stopped = ev.advance(c, out[i].Values, at, length, instant, f); stopped != nil {
+			return false
 		}
-	}
-	first, last := ev.span.Start-s.Offset-length+1, ev.span.At(steps-1)-s.Offset
-	n := 0
-	err = ev.src.Read(ev.ctx, refs, first, last, func(i int, at int64, v float64) bool {
-		c := &cursors[i]
-		advance(i, at)
 		if s.Range == 0 {
 			c.samples = append(c.samples[:0], sample{at, v})
 		} else {
 			c.samples = append(c.samples, sample{at, v})
 		}
-		n++
-		return n%4096 != 0 || ev.ctx.Err() == nil
+		stopped = ev.look(1)
+		return stopped == nil
 	})
+	for i := range cursors {
+		if err == nil && stopped == nil {
+			stopped = ev.advance(&cursors[i], out[i].Values, math.MaxInt64, length, instant, f)
+		}
+	}
 	if err == nil {
-		err = ev.ctx.Err()
+		err = stopped
 	}
 	if err != nil {
 		return Value{}, fmt.Errorf("read samples: %w", err)
 	}
-	for i := range cursors {
-		advance(i, math.MaxInt64)
-	}
 	return Value{Series: out}, nil
 }
 
-func (ev *evaluator) call(e *callExpr) (Value, error) {
-	f := functions[e.name]
-	switch {
-	case e.name == "time":
-		return ev.scalar(func(at int64) float64 { return float64(at) / 1000 }), nil
-	case e.name == "vector":
-		v, err := ev.eval(e.args[0])
-		v.Scalar = false
-		return v, err
-	case f.window != nil:
-		s := e.args[0].(*Selector)
-		v, err := ev.read(s, func(samples []sample, at int64) float64 {
-			return f.window(&window{samples, at - s.Range, at})
-		})
-		if err != nil || e.name == "last_over_time" { // which keeps the name
-			return v, err
-		}
-		return ev.mapped(v, func(_ int, x float64) float64 { return x }, true)
+// readSub evaluates f at every instant of each series of a subquery, whose own instants are
+// multiples of its step.
+func (ev *evaluator) readSub(s *subqueryExpr, f func(w *window) float64) (Value, error) {
+	steps := ev.span.Steps()
+	instant := func(i int) int64 { return ev.instant(i, s.offset, s.fixed) }
+	from := instant(0) - s.length // which is not in the range
+	inner := Span{Start: floorTo(from, s.step) + s.step, End: instant(steps - 1), Step: s.step}
+	if m := ev.limits.Points; m > 0 && (inner.End-inner.Start)/s.step >= int64(m) {
+		return Value{}, fmt.Errorf("%w: a subquery of more than %d points; give it a longer step", ErrLimit, m)
 	}
-	v, err := ev.eval(e.args[0])
+	v, err := (&evaluator{ctx: ev.ctx, src: ev.src, span: inner, whole: ev.whole, limits: ev.limits}).eval(s.arg)
 	if err != nil {
 		return v, err
 	}
-	arg := make([]float64, ev.span.Steps())
-	if len(e.args) > 1 {
-		a, err := ev.eval(e.args[1])
-		if err != nil {
-			return a, err
-		}
-		arg = a.Series[0].Values
-	}
-	return ev.mapped(v, func(k int, x float64) float64 { return f.point(x, arg[k]) }, true)
-}
-
-func (ev *evaluator) aggregate(e *aggregateExpr) (Value, error) {
-	v, err := ev.eval(e.arg)
-	if err != nil {
-		return v, err
-	}
-	type group struct {
-		Series
-		n []int
-	}
-	var groups []*group
-	index := map[string]*group{}
-	for _, s := range v.Series {
-		labels := s.Labels.keep(func(name string) bool {
-			if e.without {
-				return name != NameLabel && !slices.Contains(e.labels, name)
-			}
-			return slices.Contains(e.labels, name)
-		})
-		k := labels.key()
-		g := index[k]
-		if g == nil {
-			g = &group{Series{labels, make([]float64, len(s.Values))}, make([]int, len(s.Values))}
-			index[k] = g
-			groups = append(groups, g)
-		}
-		for i, x := range s.Values {
-			if IsAbsent(x) {
+	out := make([]Series, len(v.Series))
+	for i := range v.Series {
+		out[i] = Series{Labels: v.Series[i].Labels, Values: make([]float64, steps)}
+		var c cursor
+		for k, x := range v.Series[i].Values {
+			if !present(x) {
 				continue
 			}
-			g.n[i]++
-			switch acc := &g.Values[i]; {
-			case e.op == "count":
-				*acc++
-			case g.n[i] == 1, e.op == "min" && (x < *acc || *acc != *acc), e.op == "max" && (x > *acc || *acc != *acc):
-				*acc = x
-			case e.op == "sum", e.op == "avg":
-				*acc += x
+			if err := ev.advance(&c, out[i].Values, inner.At(k), s.length, instant, f); err != nil {
+				return Value{}, err
 			}
+			c.samples = append(c.samples, sample{inner.At(k), x})
 		}
-	}
-	out := make([]Series, len(groups))
-	for j, g := range groups {
-		for i, n := range g.n {
-			switch {
-			case n == 0:
-				g.Values[i] = Absent()
-			case e.op == "avg":
-				g.Values[i] /= float64(n)
-			}
+		if err := ev.advance(&c, out[i].Values, math.MaxInt64, s.length, instant, f); err != nil {
+			return Value{}, err
 		}
-		out[j] = g.Series
 	}
 	return Value{Series: out}, nil
 }
 
-// compute is a op b. keep is false where a comparison does not hold.
-func compute(op string, a, b float64) (v float64, keep bool) {
-	switch op {
-	case "+":
-		return a + b, true
-	case "-":
-		return a - b, true
-	case "*":
-		return a * b, true
-	case "/":
-		return a / b, true
-	case "%":
-		return math.Mod(a, b), true
-	case "^":
-		return math.Pow(a, b), true
-	case "==":
-		return a, a == b
-	case "!=":
-		return a, a != b
-	case "<":
-		return a, a < b
-	case "<=":
-		return a, a <= b
-	case ">":
-		return a, a > b
+// floorTo is the multiple of step at or before t.
+func floorTo(t, step int64) int64 {
+	r := t % step
+	if r < 0 {
+		r += step
 	}
-	return a, a >= b
-}
-
-func (e *binaryExpr) comparison() bool { return precedence[e.op] == precedence["=="] }
-
-// apply is a op b, Absent where a comparison filters it out. kept is what stays of
-// the two where it holds.
-func (e *binaryExpr) apply(a, b, kept float64) float64 {
-	v, keep := compute(e.op, a, b)
-	switch {
-	case !e.comparison():
-		return v
-	case e.returnBool && keep:
-		return 1
-	case e.returnBool:
-		return 0
-	case keep:
-		return kept
-	}
-	return Absent()
-}
-
-func (ev *evaluator) binary(e *binaryExpr) (Value, error) {
-	left, err := ev.eval(e.left)
-	if err != nil {
-		return left, err
-	}
-	right, err := ev.eval(e.right)
-	if err != nil {
-		return right, err
-	}
-	dropName := !e.comparison() || e.returnBool
-	switch {
-	case right.Scalar:
-		r := right.Series[0].Values
-		return ev.mapped(left, func(k int, x float64) float64 { return e.apply(x, r[k], x) }, dropName)
-	case left.Scalar:
-		l := left.Series[0].Values
-		return ev.mapped(right, func(k int, x float64) float64 { return e.apply(l[k], x, x) }, dropName)
-	}
-	return ev.match(e, left.Series, right.Series)
-}
-
-// match joins two vectors one to one.
-func (ev *evaluator) match(e *binaryExpr, left, right []Series) (Value, error) {
-	matched := func(name string) bool { return slices.Contains(e.labels, name) == e.on && (e.on || name != NameLabel) }
-	if _, err := byLabels(left, matched); err != nil {
-		return Value{}, err
-	}
-	rights, err := byLabels(right, matched)
-	if err != nil {
-		return Value{}, err
-	}
-	var out []Series
-	for _, l := range left {
-		r := rights[l.Labels.keep(matched).key()]
-		if r == nil {
-			continue
-		}
-		s := Series{Labels: l.Labels, Values: make([]float64, len(l.Values))}
-		if e.on || len(e.labels) > 0 {
-			s.Labels = l.Labels.keep(func(name string) bool { return matched(name) || name == NameLabel && !e.on })
-		}
-		if !e.comparison() || e.returnBool {
-			s.Labels = s.Labels.withoutName()
-		}
-		for k := range s.Values {
-			s.Values[k] = Absent()
-			if present(l.Values[k]) && present(r.Values[k]) {
-				s.Values[k] = e.apply(l.Values[k], r.Values[k], l.Values[k])
-			}
-		}
-		out = append(out, s)
-	}
-	return Value{Series: out}, distinct(out)
-}
-
-// byLabels finds series by their matched labels, of which no two may have the same.
-func byLabels(list []Series, matched func(string) bool) (map[string]*Series, error) {
-	found := make(map[string]*Series, len(list))
-	for i := range list {
-		l := list[i].Labels.keep(matched)
-		k := l.key()
-		if found[k] != nil {
-			return nil, fmt.Errorf("%w: several series on one side have the matched labels %v; vectors are matched one to one", ErrExecution, l)
-		}
-		found[k] = &list[i]
-	}
-	return found, nil
+	return t - r
 }

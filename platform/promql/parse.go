@@ -2,6 +2,7 @@ package promql
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"regexp"
 	"slices"
@@ -25,9 +26,19 @@ const (
 	scalarKind valueKind = iota
 	vectorKind
 	rangeKind
+	textKind
+	noKind
 )
 
-func (k valueKind) String() string { return [...]string{"a scalar", "an instant vector", "a range"}[k] }
+func (k valueKind) String() string {
+	return [...]string{"a scalar", "an instant vector", "a range", "a string", "nothing"}[k]
+}
+
+// plain is the kind without its article.
+func (k valueKind) plain() string {
+	_, name, _ := strings.Cut(k.String(), " ")
+	return name
+}
 
 // MatchOp is how a matcher compares.
 type MatchOp string
@@ -52,13 +63,21 @@ type Matcher struct {
 func NewMatcher(name string, op MatchOp, value string) (Matcher, error) {
 	m := Matcher{Name: name, Op: op, Value: value}
 	if op == Regexp || op == NotRegexp {
-		re, err := regexp.Compile("^(?s:" + value + ")$")
-		if err != nil {
-			return m, fmt.Errorf("%q is not a regular expression: %w", value, err)
+		var err error
+		if m.re, err = anchored(value); err != nil {
+			return m, err
 		}
-		m.re = re
 	}
 	return m, nil
+}
+
+// anchored compiles a regular expression that matches whole values.
+func anchored(text string) (*regexp.Regexp, error) {
+	re, err := regexp.Compile("^(?s:" + text + ")$")
+	if err != nil {
+		return nil, fmt.Errorf("%q is not a regular expression: %w", text, err)
+	}
+	return re, nil
 }
 
 // Matches reports whether the label's value satisfies the matcher; a label that is
@@ -91,9 +110,26 @@ type Selector struct {
 	Matchers []Matcher
 	Range    int64 // ms; 0: the newest sample
 	Offset   int64 // ms into the past
+	fixed    anchor
+}
+
+// anchor is the instant that stands behind @, for all instants of the query.
+type anchor struct {
+	to string // "at", "start" or "end" of the query; "": not fixed
+	at int64  // ms UTC
+}
+
+// subqueryExpr are the values of an expression at multiples of a step.
+type subqueryExpr struct {
+	arg          Expr
+	length, step int64 // ms
+	offset       int64
+	fixed        anchor
 }
 
 type numberExpr float64
+
+type textExpr string
 
 type callExpr struct {
 	name string
@@ -104,6 +140,7 @@ type aggregateExpr struct {
 	op      string
 	without bool
 	labels  []string
+	param   Expr // nil: it takes none
 	arg     Expr
 }
 
@@ -113,8 +150,11 @@ type binaryExpr struct {
 	op          string
 	left, right Expr
 	returnBool  bool
+	matchedBy   string // on, ignoring or nothing
 	on          bool
 	labels      []string // of on or ignoring
+	many        string   // left or right: which side may have many, for one of the other
+	include     []string // labels that the many get of the one
 }
 
 func (s *Selector) kind() valueKind {
@@ -123,7 +163,9 @@ func (s *Selector) kind() valueKind {
 	}
 	return vectorKind
 }
+func (*subqueryExpr) kind() valueKind  { return rangeKind }
 func (numberExpr) kind() valueKind     { return scalarKind }
+func (textExpr) kind() valueKind       { return textKind }
 func (*aggregateExpr) kind() valueKind { return vectorKind }
 func (e *negateExpr) kind() valueKind  { return e.arg.kind() }
 func (e *callExpr) kind() valueKind    { return functions[e.name].result }
@@ -133,46 +175,6 @@ func (e *binaryExpr) kind() valueKind {
 	}
 	return vectorKind
 }
-
-// function is what a function takes and gives.
-type function struct {
-	args   []valueKind
-	result valueKind
-	window func(w *window) float64 // of one range; Absent where it has no value
-	point  func(v, arg float64) float64
-}
-
-var functions map[string]function
-
-func init() { // functions that are called from what they hold
-	overTime := func(f func(w *window) float64) function {
-		return function{args: []valueKind{rangeKind}, result: vectorKind, window: f}
-	}
-	functions = map[string]function{
-		"rate":            overTime((*window).rate),
-		"increase":        overTime((*window).increase),
-		"delta":           overTime((*window).delta),
-		"avg_over_time":   overTime((*window).avg),
-		"min_over_time":   overTime((*window).min),
-		"max_over_time":   overTime((*window).max),
-		"sum_over_time":   overTime((*window).sum),
-		"count_over_time": overTime((*window).count),
-		"last_over_time":  overTime((*window).last),
-		"abs":             {args: []valueKind{vectorKind}, result: vectorKind, point: func(v, _ float64) float64 { return math.Abs(v) }},
-		"clamp_min":       {args: []valueKind{vectorKind, scalarKind}, result: vectorKind, point: math.Max},
-		"clamp_max":       {args: []valueKind{vectorKind, scalarKind}, result: vectorKind, point: math.Min},
-		"time":            {result: scalarKind},
-		"vector":          {args: []valueKind{scalarKind}, result: vectorKind},
-	}
-}
-
-var aggregates = []string{"sum", "avg", "min", "max", "count"}
-
-// What PromQL has beside, so that its refusal can name it.
-var (
-	otherAggregates = []string{"group", "stddev", "stdvar", "topk", "bottomk", "count_values", "quantile", "limitk", "limit_ratio"}
-	setOperators    = []string{"and", "or", "unless"}
-)
 
 // Parse reads a query. Its error is an *Error.
 func Parse(query string) (Expr, error) {
@@ -194,6 +196,9 @@ func Parse(query string) (Expr, error) {
 	if e.kind() == rangeKind {
 		return nil, &Error{0, "not supported: a range by itself; put it into a function such as avg_over_time"}
 	}
+	if e.kind() == textKind {
+		return nil, &Error{0, "not supported: a string by itself"}
+	}
 	return e, nil
 }
 
@@ -204,7 +209,7 @@ func ParseSelector(query string) ([]Matcher, error) {
 		return nil, err
 	}
 	s, ok := e.(*Selector)
-	if !ok || s.Offset != 0 {
+	if !ok || s.Offset != 0 || s.fixed.to != "" {
 		return nil, &Error{0, `a selector of series is needed, such as yunchu_device_power_kw{device="ess-001"}`}
 	}
 	return s.Matchers, nil
@@ -247,14 +252,6 @@ func (p *parser) unexpected(t token, want string) error {
 
 func unsupported(t token, what string) error { return &Error{t.pos, "not supported: " + what} }
 
-// Binary operators by how tightly they bind.
-var precedence = map[string]int{
-	"==": 3, "!=": 3, "<=": 3, "<": 3, ">=": 3, ">": 3,
-	"+": 4, "-": 4,
-	"*": 5, "/": 5, "%": 5,
-	"^": 6,
-}
-
 const unaryPrecedence = 5 // -2^2 is -4
 
 // expr reads an expression of operators that bind more tightly than least.
@@ -266,58 +263,14 @@ func (p *parser) expr(least int) (Expr, error) {
 	left, err := p.unary()
 	for err == nil {
 		t := p.peek()
-		if t.kind == word && (slices.Contains(setOperators, t.text) || t.text == "atan2") {
-			return nil, unsupported(t, "the operator "+t.text)
-		}
 		prec := precedence[t.text]
-		if t.kind != symbol || prec <= least {
+		if t.kind != symbol && t.kind != word || prec <= least {
 			return left, nil
 		}
 		p.next()
 		left, err = p.binary(t, left, prec)
 	}
 	return nil, err
-}
-
-func (p *parser) binary(op token, left Expr, prec int) (Expr, error) {
-	e := &binaryExpr{op: op.text, left: left}
-	mark := p.peek()
-	e.returnBool = p.take("bool")
-	if e.returnBool && prec != precedence["=="] {
-		return nil, &Error{mark.pos, "bool belongs to comparisons"}
-	}
-	matching := p.peek()
-	if matching.kind == word && (matching.text == "on" || matching.text == "ignoring") {
-		p.next()
-		e.on = matching.text == "on"
-		var err error
-		if e.labels, err = p.labels(); err != nil {
-			return nil, err
-		}
-	} else {
-		matching = token{}
-	}
-	if t := p.peek(); t.kind == word && (t.text == "group_left" || t.text == "group_right") {
-		return nil, unsupported(t, t.text+": vectors are matched one to one")
-	}
-	if op.text == "^" { // binds to the right
-		prec--
-	}
-	var err error
-	if e.right, err = p.expr(prec); err != nil {
-		return nil, err
-	}
-	if left.kind() == rangeKind || e.right.kind() == rangeKind {
-		return nil, &Error{op.pos, "an operator takes scalars and instant vectors, not ranges"}
-	}
-	scalars := e.kind() == scalarKind
-	if scalars && prec == precedence["=="] && !e.returnBool {
-		return nil, &Error{op.pos, "a comparison of scalars needs bool"}
-	}
-	if matching.text != "" && (left.kind() == scalarKind || e.right.kind() == scalarKind) {
-		return nil, &Error{matching.pos, matching.text + " belongs between two vectors"}
-	}
-	return e, nil
 }
 
 func (p *parser) unary() (Expr, error) {
@@ -328,8 +281,8 @@ func (p *parser) unary() (Expr, error) {
 		if err != nil {
 			return nil, err
 		}
-		if arg.kind() == rangeKind {
-			return nil, &Error{t.pos, "a sign belongs before scalars and instant vectors, not ranges"}
+		if k := arg.kind(); k == rangeKind || k == textKind {
+			return nil, &Error{t.pos, fmt.Sprintf("a sign belongs before scalars and instant vectors, not %vs", k.plain())}
 		}
 		switch n, isNumber := arg.(numberExpr); {
 		case t.text == "+":
@@ -346,53 +299,120 @@ func (p *parser) unary() (Expr, error) {
 	return p.modifiers(e)
 }
 
-// modifiers reads what may follow: a range and an offset.
+// modifiers reads what may follow: ranges, offset and @.
 func (p *parser) modifiers(e Expr) (Expr, error) {
-	s, isSelector := e.(*Selector)
-	if t := p.peek(); p.take("[") {
-		length := p.next()
-		if length.kind != duration || length.num <= 0 {
-			return nil, p.unexpected(length, "a duration such as 5m")
-		}
-		if colon := p.peek(); colon.text == ":" {
-			return nil, unsupported(colon, "subqueries")
-		}
-		if err := p.expect("]"); err != nil {
-			return nil, err
-		}
-		if !isSelector {
-			return nil, &Error{t.pos, "a range belongs behind a selector"}
-		}
-		s.Range = int64(length.num)
-	}
 	for {
 		t := p.peek()
+		var err error
 		switch {
-		case t.kind == symbol && t.text == "@":
-			return nil, unsupported(t, "the modifier @")
 		case t.kind == symbol && t.text == "[":
-			return nil, p.unexpected(t, "an operator or the end")
+			e, err = p.ranged(e)
+		case t.kind == symbol && t.text == "@":
+			err = p.at(e)
 		case t.kind == word && t.text == "offset":
-			p.next()
-			sign := 1.0
-			if p.take("-") {
-				sign = -1
-			}
-			length := p.next()
-			if length.kind != duration {
-				return nil, p.unexpected(length, "a duration such as 1h")
-			}
-			if !isSelector {
-				return nil, &Error{t.pos, "offset belongs behind a selector"}
-			}
-			if s.Offset != 0 {
-				return nil, &Error{t.pos, "offset stands here twice"}
-			}
-			s.Offset = int64(sign * length.num)
+			err = p.offset(e)
 		default:
 			return e, nil
 		}
+		if err != nil {
+			return nil, err
+		}
 	}
+}
+
+// ranged reads the range of a selector, or that of a subquery.
+func (p *parser) ranged(e Expr) (Expr, error) {
+	t := p.next()
+	length := p.next()
+	if length.kind != duration || length.num <= 0 {
+		return nil, p.unexpected(length, "a duration such as 5m")
+	}
+	if p.take(":") {
+		sub := &subqueryExpr{arg: e, length: int64(length.num), step: subqueryStep}
+		if step := p.peek(); step.kind == duration {
+			p.next()
+			if sub.step = int64(step.num); sub.step <= 0 {
+				return nil, &Error{step.pos, "the step of a subquery is longer than nothing"}
+			}
+		}
+		if k := e.kind(); k != vectorKind {
+			return nil, &Error{t.pos, fmt.Sprintf("a subquery takes %v, not %v", vectorKind, k)}
+		}
+		return sub, p.expect("]")
+	}
+	if err := p.expect("]"); err != nil {
+		return nil, err
+	}
+	s, ok := e.(*Selector)
+	if !ok || s.Range > 0 || s.Offset != 0 || s.fixed.to != "" {
+		return nil, &Error{t.pos, "a range belongs behind a selector"}
+	}
+	s.Range = int64(length.num)
+	return s, nil
+}
+
+// subqueryStep is the step of a subquery that names none, in ms.
+const subqueryStep = 60_000
+
+// modified are the offset and the anchor of what may have them.
+func modified(e Expr) (*int64, *anchor) {
+	switch e := e.(type) {
+	case *Selector:
+		return &e.Offset, &e.fixed
+	case *subqueryExpr:
+		return &e.offset, &e.fixed
+	}
+	return nil, nil
+}
+
+func (p *parser) offset(e Expr) error {
+	t := p.next()
+	sign := 1.0
+	if p.take("-") {
+		sign = -1
+	}
+	length := p.next()
+	if length.kind != duration {
+		return p.unexpected(length, "a duration such as 1h")
+	}
+	offset, _ := modified(e)
+	if offset == nil {
+		return &Error{t.pos, "offset belongs behind a selector"}
+	}
+	if *offset != 0 {
+		return &Error{t.pos, "offset stands here twice"}
+	}
+	*offset = int64(sign * length.num)
+	return nil
+}
+
+// at reads the instant behind @: seconds since 1970, start() or end().
+func (p *parser) at(e Expr) error {
+	t := p.next()
+	_, fixed := modified(e)
+	if fixed == nil {
+		return &Error{t.pos, "@ belongs behind a selector"}
+	}
+	if fixed.to != "" {
+		return &Error{t.pos, "@ stands here twice"}
+	}
+	sign := 1.0
+	if p.take("-") {
+		sign = -1
+	}
+	switch when := p.next(); {
+	case when.kind == number && math.Abs(when.num) <= 1e11:
+		*fixed = anchor{"at", int64(math.Round(sign * when.num * 1000))}
+	case when.kind == word && (when.text == "start" || when.text == "end") && sign > 0:
+		*fixed = anchor{to: when.text}
+		if err := p.expect("("); err != nil {
+			return err
+		}
+		return p.expect(")")
+	default:
+		return p.unexpected(when, "seconds since 1970, start() or end()")
+	}
+	return nil
 }
 
 func (p *parser) primary() (Expr, error) {
@@ -401,14 +421,15 @@ func (p *parser) primary() (Expr, error) {
 	case t.kind == number:
 		return numberExpr(t.num), nil
 	case t.kind == text:
-		return nil, unsupported(t, "strings outside of matchers")
+		return textExpr(t.text), nil
 	case t.kind == symbol && t.text == "(":
 		e, err := p.expr(0)
 		if err != nil {
 			return nil, err
 		}
 		if s, ok := e.(*Selector); ok {
-			e = &Selector{Matchers: s.Matchers, Range: s.Range, Offset: s.Offset}
+			inner := *s
+			e = &inner
 		}
 		return e, p.expect(")")
 	case t.kind == symbol && t.text == "{":
@@ -425,11 +446,13 @@ func (p *parser) named(t token) (Expr, error) {
 	after := p.peek()
 	call := after.kind == symbol && after.text == "("
 	grouped := call || after.kind == word && (after.text == "by" || after.text == "without")
-	switch lower := strings.ToLower(t.text); {
-	case slices.Contains(aggregates, lower) && grouped:
+	lower := strings.ToLower(t.text)
+	_, isAggregate := aggregates[lower]
+	switch {
+	case isAggregate && grouped:
 		return p.aggregate(lower)
 	case slices.Contains(otherAggregates, lower) && grouped:
-		return nil, unsupported(t, "the aggregation "+lower+"; there are "+strings.Join(aggregates, ", "))
+		return nil, unsupported(t, "the aggregation "+lower+"; there are "+strings.Join(slices.Sorted(maps.Keys(aggregates)), ", "))
 	case call:
 		return p.call(t)
 	case lower == "inf":
@@ -447,33 +470,6 @@ func (p *parser) named(t token) (Expr, error) {
 }
 
 var reserved = []string{"by", "without", "on", "ignoring", "group_left", "group_right", "bool", "offset", "and", "or", "unless", "atan2"}
-
-func (p *parser) aggregate(op string) (Expr, error) {
-	e := &aggregateExpr{op: op}
-	grouped, err := p.grouping(e)
-	if err != nil {
-		return nil, err
-	}
-	if err := p.expect("("); err != nil {
-		return nil, err
-	}
-	at := p.peek()
-	if e.arg, err = p.expr(0); err != nil {
-		return nil, err
-	}
-	if err := p.expect(")"); err != nil {
-		return nil, err
-	}
-	if e.arg.kind() != vectorKind {
-		return nil, &Error{at.pos, fmt.Sprintf("%s takes an instant vector, not %v", op, e.arg.kind())}
-	}
-	if !grouped {
-		if _, err := p.grouping(e); err != nil {
-			return nil, err
-		}
-	}
-	return e, nil
-}
 
 // grouping reads by (…) or without (…), where they stand.
 func (p *parser) grouping(e *aggregateExpr) (found bool, err error) {
@@ -523,8 +519,8 @@ func (p *parser) call(t token) (Expr, error) {
 		if err != nil {
 			return nil, err
 		}
-		if i := len(e.args); i < len(f.args) && arg.kind() != f.args[i] {
-			return nil, &Error{at.pos, fmt.Sprintf("%s takes %v here, not %v", t.text, f.args[i], arg.kind())}
+		if _, most := f.arity(); len(e.args) < most && arg.kind() != f.arg(len(e.args)) {
+			return nil, &Error{at.pos, fmt.Sprintf("%s takes %v here, not %v", t.text, f.arg(len(e.args)), arg.kind())}
 		}
 		e.args = append(e.args, arg)
 		if p.take(",") {
@@ -535,10 +531,41 @@ func (p *parser) call(t token) (Expr, error) {
 		}
 		break
 	}
-	if len(e.args) != len(f.args) {
-		return nil, &Error{t.pos, fmt.Sprintf("%s takes %d arguments, not %d", t.text, len(f.args), len(e.args))}
+	switch least, most := f.arity(); {
+	case len(e.args) >= least && len(e.args) <= most:
+	case least == most:
+		return nil, &Error{t.pos, fmt.Sprintf("%s takes %d arguments, not %d", t.text, least, len(e.args))}
+	case len(e.args) < least:
+		return nil, &Error{t.pos, fmt.Sprintf("%s takes at least %d arguments, not %d", t.text, least, len(e.args))}
+	default:
+		return nil, &Error{t.pos, fmt.Sprintf("%s takes at most %d arguments, not %d", t.text, most, len(e.args))}
 	}
-	return e, nil
+	return e, p.labelled(t, e)
+}
+
+// labelled checks what a function is told of labels.
+func (p *parser) labelled(t token, e *callExpr) error {
+	var names []Expr
+	switch e.name {
+	case "label_replace":
+		names = e.args[1:2]
+		if _, err := anchored(string(e.args[4].(textExpr))); err != nil {
+			return &Error{t.pos, err.Error()}
+		}
+	case "label_join":
+		names = append(slices.Clone(e.args[1:2]), e.args[3:]...)
+	}
+	for _, name := range names {
+		if text := string(name.(textExpr)); !labelName(text) {
+			return &Error{t.pos, fmt.Sprintf("%q is not the name of a label", text)}
+		}
+	}
+	return nil
+}
+
+// labelName reports whether a label may be called so.
+func labelName(s string) bool {
+	return s != "" && !digit(s[0]) && wordLength(s) == len(s) && !strings.Contains(s, ":")
 }
 
 // selector reads matchers up to the closing brace.

@@ -2,12 +2,11 @@
 // Prometheus, and with it Grafana, asks for series.
 //
 // It has: selectors of instants and, inside functions, of ranges, with the four
-// kinds of label matchers and offset; sum, avg, min, max and count, by or without
-// labels; rate, increase, delta and the avg, min, max, sum, count and last of
-// …_over_time; abs, clamp_min, clamp_max, time and vector; arithmetic and
-// comparisons of scalars and vectors, these matched one to one (on, ignoring,
-// bool). Everything else of the language is refused by name: an answer is the one
-// that Prometheus gives, or an error.
+// kinds of label matchers, offset and @; subqueries; all aggregations but limitk and
+// limit_ratio; the functions that functions.go lists; arithmetic, comparisons and set
+// operators, vectors matched one to one or with group_left and group_right. Everything else
+// of the language is refused by name: an answer is the one that Prometheus gives, or an
+// error.
 //
 // As in Prometheus 3 a selector of instants sees the newest sample of the five
 // minutes before an instant, and a range of length r before t is t-r < x ≤ t.
@@ -62,6 +61,16 @@ func (l Labels) keep(ok func(name string) bool) Labels {
 		}
 	}
 	return out
+}
+
+// with is the labels with one set, or taken away where the value is empty.
+func (l Labels) with(name, value string) Labels {
+	out := l.keep(func(n string) bool { return n != name })
+	if value == "" {
+		return out
+	}
+	i, _ := slices.BinarySearchFunc(out, name, func(x Label, name string) int { return strings.Compare(x.Name, name) })
+	return slices.Insert(out, i, Label{name, value})
 }
 
 func (l Labels) withoutName() Labels {
@@ -135,8 +144,9 @@ type Series struct {
 // Value is the answer of a query: a scalar, or series in the order of their labels.
 // A scalar has one series without labels.
 type Value struct {
-	Scalar bool
-	Series []Series
+	Scalar  bool
+	Ordered bool // the series are in the order that the query asks for
+	Series  []Series
 }
 
 // absentBits is a NaN that no arithmetic makes.

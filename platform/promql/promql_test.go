@@ -116,6 +116,39 @@ func TestEval(t *testing.T) {
 		{"vector(3) # a comment", "3 3 3 3 3 3"},
 		{"q", ""},
 		{"sum(q)", ""},
+		{"topk(1, p)", "__name__=p d=a - 11 21 31 41 51 | __name__=p d=b 10 - - - - -"},
+		{"bottomk(scalar(q) > bool 0, p)", ""},
+		{"quantile(0.5, p)", "5.5 10.5 15.5 20.5 41 51"},
+		{"stdvar(p)", "20.25 0.25 30.25 110.25 0 0"},
+		{"group by(d) (p)", "d=a 1 1 1 1 1 1 | d=b 1 1 1 1 - -"},
+		{`count_values("v", p > 20 < 35)`, "v=21 - - 1 - - - | v=31 - - - 1 - -"},
+		{`p and p{d="b"}`, "__name__=p d=b 10 10 10 10 - -"},
+		{`p unless p{d="b"}`, "__name__=p d=a 1 11 21 31 41 51"},
+		{`p > 30 or p < 20`, "__name__=p d=a 1 11 - 31 41 51 | __name__=p d=b 10 10 10 10 - -"},
+		{`p{d="a"} and on() p{d="b"}`, "__name__=p d=a 1 11 21 31 - -"},
+		{"p / on() group_left sum(p)", "d=a 0.0909091 0.52381 0.677419 0.756098 1 1 | d=b 0.909091 0.47619 0.322581 0.243902 - -"},
+		{`sum(p) > on() group_right() p{d="a"}`, "__name__=p d=a 11 21 31 41 - -"},
+		{`p @ 101`, "__name__=p d=a 11 11 11 11 11 11 | __name__=p d=b 10 10 10 10 10 10"},
+		{`p{d="a"} @ end() - p{d="a"} @ start() offset -10s`, "d=a 49 49 49 49 49 49"},
+		{`max_over_time(p{d="a"}[100s:50s])`, "d=a - 10 20 30 40 50"},
+		{`sum_over_time((p * 2)[100s:50s] offset 1s) - 2`, "d=a - 28 68 108 148 188 | d=b - 38 38 38 18 -"},
+		{`irate(p{d="a"}[50s])`, "d=a - 0.1 0.1 0.1 0.1 0.1"},
+		{`deriv(p{d="a"}[50s])`, "d=a - 0.1 0.1 0.1 0.1 0.1"},
+		{`predict_linear(p{d="a"}[50s], 10)`, "d=a - 12 22 32 42 52"},
+		{`quantile_over_time(0.25, p{d="a"}[50s])`, "d=a 1 8 18 28 38 48"},
+		{`stddev_over_time(p{d="a"}[30s])`, "d=a 0 0.816497 0.816497 0.816497 0.816497 0.816497"},
+		{`changes(p[50s])`, "d=a 0 4 4 4 4 4 | d=b 0 - - - - -"},
+		{`resets((-p{d="a"})[50s:10s])`, "d=a - 4 4 4 4 4"},
+		{`absent(p{d="b"})`, "d=b - - - - 1 1"},
+		{`absent_over_time(q{d="x",e=~"y"}[5m])`, "d=x 1 1 1 1 1 1"},
+		{`scalar(p{d="b"}) + 0`, "10 10 10 10 NaN NaN"},
+		{`timestamp(p{d="b"})`, "d=b 1 51 51 51 - -"},
+		{`round(p{d="a"} / 3, 0.5)`, "d=a 0.5 3.5 7 10.5 13.5 17"},
+		{"clamp(p, 5, 40)", "d=a 5 11 21 31 40 40 | d=b 10 10 10 10 - -"},
+		{"minute() + hour(vector(7200)) * 100", "200 201 203 205 206 208"},
+		{`label_replace(p{d="a"}, "e", "$1-x", "d", "(.)")`, "__name__=p d=a e=a-x 1 11 21 31 41 51"},
+		{`label_join(p{d="a"}, "d", "/", "d", "d", "none")`, "__name__=p d=a/a/ 1 11 21 31 41 51"},
+		{"sgn(-p) atan2 vector(0)", ""},
 	} {
 		e, err := promql.Parse(tt.query)
 		if err != nil {
@@ -134,13 +167,25 @@ func TestRefusals(t *testing.T) {
 		{"", "at character 1: unexpected the end, want an expression"},
 		{"p[5m]", "a range by itself"},
 		{"rate(p)", "rate takes a range here, not an instant vector"},
-		{"rate(p[5m:1m])", "not supported: subqueries"},
-		{"p @ 3", "not supported: the modifier @"},
-		{"topk(3, p)", "not supported: the aggregation topk"},
+		{"limitk(3, p)", "not supported: the aggregation limitk"},
 		{"histogram_quantile(0.9, p)", "not supported: the function histogram_quantile"},
-		{"p and p", "not supported: the operator and"},
-		{"p * on(d) group_left p", "not supported: group_left"},
-		{`"text"`, "not supported: strings"},
+		{`"text"`, "not supported: a string by itself"},
+		{"p @ x", "want seconds since 1970, start() or end()"},
+		{"(1)[5m:1m]", "a subquery takes an instant vector, not a scalar"},
+		{"p[5m:0s]", "longer than nothing"},
+		{"topk(p, p)", "topk takes a scalar here, not an instant vector"},
+		{"topk(p)", "topk takes a scalar here"},
+		{`count_values("a-b", p)`, "not the name of a label"},
+		{"p and 1", "and takes instant vectors, not scalars"},
+		{"p and on(d) group_left p", "do not belong to and"},
+		{"p * group_left p", "group_left belongs behind on or ignoring"},
+		{"p * on(d) group_left(d) p", "stands both in on and in group_left"},
+		{"p and bool p", "bool belongs to comparisons"},
+		{`p + "x"`, "not strings"},
+		{`label_replace(p, "1", "", "d", "")`, "not the name of a label"},
+		{`label_replace(p, "e", "", "d", "(")`, "not a regular expression"},
+		{"round(p, 1, 2)", "round takes at most 2 arguments, not 3"},
+		{"clamp(p, 1)", "clamp takes 3 arguments, not 2"},
 		{`{d=""}`, "a matcher that the empty string does not satisfy"},
 		{`p{d=~"("}`, "not a regular expression"},
 		{`p{d="a}`, "the string is not closed"},
@@ -193,7 +238,11 @@ func TestWhatHasNoAnswer(t *testing.T) {
 			t.Errorf("%s: %v, want %v", tt.query, err, tt.want)
 		}
 	}
-	e, _ := promql.Parse("p")
+	e, _ := promql.Parse("max_over_time(p[1y:1s])")
+	if _, err := promql.Eval(t.Context(), m, e, promql.Span{}, promql.Limits{Points: 20_000}); !errors.Is(err, promql.ErrLimit) {
+		t.Errorf("a year of seconds inside: %v, want %v", err, promql.ErrLimit)
+	}
+	e, _ = promql.Parse("p")
 	if _, err := promql.Eval(t.Context(), m, e, promql.Span{Start: 0, End: 10_000, Step: 1}, promql.Limits{Points: 20_000}); !errors.Is(err, promql.ErrLimit) {
 		t.Errorf("two series of 10,001 points: %v, want %v", err, promql.ErrLimit)
 	}
@@ -216,7 +265,10 @@ func TestLookback(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, q := range []string{`sum by (a) (rate(x{b=~"c|d",e!="f"}[5m] offset 1h)) / 2 ^ -1 > bool 0x1F`, "p * on(d) p", "1h", `{__name__="a\x41\u00e4"}`, "#"} {
+	for _, q := range []string{
+		`sum by (a) (rate(x{b=~"c|d",e!="f"}[5m] offset 1h)) / 2 ^ -1 > bool 0x1F`, "p * on(d) p", "1h", `{__name__="a\x41\u00e4"}`, "#", "topk(2, a) or b @ end() unless on(d) c", "p / on() group_left(e) sum(p)", "max_over_time(rate(a[5m])[1h:1m] offset 3m)",
+		`label_replace(a, "b", "$1", "c", "(.*)")`, `count_values("d", a)`, "round(a, 0.1) atan2 b",
+	} {
 		f.Add(q)
 	}
 	f.Fuzz(func(t *testing.T, query string) {
@@ -225,7 +277,7 @@ func FuzzParse(f *testing.F) {
 			return // refused is fine; a panic is not
 		}
 		span := promql.Span{Start: 0, End: 60_000, Step: 20_000}
-		v, err := promql.Eval(t.Context(), two(), e, span, promql.Limits{})
+		v, err := promql.Eval(t.Context(), two(), e, span, promql.Limits{Points: 2000}) // a subquery may ask for any number
 		if err == nil && v.Scalar && len(v.Series) != 1 {
 			t.Errorf("%q is a scalar of %d series", query, len(v.Series))
 		}
