@@ -146,12 +146,14 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 			return platform.Target{KW: t.Series.At(time.Duration(now.UnixNano())), Import: t.Import, Enabled: true}
 		}
 	}
+	tapes := recordings(cfg, log)
+	defer tapes.close()
 	p, err = platform.New(pc)
 	if err != nil {
 		return fail(exitEnvironment, errors.Join(err, l.Close()))
 	}
 	defer func() { err = errors.Join(err, closing("plant", p.Close())) }()
-	if err := addDevices(ctx, p, pc, cfg); err != nil {
+	if err := addDevices(ctx, p, pc, cfg, tapes); err != nil {
 		return errors.Join(err, l.Close())
 	}
 	sites, err := joinSites(p, cfg, log)
@@ -164,7 +166,7 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 		parts = append(parts, sites.up.Run)
 	}
 	figures := remote.figures()
-	figures.MustRegister(sites)
+	figures.MustRegister(sites, tapes)
 	if h, ok := p.History.(series.Elsewhere); ok {
 		historyFigures(figures, h)
 	}
@@ -308,7 +310,7 @@ func busDir(cfg *scenario.Config) string {
 
 // addDevices serves the devices of the configuration. One on a wire need not be there:
 // it is looked for until it answers, and acts once somebody has armed it.
-func addDevices(ctx context.Context, p *platform.Plant, on platform.Config, cfg *scenario.Config) error {
+func addDevices(ctx context.Context, p *platform.Plant, on platform.Config, cfg *scenario.Config, tapes *recorder) error {
 	var (
 		simulated []scenario.ConfigDevice
 		wired     []platform.Wired
@@ -324,7 +326,7 @@ func addDevices(ctx context.Context, p *platform.Plant, on platform.Config, cfg 
 		case scenario.MMS:
 			return fail(exitEnvironment, fmt.Errorf("device %s: kind %s cannot be opened by this version", d.ID, d.Kind))
 		}
-		w, err := openWire(&d, on)
+		w, err := openWire(&d, p, on, tapes)
 		if err != nil {
 			return fail(exitInput, fmt.Errorf("device %s: %w", d.ID, err))
 		}
@@ -375,19 +377,20 @@ func fusions(list []scenario.Fusion) (out []platform.Fusion) {
 }
 
 // openWire opens the driver of a device on a wire, or of a recording.
-func openWire(d *scenario.ConfigDevice, on platform.Config) (platform.Wired, error) {
+func openWire(d *scenario.ConfigDevice, p *platform.Plant, on platform.Config, tapes *recorder) (platform.Wired, error) {
 	spec, err := links.Of(&d.Device, on.Log)
 	if err != nil {
 		return platform.Wired{}, err
 	}
 	spec.Started = on.Sched.Now()
-	driver, err := hil.Open(spec)
+	twin, err := twinOf(&d.Device)
 	if err != nil {
 		return platform.Wired{}, err
 	}
-	twin, err := twinOf(&d.Device)
-	if err != nil {
-		return platform.Wired{}, errors.Join(err, driver.Close())
+	w := platform.Wired{Info: spec.Info(), Period: d.Poll, Twin: twin}
+	if roll := tapes.begin(&d.Device, &spec, p); roll != nil {
+		w.Told = roll.Told
 	}
-	return platform.Wired{Info: spec.Info(), Driver: driver, Period: d.Poll, Twin: twin}, nil
+	w.Driver, err = hil.Open(spec)
+	return w, err
 }

@@ -117,11 +117,21 @@ func (d *Device) Info() device.Info {
 // Record begins a recording of the device, of which info is known, at path: its Tap is
 // what Tap is set to.
 func (d *Device) Record(path string, started time.Time, info device.Info) (*record.Writer, error) {
+	h, err := d.Head(info)
+	if err != nil {
+		return nil, err
+	}
+	h.Started = started
+	return record.Create(path, h, 0)
+}
+
+// Head is that of a recording of the device, of which info is known.
+func (d *Device) Head(info device.Info) (record.Head, error) {
 	spec, err := json.Marshal(d)
 	if err != nil {
-		return nil, fmt.Errorf("record %s: %w", d.ID, err)
+		return record.Head{}, fmt.Errorf("record %s: %w", d.ID, err)
 	}
-	return record.Create(path, record.Head{ID: d.ID, Started: started, Info: info, Device: spec}, 0)
+	return record.Head{ID: d.ID, Info: info, Device: spec}, nil
 }
 
 // Open returns the driver of a device. The device need not be there: a driver

@@ -23,6 +23,9 @@ type Wired struct {
 	ArmItself bool
 	// Twin, when set, is what its sign test is held against before it is armed.
 	Twin device.Comparison
+	// Told, when set, is told of each command that the device is given, and ended when it has
+	// answered or not.
+	Told func(c device.Command) (ended func())
 }
 
 // Attach registers devices on wires and serves them until the plant is closed, which
@@ -38,7 +41,7 @@ func (p *Plant) Attach(ctx context.Context, wires []Wired) error {
 		}
 		p.serving.Add(1)
 		err = p.Gateway.Attach(p.life, gateway.Wire{
-			Driver: w.Driver, Slot: info.Slot, Period: w.Period, ArmItself: w.ArmItself, Twin: w.Twin,
+			Driver: w.Driver, Slot: info.Slot, Period: w.Period, ArmItself: w.ArmItself, Twin: w.Twin, Told: w.Told,
 			Phase: w.Period * time.Duration(i) / time.Duration(len(wires)),
 		}, p.serving.Done)
 		if err != nil {

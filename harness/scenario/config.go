@@ -3,6 +3,7 @@ package scenario
 import (
 	"fmt"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -24,6 +25,7 @@ type Config struct {
 	Quality    []QualityRule  `yaml:"quality,omitempty" doc:"How readings are cleaned, by device; docs/quality.md tells what each key does."`
 	History    HistoryStore   `yaml:"history,omitempty" doc:"Where readings are kept."`
 	Retention  Retention      `yaml:"retention,omitempty" doc:"How long what is kept."`
+	Record     Recording      `yaml:"record,omitempty" doc:"What crosses the wires of devices is recorded, in files beneath data; nothing without links."`
 	MQTT       Broker         `yaml:"mqtt,omitempty" doc:"The embedded MQTT broker; without listen there is none."`
 	Remote     []RemoteWrite  `yaml:"remote_write,omitempty" doc:"Stores that readings are sent to, by Prometheus's remote write 1.0."`
 	TLS        TLS            `yaml:"tls,omitempty" doc:"Certificates of the listeners; plain HTTP when left out."`
@@ -119,6 +121,33 @@ type Retention struct {
 	Control time.Duration `yaml:"control,omitempty" jsonschema:"minimum=0,default=7d" doc:"Commands, acknowledgements and events: about 100 bytes for each setpoint, 4.5 GB a day for 1,000 devices in a 2 s cycle."`
 	History time.Duration `yaml:"history,omitempty" jsonschema:"minimum=0,default=0s" doc:"Readings, in whole files of the history; 0s keeps them for ever."`
 	Tiers   []Tier        `yaml:"tiers,omitempty" doc:"What readings amount to in steps, stored beside them, the shortest step first; without the key by the minute, 15 minutes and hour, for ever."`
+}
+
+// Recording is what is recorded of wires while a plant runs.
+type Recording struct {
+	Links    string        `yaml:"links" jsonschema:"required" example:"rig-*" doc:"The devices whose wires are recorded, a glob."`
+	Keep     time.Duration `yaml:"keep,omitempty" jsonschema:"minimum=1m,default=7d" doc:"How long a file is kept."`
+	MaxBytes int           `yaml:"max_bytes,omitempty" jsonschema:"minimum=1000000,default=1000000000" doc:"What all files may have together; the oldest go first."`
+}
+
+// check looks whether there is something to record.
+func (r *Recording) check(s *source, devices []ConfigDevice) {
+	if !s.has("record") || r.Links == "" {
+		return
+	}
+	var ids []string
+	for i := range devices {
+		if d := &devices[i]; d.Wire() {
+			if ok, err := path.Match(r.Links, d.ID); err != nil {
+				s.wrong("record.links", "write a glob, such as rig-*", "%q is no glob: %v", short(r.Links), err)
+				return
+			} else if ok {
+				return
+			}
+			ids = append(ids, d.ID)
+		}
+	}
+	s.wrong("record.links", suggest(r.Links, ids), "no device on a wire is named %q", short(r.Links))
 }
 
 // Tier is a step in which what readings amount to is stored.
@@ -245,6 +274,7 @@ func (c *Config) check(s *source) {
 		}
 		d.Shadow.check(s, at, &d.Device)
 	}
+	c.Record.check(s, c.Devices)
 	for i := range c.Fusion {
 		at := fmt.Sprintf("fusion[%d]", i)
 		s.uniqueID(at, c.Fusion[i].ID, seen)

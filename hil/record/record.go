@@ -79,6 +79,7 @@ const flushEvery = time.Second
 type Writer struct {
 	mu      sync.Mutex
 	file    io.Closer
+	size    counter
 	zip     *gzip.Writer // nil: not compressed
 	out     *bufio.Writer
 	started time.Time
@@ -108,12 +109,12 @@ func newWriter(to io.WriteCloser, zip bool, h Head, limit int) (*Writer, error) 
 		limit = DefaultLimit
 	}
 	h.Yunchu, h.Version, h.Started = mark, version, h.Started.UTC()
-	w := &Writer{file: to, started: h.Started, left: limit}
+	w := &Writer{file: to, started: h.Started, left: limit, size: counter{to: to}}
 	if zip {
-		w.zip = gzip.NewWriter(to)
+		w.zip = gzip.NewWriter(&w.size)
 		w.out = bufio.NewWriter(w.zip)
 	} else {
-		w.out = bufio.NewWriter(to)
+		w.out = bufio.NewWriter(&w.size)
 	}
 	w.line(h)
 	w.flush()
@@ -218,6 +219,32 @@ func (w *Writer) Close() error {
 		errs = append(errs, w.zip.Close())
 	}
 	return errors.Join(append(errs, w.file.Close())...)
+}
+
+// counter counts what is written to a file.
+type counter struct {
+	to io.Writer
+	n  int64
+}
+
+func (c *counter) Write(b []byte) (int, error) {
+	n, err := c.to.Write(b)
+	c.n += int64(n)
+	return n, err
+}
+
+// written is how many bytes the file has.
+func (w *Writer) written() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.size.n
+}
+
+// failed is the first error.
+func (w *Writer) failed() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
 }
 
 // Dropped is how many messages were not taken: by a full recording, or longer than it

@@ -45,6 +45,9 @@ type Wire struct {
 	// Twin, when set, is what its sign test is held against before it is armed; without one
 	// it is its nameplate alone.
 	Twin device.Comparison
+	// Told, when set, is told of each command that the device is given, and ended when it has
+	// answered or not.
+	Told func(c device.Command) (ended func())
 	// Pushed: the device sends its readings to us, and they come in through Push. What its
 	// driver reads tells of its presence and of its panel, and is not stored again.
 	Pushed bool
@@ -326,7 +329,12 @@ func (w *wire) write(ctx context.Context, o order) {
 	most := w.within(commandPaces)
 	limit, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
+	ended := func() {}
+	if w.Told != nil {
+		ended = w.Told(o.c)
+	}
 	a, err := w.Driver.Write(limit, w.g.sched.Now(), o.c)
+	ended()
 	if err != nil && ctx.Err() == nil && limit.Err() != nil {
 		err = fmt.Errorf("it has not taken it within %v, where a reading of it takes %v: %w", most, w.pace.Round(time.Millisecond), err)
 	}
