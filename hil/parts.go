@@ -138,6 +138,7 @@ func (p *Parts) Read(ctx context.Context, now time.Time) (device.Reading, error)
 	out.Voltage = first("voltage", func(r *device.Reading) float64 { return r.Voltage }, "bms", "pcs")
 	out.Current = first("current", func(r *device.Reading) float64 { return r.Current }, "bms", "pcs")
 	out.Temperature = first("temperature", func(r *device.Reading) float64 { return r.Temperature }, "bms", "pcs")
+	out.Own = p.windows(got)
 	out.MaxCharge = least("maxCharge", func(r *device.Reading) float64 { return r.MaxCharge })
 	out.MaxDischarge = least("maxDischarge", func(r *device.Reading) float64 { return r.MaxDischarge })
 	if a, b := got["pcs"].Power, got["meter"].Power; p.PCS != nil && p.Meter != nil && math.Abs(a-b) > p.tolerance(a, b) {
@@ -152,6 +153,30 @@ func (p *Parts) Read(ctx context.Context, now time.Time) (device.Reading, error)
 		}
 	}
 	return out, nil
+}
+
+// windows are those that go with what the reading says: of each quantity the ones of the part
+// whose value it is. A part keeps to its own by what it says that it takes and gives.
+func (p *Parts) windows(got map[string]device.Reading) *device.OwnWindows {
+	out := device.Untold()
+	for _, x := range []struct {
+		quantity string
+		of       func(w *device.OwnWindows) *device.Span
+	}{
+		{"soc", func(w *device.OwnWindows) *device.Span { return &w.SoC }},
+		{"voltage", func(w *device.OwnWindows) *device.Span { return &w.Voltage }},
+		{"temperature", func(w *device.OwnWindows) *device.Span { return &w.Temperature }},
+	} {
+		for _, name := range []string{"bms", "pcs"} {
+			if _, gives := p.stated[statement{name, x.quantity}]; gives {
+				if own := got[name].Own; own != nil {
+					*x.of(&out) = *x.of(own)
+				}
+				break
+			}
+		}
+	}
+	return out.Told()
 }
 
 func (p *Parts) tolerance(a, b float64) float64 {

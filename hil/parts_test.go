@@ -89,6 +89,29 @@ func TestPartThatFallsSilentIsNotReplaced(t *testing.T) {
 	}
 }
 
+// TestWindowsGoWithTheirValue: a converter's window of its own voltage is not held against the
+// voltage of the battery management, which may be another.
+func TestWindowsGoWithTheirValue(t *testing.T) {
+	window := func(low, high float64) *device.OwnWindows {
+		w := device.Untold()
+		w.Voltage = device.Span{low, high}
+		return &w
+	}
+	pcs := &fake{r: reading(func(r *device.Reading) { r.Power, r.Voltage, r.Own = 0, 800, window(600, 876) })}
+	bms := &fake{r: reading(func(r *device.Reading) { r.SoC, r.Voltage, r.Own = 50, 52, window(46, 57) })}
+	r, err := (&hil.Parts{PCS: pcs, BMS: bms}).Read(t.Context(), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Voltage != 52 || r.Own == nil || r.Own.Voltage != (device.Span{46, 57}) {
+		t.Errorf("%v V, own windows %+v", r.Voltage, r.Own)
+	}
+	bms.r.Voltage, bms.r.Own = math.NaN(), nil
+	if r, err = (&hil.Parts{PCS: pcs, BMS: bms}).Read(t.Context(), now); err != nil || r.Voltage != 800 || r.Own == nil || r.Own.Voltage != (device.Span{600, 876}) {
+		t.Errorf("%v V, own windows %+v, %v", r.Voltage, r.Own, err)
+	}
+}
+
 func reading(change func(*device.Reading)) device.Reading {
 	r := device.Empty()
 	change(&r)

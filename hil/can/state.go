@@ -327,6 +327,9 @@ func (p *picture) reading() device.Reading {
 	r.Voltage, r.Current = p.number(Voltage), p.current()
 	r.Temperature = orElse(p.number(CellTemperatureMax), p.number(Temperature))
 	r.MaxCharge, r.MaxDischarge = p.power()
+	own := device.Untold()
+	own.Voltage = device.Span{p.number(DischargeVoltageLimit), p.number(ChargeVoltageLimit)}
+	r.Own = own.Told()
 	if r.Status = p.word(); r.Status == device.OtherStatus {
 		r.Word = "unknown"
 	}

@@ -85,6 +85,7 @@ var (
 var polled = []string{
 	"status", "heartbeat", "power", "soc", "soh", "voltage", "current", "temperature", "max_charge_kw", "max_discharge_kw",
 	"charge_limit_a", "discharge_limit_a", "charge_forbidden", "discharge_forbidden", "local", "e_stop", "alarms", "mode",
+	"soc_min", "soc_max", "voltage_min", "voltage_max", "temperature_min", "temperature_max",
 	"setpoint", "controller_heartbeat",
 }
 
@@ -183,6 +184,17 @@ func (d *Driver) reading(now time.Time) device.Reading {
 		MaxCharge:    d.most("max_charge_kw", "charge_limit_a", "charge_forbidden"),
 		MaxDischarge: d.most("max_discharge_kw", "discharge_limit_a", "discharge_forbidden"),
 	}
+	if r.Voltage >= value("voltage_max") {
+		r.MaxCharge = 0
+	}
+	if r.Voltage <= value("voltage_min") {
+		r.MaxDischarge = 0
+	}
+	r.Own = device.OwnWindows{
+		SoC:         device.Span{value("soc_min"), value("soc_max")},
+		Voltage:     device.Span{value("voltage_min"), value("voltage_max")},
+		Temperature: device.Span{value("temperature_min"), value("temperature_max")},
+	}.Told()
 	r.Status, r.Word = d.status(r.Power)
 	r.Flags, r.Beyond = d.findings(now)
 	return r

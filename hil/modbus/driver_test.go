@@ -225,6 +225,36 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// What a device tells of its own windows goes with the reading, and its voltage bounds what it
+// takes and gives at once.
+func TestOwnWindows(t *testing.T) {
+	d := newDriver(t, `points:
+  soc: {address: 0}
+  soc_min: {address: 1, not_implemented: 0xFFFF}
+  voltage: {address: 2}
+  voltage_max: {address: 3, scale: 0.1, not_implemented: 0xFFFF}
+  temperature: {address: 4, type: int16}
+  temperature_min: {address: 5, type: int16, unit: K, not_implemented: 0x8000}
+  max_charge_kw: {address: 6}
+`)
+	copy(d.Holding, []uint16{50, 7, 800, 8200, 25, 263, 100})
+	r := d.read()
+	if o := r.Own; o == nil || o.SoC[0] != 7 || !math.IsNaN(o.SoC[1]) || o.Voltage[1] != 820 || !math.IsNaN(o.Voltage[0]) || math.Abs(o.Temperature[0]+10.15) > 1e-9 {
+		t.Errorf("own windows %+v", o)
+	}
+	if r.MaxCharge != 100 {
+		t.Errorf("takes %v kW", r.MaxCharge)
+	}
+	d.Holding[2] = 820
+	if r := d.read(); r.MaxCharge != 0 {
+		t.Errorf("takes %v kW at its own voltage_max", r.MaxCharge)
+	}
+	copy(d.Holding, []uint16{50, 0xFFFF, 800, 0xFFFF, 25, 0x8000, 100})
+	if r := d.read(); r.Own != nil {
+		t.Errorf("own windows %+v of registers that are not implemented", r.Own)
+	}
+}
+
 // A value that cannot be is passed on, and said to be one.
 func TestRangeIsFlagged(t *testing.T) {
 	d := newDriver(t, "points:\n  soc: {address: 0, valid: {min: 0, max: 100}}\n")
@@ -505,7 +535,7 @@ func TestOneReadForADevice(t *testing.T) {
 	if _, err := d.Read(t.Context(), time.Unix(1e9, 0)); err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"read holding 1+5", "read input 0+27", "read discrete 0+4"}; !slices.Equal(m.asked, want) {
+	if want := []string{"read holding 1+5", "read input 0+33", "read discrete 0+4"}; !slices.Equal(m.asked, want) {
 		t.Errorf("asked %v, want %v", m.asked, want)
 	}
 }

@@ -365,6 +365,13 @@ func (p *Profile) together(f *strict.File) {
 		f.Wrong("points.revert_s.access", "leave access out, if the register can be read; or write watched: true at the top, if the device stops by itself when its link is lost",
 			"points.revert_s.access: a time to revert that nobody can read back is none")
 	}
+	for _, w := range []string{"soc", "voltage", "temperature"} {
+		for _, edge := range []string{w + "_min", w + "_max"} {
+			if p.find(edge) != nil && p.find(w) == nil && !lost(w) {
+				f.Wrong("points."+edge, "add "+w+", or take it out", "points.%s: is a bound of %s, which is not among the points: no power would ever be within it", edge, w)
+			}
+		}
+	}
 	if p.find("setpoint_enable") != nil && p.find("setpoint") == nil && !lost("setpoint") {
 		f.Wrong("points.setpoint_enable", "", "points: setpoint_enable without a setpoint")
 	}

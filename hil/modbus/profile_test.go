@@ -105,6 +105,7 @@ func TestProfileFaults(t *testing.T) {
 		{"setting that is a setpoint which is only shown", "points:\n  setpoint: {address: 1, access: read}\nsettings:\n  aim: {address: 1}\n", "settings.aim: is the register of setpoint"},
 		{"setting that enables", "points:\n  setpoint: {address: 1}\n  setpoint_enable: {address: 9}\nsettings:\n  on: {address: 9}\n", "settings.on: is the register of setpoint_enable"},
 		{"setting that is the mode", "points:\n  mode: {address: 1, access: read, values: {run: 0}}\nsettings:\n  aim: {address: 1}\n", "settings.aim: is the register of mode"},
+		{"bound of nothing", "points:\n  soc: {address: 1}\n  voltage_max: {address: 2}\n", "points.voltage_max: is a bound of voltage, which is not among the points"},
 		{"setting that is the watchdog", "points:\n  revert_s: {address: 1}\nsettings:\n  patience: {address: 1}\n", "settings.patience: is the register of revert_s"},
 		{"setting that is the heartbeat", "points:\n  controller_heartbeat: {address: 1}\nsettings:\n  beat: {address: 1}\n", "settings.beat: is the register of controller_heartbeat"},
 		{"setting that is the emergency stop", "points:\n  e_stop: {address: 1, bit: 3}\nsettings:\n  aim: {address: 1}\n", "settings.aim: is the register of e_stop"},

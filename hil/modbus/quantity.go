@@ -41,6 +41,7 @@ var (
 	kilowatts = map[string]unit{"W": {milli, 0}, "MW": {kilo, 0}}
 	volts     = map[string]unit{"mV": {milli, 0}, "kV": {kilo, 0}}
 	amperes   = map[string]unit{"mA": {milli, 0}}
+	celsius   = map[string]unit{"K": {1, -zeroC}}
 )
 
 // statusWords are those of platform/device.
@@ -75,7 +76,7 @@ var quantities = map[string]quantity{
 	"soh":         {unit: "%"},
 	"voltage":     {unit: "V", units: volts},
 	"current":     {unit: "A", units: amperes, directed: true},
-	"temperature": {unit: "degC", units: map[string]unit{"K": {1, -zeroC}}},
+	"temperature": {unit: "degC", units: celsius},
 	"cell_v_max":  {unit: "V", units: volts},
 	"cell_v_min":  {unit: "V", units: volts},
 
@@ -83,6 +84,12 @@ var quantities = map[string]quantity{
 	"max_discharge_kw":    {unit: "kW", units: kilowatts},
 	"charge_limit_a":      {unit: "A", units: amperes},
 	"discharge_limit_a":   {unit: "A", units: amperes},
+	"soc_min":             {unit: "%"},
+	"soc_max":             {unit: "%"},
+	"voltage_min":         {unit: "V", units: volts},
+	"voltage_max":         {unit: "V", units: volts},
+	"temperature_min":     {unit: "degC", units: celsius},
+	"temperature_max":     {unit: "degC", units: celsius},
 	"charge_forbidden":    {form: condition, words: conditionWords},
 	"discharge_forbidden": {form: condition, words: conditionWords},
 	"frequency":           {unit: "Hz"},

@@ -29,6 +29,8 @@
 //	              120.MaxChaRte); 0 when 802.State, ReqInvState or an alarm in Evt1 forbids it,
 //	              or at 802.VMax
 //	max discharge likewise, 802.ADisChaMax and so on, and at 802.VMin
+//	own windows   charge: 802.SoCMin and SoCRsvMin, SoCMax and SocRsvMax, the inner ones;
+//	              voltage: 802.VMin, 802.VMax
 //	status        701.InvSt, 103.St, 802.State: fault, standby; 802.ChaSt or 124.ChaSt: charging,
 //	              discharging, idle; the sign of power without
 //	heartbeat     715.DERHb, 802.Hb: each must change within 3 s

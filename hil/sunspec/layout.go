@@ -65,6 +65,7 @@ type layout struct {
 	power, soc, soh, voltage, current, temperature point
 	chargeA, dischargeA, chargeW, dischargeW       point
 	chargeV, dischargeV                            point // that end a charge and a discharge
+	socMin, socMax, reserveMin, reserveMax         point // windows of charge: the battery's, and as it is set
 	ratedChargeW, ratedDischargeW                  point // as they were when the device was scanned or adjusted
 	inverter, inverter10x                          point // operating states, of 701 and 101 to 103
 	alarms, alarms10x                              point
@@ -123,6 +124,8 @@ func newLayout(d *Device) *layout {
 		chargeA:     choose(d, "802.AChaMax"), dischargeA: choose(d, "802.ADisChaMax"),
 		chargeW: choose(d, "802.WChaRteMax"), dischargeW: choose(d, "802.WDisChaRteMax"),
 		chargeV: only(d, "802.VMax"), dischargeV: only(d, "802.VMin"),
+		socMin: only(d, "802.SoCMin"), socMax: only(d, "802.SoCMax"),
+		reserveMin: only(d, "802.SoCRsvMin"), reserveMax: only(d, "802.SocRsvMax"),
 		inverter: choose(d, "701.InvSt"), alarms: choose(d, "701.Alrm"),
 		inverter10x: choose(d, "103.St", "102.St", "101.St"), alarms10x: choose(d, "103.Evt1", "102.Evt1", "101.Evt1"),
 		battery: choose(d, "802.State"), charging: choose(d, "802.ChaSt", "124.ChaSt"), request: choose(d, "802.ReqInvState"),
@@ -163,6 +166,7 @@ func (l *layout) plan() {
 	read := append([]point{
 		l.power, l.soc, l.soh, l.voltage, l.current, l.temperature, l.chargeA, l.dischargeA, l.chargeW, l.dischargeW,
 		l.chargeV, l.dischargeV, l.charging, l.request, l.events,
+		l.socMin, l.socMax, l.reserveMin, l.reserveMax,
 	}, state...)
 	read = append(append(read, l.pulses...), l.beats...)
 	l.monitor = l.requests(read)

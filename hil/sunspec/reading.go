@@ -75,6 +75,7 @@ func (d *Driver) reading(now time.Time) device.Reading {
 	r.Power = 0 - l.power.float()/1000
 	r.Temperature = l.temperature.float()
 	r.MaxCharge, r.MaxDischarge = l.limits()
+	r.Own = l.windows().Told()
 	r.Status = d.status(r.Power)
 	if d.still(now) {
 		r.Flags |= device.FlagHeartbeat
@@ -112,6 +113,15 @@ func (l *layout) limits() (charge, discharge float64) {
 		}
 	}
 	return charge, discharge
+}
+
+// windows are those that the battery tells of itself: of charge the inner one of what it is
+// made for and of what is set for it, where the device told them when it was scanned.
+func (l *layout) windows() device.OwnWindows {
+	w := device.Untold()
+	w.SoC = device.Span{-least(-l.socMin.float(), -l.reserveMin.float()), least(l.socMax.float(), l.reserveMax.float())}
+	w.Voltage = device.Span{l.dischargeV.float(), l.chargeV.float()}
+	return w
 }
 
 // least ignores what is not a number.

@@ -56,7 +56,11 @@ func TestVoltagesEndChargeAndDischarge(t *testing.T) {
 	}{{800, 80, 160}, {900, 0, 180}, {901, 0, 180.2}, {700, 70, 0}, {699, 69.9, 0}} {
 		r := pcs(t)
 		r.set(at802+34, uint16(10*tt.volts), 9000, 7000) // V, VMax, VMin
-		if got := read(t, open(t, r), 0); !near(got.MaxCharge, tt.charge) || !near(got.MaxDischarge, tt.discharge) {
+		got := read(t, open(t, r), 0)
+		if got.Own == nil || got.Own.Voltage != (device.Span{700, 900}) {
+			t.Errorf("own windows %+v", got.Own)
+		}
+		if !near(got.MaxCharge, tt.charge) || !near(got.MaxDischarge, tt.discharge) {
 			t.Errorf("at %v V: takes %v kW and gives %v kW, want %v and %v", tt.volts, got.MaxCharge, got.MaxDischarge, tt.charge, tt.discharge)
 		}
 	}

@@ -38,6 +38,7 @@ type View struct {
 	Series, Parallel          int
 	SoCMin, SoCMax            float64 // percent
 	CellVLow, CellVHigh       float64 // V, the window of a cell
+	TempCLow, TempCHigh       float64 // below the first no charging, above the second no power
 	ResponseDelay             time.Duration
 	MaxRamp                   float64 // share of rated power a second
 	Strings, StringsOn        int
@@ -106,6 +107,7 @@ func (u *Unit) view(now time.Time, shown bool) View {
 		RatedW: m.RatedKW * 1000, RatedVA: m.RatedKW * 1000, RatedWh: m.RatedKWh * 1000,
 		CapacityAh: m.Cell.CapacityAh * float64(m.Parallel), Series: m.Series, Parallel: m.Parallel,
 		SoCMin: m.Limits.SoC.Min, SoCMax: m.Limits.SoC.Max, CellVLow: m.Limits.CellV.Min, CellVHigh: m.Limits.CellV.Max,
+		TempCLow: m.Limits.TempC.Charge.Min, TempCHigh: max(m.Limits.TempC.Charge.Max, m.Limits.TempC.Discharge.Max),
 		ResponseDelay: time.Duration(m.PCS.ResponseDelay), MaxRamp: m.PCS.RampPerS,
 		Strings: m.Parallel, StringsOn: m.Parallel, Reactive: m.PCS.Capability != nil,
 

@@ -104,6 +104,31 @@ func (l Limits) Validate() error {
 	return errors.Join(errs...)
 }
 
+// OwnWindows are those that a device tells of itself with a reading, from its battery
+// management; an edge that it does not tell is NaN.
+type OwnWindows struct{ SoC, Voltage, Temperature Span }
+
+// Untold are windows of which nothing is told.
+func Untold() OwnWindows {
+	none := Span{math.NaN(), math.NaN()}
+	return OwnWindows{none, none, none}
+}
+
+// Edges are the edges in one order: the lower and the upper of each.
+func (w *OwnWindows) Edges() [6]*float64 {
+	return [...]*float64{&w.SoC[0], &w.SoC[1], &w.Temperature[0], &w.Temperature[1], &w.Voltage[0], &w.Voltage[1]}
+}
+
+// Told is w for a reading: nil where it tells nothing.
+func (w OwnWindows) Told() *OwnWindows {
+	for _, x := range w.Edges() {
+		if !math.IsNaN(*x) {
+			return &w
+		}
+	}
+	return nil
+}
+
 // Wider names the first of l that allows more than o does; "" when none does.
 func (l Limits) Wider(o Limits) string {
 	for _, x := range [...]struct {

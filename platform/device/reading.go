@@ -128,6 +128,9 @@ type Reading struct {
 	// Beyond are the values that FlagRange is about, as far as who raised it says. It
 	// goes with the reading through this process, and not into the log.
 	Beyond Points
+	// Own are the windows that the device tells of itself, nil for none; like Beyond they do
+	// not go into the log. Who has them changes nothing of them.
+	Own *OwnWindows
 }
 
 // Points are values of a reading.

@@ -91,7 +91,11 @@ func (g *Guard) latch(s device.Slot, d *state) {
 	changed := before ^ d.shut()
 	for i := range edges {
 		if changed>>i&1 == 1 {
-			g.bounds = append(g.bounds, Bound{Slot: s, Free: before>>i&1 == 1, Text: edges[i] + ", " + d.env.forbids(i)})
+			text := edges[i] + ", " + d.env.forbids(i)
+			if d.theirs>>i&1 == 1 {
+				text += ", which the device tells of itself"
+			}
+			g.bounds = append(g.bounds, Bound{Slot: s, Free: before>>i&1 == 1, Text: text})
 		}
 	}
 }

@@ -184,7 +184,10 @@ type Guard struct {
 type state struct {
 	known  bool
 	active bool
-	env    Envelope
+	env    Envelope // that acts: base within what the device tells of itself
+	base   Envelope // by its registration
+	itself device.OwnWindows
+	theirs uint8   // edges of env that are the device's, by their bit
 	most   float64 // kW, of env.power and the nameplate
 	by     string  // what sets it
 	plate  float64 // kW, of its nameplate; 0: it has told none
@@ -273,11 +276,13 @@ func (g *Guard) Set(s device.Slot, e Envelope, life device.State) error {
 	if !d.known {
 		d.known = true
 		d.soc, d.temp, d.charge, d.give, d.volt = math.NaN(), math.NaN(), math.NaN(), math.NaN(), math.NaN()
+		d.itself = device.Untold()
 	}
 	if was := d.env.RatedKW; was > 0 && e.RatedKW > was && (d.life.armed || d.life.test.running()) {
 		g.bar(s, d, fmt.Sprintf("its rating was raised from %.6g kW to %.6g kW", was, e.RatedKW)) // it was tested by the other
 	}
-	d.env, d.active = e, life == device.Active
+	d.base, d.active = e, life == device.Active
+	d.env, d.theirs = e.within(&d.itself)
 	d.bound()
 	g.latch(s, d)
 	return nil
@@ -353,6 +358,7 @@ func (g *Guard) Observe(r *device.Reading) {
 	if r.Quality == device.Suspect {
 		d.narrow(r)
 	}
+	d.tells(r, good)
 	g.watch(r, d)
 	if good || r.Temperature > d.temp || math.IsNaN(d.temp) {
 		d.temp = r.Temperature
@@ -387,7 +393,7 @@ func (d *state) mute(r *device.Reading) string {
 		return "state of charge"
 	case gone(d.temp, r.Temperature):
 		return "temperature"
-	case (e.VoltMin > 0 || e.VoltMax > 0) && gone(d.volt, r.Voltage):
+	case e.volts() && gone(d.volt, r.Voltage):
 		return "voltage"
 	}
 	return ""

@@ -16,7 +16,8 @@ import (
 // model is what the guard promises, written down once more and more simply: for
 // each device what was last believed of it, and what it has been told.
 type model struct {
-	env                           guard.Envelope
+	base, env                     guard.Envelope // registered, and with what the device tells of itself
+	own                           [6]float64     // that: edges of charge, temperature and voltage
 	life                          device.State
 	at, arrived                   int64
 	soc, temp, volt, charge, give float64
@@ -36,7 +37,7 @@ type model struct {
 
 func unheard() model {
 	nan := math.NaN()
-	return model{soc: nan, temp: nan, volt: nan, charge: nan, give: nan}
+	return model{soc: nan, temp: nan, volt: nan, charge: nan, give: nan, own: [6]float64{nan, nan, nan, nan, nan, nan}}
 }
 
 func (m *model) live(now int64) float64 {
@@ -89,11 +90,60 @@ func (m *model) observe(r *device.Reading) {
 			}
 		}
 	}
+	m.told(r, good)
 	m.flagged(r, at)
 	if good || math.IsNaN(m.temp) || r.Temperature > m.temp {
 		m.temp = r.Temperature
 	}
 	m.latch()
+}
+
+// told follows the windows that a device tells of itself.
+func (m *model) told(r *device.Reading, good bool) {
+	if r.Own == nil || !good && r.Quality != device.Suspect {
+		return
+	}
+	for i, x := range []float64{r.Own.SoC[0], r.Own.SoC[1], r.Own.Temperature[0], r.Own.Temperature[1], r.Own.Voltage[0], r.Own.Voltage[1]} {
+		narrower := i%2 == 0 && x > m.own[i] || i%2 == 1 && x < m.own[i]
+		says := device.Finite(x) && (x > 0 || i == 2 || i == 3)
+		if says && (good || narrower || math.IsNaN(m.own[i])) {
+			m.own[i] = x
+		}
+	}
+	m.act()
+}
+
+// act works out the envelope that acts: of two edges the inner one.
+func (m *model) act() {
+	e := m.base
+	for i, edge := range []*float64{&e.SoCMin, &e.SoCMax, &e.TempMin, &e.TempMax, &e.VoltMin, &e.VoltMax} {
+		x := m.own[i]
+		if math.IsNaN(x) {
+			continue
+		}
+		*[]*bool{&e.NeedsSoC, &e.NeedsTemp, &e.NeedsVolt}[i/2] = true
+		if i%2 == 0 {
+			*edge = max(*edge, x)
+		} else if *edge = min(*edge, x); i == 5 && m.base.VoltMax == 0 {
+			*edge = x
+		}
+	}
+	m.env = e
+	if e == m.base {
+		return
+	}
+	room := func(usual, low, top float64) float64 { return min(usual, max(0, top-low)/4) }
+	m.env.SoCHysteresis = room(e.SoCHysteresis, e.SoCMin, e.SoCMax)
+	m.env.TempHysteresis = room(e.TempHysteresis, e.TempMin, e.TempMax)
+	volts := 0.02 * max(e.VoltMax, e.VoltMin)
+	if e.VoltMax > 0 {
+		volts = 0.02 * e.VoltMax
+		if m.base.VoltMin > 0 || m.base.VoltMax > 0 {
+			volts = min(volts, m.base.VoltHysteresis)
+		}
+		volts = room(volts, e.VoltMin, e.VoltMax)
+	}
+	m.env.VoltHysteresis = volts
 }
 
 // flagged is what a reading says about the life of a device.
@@ -271,10 +321,11 @@ func (w *world) set(t *rapid.T, s device.Slot, e guard.Envelope, life device.Sta
 		t.Fatal(err)
 	}
 	m := &w.m[s]
-	if was := m.env.RatedKW; was > 0 && e.RatedKW > was && m.armed {
+	if was := m.base.RatedKW; was > 0 && e.RatedKW > was && m.armed {
 		m.bar()
 	}
-	m.env, m.life = e, life
+	m.base, m.life = e, life
+	m.act()
 	m.latch()
 }
 

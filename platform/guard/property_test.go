@@ -60,6 +60,16 @@ func seen(t *rapid.T, now int64) device.Reading {
 	r.Voltage = mostly(680, value(580, 820)).Draw(t, "voltage")
 	r.MaxCharge = mostly(120, value(-10, 120)).Draw(t, "max charge")
 	r.MaxDischarge = mostly(120, value(-10, 120)).Draw(t, "max discharge")
+	if rapid.IntRange(0, 2).Draw(t, "tells windows") == 0 {
+		edge := func(name string, usual ...float64) float64 {
+			return rapid.OneOf(rapid.Just(math.NaN()), rapid.SampledFrom(usual), value(-50, 900)).Draw(t, name)
+		}
+		r.Own = &device.OwnWindows{
+			SoC:         device.Span{edge("soc low", 10, 30, 75), edge("soc high", 90, 60)},
+			Temperature: device.Span{edge("temperature low", -10, 10), edge("temperature high", 55, 20)},
+			Voltage:     device.Span{edge("voltage low", 600, 640, 690), edge("voltage high", 800, 720, 670)},
+		}
+	}
 	r.Quality = rapid.SampledFrom([]device.Quality{device.Good, device.Good, device.Good, device.Suspect, device.Bad}).Draw(t, "quality")
 	if rapid.IntRange(0, 9).Draw(t, "flags") == 0 {
 		r.Flags = rapid.SampledFrom([]device.Flags{

@@ -140,6 +140,8 @@ func TestDriverReadsEveryEmulator(t *testing.T) {
 					{"temperature", got.Temperature, v.TempMaxC, 1},
 					{"max charge", got.MaxCharge, v.ChargeA * v.DCV / 1000, 0.5},
 					{"max discharge", got.MaxDischarge, v.DischargeA * v.DCV / 1000, 0.5},
+					{"own voltage low", got.Own.Voltage[0], v.DischargeV / k, 0.1},
+					{"own voltage high", got.Own.Voltage[1], v.ChargeV / k, 0.1},
 				} {
 					if !near(c.got, c.want, c.tolerance) {
 						t.Errorf("at %v kW: %s %v, want %v", kw, c.what, c.got, c.want)

@@ -235,6 +235,18 @@ func (d *Device) number(name string, v *unit.View) float64 {
 		return v.ChargeA
 	case "discharge_limit_a":
 		return v.DischargeA
+	case "soc_min":
+		return v.SoCMin
+	case "soc_max":
+		return v.SoCMax
+	case "voltage_min":
+		return v.DischargeV
+	case "voltage_max":
+		return v.ChargeV
+	case "temperature_min":
+		return v.TempCLow
+	case "temperature_max":
+		return v.TempCHigh
 	case "setpoint":
 		if d.staged != nil {
 			return *d.staged

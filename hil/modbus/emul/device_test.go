@@ -160,6 +160,12 @@ func TestProfilesShowTheUnit(t *testing.T) {
 				}
 				r.pass(5 * time.Second)
 				v, x := r.unit.View(r.now()), r.read()
+				own := device.Untold()
+				if x.Own != nil {
+					own = *x.Own
+				} else if !math.IsNaN(x.SoC) {
+					t.Error("a battery tells no windows of its own")
+				}
 				charge, discharge := v.ChargeW/1000, v.DischargeW/1000
 				if name == "bms-generic" { // it knows of no converter
 					charge, discharge = v.ChargeA*v.DCV/1000, v.DischargeA*v.DCV/1000
@@ -177,6 +183,12 @@ func TestProfilesShowTheUnit(t *testing.T) {
 					{"temperature", x.Temperature, v.TempMaxC, 0.051},
 					{"max charge", x.MaxCharge, charge, 0.2},
 					{"max discharge", x.MaxDischarge, discharge, 0.2},
+					{"own soc low", own.SoC[0], v.SoCMin, 0.051},
+					{"own soc high", own.SoC[1], v.SoCMax, 0.051},
+					{"own voltage low", own.Voltage[0], v.DischargeV, 0.051},
+					{"own voltage high", own.Voltage[1], v.ChargeV, 0.051},
+					{"own temperature low", own.Temperature[0], v.TempCLow, 0.051},
+					{"own temperature high", own.Temperature[1], v.TempCHigh, 0.051},
 				} {
 					if !near(c.got, c.want, c.tolerance) && !math.IsNaN(c.got) {
 						t.Errorf("at %v kW: %s is %v, the unit shows %v", kw, c.name, c.got, c.want)

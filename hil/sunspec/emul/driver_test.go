@@ -54,6 +54,10 @@ func TestReadingIsTheUnit(t *testing.T) {
 			{"temperature", got.Temperature, v.TempMaxC, 0.01},
 			{"max charge", got.MaxCharge, v.ChargeW / 1000, 0.1},
 			{"max discharge", got.MaxDischarge, v.DischargeW / 1000, 0.1},
+			{"own soc low", got.Own.SoC[0], v.SoCMin, 0.01},
+			{"own soc high", got.Own.SoC[1], v.SoCMax, 0.01},
+			{"own voltage low", got.Own.Voltage[0], v.DischargeV, 0.1},
+			{"own voltage high", got.Own.Voltage[1], v.ChargeV, 0.1},
 		} {
 			if !(math.Abs(tt.got-tt.want) <= tt.step) {
 				t.Errorf("at %v kW: %s %v, the unit has %v", kw, tt.name, tt.got, tt.want)
