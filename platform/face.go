@@ -158,6 +158,15 @@ func (f *Face) Aggregate(ctx context.Context, q series.AggregateQuery) (series.A
 	return page, invalid(err)
 }
 
+// Summaries implements series.Summarizer, where the history does.
+func (f *Face) Summaries(ctx context.Context, slot device.Slot, of series.Fields, step time.Duration, from, to int64) ([]series.Summary, bool, error) {
+	h, ok := f.plant.History.(series.Summarizer)
+	if !ok {
+		return nil, false, nil
+	}
+	return h.Summaries(ctx, slot, of, step, from, to)
+}
+
 // Command implements api.Control.
 func (f *Face) Command(ctx context.Context, c device.Command) (device.Ack, error) {
 	if k := f.plant.Fleet.Kind(c.Slot); (k == pushed || k == edge.Kind) && !f.plant.hears(&c) {

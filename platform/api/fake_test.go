@@ -49,6 +49,8 @@ type plant struct {
 	slow     map[device.ID]bool // never answer
 	history  *series.Store
 	ruled    bool // a scenario drives
+
+	summarized atomic.Int64 // questions that were answered from tiers
 }
 
 // hung is when the tests take something for hanging. They do not time it.
@@ -247,6 +249,14 @@ func (p *plant) Query(_ context.Context, q api.Query) (api.Page, error) {
 		page.Rows = append(page.Rows, r)
 	}
 	return page, nil
+}
+
+func (p *plant) Summaries(ctx context.Context, slot device.Slot, of series.Fields, step time.Duration, from, to int64) ([]series.Summary, bool, error) {
+	list, ok, err := p.history.Summaries(ctx, slot, of, step, from, to)
+	if ok {
+		p.summarized.Add(1)
+	}
+	return list, ok, err
 }
 
 func (p *plant) Aggregate(ctx context.Context, q series.AggregateQuery) (series.AggregatePage, error) {

@@ -18,6 +18,7 @@ import (
 	"yunchu/platform/device"
 	"yunchu/platform/promql"
 	"yunchu/platform/sample"
+	"yunchu/platform/store/series"
 )
 
 // The routes of this file speak as the HTTP API of Prometheus does, refusals
@@ -503,6 +504,42 @@ func (q *querySource) visible(ctx context.Context, yield func(*device.Info)) err
 		}
 		after = page[len(page)-1].ID
 	}
+}
+
+// SummarySteps implements promql.Summarizer.
+func (q *querySource) SummarySteps() []int64 {
+	if _, ok := q.plant.History.(series.Summarizer); !ok {
+		return nil
+	}
+	return summarySteps
+}
+
+var summarySteps = func() (out []int64) {
+	for _, d := range series.Steps {
+		if d >= time.Minute {
+			out = append(out, d.Milliseconds())
+		}
+	}
+	return out
+}()
+
+// Summaries implements promql.Summarizer.
+func (q *querySource) Summaries(ctx context.Context, r promql.Ref, step, from, to int64) ([]promql.Summary, bool, error) {
+	slot, metric := device.Slot(r.ID>>metricBits), int(r.ID&(1<<metricBits-1))
+	if slot == device.Plant || !sample.Devices[metric].Summarized() {
+		return nil, false, nil
+	}
+	list, ok, err := q.plant.History.(series.Summarizer).Summaries(ctx, slot, sample.Devices[metric].Fields, time.Duration(step)*time.Millisecond, from, to)
+	if err != nil || !ok {
+		return nil, false, err
+	}
+	out := make([]promql.Summary, len(list))
+	for i, s := range list {
+		out[i] = promql.Summary{
+			At: s.At, N: float64(s.N), Sum: s.Sum, Min: s.Min, Max: s.Max, Last: s.Last, Edge: promql.Edge(s.Edge), First: s.First,
+		}
+	}
+	return out, true, nil
 }
 
 // Read implements promql.Source. The readings of a device are read once for all of

@@ -41,7 +41,7 @@ func (ev *evaluator) eval(e Expr) (Value, error) {
 	case numberExpr:
 		return ev.scalar(func(int64) float64 { return float64(e) }), nil
 	case *Selector:
-		return ev.read(e, (*window).last)
+		return ev.read(e, "last_over_time", (*window).last)
 	case *negateExpr:
 		v, err := ev.eval(e.arg)
 		if err != nil {
@@ -139,11 +139,11 @@ func (ev *evaluator) instant(i int, offset int64, fixed anchor) int64 {
 }
 
 // ranged evaluates f at every instant of each series of a range.
-func (ev *evaluator) ranged(e Expr, f func(w *window) float64) (Value, error) {
+func (ev *evaluator) ranged(e Expr, op string, f func(w *window) float64) (Value, error) {
 	if s, ok := e.(*subqueryExpr); ok {
 		return ev.readSub(s, f)
 	}
-	return ev.read(e.(*Selector), f)
+	return ev.read(e.(*Selector), op, f)
 }
 
 // cursor follows the samples of one series through the instants.
@@ -177,8 +177,8 @@ func (ev *evaluator) advance(c *cursor, values []float64, before, length int64, 
 
 // read evaluates f at every instant of each selected series that has samples in the
 // range before it, or in the look-back. Samples stream through: of each series only those
-// of one range are held.
-func (ev *evaluator) read(s *Selector, f func(w *window) float64) (Value, error) {
+// of one range are held. op names f where summaries may do.
+func (ev *evaluator) read(s *Selector, op string, f func(w *window) float64) (Value, error) {
 	refs, err := ev.src.Select(ev.ctx, s.Matchers)
 	if err != nil {
 		return Value{}, fmt.Errorf("select series: %w", err)
@@ -192,10 +192,27 @@ func (ev *evaluator) read(s *Selector, f func(w *window) float64) (Value, error)
 	}
 	instant := func(i int) int64 { return ev.instant(i, s.Offset, s.fixed) }
 	out := make([]Series, len(refs))
-	cursors := make([]cursor, len(refs))
 	for i := range refs {
 		out[i] = Series{Labels: refs[i].Labels, Values: make([]float64, steps)}
 	}
+	all := out
+	if step := ev.summaryStep(instant(0)-length, length, instant(0)); step > 0 && reducers[op] != nil && s.fixed.to == "" {
+		var rest []Ref
+		out = nil // those that are still to be read
+		for i := range refs {
+			done, err := ev.summarize(refs[i], op, step, length, instant, all[i].Values)
+			if err != nil {
+				return Value{}, fmt.Errorf("read samples: %w", err)
+			}
+			if !done {
+				rest, out = append(rest, refs[i]), append(out, all[i])
+			}
+		}
+		if refs = rest; len(refs) == 0 {
+			return Value{Series: all}, nil
+		}
+	}
+	cursors := make([]cursor, len(refs))
 	var stopped error
 	err = ev.src.Read(ev.ctx, refs, instant(0)-length+1, instant(steps-1), func(i int, at int64, v float64) bool {
 		c := &cursors[i]
@@ -221,7 +238,7 @@ func (ev *evaluator) read(s *Selector, f func(w *window) float64) (Value, error)
 	if err != nil {
 		return Value{}, fmt.Errorf("read samples: %w", err)
 	}
-	return Value{Series: out}, nil
+	return Value{Series: all}, nil
 }
 
 // readSub evaluates f at every instant of each series of a subquery, whose own instants are

@@ -150,7 +150,7 @@ func (ev *evaluator) call(e *callExpr) (Value, error) {
 		v, err := ev.eval(e.args[0])
 		return ev.absent(e.args[0], v), err
 	case "absent_over_time":
-		v, err := ev.ranged(e.args[0], func(*window) float64 { return 1 })
+		v, err := ev.ranged(e.args[0], "present_over_time", func(*window) float64 { return 1 })
 		return ev.absent(e.args[0], v), err
 	case "sort", "sort_desc":
 		v, err := ev.eval(e.args[0])
@@ -204,7 +204,7 @@ func (ev *evaluator) overTime(e *callExpr, f function) (Value, error) {
 		}
 		arg = a.Series[0].Values
 	}
-	v, err := ev.ranged(of, func(w *window) float64 {
+	v, err := ev.ranged(of, e.name, func(w *window) float64 {
 		if arg == nil {
 			return f.window(w, 0)
 		}
@@ -281,7 +281,7 @@ func (s *Selector) wanted() (l Labels) {
 // instant.
 func (ev *evaluator) timestamp(e Expr) (Value, error) {
 	if s, ok := e.(*Selector); ok {
-		v, err := ev.read(s, func(w *window) float64 { return float64(w.samples[len(w.samples)-1].at) / 1000 })
+		v, err := ev.read(s, "", func(w *window) float64 { return float64(w.samples[len(w.samples)-1].at) / 1000 })
 		if err != nil {
 			return v, err
 		}

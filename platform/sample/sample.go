@@ -56,6 +56,10 @@ func measured(name, unit, help string, f series.Fields, value func(*device.Readi
 	}}
 }
 
+// Summarized reports whether the history's summaries of the metric's quantity are those of
+// its values.
+func (m *Metric) Summarized() bool { return m.Fields&series.Status == 0 }
+
 // Value is the metric's value in a reading of a device; false where it has none.
 func (m *Metric) Value(r *device.Reading) (v float64, ok bool) {
 	v = m.value(r)
