@@ -78,11 +78,19 @@ func (r *Record) judge(l scenario.ProcedureLimit) Judged {
 			ms = append(ms, m)
 			ws = nil
 		}
+		var sure []measured // the windows that nothing is wrong with
+		gap := j
 		for _, w := range ws {
 			m, err := r.one(l.Metric, w)
-			if !j.take(m, err) {
-				j.Note = w.Label + ": " + j.Note
-				return j
+			if one := j; !one.take(m, err) {
+				if gap.Verdict == "" {
+					one.Note = w.Label + ": " + one.Note
+					gap = one
+				}
+				continue
+			}
+			if len(m.doubts) == 0 {
+				sure = append(sure, m)
 			}
 			doubts := make([]string, len(m.doubts))
 			for i, d := range m.doubts {
@@ -90,6 +98,15 @@ func (r *Record) judge(l scenario.ProcedureLimit) Judged {
 			}
 			m.doubts = doubts
 			ms = append(ms, m)
+		}
+		// The worst of several has failed whatever the others would have come to.
+		if one := j; len(sure) > 0 && (l.Stat == "" || l.Stat == "worst") {
+			if one.decide(combine(sure, l), r.Aborted); one.Verdict == report.Failed {
+				return one
+			}
+		}
+		if gap.Verdict != "" {
+			return gap
 		}
 	}
 	j.decide(combine(ms, l), r.Aborted)

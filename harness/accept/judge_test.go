@@ -306,7 +306,7 @@ func TestReportedChargeMovesWithTheEnergy(t *testing.T) {
 		name  string
 		share float64 // of the true movement
 		want  report.Verdict
-	}{{"true", 1, report.Passed}, {"aged", 1.25, report.Passed}, {"frozen", 0, report.Failed}, {"a tenth", 0.1, report.Failed}, {"tenfold", 10, report.Failed}} {
+	}{{"true", 1, report.Passed}, {"aged", 1.25, report.Passed}, {"frozen", 0, report.Failed}, {"a tenth", 0.1, report.Failed}, {"tenfold", 10, report.Failed}, {"the wrong way", -1, report.Failed}} {
 		r := &accept.Record{Begin: origin, Period: time.Second, RatedKW: 100, RatedKWh: 200, Usable: 1, MaxAge: 5 * time.Second}
 		for i := range 361 {
 			s := device.Empty()

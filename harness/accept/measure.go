@@ -235,9 +235,9 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 		m.Measured, err = s.Response(pts, w.Share)
 	case "settling_time_s":
 		m.timed = true
-		m.Measured, err = s.Settling(pts, w.Band, w.Settle.Seconds())
+		m.Measured, err = s.Settling(within(pts, t.a, t.last()), w.Band, w.Settle.Seconds())
 	case "settled":
-		_, err = s.Settling(pts, w.Band, w.Settle.Seconds())
+		_, err = s.Settling(within(pts, t.a, t.last()), w.Band, w.Settle.Seconds())
 		if m.Value = 1; errors.Is(err, metric.ErrNotReached) {
 			m.Value, err = 0, nil
 		}
@@ -245,7 +245,7 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 		from := t.a + w.After.Seconds()
 		if w.Kind != "hold" {
 			var settled metric.Measured
-			if settled, err = s.Settling(pts, w.Band, w.Settle.Seconds()); errors.Is(err, metric.ErrNotReached) {
+			if settled, err = s.Settling(within(pts, t.a, t.last()), w.Band, w.Settle.Seconds()); errors.Is(err, metric.ErrNotReached) {
 				m.note, err = "it has not settled: the second half of the step is taken", nil
 				settled.Value = (t.b - t.a) / 2
 			}
@@ -288,6 +288,10 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 	case "zero_time_s":
 		m.timed = true
 		m.Measured, err = s.Zero(pts, w.Zero)
+		had, asked := largest(within(own.pts, t.a-1, t.a)), math.Abs(valueAt(r.Setpoints, t.a-1e-3))
+		if asked > w.Zero*r.RatedKW && had < asked/2 {
+			m.doubts = append(m.doubts, fmt.Sprintf("it had %.3g kW of the %.3g kW that are taken away", had, asked))
+		}
 	case "ack_s":
 		if w.Ack.IsZero() {
 			err = fmt.Errorf("no acknowledgement: %w", metric.ErrNoData)
@@ -297,6 +301,9 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 		m.counted(within(pts, t.a+w.After.Seconds(), t.last()), func(kw float64) bool {
 			return math.Abs(kw) > w.LimitKW+limitSlack*r.RatedKW
 		})
+		if had := largest(within(own.pts, 0, t.b)); had < w.LimitKW-limitSlack*r.RatedKW {
+			m.doubts = append(m.doubts, fmt.Sprintf("it has had no more than %.3g kW, and not shown that it keeps a limit of %.3g kW", had, w.LimitKW))
+		}
 	case "active_samples":
 		m.counted(within(pts, t.a+w.After.Seconds(), t.last()), func(kw float64) bool { return math.Abs(kw) > w.Zero*r.RatedKW })
 	case "wrong_sign":
@@ -350,6 +357,14 @@ func last(pts []metric.Point) float64 {
 		return 0
 	}
 	return pts[len(pts)-1].V
+}
+
+// largest is the largest power in either direction, 0 of none.
+func largest(pts []metric.Point) (kw float64) {
+	for _, p := range pts {
+		kw = max(kw, math.Abs(p.V))
+	}
+	return kw
 }
 
 func mean(pts []metric.Point) float64 {
@@ -459,7 +474,10 @@ func (r *Record) charged(name string, w *Window, t *trace, m measured) (measured
 		}
 		// The count is fitted to the report at both ends. A report that stands, or is wrong by
 		// more than cells can have aged, would fit as well.
-		moved, due := math.Abs(soc[len(soc)-1].V-soc[0].V), 100*kwh/r.RatedKWh
+		moved, due := soc[len(soc)-1].V-soc[0].V, 100*kwh/r.RatedKWh
+		if w.Kind == "discharge" {
+			moved = -moved
+		}
 		if due > 0 && (moved < due/2 || moved > 2*due) {
 			m.Value, m.Res = math.Abs(moved-due), 0
 			m.note, err = fmt.Sprintf("the reported charge moves by %.3g %%, the energy by %.3g %% of the rated", moved, due), nil

@@ -473,7 +473,7 @@ func TestReport(t *testing.T) {
 		}
 	}
 	junit := text("junit.xml")
-	for _, s := range []string{`tests="12"`, `limit = 0; needs settings"></skipped>`, `failures="0"`, `name="response_s &lt;= 0.5"`} {
+	for _, s := range []string{`tests="13"`, `limit = 0; needs settings"></skipped>`, `failures="0"`, `name="response_s &lt;= 0.5"`} {
 		if !strings.Contains(junit, s) {
 			t.Errorf("junit.xml does not have %s:\n%.2000s", s, junit)
 		}

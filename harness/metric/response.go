@@ -35,26 +35,21 @@ func (s Step) Response(pts []Point, share float64) (Measured, error) {
 }
 
 // Settling is the time after which the power stays within band parts of the rated power
-// around the setpoint, for hold s or longer. It must have been watched so long.
+// around the setpoint, to the end of what was watched, which must be hold s or longer: who
+// leaves the band again has not settled before.
 func (s Step) Settling(pts []Point, band, hold float64) (Measured, error) {
 	pts = after(pts, s.T0)
 	if len(pts) == 0 {
 		return lost(), ErrNoData
 	}
-	begin := -1
-	for i, p := range pts {
-		switch {
-		case !(math.Abs(p.V-s.To) <= band*s.Rated):
-			begin = -1
-			continue
-		case begin < 0:
-			begin = i
-		}
-		if p.T-pts[begin].T >= hold-1e-9 {
-			return s.at(pts, begin), nil
-		}
+	begin := len(pts)
+	for begin > 0 && math.Abs(pts[begin-1].V-s.To) <= band*s.Rated {
+		begin--
 	}
-	return never(), ErrNotReached
+	if begin == len(pts) || pts[len(pts)-1].T-pts[begin].T < hold-1e-9 {
+		return never(), ErrNotReached
+	}
+	return s.at(pts, begin), nil
 }
 
 // Deviation is how far the mean power of the samples from T on is from the setpoint, in
