@@ -53,10 +53,12 @@ func (d *Driver) Probe(ctx context.Context) ([]device.Trial, error) {
 	var trials []device.Trial
 	for _, t := range append(tries, only...) {
 		x, err := d.try(ctx, raw, m, &t)
+		if err == nil || len(x.Writes) > 0 {
+			trials = append(trials, x)
+		}
 		if err != nil {
 			return trials, fmt.Errorf("after trial %q: %w", t.name, err)
 		}
-		trials = append(trials, x)
 	}
 	if len(only) == 0 {
 		trials = append(trials, device.Trial{
@@ -86,9 +88,19 @@ func (d *Driver) try(ctx context.Context, raw Raw, m *image, t *try) (x device.T
 			return x, err
 		}
 	}
-	got, err := raw.Raw(ctx, t.unit, t.pdu)
+	device.GiveWay(ctx)
 	if ctx.Err() != nil {
 		return x, ctx.Err()
+	}
+	whole := ctx // what writes is not broken off before the device is as it was
+	if t.regs != nil {
+		var cancel context.CancelFunc
+		whole, cancel = context.WithTimeout(context.WithoutCancel(ctx), device.WithinUndo)
+		defer cancel()
+	}
+	got, err := raw.Raw(whole, t.unit, t.pdu)
+	if whole.Err() != nil && t.regs == nil {
+		return x, whole.Err()
 	}
 	x.Got, x.Refused = t.judge(got, err)
 	if t.regs != nil {
@@ -96,16 +108,17 @@ func (d *Driver) try(ctx context.Context, raw Raw, m *image, t *try) (x device.T
 		w.Status, w.Text = device.Rejected, x.Got
 		if x.Refused {
 			var after []uint16
-			after, err = d.there(ctx, t.span)
+			after, err = d.there(whole, t.span)
 			w.After = t.value(after)
 		} else {
-			err = d.undo(ctx, raw, t, before, &x, &w)
+			err = d.undo(whole, raw, t, before, &x, &w)
 		}
 		x.Writes = append([]device.Write{w}, x.Writes...)
 		if err != nil {
 			return x, err
 		}
 	}
+	device.GiveWay(ctx)
 	if err := m.read(ctx, d.conn); err != nil {
 		return x, err
 	}
@@ -118,6 +131,7 @@ func (d *Driver) try(ctx context.Context, raw Raw, m *image, t *try) (x device.T
 
 // there is what lies in registers, nil for those that cannot be read.
 func (d *Driver) there(ctx context.Context, s span) ([]uint16, error) {
+	device.GiveWay(ctx)
 	regs, err := d.conn.Read(ctx, s.table, s.addr, s.n)
 	if _, refused := errors.AsType[Exception](err); refused {
 		return nil, nil
@@ -146,6 +160,7 @@ func (d *Driver) undo(ctx context.Context, raw Raw, t *try, before []uint16, x *
 	back.regs, back.pdu = before, t.request(before)
 	r := back.written(after)
 	r.Act, r.Status = device.Restored, device.Failure
+	device.GiveWay(ctx)
 	got, err := raw.Raw(ctx, back.unit, back.pdu)
 	if ctx.Err() != nil {
 		return ctx.Err()

@@ -43,6 +43,7 @@ func (d *Driver) Probe(ctx context.Context) ([]device.Trial, error) {
 	}
 	var out []device.Trial
 	for _, t := range d.trials() {
+		device.GiveWay(ctx)
 		before, err := d.held(ctx)
 		if err != nil {
 			return out, offline(err)
@@ -51,6 +52,7 @@ func (d *Driver) Probe(ctx context.Context) ([]device.Trial, error) {
 		if err := d.try(ctx, raw, &t, &r); err != nil {
 			return append(out, r), offline(d.lost(err))
 		}
+		device.GiveWay(ctx)
 		after, err := d.held(ctx)
 		if err != nil {
 			return append(out, r), offline(err)
@@ -74,6 +76,13 @@ func (d *Driver) try(ctx context.Context, c modbus.Raw, t *trial, r *device.Tria
 	if err != nil {
 		return err
 	}
+	device.GiveWay(ctx)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	// What writes is not broken off before the device is as it was.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), device.WithinUndo)
+	defer cancel()
 	r.Got, r.Refused, err = t.run(ctx, c)
 	w := written(p, t.regs, before)
 	w.Status, w.Text = device.Rejected, r.Got
@@ -110,6 +119,7 @@ func (d *Driver) putBack(ctx context.Context, t *trial, before []uint16, w *devi
 	w.Status, r.Changed = device.Done, true
 	back := written(p, before, after)
 	back.Act, back.Status = device.Restored, device.Failure
+	device.GiveWay(ctx)
 	err = d.write(ctx, p.block, p.field.At, before)
 	if err != nil {
 		back.Text = err.Error()
@@ -128,6 +138,7 @@ func (d *Driver) putBack(ctx context.Context, t *trial, before []uint16, w *devi
 
 // there is what lies in the registers of a point.
 func (d *Driver) there(ctx context.Context, p point) ([]uint16, error) {
+	device.GiveWay(ctx)
 	return readRegisters(ctx, d.opt.Conn, p.block.Addr+p.field.At, p.field.Size)
 }
 

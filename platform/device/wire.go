@@ -95,10 +95,32 @@ type Trial struct {
 // Restored is the Act of a Write that puts back what a trial has changed.
 const Restored = "restored"
 
-// Probed is a Driver that can try on its device what it must refuse.
+// Probed is a Driver that can try on its device what it must refuse. Between two exchanges
+// of a trial it gives way (GiveWay). When ctx ends no other trial is begun, but what the
+// device has taken is put back, and the trial is among those returned.
 type Probed interface {
 	Probe(ctx context.Context) ([]Trial, error)
 }
+
+// wayKey is the key of what GiveWay calls.
+type wayKey struct{}
+
+// WithWay returns a context in which way is called wherever a driver can be interrupted: it
+// may hand the same driver a command that cannot wait.
+func WithWay(ctx context.Context, way func()) context.Context {
+	return context.WithValue(ctx, wayKey{}, way)
+}
+
+// GiveWay lets go first what cannot wait. A driver calls it before each exchange of
+// something that takes several.
+func GiveWay(ctx context.Context) {
+	if way, ok := ctx.Value(wayKey{}).(func()); ok {
+		way()
+	}
+}
+
+// WithinUndo bounds what puts back a value of a trial whose context has ended.
+const WithinUndo = 2 * time.Second
 
 // Remark is something that a driver has found out about its device and that people should
 // know; it becomes an event.

@@ -125,6 +125,24 @@ func (w *wire) nextWork(ctx context.Context) (*work, context.Context) {
 	return x, ctx
 }
 
+// stops hands over what brings the device to rest and waits while work is being done. It runs
+// on the device's own goroutine.
+func (w *wire) stops(ctx context.Context) {
+	next := func() (o order, ok bool) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if len(w.orders) == 0 || w.orders[0].c.Verb != device.EStop && w.orders[0].c.Verb != device.Stop {
+			return order{}, false
+		}
+		o = w.orders[0]
+		w.orders = append(w.orders[:0], w.orders[1:]...)
+		return o, true
+	}
+	for o, ok := next(); ok && ctx.Err() == nil; o, ok = next() {
+		w.write(ctx, o)
+	}
+}
+
 // errStopFirst ends work that is being done when an emergency stop comes.
 var errStopFirst = fmt.Errorf("%w: the emergency stop came first", ErrNotArmed)
 
@@ -169,7 +187,7 @@ func (w *wire) do(ctx, during context.Context, x *work) {
 	limit, cancel := context.WithTimeout(during, workWithin)
 	defer cancel()
 	defer context.AfterFunc(x.ctx, cancel)()
-	err := x.Do(limit, &Held{w, x})
+	err := x.Do(limit, &Held{w, x, ctx})
 	if err != nil && context.Cause(during) == errStopFirst { //nolint:errorlint // it is that very one
 		err = fmt.Errorf("%s: %w: %w", x.Text, errStopFirst, err)
 	}

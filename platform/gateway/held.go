@@ -16,7 +16,11 @@ import (
 type Held struct {
 	wire *wire
 	work *work
+	run  context.Context //nolint:containedctx // of the wire: what comes before this work ends with that
 }
+
+// first hands over the stops that wait: they do not wait for more than one exchange.
+func (h *Held) first() { h.wire.stops(h.run) }
 
 var (
 	_ device.Adjustable = (*Held)(nil)
@@ -74,7 +78,7 @@ func (h *Held) Adjust(ctx context.Context, name string, value float64) (float64,
 
 // Restore is Adjust of what the Work, or one before it, has changed. It is done even when
 // ctx has ended: a device is not left with the value of a trial, not by an emergency stop
-// either, which waits for it.
+// either, which goes first.
 func (h *Held) Restore(ctx context.Context, name string, value float64) (float64, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.wire.within(commandPaces))
 	defer cancel()
@@ -89,9 +93,14 @@ func (h *Held) adjust(ctx context.Context, act, name string, value float64) (flo
 	case !h.work.Writes:
 		return math.NaN(), fmt.Errorf("setting %s: %w", name, errReads)
 	}
+	h.first()
 	before, err := a.Setting(ctx, name)
 	if err != nil && !errors.Is(err, device.ErrUnsupported) { // some hold nothing until they are written
 		return math.NaN(), fmt.Errorf("setting %s, before it is written: %w", name, err)
+	}
+	h.first()
+	if act != actRestored && ctx.Err() != nil {
+		return math.NaN(), fmt.Errorf("setting %s: %w", name, ctx.Err())
 	}
 	held, err := a.Adjust(ctx, name, value)
 	w := device.Write{Act: act, What: name, Unit: h.wire.units[name], Asked: value, Before: before, After: held, Status: ended(err)}
@@ -128,10 +137,7 @@ func (h *Held) Probe(ctx context.Context) ([]device.Trial, error) {
 	case !h.work.Writes:
 		return nil, fmt.Errorf("trials: %w", errReads)
 	}
-	// Trials put back what a device has taken, and are not broken off before they have.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), workWithin)
-	defer cancel()
-	trials, err := p.Probe(ctx)
+	trials, err := p.Probe(device.WithWay(ctx, h.first))
 	for i := range trials {
 		for _, w := range trials[i].Writes {
 			if w.Act == "" {

@@ -212,3 +212,114 @@ func TestModesBeforeAndAfter(t *testing.T) {
 		}
 	})
 }
+
+// tried is a unit of which each exchange takes a while, with a trial that it takes.
+type tried struct {
+	*unit
+	takes time.Duration
+}
+
+func (x *tried) exchange(ctx context.Context, what string) error {
+	select {
+	case <-time.After(x.takes):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	x.set(func() { x.told = append(x.told, what) })
+	return nil
+}
+
+func (x *tried) Settings(context.Context) ([]device.Setting, error) {
+	return []device.Setting{{Name: "ramp", Unit: "%/s"}}, nil
+}
+
+func (x *tried) Setting(ctx context.Context, name string) (float64, error) {
+	return 20, x.exchange(ctx, "read "+name)
+}
+
+func (x *tried) Adjust(ctx context.Context, name string, v float64) (float64, error) {
+	return v, x.exchange(ctx, fmt.Sprintf("%s %g", name, v))
+}
+
+// Probe tries two things, of which the device takes the first.
+func (x *tried) Probe(ctx context.Context) (list []device.Trial, err error) {
+	for range 2 {
+		if device.GiveWay(ctx); ctx.Err() != nil {
+			return list, ctx.Err()
+		}
+		whole := context.WithoutCancel(ctx)
+		for _, what := range []string{"try", "look", "undo"} {
+			device.GiveWay(ctx)
+			if err := x.exchange(whole, what); err != nil {
+				return list, err
+			}
+		}
+		list = append(list, device.Trial{Name: "it", Writes: []device.Write{{What: "it", Status: device.Done}}})
+	}
+	return list, nil
+}
+
+// TestStopsGoBeforeWhatIsPutBack: an emergency stop, and a stop, wait for one exchange and no
+// more, also while something is tried or put back that must not be left as it is: that goes on
+// behind it. What was written is told, however the work ends.
+func TestStopsGoBeforeWhatIsPutBack(t *testing.T) {
+	restore := func(ctx context.Context, h *gateway.Held) error {
+		if _, err := h.Adjust(ctx, "ramp", 10); err != nil {
+			return err
+		}
+		_, err := h.Restore(ctx, "ramp", 20)
+		return err
+	}
+	probe := func(ctx context.Context, h *gateway.Held) error {
+		_, err := h.Probe(ctx)
+		return err
+	}
+	for _, tt := range []struct {
+		name   string
+		verb   device.Verb
+		work   func(context.Context, *gateway.Held) error
+		after  time.Duration
+		want   []string
+		writes int
+	}{
+		{"e-stop, restore", device.EStop, restore, 450 * time.Millisecond, []string{"read ramp", "ramp 10", "read ramp", "eStop 0", "ramp 20"}, 2},
+		{"stop, restore", device.Stop, restore, 450 * time.Millisecond, []string{"read ramp", "ramp 10", "read ramp", "stop 0", "ramp 20"}, 2},
+		{"e-stop, trial", device.EStop, probe, 50 * time.Millisecond, []string{"try", "eStop 0", "look", "undo"}, 1},
+		{"disarm, trial", device.Disarm, probe, 350 * time.Millisecond, []string{"try", "look", "stop 0", "undo"}, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var x *tried
+			onLineOf(t, 1, true, func(u *unit) device.Driver { x = &tried{u, 0}; return x }, func(l *line) {
+				var writes []device.Write
+				if _, err := bus.Writes.Subscribe(l.bus, 1, func(_ uint64, f *device.Writes) { writes = append(writes, f.List...) }); err != nil {
+					t.Fatal(err)
+				}
+				l.pass(time.Second)
+				x.takes = 200 * time.Millisecond
+				x.set(func() { x.told = nil })
+				answer := make(chan error, 1)
+				go func() {
+					answer <- l.gw.Exchange(l.t.Context(), 0, gateway.Work{Kind: "probed", Text: "it", Writes: true, Do: tt.work})
+				}()
+				l.pass(tt.after)
+				l.ask(device.Command{Verb: tt.verb})
+				l.pass(3 * time.Second)
+				<-answer
+				x.set(func() {
+					if len(x.told) < len(tt.want) || !slices.Equal(x.told[:len(tt.want)], tt.want) {
+						t.Errorf("told %q, want %q", x.told, tt.want)
+					}
+				})
+				n := 0
+				for _, w := range writes {
+					if w.Status != 0 {
+						n++
+					}
+				}
+				if n < tt.writes {
+					t.Errorf("%d of %d writes are in the log: %+v", n, tt.writes, writes)
+				}
+			})
+		})
+	}
+}

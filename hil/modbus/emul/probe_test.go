@@ -1,6 +1,7 @@
 package emul_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -107,4 +108,34 @@ settings:
 			t.Errorf("%d writes, want three and as many that put back", m.Writes)
 		}
 	})
+}
+
+// TestStopInTheMidstOfTrials: an emergency stop is told between any two exchanges of the
+// trials, which end then, and what the device holds is as it was.
+func TestStopInTheMidstOfTrials(t *testing.T) {
+	for at := 1; ; at++ {
+		r := newRig(t, "tcp://127.0.0.1:0", "pcs-generic", modbus.Options{})
+		r.do(device.SetPower, 10)
+		ctx, stop := context.WithCancel(t.Context())
+		n := 0
+		trials, err := r.driver.Probe(device.WithWay(ctx, func() {
+			if n++; n == at {
+				r.do(device.EStop, 0)
+				stop()
+			}
+		}))
+		stop()
+		if n < at {
+			if err != nil || at < 20 {
+				t.Errorf("%d ways: %v", n, err)
+			}
+			return
+		}
+		if v := r.unit.View(r.now()); v.Started && v.Connected || v.SetActive && v.SetW != 0 || err == nil && len(trials) < 11 {
+			t.Fatalf("way %d: %v, %d trials, the unit %+v", at, err, len(trials), v)
+		}
+		if n > at+4 {
+			t.Errorf("way %d: %d more exchanges", at, n-at)
+		}
+	}
 }

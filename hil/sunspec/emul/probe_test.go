@@ -1,6 +1,7 @@
 package emul_test
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"testing"
@@ -141,4 +142,34 @@ func TestProbeOverTCP(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused(t, trials)
+}
+
+// TestStopInTheMidstOfTrials: an emergency stop is told between any two exchanges of the
+// trials, which end then.
+func TestStopInTheMidstOfTrials(t *testing.T) {
+	for at := 1; ; at++ {
+		r := newRig(t, "ess-100kw-215kwh")
+		ctx, stop := context.WithCancel(t.Context())
+		n := 0
+		trials, err := r.driver.Probe(device.WithWay(ctx, func() {
+			if n++; n != at {
+				return
+			}
+			a, err := r.driver.Write(t.Context(), r.now, device.Command{Verb: device.EStop, Priority: device.Safety, At: r.now.UnixMilli()})
+			if err != nil || a.Status != device.Done {
+				t.Errorf("way %d: %+v, %v", at, a, err)
+			}
+			stop()
+		}))
+		stop()
+		if n < at {
+			if err != nil || at < 15 {
+				t.Errorf("%d ways: %v", n, err)
+			}
+			return
+		}
+		if v := r.unit.View(r.now); v.Started && v.Connected || n > at+4 || len(trials) > at {
+			t.Fatalf("way %d: %v, %d trials, %d ways, the unit %+v", at, err, len(trials), n, v)
+		}
+	}
 }
