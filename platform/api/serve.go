@@ -20,10 +20,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	conns := connections{most: s.maxConnections, shed: s.metrics.shed.connections, open: map[net.Conn]http.ConnState{}}
 	web := &http.Server{
 		Handler:           s,
-		ReadHeaderTimeout: 5 * time.Second,
+		ReadHeaderTimeout: headWithin,
 		ReadTimeout:       30 * time.Second,
-		WriteTimeout:      60 * time.Second,
-		IdleTimeout:       2 * time.Minute,
+		WriteTimeout:      sentWithin,
+		IdleTimeout:       idleWithin,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		ConnState:         conns.follow,
@@ -33,9 +33,15 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	recorded.Go(func() { s.record(recording) })
 	defer recorded.Wait()
 	defer enough()
+	lane := newLane(s, l, &conns)
+	accepting := make(chan struct{})
+	go func() {
+		defer close(accepting)
+		lane.run(context.WithoutCancel(ctx))
+	}()
 	failed := make(chan error, 1)
 	go func() {
-		err := web.Serve(l)
+		err := web.Serve(lane)
 		// Nobody is accepted any more, and what is read from now on is not answered.
 		// Shutdown would still wait five seconds for a request on each of these.
 		conns.closeUnused()
@@ -43,6 +49,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}()
 	select {
 	case err := <-failed:
+		<-accepting
+		at, cancel := context.WithCancel(ctx)
+		cancel()
+		_ = lane.stop(at) // at once
 		s.hub.close()
 		return fmt.Errorf("serve %s: %w", l.Addr(), err)
 	case <-ctx.Done():
@@ -50,7 +60,12 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	s.hub.close()
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
-	err := web.Shutdown(stop)
+	stopped := make(chan error, 1)
+	go func() {
+		<-accepting // web.Shutdown closes the listener
+		stopped <- lane.stop(stop)
+	}()
+	err := errors.Join(web.Shutdown(stop), <-stopped)
 	if errors.Is(err, context.DeadlineExceeded) {
 		s.log.WarnContext(ctx, "connections cut off", "after_s", grace.Seconds())
 		err = web.Close()
