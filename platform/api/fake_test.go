@@ -50,6 +50,7 @@ type plant struct {
 	history  *series.Store
 	ruled    bool // a scenario drives
 
+	lost       []series.Gap // told with every page of history
 	summarized atomic.Int64 // questions that were answered from tiers
 }
 
@@ -248,6 +249,7 @@ func (p *plant) Query(_ context.Context, q api.Query) (api.Page, error) {
 		}
 		page.Rows = append(page.Rows, r)
 	}
+	page.Gaps = p.lost
 	return page, nil
 }
 

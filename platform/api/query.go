@@ -102,13 +102,13 @@ type query struct {
 // answerQuery answers in Prometheus's form.
 func (s *Server) answerQuery(w http.ResponseWriter, r *http.Request, c caller, answer func(context.Context, []byte, *query) ([]byte, error)) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-	q := &query{r, &querySource{s, c}, s.now()}
+	q := &query{r, &querySource{s, c, missing{}}, s.now()}
 	b := append(make([]byte, 0, 4096), `{"status":"success","data":`...)
 	err := r.ParseForm()
 	if err != nil {
 		err = &queryFault{http.StatusBadRequest, "bad_data", "the form cannot be read"}
 	} else if b, err = s.limited(r.Context(), b, q, answer); err == nil {
-		b = append(b, '}')
+		b = append(q.src.missing.append(b), '}')
 	}
 	h := w.Header()
 	h["Content-Type"] = jsonType
@@ -435,7 +435,8 @@ func parseStep(text string) (int64, error) {
 // querySource are the series that a caller may see.
 type querySource struct {
 	*Server
-	caller caller
+	caller  caller
+	missing missing // from what was read
 }
 
 // A series is the slot of its device and the index of its metric.
@@ -575,6 +576,10 @@ func (q *querySource) Read(ctx context.Context, refs []promql.Ref, from, to int6
 			page, err := q.plant.History.Query(ctx, ask)
 			if err != nil {
 				return err
+			}
+			if len(page.Gaps) > 0 {
+				info, _ := q.plant.Registry.Device(slot)
+				q.missing.add(info.ID, page.Gaps)
 			}
 			for k := range page.Rows {
 				r := &page.Rows[k]
