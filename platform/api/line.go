@@ -30,11 +30,7 @@ type line struct {
 func newLine(c *client) *line {
 	l := &line{client: c}
 	l.writer = &c.hub.writers[c.hub.placed.Add(1)%uint64(len(c.hub.writers))]
-	conn := c.conn.NetConn()
-	if h, was := conn.(*handed); was {
-		conn = h.Conn
-	}
-	if tcp, ok := conn.(*net.TCPConn); ok && canAttempt {
+	if tcp, ok := c.conn.NetConn().(*net.TCPConn); ok && canAttempt {
 		if raw, err := tcp.SyscallConn(); err == nil {
 			l.raw = raw
 			l.attempt = func(fd uintptr) bool {

@@ -52,17 +52,10 @@ type connections struct {
 
 // follow is told the states of all connections: it is a http.Server's ConnState.
 func (x *connections) follow(c net.Conn, state http.ConnState) {
-	if h, was := c.(*handed); was { // it is the one that is known
-		c = h.Conn
-	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	_, known := x.open[c]
 	switch state {
 	case http.StateNew:
-		if known {
-			return
-		}
 		if len(x.open) >= x.most {
 			x.shed.Inc()
 			_ = c.Close() // there is no room for a word
@@ -72,7 +65,7 @@ func (x *connections) follow(c net.Conn, state http.ConnState) {
 	case http.StateClosed, http.StateHijacked:
 		delete(x.open, c)
 	default:
-		if known {
+		if _, known := x.open[c]; known {
 			x.open[c] = state
 		}
 	}

@@ -20,10 +20,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	conns := connections{most: s.maxConnections, shed: s.metrics.shed.connections, open: map[net.Conn]http.ConnState{}}
 	web := &http.Server{
 		Handler:           s,
-		ReadHeaderTimeout: headWithin,
+		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,
-		WriteTimeout:      sentWithin,
-		IdleTimeout:       idleWithin,
+		WriteTimeout:      60 * time.Second,
+		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		ConnState:         conns.follow,
@@ -33,15 +33,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	recorded.Go(func() { s.record(recording) })
 	defer recorded.Wait()
 	defer enough()
-	lane := newLane(s, l, &conns)
-	accepting := make(chan struct{})
-	go func() {
-		defer close(accepting)
-		lane.run(context.WithoutCancel(ctx))
-	}()
 	failed := make(chan error, 1)
 	go func() {
-		err := web.Serve(lane)
+		err := web.Serve(l)
 		// Nobody is accepted any more, and what is read from now on is not answered.
 		// Shutdown would still wait five seconds for a request on each of these.
 		conns.closeUnused()
@@ -49,10 +43,6 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}()
 	select {
 	case err := <-failed:
-		<-accepting
-		at, cancel := context.WithCancel(ctx)
-		cancel()
-		_ = lane.stop(at) // at once
 		s.hub.close()
 		return fmt.Errorf("serve %s: %w", l.Addr(), err)
 	case <-ctx.Done():
@@ -60,12 +50,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	s.hub.close()
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
-	stopped := make(chan error, 1)
-	go func() {
-		<-accepting // web.Shutdown closes the listener
-		stopped <- lane.stop(stop)
-	}()
-	err := errors.Join(web.Shutdown(stop), <-stopped)
+	err := web.Shutdown(stop)
 	if errors.Is(err, context.DeadlineExceeded) {
 		s.log.WarnContext(ctx, "connections cut off", "after_s", grace.Seconds())
 		err = web.Close()
