@@ -36,6 +36,8 @@ type Device struct {
 	RatedKW  float64         `json:"ratedKw,omitempty"`
 	RatedKWh float64         `json:"ratedKwh,omitempty"`
 	Limits   device.Limits   `json:"limits,omitzero"` // of the configuration
+	// ArmWithoutSoC: it may be armed although it does not report its state of charge.
+	ArmWithoutSoC bool `json:"armWithoutSoc,omitempty"`
 	// Recording is the path of a recording that the device is answered from, whatever
 	// Link says. Replayed is that recording where it is read already, and Started the
 	// instant at which it begins again; zero: when it is opened.
@@ -110,7 +112,7 @@ func (d *Device) tap(link string) device.Tap {
 func (d *Device) Info() device.Info {
 	return device.Info{
 		ID: d.ID, Kind: d.Kind(), State: device.Inactive, DeviceType: "battery-storage", RatedKW: d.RatedKW, CapacityKWh: d.RatedKWh,
-		Limits: d.Limits,
+		Limits: d.Limits, ArmWithoutSoC: d.ArmWithoutSoC,
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 // Of is what hil needs to open the device.
 func Of(d *scenario.Device, log *slog.Logger) (hil.Device, error) {
 	out := hil.Device{
-		ID: device.ID(d.ID), RatedKW: d.RatedKW, RatedKWh: d.RatedKWh, Limits: d.Acting(), Log: log,
+		ID: device.ID(d.ID), RatedKW: d.RatedKW, RatedKWh: d.RatedKWh, Limits: d.Acting(), ArmWithoutSoC: d.ArmWithoutSoC, Log: log,
 	}
 	if d.Kind == scenario.Replay {
 		out.Recording = d.Recording

@@ -43,6 +43,7 @@ type Device struct {
 	RatedKW       float64  `yaml:"rated_kw,omitempty" jsonschema:"exclusiveMinimum=0" doc:"Rated power on the nameplate of a wire device, kW."`
 	RatedKWh      float64  `yaml:"rated_kwh,omitempty" jsonschema:"exclusiveMinimum=0" doc:"Rated energy on its nameplate, kWh."`
 	Limits        Limits   `yaml:"limits,omitempty" doc:"What the guard keeps it to, whoever commands; of this and what the device says itself the tighter acts."`
+	ArmWithoutSoC bool     `yaml:"arm_without_soc,omitempty" doc:"Let a device on a wire act that does not report its state of charge: nothing but itself then keeps it from being emptied or overcharged. Each arming says so in the audit."`
 	Compare       *Compare `yaml:"compare,omitempty" doc:"What a device on a wire may be apart from the twin of its model by when it is armed."`
 	Parts         *Parts   `yaml:"parts,omitempty" doc:"PCS, BMS and meter on wires of their own, as one device."`
 }
@@ -228,8 +229,10 @@ func (d *Device) checkKind(s *source, at string, served bool) {
 		misplaced("a simulated device is reached without a wire", append(slices.Clone(wireKeys), "recording")...)
 		misplaced(nameplate, "rated_kw", "rated_kwh")
 		misplaced("a twin is like its model", "compare")
+		misplaced("a twin knows its state of charge, and is not armed", "arm_without_soc")
 		return
 	case Replay:
+		misplaced("a recording is not armed", "arm_without_soc")
 		misplaced("a recording is reached without a wire", append(slices.Clone(wireKeys), "soc", "spread_percent", "compare")...)
 		if !s.has(at + ".recording") {
 			s.fault(s.key(at), "add: recording: PATH", "a replay device needs a recording%s", within(at))

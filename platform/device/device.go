@@ -100,6 +100,10 @@ type Info struct {
 	VoltMin float64 `json:"voltMin,omitempty"` // V, DC; 0 = none
 	VoltMax float64 `json:"voltMax,omitempty"` // V, DC; 0 = none
 
+	// ArmWithoutSoC: its entry says that it may act although it does not report its state of
+	// charge.
+	ArmWithoutSoC bool `json:"armWithoutSoc,omitempty"`
+
 	PollMS    int  `json:"pollMs,omitempty"` // how often it is read, where that is its own
 	Simulated bool `json:"simulated,omitempty"`
 

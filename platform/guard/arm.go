@@ -236,7 +236,7 @@ func (g *Guard) watch(r *device.Reading, d *state) {
 		l.unheard = true // somebody has started it, and nobody has reset it
 	}
 	l.power = r.Power
-	if l.auto && !l.armed && !l.stopped && l.misfit == "" && r.Flags&(device.FlagMaster|device.FlagLocal|device.FlagHeartbeat) == 0 {
+	if l.auto && !l.armed && !l.stopped && l.misfit == "" && !d.chargeless() && r.Flags&(device.FlagMaster|device.FlagLocal|device.FlagHeartbeat) == 0 {
 		l.armed, l.ours, l.auto, l.why, d.moved = true, true, false, "", true
 		g.notice(r.Slot, device.Active, "armed", "it arms itself: an emulator on this machine")
 	}
@@ -317,6 +317,9 @@ func (g *Guard) attend(s device.Slot, d *state, now int64) {
 		if l.test.voltage() == 0 {
 			evidence = "the voltage does not tell the directions: they " + OnProfileAlone
 		}
+		if math.IsNaN(d.soc) {
+			evidence += "; it is armed without its state of charge, as its entry says"
+		}
 		if list := d.unwatched(); len(list) > 0 {
 			evidence += "; no window is kept on what it does not report: " + strings.Join(list, ", ")
 		}
@@ -338,6 +341,10 @@ func (g *Guard) attend(s device.Slot, d *state, now int64) {
 		g.bar(s, d, why)
 	}
 }
+
+// chargeless reports whether a device must not be armed because nobody knows its state of
+// charge.
+func (d *state) chargeless() bool { return math.IsNaN(d.soc) && !d.env.WithoutSoC }
 
 // unwatched are the quantities that have a window, and no value to keep it by.
 func (d *state) unwatched() (list []string) {
@@ -436,6 +443,8 @@ func (d *state) mayArm(now int64, c *device.Command) Verdict {
 		return refuse(CodeNotArmed, "%s", HeartbeatStands)
 	case !(d.env.RatedKW > 0):
 		return refuse(CodeNotArmed, "its rating is not known")
+	case d.chargeless():
+		return refuse(CodeNotArmed, "its state of charge is not known, and without it nothing keeps a battery from being emptied or overcharged: let it report it, or, where its entry is to answer for that, add arm_without_soc: true there")
 	case d.resting() == device.MaintenanceMode:
 		return refuse(CodeMode, "the device is in maintenance: who has ended that puts it into standby first")
 	}

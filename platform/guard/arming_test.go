@@ -195,17 +195,35 @@ func TestNoSequenceOfArmingPassesTheRamp(t *testing.T) {
 	})
 }
 
+// TestBatteryWithoutItsChargeIsNotArmed: not by people and not by itself, unless its entry
+// answers for that; once it reports it, it is.
+func TestBatteryWithoutItsChargeIsNotArmed(t *testing.T) {
+	w := wired(t)
+	w.g.ArmItself(0)
+	w.bend = func(r *device.Reading) { r.SoC = math.NaN() }
+	w.pass(time.Second)
+	if w.g.Armed(0) {
+		t.Error("it has armed itself")
+	}
+	w.refused(device.Arm, 0, guard.CodeNotArmed, "its state of charge is not known")
+	w.bend = nil
+	w.pass(time.Second)
+	if !w.g.Armed(0) {
+		t.Errorf("it reports its charge and is not armed: %q", w.notes)
+	}
+}
+
 // TestArmingSaysWhatIsNotWatched: people are told of which windows nothing keeps.
 func TestArmingSaysWhatIsNotWatched(t *testing.T) {
 	for _, blind := range []bool{false, true} {
-		w := wired(t)
+		w := wired(t, func(i *device.Info) { i.ArmWithoutSoC = blind })
 		if blind {
 			w.bend = func(r *device.Reading) { r.SoC, r.Temperature = math.NaN(), math.NaN() }
 		}
 		w.pass(time.Second)
 		w.must(device.Arm, 0)
 		w.pass(5 * time.Second)
-		const told = "no window is kept on what it does not report: state of charge, temperature"
+		const told = "it is armed without its state of charge, as its entry says; no window is kept on what it does not report: state of charge, temperature"
 		if !w.g.Armed(0) || blind != slices.ContainsFunc(w.notes, func(n string) bool { return strings.HasSuffix(n, told) }) {
 			t.Errorf("blind %v: armed %v, noted %q", blind, w.g.Armed(0), w.notes)
 		}

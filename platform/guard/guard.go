@@ -76,6 +76,9 @@ type Envelope struct {
 	// NeedsSoC and so on: without a value no power, as a window would be kept blindly.
 	NeedsSoC, NeedsTemp, NeedsVolt bool
 
+	// WithoutSoC: on a wire it may be armed although it does not say its state of charge.
+	WithoutSoC bool
+
 	// Wired: on a wire it acts only while it is armed. StaleAfter is how old its
 	// newest good reading may be; older, its link counts as lost.
 	Wired      bool
@@ -126,6 +129,7 @@ func EnvelopeOf(i *device.Info) Envelope {
 	}
 	if i.Wired() {
 		e.Wired, e.PerSecond = true, wiredPerSecond
+		e.WithoutSoC = i.ArmWithoutSoC || i.Kind == "edge" // the guard of its site looks after that
 		e.StaleAfter = max(leastStale, stalePolls*time.Duration(i.PollMS)*time.Millisecond)
 	}
 	return e

@@ -159,7 +159,7 @@ func (m *model) flagged(r *device.Reading, at int64) {
 		m.bar()
 	}
 	taken := r.Flags & (device.FlagMaster | device.FlagLocal | device.FlagHeartbeat)
-	if m.itself && r.Quality == device.Good && !m.stopped && taken == 0 {
+	if m.itself && r.Quality == device.Good && !m.stopped && taken == 0 && (!math.IsNaN(m.soc) || m.base.WithoutSoC) {
 		m.armed, m.itself = true, false
 	}
 }
