@@ -101,8 +101,12 @@ func (c *PartColumn) Number(p *Part) (x float64, ok bool) {
 	return x, x == x
 }
 
-// SetNumber sets it; NaN where it has none.
-func (c *PartColumn) SetNumber(p *Part, v float64) { c.float.set(p, v) }
+// SetNumber sets it; NaN where it has none. The counts come before the numbers.
+func (c *PartColumn) SetNumber(p *Part, v float64) {
+	if p.values[c.float.quantity].n > 0 {
+		c.float.set(p, v)
+	}
+}
 
 // Word is the status word of the part's last reading where it is not of the vocabulary.
 func (p *part) Word() string { return p.word }

@@ -81,6 +81,7 @@ func Run(t *testing.T, open Open) {
 		test  func(t *testing.T, h *harness)
 		keep  time.Duration
 		tiers []series.Tier
+		where []string // nil: everywhere
 	}{
 		{name: "serves what was appended", test: served},
 		{name: "gives values back exactly", test: exact},
@@ -94,11 +95,17 @@ func Run(t *testing.T, open Open) {
 		{name: "a sequence counts once", test: idempotent},
 		{name: "what is covered survives, the rest is replayed", test: recovered},
 		{name: "refuses wrong questions", test: refused},
+		{name: "keeps strange words", test: words},
+		{name: "steps are what the readings amount to, from tiers or not", test: tiered, tiers: []series.Tier{{Step: time.Second}, {Step: time.Minute}, {Step: time.Hour}}, where: []string{"head", "mixed"}},
+		{name: "readings go, tiers stay, gaps are told", test: expired, keep: 24 * time.Hour, tiers: []series.Tier{{Step: time.Minute, Keep: 48 * time.Hour}, {Step: time.Hour}}, where: []string{"sealed"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			// Every promise holds wherever the readings lie.
-			for _, where := range []string{"head", "sealed", "reopened", "mixed"} {
+			if tt.where == nil {
+				tt.where = []string{"head", "sealed", "reopened", "mixed"}
+			}
+			for _, where := range tt.where {
 				t.Run(where, func(t *testing.T) {
 					h := &harness{T: t, open: open, at: Place{Dir: t.TempDir(), Log: new(Log), Keep: tt.keep, Tiers: tt.tiers}, where: where}
 					h.History = open(t, h.at)
@@ -259,6 +266,21 @@ func exact(t *testing.T, h *harness) {
 		if r.At != w.At || r.Arrived != w.Arrived || r.Slot != w.Slot || r.Quality != w.Quality || r.Flags != w.Flags ||
 			!r.SameValues(w) || !same(r.MaxCharge, w.MaxCharge) || !same(r.MaxDischarge, w.MaxDischarge) || r.Count != 1 {
 			t.Errorf("row %d:\n got %+v\nwant %+v", i, r, *w)
+		}
+	}
+}
+
+func words(t *testing.T, h *harness) {
+	list := []string{"", "\x00", "a\x00b", "\xff\xfe", `\\x41`, `\x`, "平衡", "'; drop table reading; --"}
+	for i, w := range list {
+		r := reading(i, 1)
+		r.Status, r.Word = device.OtherStatus, w
+		h.add(r)
+	}
+	h.settle()
+	for i, r := range h.query(all(3)) {
+		if r.Status != device.OtherStatus || r.Word != list[i] {
+			t.Errorf("the word %q has become %v %q", list[i], r.Status, r.Word)
 		}
 	}
 }
