@@ -3,6 +3,7 @@ package scenario
 import (
 	"net"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -24,7 +25,13 @@ type HistoryStore struct {
 // secured are the modes in which nobody can read along.
 var secured = []string{"require", "verify-ca", "verify-full"}
 
+// secretive is a connection string that may hold a password.
+var secretive = regexp.MustCompile(`(?i)password|:[^/@]*@`)
+
 func (h *HistoryStore) check(s *source) {
+	if secretive.MatchString(h.DSN) {
+		s.hide("history.dsn")
+	}
 	if h.Store != HistoryPostgres {
 		for _, key := range []string{"dsn", "password_file", "schema"} {
 			s.misplaced("history", key, "files", "add store: postgres to use a database")
@@ -40,7 +47,6 @@ func (h *HistoryStore) check(s *source) {
 	}
 	u, err := url.Parse(h.DSN)
 	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || strings.Trim(u.Path, "/") == "" {
-		// The text is not repeated: it may hold a password.
 		s.wrong("history.dsn", "write postgres://user@host:5432/database?sslmode=verify-full", "this is not the address of a PostgreSQL database")
 		return
 	}

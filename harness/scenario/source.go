@@ -75,7 +75,8 @@ type source struct {
 	plans  plans
 	kind   string // what the file is read as, such as Scenario
 	faults Faults
-	more   int // faults that were not noted
+	hidden map[int]bool // lines that no message shows
+	more   int          // faults that were not noted
 	values int
 	anchor map[string]ast.Node
 	inputs []string // files opened on behalf of this one
@@ -109,6 +110,14 @@ func (s *source) wrong(at, hint, format string, args ...any) {
 	s.fault(s.place(at), hint, format, args...)
 }
 
+// hide keeps the line of a value that may hold a secret out of every message.
+func (s *source) hide(at string) {
+	if s.hidden == nil {
+		s.hidden = map[int]bool{}
+	}
+	s.hidden[s.place(at).line] = true
+}
+
 // place finds the value at a key path, or what is around it.
 func (s *source) place(at string) place {
 	for {
@@ -138,6 +147,11 @@ func (s *source) has(at string) bool { _, ok := s.places[at]; return ok }
 func (s *source) err() error {
 	if len(s.faults) == 0 {
 		return nil
+	}
+	for i := range s.faults {
+		if s.hidden[s.faults[i].Line] {
+			s.faults[i].Source = ""
+		}
 	}
 	fs := s.faults.sorted()
 	if n := len(fs); n > maxFaults {

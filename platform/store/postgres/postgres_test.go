@@ -31,5 +31,6 @@ func options(s *pgtest.Server, at storetest.Place) postgres.Options {
 }
 
 func TestHistory(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, opener(pgtest.New(t)))
 }

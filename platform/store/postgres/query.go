@@ -496,8 +496,15 @@ type aggregate struct {
 	fields     series.Fields
 }
 
-// slotsAtOnce bounds how many slots' parts are in memory.
-const slotsAtOnce = 64
+// partsAtOnce is about how many parts are in memory, of as many slots as that makes.
+const partsAtOnce = 1 << 16
+
+func slotsAtOnce(tier, from, to int64) int {
+	if tier == 0 {
+		return 64 // their parts are passed on one by one
+	}
+	return int(min(1024, max(16, partsAtOnce/max(1, (to-from)/tier))))
+}
 
 // Parts implements series.PartSource.
 func (a *aggregate) Parts(ctx context.Context, slots []device.Slot, from, to int64, yield func(*series.Part) bool) error {
@@ -507,7 +514,7 @@ func (a *aggregate) Parts(ctx context.Context, slots []device.Slot, from, to int
 		}
 		return nil
 	}
-	for chunk := range slices.Chunk(slots, slotsAtOnce) {
+	for chunk := range slices.Chunk(slots, slotsAtOnce(a.tier, from, to)) {
 		if err := a.chunk(ctx, chunk, from, to, take); errors.Is(err, errEnough) {
 			return nil
 		} else if err != nil {

@@ -106,7 +106,7 @@ func (v *view) compare(ctx context.Context, h int64) (what, err error) {
 		return nil, err
 	}
 	counted := map[int64]int64{}
-	for some := range slices.Chunk(numbers, slotsAtOnce) {
+	for some := range slices.Chunk(numbers, slotsAtOnce(1000, 0, hour)) {
 		slots := make([]device.Slot, len(some))
 		for i, n := range some {
 			slots[i] = device.Slot(n)

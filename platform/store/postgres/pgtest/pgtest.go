@@ -126,7 +126,7 @@ func (s *Server) Restart() error {
 	defer log.Close()
 	// What a killed server leaves names a process that may be somebody else's by now.
 	_ = os.Remove(filepath.Join(s.data(), "postmaster.pid")) // it need not be there
-	c := s.command("postgres", "-D", s.data(), "-h", "127.0.0.1", "-p", s.port, "-k", s.dir, "-c", "fsync=on", "-c", "max_connections=100")
+	c := s.command("postgres", "-D", s.data(), "-h", "127.0.0.1", "-p", s.port, "-k", s.dir)
 	c.Stdout, c.Stderr = log, log
 	if err := c.Start(); err != nil {
 		return err
