@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -267,6 +268,13 @@ func unlike(at string, a, b any) string {
 	case float64:
 		if y, ok := b.(float64); !ok || math.Abs(x-y) > 1e-9*max(1, math.Abs(x)) {
 			return fmt.Sprintf("%s: %v and %v", at, a, b)
+		}
+	case string: // values of a Prometheus are numbers in quotes
+		y, _ := b.(string)
+		m, err1 := strconv.ParseFloat(x, 64)
+		n, err2 := strconv.ParseFloat(y, 64)
+		if x != y && (err1 != nil || err2 != nil || unlike(at, m, n) != "") {
+			return fmt.Sprintf("%s: %q and %q", at, x, y)
 		}
 	default:
 		p, _ := json.Marshal(a)
