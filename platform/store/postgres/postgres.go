@@ -45,9 +45,9 @@ const (
 	connections  = 8       // for questions and tiers, beside the one that writes
 	firstRetry   = 100 * time.Millisecond
 	lastRetry    = 5 * time.Second
-	openPatience = 3 * time.Second // for a server that answers at the start
-	readPatience = 2 * time.Second // of a question, for what was appended before it
-	writeTimeout = 2 * time.Minute // of a batch
+	openPatience = 10 * time.Second // for a server that answers at the start
+	readPatience = 2 * time.Second  // of a question, for what was appended before it
+	writeTimeout = 2 * time.Minute  // of a batch
 )
 
 // Log is the log that the store is a view of.

@@ -281,8 +281,13 @@ func Rewind(ctx context.Context, at Server, plant string, last uint64) (was uint
 		return 0, fmt.Errorf("%w: %w", series.ErrAway, err)
 	}
 	defer func() { err = errors.Join(err, w.Close(context.WithoutCancel(ctx))) }()
-	if err := s.inspect(ctx, w); err != nil {
-		return 0, err
+	for until := time.Now().Add(openPatience); ; time.Sleep(firstRetry) {
+		err := s.inspect(ctx, w)
+		if err == nil {
+			break
+		} else if !errors.Is(err, errLocked) || time.Now().After(until) {
+			return 0, err
+		}
 	}
 	var of string
 	var seq int64

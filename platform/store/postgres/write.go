@@ -101,7 +101,7 @@ func (s *Store) run(w *pgx.Conn) {
 		if err == nil {
 			wait = firstRetry
 			err = s.write(w)
-			_ = w.Close(context.WithoutCancel(s.life)) // whatever it says, another one is made
+			s.leave(w)
 			w = nil
 		}
 		if s.life.Err() != nil {
@@ -117,6 +117,15 @@ func (s *Store) run(w *pgx.Conn) {
 		}
 		wait = min(2*wait, lastRetry)
 	}
+}
+
+// leave gives the schema to whoever comes next and closes the connection. What it says does
+// not matter: the server sees the end of the connection by itself, only later.
+func (s *Store) leave(w *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.life), time.Second)
+	defer cancel()
+	_, _ = w.Exec(ctx, `select pg_advisory_unlock_all()`)
+	_ = w.Close(ctx)
 }
 
 // write commits batches on a connection until it fails or the store is closed.
