@@ -32,13 +32,20 @@ func listeners(address string, clients int, during time.Duration) load.Spec {
 	}
 }
 
-// hear puts it on while a source speaks, and says besides how many frames were missed.
-func hear(ctx context.Context, s load.Spec, post func(context.Context, time.Time) error) (figure, int64, error) {
+// hear puts it on a server while a source speaks, and says besides how many frames were
+// missed.
+func hear(ctx context.Context, on *process, s load.Spec, post func(context.Context, time.Time) error) (figure, int64, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	failed := make(chan error, 1)
 	go func() { failed <- speak(ctx, post) }()
+	before, err := on.used()
+	if err != nil {
+		return figure{}, 0, err
+	}
 	r, err := load.Run(ctx, s)
+	after, fault := on.used()
+	err = errors.Join(err, fault)
 	stop()
 	if e := <-failed; e != nil && !errors.Is(e, context.Canceled) {
 		err = errors.Join(err, e)
@@ -50,7 +57,10 @@ func hear(ctx context.Context, s load.Spec, post func(context.Context, time.Time
 	if r.Err != nil {
 		return figure{}, 0, r.Err
 	}
-	return figure{rate: float64(c.Readings) / c.Seconds, p99: r.Load.Latency().Quantile(0.99)}, c.Errors["missed"], nil
+	return figure{
+		rate: float64(c.Readings) / c.Seconds, p99: r.Load.Latency().Quantile(0.99),
+		cpu: float64((after - before).Microseconds()) / float64(c.OK), // also those of the ramp
+	}, c.Errors["missed"], nil
 }
 
 // speak sends a body at each instant of a grid.
@@ -126,7 +136,7 @@ func oursFanOut() peer {
 				return figure{}, err
 			}
 			defer p.stop()
-			f, _, err := hear(ctx, listeners(p.address, fanOut, o.during), poster("http://"+p.address+"/api/v1/device/data/sync", readingsOf))
+			f, _, err := hear(ctx, p.process, listeners(p.address, fanOut, o.during), poster("http://"+p.address+"/api/v1/device/data/sync", readingsOf))
 			return f, err
 		},
 	}
@@ -144,7 +154,7 @@ func nodeFanOut() peer {
 				return figure{}, err
 			}
 			defer p.stop()
-			f, _, err := hear(ctx, listeners(at, fanOut, o.during), poster("http://"+at+"/", frameOf))
+			f, _, err := hear(ctx, p, listeners(at, fanOut, o.during), poster("http://"+at+"/", frameOf))
 			return f, err
 		},
 	}

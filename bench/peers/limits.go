@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -46,37 +46,38 @@ func (p *process) peak() (stop func() (float64, error)) {
 }
 
 // clients measures many WebSockets that all hear the same frames.
-func clients(ctx context.Context, o *options, w io.Writer) error {
+func clients(ctx context.Context, o *options) ([]value, error) {
 	p, err := serve(ctx, o)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer p.stop()
 	before, err := p.memory()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	peak := p.peak()
-	f, missed, err := hear(ctx, listeners(p.address, o.clients, o.during), poster("http://"+p.address+"/api/v1/device/data/sync", readingsOf))
+	f, missed, err := hear(ctx, p.process, listeners(p.address, o.clients, o.during), poster("http://"+p.address+"/api/v1/device/data/sync", readingsOf))
 	most, failed := peak()
-	if err = errors.Join(err, failed); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(w, "%d WebSockets, 10 frames of 4 kB a second to each: %.0f frames/s arrived, %d missed; from the time of a reading to its arrival p99 %.0f ms; %.1f kB of memory a client at most\n\n",
-		o.clients, f.rate, missed, f.p99, (most-before)/1000/float64(o.clients))
-	return err
+	return []value{
+		{"frames/s", f.rate},
+		{"missed", float64(missed)},
+		{"p99 from the time of a reading to its arrival, ms", f.p99},
+		{"server's µs for each", f.cpu},
+		{"kB of memory a client at most", (most - before) / 1000 / float64(o.clients)},
+	}, errors.Join(err, failed)
 }
 
 // idle measures many MQTT connections of which hardly any says something.
-func idle(ctx context.Context, o *options, w io.Writer) error {
+func idle(ctx context.Context, o *options) ([]value, error) {
 	p, err := serve(ctx, o)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer p.stop()
 	before, err := p.memory()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s := load.Spec{
 		Target: load.Target{Broker: p.broker, Token: token}, Name: "peers", API: load.MQTT, Users: o.idle,
@@ -88,16 +89,15 @@ func idle(ctx context.Context, o *options, w io.Writer) error {
 	peak := p.peak()
 	r, err := load.Run(ctx, s)
 	most, failed := peak()
-	if err = errors.Join(err, failed); err != nil {
-		return err
+	if err = errors.Join(err, failed, r.Err); err != nil {
+		return nil, err
 	}
-	if r.Err != nil {
-		return r.Err
-	}
-	c := r.Load.Counts()
-	_, err = fmt.Fprintf(w, "%d MQTT connections, of which 10 a second say something: %.0f MB at most, %.0f MB of them before the first; PUBACK p99 %.1f ms\n\n",
-		c.Users, most/1e6, before/1e6, r.Load.Latency().Quantile(0.99))
-	return err
+	return []value{
+		{"connections", float64(r.Load.Counts().Users)},
+		{"MB at most", most / 1e6},
+		{"MB of them before the first", before / 1e6},
+		{"p99 of PUBACK, ms", r.Load.Latency().Quantile(0.99)},
+	}, nil
 }
 
 const (
@@ -108,17 +108,15 @@ const (
 
 // delay measures how long a reading takes, from before it is sent until those who listen
 // have it, while many others come in.
-func delay(ctx context.Context, o *options, w io.Writer) error {
+func delay(ctx context.Context, o *options) ([]value, error) {
 	p, err := serve(ctx, o)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer p.stop()
 	s := writers(o, p.address, 1)
-	s.Users, s.Closed, s.Senders = 2000, false, nil
-	for i := range s.Users {
-		s.Senders = append(s.Senders, fmt.Sprintf("peers-%04d", i))
-	}
+	s.Users, s.Closed = 2000, false
+	s.Senders = senders(s.Users)
 	s.Ramp = 3 * ramp
 	s.Profile = load.Steady(underLoad, o.during+s.Ramp, s.Ramp)
 
@@ -126,7 +124,7 @@ func delay(ctx context.Context, o *options, w io.Writer) error {
 		return fmt.Appendf(nil, `{"deviceId":%q,"timestamp":%d,%s}`, probe, now.UnixMilli(), values)
 	})
 	if err := post(ctx, time.Now()); err != nil { // it is known before somebody asks for it
-		return err
+		return nil, err
 	}
 	sent := probes{at: map[int64]time.Time{}}
 	ctx, stop := context.WithCancel(ctx)
@@ -139,7 +137,7 @@ func delay(ctx context.Context, o *options, w io.Writer) error {
 	for _, x := range ears {
 		c, err := x.open(ctx, p.address)
 		if err != nil {
-			return fmt.Errorf("%s: %w", x.name, err)
+			return nil, fmt.Errorf("%s: %w", x.name, err)
 		}
 		over := context.AfterFunc(ctx, func() { _ = c.Close() })
 		defer over()
@@ -175,16 +173,20 @@ func delay(ctx context.Context, o *options, w io.Writer) error {
 		err = errors.Join(err, e)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	c := r.Load.Counts()
-	fmt.Fprintf(w, "from before the POST until it is heard, beside %.0f readings/s (%d of %d failed, p99 %.1f ms, the generator late by %.1f ms):",
-		c.PerS, c.Sent-c.OK, c.Sent, r.Load.Latency().Quantile(0.99), r.Load.Lateness().Quantile(0.99))
-	for _, x := range ears {
-		fmt.Fprintf(w, " %s p50 %.0f ms, p99 %.0f ms (%d of %d);", x.name, x.seen.Quantile(0.5), x.seen.Quantile(0.99), x.seen.N(), sent.n)
+	out := []value{
+		{"readings/s beside", c.PerS},
+		{"of them failed", float64(c.Sent - c.OK)},
+		{"p99 of their POST, ms", r.Load.Latency().Quantile(0.99)},
+		{"p99 by which the generator was late, ms", r.Load.Lateness().Quantile(0.99)},
 	}
-	_, err = fmt.Fprint(w, "\n\n")
-	return err
+	for _, x := range ears {
+		out = append(out, value{x.name + ", p50, ms", x.seen.Quantile(0.5)}, value{x.name + ", p99, ms", x.seen.Quantile(0.99)},
+			value{x.name + ", heard of " + strconv.Itoa(sent.n), float64(x.seen.N())})
+	}
+	return out, nil
 }
 
 // probes are readings whose way is followed, by their time in ms.

@@ -1,8 +1,8 @@
 // Peers measures this program beside others that do a part of what it does, all in one
 // run: REST and history beside InfluxDB 1.x and PostgreSQL, the MQTT broker beside
 // Mosquitto, the WebSocket beside the package ws of node. Then it measures what has no
-// peer: many clients of one plant, many connections at rest, how long a reading takes to
-// those who listen.
+// peer and has an aim: POSTs and messages of many connections, many clients of one plant,
+// many connections at rest, how long a reading takes to those who listen.
 //
 //	go run ./bench/peers
 //
@@ -11,7 +11,8 @@
 // and said so. Every server is a process on loopback with a folder of its own, started
 // for its turn and stopped after it; the turns of a round follow each other, so what else
 // the machine does falls on all of them. Figures are medians over the rounds, ratios are
-// medians of ratios within a round.
+// medians of ratios within a round. What a server has used of the processors is put beside
+// them: it hardly depends on what else the machine does, and not on what the generator takes.
 package main
 
 import (
@@ -45,7 +46,7 @@ func main() {
 	var o options
 	flag.IntVar(&o.rounds, "rounds", 5, "turns of every peer")
 	flag.DurationVar(&o.during, "for", 8*time.Second, "how long a turn is")
-	flag.StringVar(&o.only, "only", "", "of store, batch, mqtt, ws, clients, idle, delay: a list with commas (default all)")
+	flag.StringVar(&o.only, "only", "", "of store, batch, mqtt, ws, post, open, array, publish, clients, idle, delay: a list with commas (default all)")
 	flag.IntVar(&o.users, "users", 64, "connections that write, each with one request in flight")
 	flag.IntVar(&o.batch, "batch", 100, "readings in a request of the batches")
 	flag.IntVar(&o.clients, "clients", 5000, "WebSockets that listen")
@@ -75,6 +76,7 @@ type peer struct {
 type figure struct {
 	rate float64 // a second
 	p99  float64 // ms
+	cpu  float64 // of the server for each, µs; 0 where nobody knows
 }
 
 // contest is one kind of work. The first peer is ours, the others are held against it.
@@ -94,6 +96,9 @@ func run(ctx context.Context, o *options, w io.Writer) (err error) {
 	if o.binary, err = build(ctx, o.dir); err != nil {
 		return err
 	}
+	if _, err := fmt.Fprintln(w, busy()); err != nil {
+		return err
+	}
 	wanted := func(name string) bool { return o.only == "" || slices.Contains(strings.Split(o.only, ","), name) }
 	for _, c := range contests(o) {
 		if !wanted(c.name) {
@@ -106,18 +111,16 @@ func run(ctx context.Context, o *options, w io.Writer) (err error) {
 			return err
 		}
 	}
-	for _, m := range []struct {
-		name    string
-		measure func(context.Context, *options, io.Writer) error
-	}{{"clients", clients}, {"idle", idle}, {"delay", delay}} {
-		if !wanted(m.name) {
+	for _, a := range aims(o) {
+		if !wanted(a.name) {
 			continue
 		}
-		if err := m.measure(ctx, o, w); err != nil {
-			return fmt.Errorf("%s: %w", m.name, err)
+		if err := a.measure(ctx, o, w); err != nil {
+			return err
 		}
 	}
-	return nil
+	_, err = fmt.Fprintln(w, busy())
+	return err
 }
 
 func contests(o *options) []contest {
@@ -166,19 +169,19 @@ func (c *contest) play(ctx context.Context, o *options) error {
 func (c *contest) print(w io.Writer) error {
 	fmt.Fprintf(w, "%s\n\n", c.what)
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	fmt.Fprintf(t, "\t%s\tp99, ms\tours/theirs\tp99 ours/theirs\twhat an answer promises when the power is cut\n", c.unit)
+	fmt.Fprintf(t, "\t%s\tp99, ms\tserver's µs for each\tours/theirs\tp99 ours/theirs\tµs theirs/ours\twhat an answer promises when the power is cut\n", c.unit)
 	for _, p := range c.peers {
 		if p.gone != nil {
-			fmt.Fprintf(t, "%s\t–\t–\t–\t–\tleft out: %v\n", p.name, p.gone)
+			fmt.Fprintf(t, "%s\t–\t–\t–\t–\t–\t–\tleft out: %v\n", p.name, p.gone)
 			continue
 		}
-		var rate, p99, ratio, slower []float64
+		var rate, p99, cpu, ratio, slower, dearer []float64
 		for i, f := range p.seen {
 			us := c.peers[0].seen[i]
-			rate, p99 = append(rate, f.rate), append(p99, f.p99)
-			ratio, slower = append(ratio, us.rate/f.rate), append(slower, us.p99/f.p99)
+			rate, p99, cpu = append(rate, f.rate), append(p99, f.p99), append(cpu, f.cpu)
+			ratio, slower, dearer = append(ratio, us.rate/f.rate), append(slower, us.p99/f.p99), append(dearer, f.cpu/us.cpu)
 		}
-		fmt.Fprintf(t, "%s\t%.0f\t%.1f\t%.2f\t%.2f\t%s\n", p.name, median(rate), median(p99), median(ratio), median(slower), p.promise)
+		fmt.Fprintf(t, "%s\t%.0f\t%.1f\t%.1f\t%.2f\t%.2f\t%.2f\t%s\n", p.name, median(rate), median(p99), median(cpu), median(ratio), median(slower), median(dearer), p.promise)
 	}
 	if err := t.Flush(); err != nil {
 		return err

@@ -16,12 +16,12 @@ import (
 // TestPrint: ratios are of one round with each other, and who is not there is left out
 // with the reason.
 func TestPrint(t *testing.T) {
-	turns := []figure{{rate: 100, p99: 1}, {rate: 300, p99: 3}, {rate: 200, p99: 2}}
+	turns := []figure{{rate: 100, p99: 1, cpu: 10}, {rate: 300, p99: 3, cpu: 30}, {rate: 200, p99: 2, cpu: 20}}
 	next := 0
 	c := contest{what: "work", unit: "things/s", peers: []peer{
 		{name: "ours", promise: "all", turn: func(context.Context, *options) (figure, error) { next++; return turns[next-1], nil }},
 		{name: "half", promise: "nothing", turn: func(context.Context, *options) (figure, error) {
-			return figure{rate: turns[next-1].rate / 2, p99: turns[next-1].p99 * 4}, nil
+			return figure{rate: turns[next-1].rate / 2, p99: turns[next-1].p99 * 4, cpu: turns[next-1].cpu * 3}, nil
 		}},
 		{name: "nobody", turn: func(context.Context, *options) (figure, error) { return figure{}, errAbsent }},
 	}}
@@ -33,12 +33,51 @@ func TestPrint(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"ours     200        2.0       1.00          1.00              all",
-		"half     100        8.0       2.00          0.25              nothing",
+		"ours     200        2.0       20.0                   1.00          1.00              1.00             all",
+		"half     100        8.0       60.0                   2.00          0.25              3.00             nothing",
 		"left out: not here",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("it says\n%s\nand not %q", out.String(), want)
+		}
+	}
+}
+
+// TestMeasure: of an aim the median of each value is told.
+func TestMeasure(t *testing.T) {
+	turns := []float64{30, 10, 20}
+	next := 0
+	a := aim{name: "work", what: "work done", aim: "25", turn: func(context.Context, *options) ([]value, error) {
+		next++
+		return []value{{"things/s", turns[next-1]}, {"of them lost", 0}}, nil
+	}}
+	var out bytes.Buffer
+	if err := a.measure(t.Context(), &options{rounds: 3, during: time.Second}, &out); err != nil {
+		t.Fatal(err)
+	}
+	const want = "work done; the aim is 25 (medians of 3 turns of 1s)\n         20.0 things/s\n          0.0 of them lost\n\n"
+	if out.String() != want {
+		t.Errorf("it says %q, want %q", out.String(), want)
+	}
+}
+
+// TestUsed: what the children of a process use of the processors is its own.
+func TestUsed(t *testing.T) {
+	p, err := start(t.TempDir(), nil, "sh", "-c", "(i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done); exec sleep 300")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.stop()
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		used, err := p.used()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if used >= 50*time.Millisecond {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("a loop has used %v", used)
 		}
 	}
 }

@@ -28,7 +28,7 @@ func oursMQTT() peer {
 				return figure{}, err
 			}
 			defer p.stop()
-			return put(ctx, publishers(o, p.broker))
+			return put(ctx, p.process, publishers(o, p.broker))
 		},
 	}
 }
@@ -86,7 +86,7 @@ func mosquitto() peer {
 			}
 			defer listener.Wait() //nolint:errcheck // it is killed
 			defer enough()
-			return put(ctx, publishers(o, at))
+			return put(ctx, p, publishers(o, at))
 		},
 	}
 }

@@ -125,6 +125,59 @@ func (p *process) memory() (float64, error) {
 	return 0, errors.New("the system does not say how much memory a process uses")
 }
 
+// used is what the process and all that it has started have used of the processors.
+func (p *process) used() (time.Duration, error) {
+	all, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return 0, err
+	}
+	type one struct{ parent, ticks int }
+	known := map[int]one{}
+	for _, path := range all {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended meanwhile
+		}
+		// The name of a process, in parentheses, may have anything in it.
+		f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+		if len(f) < 15 {
+			return 0, fmt.Errorf("%s says %.200q", path, b)
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if err != nil {
+			return 0, err
+		}
+		var x one
+		if x.parent, err = strconv.Atoi(f[1]); err != nil {
+			return 0, fmt.Errorf("%s: %w", path, err)
+		}
+		for _, at := range []int{11, 12, 13, 14} { // its own and those of children that have ended, for itself and for the system
+			n, err := strconv.Atoi(f[at])
+			if err != nil {
+				return 0, fmt.Errorf("%s: %w", path, err)
+			}
+			x.ticks += n
+		}
+		known[pid] = x
+	}
+	if _, there := known[p.cmd.Process.Pid]; !there {
+		return 0, fmt.Errorf("%s has ended: %s", p.cmd.Path, p.said.String())
+	}
+	ticks := 0
+	for pid, x := range known {
+		for up := pid; up > 1; up = known[up].parent {
+			if up == p.cmd.Process.Pid {
+				ticks += x.ticks
+				break
+			}
+		}
+	}
+	return time.Duration(ticks) * tick, nil
+}
+
+// tick is what Linux counts the time of processes in, on every machine that we know.
+const tick = 10 * time.Millisecond
+
 // open reports whether somebody accepts connections.
 func open(address string) func() error {
 	return func() error {

@@ -24,18 +24,33 @@ func writers(o *options, address string, batch int) load.Spec {
 		Target: load.Target{Address: address, Token: token}, Name: "peers", API: load.RESTSync, Users: o.users, Batch: batch,
 		Profile: load.Steady(1, o.during+ramp, 0), Closed: true, Ramp: ramp, Seed: 1,
 	}
-	for i := range o.users {
-		s.Senders = append(s.Senders, fmt.Sprintf("peers-%03d", i))
-	}
+	s.Senders = senders(o.users)
 	return s
+}
+
+// senders are the devices of so many users, one each.
+func senders(n int) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = fmt.Sprintf("peers-%04d", i)
+	}
+	return out
 }
 
 // ramp is in which users come, one after the other.
 const ramp = time.Second
 
-// put puts a load on; one error makes the turn worthless. Rates are of readings.
-func put(ctx context.Context, s load.Spec) (figure, error) {
+// put puts a load on a server; one error makes the turn worthless. Rates are of readings.
+func put(ctx context.Context, on *process, s load.Spec) (figure, error) {
+	before, err := on.used()
+	if err != nil {
+		return figure{}, err
+	}
 	r, err := load.Run(ctx, s)
+	if err != nil {
+		return figure{}, err
+	}
+	after, err := on.used()
 	if err != nil {
 		return figure{}, err
 	}
@@ -43,7 +58,14 @@ func put(ctx context.Context, s load.Spec) (figure, error) {
 	if c.OK < c.Sent || r.Err != nil {
 		return figure{}, fmt.Errorf("%d of %d requests failed: %w", c.Sent-c.OK, c.Sent, r.Err)
 	}
-	return figure{rate: float64(c.Readings) / c.Seconds, p99: r.Load.Latency().Quantile(0.99)}, nil
+	all := 0 // also those of the ramp, which cost as much
+	for _, at := range r.Acked {
+		all += len(at)
+	}
+	return figure{
+		rate: float64(c.Readings) / c.Seconds, p99: r.Load.Latency().Quantile(0.99),
+		cpu: float64((after - before).Microseconds()) / float64(all),
+	}, nil
 }
 
 func oursStoring(batch int) peer {
@@ -55,7 +77,7 @@ func oursStoring(batch int) peer {
 				return figure{}, err
 			}
 			defer p.stop()
-			return put(ctx, writers(o, p.address, batch))
+			return put(ctx, p.process, writers(o, p.address, batch))
 		},
 	}
 }
@@ -117,7 +139,7 @@ func influxStoring(batch int) peer {
 			}
 			s := writers(o, at, batch)
 			s.Path, s.Form = "/write?db=peers&precision=ms", &lineProtocol
-			return put(ctx, s)
+			return put(ctx, p, s)
 		},
 	}
 }
@@ -266,11 +288,21 @@ func (d *postgres) bench(ctx context.Context, o *options, batch int) (figure, er
 		mode = "simple"
 	}
 	seconds := max(int((o.during + ramp).Seconds()), 2)
+	before, err := d.used()
+	if err != nil {
+		return figure{}, err
+	}
 	if err := d.as("pgbench", d.where("-n", "-M", mode, "-c", strconv.Itoa(o.users), "-j", "2", "-T", strconv.Itoa(seconds),
 		"-f", script, "-l", "--log-prefix", filepath.Join(d.dir, "log"), "postgres")...); err != nil {
 		return figure{}, err
 	}
-	return d.read(batch, seconds, ctx.Err())
+	after, err := d.used()
+	if err != nil {
+		return figure{}, err
+	}
+	f, err := d.read(batch, seconds, ctx.Err())
+	f.cpu = float64((after - before).Microseconds()) / max(1, f.rate*float64(seconds))
+	return f, err
 }
 
 // read takes the latencies from what pgbench has written: client, number, µs, …
