@@ -87,6 +87,9 @@ func (d *Driver) setPower(ctx context.Context, now time.Time, c *device.Command)
 	if err = cmp.Or(err, x.inRange(c.Power)); err != nil {
 		return 0, rejected(codeRejected, "%v", err)
 	}
+	if err := d.trusted(now, c.Power); err != nil {
+		return 0, err
+	}
 	if err := d.mayWrite(ctx); err != nil {
 		return 0, err
 	}

@@ -39,6 +39,7 @@ type Driver struct {
 	before *image // of what forbids a write
 
 	live    setpoint
+	timer   timer
 	owed    bool        // power 0: the device may hold one that nobody answers for
 	mode    device.Mode // as it was told
 	stopped bool        // emergency stop, until it is reset
@@ -336,7 +337,7 @@ func (d *Driver) keep(ctx context.Context, now time.Time, f device.Flags) error 
 	if f&device.FlagLocal != 0 {
 		return nil
 	}
-	var errs []error
+	errs := []error{d.watchRevert(ctx, now)}
 	switch {
 	case d.stopping:
 		errs = append(errs, d.eStop(ctx))

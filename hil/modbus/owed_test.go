@@ -72,6 +72,7 @@ type rig struct {
 	*modbus.Driver
 	link *cut
 	now  time.Time
+	path string // of its profile
 }
 
 func newRig(t *testing.T, text string) *rig {
@@ -85,7 +86,7 @@ func newRig(t *testing.T, text string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &rig{t, d, c, time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)}
+	return &rig{t, d, c, time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC), path}
 }
 
 func (r *rig) command(v device.Verb, kw float64) (device.Ack, error) {
