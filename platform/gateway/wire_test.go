@@ -352,6 +352,7 @@ func TestRatingThatIsRaisedTakesTheRightToAct(t *testing.T) {
 			l.pass(time.Second)
 		}
 		know(80)
+		know(0) // which forgets nothing
 		l.want("life", l.life, "0 active")
 		know(500)
 		l.want("life", l.life, "0 active", "0 inactive")

@@ -192,6 +192,7 @@ type state struct {
 	base   Envelope // by its registration
 	itself device.OwnWindows
 	theirs uint8   // edges of env that are the device's, by their bit
+	rated  float64 // kW, the newest rating that was one
 	most   float64 // kW, of env.power and the nameplate
 	by     string  // what sets it
 	plate  float64 // kW, of its nameplate; 0: it has told none
@@ -282,8 +283,11 @@ func (g *Guard) Set(s device.Slot, e Envelope, life device.State) error {
 		d.soc, d.temp, d.charge, d.give, d.volt = math.NaN(), math.NaN(), math.NaN(), math.NaN(), math.NaN()
 		d.itself = device.Untold()
 	}
-	if was := d.env.RatedKW; was > 0 && e.RatedKW > was && (d.life.armed || d.life.test.running()) {
+	if was := d.rated; was > 0 && e.RatedKW > was && (d.life.armed || d.life.test.running()) {
 		g.bar(s, d, fmt.Sprintf("its rating was raised from %.6g kW to %.6g kW", was, e.RatedKW)) // it was tested by the other
+	}
+	if e.RatedKW > 0 {
+		d.rated = e.RatedKW
 	}
 	d.base, d.active = e, life == device.Active
 	d.env, d.theirs = e.within(&d.itself)
