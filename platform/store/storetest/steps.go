@@ -36,15 +36,15 @@ func (m told) of(slot device.Slot) (out []device.Reading) {
 
 // expected is one step, of the power alone.
 type expected struct {
-	n, bad, reported             int64
-	sum, least, most, last       float64
-	in, out                      float64 // kWh
-	covered                      float64 // s
-	socSum                       float64
-	socN                         int64
-	quality                      device.Quality
-	flags                        device.Flags
-	readings, devices, reporting int
+	n, bad, reported       int64
+	sum, least, most, last float64
+	in, out                float64 // kWh
+	covered                float64 // s
+	socSum                 float64
+	socN                   int64
+	quality                device.Quality
+	flags                  device.Flags
+	devices, reporting     int
 }
 
 // steps says from the readings what each step amounts to, in the plainest way.
