@@ -89,6 +89,25 @@ func TestLimitsOfAConfiguration(t *testing.T) {
 	eventually(t, "a reading", func() bool { return power() >= 0 })
 	take(80)
 	eventually(t, "20 kW, the cap of the API", func() bool { return power() == 20 })
+	var kept struct {
+		Configured, Set, Acting map[string]any
+		Envelope                struct {
+			MinKW, MaxKW float64
+			MinBy, MaxBy string
+		}
+	}
+	c.get(t, unit+"/limits", &kept)
+	if fmt.Sprint(kept.Configured["cap_kw"], kept.Set["cap_kw"], kept.Acting["cap_kw"], kept.Envelope) != "40 20 20 {-20 20 cap cap}" {
+		t.Errorf("the limits are %+v", kept)
+	}
+	status, answer, err := c.try(http.MethodPost, "/graphql", map[string]any{
+		"query": `{device(id: "unit-1") {limits {configured {capKw} set {capKw} acting {capKw socPercent {min max} rampKwPerS} envelope {minKw minBy maxKw maxBy}}}}`,
+	})
+	const want = `{"configured":{"capKw":40},"set":{"capKw":20},"acting":{"capKw":20,"socPercent":{"min":10,"max":90},"rampKwPerS":null},` +
+		`"envelope":{"minKw":-20,"minBy":"cap","maxKw":20,"maxBy":"cap"}}`
+	if err != nil || status != http.StatusOK || !strings.Contains(string(answer), want) {
+		t.Errorf("%d %s %v, want %s", status, answer, err, want)
+	}
 	put(http.StatusOK, map[string]any{"limits": map[string]any{}})
 	take(80)
 	eventually(t, "40 kW again", func() bool { return power() == 40 })

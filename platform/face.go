@@ -82,6 +82,24 @@ func (f *Face) Device(s device.Slot) (device.Info, bool) {
 	return d.Info, ok && d.Info.ID != ""
 }
 
+// Envelope implements api.Registry: the guard is asked on the loop, which it belongs to.
+func (f *Face) Envelope(ctx context.Context, s device.Slot) (api.Envelope, error) {
+	answer := make(chan api.Envelope, 1)
+	f.plant.sched.Post("api", func(time.Time) {
+		var e api.Envelope
+		e.MinKW, e.MaxKW, e.MinBy, e.MaxBy = f.plant.guard.Sides(s)
+		answer <- e
+	})
+	select {
+	case e := <-answer:
+		return e, nil
+	case <-ctx.Done():
+		return api.Envelope{}, ctx.Err()
+	case <-f.plant.closed:
+		return api.Envelope{}, bus.ErrClosed
+	}
+}
+
 // ReadByUs implements api.Registry.
 func (f *Face) ReadByUs(s device.Slot) bool { return f.plant.Fleet.Kind(s) != pushed }
 

@@ -83,6 +83,18 @@ func (s *Server) deviceRoutes() {
 		info, err := s.device(ctx, in.ID)
 		return &deviceOutput{info}, err
 	})
+	guarded(s, auth.Read, huma.Operation{
+		OperationID: "get-limits", Method: http.MethodGet, Path: "/api/v1/devices/{id}/limits", Tags: []string{"devices"},
+		Summary: "What a device is kept to: as configured, as set here, what acts of all, and the power that leaves now",
+	}, func(ctx context.Context, in *DevicePath) (*limitsOutput, error) {
+		info, err := s.device(ctx, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		out := &limitsOutput{}
+		out.Body.deviceLimits, err = s.limitsOf(ctx, &info)
+		return out, err
+	})
 	guarded(s, auth.Register, huma.Operation{
 		OperationID: "put-device", Method: http.MethodPut, Path: "/api/v1/devices/{id}", Tags: []string{"devices"},
 		Summary: "Register a device or change it; fields that are left out stay as they were",
@@ -133,6 +145,28 @@ func (s *Server) features(ctx context.Context, in *featuresInput) (*featuresOutp
 		out.Body.Gaps = append(out.Body.Gaps, gapDoc(g))
 	}
 	return out, nil
+}
+
+// deviceLimits are what a device is kept to.
+type deviceLimits struct {
+	Configured device.Limits `json:"configured" doc:"of the configuration, which nobody else can widen"`
+	Set        device.Limits `json:"set" doc:"by the API"`
+	Acting     device.Limits `json:"acting" doc:"the tightest of both and of what the device says of itself"`
+	Envelope   Envelope      `json:"envelope" doc:"the power that leaves now"`
+}
+
+type limitsOutput struct {
+	Body struct{ deviceLimits }
+}
+
+// limitsOf is what the guard keeps a device to. Of one of another site that is kept there.
+func (s *Server) limitsOf(ctx context.Context, info *device.Info) (l deviceLimits, err error) {
+	l = deviceLimits{Configured: info.Configured(), Set: info.Narrowed, Acting: info.Acting()}
+	if l.Acting.Voltage[1] == math.MaxFloat64 { // it has a lower bound alone
+		l.Acting.Voltage[1] = 0
+	}
+	l.Envelope, err = s.plant.Registry.Envelope(ctx, info.Slot)
+	return l, err
 }
 
 // span is the time that two parameters give, the last while where they are left out.

@@ -141,6 +141,11 @@ func (p *plant) Push(_ context.Context, rows []device.Reading) error {
 
 func (p *plant) Normalise(device.Slot, *device.Reading) {}
 
+// Envelope is that of an empty device.
+func (p *plant) Envelope(context.Context, device.Slot) (api.Envelope, error) {
+	return api.Envelope{MinKW: 0, MinBy: "state of charge low", MaxKW: 40, MaxBy: "cap"}, nil
+}
+
 func (p *plant) ReadByUs(s device.Slot) bool {
 	info, ok := p.Device(s)
 	return ok && info.Kind != "" && info.Kind != "push"

@@ -175,6 +175,42 @@ func (r queries) Commands(ctx context.Context, first int, id *device.ID) ([]grap
 	return r.s.answered(first, of)
 }
 
+// Limits answers for whoever may see the device, which is whoever was given it.
+func (r deviceFields) Limits(ctx context.Context, d *graph.Device) (*graph.DeviceLimits, error) {
+	l, err := r.s.limitsOf(ctx, &d.Info)
+	if err != nil {
+		return nil, err
+	}
+	return &graph.DeviceLimits{
+		Configured: limitsOf(l.Configured), Set: limitsOf(l.Set), Acting: limitsOf(l.Acting),
+		Envelope: &graph.Envelope{MinKw: l.Envelope.MinKW, MinBy: l.Envelope.MinBy, MaxKw: l.Envelope.MaxKW, MaxBy: l.Envelope.MaxBy},
+	}, nil
+}
+
+// limitsOf leaves out what nobody has set.
+func limitsOf(l device.Limits) *graph.LimitValues {
+	number := func(v float64) *float64 {
+		if v == 0 {
+			return nil
+		}
+		return &v
+	}
+	window := func(s device.Span, open bool) *graph.Window {
+		if !s.Set() {
+			return nil
+		}
+		w := &graph.Window{Min: &s[0], Max: &s[1]}
+		if open && s[1] == 0 { // it has a lower bound alone
+			w.Max = nil
+		}
+		return w
+	}
+	return &graph.LimitValues{
+		CapKw: number(l.CapKW), RampKwPerS: number(l.RampKWPerS),
+		SocPercent: window(l.SoC, false), VoltageV: window(l.Voltage, true), TemperatureC: window(l.Temperature, false),
+	}
+}
+
 func (r deviceFields) Events(_ context.Context, d *graph.Device, first int, severity *device.Severity) ([]graph.Event, error) {
 	return r.s.events(first, severity, func(s device.Slot) bool { return s == d.Slot })
 }

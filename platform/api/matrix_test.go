@@ -51,6 +51,7 @@ var probes = map[string]struct{ path, body string }{
 	"GET /api/v1/devices/{id}/latest":   {"/api/v1/devices/%s/latest", ""},
 	"GET /api/v1/devices/{id}/history":  {"/api/v1/devices/%s/history", ""},
 	"GET /api/v1/devices/{id}/features": {"/api/v1/devices/%s/features", ""},
+	"GET /api/v1/devices/{id}/limits":   {"/api/v1/devices/%s/limits", ""},
 	"GET /api/v1/history/aggregate":     {"/api/v1/history/aggregate", ""},
 	"GET /api/v1/history/export":        {"/api/v1/history/export", ""},
 	"GET /api/v1/dispatch":              {"/api/v1/dispatch", ""},

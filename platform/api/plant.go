@@ -73,6 +73,17 @@ type Registry interface {
 	// sends its readings to us, and gets a slot; a known one keeps its slot, kind
 	// and state.
 	Register(ctx context.Context, info device.Info) (device.Info, error)
+	// Envelope is the power that the guard would let the device have now.
+	Envelope(ctx context.Context, s device.Slot) (Envelope, error)
+}
+
+// Envelope is the power that a device may have now, kW, positive into it, and the limit that
+// sets either side.
+type Envelope struct {
+	MinKW float64 `json:"minKw" doc:"most power out of it, as a number below 0"`
+	MinBy string  `json:"minBy" doc:"the limit that sets it, such as rating, cap, device limit or state of charge low"`
+	MaxKW float64 `json:"maxKw" doc:"most power into it"`
+	MaxBy string  `json:"maxBy" doc:"the limit that sets it"`
 }
 
 // Latest knows the newest readings.

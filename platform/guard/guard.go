@@ -499,6 +499,17 @@ func (d *state) window() window {
 	return w
 }
 
+// Sides are the power that the device may have now, lo <= 0 <= hi, kW, and what sets either
+// side.
+func (g *Guard) Sides(s device.Slot) (lo, hi float64, low, high string) {
+	d := g.device(s)
+	if d == nil {
+		return 0, 0, "not known", "not known"
+	}
+	w := d.window()
+	return w.lo, w.hi, w.low, w.high
+}
+
 // Window is the power that the device may have now, for those who plan: lo <= 0
 // <= hi, and what sets the narrower side.
 func (g *Guard) Window(s device.Slot) (lo, hi float64, why string) {

@@ -64,6 +64,8 @@ test('a wrong password is told, a right one signs in, and a command is done', as
   await page.getByRole('dialog').getByRole('button').last().click()
   await expect(page.locator('.sent li').first()).toContainText('Done')
   await expect(page.locator('.faceplate')).toContainText('20.0')
+  await expect(page.locator('.envelope').first()).toContainText('−100.0 kW (by rating)') // what the guard lets it have
+  await expect(page.locator('.limits')).toContainText('Temperature')
   expect(await violations(page)).toEqual([])
 })
 

@@ -52,6 +52,8 @@ type AggregateResolver interface {
 	Energy(ctx context.Context, obj *Aggregate, from *int64, to *int64) (*Energy, error)
 }
 type DeviceResolver interface {
+	Limits(ctx context.Context, obj *Device) (*DeviceLimits, error)
+
 	History(ctx context.Context, obj *Device, from *int64, to *int64, step *string, limit int, cursor string, values Values) (*History, error)
 	Statistics(ctx context.Context, obj *Device, from *int64, to *int64, step string, limit int, cursor string) (*Statistics, error)
 	Events(ctx context.Context, obj *Device, first int, severity *device.Severity) ([]Event, error)
@@ -318,6 +320,8 @@ func (ec *executionContext) childFields_Device(ctx context.Context, field graphq
 		return ec.fieldContext_Device_installDate(ctx, field)
 	case "simulated":
 		return ec.fieldContext_Device_simulated(ctx, field)
+	case "limits":
+		return ec.fieldContext_Device_limits(ctx, field)
 	case "latest":
 		return ec.fieldContext_Device_latest(ctx, field)
 	case "history":
@@ -330,6 +334,20 @@ func (ec *executionContext) childFields_Device(ctx context.Context, field graphq
 		return ec.fieldContext_Device_commands(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Device", field.Name)
+}
+
+func (ec *executionContext) childFields_DeviceLimits(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "configured":
+		return ec.fieldContext_DeviceLimits_configured(ctx, field)
+	case "set":
+		return ec.fieldContext_DeviceLimits_set(ctx, field)
+	case "acting":
+		return ec.fieldContext_DeviceLimits_acting(ctx, field)
+	case "envelope":
+		return ec.fieldContext_DeviceLimits_envelope(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeviceLimits", field.Name)
 }
 
 func (ec *executionContext) childFields_DevicePage(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -376,6 +394,20 @@ func (ec *executionContext) childFields_Energy(ctx context.Context, field graphq
 		return ec.fieldContext_Energy_coveredS(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Energy", field.Name)
+}
+
+func (ec *executionContext) childFields_Envelope(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "minKw":
+		return ec.fieldContext_Envelope_minKw(ctx, field)
+	case "minBy":
+		return ec.fieldContext_Envelope_minBy(ctx, field)
+	case "maxKw":
+		return ec.fieldContext_Envelope_maxKw(ctx, field)
+	case "maxBy":
+		return ec.fieldContext_Envelope_maxBy(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Envelope", field.Name)
 }
 
 func (ec *executionContext) childFields_Event(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -470,6 +502,22 @@ func (ec *executionContext) childFields_History(ctx context.Context, field graph
 		return ec.fieldContext_History_gaps(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type History", field.Name)
+}
+
+func (ec *executionContext) childFields_LimitValues(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "capKw":
+		return ec.fieldContext_LimitValues_capKw(ctx, field)
+	case "rampKwPerS":
+		return ec.fieldContext_LimitValues_rampKwPerS(ctx, field)
+	case "socPercent":
+		return ec.fieldContext_LimitValues_socPercent(ctx, field)
+	case "voltageV":
+		return ec.fieldContext_LimitValues_voltageV(ctx, field)
+	case "temperatureC":
+		return ec.fieldContext_LimitValues_temperatureC(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type LimitValues", field.Name)
 }
 
 func (ec *executionContext) childFields_Location(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -654,6 +702,16 @@ func (ec *executionContext) childFields_System(ctx context.Context, field graphq
 		return ec.fieldContext_System_role(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type System", field.Name)
+}
+
+func (ec *executionContext) childFields_Window(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "min":
+		return ec.fieldContext_Window_min(ctx, field)
+	case "max":
+		return ec.fieldContext_Window_max(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Window", field.Name)
 }
 
 func (ec *executionContext) childFields___Directive(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -2592,6 +2650,38 @@ func (ec *executionContext) fieldContext_Device_simulated(_ context.Context, fie
 	return graphql.NewScalarFieldContext("Device", field, false, false, "Boolean")
 }
 
+func (ec *executionContext) _Device_limits(ctx context.Context, field graphql.CollectedField, obj *Device) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Device_limits(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Device().Limits(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *DeviceLimits) graphql.Marshaler {
+			return ec.marshalNDeviceLimits2ᚖyunchuᚋplatformᚋapiᚋgraphᚐDeviceLimits(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Device_limits(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Device",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_DeviceLimits(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Device_latest(ctx context.Context, field graphql.CollectedField, obj *Device) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -2808,6 +2898,134 @@ func (ec *executionContext) fieldContext_Device_commands(ctx context.Context, fi
 	if fc.Args, err = ec.field_Device_commands_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _DeviceLimits_configured(ctx context.Context, field graphql.CollectedField, obj *DeviceLimits) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeviceLimits_configured(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Configured, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *LimitValues) graphql.Marshaler {
+			return ec.marshalNLimitValues2ᚖyunchuᚋplatformᚋapiᚋgraphᚐLimitValues(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DeviceLimits_configured(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "DeviceLimits",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_LimitValues(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _DeviceLimits_set(ctx context.Context, field graphql.CollectedField, obj *DeviceLimits) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeviceLimits_set(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Set, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *LimitValues) graphql.Marshaler {
+			return ec.marshalNLimitValues2ᚖyunchuᚋplatformᚋapiᚋgraphᚐLimitValues(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DeviceLimits_set(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "DeviceLimits",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_LimitValues(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _DeviceLimits_acting(ctx context.Context, field graphql.CollectedField, obj *DeviceLimits) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeviceLimits_acting(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Acting, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *LimitValues) graphql.Marshaler {
+			return ec.marshalNLimitValues2ᚖyunchuᚋplatformᚋapiᚋgraphᚐLimitValues(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DeviceLimits_acting(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "DeviceLimits",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_LimitValues(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _DeviceLimits_envelope(ctx context.Context, field graphql.CollectedField, obj *DeviceLimits) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeviceLimits_envelope(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Envelope, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *Envelope) graphql.Marshaler {
+			return ec.marshalNEnvelope2ᚖyunchuᚋplatformᚋapiᚋgraphᚐEnvelope(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DeviceLimits_envelope(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "DeviceLimits",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Envelope(ctx, field)
+		},
 	}
 	return fc, nil
 }
@@ -3081,6 +3299,98 @@ func (ec *executionContext) _Energy_coveredS(ctx context.Context, field graphql.
 }
 func (ec *executionContext) fieldContext_Energy_coveredS(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Energy", field, false, false, "Float")
+}
+
+func (ec *executionContext) _Envelope_minKw(ctx context.Context, field graphql.CollectedField, obj *Envelope) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Envelope_minKw(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.MinKw, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Envelope_minKw(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Envelope", field, false, false, "Float")
+}
+
+func (ec *executionContext) _Envelope_minBy(ctx context.Context, field graphql.CollectedField, obj *Envelope) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Envelope_minBy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.MinBy, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Envelope_minBy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Envelope", field, false, false, "String")
+}
+
+func (ec *executionContext) _Envelope_maxKw(ctx context.Context, field graphql.CollectedField, obj *Envelope) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Envelope_maxKw(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.MaxKw, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Envelope_maxKw(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Envelope", field, false, false, "Float")
+}
+
+func (ec *executionContext) _Envelope_maxBy(ctx context.Context, field graphql.CollectedField, obj *Envelope) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Envelope_maxBy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.MaxBy, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Envelope_maxBy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Envelope", field, false, false, "String")
 }
 
 func (ec *executionContext) _Event_eventId(ctx context.Context, field graphql.CollectedField, obj *Event) (ret graphql.Marshaler) {
@@ -3841,6 +4151,148 @@ func (ec *executionContext) fieldContext_History_gaps(_ context.Context, field g
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_Gap(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _LimitValues_capKw(ctx context.Context, field graphql.CollectedField, obj *LimitValues) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LimitValues_capKw(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CapKw, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_LimitValues_capKw(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("LimitValues", field, false, false, "Float")
+}
+
+func (ec *executionContext) _LimitValues_rampKwPerS(ctx context.Context, field graphql.CollectedField, obj *LimitValues) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LimitValues_rampKwPerS(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.RampKwPerS, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_LimitValues_rampKwPerS(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("LimitValues", field, false, false, "Float")
+}
+
+func (ec *executionContext) _LimitValues_socPercent(ctx context.Context, field graphql.CollectedField, obj *LimitValues) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LimitValues_socPercent(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.SocPercent, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *Window) graphql.Marshaler {
+			return ec.marshalOWindow2ᚖyunchuᚋplatformᚋapiᚋgraphᚐWindow(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_LimitValues_socPercent(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "LimitValues",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Window(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _LimitValues_voltageV(ctx context.Context, field graphql.CollectedField, obj *LimitValues) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LimitValues_voltageV(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.VoltageV, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *Window) graphql.Marshaler {
+			return ec.marshalOWindow2ᚖyunchuᚋplatformᚋapiᚋgraphᚐWindow(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_LimitValues_voltageV(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "LimitValues",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Window(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _LimitValues_temperatureC(ctx context.Context, field graphql.CollectedField, obj *LimitValues) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_LimitValues_temperatureC(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TemperatureC, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *Window) graphql.Marshaler {
+			return ec.marshalOWindow2ᚖyunchuᚋplatformᚋapiᚋgraphᚐWindow(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_LimitValues_temperatureC(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "LimitValues",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Window(ctx, field)
 		},
 	}
 	return fc, nil
@@ -6517,6 +6969,52 @@ func (ec *executionContext) fieldContext_System_role(_ context.Context, field gr
 	return graphql.NewScalarFieldContext("System", field, false, false, "String")
 }
 
+func (ec *executionContext) _Window_min(ctx context.Context, field graphql.CollectedField, obj *Window) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Window_min(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Min, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Window_min(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Window", field, false, false, "Float")
+}
+
+func (ec *executionContext) _Window_max(ctx context.Context, field graphql.CollectedField, obj *Window) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Window_max(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Max, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Window_max(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Window", field, false, false, "Float")
+}
+
 func (ec *executionContext) ___Directive_name(ctx context.Context, field graphql.CollectedField, obj *introspection.Directive) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -8506,6 +9004,12 @@ func (ec *executionContext) _Device(ctx context.Context, sel ast.SelectionSet, o
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "limits":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Device_limits(ctx, field, obj)
+				})
 		case "latest":
 			out.Values[i] = ec._Device_latest(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
@@ -8535,6 +9039,54 @@ func (ec *executionContext) _Device(ctx context.Context, sel ast.SelectionSet, o
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Device_commands(ctx, field, obj)
 				})
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var deviceLimitsImplementors = []string{"DeviceLimits"}
+
+func (ec *executionContext) _DeviceLimits(ctx context.Context, sel ast.SelectionSet, obj *DeviceLimits) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, deviceLimitsImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("DeviceLimits")
+		case "configured":
+			out.Values[i] = ec._DeviceLimits_configured(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "set":
+			out.Values[i] = ec._DeviceLimits_set(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "acting":
+			out.Values[i] = ec._DeviceLimits_acting(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "envelope":
+			out.Values[i] = ec._DeviceLimits_envelope(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -8700,6 +9252,54 @@ func (ec *executionContext) _Energy(ctx context.Context, sel ast.SelectionSet, o
 		case "coveredS":
 			out.Values[i] = ec._Energy_coveredS(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var envelopeImplementors = []string{"Envelope"}
+
+func (ec *executionContext) _Envelope(ctx context.Context, sel ast.SelectionSet, obj *Envelope) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, envelopeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Envelope")
+		case "minKw":
+			out.Values[i] = ec._Envelope_minKw(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "minBy":
+			out.Values[i] = ec._Envelope_minBy(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "maxKw":
+			out.Values[i] = ec._Envelope_maxKw(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "maxBy":
+			out.Values[i] = ec._Envelope_maxBy(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
 		default:
@@ -9000,6 +9600,59 @@ func (ec *executionContext) _History(ctx context.Context, sel ast.SelectionSet, 
 		case "gaps":
 			out.Values[i] = ec._History_gaps(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var limitValuesImplementors = []string{"LimitValues"}
+
+func (ec *executionContext) _LimitValues(ctx context.Context, sel ast.SelectionSet, obj *LimitValues) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, limitValuesImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("LimitValues")
+		case "capKw":
+			out.Values[i] = ec._LimitValues_capKw(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "rampKwPerS":
+			out.Values[i] = ec._LimitValues_rampKwPerS(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "socPercent":
+			out.Values[i] = ec._LimitValues_socPercent(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "voltageV":
+			out.Values[i] = ec._LimitValues_voltageV(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "temperatureC":
+			out.Values[i] = ec._LimitValues_temperatureC(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		default:
@@ -9802,6 +10455,44 @@ func (ec *executionContext) _System(ctx context.Context, sel ast.SelectionSet, o
 	return out
 }
 
+var windowImplementors = []string{"Window"}
+
+func (ec *executionContext) _Window(ctx context.Context, sel ast.SelectionSet, obj *Window) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, windowImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Window")
+		case "min":
+			out.Values[i] = ec._Window_min(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "max":
+			out.Values[i] = ec._Window_max(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var __DirectiveImplementors = []string{"__Directive"}
 
 func (ec *executionContext) ___Directive(ctx context.Context, sel ast.SelectionSet, obj *introspection.Directive) graphql.Marshaler {
@@ -10292,6 +10983,14 @@ func (ec *executionContext) unmarshalNDeviceInput2yunchuᚋplatformᚋapiᚋgrap
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
+func (ec *executionContext) marshalNDeviceLimits2ᚖyunchuᚋplatformᚋapiᚋgraphᚐDeviceLimits(ctx context.Context, sel ast.SelectionSet, v *DeviceLimits) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "DeviceLimits!")
+		return graphql.Null
+	}
+	return ec._DeviceLimits(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalNDeviceState2yunchuᚋplatformᚋdeviceᚐState(ctx context.Context, v any) (device.State, error) {
 	res, err := UnmarshalDeviceState(v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -10334,6 +11033,14 @@ func (ec *executionContext) marshalNDispatchStep2ᚕyunchuᚋplatformᚋapiᚋgr
 func (ec *executionContext) unmarshalNDispatchStepInput2yunchuᚋplatformᚋapiᚋgraphᚐDispatchStepInput(ctx context.Context, v any) (DispatchStepInput, error) {
 	res, err := ec.unmarshalInputDispatchStepInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNEnvelope2ᚖyunchuᚋplatformᚋapiᚋgraphᚐEnvelope(ctx context.Context, sel ast.SelectionSet, v *Envelope) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "Envelope!")
+		return graphql.Null
+	}
+	return ec._Envelope(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNEvent2yunchuᚋplatformᚋapiᚋgraphᚐEvent(ctx context.Context, sel ast.SelectionSet, v Event) graphql.Marshaler {
@@ -10464,6 +11171,14 @@ func (ec *executionContext) marshalNInt2int64(ctx context.Context, sel ast.Selec
 		graphql.AddInvalidNullFromMarshaler(ctx, "Int!")
 	}
 	return res
+}
+
+func (ec *executionContext) marshalNLimitValues2ᚖyunchuᚋplatformᚋapiᚋgraphᚐLimitValues(ctx context.Context, sel ast.SelectionSet, v *LimitValues) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "LimitValues!")
+		return graphql.Null
+	}
+	return ec._LimitValues(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNQuality2yunchuᚋplatformᚋdeviceᚐQuality(ctx context.Context, v any) (device.Quality, error) {
@@ -11225,6 +11940,13 @@ func (ec *executionContext) marshalOTimestamp2ᚖint64(ctx context.Context, sel 
 	_ = ctx
 	res := MarshalTimestamp(*v)
 	return res
+}
+
+func (ec *executionContext) marshalOWindow2ᚖyunchuᚋplatformᚋapiᚋgraphᚐWindow(ctx context.Context, sel ast.SelectionSet, v *Window) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Window(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalO__EnumValue2ᚕgithubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐEnumValueᚄ(ctx context.Context, sel ast.SelectionSet, v []introspection.EnumValue) graphql.Marshaler {

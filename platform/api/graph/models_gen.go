@@ -87,6 +87,18 @@ type DeviceInput struct {
 	InstallDate  *string        `json:"installDate,omitempty"`
 }
 
+// What a device is kept to. Of one of another site limits are kept, and set, there.
+type DeviceLimits struct {
+	// Of the configuration, which nobody else can widen.
+	Configured *LimitValues `json:"configured"`
+	// By the API.
+	Set *LimitValues `json:"set"`
+	// The tightest of both and of what the device says of itself.
+	Acting *LimitValues `json:"acting"`
+	// The power that leaves now.
+	Envelope *Envelope `json:"envelope"`
+}
+
 type DevicePage struct {
 	Items []Device `json:"items"`
 	// For after, to see what follows; empty at the end.
@@ -120,6 +132,16 @@ type DispatchStepInput struct {
 	TargetKw float64   `json:"targetKw"`
 }
 
+// The power that a device may have now, and the limit that sets either side: rating, cap, device limit, state of charge low …
+type Envelope struct {
+	// Most power out of it, as a number below 0.
+	MinKw float64 `json:"minKw"`
+	MinBy string  `json:"minBy"`
+	// Most power into it.
+	MaxKw float64 `json:"maxKw"`
+	MaxBy string  `json:"maxBy"`
+}
+
 type FleetUpdate struct {
 	// States that this subscriber has missed so far.
 	Lag   int         `json:"lag"`
@@ -132,6 +154,17 @@ type History struct {
 	Next string `json:"next"`
 	// Where readings are known to be missing.
 	Gaps []Gap `json:"gaps"`
+}
+
+// Null is what nobody has set.
+type LimitValues struct {
+	// Most power in either direction.
+	CapKw *float64 `json:"capKw,omitempty"`
+	// Most that the setpoint may change within a second.
+	RampKwPerS   *float64 `json:"rampKwPerS,omitempty"`
+	SocPercent   *Window  `json:"socPercent,omitempty"`
+	VoltageV     *Window  `json:"voltageV,omitempty"`
+	TemperatureC *Window  `json:"temperatureC,omitempty"`
 }
 
 type LocationInput struct {
@@ -184,6 +217,12 @@ type System struct {
 	Run *Run `json:"run,omitempty"`
 	// Of the token that asks.
 	Role string `json:"role"`
+}
+
+// From its first number to its second; null is without that bound.
+type Window struct {
+	Min *float64 `json:"min,omitempty"`
+	Max *float64 `json:"max,omitempty"`
 }
 
 type Action string

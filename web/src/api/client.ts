@@ -1,4 +1,4 @@
-import type { Answer, Command, Device, Dispatch, HistoryItem, Login, Page, Setting, System } from './types.ts'
+import type { Answer, Command, Device, Dispatch, HistoryItem, Limits, Login, Page, Setting, System } from './types.ts'
 
 const timeoutMs = 10_000
 
@@ -81,6 +81,10 @@ export class Client {
   /** devices reads all pages of the registry. */
   devices(): Promise<Device[]> {
     return this.pages<Device>('/api/v1/devices', { limit: '1000' })
+  }
+
+  limits(deviceId: string): Promise<Limits> {
+    return this.call('GET', `/api/v1/devices/${encodeURIComponent(deviceId)}/limits`)
   }
 
   /** history has the raw readings with from ≤ t < to, ascending. */

@@ -67,6 +67,25 @@ export interface Device {
   installDate?: string
 }
 
+/** From the first number to the second; a second of 0 in a voltage is no upper bound. */
+export type Window = [number, number]
+
+export interface LimitValues {
+  cap_kw?: number
+  ramp_kw_per_s?: number
+  soc_percent?: Window
+  voltage_v?: Window
+  temperature_c?: Window
+}
+
+/** What the guard keeps a device to, and the power that leaves now. */
+export interface Limits {
+  configured: LimitValues
+  set: LimitValues
+  acting: LimitValues
+  envelope: { minKw: number; minBy: string; maxKw: number; maxBy: string }
+}
+
 export interface Page<T> {
   items: T[] | null
   next: string

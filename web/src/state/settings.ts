@@ -42,7 +42,7 @@ export function t(key: Key, values: Record<string, string | number> = {}): strin
 
 /** word translates a word of the plant's vocabulary, such as a status; words
  * that the page does not know are shown as they came. */
-export function word(kind: 'status' | 'state' | 'quality' | 'flag' | 'severity' | 'strategy' | 'role', value: string): string {
+export function word(kind: 'status' | 'state' | 'quality' | 'flag' | 'severity' | 'strategy' | 'role' | 'bound', value: string): string {
   const key = `${kind}.${value}`
   return key in en ? t(key as Key) : value
 }

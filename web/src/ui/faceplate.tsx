@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import type { ComponentChildren } from 'preact'
-import type { Values } from '../api/types.ts'
+import type { Limits, LimitValues, Values } from '../api/types.ts'
 import { date, duration, none, number, signed, time } from '../lib/format.ts'
 import type { Row } from '../lib/rows.ts'
 import { Series } from '../lib/series.ts'
@@ -84,6 +84,7 @@ function Body({ row }: { row: Row }) {
       </section>
       {mayCommand.value && <CommandForm row={row} />}
       <History id={id} values={v ?? null} timestamp={reading?.timestamp ?? 0} />
+      <Limited id={id} />
       <section aria-labelledby="device-events">
         <h3 id="device-events">{t('faceplate.events')}</h3>
         {own.length === 0 ? <p class="empty">{t('faceplate.events.none')}</p> : <EventList list={own} />}
@@ -105,6 +106,87 @@ function Body({ row }: { row: Row }) {
         </section>
       )}
     </div>
+  )
+}
+
+const limitKeys = ['cap_kw', 'ramp_kw_per_s', 'soc_percent', 'voltage_v', 'temperature_c'] as const
+const limitUnits = { cap_kw: 'kW', ramp_kw_per_s: 'kW/s', soc_percent: '%', voltage_v: 'V', temperature_c: '°C' } as const
+const limitsEvery = 2000
+
+// Limited shows what the guard keeps a device to, and which limit binds it now.
+function Limited({ id }: { id: string }) {
+  const [limits, setLimits] = useState<Limits | null>(null)
+  const [fault, setFault] = useState('')
+  const live = fleet.value !== null && link.value.phase === 'live'
+  const l = lang.value
+
+  useEffect(() => {
+    if (!live) return
+    let gone = false
+    const read = () => {
+      client.value.limits(id).then(
+        (told) => {
+          if (gone) return
+          setLimits(told)
+          setFault('')
+        },
+        (err: unknown) => {
+          if (!gone) setFault(reasonOf(err))
+        },
+      )
+    }
+    read()
+    const timer = setInterval(read, limitsEvery)
+    return () => {
+      gone = true
+      clearInterval(timer)
+    }
+  }, [id, live])
+
+  const shown = (of: LimitValues, key: (typeof limitKeys)[number]) => {
+    const v = of[key]
+    if (v === undefined) return t('faceplate.limits.none')
+    if (typeof v === 'number') return `${number(v, 1, l)} ${limitUnits[key]}`
+    return key === 'voltage_v' && v[1] === 0 ? `≥ ${number(v[0], 1, l)} V` : `${number(v[0], 1, l)} – ${number(v[1], 1, l)} ${limitUnits[key]}`
+  }
+  const rows = limits === null ? [] : limitKeys.filter((key) => limits.acting[key] !== undefined || limits.set[key] !== undefined || limits.configured[key] !== undefined)
+  const e = limits?.envelope
+  return (
+    <section aria-labelledby="device-limits">
+      <h3 id="device-limits">{t('faceplate.limits')}</h3>
+      {fault !== '' && <p class="empty">{t('faceplate.limits.failed', { reason: fault })}</p>}
+      {e && (
+        <dl class={`facts ${live ? '' : 'stale'}`}>
+          <Fact label={t('faceplate.limits.now')}>
+            <span class="envelope"><b>{signed(e.minKw, 1, l)}</b> kW ({t('faceplate.limits.by', { by: word('bound', e.minBy) })})</span>
+            {' … '}
+            <span class="envelope"><b>{signed(e.maxKw, 1, l)}</b> kW ({t('faceplate.limits.by', { by: word('bound', e.maxBy) })})</span>
+          </Fact>
+        </dl>
+      )}
+      {limits && rows.length > 0 && (
+        <table class="limits">
+          <thead>
+            <tr>
+              <th scope="col">{t('faceplate.limits.quantity')}</th>
+              <th scope="col">{t('faceplate.limits.configured')}</th>
+              <th scope="col">{t('faceplate.limits.set')}</th>
+              <th scope="col">{t('faceplate.limits.acting')}</th>
+            </tr>
+          </thead>
+          <tbody>
+            {rows.map((key) => (
+              <tr key={key}>
+                <th scope="row">{t(`limit.${key}`)}</th>
+                <td>{shown(limits.configured, key)}</td>
+                <td>{shown(limits.set, key)}</td>
+                <td>{shown(limits.acting, key)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+    </section>
   )
 }
 
