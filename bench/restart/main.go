@@ -1,6 +1,7 @@
 // Command restart measures how long a plant takes from its start to the first acknowledged
 // reading with a history of 100 million samples: it fills a data folder, opens the plant on
-// it in this process as serve does, pushes a reading and waits until it is in the log.
+// it in this process as serve does, pushes a reading and waits until it is in the log. With
+// -ask it then starts serve on it and asks for the history over REST.
 package main
 
 import (
@@ -27,14 +28,15 @@ func main() {
 	devices := flag.Int("devices", 1000, "devices they are of")
 	head := flag.Int("head", 500_000, "readings that only the log has, which are replayed")
 	runs := flag.Int("runs", 3, "restarts")
+	turns := flag.Int("ask", 0, "turns of questions over REST that are asked of it afterwards")
 	flag.Parse()
-	if err := measure(*samples, *devices, *head, *runs); err != nil {
+	if err := measure(*samples, *devices, *head, *runs, *turns); err != nil {
 		fmt.Fprintln(os.Stderr, "restart:", err)
 		os.Exit(1)
 	}
 }
 
-func measure(samples, devices, head, runs int) error {
+func measure(samples, devices, head, runs, turns int) error {
 	dir, err := os.MkdirTemp("", "yunchu-restart-*")
 	if err != nil {
 		return err
@@ -51,6 +53,9 @@ func measure(samples, devices, head, runs int) error {
 			return err
 		}
 		fmt.Fprintf(os.Stdout, "start to first acknowledgement: %d ms\n", took.Milliseconds())
+	}
+	if turns > 0 {
+		return ask(dir, turns)
 	}
 	return nil
 }
