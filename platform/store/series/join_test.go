@@ -262,3 +262,43 @@ func TestJoinKeepsRetention(t *testing.T) {
 		t.Errorf("%d readings left, %v; want those of 100 s and at most a minute more", n, err)
 	}
 }
+
+// TestOpenFiles reads from more files than are kept open, at once and one after the other.
+func TestOpenFiles(t *testing.T) {
+	if _, err := os.ReadDir("/proc/self/fd"); err != nil {
+		t.Skip("this system does not list what a process has open")
+	}
+	dir := t.TempDir()
+	s := open(t, series.Options{Dir: dir, JoinBytes: -1, Tiers: []series.Tier{{Step: time.Minute}}})
+	defer s.Close()
+	const segments = 150
+	for seq := uint64(1); seq <= segments; seq++ {
+		s.Append(seq, crashFrame(seq+1))
+		if err := s.Seal(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	opened := func() (n int) {
+		list, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range list {
+			if path, err := os.Readlink(filepath.Join("/proc/self/fd", e.Name())); err == nil && strings.HasPrefix(path, dir) {
+				n++
+			}
+		}
+		return n
+	}
+	most, rows := 0, 0
+	if err := s.Times(t.Context(), 1, 0, 1<<40, func(int64) bool {
+		most, rows = max(most, opened()), rows+1
+		return true
+	}); err != nil || rows != segments-segments/10 {
+		t.Fatalf("%d readings, %v", rows, err)
+	}
+	a, err := s.Aggregate(t.Context(), series.AggregateQuery{Slots: []device.Slot{1, 2, 3}, To: 1 << 24, Step: time.Hour, Fleet: true})
+	if most = max(most, opened()); err != nil || len(a.Rows) == 0 || most > 70 || most < 20 {
+		t.Errorf("%d files open at once, %v, want 64 and those that are being read", most, err)
+	}
+}

@@ -438,6 +438,7 @@ func words(b []byte) (out []string, err error) {
 type cache struct {
 	mu    sync.Mutex
 	clock uint64
+	bytes int
 	held  map[string]*held
 }
 
@@ -446,8 +447,12 @@ type held struct {
 	used uint64
 }
 
-// cacheSize bounds the memory for indices: about 50 kB each.
-const cacheSize = 512
+// cacheBytes bounds the memory for indices: some 10 kB of what was just sealed, up to 1 MB
+// of what was joined.
+const cacheBytes = 64 << 20
+
+// size is about how much memory the index takes.
+func (x *index) size() int { return 2048 + len(x.loAt)*(32+24*len(x.location)) }
 
 func (c *cache) get(g *table) (*index, error) {
 	c.mu.Lock()
@@ -470,15 +475,30 @@ func (c *cache) get(g *table) (*index, error) {
 	if c.held == nil {
 		c.held = map[string]*held{}
 	}
-	if len(c.held) >= cacheSize {
+	if h := c.held[g.path]; h != nil { // somebody was faster
+		return h.x, nil
+	}
+	c.bytes += x.size()
+	for c.bytes > cacheBytes && len(c.held) > 0 {
 		oldest, used := "", c.clock+1
 		for id, h := range c.held {
 			if h.used < used {
 				oldest, used = id, h.used
 			}
 		}
+		c.bytes -= c.held[oldest].x.size()
 		delete(c.held, oldest)
 	}
 	c.held[g.path] = &held{x, c.clock}
 	return x, nil
+}
+
+// forget drops the index of a file that is no longer part of the store.
+func (c *cache) forget(path string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if h := c.held[path]; h != nil {
+		c.bytes -= h.x.size()
+		delete(c.held, path)
+	}
 }

@@ -421,6 +421,7 @@ func (s *Store) bury() {
 			return false
 		}
 		s.files.forget(d.path)
+		s.index.forget(d.path)
 		if err := os.Remove(d.path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			s.log.Error("file of the history not removed", "path", d.path, "error", err)
 		}
@@ -600,6 +601,7 @@ func (s *Store) list() error {
 	s.dirty = len(s.damaged) > 0 || !slices.Equal(list, s.segments) // it has changed meanwhile
 	for _, path := range damaged {
 		s.files.forget(path)
+		s.index.forget(path)
 		if err := os.Rename(path, path+badSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
 			s.log.Error("damaged history file not set aside", "path", path, "error", err)
 		}
