@@ -177,12 +177,11 @@ func (f *Face) Aggregate(ctx context.Context, q series.AggregateQuery) (series.A
 }
 
 // Summaries implements series.Summarizer, where the history does.
-func (f *Face) Summaries(ctx context.Context, slot device.Slot, of series.Fields, step time.Duration, from, to int64) ([]series.Summary, bool, error) {
-	h, ok := f.plant.History.(series.Summarizer)
-	if !ok {
-		return nil, false, nil
+func (f *Face) Summaries(ctx context.Context, slots []device.Slot, of series.Fields, step time.Duration, from, to int64, yield func(device.Slot, []series.Summary) error) error {
+	if h, ok := f.plant.History.(series.Summarizer); ok {
+		return h.Summaries(ctx, slots, of, step, from, to, yield)
 	}
-	return h.Summaries(ctx, slot, of, step, from, to)
+	return nil
 }
 
 // Command implements api.Control.

@@ -258,12 +258,11 @@ func (p *plant) Query(_ context.Context, q api.Query) (api.Page, error) {
 	return page, nil
 }
 
-func (p *plant) Summaries(ctx context.Context, slot device.Slot, of series.Fields, step time.Duration, from, to int64) ([]series.Summary, bool, error) {
-	list, ok, err := p.history.Summaries(ctx, slot, of, step, from, to)
-	if ok {
+func (p *plant) Summaries(ctx context.Context, slots []device.Slot, of series.Fields, step time.Duration, from, to int64, yield func(device.Slot, []series.Summary) error) error {
+	return p.history.Summaries(ctx, slots, of, step, from, to, func(slot device.Slot, list []series.Summary) error {
 		p.summarized.Add(1)
-	}
-	return list, ok, err
+		return yield(slot, list)
+	})
 }
 
 func (p *plant) Aggregate(ctx context.Context, q series.AggregateQuery) (series.AggregatePage, error) {

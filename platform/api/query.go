@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"slices"
@@ -525,22 +526,36 @@ var summarySteps = func() (out []int64) {
 }()
 
 // Summaries implements promql.Summarizer.
-func (q *querySource) Summaries(ctx context.Context, r promql.Ref, step, from, to int64) ([]promql.Summary, bool, error) {
-	slot, metric := device.Slot(r.ID>>metricBits), int(r.ID&(1<<metricBits-1))
-	if slot == device.Plant || !sample.Devices[metric].Summarized() {
-		return nil, false, nil
+func (q *querySource) Summaries(ctx context.Context, refs []promql.Ref, step, from, to int64, yield func(i int, list []promql.Summary) error) error {
+	byMetric := map[int]map[device.Slot]int{}
+	for i, r := range refs {
+		slot, metric := device.Slot(r.ID>>metricBits), int(r.ID&(1<<metricBits-1))
+		if slot == device.Plant || !sample.Devices[metric].Summarized() {
+			continue
+		}
+		if byMetric[metric] == nil {
+			byMetric[metric] = map[device.Slot]int{}
+		}
+		byMetric[metric][slot] = i
 	}
-	list, ok, err := q.plant.History.(series.Summarizer).Summaries(ctx, slot, sample.Devices[metric].Fields, time.Duration(step)*time.Millisecond, from, to)
-	if err != nil || !ok {
-		return nil, false, err
-	}
-	out := make([]promql.Summary, len(list))
-	for i, s := range list {
-		out[i] = promql.Summary{
-			At: s.At, N: float64(s.N), Sum: s.Sum, Min: s.Min, Max: s.Max, Last: s.Last, Edge: promql.Edge(s.Edge), First: s.First,
+	var out []promql.Summary
+	for _, metric := range slices.Sorted(maps.Keys(byMetric)) {
+		bySlot := byMetric[metric]
+		err := q.plant.History.(series.Summarizer).Summaries(ctx, slices.Sorted(maps.Keys(bySlot)), sample.Devices[metric].Fields, time.Duration(step)*time.Millisecond, from, to,
+			func(slot device.Slot, list []series.Summary) error {
+				out = out[:0]
+				for _, s := range list {
+					out = append(out, promql.Summary{
+						At: s.At, N: float64(s.N), Sum: s.Sum, Min: s.Min, Max: s.Max, Last: s.Last, Edge: promql.Edge(s.Edge), First: s.First,
+					})
+				}
+				return yield(bySlot[slot], out)
+			})
+		if err != nil {
+			return err
 		}
 	}
-	return out, true, nil
+	return nil
 }
 
 // Read implements promql.Source. The readings of a device are read once for all of

@@ -197,14 +197,14 @@ func (ev *evaluator) read(s *Selector, op string, f func(w *window) float64) (Va
 	}
 	all := out
 	if step := ev.summaryStep(instant(0)-length, length, instant(0)); step > 0 && reducers[op] != nil && s.fixed.to == "" {
+		done, err := ev.summarized(refs, op, step, length, instant, all)
+		if err != nil {
+			return Value{}, fmt.Errorf("read samples: %w", err)
+		}
 		var rest []Ref
 		out = nil // those that are still to be read
 		for i := range refs {
-			done, err := ev.summarize(refs[i], op, step, length, instant, all[i].Values)
-			if err != nil {
-				return Value{}, fmt.Errorf("read samples: %w", err)
-			}
-			if !done {
+			if !done[i] {
 				rest, out = append(rest, refs[i]), append(out, all[i])
 			}
 		}

@@ -31,9 +31,10 @@ const (
 type Summarizer interface {
 	// SummarySteps are the steps that there are, ms, ascending.
 	SummarySteps() []int64
-	// Summaries are those of a series with from ≤ At < to, ascending; false where they
-	// cannot be told.
-	Summaries(ctx context.Context, r Ref, step, from, to int64) (list []Summary, ok bool, err error)
+	// Summaries calls yield with those of each series with from ≤ At < to, ascending; i is
+	// the index in refs. It is not called for a series of which they cannot be told; what is
+	// told again holds. The list is valid until yield returns.
+	Summaries(ctx context.Context, refs []Ref, step, from, to int64, yield func(i int, list []Summary) error) error
 }
 
 // Of shorter times samples are read: that is no more work.
@@ -69,15 +70,19 @@ func (ev *evaluator) instantsEnd(first int64) int64 {
 	return first + ev.span.At(ev.span.Steps()-1) - ev.span.Start
 }
 
-// summarize fills in the values of a series from what is kept of it; false where samples have
-// to be read.
-func (ev *evaluator) summarize(r Ref, op string, step, length int64, instant func(i int) int64, values []float64) (bool, error) {
-	src := ev.src.(Summarizer)
-	last := instant(len(values) - 1)
-	list, ok, err := src.Summaries(ev.ctx, r, step, instant(0)-length, last+step)
-	if err != nil || !ok {
-		return false, err
-	}
+// summarized fills in the values of series from what is kept of them; done says of which.
+func (ev *evaluator) summarized(refs []Ref, op string, step, length int64, instant func(i int) int64, out []Series) (done []bool, err error) {
+	done = make([]bool, len(refs))
+	last := instant(ev.span.Steps() - 1)
+	err = ev.src.(Summarizer).Summaries(ev.ctx, refs, step, instant(0)-length, last+step, func(i int, list []Summary) (err error) {
+		done[i], err = ev.summarize(list, op, length, instant, out[i].Values)
+		return err
+	})
+	return done, err
+}
+
+// summarize fills in the values of a series; false where samples have to be read.
+func (ev *evaluator) summarize(list []Summary, op string, length int64, instant func(i int) int64, values []float64) (bool, error) {
 	begin := 0
 	for k := range values {
 		to := instant(k)

@@ -20,10 +20,20 @@ type kept struct {
 
 func (k *kept) SummarySteps() []int64 { return []int64{60_000, 900_000} }
 
-func (k *kept) Summaries(_ context.Context, r promql.Ref, step, from, to int64) (list []promql.Summary, ok bool, err error) {
+func (k *kept) Summaries(_ context.Context, refs []promql.Ref, step, from, to int64, yield func(int, []promql.Summary) error) error {
 	if from%step != 0 || to%step != 0 {
-		return nil, false, fmt.Errorf("from %d to %d in steps of %d", from, to, step)
+		return fmt.Errorf("from %d to %d in steps of %d", from, to, step)
 	}
+	for i, r := range refs {
+		k.told++
+		if err := yield(i, k.summaries(r, step, from, to)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (k *kept) summaries(r promql.Ref, step, from, to int64) (list []promql.Summary) {
 	s := k.memory[r.ID]
 	for i, at := range s.at {
 		if at < from || at >= to {
@@ -41,8 +51,7 @@ func (k *kept) Summaries(_ context.Context, r promql.Ref, step, from, to int64) 
 		x.Sum += v
 		x.Min, x.Max, x.Last = min(x.Min, v), max(x.Max, v), v
 	}
-	k.told++
-	return list, true, nil
+	return list
 }
 
 func (k *kept) Read(ctx context.Context, refs []promql.Ref, from, to int64, yield func(int, int64, float64) bool) error {

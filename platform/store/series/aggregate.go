@@ -275,6 +275,7 @@ func (a *aggregator) open(from, to int64) *partSource {
 // returns false.
 func (p *partSource) parts(ctx context.Context, slot device.Slot, from, to int64, yield func(*part) bool) error {
 	if p.view != nil {
+		p.view.until = to // of the last step what is stored comes whole
 		return p.view.each(ctx, slot, Floor(from, p.tier), ceil(to, p.tier), yield)
 	}
 	var of part

@@ -178,6 +178,7 @@ type partView struct {
 	parts   []ranked
 	headed  []part
 	single  bool                // one slot is asked for
+	until   int64               // readings in memory are not wanted from here on
 	helpers map[int64]*partView // of finer tiers
 }
 
@@ -194,7 +195,7 @@ type ranked struct {
 
 // view is a view of the tables of a step that have parts in from ≤ t < to.
 func (v *snapshot) view(step, from, to int64, fields Fields) *partView {
-	w := &partView{snapshot: v, step: step, fields: fields}
+	w := &partView{snapshot: v, step: step, fields: fields, until: math.MaxInt64}
 	for i, g := range v.segments {
 		if t := g.tiers[step]; t != nil && t.MinAt < to && from <= t.MaxAt {
 			w.readers = append(w.readers, &partFile{t: t, rank: i})
@@ -263,17 +264,8 @@ func (w *partView) each(ctx context.Context, slot device.Slot, from, to int64, y
 	if err := w.stored(slot, from, to); err != nil {
 		return err
 	}
-	w.headed = w.headed[:0]
-	if list := w.headSources(slot, from, to, w.fields); len(list) > 0 {
-		var r device.Reading
-		err := merged(ctx, list, func(f *device.Readings, i int) bool {
-			f.Row(i, &r)
-			w.headed = add(w.headed, &r, w.step)
-			return true
-		})
-		if err != nil {
-			return err
-		}
+	if err := w.head(ctx, slot, from, min(to, w.until)); err != nil {
+		return err
 	}
 	i, j := 0, 0
 	for i < len(w.parts) || j < len(w.headed) {
@@ -325,6 +317,33 @@ func (w *partView) each(ctx context.Context, slot device.Slot, from, to int64, y
 		}
 	}
 	return nil
+}
+
+// head collects the parts of the slot's readings in memory.
+func (w *partView) head(ctx context.Context, slot device.Slot, from, to int64) error {
+	w.headed = w.headed[:0]
+	list := w.headSources(slot, from, to, w.fields)
+	switch len(list) {
+	case 0:
+		return nil
+	case 1: // a column at a time
+		if err := list[0].open(); err != nil {
+			return err
+		}
+		for {
+			f, err := list[0].batch()
+			if err != nil || f == nil {
+				return err
+			}
+			w.headed = appendParts(w.headed, f, w.step)
+		}
+	}
+	var r device.Reading
+	return merged(ctx, list, func(f *device.Readings, i int) bool {
+		f.Row(i, &r)
+		w.headed = add(w.headed, &r, w.step)
+		return true
+	})
 }
 
 // add takes the next reading into the last of the parts or a new one.

@@ -3,6 +3,7 @@ package series
 import (
 	"context"
 	"math"
+	"slices"
 	"time"
 
 	"yunchu/platform/device"
@@ -30,16 +31,18 @@ const (
 
 // Summarizer is a History that keeps what readings amount to in steps.
 type Summarizer interface {
-	// Summaries are those of one quantity, ascending, one for each step in from ≤ At < to
-	// that has readings; both are multiples of the step. ok is false where the step is not
-	// kept, or not of all there is.
-	Summaries(ctx context.Context, slot device.Slot, of Fields, step time.Duration, from, to int64) (list []Summary, ok bool, err error)
+	// Summaries calls yield with those of one quantity for each of the slots, which ascend:
+	// ascending, one for each step in from ≤ At < to that has readings; both are multiples of
+	// the step. It is not called for a slot of which the step is not kept, or not of all
+	// there is. The list is valid until yield returns; a slot may come twice when damage is
+	// found on the way.
+	Summaries(ctx context.Context, slots []device.Slot, of Fields, step time.Duration, from, to int64, yield func(slot device.Slot, list []Summary) error) error
 }
 
 var _ Summarizer = (*Store)(nil)
 
 // Summaries implements Summarizer.
-func (s *Store) Summaries(ctx context.Context, slot device.Slot, of Fields, step time.Duration, from, to int64) (list []Summary, ok bool, err error) {
+func (s *Store) Summaries(ctx context.Context, slots []device.Slot, of Fields, step time.Duration, from, to int64, yield func(slot device.Slot, list []Summary) error) error {
 	quantity := -1
 	for k := range values {
 		if of == 1<<k {
@@ -47,40 +50,41 @@ func (s *Store) Summaries(ctx context.Context, slot device.Slot, of Fields, step
 		}
 	}
 	ms := step.Milliseconds()
-	if quantity < 0 || ms <= 0 || Floor(from, ms) != from || Floor(to, ms) != to {
-		return nil, false, nil
+	if quantity < 0 || ms <= 0 || Floor(from, ms) != from || Floor(to, ms) != to || !slices.ContainsFunc(s.opt.Tiers, func(t Tier) bool { return t.Step == step }) {
+		return nil
 	}
-	kept := false
-	for _, t := range s.opt.Tiers {
-		kept = kept || t.Step == step
-	}
-	if !kept {
-		return nil, false, nil
-	}
-	err = s.ask(func(v *snapshot) error {
-		list, ok = nil, false
-		if len(v.gaps(ms, slot, slot, from, to)) > 0 {
-			return nil
+	var list []Summary
+	return s.ask(func(v *snapshot) error {
+		begin, end := max(from, Floor(v.minAt, ms)), min(to, Floor(v.maxAt, ms)+ms)
+		// Of a time that is read at once, pages are read once for all of their devices.
+		var whole *partView
+		if end-begin <= windowSteps*ms && len(slots) > 1 {
+			whole = v.view(ms, begin, end, of)
 		}
-		ok = true
-		from, to := max(from, Floor(v.minAt, ms)), min(to, Floor(v.maxAt, ms)+ms)
-		for ; from < to; from += windowSteps * ms {
-			next := min(to, from+windowSteps*ms)
-			w := v.view(ms, from, next, of)
-			w.single = true
-			if err := w.each(ctx, slot, from, next, func(p *part) bool {
-				list = summarized(list, p, quantity)
-				return true
-			}); err != nil {
+		for _, slot := range slots {
+			if len(v.gaps(ms, slot, slot, from, to)) > 0 {
+				continue
+			}
+			list = list[:0]
+			for at := begin; at < end; at += windowSteps * ms {
+				next, w := min(end, at+windowSteps*ms), whole
+				if w == nil {
+					w = v.view(ms, at, next, of)
+					w.single = true
+				}
+				if err := w.each(ctx, slot, at, next, func(p *part) bool {
+					list = summarized(list, p, quantity)
+					return true
+				}); err != nil {
+					return err
+				}
+			}
+			if err := yield(slot, list); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	if err != nil || !ok {
-		return nil, false, err
-	}
-	return list, true, nil
 }
 
 // summarized adds a part, which is later than those before.
