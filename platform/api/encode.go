@@ -44,11 +44,36 @@ func appendNumber(b []byte, v float64) []byte {
 	if !device.Finite(v) {
 		return append(b, "null"...)
 	}
+	// Nearly all that devices report is a number of thousandths. With at most 15 digits that is
+	// the shortest text of the double, and found twice as fast.
+	if k := math.RoundToEven(v * 1000); k != 0 && math.Abs(k) < 1e15 && k/1000 == v {
+		return appendThousandths(b, int64(k))
+	}
 	form := byte('f')
 	if a := math.Abs(v); a != 0 && (a < 1e-6 || a >= 1e21) {
 		form = 'e'
 	}
 	return strconv.AppendFloat(b, v, form, -1, 64)
+}
+
+// appendThousandths writes k / 1000.
+func appendThousandths(b []byte, k int64) []byte {
+	if k < 0 {
+		b, k = append(b, '-'), -k
+	}
+	b = strconv.AppendInt(b, k/1000, 10)
+	rest := k % 1000
+	if rest == 0 {
+		return b
+	}
+	b = append(b, '.', byte('0'+rest/100))
+	if rest%100 != 0 {
+		b = append(b, byte('0'+rest/10%10))
+	}
+	if rest%10 != 0 {
+		b = append(b, byte('0'+rest%10))
+	}
+	return b
 }
 
 // appendString writes a string of JSON.
