@@ -128,6 +128,24 @@ func TestHistoryInPostgres(t *testing.T) {
 	if o := p.run(t, "history", "verify", "-c", "plant.yaml"); o.code != 0 || !strings.Contains(o.stdout, "intact: ") || !strings.Contains(o.stdout, "data checksums are on") {
 		t.Errorf("history verify: %+v", o)
 	}
+	total := int64(0)
+	for _, w := range before {
+		total += w.acknowledged()
+	}
+	o := p.run(t, "export", "-c", "plant.yaml", "--from", "0", "--to", "all.csv")
+	text, err := os.ReadFile(filepath.Join(p.dir, "all.csv"))
+	if n := int64(strings.Count(string(text), "\n")); o.code != 0 || err != nil || n <= total { // a line of names, and what was sent without an answer
+		t.Errorf("export: %+v, %v, %d lines of %d readings", o, err, n, total)
+	}
+	if o := p.run(t, "backup", "--data", "data", "--to", "plant.tar.zst"); o.code != 0 || !strings.Contains(o.stdout, "the history is in postgres and not in the backup") {
+		t.Errorf("backup: %+v", o)
+	}
+	if o := p.run(t, "restore", "plant.tar.zst", "--verify-only"); o.code != 0 || !strings.Contains(o.stdout, "the history is in postgres and not in the backup") {
+		t.Errorf("restore: %+v", o)
+	}
+	if o := p.run(t, "history", "rewind", "-c", "plant.yaml"); o.code != 0 || !strings.Contains(o.stdout, "nothing to do") {
+		t.Errorf("history rewind: %+v", o)
+	}
 	if o := p.run(t, "history", "verify", "--data", "data"); o.code != exitEnvironment || !strings.Contains(o.stderr, "is in postgres") {
 		t.Errorf("history verify without the configuration: %+v", o)
 	}
