@@ -56,6 +56,8 @@
 //	ramp          the finest of 704.WRmp, 121.WGra, 124.WChaGra and WDisChaGra
 //	power limit   704.WMaxLimPct, 123.WMaxLimPct, with its RvrtTms while it is below 100
 //	connect       123.Conn, with Conn_RvrtTms while it is 0
+//	reactive      704.VarSet, VarSetPct and VarSetEna with VarSetRvrtTms, 123.VAr…Pct and
+//	              VArPct_Ena with VArPct_RvrtTms, while they are not 0
 //	reserve       124.MinRsvPct, 802.SoCRsvMin
 //
 // All other points that can be written are settings by model.point. Those that act are

@@ -234,3 +234,59 @@ func TestPeerPymodbusReversion(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// TestReactivePowerReverts: what asks for reactive power has a time to revert before it has
+// its value, is renewed with it, and goes back to none when this process is gone.
+func TestReactivePowerReverts(t *testing.T) {
+	const at123 = 2 + 52
+	older := chain(0, fresh(t, 103, 0, nil), fresh(t, 123, 0, map[string]any{
+		"VArPct_SF": int64(-1), "VArWMaxPct": 0.0, "VArPct_Ena": uint64(0), "VArPct_RvrtTms": uint64(0), "Conn": uint64(1),
+	}))
+	newer := chain(0, fresh(t, 704, 0, map[string]any{
+		"VarSet_SF": int64(0), "VarSet": 0.0, "VarSetEna": uint64(0), "VarSetRvrt": 70.0, "VarSetRvrtTms": uint64(0),
+	}))
+	for _, tt := range []struct {
+		r        *registers
+		name, on string
+		value    float64
+		want     []string
+	}{
+		{older, "123.VArWMaxPct", "123.VArPct_Ena", 20, []string{fmt.Sprintf("%d 12", at123+19), fmt.Sprintf("%d 200", at123+15)}},
+		{newer, "704.VarSet", "704.VarSetEna", 5000, []string{"47 0 12", "42 0 0", "40 0 5000"}},
+	} {
+		d := open(t, tt.r)
+		read(t, d, 0)
+		tt.r.writes = nil
+		if got, err := d.Adjust(t.Context(), tt.name, tt.value); err != nil || got != tt.value {
+			t.Fatalf("%s: %v, %v", tt.name, got, err)
+		}
+		if !slices.Equal(tt.r.writes, tt.want) {
+			t.Errorf("%s: writes %q, want %q", tt.name, tt.r.writes, tt.want)
+		}
+		if got, err := d.Adjust(t.Context(), tt.on, 1); err != nil || got != 1 {
+			t.Errorf("%s: %v, %v", tt.on, got, err)
+		}
+		tt.r.writes = nil
+		for s := 1.0; s <= 8; s++ {
+			read(t, d, s)
+		}
+		if n := len(tt.r.writes); n < 2*len(tt.want) || !slices.Contains(tt.r.writes, tt.want[0]) {
+			t.Errorf("%s is renewed with %q", tt.name, tt.r.writes)
+		}
+		for name, v := range map[string]float64{tt.name: 0, tt.on: 0} {
+			if got, err := d.Adjust(t.Context(), name, v); err != nil || got != v {
+				t.Errorf("%s to 0: %v, %v", name, got, err)
+			}
+		}
+		tt.r.writes = nil
+		for s := 9.0; s <= 20; s++ {
+			read(t, d, s)
+		}
+		if len(tt.r.writes) != 0 {
+			t.Errorf("%s: renewed after it was lifted: %q", tt.name, tt.r.writes)
+		}
+		if _, err := d.Adjust(t.Context(), strings.SplitN(tt.name, ".", 2)[0]+map[bool]string{true: ".VarSetRvrtTms", false: ".VArPct_RvrtTms"}[tt.value == 5000], 0); err == nil {
+			t.Errorf("%s: its time to revert can be taken from it", tt.name)
+		}
+	}
+}

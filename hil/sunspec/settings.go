@@ -63,6 +63,41 @@ func ramps(d *Device) (points []point) {
 	return points
 }
 
+// reactive are the points of a model that ask for reactive power, the time after which the
+// device takes that back, and what it goes back to then.
+var reactive = []struct {
+	model       uint16
+	asks        []string
+	timer, left string // left: empty where the model has none
+	back        []assignment
+}{
+	{704, []string{"VarSetEna", "VarSet", "VarSetPct"}, "VarSetRvrtTms", "VarSetRvrtRem", []assignment{{"VarSetRvrt", 0, wanted}, {"VarSetPctRvrt", 0, wanted}}},
+	{123, []string{"VArPct_Ena", "VArWMaxPct", "VArMaxPct", "VArAvalPct"}, "VArPct_RvrtTms", "", nil},
+}
+
+// reverting lets a setting that asks for reactive power hold for no longer than others do:
+// its time to revert is written first, and with each renewal.
+func (d *Driver) reverting(x *setting, p point) {
+	for _, r := range reactive {
+		timer := pointOf(p.block, r.timer)
+		if p.block.ID != r.model || !slices.Contains(r.asks, p.field.Point.Name) || !timer.exists() {
+			continue
+		}
+		x.timer, x.left = timer, pointOf(p.block, r.left)
+		x.points = appendOK(append(x.points, timer), x.left)
+		x.reverts = func(v float64) bool { return v != 0 }
+		value := x.steps
+		x.steps = func(v float64) ([]step, error) {
+			own, err := value(v)
+			if err != nil || !x.reverts(v) {
+				return own, err
+			}
+			first, err := p.block.sequence([]assignment{{r.timer, d.settingRevert(), wanted}}, r.back)
+			return append(first, own...), err
+		}
+	}
+}
+
 // shown are measurements that a reading has no room for.
 var shown = []string{"701.Hz", "103.Hz", "701.LLV", "701.Var", "103.VAr", "701.PF"}
 
@@ -74,9 +109,9 @@ func commanded(b *Block, f Field) bool {
 	case 1: // DA, the address of the device itself
 		return true
 	case 123: // the settings power-limit and connect write these, with their times to revert
-		return strings.HasPrefix(name, "Conn") || strings.HasPrefix(name, "WMaxLim")
+		return strings.HasPrefix(name, "Conn") || strings.HasPrefix(name, "WMaxLim") || name == "VArPct_RvrtTms"
 	case 704:
-		return strings.HasPrefix(name, "WSet") || strings.HasPrefix(name, "WMaxLim")
+		return strings.HasPrefix(name, "WSet") || strings.HasPrefix(name, "WMaxLim") || name == "VarSetRvrtTms"
 	case 124:
 		return name == "StorCtl_Mod" || name == "ChaGriSet" || name == "WChaMax" || strings.Contains(name, "WRte")
 	case 804: // the switches of a string
@@ -274,6 +309,7 @@ func (d *Driver) setting(name string) (*setting, error) {
 	}
 	x := plain(p)
 	x.least, x.locked = math.Inf(-1), !p.field.RW || commanded(p.block, p.field)
+	d.reverting(x, p)
 	return x, nil
 }
 
