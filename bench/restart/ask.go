@@ -78,7 +78,7 @@ func ask(dir string, turns int) error {
 		{"an hour of the fleet by the hour", "/api/v1/history/aggregate", url.Values{"from": {ms(to.Add(-2 * time.Hour))}, "to": {ms(to.Add(-time.Hour))}, "step": {"1h"}, "fields": {"power,soc"}}},
 		{"PromQL: a day of sum(power) of the fleet by 5 minutes", "/api/v1/query_range", url.Values{"query": {"sum(yunchu_device_power_kw)"}, "start": {s(day)}, "end": {s(to)}, "step": {"5m"}}},
 		{"PromQL: a day of hourly means of power of the fleet", "/api/v1/query_range", url.Values{"query": {"sum(avg_over_time(yunchu_device_power_kw[1h]))"}, "start": {s(day.Truncate(time.Hour))}, "end": {s(to.Truncate(time.Hour))}, "step": {"1h"}}},
-		{"PromQL: the same of charge, which is read as stored", "/api/v1/query_range", url.Values{"query": {"avg(avg_over_time(yunchu_device_soc_percent[1h]))"}, "start": {s(day.Truncate(time.Hour))}, "end": {s(to.Truncate(time.Hour))}, "step": {"1h"}}},
+		{"PromQL: the same of the state of charge", "/api/v1/query_range", url.Values{"query": {"avg(avg_over_time(yunchu_device_soc_percent[1h]))"}, "start": {s(day.Truncate(time.Hour))}, "end": {s(to.Truncate(time.Hour))}, "step": {"1h"}}},
 	} {
 		if err := q.measure(base, turns); err != nil {
 			return fmt.Errorf("%s: %w", q.name, err)
