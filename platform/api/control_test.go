@@ -110,6 +110,8 @@ func TestTheSameCommandAnswersTheSame(t *testing.T) {
 		t.Errorf("the log of two commands has %d frames, want 2 commands and 2 acknowledgements", last)
 	}
 	w.do("POST", controlPath, "operator", strings.Replace(taken, "MINE", "FOREIGN", 1)).want(409, "COMMAND_ID_USED")
+	// Who asks for something else is not told that it was done.
+	w.do("POST", controlPath, "operator", `{"deviceId":"MINE","commandId":"t","command":"stop"}`).want(409, "COMMAND_ID_USED")
 }
 
 func TestACommandThatStaysOpen(t *testing.T) {
