@@ -126,7 +126,7 @@ func afterCrash(t *testing.T, dir string, n int, manifest bool) {
 		if s.Covered() != 40 {
 			t.Errorf("%d, %s start: covered %d, want 40", n, round, s.Covered())
 		}
-		for slot := range device.Slot(crashDevices) {
+		for slot := device.Slot(0); slot < crashDevices; slot += 7 {
 			rows := pages(t, s, all(slot))
 			if len(rows) != len(want[slot]) {
 				t.Fatalf("%d, %s start: slot %d has %d readings, want %d", n, round, slot, len(rows), len(want[slot]))
