@@ -10,8 +10,8 @@
 // direction the profile says. The driver reads all points of a reading in as few requests as
 // the device bears. It writes nothing until it is first told a power. From then on it writes
 // the time to revert, the setpoint and its enable, in this order, reads them back, renews
-// them every third of the dead-man time and beats the controller's heartbeat once a second,
-// so that a device that has such registers stops by itself when its controller is lost.
+// them every third of the dead-man time, looks once a second whether the time to revert is
+// still held, and beats the controller's heartbeat as often, so that a device that has such registers stops by itself when its controller is lost.
 //
 // Dial gives the bare registers, for whoever knows their meaning otherwise.
 package modbus
