@@ -271,7 +271,7 @@ func TestOpenFiles(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, series.Options{Dir: dir, JoinBytes: -1, Tiers: []series.Tier{{Step: time.Minute}}})
 	defer s.Close()
-	const segments = 150
+	const segments = 90
 	for seq := uint64(1); seq <= segments; seq++ {
 		s.Append(seq, crashFrame(seq+1))
 		if err := s.Seal(t.Context()); err != nil {

@@ -7,6 +7,7 @@ import (
 	"math"
 	"sort"
 	"sync"
+	"sync/atomic"
 
 	"github.com/parquet-go/parquet-go/format"
 
@@ -26,7 +27,7 @@ type reader struct {
 	large   []int64
 	present []bool
 	pages   pageReader
-	rows    *int             // of the slot that are still wanted; nil: all
+	rows    *atomic.Int64    // of the slot that are still wanted; nil: all
 	resume  int64            // the first time that was not given yet
 	frame   *device.Readings // whose memory is used for one page after the other
 }
@@ -106,8 +107,8 @@ func (r *reader) next(from, to int64, fields Fields) (*device.Readings, error) {
 	if err != nil || !ok {
 		return nil, err
 	}
-	if r.rows != nil && len(at) > max(1, *r.rows) {
-		at = at[:max(1, *r.rows)]
+	if wanted := r.wanted(); len(at) > wanted {
+		at = at[:wanted]
 		r.page = p
 	}
 	f := r.blank(len(at))
@@ -383,4 +384,12 @@ func (s *Store) frames(g *table, yield func(*device.Readings) error) error {
 		}
 	}
 	return nil
+}
+
+// wanted is how many rows are still wanted, at least one.
+func (r *reader) wanted() int {
+	if r.rows == nil {
+		return math.MaxInt
+	}
+	return int(max(1, r.rows.Load()))
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync/atomic"
 
 	"yunchu/platform/device"
 )
@@ -81,7 +82,7 @@ func (c *source) load() (bool, error) {
 // headBatch is how many rows of a head are copied at a time.
 const headBatch = 4096
 
-func (s *Store) segmentSource(g *table, rank int, slot device.Slot, from, to int64, fields Fields, rows *int) *source {
+func (s *Store) segmentSource(g *table, rank int, slot device.Slot, from, to int64, fields Fields, rows *atomic.Int64) *source {
 	c := &source{rank: rank, lower: max(g.MinAt, from)}
 	var r *reader
 	c.open = func() (err error) {
@@ -179,9 +180,10 @@ func (s *Store) Query(ctx context.Context, q Query) (Page, error) {
 }
 
 func (v *snapshot) raw(ctx context.Context, page *Page, q Query, from int64) error {
-	rows := q.Limit + 1 // that are still wanted: one tells where the next page begins
+	var rows atomic.Int64 // that are still wanted: one tells where the next page begins
+	rows.Store(int64(q.Limit) + 1)
 	return merged(ctx, v.sources(q.Slot, from, q.To, q.Fields, &rows), func(f *device.Readings, i int) bool {
-		if rows--; rows == 0 {
+		if rows.Add(-1) == 0 {
 			page.Next = Cursor(f.At[i])
 			return false
 		}

@@ -69,7 +69,7 @@ func TestKill(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "seal-123.tmp"), []byte("half a segment"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := open(t, series.Options{Dir: dir, SealRows: 1000 * crashDevices})
+	s := open(t, series.Options{Dir: dir, SealRows: 1000 * crashDevices, JoinBytes: -1}) // what is being joined has temporary files, too
 	if len(s.Faults()) > 0 {
 		t.Fatalf("faults after kill -9: %v", s.Faults())
 	}

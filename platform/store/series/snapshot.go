@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync/atomic"
 
 	"yunchu/platform/device"
 )
@@ -58,7 +59,7 @@ func (v *snapshot) release() {
 
 // sources are the places that may hold readings of the slot in from ≤ t < to, by the
 // time from which they may. rows is how many are still wanted, nil for all.
-func (v *snapshot) sources(slot device.Slot, from, to int64, fields Fields, rows *int) (list []*source) {
+func (v *snapshot) sources(slot device.Slot, from, to int64, fields Fields, rows *atomic.Int64) (list []*source) {
 	for i, g := range v.segments {
 		if g.readings != nil && g.readings.mayHold(slot, from, to) {
 			list = append(list, v.store.segmentSource(g.readings, i, slot, from, to, fields, rows))
