@@ -288,7 +288,7 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 	case "zero_time_s":
 		m.timed = true
 		m.Measured, err = s.Zero(pts, w.Zero)
-		had, asked := largest(within(own.pts, t.a-1, t.a)), math.Abs(valueAt(r.Setpoints, t.a-1e-3))
+		had, asked := largest(within(own.pts, t.a-max(1, 2*t.period), t.a)), math.Abs(valueAt(r.Setpoints, t.a-1e-3))
 		if asked > w.Zero*r.RatedKW && had < asked/2 {
 			m.doubts = append(m.doubts, fmt.Sprintf("it had %.3g kW of the %.3g kW that are taken away", had, asked))
 		}
@@ -303,6 +303,10 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 		})
 		if had := largest(within(own.pts, 0, t.b)); had < w.LimitKW-limitSlack*r.RatedKW {
 			m.doubts = append(m.doubts, fmt.Sprintf("it has had no more than %.3g kW, and not shown that it keeps a limit of %.3g kW", had, w.LimitKW))
+		}
+		// One that has gone to rest keeps every limit.
+		if had, some := largest(within(own.pts, t.a+w.After.Seconds(), t.b)), limitSlack*r.RatedKW; w.LimitKW > 2*some && had <= some {
+			m.doubts = append(m.doubts, fmt.Sprintf("it had %.3g kW under a limit of %.3g kW: it was at rest, and not limited", had, w.LimitKW))
 		}
 	case "active_samples":
 		m.counted(within(pts, t.a+w.After.Seconds(), t.last()), func(kw float64) bool { return math.Abs(kw) > w.Zero*r.RatedKW })

@@ -73,6 +73,7 @@ func TestBadDevicesDoNotPass(t *testing.T) {
 		{"a limit that holds it", limited(66, 100, 66), "exceeding_samples", "< 5", report.Passed, ""},
 		{"a limit of nothing after another", limited(0, 33, 0), "exceeding_samples", "< 5", report.Passed, ""},
 		{"a limit that it keeps by more than it must", limited(66, 100, 30), "exceeding_samples", "< 5", report.Passed, ""},
+		{"a limit under which it has gone to rest", limited(66, 100, 0), "exceeding_samples", "< 5", report.Inconclusive, "at rest"},
 		{"a limit that it does not keep", limited(33, 100, 66), "exceeding_samples", "< 5", report.Failed, ""},
 		{"power that was not there to be taken away", zeroed(2), "zero_time_s", "<= 1", report.Inconclusive, "it had 2 kW"},
 		{"power that was taken away", zeroed(50), "zero_time_s", "<= 1", report.Passed, ""},

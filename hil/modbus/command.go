@@ -174,13 +174,14 @@ func (d *Driver) modeIn(m *image) device.Mode {
 
 // put writes a setpoint: the time to revert first, so that none is ever without.
 func (d *Driver) put(ctx context.Context, now time.Time, s *setpoint) error {
-	s.revert = math.MaxInt64
+	revert := time.Duration(math.MaxInt64)
 	if x := d.point("revert_s"); x != nil && x.writes {
-		s.revert = d.revertFor(x, s.until.Sub(now))
-		if err := d.write(ctx, x, s.revert.Seconds()); err != nil {
+		revert = d.revertFor(x, s.until.Sub(now))
+		if err := d.write(ctx, x, revert.Seconds()); err != nil {
 			return err
 		}
 	}
+	s.revert = revert // one that may not have arrived is no measure of what the device holds
 	x := d.point("setpoint")
 	if err := d.write(ctx, x, s.kw); err != nil {
 		return err

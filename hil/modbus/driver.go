@@ -185,7 +185,7 @@ func (d *Driver) reading(now time.Time) device.Reading {
 		MaxCharge:    d.most("max_charge_kw", "charge_limit_a", "charge_forbidden"),
 		MaxDischarge: d.most("max_discharge_kw", "discharge_limit_a", "discharge_forbidden"),
 	}
-	if r.Voltage >= value("voltage_max") {
+	if most := value("voltage_max"); most > 0 && r.Voltage >= most { // 0 is where nothing was filled in
 		r.MaxCharge = 0
 	}
 	if r.Voltage <= value("voltage_min") {

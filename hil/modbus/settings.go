@@ -96,6 +96,9 @@ func (d *Driver) Adjust(ctx context.Context, name string, value float64) (float6
 	if !x.writes {
 		return 0, fmt.Errorf("setting %s is only read: %w", name, device.ErrRejected)
 	}
+	if d.stopped && (x.name == "connect" || x.name == "operate") && value != 0 { // also where a trial is undone
+		return 0, fmt.Errorf("setting %s to %g: %w: an emergency stop holds it until it is reset", name, value, device.ErrRejected)
+	}
 	if longest := inSteps(x, d.configured).Seconds(); x.name == "revert_s" && !(value > 0 && value <= longest) {
 		return 0, fmt.Errorf("setting %s to %g: %w: above 0 and at most %g s, the dead-man time that is configured", name, value, device.ErrRejected, longest)
 	}

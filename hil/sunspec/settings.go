@@ -363,6 +363,8 @@ func (d *Driver) Adjust(ctx context.Context, name string, value float64) (float6
 		return fail(device.ErrUnsupported)
 	case d.layout.local():
 		return fail(fmt.Errorf("%w: local control", device.ErrRejected))
+	case d.stopped && name == device.SettingConnect && value != 0: // also where a trial is undone
+		return fail(fmt.Errorf("%w: an emergency stop holds it open until it is reset", device.ErrRejected))
 	}
 	steps, err := x.steps(value)
 	if err != nil {

@@ -119,8 +119,14 @@ func (w *OwnWindows) Edges() [6]*float64 {
 	return [...]*float64{&w.SoC[0], &w.SoC[1], &w.Temperature[0], &w.Temperature[1], &w.Voltage[0], &w.Voltage[1]}
 }
 
-// Told is w for a reading: nil where it tells nothing.
+// Told is w for a reading: nil where it tells nothing. A window from 0 to 0 is one that
+// nobody has filled in.
 func (w OwnWindows) Told() *OwnWindows {
+	for _, s := range []*Span{&w.SoC, &w.Temperature, &w.Voltage} {
+		if s[0] == 0 && s[1] == 0 {
+			*s = Span{math.NaN(), math.NaN()}
+		}
+	}
 	for _, x := range w.Edges() {
 		if !math.IsNaN(*x) {
 			return &w

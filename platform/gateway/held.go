@@ -80,6 +80,7 @@ func (h *Held) Adjust(ctx context.Context, name string, value float64) (float64,
 // ctx has ended: a device is not left with the value of a trial, not by an emergency stop
 // either, which goes first.
 func (h *Held) Restore(ctx context.Context, name string, value float64) (float64, error) {
+	h.first() // before its own time begins
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.wire.within(commandPaces))
 	defer cancel()
 	return h.adjust(ctx, actRestored, name, value)

@@ -337,6 +337,9 @@ func TestEStopAndReset(t *testing.T) {
 	if a := r.write(r.command(device.SetPower, 10, time.Minute)); a.Status != device.Rejected || a.Code != "DEVICE_FAULT" {
 		t.Errorf("a setpoint after it: %v %s", a.Status, a.Code)
 	}
+	if _, err := r.driver.Adjust(t.Context(), device.SettingConnect, 1); !errors.Is(err, device.ErrRejected) || r.unit.View(r.now()).Connected {
+		t.Errorf("connected by a setting after it: %v", err)
+	}
 	r.do(device.Reset, 0)
 	r.poll(2 * time.Second)
 	if v := r.unit.View(r.now()); !v.Started || !v.Connected || v.ACW != 0 {

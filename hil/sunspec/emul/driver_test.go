@@ -158,6 +158,9 @@ func TestStopAndReset(t *testing.T) {
 	if a := r.write(device.Command{Verb: device.SetPower, Power: 10}); a.Status != device.Rejected || a.Code != "DEVICE_FAULT" {
 		t.Errorf("a setpoint then: %+v", a)
 	}
+	if _, err := r.driver.Adjust(t.Context(), device.SettingConnect, 1); !errors.Is(err, device.ErrRejected) {
+		t.Errorf("connected by a setting then: %v", err)
+	}
 	r.do(device.Reset)
 	r.pass(3 * time.Second)
 	r.wantKW("reset", 0)

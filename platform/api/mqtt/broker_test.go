@@ -254,7 +254,11 @@ func (r *raw) subscribe(topic string) packets.Packet {
 		FixedHeader: packets.FixedHeader{Type: packets.Subscribe, Qos: 1}, PacketID: 999,
 		Filters: packets.Subscriptions{{Filter: topic, Qos: 1}},
 	})
-	return r.receive()
+	for { // what is subscribed to may come before the answer
+		if pk := r.receive(); pk.FixedHeader.Type != packets.Publish {
+			return pk
+		}
+	}
 }
 
 func (r *raw) receive() packets.Packet {
