@@ -328,12 +328,17 @@ func (c client) history(t *testing.T, device string) []reading {
 // eventually waits for something to hold.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(hung); ; time.Sleep(20 * time.Millisecond) {
+	inTime(t, hung, what, holds)
+}
+
+func inTime(t *testing.T, limit time.Duration, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(limit); ; time.Sleep(20 * time.Millisecond) {
 		if holds() {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("not within %v: %s", hung, what)
+			t.Fatalf("not within %v: %s", limit, what)
 		}
 	}
 }

@@ -65,6 +65,9 @@ func (r *Run) readings(f *device.Readings) {
 	now := r.Sched.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.over {
+		return
+	}
 	for i, s := range f.Slot {
 		for int(s) >= len(r.notes.stored) {
 			r.notes.stored = append(r.notes.stored, 0)
@@ -83,6 +86,9 @@ func (r *Run) acks(f *device.Acks) {
 	now := r.Sched.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.over {
+		return
+	}
 	r.plant.Fleet.View(func(img *image.Image) {
 		for i := range f.List {
 			if a := &f.List[i]; a.Status == device.Done && !a.Repeat && int(a.Slot) < len(img.Devices) {
@@ -160,10 +166,13 @@ func verb(a *device.Ack) string {
 func clock(ms int64) string { return device.Time(ms).Format("15:04:05.000") }
 
 func (r *Run) commands(f *device.Commands) {
-	if r.journal.commands() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		for i := range f.List {
+	if !r.journal.commands() {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range f.List {
+		if !r.over {
 			r.journal.command(r.Sched.Now(), &f.List[i], r.name)
 		}
 	}
@@ -176,6 +185,9 @@ const diverged = "shadow-divergence"
 func (r *Run) happened(f *device.Events) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.over {
+		return
+	}
 	for i := range f.List {
 		e := &f.List[i]
 		if e.Type == diverged {

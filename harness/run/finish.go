@@ -100,7 +100,7 @@ func (r *Run) finish(loopErr error) (*report.Run, error) {
 	if err := r.journal.flush(); err != nil {
 		return nil, err
 	}
-	r.journal.level = "none" // what follows is no part of the run
+	r.over = true // what is still heard of, as the end of the devices' right to act, is no part of the run
 	out.Journal = r.journal.path()
 	if r.opt.Out == "" {
 		return out, nil

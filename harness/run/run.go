@@ -118,6 +118,7 @@ type Run struct {
 	acked    map[string][]int64 // timestamps of readings that a load got acknowledged
 
 	mu      sync.Mutex // guards what the bus's and the loop's goroutines share
+	over    bool       // what follows is no part of the run
 	notes   notes
 	signals report.Signals
 	events  []report.Event

@@ -61,7 +61,7 @@ test('a wrong password is told, a right one signs in, and a command is done', as
   await page.getByRole('radio', { name: 'Charge', exact: true }).first().check()
   await page.locator('#command-amount').fill('20')
   await page.getByRole('button', { name: 'Hold power' }).click()
-  await page.getByRole('dialog').getByRole('button').last().click()
+  await page.locator('dialog.confirm .primary').click()
   await expect(page.locator('.sent li').first()).toContainText('Done')
   await expect(page.locator('.faceplate')).toContainText('20.0')
   await expect(page.locator('.envelope').first()).toContainText('−100.0 kW (by rating)') // what the guard lets it have
