@@ -305,7 +305,7 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 			m.doubts = append(m.doubts, fmt.Sprintf("it has had no more than %.3g kW, and not shown that it keeps a limit of %.3g kW", had, w.LimitKW))
 		}
 		// One that has gone to rest keeps every limit.
-		if had, some := largest(within(own.pts, t.a+w.After.Seconds(), t.b)), limitSlack*r.RatedKW; w.LimitKW > 2*some && had <= some {
+		if had, some := largest(within(own.pts, t.a+w.After.Seconds(), t.b)), 0.02*r.RatedKW; w.LimitKW > 2*some && had <= some {
 			m.doubts = append(m.doubts, fmt.Sprintf("it had %.3g kW under a limit of %.3g kW: it was at rest, and not limited", had, w.LimitKW))
 		}
 	case "active_samples":
