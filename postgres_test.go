@@ -197,7 +197,7 @@ func TestBothHistoriesAnswerTheSame(t *testing.T) {
 			c.do(t, http.StatusOK, http.MethodPost, "/api/v1/device/data/sync", list)
 		}
 	}
-	inTime(t, 5*time.Minute, "the tiers made", func() bool { // each look starts a program
+	inTime(t, time.Minute, "the tiers made", func() bool { // each look starts a program
 		o := base.run(t, "history", "verify", "-c", "plant.yaml")
 		return o.code == 0 && strings.Contains(o.stdout, " 0 to be made")
 	})

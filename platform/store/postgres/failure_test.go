@@ -357,6 +357,53 @@ func TestHole(t *testing.T) {
 	told("reopened")
 }
 
+// TestLateBeforeTheClock: what comes late before a reopened store, or one whose clock was set
+// back, has an hour to make tiers of is not forgotten.
+func TestLateBeforeTheClock(t *testing.T) {
+	t.Parallel() // they wait for servers, most of the time
+	p := newPlant(t, pgtest.New(t))
+	now := device.Time(storetest.T0 + 4*3_600_000)
+	stale := func() int {
+		t.Helper()
+		r, err := postgres.Inspect(t.Context(), options(p.s, p.at).Server)
+		if err != nil || len(r.Faults) > 0 {
+			t.Fatalf("Inspect() = %+v, %v", r, err)
+		}
+		return r.Stale
+	}
+	late := func(at int64, when string, to time.Time) {
+		t.Helper()
+		if !to.IsZero() {
+			p.SealIfDue(to)
+		}
+		p.add(at, 7, 8)
+		p.seal()
+		p.Settle()
+		if stale() == 0 {
+			t.Fatalf("%s: nothing waits", when)
+		}
+		p.SealIfDue(now)
+		p.Settle()
+		if n := stale(); n != 0 {
+			t.Errorf("%s: %d tiers of hours are never made", when, n)
+		}
+	}
+	p.start()
+	for i := range int64(120) {
+		p.add(storetest.T0+60_000*i, float64(i), 2)
+	}
+	p.seal()
+	p.SealIfDue(now)
+	p.Settle()
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p.start()
+	late(storetest.T0+1_000, "reopened", time.Time{})
+	late(storetest.T0+3_700_000, "a clock set back", device.Time(storetest.T0+3_600_000))
+	p.compare()
+}
+
 // TestVerify: a tier that is not what its readings are is found, and made again.
 func TestVerify(t *testing.T) {
 	t.Parallel() // they wait for servers, most of the time

@@ -78,11 +78,17 @@ func (s *Store) round(ctx context.Context, now, expireAt time.Time) error {
 	s.staleHours = false
 	s.mu.Unlock()
 	for stale && ctx.Err() == nil {
-		h, ok, err := s.staleHour(ctx, now)
-		if err != nil || !ok {
-			if err != nil {
-				return err
-			}
+		h, there, err := s.staleHour(ctx)
+		if err != nil {
+			return err
+		}
+		if !there {
+			break
+		}
+		if now.IsZero() || h >= series.Floor(now.UnixMilli()-grace, hour) {
+			s.mu.Lock()
+			s.staleHours = true
+			s.mu.Unlock()
 			break
 		}
 		if err := s.build(ctx, h); err != nil {
@@ -138,10 +144,10 @@ func (s *Store) claim(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// staleHour is the first hour whose tiers are to be made. One that is not past yet, of a
-// clock that was set back, waits.
-func (s *Store) staleHour(ctx context.Context, now time.Time) (h int64, ok bool, err error) {
-	err = s.pool.QueryRow(ctx, `select hour_ms from stale where hour_ms < $1 order by hour_ms limit 1`, series.Floor(now.UnixMilli()-grace, hour)).Scan(&h)
+// staleHour is the first hour whose tiers are to be made. Where nobody has told the time yet,
+// or the clock was set back to before it is past, it waits.
+func (s *Store) staleHour(ctx context.Context) (h int64, there bool, err error) {
+	err = s.pool.QueryRow(ctx, `select hour_ms from stale order by hour_ms limit 1`).Scan(&h)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, false, nil
 	}
