@@ -183,7 +183,7 @@ func (c *conn) exchange(ctx context.Context, r *Request) ([]uint16, error) {
 	began := time.Now()
 	values, err := c.link.exchange(ctx, c.opt.Unit, func(m *lib.ModbusClient) ([]uint16, error) { return ask(m, r) }, func() { c.tapRequest(r) })
 	c.tapAnswer(r, values, err)
-	return values, c.ended(began, err)
+	return values, c.ended(ctx, began, err)
 }
 
 // ask has the library put a request.
@@ -222,9 +222,10 @@ func (c *conn) may(ctx context.Context) error {
 }
 
 // ended takes note of how an exchange ended.
-func (c *conn) ended(began time.Time, err error) error {
+func (c *conn) ended(ctx context.Context, began time.Time, err error) error {
 	if _, answered := errors.AsType[Exception](err); err == nil || answered {
 		c.wait = 0
+		device.Heard(ctx)
 	} else {
 		c.wait = c.longer()
 		c.again, c.why = time.Now().Add(c.wait), err

@@ -119,6 +119,23 @@ func GiveWay(ctx context.Context) {
 	}
 }
 
+// heardKey is the key of what Heard calls.
+type heardKey struct{}
+
+// WithHeard returns a context in which heard is called whenever the device has answered a part
+// of what it is asked, with a refusal too: it is there, though it cannot be read meanwhile.
+func WithHeard(ctx context.Context, heard func()) context.Context {
+	return context.WithValue(ctx, heardKey{}, heard)
+}
+
+// Heard tells that the device has answered. A driver whose commands take several exchanges
+// calls it after each that was answered.
+func Heard(ctx context.Context) {
+	if heard, ok := ctx.Value(heardKey{}).(func()); ok {
+		heard()
+	}
+}
+
 // WithinUndo bounds what puts back a value of a trial whose context has ended.
 const WithinUndo = 2 * time.Second
 

@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -57,5 +58,42 @@ func TestSilenceDuringACommandCounts(t *testing.T) {
 		if !slices.ContainsFunc(l.events[begin:], func(e string) bool { return strings.HasPrefix(e, "disarmed: rig-0: link lost") }) {
 			t.Errorf("not disarmed within 2.8 s: %q", l.events)
 		}
+	})
+}
+
+// parted is a unit of which a command takes several exchanges.
+type parted struct {
+	*unit
+	parts int
+}
+
+func (p *parted) Write(ctx context.Context, now time.Time, c device.Command) (device.Ack, error) {
+	for range p.parts - 1 {
+		if err := p.exchange(ctx, false); err != nil {
+			return device.Ack{}, err
+		}
+		device.Heard(ctx)
+	}
+	return p.unit.Write(ctx, now, c)
+}
+
+// TestAnswersOfALongCommandAreHeard: a command of which each part is answered takes longer than
+// a link may be silent, and keeps it; one whose device falls silent in the midst does not.
+func TestAnswersOfALongCommandAreHeard(t *testing.T) {
+	as := func(u *unit) device.Driver { return &parted{u, 8} }
+	onLineOf(t, 1, true, as, func(l *line) {
+		l.pass(time.Second)
+		u := l.units[0]
+		u.set(func() { u.takes = 350 * time.Millisecond })
+		l.pass(3 * time.Second)
+		l.ask(device.Command{Verb: device.SetPower, Power: 10})
+		l.pass(4 * time.Second)
+		l.want("answers", l.answers(), "c1 setPower done 10")
+		l.want("life", l.life, "0 active")
+		l.ask(device.Command{Verb: device.SetPower, Power: 20})
+		l.pass(1300 * time.Millisecond)
+		u.set(func() { u.takes, u.down = time.Minute, true })
+		l.pass(3100 * time.Millisecond) // 2 s, and a look each second
+		l.want("life", l.life, "0 active", "0 inactive")
 	})
 }

@@ -310,17 +310,18 @@ func (w *wire) read(ctx context.Context) bool {
 	defer cancel()
 	began := time.Now()
 	r, err := w.Driver.Read(limit, w.g.sched.Now())
+	took := time.Since(began)
 	if ctx.Err() != nil {
 		return false
 	}
 	switch {
 	case err == nil:
-		w.paced(time.Since(began))
+		w.paced(took)
 	case limit.Err() != nil:
 		err = fmt.Errorf("it is too slow for its period of %v: a reading takes longer than %v, the most that it leaves for one; raise the period (poll in its entry, or --poll): %w", w.Period, most, err)
 	}
 	r.Slot = w.Slot
-	w.g.inbox.put(w.g, ctx, arrival{w, r, err})
+	w.g.inbox.put(w.g, ctx, arrival{w, r, took, err})
 	w.remarks(ctx)
 	return err == nil
 }
@@ -333,7 +334,7 @@ func (w *wire) write(ctx context.Context, o order) {
 	if w.Told != nil {
 		ended = w.Told(o.c)
 	}
-	a, err := w.Driver.Write(limit, w.g.sched.Now(), o.c)
+	a, err := w.Driver.Write(device.WithHeard(limit, w.heard(ctx)), w.g.sched.Now(), o.c)
 	ended()
 	if err != nil && ctx.Err() == nil && limit.Err() != nil {
 		err = fmt.Errorf("it has not taken it within %v, where a reading of it takes %v: %w", most, w.pace.Round(time.Millisecond), err)
@@ -352,6 +353,27 @@ func (w *wire) write(ctx context.Context, o order) {
 			w.g.wrote(ctx, now, w, o, a, err)
 		}
 	})
+}
+
+// heardEvery is how often the guard is told that a device answers a command.
+const heardEvery = 100 * time.Millisecond
+
+// heard returns what tells the guard that the device answers a command, as long as that is
+// open.
+func (w *wire) heard(ctx context.Context) func() {
+	last := time.Now()
+	return func() {
+		if time.Since(last) < heardEvery {
+			return
+		}
+		last = time.Now()
+		at := w.g.sched.Now()
+		w.g.sched.Post("wire", func(time.Time) {
+			if ctx.Err() == nil {
+				w.g.guard.Heard(w.Slot, at)
+			}
+		})
+	}
 }
 
 // remarks makes events of what the driver has found out.
@@ -525,9 +547,10 @@ func (g *Gateway) held(s device.Slot) string {
 
 // arrival is what became of one attempt to read.
 type arrival struct {
-	w   *wire
-	r   device.Reading
-	err error
+	w    *wire
+	r    device.Reading
+	took time.Duration
+	err  error
 }
 
 // inbox collects what devices on wires report until the loop takes it, all at once.
@@ -588,6 +611,7 @@ func (g *Gateway) collect(ctx context.Context, now time.Time) {
 		if !g.judge(now, &a.r) {
 			continue
 		}
+		g.guard.Paced(a.w.Slot, a.took)
 		g.guard.Observe(&a.r)
 		if g.lingering == nil {
 			g.lingering = g.frames.Get().(*device.Readings)

@@ -359,14 +359,15 @@ func (d *state) unwatched() (list []string) {
 	return list
 }
 
-// busy is how long a device was told something that it has taken: it is not read
+// busy is how long a device was told something that it has answered: it is not read
 // meanwhile, and shows that it is there. What it has not answered is silence, and so is what
 // takes longer than its readings explain: this process may have stood still. All in ms.
 type busy struct {
 	since int64    // when it was asked for what is open
-	told  int64    // since the newest reading
+	heard int64    // when it last answered a part of that
+	told  int64    // since the newest reading, of what is not open any more
 	took  int64    // the newest command
-	reads [2]int64 // how long the newest readings took
+	reads [2]int64 // how long the newest readings took on the wire
 }
 
 // A command takes up to busyReads times as long as a reading, and explains no more of a
@@ -376,16 +377,32 @@ const (
 	busyMost  = 5000
 )
 
-func (b *busy) read(r *device.Reading) {
-	b.told, b.reads = 0, [2]int64{b.reads[1], max(r.Arrived-r.At, 0)}
+// Paced takes note of how long the newest reading of a device has taken, as it was measured
+// on its wire. What was read may be older.
+func (g *Guard) Paced(s device.Slot, took time.Duration) {
+	if d := g.device(s); d != nil {
+		d.busy.reads = [2]int64{d.busy.reads[1], max(took.Milliseconds(), 0)}
+	}
 }
 
-// done takes note of an answer; read is when the newest reading arrived.
-func (b *busy) done(a *device.Ack, read int64) {
-	if a.Status == device.Done {
-		b.took = min(max(a.At-b.since, 0), busyMost)
-		b.told += max(a.At-max(b.since, read), 0)
+// Heard takes note that a device has answered a part of what it was asked last, which is open.
+func (g *Guard) Heard(s device.Slot, now time.Time) {
+	if d := g.device(s); d != nil && d.asked != (request{}) {
+		d.busy.heard = max(d.busy.heard, now.UnixMilli())
 	}
+}
+
+// answered is how long of what was asked the device has answered until at, beyond its newest
+// reading, which arrived at read.
+func (b *busy) answered(at, read int64) int64 { return max(at-max(b.since, read), 0) }
+
+// done takes note of how a command has ended; read is when the newest reading arrived.
+func (b *busy) done(a *device.Ack, read int64) {
+	until := b.heard
+	if a.Status == device.Done {
+		until, b.took = a.At, min(max(a.At-b.since, 0), busyMost)
+	}
+	b.told, b.heard = b.told+b.answered(until, read), 0
 }
 
 // silence is how long a device has not been heard of at now but for the time that it was
@@ -394,7 +411,7 @@ func (d *state) silence(now int64) time.Duration {
 	b := &d.busy
 	told := b.told
 	if d.asked != (request{}) {
-		told += max(now-max(b.since, d.arrived), 0)
+		told += b.answered(b.heard, d.arrived)
 	}
 	return millis(now - d.arrived - min(told, busyReads*min(b.reads[0], b.reads[1]), busyMost))
 }

@@ -354,7 +354,7 @@ func (g *Guard) Observe(r *device.Reading) {
 	d.amps = d.amps || good && !math.IsNaN(r.Current)
 	if good {
 		d.at, d.arrived = at, r.Arrived
-		d.busy.read(r)
+		d.busy.told = 0
 		d.soc, d.volt = r.SoC, r.Voltage
 		if !d.env.Wired || !math.IsNaN(r.MaxCharge) {
 			d.charge = r.MaxCharge
