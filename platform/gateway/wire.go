@@ -318,7 +318,7 @@ func (w *wire) read(ctx context.Context) bool {
 	case err == nil:
 		w.paced(took)
 	case limit.Err() != nil:
-		err = fmt.Errorf("it is too slow for its period of %v: a reading takes longer than %v, the most that it leaves for one; raise the period (poll in its entry, or --poll): %w", w.Period, most, err)
+		err = fmt.Errorf("no reading within %v, the most that its period of %v leaves for one: %w; one that is only slow needs a longer period (poll in its entry, or --poll)", most, w.Period, err)
 	}
 	r.Slot = w.Slot
 	w.g.inbox.put(w.g, ctx, arrival{w, r, took, err})
