@@ -102,7 +102,7 @@ func idle(ctx context.Context, o *options) ([]value, error) {
 
 const (
 	probe      = "peers-probe"
-	probeEvery = 37 * time.Millisecond // which falls on all phases of what is done every 100 ms
+	probeEvery = 37 * time.Millisecond // which falls on all phases of what is done in steps
 	underLoad  = 10_000                // readings a second meanwhile
 )
 

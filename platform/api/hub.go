@@ -20,11 +20,8 @@ import (
 )
 
 const (
-	flushEvery = 100 * time.Millisecond // of readings, acknowledgements and events, at most
 	lookEvery  = 100 * time.Millisecond // whether tokens still hold
 	stateEvery = 10                     // looks
-	// chunk is how many readings one frame carries.
-	chunk = 256
 	// waiting bounds the single readings that wait for the next flush.
 	waiting = 1 << 16
 	// remembered is how many events a snapshot shows, kept how many events and
@@ -85,6 +82,7 @@ type hub struct {
 	running bool
 	clients []*client
 	filters map[filterKey]*filter
+	news    news
 	ids     []device.ID // by slot, as far as asked
 	scores  []byte      // as they were told last
 	ended   sync.WaitGroup
@@ -206,9 +204,12 @@ func recent[T any](list []T, n int, want func(*T) bool) []T {
 // share it, and with it what is encoded.
 type filter struct {
 	filterKey
-	users  int
-	values int    // of users, those that take values
-	known  []int8 // by slot: 0 not asked yet, 1 yes, -1 no
+	clients []*client
+	takes   kinds     // that any of them takes
+	values  int       // of clients, those that take values
+	known   []int8    // by slot: 0 not asked yet, 1 yes, -1 no
+	told    uint64    // the flush up to which its clients have the newest readings
+	due     time.Time // of the next ones, at the earliest
 }
 
 // filterKey says which devices: what is given must hold. sites and kinds are lists
@@ -325,7 +326,14 @@ func (h *hub) unfilter(c *client) {
 		if c.values {
 			f.values--
 		}
-		if f.users--; f.users == 0 {
+		if i := slices.Index(f.clients, c); i >= 0 {
+			f.clients = slices.Delete(f.clients, i, i+1)
+		}
+		f.takes = 0
+		for _, c := range f.clients {
+			f.takes |= c.kinds
+		}
+		if len(f.clients) == 0 {
 			delete(h.filters, f.filterKey)
 		}
 		c.filter = nil
@@ -335,7 +343,10 @@ func (h *hub) unfilter(c *client) {
 // wants tells the inbox whether single readings are to be kept. The caller holds
 // mu.
 func (h *hub) wants() {
-	singles := slices.ContainsFunc(h.clients, func(c *client) bool { return c.kinds&kindReading != 0 })
+	singles := false
+	for _, f := range h.filters {
+		singles = singles || f.takes&kindReading != 0
+	}
 	h.inbox.Lock()
 	h.inbox.singles = singles
 	if !singles {
@@ -358,7 +369,11 @@ func (h *hub) listen(c *client, key filterKey, k kinds) {
 		f = &filter{filterKey: key}
 		h.filters[key] = f
 	}
-	f.users++
+	if f.takes&kindReadings == 0 { // what came before is in the snapshot
+		f.told = h.news.flush
+	}
+	f.clients = append(f.clients, c)
+	f.takes |= k
 	if c.values {
 		f.values++
 	}
@@ -370,36 +385,42 @@ func (h *hub) listen(c *client, key filterKey, k kinds) {
 	}
 }
 
-// run delivers until there are no clients. What comes after a rest is delivered at once;
-// over time it is every flushEvery, and a source that keeps that pace never waits.
+// run delivers until there are no clients.
 func (h *hub) run() {
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
-	var due time.Time // of the next flush, at the earliest
+	due := time.NewTimer(time.Hour) // for those who were not due when something came
+	defer due.Stop()
+	var rested time.Time
 	for n, alive := 1, true; alive; {
 		select {
 		case <-h.wake:
-			time.Sleep(time.Until(due))
-			if due = due.Add(flushEvery); due.Before(time.Now()) {
-				due = time.Now()
-			}
-			alive = h.deliver()
+		case <-due.C:
 		case <-look.C:
 			alive = h.look(n%stateEvery == 0)
 			n++
+			continue
 		}
+		time.Sleep(time.Until(rested))
+		now := time.Now()
+		var next time.Time
+		if next, alive = h.deliver(now); !next.IsZero() {
+			due.Reset(time.Until(next))
+		}
+		end := time.Now()
+		rested = end.Add(rest(end.Sub(now)))
 	}
 }
 
-// deliver flushes. It is false when there is nobody any more.
-func (h *hub) deliver() bool {
+// deliver flushes, and says when somebody is due for what has come; alive is false when
+// there is nobody any more.
+func (h *hub) deliver(now time.Time) (next time.Time, alive bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.empties() {
-		return false
+		return next, false
 	}
-	h.flush()
-	return true
+	return h.flush(now), true
 }
 
 // look ends the clients whose token does not hold any more, and tells the others of the
@@ -440,153 +461,8 @@ func (h *hub) empties() bool {
 	}
 	h.running = false
 	h.empty()
+	h.news.clear()
 	return true
-}
-
-// flush delivers what the inbox holds. The caller holds mu.
-func (h *hub) flush() {
-	newest, every, acks, events, lost := h.empty()
-	h.dropped.Add(lost)
-	if len(newest) > 0 {
-		h.flushNewest(newest)
-	}
-	if len(every) > 0 || lost > 0 {
-		h.flushEvery(every, lost)
-	}
-	for i := range acks {
-		a := &acks[i]
-		id := h.id(a.Slot)
-		b := textOf("ack", id)
-		m := newMessage(append(appendAck(b, a), '}'), 0, false)
-		m.value = &graph.Ack{Ack: *a, DeviceID: id}
-		h.send(m, kindAck, func(f *filter) bool { return h.matches(f, a.Slot, id) })
-	}
-	for i := range events {
-		e := &events[i]
-		id := h.id(e.Slot)
-		b := textOf("event", id)
-		m := newMessage(append(appendEvent(b, id, e), '}'), 0, false)
-		m.value = &graph.Event{Event: *e, Device: id}
-		h.send(m, kindEvent, func(f *filter) bool {
-			if e.Slot == device.Plant {
-				return f.whole()
-			}
-			return h.matches(f, e.Slot, id)
-		})
-	}
-}
-
-// empty takes what is in the inbox.
-func (h *hub) empty() (newest, every []device.Reading, acks []device.Ack, events []device.Event, lost uint64) {
-	in := &h.inbox
-	in.Lock()
-	defer in.Unlock()
-	newest, every, acks, events, lost = in.newest, in.every, in.acks, in.events, in.lost
-	in.newest, in.every, in.acks, in.events, in.lost = nil, nil, nil, nil, 0
-	clear(in.index)
-	return
-}
-
-// textOf begins the text of a frame; what follows is its data and a brace.
-func textOf(kind string, id device.ID) []byte {
-	b := append(make([]byte, 0, 384), `{"type":"`...)
-	b = append(b, kind...)
-	if id != "" {
-		b = append(b, `","deviceId":"`...)
-		b = append(b, id...)
-	}
-	return append(b, `","data":`...)
-}
-
-func (h *hub) send(m *message, k kinds, matches func(*filter) bool) {
-	for _, c := range h.clients {
-		if c.kinds&k != 0 && c.filter != nil && matches(c.filter) {
-			h.push(c, m)
-		}
-	}
-}
-
-func (h *hub) push(c *client, m *message) {
-	dropped, ok := c.queue.push(m)
-	h.dropped.Add(uint64(dropped))
-	if !ok {
-		c.end(closeTooSlow, "too slow: what may not be left out has filled the queue")
-	}
-}
-
-func (h *hub) flushNewest(rows []device.Reading) {
-	frames := map[*filter][]*message{}
-	for _, c := range h.clients {
-		if c.kinds&kindReadings == 0 || c.filter == nil {
-			continue
-		}
-		list, done := frames[c.filter]
-		if !done {
-			list = h.encode(c.filter, rows)
-			frames[c.filter] = list
-		}
-		for _, m := range list {
-			h.push(c, m)
-		}
-	}
-}
-
-func (h *hub) encode(f *filter, rows []device.Reading) []*message {
-	var (
-		list   []*message
-		b      []byte
-		n      int
-		values []graph.Reading
-	)
-	end := func() {
-		if n > 0 {
-			m := newMessage(append(b, "]}"...), n, true)
-			m.value, values = values, nil
-			list = append(list, m)
-			n = 0
-		}
-	}
-	for i := range rows {
-		id := h.id(rows[i].Slot)
-		if !h.matches(f, rows[i].Slot, id) {
-			continue
-		}
-		if n == 0 {
-			b = append(make([]byte, 0, 32+224*min(chunk, len(rows)-i)), `{"type":"readings","data":[`...)
-		} else {
-			b = append(b, ',')
-		}
-		b = appendReading(b, id, &rows[i])
-		if f.values > 0 {
-			values = append(values, graph.Reading{Reading: rows[i], DeviceID: id})
-		}
-		if n++; n == chunk {
-			end()
-		}
-	}
-	end()
-	return list
-}
-
-func (h *hub) flushEvery(rows []device.Reading, lost uint64) {
-	frames := make([]*message, len(rows))
-	for _, c := range h.clients {
-		if c.kinds&kindReading == 0 || c.filter == nil {
-			continue
-		}
-		c.queue.missed(lost)
-		for i := range rows {
-			id := h.id(rows[i].Slot)
-			if !h.matches(c.filter, rows[i].Slot, id) {
-				continue
-			}
-			if frames[i] == nil {
-				b := append(textOf("reading", id), '{')
-				frames[i] = newMessage(append(appendFindings(b, &rows[i]), "}}"...), 1, true)
-			}
-			h.push(c, frames[i])
-		}
-	}
 }
 
 // state tells how the fleet does, and the scores where they have changed. The

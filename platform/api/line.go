@@ -1,11 +1,15 @@
 package api
 
 import (
+	"bytes"
 	"net"
 	"sync"
 	"syscall"
 	"time"
 )
+
+// together is how many bytes of small frames go out in one call of the system.
+const together = 16 << 10
 
 // ping is what a client must answer, so that one who has gone is noticed.
 var ping = &message{frame: frameOf(opPing, nil)}
@@ -49,11 +53,14 @@ func (l *line) ready() { l.writer.take(l) }
 func (l *line) serve() {
 	l.mu.Lock()
 	for !l.client.ended() {
-		frame := l.next()
+		frame, shared := l.several()
 		if frame == nil {
 			break
 		}
 		if frame = l.try(frame); frame != nil {
+			if shared {
+				frame = bytes.Clone(frame)
+			}
 			l.writer.ended.Go(func() { l.finish(frame) })
 			return // the lock goes with it
 		}
@@ -64,13 +71,35 @@ func (l *line) serve() {
 // next is the frame that is due, nil when none is.
 func (l *line) next() []byte {
 	m, lag, ok := l.client.queue.take()
-	switch {
-	case !ok:
+	if !ok {
 		return nil
-	case lag > 0:
-		return m.withLag(lag)
 	}
-	return m.frame
+	return m.out(lag)
+}
+
+// several are the frames that are due, as far as they are small: a call of the system
+// costs more than a copy. What is shared is good until the writer goes on.
+func (l *line) several() (frames []byte, shared bool) {
+	first := l.next()
+	if l.raw == nil || first == nil || len(first) > together/2 {
+		return first, false
+	}
+	b := l.writer.room[:0]
+	for {
+		m, lag, ok := l.client.queue.more(together - max(len(b), len(first)))
+		if !ok {
+			break
+		}
+		if len(b) == 0 {
+			b = append(b, first...)
+		}
+		b = append(b, m.out(lag)...)
+	}
+	if len(b) == 0 {
+		return first, false
+	}
+	l.writer.room = b
+	return b, true
 }
 
 // try writes what the system takes at once, and returns the rest.
@@ -116,6 +145,8 @@ type writer struct {
 	lines   []*line
 	spare   []*line
 	running bool
+
+	room []byte // of run, for frames that go out together
 }
 
 // take is called while the hub has the line's client.

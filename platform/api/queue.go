@@ -58,6 +58,14 @@ func (m *message) withLag(lag uint64) []byte {
 	return frameOf(opText, append(b, m.raw[1:]...))
 }
 
+// out is the frame for a client that has missed lag readings of which it does not know.
+func (m *message) out(lag uint64) []byte {
+	if lag > 0 {
+		return m.withLag(lag)
+	}
+	return m.frame
+}
+
 // queue holds what waits for one client. When it is full the oldest readings go
 // and are counted.
 type queue struct {
@@ -148,6 +156,24 @@ func (q *queue) take() (m *message, lag uint64, ok bool) {
 		q.called = false
 		return nil, 0, false
 	}
+	m, lag = q.pop()
+	return m, lag, true
+}
+
+// more is like take for who goes on, if the frame has no more than room bytes; take shall
+// find out that there is nothing left.
+func (q *queue) more(room int) (m *message, lag uint64, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.held || q.next == len(q.list) || len(q.list[q.next].frame) > room {
+		return nil, 0, false
+	}
+	m, lag = q.pop()
+	return m, lag, true
+}
+
+// pop takes the oldest message of some.
+func (q *queue) pop() (m *message, lag uint64) {
 	m = q.list[q.next]
 	q.list[q.next] = nil
 	switch q.next++; {
@@ -163,7 +189,7 @@ func (q *queue) take() (m *message, lag uint64, ok bool) {
 	if q.lag > q.told && m.raw != nil {
 		q.told, lag = q.lag, q.lag
 	}
-	return m, lag, true
+	return m, lag
 }
 
 func (q *queue) len() int {
