@@ -136,6 +136,12 @@ func Heard(ctx context.Context) {
 	}
 }
 
+// ErrStopFirst is the cause (context.Cause) of a context that has ended because a command came
+// that must not wait for what is being done: no other exchange begins, but the one that is
+// under way is left to end, since a line that is given up in its midst is of no use to anybody
+// for a while.
+var ErrStopFirst = errors.New("a stop came first")
+
 // WithinUndo bounds what puts back a value of a trial whose context has ended.
 const WithinUndo = 2 * time.Second
 

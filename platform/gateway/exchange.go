@@ -18,8 +18,9 @@ type Work struct {
 	Source string // who asks for it, for the audit: user:<name>
 	Reason string // why, for the audit
 	// Do is called on the device's goroutine, between two exchanges, and must end with
-	// ctx: the device is not read meanwhile. An emergency stop ends ctx, so that it waits for
-	// one exchange and not for all that Do has in mind.
+	// ctx: the device is not read meanwhile. An emergency stop ends ctx, and of work that
+	// writes a stop and a disarming too, so that they wait for one exchange and not for all
+	// that Do has in mind.
 	Do func(ctx context.Context, h *Held) error
 }
 
@@ -46,10 +47,10 @@ type work struct {
 
 // Exchange does work with a device on a wire and returns when it is done. What writes
 // is refused unless the guard lets the device act, is dropped by an emergency stop or a
-// disarming that comes before it, is broken off by an emergency stop that comes while it is
-// done, and leaves an event. It is in the log, for the audit,
-// before anything is written, and so is each value that was written, afterwards. Exchange
-// must not be called on the loop.
+// disarming that comes before it, is broken off by one of them and by a stop that comes
+// while it is done, and leaves an event. What only reads is broken off by an emergency stop
+// alone. It is in the log, for the audit, before anything is written, and so is each value
+// that was written, afterwards. Exchange must not be called on the loop.
 func (g *Gateway) Exchange(ctx context.Context, slot device.Slot, x Work) error {
 	w := &work{Work: x, ctx: ctx, answer: make(chan error, 1)}
 	g.sched.Post("exchange", func(now time.Time) {
@@ -111,18 +112,75 @@ func (w *wire) putWork(x *work) {
 	}
 }
 
-// nextWork takes the next piece of work, with a context that an emergency stop ends. There
-// is none while an emergency stop waits.
-func (w *wire) nextWork(ctx context.Context) (*work, context.Context) {
+// nextWork takes the next piece of work. There is none while an emergency stop waits.
+func (w *wire) nextWork() *work {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.works) == 0 || len(w.orders) > 0 && w.orders[0].c.Verb == device.EStop {
-		return nil, nil
+		return nil
 	}
 	x := w.works[0]
 	w.works = append(w.works[:0], w.works[1:]...)
-	ctx, w.interrupt = context.WithCancelCause(ctx)
-	return x, ctx
+	return x
+}
+
+// doing is something that is done with the device and may be broken off: no other exchange of
+// it begins then.
+type doing struct {
+	breaks func(c *device.Command) string // why a command breaks it off, "" for not at all
+	writes bool                           // work that the device must be armed for
+	end    context.CancelCauseFunc
+	outer  *doing // in the midst of which it is done
+}
+
+// brokenOff is why it was.
+type brokenOff string
+
+func (b brokenOff) Error() string { return string(b) }
+
+// Is implements the interface of errors.Is.
+func (brokenOff) Is(err error) bool { return err == device.ErrStopFirst } //nolint:errorlint // it is that very one
+
+// during returns a context for what is done now, which ends with ctx and with a command that
+// breaks it off, and what is called when it is over.
+func (w *wire) during(ctx context.Context, d doing) (context.Context, func()) {
+	ctx, d.end = context.WithCancelCause(ctx)
+	w.mu.Lock()
+	d.outer, w.doing = w.doing, &d
+	for i := range w.orders { // they came before this began
+		d.breakOff(&w.orders[i].c)
+	}
+	w.mu.Unlock()
+	return ctx, func() {
+		w.mu.Lock()
+		w.doing = d.outer
+		w.mu.Unlock()
+		d.end(nil)
+	}
+}
+
+func (d *doing) breakOff(c *device.Command) {
+	if why := d.breaks(c); why != "" {
+		d.end(brokenOff(why))
+	}
+}
+
+// breakOff ends what is being done and must not keep c waiting. The caller holds mu.
+func (w *wire) breakOff(c *device.Command) {
+	for d := w.doing; d != nil; d = d.outer {
+		d.breakOff(c)
+	}
+}
+
+// breaks is why a command breaks off work, "" for not at all.
+func (x *Work) breaks(c *device.Command) string {
+	switch {
+	case c.Verb == device.EStop:
+		return "the emergency stop came first"
+	case c.Verb == device.Stop && x.Writes:
+		return "a stop came first"
+	}
+	return ""
 }
 
 // stops hands over what brings the device to rest and waits while work is being done. It runs
@@ -143,19 +201,14 @@ func (w *wire) stops(ctx context.Context) {
 	}
 }
 
-// errStopFirst ends work that is being done when an emergency stop comes.
-var errStopFirst = fmt.Errorf("%w: the emergency stop came first", ErrNotArmed)
-
-// worked ends the time in which work may be broken off.
-func (w *wire) worked() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.interrupt(nil)
-	w.interrupt = nil
-}
-
-// dropWorks refuses what waits and writes. The caller holds mu.
+// dropWorks refuses what waits and writes, and breaks it off where it is being done. The
+// caller holds mu.
 func (w *wire) dropWorks(why string) {
+	for d := w.doing; d != nil; d = d.outer {
+		if d.writes {
+			d.end(brokenOff(why))
+		}
+	}
 	rest := w.works[:0]
 	for _, x := range w.works {
 		if x.Writes {
@@ -178,18 +231,19 @@ func (w *wire) endWorks() {
 	w.works = nil
 }
 
-// do does one piece of work; during ends with ctx, and when an emergency stop comes.
-func (w *wire) do(ctx, during context.Context, x *work) {
-	defer w.worked()
+// do does one piece of work.
+func (w *wire) do(ctx context.Context, x *work) {
 	if x.ctx.Err() != nil { // nobody waits for it any more
 		return
 	}
+	during, over := w.during(ctx, doing{breaks: x.breaks, writes: x.Writes})
+	defer over()
 	limit, cancel := context.WithTimeout(during, workWithin)
 	defer cancel()
 	defer context.AfterFunc(x.ctx, cancel)()
 	err := x.Do(limit, &Held{w, x, ctx})
-	if err != nil && context.Cause(during) == errStopFirst { //nolint:errorlint // it is that very one
-		err = fmt.Errorf("%s: %w: %w", x.Text, errStopFirst, err)
+	if cause := context.Cause(during); err != nil && errors.Is(cause, device.ErrStopFirst) {
+		err = fmt.Errorf("%s: %w: %w: %w", x.Text, ErrNotArmed, cause, err)
 	}
 	x.answer <- err
 	if !x.Writes {

@@ -161,3 +161,70 @@ func TestWorkIsDroppedWithTheRightToAct(t *testing.T) {
 		}
 	})
 }
+
+// TestStopEndsWorkThatWrites: after a stop, or a disarming, nothing more of a trial is written
+// than the exchange under way and what puts back its value; work that only reads goes on.
+func TestStopEndsWorkThatWrites(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		verb   device.Verb
+		writes bool
+		why    string // the work ended before it was done; empty: it was done
+	}{
+		{"stop", device.Stop, true, "a stop came first"},
+		{"disarm", device.Disarm, true, "it was disarmed first"},
+		{"e-stop", device.EStop, true, "the emergency stop came first"},
+		{"stop of a reading", device.Stop, false, ""},
+		{"e-stop of a reading", device.EStop, false, "the emergency stop came first"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var x *tried
+			onLineOf(t, 1, true, func(u *unit) device.Driver { x = &tried{u, 0}; return x }, func(l *line) {
+				l.pass(time.Second)
+				x.takes = 100 * time.Millisecond
+				x.set(func() { x.told = nil })
+				answer := make(chan error, 1)
+				go func() {
+					answer <- l.gw.Exchange(l.t.Context(), 0, gateway.Work{Kind: "adjusted", Text: "it", Writes: tt.writes, Do: func(ctx context.Context, h *gateway.Held) error {
+						if !tt.writes {
+							for range 10 {
+								if _, err := h.Setting(ctx, "ramp"); err != nil {
+									return err
+								}
+							}
+							return nil
+						}
+						var err error
+						for kw := 1.; err == nil && kw < 6; kw++ {
+							_, err = h.Adjust(ctx, "ramp", kw)
+						}
+						_, back := h.Restore(ctx, "ramp", 20)
+						return errors.Join(err, back)
+					}})
+				}()
+				l.pass(350 * time.Millisecond) // it has written once, and is about to write again
+				l.ask(device.Command{Verb: tt.verb})
+				l.pass(3 * time.Second)
+				err := <-answer
+				if tt.why == "" != (err == nil) || err != nil && (!errors.Is(err, gateway.ErrNotArmed) || !strings.Contains(err.Error(), tt.why)) {
+					t.Errorf("%v, want %q", err, tt.why)
+				}
+				x.set(func() {
+					if !tt.writes {
+						return
+					}
+					at := slices.IndexFunc(x.told, func(s string) bool { return strings.HasSuffix(strings.ToLower(s), "stop 0") })
+					var after []string
+					for _, s := range x.told[max(at, 0):] {
+						if strings.HasPrefix(s, "ramp ") {
+							after = append(after, s)
+						}
+					}
+					if at < 0 || !slices.Equal(after, []string{"ramp 20"}) {
+						t.Errorf("told %q: after the stop %q, want ramp 20 alone", x.told, after)
+					}
+				})
+			})
+		})
+	}
+}

@@ -70,12 +70,12 @@ type wire struct {
 	pace   time.Duration     // how long its readings take
 	units  map[string]string // of the settings that it has listed
 
-	mu        sync.Mutex
-	orders    []order
-	works     []*work
-	ended     bool                    // nobody takes works any more
-	interrupt context.CancelCauseFunc // ends the context of the work that is being done; nil: none is
-	wake      chan struct{}
+	mu     sync.Mutex
+	orders []order
+	works  []*work
+	ended  bool   // nobody takes works any more
+	doing  *doing // what is being done now, nil for nothing
+	wake   chan struct{}
 }
 
 // order is a command on its way to the device.
@@ -157,8 +157,8 @@ func (w *wire) run(ctx context.Context) {
 			t.Reset(time.Until(next))
 			w.commands(ctx)
 		}
-		if x, during := w.nextWork(ctx); x != nil {
-			w.do(ctx, during, x)
+		if x := w.nextWork(); x != nil {
+			w.do(ctx, x)
 			w.rouse()
 		}
 		w.awake = w.g.sched.Now()
@@ -245,9 +245,6 @@ func (w *wire) put(o order) (overtaken []order, full bool) {
 	case o.c.Verb == device.EStop:
 		w.orders = append([]order{o}, w.orders...)
 		w.dropWorks("the emergency stop came first")
-		if w.interrupt != nil {
-			w.interrupt(errStopFirst)
-		}
 	case o.c.Verb == device.Stop: // behind an emergency stop, before all that waits else
 		at := 0
 		for at < len(w.orders) && w.orders[at].c.Verb == device.EStop {
@@ -259,6 +256,7 @@ func (w *wire) put(o order) (overtaken []order, full bool) {
 	default:
 		w.orders = append(w.orders, o)
 	}
+	w.breakOff(&o.c)
 	w.rouse()
 	return overtaken, false
 }
