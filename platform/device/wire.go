@@ -124,6 +124,7 @@ type heardKey struct{}
 
 // WithHeard returns a context in which heard is called whenever the device has answered a part
 // of what it is asked, with a refusal too: it is there, though it cannot be read meanwhile.
+// heard is called from any goroutine.
 func WithHeard(ctx context.Context, heard func()) context.Context {
 	return context.WithValue(ctx, heardKey{}, heard)
 }

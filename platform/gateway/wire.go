@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"yunchu/platform/device"
@@ -357,15 +358,15 @@ func (w *wire) write(ctx context.Context, o order) {
 const heardEvery = 100 * time.Millisecond
 
 // heard returns what tells the guard that the device answers a command, as long as that is
-// open.
+// open. Parts of one device are told side by side.
 func (w *wire) heard(ctx context.Context) func() {
-	last := time.Now()
+	var last atomic.Int64 // ms
+	last.Store(w.g.sched.Now().UnixMilli())
 	return func() {
-		if time.Since(last) < heardEvery {
+		at := w.g.sched.Now()
+		if was := last.Load(); at.UnixMilli()-was < heardEvery.Milliseconds() || !last.CompareAndSwap(was, at.UnixMilli()) {
 			return
 		}
-		last = time.Now()
-		at := w.g.sched.Now()
 		w.g.sched.Post("wire", func(time.Time) {
 			if ctx.Err() == nil {
 				w.g.guard.Heard(w.Slot, at)
