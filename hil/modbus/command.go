@@ -397,8 +397,8 @@ type step struct {
 	do   func(*point) error
 }
 
-// steps takes all of them. An error that leaves open what the device did counts more than
-// a refusal.
+// steps takes all of them, and tries to reach the device for each, whatever became of the one
+// before. An error that leaves open what the device did counts more than a refusal.
 func (d *Driver) steps(list ...step) (first error) {
 	taken := 0
 	for _, s := range list {
@@ -407,6 +407,7 @@ func (d *Driver) steps(list ...step) (first error) {
 			continue
 		}
 		taken++
+		Insist(d.conn)
 		err := s.do(x)
 		if _, refused := errors.AsType[*refusal](err); err != nil && (first == nil || !refused) {
 			first = err

@@ -60,7 +60,8 @@ func (t *target) usualTimeout() time.Duration {
 // long each time, up to lastBackoff. On a serial line each attempt takes the line from its
 // neighbours for twice the timeout: until it is over, and until nothing can come any more.
 // There the unit is left alone for as long from the second failure on, and up to lineBackoff.
-// What it is told is tried at once: see Insistent.
+// What it is told is tried at once, and one that has yet to hear a stop each second: see
+// Insistent.
 const (
 	firstBackoff = 100 * time.Millisecond
 	lastBackoff  = 5 * time.Second
@@ -77,17 +78,36 @@ func (c *conn) longer() time.Duration {
 }
 
 // Insistent is a Conn whose next request is sent even while its unit is left alone after a
-// failure.
-type Insistent interface{ Insist() }
+// failure that was at least within ago.
+type Insistent interface{ Insist(within time.Duration) }
 
-// Insist implements Insistent.
-func (c *conn) Insist() { c.again = time.Time{} }
+// Insist implements Insistent. A serial line is left to its neighbours for as long as an
+// attempt takes it from them.
+func (c *conn) Insist(within time.Duration) {
+	if within > 0 && c.link.to.device != "" {
+		within = max(within, 2*c.opt.Timeout)
+	}
+	if at := c.failed.Add(within); at.Before(c.again) {
+		c.again = at
+	}
+}
 
 // Insist has the next request of c sent if it is Insistent: what a device is told does not
 // wait until it would be read again.
 func Insist(c Conn) {
 	if x, ok := c.(Insistent); ok {
-		x.Insist()
+		x.Insist(0)
+	}
+}
+
+// owedWithin is how long a unit is left alone that has yet to hear a stop.
+const owedWithin = time.Second
+
+// InsistOwed has the next request of c sent if it is Insistent and its last failure is a second
+// old: a unit that has yet to hear a stop is tried as often.
+func InsistOwed(c Conn) {
+	if x, ok := c.(Insistent); ok {
+		x.Insist(owedWithin)
 	}
 }
 
@@ -97,9 +117,10 @@ type conn struct {
 	link   *link
 	closed bool
 
-	wait  time.Duration // before the next attempt, after a failed one
-	again time.Time
-	why   error // it failed
+	wait   time.Duration // before the next attempt, after a failed one
+	failed time.Time
+	again  time.Time
+	why    error // it failed
 }
 
 var (
@@ -214,7 +235,7 @@ func (c *conn) may(ctx context.Context) error {
 	case c.closed:
 		return fmt.Errorf("%w: %w", device.ErrOffline, net.ErrClosed)
 	case ctx.Err() != nil:
-		return fmt.Errorf("%w: %w", device.ErrOffline, ctx.Err())
+		return fmt.Errorf("%w: %w", device.ErrOffline, context.Cause(ctx))
 	case time.Now().Before(c.again):
 		return fmt.Errorf("%w: left alone for %v after: %w", device.ErrOffline, time.Until(c.again).Round(time.Millisecond), c.why)
 	}
@@ -226,9 +247,12 @@ func (c *conn) ended(ctx context.Context, began time.Time, err error) error {
 	if _, answered := errors.AsType[Exception](err); err == nil || answered {
 		c.wait = 0
 		device.Heard(ctx)
+	} else if errors.Is(err, device.ErrStopFirst) { // before it was sent: that says nothing of the unit
+		err = fmt.Errorf("%w: %w", device.ErrOffline, err)
 	} else {
 		c.wait = c.longer()
-		c.again, c.why = time.Now().Add(c.wait), err
+		c.failed, c.why = time.Now(), err
+		c.again = c.failed.Add(c.wait)
 		err = fmt.Errorf("%w: %w", device.ErrOffline, err)
 	}
 	if c.opt.Timed != nil {

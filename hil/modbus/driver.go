@@ -150,10 +150,14 @@ func (p *Profile) readable(names []string) (list []*point) {
 func (d *Driver) point(name string) *point { return d.profile.find(name) }
 
 // Read implements device.Driver. It also does what is due: the setpoint in force is
-// renewed, one whose time is over is taken back, and heartbeats go on.
+// renewed, one whose time is over is taken back, and heartbeats go on. While the device has yet
+// to hear a stop, it is tried to be reached each second.
 func (d *Driver) Read(ctx context.Context, now time.Time) (device.Reading, error) {
 	began := time.Now()
 	d.tell(now)
+	if s := &d.live; d.owed || d.stopping || s.on && !s.until.IsZero() && !now.Before(s.until) {
+		InsistOwed(d.conn)
+	}
 	if err := d.poll.read(ctx, d.conn); err != nil {
 		return device.Reading{}, err
 	}

@@ -9,12 +9,14 @@ import (
 	"time"
 
 	lib "github.com/simonvetter/modbus"
+
+	"yunchu/platform/device"
 )
 
 // link is one connection, or one serial line with all of its units. Between the library's
 // client and its users it keeps three promises that the client does not: a caller waits
 // no longer than its deadline and the timeout, and when it is cancelled without a deadline,
-// no longer than the timeout; one exchange is under way at a time; and after an exchange
+// or for a stop (device.ErrStopFirst), no longer than the timeout; one exchange is under way at a time; and after an exchange
 // that did not end with an answer, nothing that comes late is taken for the answer to
 // another.
 type link struct {
@@ -152,7 +154,7 @@ func (k *link) ready(ctx context.Context) error {
 		case <-t.C:
 			return errBusy
 		case <-ctx.Done():
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 	}
 	if k.opening == nil {
@@ -166,7 +168,7 @@ func (k *link) ready(ctx context.Context) error {
 	case <-t.C:
 		return errOpening // a later request takes it up
 	case <-ctx.Done():
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 }
 
@@ -183,7 +185,7 @@ func (k *link) clear(ctx context.Context) error {
 		select {
 		case <-t.C:
 		case <-ctx.Done():
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 	}
 	err := flush(k.to.device)
@@ -259,6 +261,15 @@ func (k *link) exchange(ctx context.Context, unit byte, ask func(*lib.ModbusClie
 	case r := <-done:
 		return r.values, k.settle(r.err)
 	case <-ctx.Done():
+	}
+	if errors.Is(context.Cause(ctx), device.ErrStopFirst) { // which needs the line: it is free sooner when this ends
+		t := time.NewTimer(k.timeout + Pause)
+		defer t.Stop()
+		select {
+		case r := <-done:
+			return r.values, k.settle(r.err)
+		case <-t.C:
+		}
 	}
 	// Its caller has left. What comes of it is of no use any more.
 	k.silence(2 * k.timeout)

@@ -108,7 +108,17 @@ func (d *Driver) obey(ctx context.Context, now time.Time, c *device.Command) (kw
 	if err := d.connect(ctx); err != nil {
 		return 0, err
 	}
-	if err := d.fetch(ctx, controlPlan); err != nil {
+	err = d.fetch(ctx, controlPlan)
+	if c.Verb == device.EStop { // one answer that does not come, or a refusal to be read, does not keep it back
+		if errors.Is(err, device.ErrOffline) && ctx.Err() == nil {
+			modbus.Insist(d.opt.Conn)
+			err = d.fetch(ctx, controlPlan)
+		}
+		if refused(err) {
+			err = nil
+		}
+	}
+	if err != nil {
 		return 0, err
 	}
 	if d.layout.local() {
@@ -340,10 +350,11 @@ func (d *Driver) setMode(ctx context.Context, m device.Mode) error {
 }
 
 // stop is the emergency stop: power 0, then all that the device has to stop and to open.
-// What is refused does not keep the rest from being done.
+// What is refused, or not answered, does not keep the rest from being done.
 func (d *Driver) stop(ctx context.Context) error {
 	l := d.layout
 	able := l.setter != nil
+	modbus.Insist(d.opt.Conn)
 	err := d.rest(ctx)
 	for _, x := range []struct {
 		point point
@@ -351,6 +362,7 @@ func (d *Driver) stop(ctx context.Context) error {
 	}{{l.operate, opStop}, {l.setOp, bankDisconnect}, {l.connectInstead(), gridDisconnect}} {
 		if x.point.block != nil {
 			able = true
+			modbus.Insist(d.opt.Conn)
 			if x.point.field.Name == "Conn" {
 				err = errors.Join(err, d.forever(ctx))
 			}

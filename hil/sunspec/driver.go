@@ -145,6 +145,9 @@ func controlPlan(l *layout) []request { return l.controls }
 // lost notes an error after which nothing is known of the device any more. A refusal is
 // none: then the link is up and the map where it was.
 func (d *Driver) lost(err error) error {
+	if errors.Is(err, device.ErrStopFirst) { // the stop needs the layout
+		return err
+	}
 	if errors.Is(err, device.ErrOffline) || errors.Is(err, errMoved) {
 		d.layout = nil
 	}
@@ -160,11 +163,15 @@ func offline(err error) error {
 }
 
 // Read implements device.Driver. It also renews the setpoint in force, takes it back
-// when its time is over, and beats the heart. A poll that fails in the middle is no
+// when its time is over, and beats the heart. While the device has yet to hear a stop, it is
+// tried to be reached each second. A poll that fails in the middle is no
 // reading; what fails after it is for the next one to find.
 func (d *Driver) Read(ctx context.Context, now time.Time) (device.Reading, error) {
 	began := time.Now()
 	d.now = now
+	if x := &d.live; d.stopping || x.on && !x.until.IsZero() && !now.Before(x.until) {
+		modbus.InsistOwed(d.opt.Conn)
+	}
 	err := d.connect(ctx)
 	if err == nil {
 		plan := monitorPlan

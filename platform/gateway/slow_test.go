@@ -62,26 +62,48 @@ func TestSilenceDuringACommandCounts(t *testing.T) {
 	})
 }
 
-// parted is a unit of which a command takes several exchanges.
+// parted is a unit of which a command, or a reading, takes several exchanges. One that is under
+// way is left to end when somebody must not wait.
 type parted struct {
 	*unit
-	parts int
+	reads, writes int
 }
 
-func (p *parted) Write(ctx context.Context, now time.Time, c device.Command) (device.Ack, error) {
-	for range p.parts - 1 {
-		if err := p.exchange(ctx, false); err != nil {
-			return device.Ack{}, err
+func (p *parted) parts(ctx context.Context, n int) error {
+	for range n - 1 {
+		if ctx.Err() != nil {
+			return fmt.Errorf("%w: %w", device.ErrOffline, context.Cause(ctx))
+		}
+		if err := p.exchange(context.WithoutCancel(ctx), false); err != nil {
+			return err
 		}
 		device.Heard(ctx)
 	}
-	return p.unit.Write(ctx, now, c)
+	return nil
+}
+
+func (p *parted) Read(ctx context.Context, now time.Time) (device.Reading, error) {
+	if err := p.parts(ctx, p.reads); err != nil {
+		return device.Reading{}, err
+	}
+	return p.unit.Read(context.WithoutCancel(ctx), now)
+}
+
+func (p *parted) Write(ctx context.Context, now time.Time, c device.Command) (device.Ack, error) {
+	n := p.writes
+	if c.Verb != device.SetPower {
+		n = 1
+	}
+	if err := p.parts(ctx, n); err != nil {
+		return device.Ack{}, err
+	}
+	return p.unit.Write(context.WithoutCancel(ctx), now, c)
 }
 
 // TestAnswersOfALongCommandAreHeard: a command of which each part is answered takes longer than
 // a link may be silent, and keeps it; one whose device falls silent in the midst does not.
 func TestAnswersOfALongCommandAreHeard(t *testing.T) {
-	as := func(u *unit) device.Driver { return &parted{u, 8} }
+	as := func(u *unit) device.Driver { return &parted{u, 1, 8} }
 	onLineOf(t, 1, true, as, func(l *line) {
 		l.pass(time.Second)
 		u := l.units[0]

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -168,5 +169,86 @@ func TestRestartArmsAndResetsNobody(t *testing.T) {
 		for i, u := range l.units {
 			l.want(fmt.Sprint("told ", i), u.told)
 		}
+	})
+}
+
+// TestStopWaitsForOneExchange: on a slow line a reading, and a setpoint, take seconds. A stop
+// waits for the exchange under way and not for all of them; what it has broken off is no miss,
+// and is done after it, so that stops that come all the time do not keep the device from being
+// read.
+func TestStopWaitsForOneExchange(t *testing.T) {
+	const each = 300 * time.Millisecond
+	for _, verb := range []device.Verb{device.Stop, device.EStop, device.Disarm} {
+		for _, during := range []string{"reading", "setpoint"} {
+			t.Run(fmt.Sprint(verb, " in a ", during), func(t *testing.T) {
+				as := func(u *unit) device.Driver { return &parted{u, 4, 8} }
+				onLineOf(t, 1, true, as, func(l *line) {
+					l.pass(time.Second)
+					u := l.units[0]
+					for _, d := range []time.Duration{100, 200, 300} { // it gets slower
+						u.set(func() { u.takes = d * time.Millisecond })
+						l.pass(3 * time.Second)
+					}
+					l.ask(device.Command{Verb: device.SetPower, Power: 50})
+					for u.kw != 50 {
+						l.pass(10 * time.Millisecond)
+					}
+					for n := len(u.reads); len(u.reads) == n; { // the last exchange of a reading begins
+						l.pass(10 * time.Millisecond)
+					}
+					l.pass(each)
+					if during == "setpoint" {
+						l.ask(device.Command{Verb: device.SetPower, Power: 60})
+						l.pass(4*each + each/2)
+					} else {
+						l.pass(each + each/2)
+					}
+					u.set(func() { u.told = nil })
+					l.ask(device.Command{Verb: verb})
+					began := time.Now()
+					for len(u.told) == 0 && time.Since(began) < 10*time.Second {
+						l.pass(10 * time.Millisecond)
+					}
+					if took := time.Since(began); took > 2*each+50*time.Millisecond { // the one under way, and its own
+						t.Errorf("told %q after %v", u.told, took)
+					}
+					n := len(u.reads)
+					l.pass(3 * time.Second)
+					if len(u.reads) == n || u.kw != 0 {
+						t.Errorf("%d readings afterwards, %g kW", len(u.reads)-n, u.kw)
+					}
+					answers := strings.Join(l.answers(), ", ")
+					if want := "c2 setPower failed 60 SUPERSEDED"; during == "setpoint" && !strings.Contains(answers, want) {
+						t.Errorf("answers %s, want %s", answers, want)
+					}
+					for _, e := range l.events {
+						if strings.Contains(e, "offline") {
+							t.Errorf("event %q", e)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestManyStopsLeaveRoomForReadings: somebody who stops a device all the time does not keep it
+// from being read, and so from its link.
+func TestManyStopsLeaveRoomForReadings(t *testing.T) {
+	as := func(u *unit) device.Driver { return &parted{u, 4, 1} }
+	onLineOf(t, 1, true, as, func(l *line) {
+		l.pass(time.Second)
+		u := l.units[0]
+		u.set(func() { u.takes = 100 * time.Millisecond })
+		l.pass(3 * time.Second)
+		n := len(u.reads)
+		for range 20 {
+			l.ask(device.Command{Verb: device.Stop})
+			l.pass(250 * time.Millisecond)
+		}
+		if n = len(u.reads) - n; n < 5 {
+			t.Errorf("%d readings in 5 s", n)
+		}
+		l.want("life", l.life, "0 active")
 	})
 }

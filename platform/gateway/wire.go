@@ -3,6 +3,7 @@ package gateway
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -69,6 +70,7 @@ type wire struct {
 	acting bool
 	told   float64
 	pace   time.Duration     // how long its readings take
+	gave   bool              // its last reading gave way to a stop
 	units  map[string]string // of the settings that it has listed
 
 	mu     sync.Mutex
@@ -145,6 +147,11 @@ func (w *wire) run(ctx context.Context) {
 		w.commands(ctx)
 		if time.Until(next) <= 0 { // whatever woke it: work that waits must not put readings off
 			ok := w.read(ctx)
+			if w.gave { // it is read once more at once, behind what came
+				w.awake = w.g.sched.Now()
+				w.rouse()
+				continue
+			}
 			if ok && !described && !w.waiting() && !time.Now().Before(ask) {
 				described = w.describe(ctx)
 				pause = min(max(2*pause, time.Second), 30*time.Second)
@@ -302,15 +309,45 @@ func (w *wire) within(paces time.Duration) time.Duration {
 // by.
 func (w *wire) paced(took time.Duration) { w.pace = max(took, w.pace-w.pace/8) }
 
-// read asks for a reading and reports whether there was one.
+// givesWay is why a command breaks off a reading, "" for not at all: a stop, but not two
+// readings in a row, so that a device is read however often it is stopped.
+func (w *wire) givesWay() func(c *device.Command) string {
+	gave := w.gave
+	return func(c *device.Command) string {
+		if c.Verb == device.EStop || c.Verb == device.Stop && !gave {
+			return "a stop came first"
+		}
+		return ""
+	}
+}
+
+// yields is why a command breaks off one that is being sent, "" for not at all.
+func yields(old *device.Command) func(c *device.Command) string {
+	verb := old.Verb
+	return func(c *device.Command) string {
+		switch {
+		case c.Verb == device.EStop && verb != device.EStop:
+			return "the emergency stop came while it was being sent"
+		case c.Verb == device.Stop && verb == device.SetPower:
+			return "a stop came while it was being sent"
+		}
+		return ""
+	}
+}
+
+// read asks for a reading and reports whether there was one. One that has given way to a stop
+// is no miss.
 func (w *wire) read(ctx context.Context) bool {
 	most := max(w.Period, w.within(readingPaces))
 	limit, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
+	during, over := w.during(limit, doing{breaks: w.givesWay()})
 	began := time.Now()
-	r, err := w.Driver.Read(limit, w.g.sched.Now())
+	r, err := w.Driver.Read(during, w.g.sched.Now())
 	took := time.Since(began)
-	if ctx.Err() != nil {
+	w.gave = err != nil && errors.Is(context.Cause(during), device.ErrStopFirst)
+	over()
+	if ctx.Err() != nil || w.gave {
 		return false
 	}
 	switch {
@@ -333,7 +370,12 @@ func (w *wire) write(ctx context.Context, o order) {
 	if w.Told != nil {
 		ended = w.Told(o.c)
 	}
-	a, err := w.Driver.Write(device.WithHeard(limit, w.heard(ctx)), w.g.sched.Now(), o.c)
+	during, over := w.during(device.WithHeard(limit, w.heard(ctx)), doing{breaks: yields(&o.c)})
+	a, err := w.Driver.Write(during, w.g.sched.Now(), o.c)
+	if why := context.Cause(during); err != nil && errors.Is(why, device.ErrStopFirst) {
+		a, err = o.c.Answer(device.Failure, w.g.sched.Now().UnixMilli(), CodeSuperseded, why.Error()), nil
+	}
+	over()
 	ended()
 	if err != nil && ctx.Err() == nil && limit.Err() != nil {
 		err = fmt.Errorf("it has not taken it within %v, where a reading of it takes %v: %w", most, w.pace.Round(time.Millisecond), err)
@@ -466,9 +508,11 @@ func (w *wire) describe(ctx context.Context) bool {
 	if !ok {
 		return true
 	}
-	limit, cancel := context.WithTimeout(ctx, w.within(readingPaces)) // a stop may have to wait for it
+	limit, cancel := context.WithTimeout(ctx, w.within(readingPaces))
 	defer cancel()
-	said, err := d.Describe(limit, w.g.sched.Now())
+	during, over := w.during(limit, doing{breaks: w.givesWay()})
+	said, err := d.Describe(during, w.g.sched.Now())
+	over()
 	if err != nil {
 		return false
 	}

@@ -1,0 +1,119 @@
+package sunspec_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"yunchu/hil/modbus"
+	"yunchu/hil/sunspec"
+	"yunchu/platform/device"
+)
+
+// leftAlone is a device that after a failure is not asked again unless somebody insists.
+type leftAlone struct {
+	*registers
+	lose    int // so many exchanges are not answered
+	waits   bool
+	owed    int // it was insisted on for a stop that it has yet to hear
+	refused int // requests while it was left alone
+}
+
+func (x *leftAlone) Insist(within time.Duration) {
+	x.waits = false
+	if within > 0 {
+		x.owed++
+	}
+}
+
+func (x *leftAlone) ask() error {
+	if x.waits {
+		x.refused++
+		return device.ErrOffline
+	}
+	if x.lose > 0 {
+		x.lose--
+		x.waits = true
+		return device.ErrOffline
+	}
+	return nil
+}
+
+func (x *leftAlone) Read(ctx context.Context, t modbus.Table, addr, n uint16) ([]uint16, error) {
+	if err := x.ask(); err != nil {
+		return nil, err
+	}
+	return x.registers.Read(ctx, t, addr, n)
+}
+
+func (x *leftAlone) Write(ctx context.Context, addr uint16, values []uint16) error {
+	if err := x.ask(); err != nil {
+		return err
+	}
+	return x.registers.Write(ctx, addr, values)
+}
+
+// TestEmergencyStopInsists: an answer that does not come keeps none of the steps of an emergency
+// stop back, and one that was not heard is told as soon as the device answers again.
+func TestEmergencyStopInsists(t *testing.T) {
+	stopped := func(t *testing.T, r *registers) {
+		t.Helper()
+		if r.get(at715+8) != 0 || r.get(at802+50) != 2 {
+			t.Errorf("OpCtl %d, SetOp %d", r.get(at715+8), r.get(at802+50))
+		}
+	}
+	for lose := 1; lose <= 2; lose++ {
+		x := &leftAlone{registers: pcs(t)}
+		d, err := sunspec.New(sunspec.Options{Conn: x, Base: 40000, Unit: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, d, 0, power(10, 0, 600))
+		x.lose = lose
+		_, err = d.Write(t.Context(), at(1), device.Command{Verb: device.EStop})
+		if (err == nil) != (lose == 1) {
+			t.Errorf("%d lost: %v", lose, err)
+		}
+		if lose == 1 {
+			stopped(t, x.registers)
+			continue
+		}
+		read(t, d, 2)
+		stopped(t, x.registers)
+		if x.owed == 0 {
+			t.Error("it was left alone while the stop was owed")
+		}
+	}
+	// Without an emergency stop it is left alone.
+	x := &leftAlone{registers: pcs(t)}
+	d, err := sunspec.New(sunspec.Options{Conn: x, Base: 40000, Unit: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	read(t, d, 0)
+	x.lose = 1
+	for s := range 5 {
+		if _, err := d.Read(t.Context(), at(float64(s+1))); err == nil || x.owed != 0 {
+			t.Errorf("%v, owed %d", err, x.owed)
+		}
+	}
+}
+
+// TestAStopKeepsTheLayout: a reading that gives way to a stop says nothing of the device, which
+// is not scanned anew for that.
+func TestAStopKeepsTheLayout(t *testing.T) {
+	r := pcs(t)
+	d := open(t, r)
+	read(t, d, 0)
+	r.onRead = func(int) error { return fmt.Errorf("%w: %w", device.ErrOffline, device.ErrStopFirst) }
+	if _, err := d.Read(t.Context(), at(1)); !errors.Is(err, device.ErrStopFirst) {
+		t.Errorf("%v", err)
+	}
+	r.onRead, r.reads = nil, 0
+	write(t, d, 1, device.Command{Verb: device.Stop})
+	if r.reads > 4 {
+		t.Errorf("%d requests for a stop: it was scanned again", r.reads)
+	}
+}
