@@ -313,6 +313,9 @@ func (p *Parts) Describe(ctx context.Context, now time.Time) (device.Info, error
 		if x.name == "bms" && i.CapacityKWh > 0 || out.CapacityKWh == 0 {
 			out.CapacityKWh = i.CapacityKWh
 		}
+		if _, gives := p.stated[statement{x.name, "voltage"}]; gives && (x.name == "bms" || x.name == "pcs") {
+			out.VoltStep = i.VoltStep // of the battery management, which comes second, if it gives one
+		}
 		for _, f := range []struct {
 			to   *float64
 			from float64

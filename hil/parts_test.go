@@ -309,9 +309,21 @@ func TestAllFailuresOfAStopAreTold(t *testing.T) {
 }
 
 func TestPartsDescribeThemselves(t *testing.T) {
-	_, _, _, p := three()
+	pcs, bms, _, p := three()
+	pcs.info.VoltStep, bms.info.VoltStep = 0.1, 1
+	if _, err := p.Read(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
 	i, err := p.Describe(t.Context(), now)
-	if err != nil || i.Manufacturer != "A + B" || i.Model != "P + S" || i.RatedKW != 100 || i.CapacityKWh != 215 {
+	if err != nil || i.Manufacturer != "A + B" || i.Model != "P + S" || i.RatedKW != 100 || i.CapacityKWh != 215 || i.VoltStep != 1 {
 		t.Errorf("%+v, %v", i, err)
+	}
+	_, bms, _, p = three()
+	bms.r.Voltage, bms.info.VoltStep, p.PCS.(*fake).info.VoltStep = math.NaN(), 1, 0.1
+	if _, err := p.Read(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	if i, err := p.Describe(t.Context(), now); err != nil || i.VoltStep != 0.1 {
+		t.Errorf("the converter's voltage comes in steps of %g V, %v", i.VoltStep, err)
 	}
 }

@@ -55,6 +55,7 @@ type Compare struct {
 	Voltage    float64 `yaml:"voltage_percent,omitempty" jsonschema:"exclusiveMinimum=0,maximum=50,default=1" doc:"What its voltage may be off by, percent of it."`
 	Resistance float64 `yaml:"resistance,omitempty" jsonschema:"minimum=1,maximum=100,default=3" doc:"How many times its model's its resistance may be, for age and cold cells."`
 	Power      float64 `yaml:"power_percent,omitempty" jsonschema:"exclusiveMinimum=0,maximum=50,default=2" doc:"How exactly it follows a setpoint and how well its losses are known, percent of rated power."`
+	VoltStep   float64 `yaml:"voltage_step,omitempty" jsonschema:"exclusiveMinimum=0,maximum=100" doc:"In which steps its voltage moves, V, where these are coarser than those of its registers; default: what these declare."`
 	Nameplate  float64 `yaml:"nameplate_percent,omitempty" jsonschema:"exclusiveMinimum=0,maximum=100,default=10" doc:"What rated power and energy of its nameplate may be off the model's by, percent."`
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,6 +23,7 @@ type Margin struct {
 	Resistance float64 // how many times its model's the resistance may be, for age and cold cells; default 3
 	Power      float64 // share of rated power, of what was asked for and of what the converter loses; default 0.02
 	Nameplate  float64 // share, of rated power and energy: makers round; default 0.1
+	VoltStep   float64 // V, in which the voltage moves where that is coarser than declared; 0: as declared
 }
 
 // What no entry changes.
@@ -29,9 +31,11 @@ const (
 	stiffer   = 0.65  // of the model's resistance: less is a larger battery
 	socMoves  = 0.015 // 0..1, beyond the twin's: reports in whole percent, and one correction
 	tempMoves = 3.0   // K: a sensor of whole degrees, and another cell that is the hottest
-	stepV     = 0.1   // V, in which packs report their voltage unless they are seen to be finer or coarser
+	stepV     = 0.1   // V, in which packs report their voltage unless they are seen or said to be coarser
+	wholeV    = 1.0   // V, that of whole volts which nobody declares
+	coarser   = 10    // times what is declared, at most, is what a voltage is seen to move in
 	ampShare  = 0.1   // of the current, beyond what the losses explain
-	tellsStep = 3     // times the error of the difference, from which on the voltage tells a resistance
+	tellsStep = 3     // times the error of the difference, from which on the voltage tells a resistance, or stands still
 )
 
 func (m Margin) withDefaults() Margin {
@@ -44,7 +48,7 @@ func (m Margin) withDefaults() Margin {
 }
 
 func (m *Margin) check() error {
-	if !(m.SoC > 0 && m.Voltage > 0 && m.Power > 0 && m.Nameplate > 0) || !(m.Resistance >= 1) {
+	if !(m.SoC > 0 && m.Voltage > 0 && m.Power > 0 && m.Nameplate > 0 && m.VoltStep >= 0) || !(m.Resistance >= 1) {
 		return errors.New("a margin is above 0, and that of the resistance at least 1")
 	}
 	return nil
@@ -64,7 +68,8 @@ func (m *Margin) check() error {
 // and for the whole device: power within what was asked for ± power P_rated; current within
 // that of the converter's losses ± (power P_rated/V + I/10); the voltage's step from
 // discharging to charging, less the straight line from before to after, within 0.65 and
-// resistance times the twin's, where the report resolves it; state of charge and temperature
+// resistance times the twin's, where the report resolves it; a voltage that stands still has
+// no step where the twin's is three of those in which it is written; state of charge and temperature
 // move as the twin's do within 1.5 points and 3 K; rated power and energy of the nameplate
 // are the model's within its share.
 func (k *Kind) Comparison(m Margin) (device.Comparison, error) {
@@ -74,6 +79,10 @@ func (k *Kind) Comparison(m Margin) (device.Comparison, error) {
 	}
 	return func(said *device.Info, window []device.Tried) (evidence, differs string) {
 		c := comparison{Kind: k, Margin: m}
+		if said == nil {
+			said = &device.Info{}
+		}
+		c.VoltStep = cmp.Or(c.VoltStep, said.VoltStep)
 		c.nameplate(said)
 		c.follow(window)
 		c.judge()
@@ -141,9 +150,6 @@ func figure(v, tolerance float64) string {
 
 // nameplate compares what the device says of itself with what the model says.
 func (c *comparison) nameplate(said *device.Info) {
-	if said == nil {
-		said = &device.Info{}
-	}
 	for _, q := range []struct {
 		what, unit     string
 		said, expected float64
@@ -266,15 +272,8 @@ func (c *comparison) worst(what, unit string, steady bool, of func(m *moment) (m
 func (c *comparison) step() {
 	const what = "step of the voltage"
 	var in, out, after phase
-	finest := math.Inf(1) // difference of two readings
 	for i := range c.list {
-		m := &c.list[i]
-		if i > 0 {
-			if d := math.Abs(m.Voltage - c.list[i-1].Voltage); d > 1e-6 {
-				finest = min(finest, d)
-			}
-		}
-		switch {
+		switch m := &c.list[i]; {
 		case m.Voltage != m.Voltage:
 		case m.AskedKW > 0:
 			in.add(m)
@@ -292,14 +291,45 @@ func (c *comparison) step() {
 	part := (in.t/in.n - out.t/out.n) / (after.t / after.n) // of the line, less than 0
 	measured := in.volt/in.n - out.volt/out.n - part*(after.volt/after.n-first.Voltage)
 	expected := in.twin/in.n - out.twin/out.n - part*(after.twin/after.n-first.volt)
+	written, finest, still := c.steps()
 	// Each of the four is rounded by half a step.
 	resolved := max(stepV, finest) * (1 - part)
-	if !(expected >= tellsStep*resolved) {
-		c.silent = append(c.silent, what+", which is too small to tell")
-		return
-	}
 	lo, hi := stiffer*expected-resolved, c.Resistance*expected+resolved
-	c.between(what, "V", measured, expected, lo, hi, fmt.Sprintf("(%s to %s)", figure(lo, hi-lo), figure(hi, hi-lo)))
+	told := fmt.Sprintf("(%s to %s)", figure(lo, hi-lo), figure(hi, hi-lo))
+	switch {
+	case still && expected >= tellsStep*written:
+		// Whatever relaxes meanwhile, half of the step lies between some two of the four.
+		c.apart = append(c.apart, fmt.Sprintf("%s 0 V, expected %s V: it stands still at %s V, in steps of %s V",
+			what, figure(expected, expected), figure(first.Voltage, written), figure(written, written)))
+	case expected >= tellsStep*resolved:
+		c.between(what, "V", measured, expected, lo, hi, told)
+	default:
+		c.silent = append(c.silent, what+", which is too small to tell")
+	}
+}
+
+// steps are those in which the voltage is written, as it is declared or else as it looks, and
+// the finest in which it was seen to move, both V; still: it was not.
+func (c *comparison) steps() (written, finest float64, still bool) {
+	var seen []float64
+	written = wholeV
+	for i := range c.list {
+		if v := c.list[i].Voltage; v == v {
+			seen = append(seen, v)
+			if v != math.Round(v) {
+				written = stepV
+			}
+		}
+	}
+	written = cmp.Or(c.VoltStep, written)
+	slices.Sort(seen)
+	finest, still = coarser*written, true
+	for i := 1; i < len(seen); i++ {
+		if d := seen[i] - seen[i-1]; d > 1e-6 {
+			finest, still = min(finest, d), false
+		}
+	}
+	return written, finest, still
 }
 
 // phase sums up moments of one phase.

@@ -180,6 +180,57 @@ func TestComparisonTells(t *testing.T) {
 	}
 }
 
+// TestComparisonKnowsAVoltageThatStandsStill: a voltage that does not move where the twin's
+// moves by several steps of what it is written in differs. One that is written so coarsely
+// that it may stand still, or that an entry says to be so coarse, is not held against it.
+func TestComparisonKnowsAVoltageThatStandsStill(t *testing.T) {
+	const name, silent = "ess-100kw-215kwh", "step of the voltage, which is too small to tell"
+	still := func(volt float64) func(*device.Reading) {
+		return func(r *device.Reading) { r.Voltage = volt }
+	}
+	whole := func(r *device.Reading) { r.Voltage = math.Round(r.Voltage) }
+	for what, tt := range map[string]struct {
+		bend     func(*device.Reading)
+		step     float64 // V, declared
+		coarse   shadow.Margin
+		tempC    float64
+		differs  bool
+		evidence string
+	}{
+		"in tenths of a volt":                  {bend: still(791.8), step: 0.1, differs: true},
+		"in tenths, at a whole one":            {bend: still(792), step: 0.1, differs: true},
+		"of a warm pack":                       {bend: still(791.8), step: 0.1, tempC: 42, differs: true},
+		"written in tenths, which nobody says": {bend: still(791.8), differs: true},
+		"in whole volts":                       {bend: whole, step: 1, evidence: silent},
+		"in whole volts, which stand still":    {bend: still(792), step: 1, evidence: silent},
+		"written in whole volts":               {bend: still(792), evidence: silent},
+		"as coarse as its entry says":          {bend: still(792), step: 0.1, coarse: shadow.Margin{VoltStep: 1}, evidence: silent},
+		"that moves as it should":              {step: 0.1, evidence: "step of the voltage 0."},
+		"but for one jump": {bend: func(r *device.Reading) {
+			if r.Voltage = 791.8; r.Power < 0 {
+				r.Voltage = 791.9
+			}
+		}, step: 0.1, differs: true},
+	} {
+		x := tried{soc: 50, tempC: 25, every: 200 * time.Millisecond, bend: tt.bend}
+		if tt.tempC != 0 {
+			x.tempC = tt.tempC
+		}
+		k, err := shadow.NewKind(model(t, name, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := k.Comparison(tt.coarse)
+		if err != nil {
+			t.Fatal(err)
+		}
+		evidence, differs := c(&device.Info{RatedKW: 100, CapacityKWh: 215, VoltStep: tt.step}, x.window(t, model(t, name, nil)))
+		if tt.differs != strings.Contains(differs, "step of the voltage") || !tt.differs && differs != "" || !strings.Contains(evidence, tt.evidence) {
+			t.Errorf("%s: %q, %q", what, differs, evidence)
+		}
+	}
+}
+
 // TestComparisonOfNothing: without a reading nothing is made up.
 func TestComparisonOfNothing(t *testing.T) {
 	evidence, differs := compare(t, model(t, "ess-100kw-215kwh", nil), nil, nil)

@@ -72,7 +72,7 @@ func Compare(d *scenario.Device) (device.Comparison, error) {
 	var m shadow.Margin
 	if c := d.Compare; c != nil {
 		m = shadow.Margin{
-			SoC: c.SoC / 100, Voltage: c.Voltage / 100, Resistance: c.Resistance, Power: c.Power / 100, Nameplate: c.Nameplate / 100,
+			SoC: c.SoC / 100, Voltage: c.Voltage / 100, Resistance: c.Resistance, Power: c.Power / 100, Nameplate: c.Nameplate / 100, VoltStep: c.VoltStep,
 		}
 	}
 	return kind.Comparison(m)

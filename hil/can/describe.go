@@ -27,7 +27,24 @@ func (d *Driver) Describe(ctx context.Context, now time.Time) (device.Info, erro
 	if device.Finite(kwh) {
 		info.CapacityKWh = kwh
 	}
+	info.VoltStep = d.profile.voltStep()
 	return info, nil
+}
+
+// voltStep is the step of the database in which a voltage is sent, V; 0: in none.
+func (p *Profile) voltStep() float64 {
+	for _, m := range p.Messages {
+		for _, u := range m.Signals {
+			if u.Is != Voltage {
+				continue
+			}
+			def := p.db.Message(m.Name)
+			if s := def.Signals[def.Signal(u.Name)]; !s.Float {
+				return math.Abs(s.Factor)
+			}
+		}
+	}
+	return 0
 }
 
 // model is what there is of one: the protocol, and how many modules and cells.

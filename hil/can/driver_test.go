@@ -596,7 +596,7 @@ func TestDescribe(t *testing.T) {
 	b := newBench(t, load(t, "pylon-lv"), nil)
 	b.sayAll(healthy(t))
 	info, err := b.driver.Describe(t.Context(), b.now)
-	if err != nil || info.Manufacturer != "PYLON" || !strings.Contains(info.Model, "2 modules") || info.CapacityKWh != 0 {
+	if err != nil || info.Manufacturer != "PYLON" || !strings.Contains(info.Model, "2 modules") || info.CapacityKWh != 0 || info.VoltStep != 0.01 {
 		t.Errorf("%+v, %v", info, err)
 	}
 	b = newBench(t, load(t, "pylon-hv"), nil)

@@ -162,8 +162,12 @@ func (d *Driver) Describe(ctx context.Context, now time.Time) (device.Info, erro
 		}
 		return x.text(m.registers(x))
 	}
+	var step float64
+	if x := d.point("voltage"); x != nil && x.exponent == nil { // else it may move
+		step = x.step()
+	}
 	return device.Info{
-		Manufacturer: words("maker"), Model: words("model"), Serial: words("serial"), Firmware: words("firmware"),
+		VoltStep: step, Manufacturer: words("maker"), Model: words("model"), Serial: words("serial"), Firmware: words("firmware"),
 		RatedKW: rating("rated_kw"), CapacityKWh: rating("rated_kwh"),
 	}, nil
 }

@@ -30,6 +30,11 @@ func (d *Driver) Describe(ctx context.Context, _ time.Time) (device.Info, error)
 	info.RatedKW = number(ratedPower...) / 1000
 	info.CapacityKWh = number(ratedEnergy...) / 1000
 	info.SoCMin, info.SoCMax = number("802.SoCMin"), number("802.SoCMax")
+	if p := d.layout.voltage; p.exists() {
+		if step := p.block.Step(p.field); step > 0 {
+			info.VoltStep = step
+		}
+	}
 	return info, nil
 }
 

@@ -101,7 +101,7 @@ func TestReadsTheGoldenDevice(t *testing.T) {
 		t.Errorf("written to a device that nobody commands: %q", r.writes)
 	}
 	info, err := d.Describe(t.Context(), at(1))
-	if err != nil || info.Manufacturer != "VPP-HIL" || info.Model != "SimBESS-1MW" || info.RatedKW != 1000 || info.CapacityKWh != 2000 {
+	if err != nil || info.Manufacturer != "VPP-HIL" || info.Model != "SimBESS-1MW" || info.RatedKW != 1000 || info.CapacityKWh != 2000 || info.VoltStep != 0.1 {
 		t.Errorf("describes itself as %+v, %v", info, err)
 	}
 }

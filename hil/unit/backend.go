@@ -25,9 +25,9 @@ type Wire struct {
 
 // values are faults of what is displayed.
 type values struct {
-	flip      bool
-	heartbeat *uint32
-	soc       *float64
+	flip       bool
+	heartbeat  *uint32
+	soc, volts *float64
 }
 
 func (f *values) show(v *View, now time.Time) {
@@ -39,6 +39,9 @@ func (f *values) show(v *View, now time.Time) {
 	}
 	if f.soc != nil {
 		v.SoC = *f.soc
+	}
+	if f.volts != nil {
+		v.DCV = *f.volts
 	}
 }
 
@@ -122,6 +125,9 @@ func (u *Unit) fault(now time.Time, f Fault) (begin, clear func(), err error) {
 	case "soc-frozen":
 		soc := u.view(now, true).SoC
 		return func() { v.soc = &soc }, func() { v.soc = nil }, nil
+	case "voltage-frozen":
+		volts := u.view(now, true).DCV
+		return func() { v.volts = &volts }, func() { v.volts = nil }, nil
 	case "second-master":
 		kw := cmp.Or(f.KW, u.model.RatedKW/4)
 		return func() { u.master = &master{w: kw * 1000, every: secondMasterEvery} }, func() { u.master = nil }, nil
@@ -153,7 +159,8 @@ const protecting = AlarmOverVolt | AlarmUnderVolt | AlarmOverTemp | AlarmUnderTe
 func Kinds() []string {
 	kinds := []string{
 		"late-answer", "previous-answer", "exception", "reset", "not-implemented", "scale-change", "frames-lost", "bus-off", "retained-command",
-		"pause", "link-down", "sign-flip", "local", "ramp-ignored", "heartbeat-frozen", "soc-frozen", "second-master", "e-stop", "contactor-open",
+		"pause", "link-down", "sign-flip", "local", "ramp-ignored", "heartbeat-frozen", "soc-frozen", "voltage-frozen", "second-master", "e-stop",
+		"contactor-open",
 		"fan-fail", "overheat",
 	}
 	for k := range raised {

@@ -333,22 +333,22 @@ func TestDisplaysLieAndTheTruthDoesNot(t *testing.T) {
 	b.set(60, 0)
 	b.pass(time.Second)
 	var ends []func()
-	for _, kind := range []string{"sign-flip", "soc-frozen", "heartbeat-frozen"} {
+	for _, kind := range []string{"sign-flip", "soc-frozen", "voltage-frozen", "heartbeat-frozen"} {
 		ends = append(ends, b.inject(unit.Fault{Kind: kind}))
 	}
 	before := b.u.View(b.now)
 	b.pass(10 * time.Minute)
 	v, truth := b.u.View(b.now), b.u.Truth(b.now)
-	if math.Abs(v.ACW+truth.ACW) > 1 || v.SoC != before.SoC || v.Heartbeat != before.Heartbeat {
-		t.Errorf("shown %g W, %g %%, beat %d; true %g W", v.ACW, v.SoC, v.Heartbeat, truth.ACW)
+	if math.Abs(v.ACW+truth.ACW) > 1 || v.SoC != before.SoC || v.DCV != before.DCV || v.Heartbeat != before.Heartbeat {
+		t.Errorf("shown %g W, %g %%, %g V, beat %d; true %g W", v.ACW, v.SoC, v.DCV, v.Heartbeat, truth.ACW)
 	}
-	if truth.SoC < before.SoC+3 || truth.Heartbeat < before.Heartbeat+599 {
+	if truth.SoC < before.SoC+3 || truth.DCV == before.DCV || truth.Heartbeat < before.Heartbeat+599 {
 		t.Errorf("true: %g %%, beat %d", truth.SoC, truth.Heartbeat)
 	}
 	for _, end := range ends {
 		end()
 	}
-	if v, truth := b.u.View(b.now), b.u.Truth(b.now); v.ACW != truth.ACW || v.SoC != truth.SoC || v.Heartbeat != truth.Heartbeat {
+	if v, truth := b.u.View(b.now), b.u.Truth(b.now); v.ACW != truth.ACW || v.SoC != truth.SoC || v.DCV != truth.DCV || v.Heartbeat != truth.Heartbeat {
 		t.Errorf("shown %+v, true %+v", v, truth)
 	}
 }

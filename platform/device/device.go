@@ -99,6 +99,9 @@ type Info struct {
 	SoCMax  float64 `json:"socMax,omitempty"`  // percent; 0 = 100
 	VoltMin float64 `json:"voltMin,omitempty"` // V, DC; 0 = none
 	VoltMax float64 `json:"voltMax,omitempty"` // V, DC; 0 = none
+	// VoltStep is the step in which its battery's voltage is written, as its registers, models
+	// or database declare it, V; 0 = they do not.
+	VoltStep float64 `json:"-"`
 
 	// ArmWithoutSoC: its entry says that it may act although it does not report its state of
 	// charge.

@@ -411,7 +411,7 @@ func TestSettings(t *testing.T) {
 		t.Errorf("frequency %v, %v", hz, err)
 	}
 	info, err := r.driver.Describe(t.Context(), r.now())
-	if v := r.unit.View(r.now()); err != nil || info.RatedKW != 100 || info.CapacityKWh != v.RatedWh/1000 ||
+	if v := r.unit.View(r.now()); err != nil || info.RatedKW != 100 || info.VoltStep != 0.1 || info.CapacityKWh != v.RatedWh/1000 ||
 		info.Manufacturer != v.Maker || info.Model != v.Model || info.Serial != v.ID || info.Firmware != v.Version {
 		t.Errorf("nameplate %+v, %v", info, err)
 	}

@@ -67,7 +67,7 @@ func TestReadingIsTheUnit(t *testing.T) {
 	info, err := r.driver.Describe(t.Context(), r.now)
 	want := device.Info{
 		Kind: "sunspec", DeviceType: "battery-storage", Manufacturer: "Yunchu", Model: "ess-100kw-215kwh",
-		RatedKW: 100, CapacityKWh: 215, SoCMin: 5, SoCMax: 95, Serial: "rig-1", Firmware: "1",
+		RatedKW: 100, CapacityKWh: 215, SoCMin: 5, SoCMax: 95, Serial: "rig-1", Firmware: "1", VoltStep: 0.1,
 	}
 	if err != nil || info != want {
 		t.Errorf("describes itself as %+v, %v, want %+v", info, err, want)
