@@ -66,6 +66,21 @@ func TestKillKeepsCommands(t *testing.T) {
 	if b := send(http.StatusConflict, "unit-2", "weaker", "setPower", map[string]any{"power": 5.0}); !bytes.Contains(b, []byte(`"HELD"`)) {
 		t.Errorf("a weaker command after the power cut is answered %s", b)
 	}
+	// Whoever asks for something else under a commandId that was used is not told that it is done.
+	for command, parameters := range map[string]map[string]any{"setPower": {"power": 41.0, "duration": 3600}, "stop": nil, "disarm": nil} {
+		if b := send(http.StatusConflict, "unit-1", "once", command, parameters); !bytes.Contains(b, []byte(`"COMMAND_ID_USED"`)) {
+			t.Errorf("another command, %s %v, under a commandId that was used is answered %s", command, parameters, b)
+		}
+		var got struct{ Control struct{ Code string } }
+		in := "command: " + command
+		if parameters != nil {
+			in += ", parameters: {power: 41}"
+		}
+		c.ask(t, `mutation { control(input: {deviceId: "unit-1", commandId: "once", `+in+`}) { ... on CommandRefused { code } } }`, &got)
+		if got.Control.Code != "COMMAND_ID_USED" {
+			t.Errorf("GraphQL answers %s with %q", in, got.Control.Code)
+		}
+	}
 	until := time.Now().Add(1500 * time.Millisecond)
 	for time.Now().Before(until) {
 		if kw := power("unit-1"); kw != 0 {

@@ -8,6 +8,7 @@ import (
 
 	"yunchu/platform/bus"
 	"yunchu/platform/device"
+	"yunchu/platform/gateway"
 )
 
 // awaited is a command that somebody waits for: an id is its sender's choice and
@@ -17,23 +18,30 @@ type awaited struct {
 	id   string
 }
 
+// waiter is one of them. All who wait for one commandId ask for the same, but for an emergency
+// stop, which is done under any.
+type waiter struct {
+	stop   bool
+	answer chan device.Ack
+}
+
 // waiters are callers that wait for the acknowledgement of their command.
 type waiters struct {
 	mu   sync.Mutex
-	open map[awaited][]chan device.Ack
+	open map[awaited][]waiter
 }
 
-func (w *waiters) wait(id awaited) (<-chan device.Ack, func()) {
+func (w *waiters) wait(id awaited, verb device.Verb) (<-chan device.Ack, func()) {
 	ch := make(chan device.Ack, 1)
 	w.mu.Lock()
-	w.open[id] = append(w.open[id], ch)
+	w.open[id] = append(w.open[id], waiter{verb == device.EStop, ch})
 	w.mu.Unlock()
 	return ch, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		list := w.open[id]
 		for i, c := range list {
-			if c == ch {
+			if c.answer == ch {
 				list = append(list[:i:i], list[i+1:]...)
 			}
 		}
@@ -52,9 +60,13 @@ func (w *waiters) answer(_ uint64, f *device.Acks) {
 		return
 	}
 	for i := range f.List {
-		for _, ch := range w.open[awaited{f.List[i].Slot, f.List[i].ID}] {
+		a := &f.List[i]
+		for _, x := range w.open[awaited{a.Slot, a.ID}] {
+			if x.stop && a.Verb != device.EStop {
+				continue
+			}
 			select {
-			case ch <- f.List[i]:
+			case x.answer <- *a:
 			default: // has its answer
 			}
 		}
@@ -63,12 +75,16 @@ func (w *waiters) answer(_ uint64, f *device.Acks) {
 
 // Command publishes c, which must have an ID, and waits for its acknowledgement
 // until ctx ends: then the command is in the log and still open, and the error
-// is ctx's.
+// is ctx's. Where the ID was used for something else, c is not published, and rejected with
+// COMMAND_ID_USED.
 func (p *Plant) Command(ctx context.Context, c device.Command) (device.Ack, error) {
 	if c.ID == "" {
 		return device.Ack{}, fmt.Errorf("command for slot %d has no id", c.Slot)
 	}
-	ch, cancel := p.waiters.wait(awaited{c.Slot, c.ID})
+	if used := p.Gateway.Claim(c); used != "" {
+		return c.Answer(device.Rejected, p.sched.Now().UnixMilli(), gateway.CodeIDUsed, used), nil
+	}
+	ch, cancel := p.waiters.wait(awaited{c.Slot, c.ID}, c.Verb)
 	defer cancel()
 	if c.Verb == device.EStop {
 		p.Gateway.Stop(p.life, c)

@@ -227,7 +227,7 @@ func New(cfg Config) (*Plant, error) {
 	p.life, p.end = context.WithCancel(context.Background())
 	p.planner.Settings, p.planner.Window = cfg.Dispatch, p.guard.Window
 	p.converts = slices.ContainsFunc(cfg.Quality, func(r QualityRule) bool { return !r.Profile.Units.Plain() })
-	p.waiters.open = map[awaited][]chan device.Ack{}
+	p.waiters.open = map[awaited][]waiter{}
 	if err := p.open(); err != nil {
 		p.end()
 		return nil, errors.Join(err, p.closeStores())

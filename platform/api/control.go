@@ -75,9 +75,7 @@ func (s *Server) command(ctx context.Context, p *auth.Principal, id device.ID, c
 		return ack, true, nil
 	case err != nil:
 		return ack, false, s.problemOf(ctx, err)
-	case ack.Slot != c.Slot:
-		return ack, false, refuse(CodeCommandIDUsed, "commandId "+quote(c.ID)+" was used for another device")
-	case ack.Verb != c.Verb && ack.Verb != 0:
+	case ack.Verb != c.Verb && ack.Verb != 0: // an emergency stop has taken its place
 		return ack, false, refuse(CodeCommandIDUsed, "commandId "+quote(c.ID)+" was used for "+ack.Verb.String()+", and "+c.Verb.String()+" was not done")
 	case ack.Status != device.Done:
 		return ack, false, ackProblem(ack)

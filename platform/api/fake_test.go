@@ -30,6 +30,12 @@ import (
 	"yunchu/platform/store/series"
 )
 
+// commandID is what a device's sender has chosen.
+type commandID struct {
+	slot device.Slot
+	id   string
+}
+
 // plant is a small plant over the local bus: readings and commands go through
 // the log, the rest follows from it.
 type plant struct {
@@ -39,7 +45,7 @@ type plant struct {
 	slots    map[device.ID]device.Slot
 	infos    []device.Info
 	rows     map[device.Slot][]device.Reading
-	acks     map[string]device.Ack
+	acks     map[commandID]device.Ack
 	settings api.Settings
 	fleet    api.FleetState
 	scores   []api.Score
@@ -62,7 +68,7 @@ const start = 1_700_000_000_000
 func newPlant() *plant {
 	p := &plant{
 		bus: local.New(0), now: device.Time(start), slots: map[device.ID]device.Slot{}, rows: map[device.Slot][]device.Reading{},
-		acks: map[string]device.Ack{}, slow: map[device.ID]bool{},
+		acks: map[commandID]device.Ack{}, slow: map[device.ID]bool{},
 		settings: api.Settings{Strategy: "soc-balancing"},
 		fleet: api.FleetState{
 			Time: start, TargetKW: math.NaN(), PowerKW: -12.5, SoCMean: math.NaN(), SoCMin: math.NaN(), SoCP5: math.NaN(),
@@ -116,7 +122,7 @@ func (p *plant) commands(_ uint64, f *device.Commands) {
 		case c.Power == 67:
 			a.Status = device.Expired
 		}
-		p.acks[c.ID] = a
+		p.acks[commandID{c.Slot, c.ID}] = a
 		bus.Acks.Publish(p.bus, &device.Acks{List: []device.Ack{a}}, nil)
 	}
 }
@@ -275,7 +281,7 @@ func (p *plant) Aggregate(ctx context.Context, q series.AggregateQuery) (series.
 
 func (p *plant) Command(ctx context.Context, c device.Command) (device.Ack, error) {
 	p.mu.Lock()
-	if a, known := p.acks[c.ID]; known {
+	if a, known := p.acks[commandID{c.Slot, c.ID}]; known {
 		p.mu.Unlock()
 		return a, nil
 	}
@@ -284,7 +290,7 @@ func (p *plant) Command(ctx context.Context, c device.Command) (device.Ack, erro
 		return device.Ack{}, fmt.Errorf("command %s: %w", c.ID, device.ErrOffline)
 	}
 	bus.Commands.Publish(p.bus, &device.Commands{List: []device.Command{c}}, nil)
-	a, answered := p.acks[c.ID]
+	a, answered := p.acks[commandID{c.Slot, c.ID}]
 	p.mu.Unlock()
 	if !answered {
 		<-ctx.Done()

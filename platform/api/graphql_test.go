@@ -367,7 +367,7 @@ func TestGraphControl(t *testing.T) {
 		{"c11", "MINE", "setPower", map[string]any{"power": 1, "duration": -1}, "", "INVALID_PARAMETER"},
 		{"c12", "MINE", "stop", map[string]any{"priority": "safety"}, "", "FORBIDDEN"},
 		{"c13", "MINE", "arm", nil, "", "FORBIDDEN"},
-		{"c1", "FOREIGN", "stop", nil, "CommandRefused", "COMMAND_ID_USED"},
+		{"c1", "MINE", "stop", nil, "CommandRefused", "COMMAND_ID_USED"},
 	} {
 		in := command(c.id, c.device, c.verb, c.parameters)
 		a := w.ask("operator", mutation, "in", in)

@@ -74,7 +74,7 @@ type syncAnswerDoc struct {
 
 type controlDoc struct {
 	DeviceID   string `json:"deviceId" pattern:"^[A-Za-z0-9_-]{1,64}$" example:"HT_ESS_001"`
-	CommandID  string `json:"commandId" minLength:"1" maxLength:"128" doc:"the same one takes effect once" example:"CMD_20231201_001"`
+	CommandID  string `json:"commandId" minLength:"1" maxLength:"128" doc:"takes effect once for a device; anything else under it is refused with COMMAND_ID_USED" example:"CMD_20231201_001"`
 	Command    string `json:"command" enum:"setPower,setMode,stop,release"`
 	Parameters *struct {
 		Power    *float64 `json:"power,omitempty" doc:"of setPower: kW, + charges" example:"50"`

@@ -52,14 +52,15 @@ func (g *Gateway) commands(ctx context.Context, now time.Time, list []device.Com
 	for i := range list {
 		c := list[i]
 		if c.ID != "" {
-			if a, known := g.seen[request{c.Slot, c.ID}]; known && (c.Verb != device.EStop || g.guard.Stopped(c.Slot)) {
+			g.claims.claim(&c)
+			if a, known := g.seen[request{c.Slot, c.ID}]; known && (c.Verb != device.EStop || a.Verb == device.EStop && g.guard.Stopped(c.Slot)) {
 				if a.Status != 0 { // answered before: the same answer, no second effect
 					a.Repeat = true
 					m.acks = append(m.acks, a)
 				}
 				continue
 			}
-			g.remember(device.Ack{Slot: c.Slot, ID: c.ID})
+			g.remember(device.Ack{Slot: c.Slot, ID: c.ID, Verb: c.Verb})
 		}
 		m.cmds = append(m.cmds, c)
 	}

@@ -29,6 +29,7 @@ const (
 	CodeOffline  = "OFFLINE"
 	CodeNoAnswer = "NO_ANSWER"
 	CodeRejected = "REJECTED"
+	CodeIDUsed   = "COMMAND_ID_USED"
 	CodeExpired  = "EXPIRED"
 )
 
@@ -70,6 +71,8 @@ type Gateway struct {
 
 	seen  map[request]device.Ack // outcomes; Status 0 while open
 	order []request              // keys of seen, oldest first
+
+	claims claims
 
 	// Until they are judged, behind the first readings or before the first
 	// command, whichever is first:
@@ -136,7 +139,7 @@ func New(o Options) *Gateway {
 	g := &Gateway{
 		bus: o.Bus, sched: o.Sched, guard: o.Guard, log: o.Log,
 		onLife: o.OnLife, onNameplate: o.OnNameplate,
-		seen: map[request]device.Ack{}, attended: map[device.Slot]bool{}, ended: make(chan struct{}), queue: make(chan *push, o.QueueRows), bound: int64(o.QueueRows),
+		seen: map[request]device.Ack{}, claims: claims{first: map[request]asked{}}, attended: map[device.Slot]bool{}, ended: make(chan struct{}), queue: make(chan *push, o.QueueRows), bound: int64(o.QueueRows),
 	}
 	g.frames.New = func() any { return new(device.Readings) }
 	return g

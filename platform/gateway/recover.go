@@ -112,7 +112,12 @@ func (g *Gateway) recover(ctx context.Context) (last uint64, err error) {
 		switch f := f.(type) {
 		case *device.Commands:
 			for i := range f.List {
-				if c := &f.List[i]; c.ID != "" && (c.Verb == device.EStop || g.seen[request{c.Slot, c.ID}].Status == 0) {
+				c := &f.List[i]
+				if c.ID == "" {
+					continue
+				}
+				g.claims.claim(c)
+				if c.Verb == device.EStop || g.seen[request{c.Slot, c.ID}].Status == 0 {
 					r.command(c)
 				}
 			}

@@ -48,7 +48,7 @@ func (CommandRefused) IsControlOutcome() {}
 
 type ControlInput struct {
 	DeviceID device.ID `json:"deviceId"`
-	// 1 to 128 printable characters; the same one takes effect once.
+	// 1 to 128 printable characters; takes effect once for a device, and anything else under it is refused.
 	CommandID  string             `json:"commandId"`
 	Command    device.Verb        `json:"command"`
 	Parameters *ControlParameters `json:"parameters,omitempty"`
