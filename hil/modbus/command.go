@@ -153,12 +153,18 @@ func (d *Driver) mayWrite(ctx context.Context) error {
 	return nil
 }
 
-// answered makes a refusal of an exception; other errors stay what they are.
+// answered makes a refusal of an exception, which a transient one still is beside that; other
+// errors stay what they are.
 func (d *Driver) answered(err error) error {
-	if _, ok := errors.AsType[Exception](err); ok {
-		return rejected(codeRejected, "%v", err)
+	e, ok := errors.AsType[Exception](err)
+	switch r := rejected(codeRejected, "%v", err); {
+	case !ok:
+		return err
+	case e.Transient():
+		return fmt.Errorf("%w: %w", r, e)
+	default:
+		return r
 	}
-	return err
 }
 
 // modeIn is the mode that the device itself shows.
@@ -232,7 +238,11 @@ func (d *Driver) readBack(ctx context.Context, s *setpoint) error {
 		}
 		s.regs = regs
 	}
-	if err := d.holdsRevert(ctx, s); err != nil {
+	err := d.holdsRevert(ctx, s)
+	for n := 1; n < looks && transient(err); n++ {
+		err = d.holdsRevert(ctx, s)
+	}
+	if err != nil {
 		return err
 	}
 	if x := d.point("setpoint_enable"); x != nil && x.writes {

@@ -91,4 +91,8 @@ const (
 	GatewayNoResponse Exception = 11
 )
 
+// Transient reports whether the same request may be answered otherwise in a moment: the device
+// has taken it and needs time for it, or is busy with something else.
+func (e Exception) Transient() bool { return e == Acknowledge || e == DeviceBusy }
+
 func (e Exception) Error() string { return fmt.Sprintf("exception %d", byte(e)) }

@@ -15,6 +15,7 @@ import (
 // timer is what was seen of it.
 type timer struct {
 	looked     time.Time // at it last
+	busy       int       // so many looks in a row the device was too busy to tell
 	gone       time.Time // it was found to be gone last
 	distrusted time.Time // until then the device gets no power
 	remarks    []device.Remark
@@ -26,6 +27,16 @@ const (
 	lookEvery = time.Second
 	distrust  = time.Minute
 )
+
+// looks is how often a device is asked for its timer that is too busy to tell, before that is a
+// no: with one setpoint, and with so many readings in a row.
+const looks = 3
+
+// transient reports whether an exception passes by itself.
+func transient(err error) bool {
+	e, ok := errors.AsType[Exception](err)
+	return ok && e.Transient()
+}
 
 // remarksBound is how many remarks wait for somebody to read them.
 const remarksBound = 16
@@ -48,8 +59,8 @@ func (d *Driver) remark(s device.Severity, format string, args ...any) {
 }
 
 // watchRevert looks whether the setpoint in force would still be taken back. A time that is
-// gone, longer, or that the device refuses to tell is written again at once, with the
-// setpoint; where it does not stay, there is no power. A setpoint that may have lapsed by
+// gone, longer, or that the device refuses to tell, unless it is only busy for the moment, is
+// written again at once, with the setpoint; where it does not stay, there is no power. A setpoint that may have lapsed by
 // now proves nothing, and a recording neither.
 func (d *Driver) watchRevert(ctx context.Context, now time.Time) error {
 	s, t := &d.live, &d.timer
@@ -58,6 +69,13 @@ func (d *Driver) watchRevert(ctx context.Context, now time.Time) error {
 	}
 	t.looked = now
 	err := d.holdsRevert(ctx, s)
+	if transient(err) {
+		if t.busy++; t.busy < looks {
+			t.looked = time.Time{} // the next reading looks again
+			return nil
+		}
+	}
+	t.busy = 0
 	r, answered := errors.AsType[*refusal](err)
 	if !answered {
 		return err

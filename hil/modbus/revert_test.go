@@ -28,11 +28,19 @@ const revertAt = 5
 type stubborn struct {
 	*cut
 	refuses, loses bool
+	busy           int // so many reads of it are answered with what, which passes
+	what           modbus.Exception
 }
 
 func (c *stubborn) Read(ctx context.Context, t modbus.Table, addr, n uint16) ([]uint16, error) {
-	if c.refuses && t == modbus.Holding && addr <= revertAt && addr+n > revertAt {
-		return nil, modbus.IllegalAddress
+	if t == modbus.Holding && addr <= revertAt && addr+n > revertAt {
+		switch {
+		case c.refuses:
+			return nil, modbus.IllegalAddress
+		case c.busy > 0:
+			c.busy--
+			return nil, c.what
+		}
 	}
 	return c.cut.Read(ctx, t, addr, n)
 }
@@ -102,4 +110,57 @@ func TestTimeToRevertThatVanishes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestTimeToRevertOfABusyDevice: a device that is busy, or has only acknowledged, when it is
+// asked for its time to revert has not lost it. It is asked again a few times, and then has.
+func TestTimeToRevertOfABusyDevice(t *testing.T) {
+	for _, what := range []modbus.Exception{modbus.Acknowledge, modbus.DeviceBusy} {
+		t.Run(what.Error(), func(t *testing.T) {
+			r := newRig(t, timed)
+			c := &stubborn{cut: r.link, what: what}
+			d, err := modbus.New(modbus.Options{Profile: r.path, Conn: c})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Driver = d
+			c.busy = 2
+			r.must(device.SetPower, 10) // read back at the third time
+			for range 5 {
+				r.reads(3)
+				c.busy = 2
+			}
+			r.reads(3)
+			if got := d.Remarks(); got != nil || c.busy != 0 {
+				t.Errorf("busy for a while: %+v, %d left", got, c.busy)
+			}
+			r.holds("busy for a while", 10)
+			c.busy = 1000
+			r.reads(2)
+			if got := d.Remarks(); got != nil {
+				t.Errorf("after two looks: %+v", got)
+			}
+			r.reads(1)
+			if got := d.Remarks(); len(got) != 1 || got[0].Severity != device.Warning {
+				t.Errorf("after three looks: %+v", got)
+			}
+			r.reads(3)
+			if got := d.Remarks(); len(got) != 1 || got[0].Severity != device.Critical {
+				t.Errorf("after six looks: %+v", got)
+			}
+			r.holds("busy for ever", 0)
+		})
+	}
+	// A setpoint that cannot be read back is not taken.
+	r := newRig(t, timed)
+	c := &stubborn{cut: r.link, what: modbus.DeviceBusy, busy: 3}
+	d, err := modbus.New(modbus.Options{Profile: r.path, Conn: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Driver = d
+	if a, err := r.command(device.SetPower, 10); err != nil || a.Status != device.Rejected {
+		t.Errorf("%+v, %v", a, err)
+	}
+	r.holds("not read back", 0)
 }

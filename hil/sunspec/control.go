@@ -274,10 +274,23 @@ func (l *layout) holdable(kw float64) float64 {
 	return math.Trunc(kw/step+math.Copysign(lastBit, kw)) * step
 }
 
+// looks is how often a device is asked for what it holds that is too busy to tell.
+const looks = 3
+
+// transient reports whether an exception passes by itself.
+func transient(err error) bool {
+	e, ok := errors.AsType[modbus.Exception](err)
+	return ok && e.Transient()
+}
+
 // confirm reads back the setpoint, and that the device will take it back in time: a
 // dead-man that it does not hold, or holds for longer, is none. A setpoint of 0 needs none.
 func (d *Driver) confirm(ctx context.Context, kw float64, revert time.Duration) (held float64, err error) {
-	if err := d.fetch(ctx, controlPlan); err != nil {
+	err = d.fetch(ctx, controlPlan)
+	for n := 1; n < looks && transient(err); n++ {
+		err = d.fetch(ctx, controlPlan)
+	}
+	if err != nil {
 		if refused(err) {
 			return 0, fmt.Errorf("%w: %w", device.ErrReadBack, err)
 		}

@@ -290,3 +290,31 @@ func TestReactivePowerReverts(t *testing.T) {
 		}
 	}
 }
+
+// TestBusyWhenItIsReadBack: a device that is busy when it is asked what it holds of a setpoint is
+// asked again, a few times.
+func TestBusyWhenItIsReadBack(t *testing.T) {
+	for _, tt := range []struct {
+		what modbus.Exception
+		n    int
+		want device.AckStatus
+	}{
+		{modbus.DeviceBusy, 2, device.Done}, {modbus.Acknowledge, 2, device.Done},
+		{modbus.DeviceBusy, 3, device.Failure}, {modbus.IllegalAddress, 2, device.Failure},
+	} {
+		r := pcs(t)
+		d := open(t, r)
+		read(t, d, 0)
+		n := 0
+		r.onRead = func(int) error {
+			if len(r.writes) > 0 && n < tt.n { // it has been told
+				n++
+				return tt.what
+			}
+			return nil
+		}
+		if a := write(t, d, 1, power(10, 1, 600)); a.Status != tt.want {
+			t.Errorf("%v, %d times: %v %s, want %v", tt.what, tt.n, a.Status, a.Reason, tt.want)
+		}
+	}
+}
