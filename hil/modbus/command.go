@@ -37,6 +37,7 @@ func rejected(code, format string, args ...any) error {
 // Write implements device.Driver.
 func (d *Driver) Write(ctx context.Context, now time.Time, c device.Command) (device.Ack, error) {
 	began := time.Now()
+	d.told++
 	d.tell(now)
 	Insist(d.conn)
 	kw, err := d.do(ctx, now, &c)

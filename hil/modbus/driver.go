@@ -42,6 +42,7 @@ type Driver struct {
 	timer   timer
 	owed    bool        // power 0: the device may hold one that nobody answers for
 	mode    device.Mode // as it was told
+	told    uint64      // commands that came
 	stopped bool        // emergency stop, until it is reset
 	// stopping: the emergency stop has not reached the device yet.
 	stopping bool

@@ -41,13 +41,13 @@ func (d *Driver) Probe(ctx context.Context) ([]device.Trial, error) {
 	if !ok {
 		return nil, fmt.Errorf("trials on this connection: %w", device.ErrUnsupported)
 	}
-	m := newImage(d.profile, d.kept())
-	if err := m.read(ctx, d.conn); err != nil {
-		return nil, err
-	}
 	tries := append(d.tries(), d.beyond()...)
 	only, err := d.onlyRead(ctx)
 	if err != nil {
+		return nil, err
+	}
+	m := newImage(d.profile, d.kept())
+	if err := m.read(ctx, d.conn); err != nil {
 		return nil, err
 	}
 	var trials []device.Trial
@@ -81,6 +81,7 @@ func (d *Driver) roles() device.Trial {
 // try does one.
 func (d *Driver) try(ctx context.Context, raw Raw, m *image, t *try) (x device.Trial, err error) {
 	x.Name, x.Want = t.name, t.wanted()
+	told := d.told
 	kept := image{m.requests, slices.Clone(m.blocks)}
 	var before []uint16
 	if t.regs != nil {
@@ -123,6 +124,9 @@ func (d *Driver) try(ctx context.Context, raw Raw, m *image, t *try) (x device.T
 		return x, err
 	}
 	for _, p := range d.kept() { // what is different is left alone: it may be a setpoint that the device has taken back
+		if d.told != told && !p.onlySet() { // a command came in between
+			continue
+		}
 		was, is := kept.registers(p), m.registers(p)
 		x.Changed = x.Changed || was != nil && !slices.Equal(was, is)
 	}
@@ -219,6 +223,12 @@ func (d *Driver) kept() (list []*point) {
 		}
 	}
 	return list
+}
+
+// onlySet reports whether a point is a setting that no command writes.
+func (x *point) onlySet() bool {
+	_, setting := x.settingName()
+	return setting && x.name != "revert_s" && x.name != "connect"
 }
 
 func (d *Driver) unit() byte {

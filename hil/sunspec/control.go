@@ -48,6 +48,7 @@ func (r *refusal) Error() string { return r.reason }
 func (d *Driver) Write(ctx context.Context, now time.Time, c device.Command) (device.Ack, error) {
 	began := time.Now()
 	d.now = now
+	d.told++
 	modbus.Insist(d.opt.Conn)
 	kw, err := d.obey(ctx, now, &c)
 	at := now.Add(time.Since(began)).UnixMilli()

@@ -57,6 +57,7 @@ type Driver struct {
 	pulses   map[string]*pulse
 
 	now        time.Time        // of the last Read or Write
+	told       uint64           // commands that came
 	kept       map[string]*kept // settings that the device takes back by itself, by name
 	gone       time.Time        // the timer of a setpoint was found to be gone last
 	distrusted time.Time        // until then the device gets no power

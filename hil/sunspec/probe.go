@@ -44,6 +44,7 @@ func (d *Driver) Probe(ctx context.Context) ([]device.Trial, error) {
 	var out []device.Trial
 	for _, t := range d.trials() {
 		device.GiveWay(ctx)
+		told := d.told
 		before, err := d.held(ctx)
 		if err != nil {
 			return out, offline(err)
@@ -57,7 +58,8 @@ func (d *Driver) Probe(ctx context.Context) ([]device.Trial, error) {
 		if err != nil {
 			return append(out, r), offline(err)
 		}
-		r.Changed = r.Changed || !slices.Equal(before, after)
+		// What a command has changed that came in between cannot be told from what the trial has.
+		r.Changed = r.Changed || d.told == told && !slices.Equal(before, after)
 		out = append(out, r)
 	}
 	return append(out, device.Trial{

@@ -139,3 +139,29 @@ func TestStopInTheMidstOfTrials(t *testing.T) {
 		}
 	}
 }
+
+// TestStopIsNotWhatATrialHasChanged: what a command has changed in the midst of a trial is not
+// held against the device.
+func TestStopIsNotWhatATrialHasChanged(t *testing.T) {
+	for at := 1; ; at += 3 {
+		r := newRig(t, "tcp://127.0.0.1:0", "pcs-generic", modbus.Options{})
+		r.do(device.SetPower, 10)
+		n := 0
+		trials, err := r.driver.Probe(device.WithWay(t.Context(), func() {
+			if n++; n == at {
+				r.do(device.EStop, 0)
+			}
+		}))
+		if err != nil || len(trials) < 11 {
+			t.Errorf("way %d: %d trials, %v", at, len(trials), err)
+		}
+		for _, x := range trials {
+			if x.Changed {
+				t.Errorf("way %d: %+v", at, x)
+			}
+		}
+		if n < at {
+			return
+		}
+	}
+}

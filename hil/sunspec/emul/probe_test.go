@@ -173,3 +173,35 @@ func TestStopInTheMidstOfTrials(t *testing.T) {
 		}
 	}
 }
+
+// TestStopIsNotWhatATrialHasChanged: what a command has changed in the midst of a trial is not
+// held against the device.
+func TestStopIsNotWhatATrialHasChanged(t *testing.T) {
+	for at := 1; ; at++ {
+		r := newRig(t, "ess-100kw-215kwh")
+		tell := func(c device.Command) {
+			c.At = r.now.UnixMilli()
+			if a, err := r.driver.Write(t.Context(), r.now, c); err != nil || a.Status != device.Done {
+				t.Errorf("way %d: %+v, %v", at, a, err)
+			}
+		}
+		tell(device.Command{Verb: device.SetPower, Power: 10, Until: r.now.Add(time.Minute).UnixMilli()})
+		n := 0
+		trials, err := r.driver.Probe(device.WithWay(t.Context(), func() {
+			if n++; n == at {
+				tell(device.Command{Verb: device.EStop, Priority: device.Safety})
+			}
+		}))
+		if err != nil || len(trials) < 6 {
+			t.Errorf("way %d: %d trials, %v", at, len(trials), err)
+		}
+		for _, x := range trials {
+			if x.Changed {
+				t.Errorf("way %d: %+v", at, x)
+			}
+		}
+		if n < at {
+			return
+		}
+	}
+}
