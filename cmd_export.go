@@ -184,13 +184,7 @@ func (x *exported) stopped(ctx context.Context, w io.Writer) (report export.Repo
 		}
 		after = list[len(list)-1].ID
 	}
-	return export.Write(ctx, w, x.format, q, func(ctx context.Context, q series.Query) (rows []device.Reading, next string, gaps []series.Gap, err error) {
-		page, err := p.History.Query(ctx, q)
-		for i := range page.Rows {
-			rows = append(rows, page.Rows[i].Reading)
-		}
-		return rows, page.Next, page.Gaps, err
-	})
+	return export.Write(ctx, w, x.format, q, p.History.Query)
 }
 
 // running fetches from the API of a plant.

@@ -158,16 +158,12 @@ func (f *Face) Query(ctx context.Context, q api.Query) (api.Page, error) {
 		return page, invalid(err)
 	}
 	page, err := f.plant.History.Query(ctx, series.Query{
-		Slot: q.Slot, From: q.From, To: q.To, Step: q.Step, Fields: q.Fields, Limit: q.Limit, Cursor: q.Cursor,
+		Slot: q.Slot, From: q.From, To: q.To, Step: q.Step, Fields: q.Fields, Limit: q.Limit, Cursor: q.Cursor, Room: q.Room,
 	})
 	if err != nil {
 		return api.Page{}, invalid(err)
 	}
-	out := api.Page{Rows: make([]device.Reading, len(page.Rows)), Next: page.Next, Gaps: page.Gaps}
-	for i := range page.Rows {
-		out.Rows[i] = page.Rows[i].Reading
-	}
-	return out, nil
+	return api.Page{Rows: page.Rows, Next: page.Next, Gaps: page.Gaps}, nil
 }
 
 // Aggregate implements api.History.

@@ -1,11 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net"
 	"net/http"
@@ -57,7 +57,7 @@ func ask(dir string, turns int) error {
 	}()
 	base := "http://" + address
 	for until := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		if _, _, err := get(base + "/healthz"); err == nil {
+		if _, err := get(new(bytes.Buffer), base+"/healthz"); err == nil {
 			break
 		} else if time.Now().After(until) {
 			_ = serve.Process.Kill()
@@ -90,18 +90,21 @@ func ask(dir string, turns int) error {
 // measure tells the median of some turns.
 func (q *question) measure(base string, turns int) error {
 	var took []time.Duration
-	var bytes, requests int
+	var (
+		size, requests int
+		room           bytes.Buffer
+	)
 	for range turns {
 		begin := time.Now()
-		bytes, requests = 0, 0
+		size, requests = 0, 0
 		values := url.Values{}
 		maps.Copy(values, q.values)
 		for {
-			n, next, err := get(base + q.path + "?" + values.Encode())
+			next, err := get(&room, base+q.path+"?"+values.Encode())
 			if err != nil {
 				return err
 			}
-			bytes, requests = bytes+n, requests+1
+			size, requests = size+room.Len(), requests+1
 			if next == "" {
 				break
 			}
@@ -111,28 +114,30 @@ func (q *question) measure(base string, turns int) error {
 	}
 	slices.Sort(took)
 	fmt.Fprintf(os.Stdout, "%s: %.1f ms (%.1f to %.1f), %d requests, %d kB\n", q.name, float64(took[len(took)/2].Microseconds())/1000,
-		float64(took[0].Microseconds())/1000, float64(took[len(took)-1].Microseconds())/1000, requests, bytes/1000)
+		float64(took[0].Microseconds())/1000, float64(took[len(took)-1].Microseconds())/1000, requests, size/1000)
 	return nil
 }
 
-// get is how many bytes a URL answers, and the cursor at the end of a page.
-func get(address string) (n int, next string, err error) {
+// get reads what a URL answers into room, which is made once: how long a client takes to find
+// memory is its own. It returns the cursor at the end of a page.
+func get(room *bytes.Buffer, address string) (next string, err error) {
 	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, address, nil)
 	if err != nil {
-		return 0, "", err
+		return "", err
 	}
 	r.Header.Set("Authorization", "Bearer "+token)
 	a, err := http.DefaultClient.Do(r)
 	if err != nil {
-		return 0, "", err
+		return "", err
 	}
 	defer a.Body.Close()
-	b, err := io.ReadAll(a.Body)
-	if err != nil {
-		return 0, "", err
+	room.Reset()
+	if _, err := room.ReadFrom(a.Body); err != nil {
+		return "", err
 	}
+	b := room.Bytes()
 	if a.StatusCode != http.StatusOK {
-		return 0, "", errors.New(a.Status + ": " + string(b[:min(len(b), 300)]))
+		return "", errors.New(a.Status + ": " + string(b[:min(len(b), 300)]))
 	}
 	// The whole answer is not parsed: that would be the client's time.
 	var tail struct {
@@ -141,7 +146,7 @@ func get(address string) (n int, next string, err error) {
 	if i := lastIndex(b, `],"next":`); i >= 0 {
 		_ = json.Unmarshal(append([]byte("{"), b[i+2:]...), &tail) // without one there is no next page
 	}
-	return len(b), tail.Next, nil
+	return tail.Next, nil
 }
 
 func lastIndex(b []byte, s string) int {

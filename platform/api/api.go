@@ -98,6 +98,7 @@ type Server struct {
 	ready     atomic.Bool
 	large     budget
 	scratch   sync.Pool
+	pages     sync.Pool // *pageRoom
 }
 
 // New returns a server and subscribes it to what comes on the bus from now on.

@@ -2,9 +2,12 @@ package api_test
 
 import (
 	"fmt"
+	"io"
 	"math"
+	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -189,6 +192,56 @@ func TestHistory(t *testing.T) {
 			t.Errorf("%s: status %d, %s; want 400 %s", tt.query, a.Code, a.Body, tt.code)
 		}
 	}
+}
+
+// TestPagesShareNothing: pages of the history are made in memory that is used again, and
+// nobody sees anything of another's.
+func TestPagesShareNothing(t *testing.T) {
+	w := newWorld(t).listen()
+	var rows []device.Reading
+	for i := range 3000 {
+		r := device.Empty()
+		r.Slot, r.At, r.Power = device.Slot(i%4), start+int64(i/4)*1000, float64(i)
+		if i%4 == 3 {
+			r.Status, r.Word = device.OtherStatus, strings.Repeat("w", 1+i%60)
+		}
+		rows = append(rows, r)
+	}
+	if err := w.Push(t.Context(), rows); err != nil {
+		t.Fatal(err)
+	}
+	var paths, want []string
+	for i, id := range []string{"MINE", "FOREIGN", "OFFLINE", "SLOW"} {
+		for _, fields := range []string{"", "&fields=power", "&fields=status,soh&step=2s"} {
+			path := fmt.Sprintf("/api/v1/devices/%s/history?from=%d&to=%d&limit=%d%s", id, start, start+750_000, 750-100*i, fields)
+			paths, want = append(paths, path), append(want, w.do("GET", path, "viewer", "").want(200, "").Body.String())
+		}
+	}
+	var wg sync.WaitGroup
+	for k := range 8 {
+		wg.Go(func() {
+			for i := range 3 * len(paths) {
+				n := (i*5 + k) % len(paths)
+				r, err := http.NewRequest(http.MethodGet, w.http.URL+paths[n], nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				r.Header.Set("Authorization", "Bearer "+w.tokens["viewer"])
+				a, err := http.DefaultClient.Do(r)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				got, err := io.ReadAll(a.Body)
+				a.Body.Close()
+				if err != nil || string(got) != want[n] || a.ContentLength != int64(len(want[n])) {
+					t.Errorf("%s: %v, %d bytes of %d and not as it is asked for alone", paths[n], err, len(got), len(want[n]))
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestDispatch(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 
 	"yunchu/platform/device"
 	"yunchu/platform/ingest"
+	"yunchu/platform/store/series"
 )
 
 // fields selects the quantities of a reading that an answer shows.
@@ -38,6 +39,17 @@ var showNames = []struct {
 	{"soh", showSoH},
 }
 
+// needed are the quantities that have to be read for it.
+func (f fields) needed() (all series.Fields) {
+	for _, n := range showNames {
+		if f == showReported || f&n.bit != 0 {
+			one, _ := series.ParseField(n.name)
+			all |= one
+		}
+	}
+	return all
+}
+
 // appendNumber writes v in the shortest form that reads back as v; what is not a
 // number becomes null.
 func appendNumber(b []byte, v float64) []byte {
@@ -61,20 +73,25 @@ func appendThousandths(b []byte, k int64) []byte {
 	if k < 0 {
 		b, k = append(b, '-'), -k
 	}
-	b = strconv.AppendInt(b, k/1000, 10)
-	rest := k % 1000
-	if rest == 0 {
-		return b
+	if whole := k / 1000; whole < 1000 {
+		b = append(b, wholes[whole]...)
+	} else {
+		b = strconv.AppendInt(b, whole, 10)
 	}
-	b = append(b, '.', byte('0'+rest/100))
-	if rest%100 != 0 {
-		b = append(b, byte('0'+rest/10%10))
-	}
-	if rest%10 != 0 {
-		b = append(b, byte('0'+rest%10))
-	}
-	return b
+	return append(b, thousandths[k%1000]...)
 }
+
+// wholes are the numbers below 1000, thousandths what follows a number for that many of
+// them: nothing, or a point and up to three digits.
+var wholes, thousandths = func() (wholes, thousandths [1000]string) {
+	for k := range wholes {
+		wholes[k] = strconv.Itoa(k)
+		if k > 0 {
+			thousandths[k] = "." + strings.TrimRight(strconv.Itoa(1000 + k)[1:], "0")
+		}
+	}
+	return
+}()
 
 // appendString writes a string of JSON.
 func appendString(b []byte, s string) []byte {
@@ -100,40 +117,32 @@ func appendData(b []byte, r *device.Reading, show fields) []byte {
 			show |= showSoH
 		}
 	}
-	b = append(b, '{')
-	first := true
-	key := func(bit fields, k string) bool {
-		if show&bit == 0 {
-			return false
-		}
-		if !first {
-			b = append(b, ',')
-		}
-		first = false
-		b = append(b, k...)
-		return true
+	begin := len(b)
+	if show&showSoC != 0 {
+		b = appendNumber(append(b, `,"soc":`...), r.SoC)
 	}
-	if key(showSoC, `"soc":`) {
-		b = appendNumber(b, r.SoC)
+	if show&showVoltage != 0 {
+		b = appendNumber(append(b, `,"voltage":`...), r.Voltage)
 	}
-	if key(showVoltage, `"voltage":`) {
-		b = appendNumber(b, r.Voltage)
+	if show&showCurrent != 0 {
+		b = appendNumber(append(b, `,"current":`...), r.Current)
 	}
-	if key(showCurrent, `"current":`) {
-		b = appendNumber(b, r.Current)
+	if show&showPower != 0 {
+		b = appendNumber(append(b, `,"power":`...), r.Power)
 	}
-	if key(showPower, `"power":`) {
-		b = appendNumber(b, r.Power)
+	if show&showTemperature != 0 {
+		b = appendNumber(append(b, `,"temperature":`...), r.Temperature)
 	}
-	if key(showTemperature, `"temperature":`) {
-		b = appendNumber(b, r.Temperature)
+	if show&showStatus != 0 {
+		b = appendString(append(b, `,"status":`...), r.StatusWord())
 	}
-	if key(showStatus, `"status":`) {
-		b = appendString(b, r.StatusWord())
+	if show&showSoH != 0 {
+		b = appendNumber(append(b, `,"soh":`...), r.SoH)
 	}
-	if key(showSoH, `"soh":`) {
-		b = appendNumber(b, r.SoH)
+	if len(b) == begin {
+		return append(b, "{}"...)
 	}
+	b[begin] = '{' // in place of the first comma
 	return append(b, '}')
 }
 

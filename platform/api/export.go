@@ -10,7 +10,6 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"yunchu/platform/auth"
-	"yunchu/platform/device"
 	"yunchu/platform/export"
 	"yunchu/platform/store/series"
 )
@@ -90,9 +89,9 @@ func (s *Server) writeExport(w http.ResponseWriter, r *http.Request, format stri
 		s.log.Warn("an export must be written within the time of other answers", "error", err)
 	}
 	out := &begun{ResponseWriter: w, kind: kind}
-	report, err := export.Write(r.Context(), out, format, q, func(ctx context.Context, q series.Query) ([]device.Reading, string, []series.Gap, error) {
-		p, err := s.plant.History.Query(ctx, Query{Slot: q.Slot, From: q.From, To: q.To, Step: q.Step, Fields: q.Fields, Limit: MaxPage, Cursor: q.Cursor})
-		return p.Rows, p.Next, p.Gaps, err
+	report, err := export.Write(r.Context(), out, format, q, func(ctx context.Context, q series.Query) (series.Page, error) {
+		p, err := s.plant.History.Query(ctx, Query{Slot: q.Slot, From: q.From, To: q.To, Step: q.Step, Fields: q.Fields, Limit: MaxPage, Cursor: q.Cursor, Room: q.Room})
+		return series.Page{Rows: p.Rows, Next: p.Next, Gaps: p.Gaps}, err
 	})
 	switch {
 	case err == nil:

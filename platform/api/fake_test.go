@@ -243,7 +243,7 @@ func (p *plant) Query(_ context.Context, q api.Query) (api.Page, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var page api.Page
+	page := api.Page{Rows: q.Room[:0]}
 	for _, r := range p.rows[q.Slot] {
 		if r.At < q.From || r.At >= q.To {
 			continue
@@ -258,7 +258,7 @@ func (p *plant) Query(_ context.Context, q api.Query) (api.Page, error) {
 			page.Next = fmt.Sprintf("t%d", r.At)
 			break
 		}
-		page.Rows = append(page.Rows, r)
+		page.Rows = append(page.Rows, series.Row{Reading: r, Count: 1})
 	}
 	page.Gaps = p.lost
 	return page, nil

@@ -321,7 +321,7 @@ func (r deviceFields) History(
 	}
 	out := &graph.History{Items: make([]graph.Reading, len(page.Rows)), Next: page.Next, Gaps: gapsOf(page.Gaps)}
 	for i := range page.Rows {
-		out.Items[i] = graph.Reading{Reading: page.Rows[i], DeviceID: d.ID}
+		out.Items[i] = graph.Reading{Reading: page.Rows[i].Reading, DeviceID: d.ID}
 	}
 	return out, nil
 }

@@ -103,12 +103,13 @@ type Query struct {
 	Limit    int           // rows, 1 … MaxPage
 	Cursor   string        // Next of the page before, empty for the first
 	Clean    bool          // cleaned, filled and fused values instead of received ones
+	Room     []series.Row  // memory that the rows of the page may take, as far as it goes
 }
 
 // Page is a part of the answer, ascending. Next is the cursor of what follows,
 // empty at the end, made of characters that are safe in a URL.
 type Page struct {
-	Rows    []device.Reading
+	Rows    []series.Row
 	Cleaned []ingest.Row // instead of Rows where the query asks for cleaned values
 	Next    string
 	Gaps    []series.Gap // where readings are known to be missing

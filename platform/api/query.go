@@ -597,7 +597,7 @@ func (q *querySource) Read(ctx context.Context, refs []promql.Ref, from, to int6
 				q.missing.add(info.ID, page.Gaps)
 			}
 			for k := range page.Rows {
-				r := &page.Rows[k]
+				r := &page.Rows[k].Reading
 				for _, i := range list {
 					if v, ok := sample.Devices[metric(i)].Value(r); ok && !yield(i, r.At, v) {
 						return nil

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -166,6 +167,21 @@ type raw struct {
 }
 
 func rawJSON(b []byte) *raw { return &raw{"application/json", b} }
+
+// streamed is an answer of JSON after which done is called, where it is not nil: b may be
+// used for something else then.
+func streamed(b []byte, done func()) *huma.StreamResponse {
+	return &huma.StreamResponse{Body: func(hc huma.Context) {
+		_, w := humago.Unwrap(hc)
+		h := w.Header()
+		h["Content-Type"] = jsonType
+		h.Set("Content-Length", strconv.Itoa(len(b)))
+		w.Write(b) // who has gone misses it
+		if done != nil {
+			done()
+		}
+	}}
+}
 
 // operations are the operations of a path by method.
 func operations(item *huma.PathItem) map[string]*huma.Operation {

@@ -44,7 +44,7 @@ type Request struct {
 
 // Page answers a part of one device's readings: those of q, ascending, the cursor of what
 // follows, empty at the end, and where readings are known to be missing.
-type Page func(ctx context.Context, q series.Query) (rows []device.Reading, next string, gaps []series.Gap, err error)
+type Page func(ctx context.Context, q series.Query) (series.Page, error)
 
 // Report says what was written.
 type Report struct {
@@ -201,12 +201,13 @@ func (p *Report) device(ctx context.Context, out sheet, d Device, q *Request, pa
 	ask := series.Query{Slot: d.Slot, From: q.From, To: q.To, Step: q.Step, Fields: q.Fields}
 	var told []series.Gap
 	for {
-		rows, next, gaps, err := page(ctx, ask)
+		answer, err := page(ctx, ask)
 		if err != nil {
 			return err
 		}
+		rows := answer.Rows
 		// Later pages tell the rest of what the first one told, and what was found since.
-		gaps = slices.DeleteFunc(slices.Clone(gaps), func(g series.Gap) bool {
+		gaps := slices.DeleteFunc(slices.Clone(answer.Gaps), func(g series.Gap) bool {
 			return slices.ContainsFunc(told, func(o series.Gap) bool { return o.Reason == g.Reason && o.From <= g.From && g.To <= o.To })
 		})
 		told = append(told, gaps...)
@@ -218,7 +219,7 @@ func (p *Report) device(ctx context.Context, out sheet, d Device, q *Request, pa
 				}
 				gaps = gaps[1:]
 			}
-			if err := out.put(&row{id: d.ID, at: rows[i].At, r: &rows[i]}); err != nil {
+			if err := out.put(&row{id: d.ID, at: rows[i].At, r: &rows[i].Reading}); err != nil {
 				return err
 			}
 			p.Rows++
@@ -228,10 +229,10 @@ func (p *Report) device(ctx context.Context, out sheet, d Device, q *Request, pa
 				return err
 			}
 		}
-		if next == "" {
+		if answer.Next == "" {
 			return nil
 		}
-		ask.Cursor = next
+		ask.Cursor, ask.Room = answer.Next, rows
 	}
 }
 

@@ -2,7 +2,6 @@ package export_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/csv"
 	"os"
 	"path/filepath"
@@ -64,13 +63,7 @@ func write(t *testing.T, format string, q export.Request) ([]byte, export.Report
 	t.Helper()
 	s := history(t)
 	var b bytes.Buffer
-	report, err := export.Write(t.Context(), &b, format, q, func(ctx context.Context, q series.Query) (rows []device.Reading, next string, gaps []series.Gap, err error) {
-		p, err := s.Query(ctx, q)
-		for _, r := range p.Rows {
-			rows = append(rows, r.Reading)
-		}
-		return rows, p.Next, p.Gaps, err
-	})
+	report, err := export.Write(t.Context(), &b, format, q, s.Query)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -147,6 +147,9 @@ type Query struct {
 	Fields   Fields        // 0: all
 	Limit    int           // rows, 0 or more than MaxLimit: MaxLimit
 	Cursor   string        // Next of the page before, empty for the first
+	// Room is memory that the rows of the page may take, as far as it goes; its content is
+	// of no use afterwards.
+	Room []Row
 }
 
 // Row is one reading, or one bucket of them.

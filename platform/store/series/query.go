@@ -166,7 +166,7 @@ func (s *Store) Query(ctx context.Context, q Query) (Page, error) {
 	}
 	var page Page
 	err := s.ask(func(v *snapshot) error {
-		page = Page{}
+		page = Page{Rows: q.Room[:0]}
 		if step == 0 {
 			page.Gaps = v.gaps(0, q.Slot, q.Slot, from, q.To)
 			return v.raw(ctx, &page, q, from)

@@ -190,6 +190,12 @@ func (h *harness) reopen() {
 
 func (h *harness) query(q series.Query) []series.Row {
 	h.Helper()
+	q.Room = make([]series.Row, 3) // with what was there before, and too little of it
+	for i := range q.Room {
+		r := reading(1000+i, 77)
+		r.Status, r.Word, r.Flags, r.Beyond, r.Own = device.OtherStatus, "before", device.FlagGap, 1, &device.OwnWindows{}
+		q.Room[i] = series.Row{Reading: r, Count: 99}
+	}
 	p, err := h.Query(h.Context(), q)
 	if err != nil {
 		h.Fatalf("Query(%+v) = %v", q, err)
