@@ -93,11 +93,9 @@ func (d *Driver) try(ctx context.Context, raw Raw, m *image, t *try) (x device.T
 	if ctx.Err() != nil {
 		return x, ctx.Err()
 	}
-	whole := ctx // what writes is not broken off before the device is as it was
-	if t.regs != nil {
-		var cancel context.CancelFunc
-		whole, cancel = context.WithTimeout(context.WithoutCancel(ctx), device.WithinUndo)
-		defer cancel()
+	whole := ctx
+	if t.regs != nil { // what writes is not broken off before the device is as it was, and each exchange has its own end
+		whole = context.WithoutCancel(ctx)
 	}
 	got, err := raw.Raw(whole, t.unit, t.pdu)
 	if whole.Err() != nil && t.regs == nil {
@@ -109,7 +107,7 @@ func (d *Driver) try(ctx context.Context, raw Raw, m *image, t *try) (x device.T
 		w.Status, w.Text = device.Rejected, x.Got
 		if x.Refused {
 			var after []uint16
-			after, err = d.there(whole, t.span)
+			after, err = d.look(whole, t.span)
 			w.After = t.value(after)
 		} else {
 			err = d.undo(whole, raw, t, before, &x, &w)
@@ -143,10 +141,25 @@ func (d *Driver) there(ctx context.Context, s span) ([]uint16, error) {
 	return regs, err
 }
 
+// undoTries is how often a device is asked what it holds, and told what it held, before it is
+// left with what a trial has written.
+const undoTries = 3
+
+// look is there of what was written, and asks again where no answer comes.
+func (d *Driver) look(ctx context.Context, s span) (regs []uint16, err error) {
+	for range undoTries {
+		if regs, err = d.there(ctx, s); !errors.Is(err, device.ErrOffline) {
+			break
+		}
+		Insist(d.conn)
+	}
+	return regs, err
+}
+
 // undo puts back what a write that was not refused has changed. What is measured moves by
 // itself: it counts as taken while it is what was written.
 func (d *Driver) undo(ctx context.Context, raw Raw, t *try, before []uint16, x *device.Trial, w *device.Write) error {
-	after, err := d.there(ctx, t.span)
+	after, err := d.look(ctx, t.span)
 	if err != nil {
 		w.Status = device.Failure
 		return err
@@ -164,19 +177,18 @@ func (d *Driver) undo(ctx context.Context, raw Raw, t *try, before []uint16, x *
 	back.regs, back.pdu = before, t.request(before)
 	r := back.written(after)
 	r.Act, r.Status = device.Restored, device.Failure
-	device.GiveWay(ctx)
-	got, err := raw.Raw(ctx, back.unit, back.pdu)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if err == nil { // whatever it says, what it holds now counts
-		r.Text, _ = back.judge(got, nil)
-		if after, err = d.there(ctx, t.span); err == nil {
-			r.After = t.value(after)
-			if x.Restored = !slices.Equal(after, t.regs); x.Restored {
-				r.Status = device.Done
-			}
+	for n := 0; n < undoTries && !x.Restored; n++ {
+		Insist(d.conn)
+		device.GiveWay(ctx)
+		got, failed := raw.Raw(ctx, back.unit, back.pdu)
+		r.Text, _ = back.judge(got, failed)
+		if after, err = d.look(ctx, t.span); err != nil {
+			break
 		}
+		r.After, x.Restored = t.value(after), !slices.Equal(after, t.regs) // whatever it says, what it holds now counts
+	}
+	if x.Restored {
+		r.Status = device.Done
 	}
 	if err != nil {
 		r.Text = err.Error()

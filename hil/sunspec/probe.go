@@ -82,9 +82,8 @@ func (d *Driver) try(ctx context.Context, c modbus.Raw, t *trial, r *device.Tria
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	// What writes is not broken off before the device is as it was.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), device.WithinUndo)
-	defer cancel()
+	// What writes is not broken off before the device is as it was. Each exchange has its own end.
+	ctx = context.WithoutCancel(ctx)
 	r.Got, r.Refused, err = t.run(ctx, c)
 	w := written(p, t.regs, before)
 	w.Status, w.Text = device.Rejected, r.Got
@@ -92,7 +91,7 @@ func (d *Driver) try(ctx context.Context, c modbus.Raw, t *trial, r *device.Tria
 	case err != nil:
 	case r.Refused:
 		var after []uint16
-		if after, err = d.there(ctx, p); err == nil {
+		if after, err = d.look(ctx, p); err == nil {
 			w.After = meaning(p, after)
 		}
 	default:
@@ -105,12 +104,27 @@ func (d *Driver) try(ctx context.Context, c modbus.Raw, t *trial, r *device.Tria
 	return err
 }
 
+// undoTries is how often a device is asked what it holds, and told what it held, before it is
+// left with what a trial has written.
+const undoTries = 3
+
+// look is there of what was written, and asks again where no answer comes.
+func (d *Driver) look(ctx context.Context, p point) (regs []uint16, err error) {
+	for range undoTries {
+		if regs, err = d.there(ctx, p); !errors.Is(err, device.ErrOffline) {
+			break
+		}
+		modbus.Insist(d.opt.Conn)
+	}
+	return regs, err
+}
+
 // putBack looks whether a device has taken what it did not refuse, and writes what was
 // there before. What is measured moves by itself: it counts as taken while it is what was
 // written.
 func (d *Driver) putBack(ctx context.Context, t *trial, before []uint16, w *device.Write, r *device.Trial) error {
 	p := t.point
-	after, err := d.there(ctx, p)
+	after, err := d.look(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -121,18 +135,30 @@ func (d *Driver) putBack(ctx context.Context, t *trial, before []uint16, w *devi
 	w.Status, r.Changed = device.Done, true
 	back := written(p, before, after)
 	back.Act, back.Status = device.Restored, device.Failure
-	device.GiveWay(ctx)
-	err = d.write(ctx, p.block, p.field.At, before)
-	if err != nil {
-		back.Text = err.Error()
-	}
-	if err == nil || refused(err) {
-		if after, err = d.there(ctx, p); err == nil {
-			back.After = meaning(p, after)
-			if r.Restored = !slices.Equal(after, t.regs); r.Restored {
-				back.Status = device.Done
+	for n := 0; n < undoTries && !r.Restored; n++ {
+		modbus.Insist(d.opt.Conn)
+		told := d.told
+		if device.GiveWay(ctx); d.told != told { // which may have written here: then what was before is of the past
+			if after, err = d.look(ctx, p); err != nil {
+				break
+			} else if !slices.Equal(after, t.regs) {
+				return nil
 			}
 		}
+		failed := d.write(ctx, p.block, p.field.At, before)
+		if back.Text = ""; failed != nil {
+			back.Text = failed.Error()
+		}
+		if after, err = d.look(ctx, p); err != nil {
+			break
+		}
+		back.After, r.Restored = meaning(p, after), !slices.Equal(after, t.regs)
+	}
+	if r.Restored {
+		back.Status = device.Done
+	}
+	if err != nil {
+		back.Text = err.Error()
 	}
 	r.Writes = append(r.Writes, back)
 	return err

@@ -143,9 +143,6 @@ func Heard(ctx context.Context) {
 // for a while.
 var ErrStopFirst = errors.New("a stop came first")
 
-// WithinUndo bounds what puts back a value of a trial whose context has ended.
-const WithinUndo = 2 * time.Second
-
 // Remark is something that a driver has found out about its device and that people should
 // know; it becomes an event.
 type Remark struct {

@@ -7,11 +7,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"yunchu/hil/modbus"
 	"yunchu/hil/modbus/emul"
+	"yunchu/hil/unit"
 	"yunchu/platform/device"
 )
 
@@ -51,10 +53,9 @@ func TestProbe(t *testing.T) {
 	}
 }
 
-// TestProbePutsBack: what a device takes that it must refuse is found out, and is put back,
-// whether it is read-only, out of a setting's range, or outside of the map.
-func TestProbePutsBack(t *testing.T) {
-	t.Parallel()
+// openLax is a driver of a device that takes all that is written to it.
+func openLax(t *testing.T, wire func() unit.Wire) (*emul.Memory, *modbus.Driver) {
+	t.Helper()
 	const text = `apiVersion: yunchu/v1
 kind: Profile
 name: lax
@@ -71,13 +72,21 @@ settings:
 	}
 	m := &emul.Memory{Holding: make([]uint16, 1<<16), Input: []uint16{50}}
 	m.Holding[3], m.Holding[5], m.Holding[8], m.Holding[0xFFFF] = 5001, 20, 77, 9
-	before := slices.Clone(m.Holding)
-	addr := serve(t, emul.Options{Address: "tcp://127.0.0.1:0", Units: map[byte]emul.Served{1: {Bank: m}}}).Addr()
-	d, err := modbus.New(modbus.Options{Address: addr, Unit: 1, Profile: file, Timeout: 10 * time.Second})
+	addr := serve(t, emul.Options{Address: "tcp://127.0.0.1:0", Units: map[byte]emul.Served{1: {Bank: m, Wire: wire}}}).Addr()
+	d, err := modbus.New(modbus.Options{Address: addr, Unit: 1, Profile: file, Timeout: 2 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer d.Close()
+	t.Cleanup(func() { d.Close() })
+	return m, d
+}
+
+// TestProbePutsBack: what a device takes that it must refuse is found out, and is put back,
+// whether it is read-only, out of a setting's range, or outside of the map.
+func TestProbePutsBack(t *testing.T) {
+	t.Parallel()
+	m, d := openLax(t, nil)
+	before := slices.Clone(m.Holding)
 	trials, err := d.Probe(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -163,5 +172,38 @@ func TestStopIsNotWhatATrialHasChanged(t *testing.T) {
 		if n < at {
 			return
 		}
+	}
+}
+
+// TestProbePutsBackAtLast: what a trial has changed is put back however long a stop takes that
+// goes first, whoever has left meanwhile, and though an answer does not come.
+func TestProbePutsBackAtLast(t *testing.T) {
+	t.Parallel()
+	const farAddress = 0xFFFF
+	for name, tt := range map[string]struct {
+		way  time.Duration
+		lose int64 // the exchange after the write that is not answered, 0 for none
+	}{"slow stop": {2500 * time.Millisecond, 0}, "look lost": {0, 1}, "write back lost": {0, 2}, "look after it lost": {0, 3}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var n, written atomic.Int64
+			wire := func() unit.Wire {
+				at := written.Load()
+				return unit.Wire{Down: at > 0 && n.Add(1) == tt.lose}
+			}
+			m, d := openLax(t, wire)
+			holds := func() (v uint16) { m.Do(func(m *emul.Memory) { v = m.Holding[farAddress] }); return v }
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			_, err := d.Probe(device.WithWay(ctx, func() {
+				if holds() != 9 && written.Swap(1) == 0 {
+					cancel()
+					time.Sleep(tt.way)
+				}
+			}))
+			if v := holds(); v != 9 || written.Load() != 1 {
+				t.Errorf("it holds %d: %v", v, err)
+			}
+		})
 	}
 }

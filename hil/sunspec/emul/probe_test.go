@@ -205,3 +205,35 @@ func TestStopIsNotWhatATrialHasChanged(t *testing.T) {
 		}
 	}
 }
+
+// TestProbePutsBackAtLast: what a trial has changed is put back whoever has left meanwhile, and
+// though an answer does not come.
+func TestProbePutsBackAtLast(t *testing.T) {
+	for lose := range 5 { // the request after the write, 0 for none
+		r := newRig(t, "ess-100kw-215kwh")
+		k := &taker{rig: r, kept: map[uint16]uint16{}}
+		r.conn.Bank = k
+		ctx, cancel := context.WithCancel(t.Context())
+		n := 0
+		r.conn.Before = func(string) error {
+			if k.writes == 0 {
+				return nil
+			}
+			cancel()
+			if n++; n == lose {
+				return device.ErrOffline
+			}
+			return nil
+		}
+		trials, err := r.driver.Probe(ctx)
+		cancel()
+		for addr, v := range k.kept {
+			if is, e := r.bank.Read(modbus.Holding, addr, 1); e != nil || is[0] != v {
+				t.Errorf("request %d lost: register %d holds %d, and %d before: %+v, %v", lose, addr, v, is, trials, err)
+			}
+		}
+		if len(k.kept) == 0 {
+			t.Error("nothing was written")
+		}
+	}
+}
