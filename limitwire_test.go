@@ -69,6 +69,19 @@ guard: {commands_per_s: 1000}
 			c.get(t, "/api/v1/devices/"+id, &d)
 			return d.State == "active"
 		})
+		var l struct {
+			Acting struct {
+				Voltage [2]float64 `json:"voltage_v"`
+			}
+			ActingBy struct {
+				Voltage [2]string `json:"voltage_v"`
+				SoC     [2]string `json:"soc_percent"`
+			}
+		}
+		c.get(t, "/api/v1/devices/"+id+"/limits", &l)
+		if v := l.Acting.Voltage; !(v[0] > 500 && v[1] < 1000) || l.ActingBy.Voltage != [2]string{"device", "device"} || l.ActingBy.SoC != [2]string{"configured", "configured"} {
+			t.Errorf("%s is kept to %+v, want the window of voltage that it tells of itself", id, l)
+		}
 	}
 
 	watch := watched(t, back, ids)

@@ -82,21 +82,21 @@ func (f *Face) Device(s device.Slot) (device.Info, bool) {
 	return d.Info, ok && d.Info.ID != ""
 }
 
-// Envelope implements api.Registry: the guard is asked on the loop, which it belongs to.
-func (f *Face) Envelope(ctx context.Context, s device.Slot) (api.Envelope, error) {
-	answer := make(chan api.Envelope, 1)
+// Kept implements api.Registry: the guard is asked on the loop, which it belongs to.
+func (f *Face) Kept(ctx context.Context, s device.Slot) (api.Kept, error) {
+	answer := make(chan api.Kept, 1)
 	f.plant.sched.Post("api", func(time.Time) {
-		var e api.Envelope
-		e.MinKW, e.MaxKW, e.MinBy, e.MaxBy = f.plant.guard.Sides(s)
-		answer <- e
+		k := api.Kept{Own: f.plant.guard.Own(s)}
+		k.MinKW, k.MaxKW, k.MinBy, k.MaxBy = f.plant.guard.Sides(s)
+		answer <- k
 	})
 	select {
-	case e := <-answer:
-		return e, nil
+	case k := <-answer:
+		return k, nil
 	case <-ctx.Done():
-		return api.Envelope{}, ctx.Err()
+		return api.Kept{}, ctx.Err()
 	case <-f.plant.closed:
-		return api.Envelope{}, bus.ErrClosed
+		return api.Kept{}, bus.ErrClosed
 	}
 }
 

@@ -152,8 +152,16 @@ func (s *Server) features(ctx context.Context, in *featuresInput) (*featuresOutp
 type deviceLimits struct {
 	Configured device.Limits `json:"configured" doc:"of the configuration, which nobody else can widen"`
 	Set        device.Limits `json:"set" doc:"by the API"`
-	Acting     device.Limits `json:"acting" doc:"the tightest of both and of what the device says of itself"`
+	Acting     device.Limits `json:"acting" doc:"the tightest of both, of its nameplate and of what the device tells of itself now"`
+	ActingBy   windowsBy     `json:"actingBy" doc:"who sets the edges of the windows that act: configured, set, nameplate, device or default; empty where there is none"`
 	Envelope   Envelope      `json:"envelope" doc:"the power that leaves now"`
+}
+
+// windowsBy says who sets the lower and the upper edge of each window.
+type windowsBy struct {
+	SoC         [2]string `json:"soc_percent,omitzero"`
+	Voltage     [2]string `json:"voltage_v,omitzero"`
+	Temperature [2]string `json:"temperature_c,omitzero"`
 }
 
 type limitsOutput struct {
@@ -166,8 +174,47 @@ func (s *Server) limitsOf(ctx context.Context, info *device.Info) (l deviceLimit
 	if l.Acting.Voltage[1] == math.MaxFloat64 { // it has a lower bound alone
 		l.Acting.Voltage[1] = 0
 	}
-	l.Envelope, err = s.plant.Registry.Envelope(ctx, info.Slot)
-	return l, err
+	k, err := s.plant.Registry.Kept(ctx, info.Slot)
+	if err != nil {
+		return l, err
+	}
+	l.Envelope = k.Envelope
+	for _, w := range [...]struct {
+		acts, own       *device.Span
+		configured, set device.Span
+		by              *[2]string
+		rest            [2]string // who sets what none of these does
+	}{
+		{&l.Acting.SoC, &k.Own.SoC, l.Configured.SoC, l.Set.SoC, &l.ActingBy.SoC, byPlate(info.SoCMin, info.SoCMax, "default")},
+		{&l.Acting.Voltage, &k.Own.Voltage, l.Configured.Voltage, l.Set.Voltage, &l.ActingBy.Voltage, byPlate(info.VoltMin, info.VoltMax, "")},
+		{&l.Acting.Temperature, &k.Own.Temperature, l.Configured.Temperature, l.Set.Temperature, &l.ActingBy.Temperature, byPlate(0, 0, "default")},
+	} {
+		for i := range w.by {
+			switch at := w.acts[i]; {
+			case !math.IsNaN(w.own[i]):
+				w.acts[i], w.by[i] = w.own[i], "device"
+			case w.configured.Set() && at == w.configured[i]:
+				w.by[i] = "configured"
+			case w.set.Set() && at == w.set[i]:
+				w.by[i] = "set"
+			default:
+				w.by[i] = w.rest[i]
+			}
+		}
+	}
+	return l, nil
+}
+
+// byPlate says of which edges of a window the nameplate tells, where 0 is none; none is said of
+// the others.
+func byPlate(low, top float64, none string) [2]string {
+	by := [2]string{none, none}
+	for i, v := range [...]float64{low, top} {
+		if v != 0 {
+			by[i] = "nameplate"
+		}
+	}
+	return by
 }
 
 // span is the time that two parameters give, the last while where they are left out.

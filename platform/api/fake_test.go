@@ -49,6 +49,7 @@ type plant struct {
 	settings api.Settings
 	fleet    api.FleetState
 	scores   []api.Score
+	own      map[device.Slot]device.OwnWindows // of those that tell windows
 
 	pushErr  atomic.Pointer[error]
 	notReady atomic.Bool
@@ -147,9 +148,15 @@ func (p *plant) Push(_ context.Context, rows []device.Reading) error {
 
 func (p *plant) Normalise(device.Slot, *device.Reading) {}
 
-// Envelope is that of an empty device.
-func (p *plant) Envelope(context.Context, device.Slot) (api.Envelope, error) {
-	return api.Envelope{MinKW: 0, MinBy: "state of charge low", MaxKW: 40, MaxBy: "cap"}, nil
+// Kept is that of an empty device, with the windows that a test has it tell.
+func (p *plant) Kept(_ context.Context, s device.Slot) (api.Kept, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	own, ok := p.own[s]
+	if !ok {
+		own = device.Untold()
+	}
+	return api.Kept{Envelope: api.Envelope{MinKW: 0, MinBy: "state of charge low", MaxKW: 40, MaxBy: "cap"}, Own: own}, nil
 }
 
 func (p *plant) ReadByUs(s device.Slot) bool {

@@ -181,10 +181,27 @@ func (r deviceFields) Limits(ctx context.Context, d *graph.Device) (*graph.Devic
 	if err != nil {
 		return nil, err
 	}
+	acting := limitsOf(l.Acting)
+	setBy(acting.SocPercent, l.ActingBy.SoC)
+	setBy(acting.VoltageV, l.ActingBy.Voltage)
+	setBy(acting.TemperatureC, l.ActingBy.Temperature)
 	return &graph.DeviceLimits{
-		Configured: limitsOf(l.Configured), Set: limitsOf(l.Set), Acting: limitsOf(l.Acting),
+		Configured: limitsOf(l.Configured), Set: limitsOf(l.Set), Acting: acting,
 		Envelope: &graph.Envelope{MinKw: l.Envelope.MinKW, MinBy: l.Envelope.MinBy, MaxKw: l.Envelope.MaxKW, MaxBy: l.Envelope.MaxBy},
 	}, nil
+}
+
+// setBy says who sets the edges of a window, where there is one.
+func setBy(w *graph.Window, by [2]string) {
+	if w == nil {
+		return
+	}
+	if by[0] != "" {
+		w.MinBy = &by[0]
+	}
+	if by[1] != "" {
+		w.MaxBy = &by[1]
+	}
 }
 
 // limitsOf leaves out what nobody has set.

@@ -73,3 +73,44 @@ func TestRatingOfAWireIsItsFiles(t *testing.T) {
 	w.do("PUT", "/api/v1/devices/rig", "engineer", `{"ratedKw":90}`).want(200, "")
 	w.do("PUT", "/api/v1/devices/rig", "engineer", `{"ratedKw":100}`).want(200, "")
 }
+
+// TestActingLimitsNameWhoSetsThem: what acts has the windows that the device tells of itself
+// where they are the tightest, and each edge says whose it is; over both interfaces.
+func TestActingLimitsNameWhoSetsThem(t *testing.T) {
+	w := newWorld(t)
+	info, err := w.Register(t.Context(), device.Info{
+		ID: "ess", Kind: "sim", RatedKW: 100, SoCMin: 5, SoCMax: 95, VoltMin: 600,
+		Limits: device.Limits{SoC: device.Span{10, 96}}, Narrowed: device.Limits{Temperature: device.Span{5, 50}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const graph = `{"query":"{device(id: \"ess\") {limits {acting {socPercent {min max minBy maxBy} voltageV {min max minBy maxBy} temperatureC {min max minBy maxBy}}}}}"}`
+	check := func(acting, by, acts string) {
+		t.Helper()
+		m := w.do("GET", "/api/v1/devices/ess/limits", "viewer", "").want(200, "").json()
+		if got := fmt.Sprint(m["acting"]); got != acting {
+			t.Errorf("acts\n %s\nwant\n %s", got, acting)
+		}
+		if got := fmt.Sprint(m["actingBy"]); got != by {
+			t.Errorf("by\n %s\nwant\n %s", got, by)
+		}
+		m = w.do("POST", "/graphql", "viewer", graph).want(200, "").json()
+		if got := fmt.Sprint(m["data"]); got != "map[device:map[limits:map[acting:"+acts+"]]]" {
+			t.Errorf("over GraphQL\n %s\nwant\n %s", got, acts)
+		}
+	}
+	check("map[soc_percent:[10 95] temperature_c:[5 50] voltage_v:[600 0]]",
+		"map[soc_percent:[configured nameplate] temperature_c:[set set] voltage_v:[nameplate ]]",
+		"map[socPercent:map[max:95 maxBy:nameplate min:10 minBy:configured] temperatureC:map[max:50 maxBy:set min:5 minBy:set] "+
+			"voltageV:map[max:<nil> maxBy:<nil> min:600 minBy:nameplate]]")
+	own := device.Untold()
+	own.SoC[1], own.Voltage[1], own.Temperature[1] = 90, 820, 45
+	w.mu.Lock()
+	w.own = map[device.Slot]device.OwnWindows{info.Slot: own}
+	w.mu.Unlock()
+	check("map[soc_percent:[10 90] temperature_c:[5 45] voltage_v:[600 820]]",
+		"map[soc_percent:[configured device] temperature_c:[set device] voltage_v:[nameplate device]]",
+		"map[socPercent:map[max:90 maxBy:device min:10 minBy:configured] temperatureC:map[max:45 maxBy:device min:5 minBy:set] "+
+			"voltageV:map[max:820 maxBy:device min:600 minBy:nameplate]]")
+}

@@ -73,8 +73,15 @@ type Registry interface {
 	// sends its readings to us, and gets a slot; a known one keeps its slot, kind
 	// and state.
 	Register(ctx context.Context, info device.Info) (device.Info, error)
-	// Envelope is the power that the guard would let the device have now.
-	Envelope(ctx context.Context, s device.Slot) (Envelope, error)
+	// Kept is what the guard keeps the device to now.
+	Kept(ctx context.Context, s device.Slot) (Kept, error)
+}
+
+// Kept is the power that the guard would let a device have now, and the edges of windows that
+// the device tells of itself and that act, NaN for all others.
+type Kept struct {
+	Envelope
+	Own device.OwnWindows
 }
 
 // Envelope is the power that a device may have now, kW, positive into it, and the limit that

@@ -75,3 +75,18 @@ func (e Envelope) within(own *device.OwnWindows) (out Envelope, theirs uint8) {
 	}
 	return out, theirs
 }
+
+// Own are the edges of windows that a device tells of itself and that keep it, since no other
+// is tighter; NaN for all others.
+func (g *Guard) Own(s device.Slot) device.OwnWindows {
+	own := device.Untold()
+	if d := g.device(s); d != nil {
+		told := d.itself.Edges()
+		for i, to := range own.Edges() {
+			if d.theirs>>i&1 == 1 {
+				*to = *told[i]
+			}
+		}
+	}
+	return own
+}

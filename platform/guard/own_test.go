@@ -30,9 +30,17 @@ func TestWindowsThatTheDeviceTells(t *testing.T) {
 		}
 		return out
 	}
+	acts := func(want string) {
+		t.Helper()
+		if got := w.g.Own(0); fmt.Sprint(got) != want {
+			t.Errorf("its own that act are %v, want %s", got, want)
+		}
+	}
 	w.must(device.SetPower, 50)
+	acts("{[NaN NaN] [NaN NaN] [NaN NaN]}")
 	own.Voltage, own.Temperature = device.Span{500, 820}, device.Span{-10, 45}
 	see(820, 25, true)
+	acts("{[NaN NaN] [NaN 820] [NaN 45]}")
 	if w.kw != 0 {
 		t.Errorf("charged with %v kW at 820 V", w.kw)
 	}
@@ -44,6 +52,7 @@ func TestWindowsThatTheDeviceTells(t *testing.T) {
 	w.refused(device.SetPower, 50, guard.CodeEnvelope, "voltage high")
 	own.Voltage[1] = 900 // it moves its own: that of the configuration acts
 	see(830, 25, true)
+	acts("{[NaN NaN] [NaN NaN] [NaN 45]}")
 	w.must(device.SetPower, 50)
 	_ = said()
 	see(850, 25, true)

@@ -710,6 +710,10 @@ func (ec *executionContext) childFields_Window(ctx context.Context, field graphq
 		return ec.fieldContext_Window_min(ctx, field)
 	case "max":
 		return ec.fieldContext_Window_max(ctx, field)
+	case "minBy":
+		return ec.fieldContext_Window_minBy(ctx, field)
+	case "maxBy":
+		return ec.fieldContext_Window_maxBy(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Window", field.Name)
 }
@@ -7015,6 +7019,52 @@ func (ec *executionContext) fieldContext_Window_max(_ context.Context, field gra
 	return graphql.NewScalarFieldContext("Window", field, false, false, "Float")
 }
 
+func (ec *executionContext) _Window_minBy(ctx context.Context, field graphql.CollectedField, obj *Window) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Window_minBy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.MinBy, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Window_minBy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Window", field, false, false, "String")
+}
+
+func (ec *executionContext) _Window_maxBy(ctx context.Context, field graphql.CollectedField, obj *Window) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Window_maxBy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.MaxBy, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Window_maxBy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Window", field, false, false, "String")
+}
+
 func (ec *executionContext) ___Directive_name(ctx context.Context, field graphql.CollectedField, obj *introspection.Directive) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -10473,6 +10523,16 @@ func (ec *executionContext) _Window(ctx context.Context, sel ast.SelectionSet, o
 			}
 		case "max":
 			out.Values[i] = ec._Window_max(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "minBy":
+			out.Values[i] = ec._Window_minBy(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "maxBy":
+			out.Values[i] = ec._Window_maxBy(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}

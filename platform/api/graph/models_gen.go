@@ -93,7 +93,7 @@ type DeviceLimits struct {
 	Configured *LimitValues `json:"configured"`
 	// By the API.
 	Set *LimitValues `json:"set"`
-	// The tightest of both and of what the device says of itself.
+	// The tightest of both, of its nameplate and of what the device tells of itself now.
 	Acting *LimitValues `json:"acting"`
 	// The power that leaves now.
 	Envelope *Envelope `json:"envelope"`
@@ -223,6 +223,9 @@ type System struct {
 type Window struct {
 	Min *float64 `json:"min,omitempty"`
 	Max *float64 `json:"max,omitempty"`
+	// Of what acts, who sets the edge: configured, set, nameplate, device or default.
+	MinBy *string `json:"minBy,omitempty"`
+	MaxBy *string `json:"maxBy,omitempty"`
 }
 
 type Action string
