@@ -299,8 +299,10 @@ func TestBusyWhenItIsReadBack(t *testing.T) {
 		n    int
 		want device.AckStatus
 	}{
-		{modbus.DeviceBusy, 2, device.Done}, {modbus.Acknowledge, 2, device.Done},
-		{modbus.DeviceBusy, 3, device.Failure}, {modbus.IllegalAddress, 2, device.Failure},
+		{modbus.DeviceBusy, 2, device.Done},
+		{modbus.Acknowledge, 2, device.Done},
+		{modbus.DeviceBusy, 3, device.Failure},
+		{modbus.IllegalAddress, 2, device.Failure},
 	} {
 		r := pcs(t)
 		d := open(t, r)

@@ -139,7 +139,7 @@ type brokenOff string
 func (b brokenOff) Error() string { return string(b) }
 
 // Is implements the interface of errors.Is.
-func (brokenOff) Is(err error) bool { return err == device.ErrStopFirst } //nolint:errorlint // it is that very one
+func (brokenOff) Is(err error) bool { return err == device.ErrStopFirst }
 
 // during returns a context for what is done now, which ends with ctx and with a command that
 // breaks it off, and what is called when it is over.
