@@ -1,120 +1,20 @@
 package record
 
 import (
-	"errors"
-	"fmt"
-	"log/slog"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"yunchu/platform/device"
 )
 
-// Shelf is a folder of recordings that goes on for ever and is bounded: what is too old, or
-// too much, is removed in whole files, the oldest first.
-type Shelf struct {
-	Dir       string
-	Keep      time.Duration // how long a file is kept after it was written last
-	MaxBytes  int64         // of all files together
-	FileBytes int64         // of one file, after which the next is begun
-	Log       *slog.Logger  // nil: none
-
-	mu   sync.Mutex
-	open map[string]bool // paths that are being written
-}
-
-// rollEnd is how the names of a shelf's files end.
-const rollEnd = ".rec.gz"
-
-// begun notes that a file is being written, and ended that it is not any more.
-func (s *Shelf) begun(path string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.open == nil {
-		s.open = map[string]bool{}
-	}
-	s.open[path] = true
-}
-
-func (s *Shelf) ended(path string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.open, path)
-}
-
-// Bytes are how many bytes of recordings the folder holds.
-func (s *Shelf) Bytes() int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, all, _ := s.list() // of what can be read
-	return all
-}
-
-// shelved is one file of a shelf.
-type shelved struct {
-	path  string
-	at    time.Time
-	bytes int64
-}
-
-// list are the files of the shelf, the oldest first.
-func (s *Shelf) list() (files []shelved, all int64, err error) {
-	entries, err := os.ReadDir(s.Dir)
-	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), rollEnd) {
-			continue
-		}
-		if i, err := e.Info(); err == nil { // else it is gone meanwhile
-			files = append(files, shelved{filepath.Join(s.Dir, e.Name()), i.ModTime(), i.Size()})
-			all += i.Size()
-		}
-	}
-	slices.SortFunc(files, func(a, b shelved) int { return a.at.Compare(b.at) })
-	return files, all, err
-}
-
-// tidy removes what is too old at now, and what is too much.
-func (s *Shelf) tidy(now time.Time) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	files, all, err := s.list()
-	errs := []error{err}
-	for _, f := range files {
-		if s.open[f.path] || now.Sub(f.at) <= s.Keep && all <= s.MaxBytes {
-			continue
-		}
-		if err := os.Remove(f.path); err != nil && !errors.Is(err, os.ErrNotExist) {
-			errs = append(errs, err)
-			continue
-		}
-		all -= f.bytes
-	}
-	return errors.Join(errs...)
-}
-
-// free is the path of a new file of a device: no file is written twice, whatever the clock
-// does.
-func (s *Shelf) free(id device.ID, now time.Time) string {
-	for {
-		path := filepath.Join(s.Dir, fmt.Sprintf("links-%s-%s%s", id, now.UTC().Format("20060102T150405.000Z"), rollEnd))
-		if _, err := os.Lstat(path); err != nil {
-			return path
-		}
-		now = now.Add(time.Millisecond)
-	}
-}
-
 // Bounds of a Roll.
 const (
 	rollQueue   = 4096             // messages that wait for the disk
 	rollWaiting = 16 << 20         // bytes of them
+	crossedMost = 160              // bytes that a message takes beside its data, at most
 	opening     = 5 * time.Second  // after its first message, in which a driver finds its way about the device
-	openingMost = 1 << 20          // bytes of that
+	openingMost = 1 << 20          // bytes of that, in memory
 	rollAgain   = time.Minute      // after which a disk that failed is tried again
 	rollMost    = 24 * time.Hour   // how long one file is written at most
 	rollLook    = 10 * time.Second // how often the shelf is looked through
@@ -142,7 +42,7 @@ type Roll struct {
 	failed time.Time // when the disk last failed; zero: it has not
 	first  time.Time // when the device was heard first; zero: not yet
 	start  []crossed // what crossed the links then, and before
-	size   int       // bytes of that
+	size   int       // of that, in memory
 	ready  bool      // start is complete
 }
 
@@ -214,10 +114,7 @@ func (r *Roll) run() {
 		case now := <-soon.C:
 			r.opened(now)
 		case now := <-look.C:
-			if r.out != nil && (now.Sub(r.begun) >= r.most() || r.out.written() >= r.shelf.FileBytes) {
-				r.end()
-			}
-			r.say(r.shelf.tidy(now))
+			r.look(now)
 		case <-r.stop:
 			for {
 				select {
@@ -235,6 +132,14 @@ func (r *Roll) run() {
 	}
 }
 
+// look ends a file that is long enough, or gone, and has the shelf looked after.
+func (r *Roll) look(now time.Time) {
+	r.shelf.upkeep(now)
+	if r.out != nil && (now.Sub(r.begun) >= r.most() || r.out.written() >= r.shelf.FileBytes || !r.shelf.grown(r.path)) {
+		r.end()
+	}
+}
+
 // most is how long one file is written: parts of what is kept, so that it goes in parts.
 func (r *Roll) most() time.Duration { return min(rollMost, max(time.Minute, r.shelf.Keep/8)) }
 
@@ -245,8 +150,8 @@ func (r *Roll) take(x *crossed) {
 		if r.first.IsZero() && x.command == nil && !x.c.Out {
 			r.first = x.c.At
 		}
-		for r.size += len(x.c.Data); r.size > openingMost && r.first.IsZero() && len(r.start) > 0; r.start = r.start[1:] {
-			r.size -= len(r.start[0].c.Data)
+		for r.size += x.size(); r.size > openingMost && r.first.IsZero() && len(r.start) > 0; r.start = r.start[1:] {
+			r.size -= r.start[0].size()
 			r.shed.Add(1)
 		}
 		r.start = append(r.start, *x)
@@ -266,6 +171,9 @@ func (r *Roll) take(x *crossed) {
 	}
 	r.write(x)
 }
+
+// size is what it takes of the memory that a beginning may have: those without data too.
+func (x *crossed) size() int { return crossedMost + len(x.c.Data) }
 
 func (x *crossed) at() time.Time {
 	if x.command != nil {
@@ -295,15 +203,13 @@ func (r *Roll) begin(at time.Time) bool {
 	r.failed = time.Time{}
 	h, err := r.head()
 	if err == nil {
-		err = os.MkdirAll(r.shelf.Dir, 0o700)
-	}
-	if err == nil {
-		err = r.shelf.tidy(now)
+		r.path, err = r.shelf.begin(r.id, now)
 	}
 	if err == nil {
 		h.Started = at
-		r.path = r.shelf.free(r.id, now)
-		r.out, err = Create(r.path, h, 0)
+		if r.out, err = Create(r.path, h, 0); err != nil {
+			r.shelf.ended(r.path, now)
+		}
 	}
 	if err != nil {
 		r.failed, r.out = now, nil
@@ -311,7 +217,6 @@ func (r *Roll) begin(at time.Time) bool {
 		return false
 	}
 	r.begun = now
-	r.shelf.begun(r.path)
 	for i := range r.start {
 		r.write(&r.start[i])
 	}
@@ -341,7 +246,7 @@ func (r *Roll) end() {
 	}
 	r.say(r.out.Close())
 	r.shed.Add(uint64(r.out.Dropped()))
-	r.shelf.ended(r.path)
+	r.shelf.ended(r.path, time.Now())
 	r.out = nil
 }
 

@@ -16,11 +16,12 @@ import (
 // rolled are the files of a shelf, the oldest first.
 func rolled(t *testing.T, s *Shelf) (list []*Recording, bytes int64) {
 	t.Helper()
-	files, bytes, err := s.list()
+	files, err := shelvedIn(s.Dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range files {
+		bytes += f.bytes
 		r, err := Open(f.path)
 		if err != nil {
 			t.Fatal(err)
@@ -90,6 +91,9 @@ func TestRollIsBounded(t *testing.T) {
 	}
 	if want := began.Add((n - 1) * 500 * time.Millisecond); !last.Equal(want) {
 		t.Errorf("the last message is of %v, want %v", last, want)
+	}
+	if s.Bytes() != bytes {
+		t.Errorf("the shelf counts %d bytes of %d", s.Bytes(), bytes)
 	}
 	if s.Keep = 0; s.tidy(time.Now().Add(time.Hour)) != nil || s.Bytes() != 0 {
 		t.Errorf("%d bytes are kept for longer than they are to be", s.Bytes())
@@ -169,5 +173,22 @@ func TestRollOfADeviceThatComesLate(t *testing.T) {
 	all := list[0].Crossings("", list[0].Started)
 	if n := len(all); n < 500 || n > 1100 || string(all[n-1].Data) != "19" || !all[n-1].At.Equal(here.Add(19*time.Second)) {
 		t.Errorf("%d messages, the last %q at %v", n, all[n-1].Data, all[n-1].At)
+	}
+}
+
+// What comes before a device is heard is bounded, messages without data and commands too.
+func TestRollOfADeviceThatNeverComes(t *testing.T) {
+	s := &Shelf{Dir: t.TempDir(), Keep: time.Hour, MaxBytes: 1 << 30, FileBytes: 1 << 30}
+	r := s.NewRoll("rig", func() (Head, error) { return head(), nil })
+	tap := r.Tap("")
+	for i := range 20_000 {
+		tap(device.Crossing{At: began.Add(time.Duration(i) * time.Second), Out: true})
+		if r.Told(device.Command{Verb: device.Stop})(); i%1000 == 0 {
+			settle(t, r)
+		}
+	}
+	r.Close()
+	if most := openingMost/crossedMost + 1; len(r.start) == 0 || len(r.start) > most || r.Shed() < 10_000 {
+		t.Errorf("%d messages wait for a device that never comes, at most %d; %d are shed", len(r.start), most, r.Shed())
 	}
 }
