@@ -22,6 +22,9 @@ func (d *Document) Text(w io.Writer, colour bool) error {
 		return "\x1b[" + colours[v] + "m" + s + "\x1b[0m"
 	}
 	var b strings.Builder
+	if d.Short {
+		b.WriteString("\n  done with short parameters: a quick look, and no proof of any standard\n")
+	}
 	for _, x := range d.Devices {
 		fmt.Fprintf(&b, "\n  %s  %s, %s\n\n", x.Info.ID, x.Address, report.Quantity(x.Info.RatedKW, "kW"))
 		if s := &x.Scale; s.Verdict != "" {
