@@ -97,6 +97,13 @@ func (u *unit) Describe(context.Context, time.Time) (device.Info, error) {
 	return u.name, nil
 }
 
+// now is its power, how often it was read, and what it was told.
+func (u *unit) now() (kw float64, reads int, told []string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.kw, len(u.reads), slices.Clone(u.told)
+}
+
 func (u *unit) set(f func()) { u.mu.Lock(); defer u.mu.Unlock(); f() }
 
 // line is a gateway on the wall clock with units on wires.

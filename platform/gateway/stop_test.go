@@ -190,10 +190,11 @@ func TestStopWaitsForOneExchange(t *testing.T) {
 						l.pass(3 * time.Second)
 					}
 					l.ask(device.Command{Verb: device.SetPower, Power: 50})
-					for u.kw != 50 {
+					for kw, _, _ := u.now(); kw != 50; kw, _, _ = u.now() {
 						l.pass(10 * time.Millisecond)
 					}
-					for n := len(u.reads); len(u.reads) == n; { // the last exchange of a reading begins
+					_, before, _ := u.now()
+					for n := before; n == before; _, n, _ = u.now() { // the last exchange of a reading begins
 						l.pass(10 * time.Millisecond)
 					}
 					l.pass(each)
@@ -206,16 +207,18 @@ func TestStopWaitsForOneExchange(t *testing.T) {
 					u.set(func() { u.told = nil })
 					l.ask(device.Command{Verb: verb})
 					began := time.Now()
-					for len(u.told) == 0 && time.Since(began) < 10*time.Second {
+					var told []string
+					for len(told) == 0 && time.Since(began) < 10*time.Second {
 						l.pass(10 * time.Millisecond)
+						_, _, told = u.now()
 					}
 					if took := time.Since(began); took > 2*each+50*time.Millisecond { // the one under way, and its own
-						t.Errorf("told %q after %v", u.told, took)
+						t.Errorf("told %q after %v", told, took)
 					}
-					n := len(u.reads)
+					_, before, _ = u.now()
 					l.pass(3 * time.Second)
-					if len(u.reads) == n || u.kw != 0 {
-						t.Errorf("%d readings afterwards, %g kW", len(u.reads)-n, u.kw)
+					if kw, n, _ := u.now(); n == before || kw != 0 {
+						t.Errorf("%d readings afterwards, %g kW", n-before, kw)
 					}
 					answers := strings.Join(l.answers(), ", ")
 					if want := "c2 setPower failed 60 SUPERSEDED"; during == "setpoint" && !strings.Contains(answers, want) {
@@ -241,13 +244,13 @@ func TestManyStopsLeaveRoomForReadings(t *testing.T) {
 		u := l.units[0]
 		u.set(func() { u.takes = 100 * time.Millisecond })
 		l.pass(3 * time.Second)
-		n := len(u.reads)
+		_, before, _ := u.now()
 		for range 20 {
 			l.ask(device.Command{Verb: device.Stop})
 			l.pass(250 * time.Millisecond)
 		}
-		if n = len(u.reads) - n; n < 5 {
-			t.Errorf("%d readings in 5 s", n)
+		if _, n, _ := u.now(); n-before < 5 {
+			t.Errorf("%d readings in 5 s", n-before)
 		}
 		l.want("life", l.life, "0 active")
 	})

@@ -5,16 +5,18 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"yunchu/platform/device"
 )
 
-// open hands the device a setpoint that it has not answered yet.
-func (w *wire) open(kw float64) device.Command {
+// open hands the device a setpoint that it has not answered yet, and reports whether the guard
+// allows it.
+func (w *wire) open(kw float64) (c device.Command, ok bool) {
 	w.seq++
-	c := setPower(0, w.now, kw, device.Normal)
+	c = setPower(0, w.now, kw, device.Normal)
 	c.Seq, c.ID, c.Source = w.seq, "open", "user:ann"
-	check(w.g, w.now, c)
-	return c
+	return c, check(w.g, w.now, c).Code == ""
 }
 
 // disarmedAfter is how long it takes from now on until the device is disarmed, at most a
@@ -78,7 +80,8 @@ func TestAnswersToACommandAreHeard(t *testing.T) {
 				w.g.Paced(0, tt.pace)
 				w.pass(100 * time.Millisecond)
 			}
-			c, from := w.open(50), w.now
+			c, _ := w.open(50)
+			from := w.now
 			took := w.disarmedAfter(func() {
 				if w.now.Sub(from) <= tt.lasts {
 					w.g.Heard(0, w.now)
@@ -99,7 +102,7 @@ func TestAFailedCommandWasHeard(t *testing.T) {
 		w.g.Paced(0, 420*time.Millisecond)
 		w.pass(100 * time.Millisecond)
 	}
-	c := w.open(50)
+	c, _ := w.open(50)
 	w.now = w.now.Add(1500 * time.Millisecond)
 	w.g.Heard(0, w.now)
 	w.now = w.now.Add(500 * time.Millisecond)
@@ -124,4 +127,65 @@ func TestNothingIsHeardWithoutACommand(t *testing.T) {
 	}
 	w.g.Heard(9, w.now) // which nobody knows
 	w.g.Paced(9, time.Second)
+}
+
+// No sequence of readings of any age, commands, parts of them that are answered, and time keeps
+// a device armed that has answered nothing for longer than its link may be silent, nor one that
+// was not read for that and the most that a slow line explains.
+func TestNoSequenceActsUnheard(t *testing.T) {
+	const stale = 2 * time.Second
+	rapid.Check(t, func(rt *rapid.T) {
+		w := armed(t)
+		heard, read := w.now, w.now
+		var asked []device.Command
+		pace := func(name string) time.Duration {
+			return time.Duration(rapid.SampledFrom([]int{0, 10, 400, 5000}).Draw(rt, name)) * time.Millisecond
+		}
+		rt.Repeat(map[string]func(*rapid.T){
+			"reading": func(*rapid.T) {
+				w.g.Paced(0, pace("pace"))
+				r := w.reading()
+				r.At -= pace("age").Milliseconds()
+				w.g.Observe(&r)
+				heard, read = w.now, w.now
+			},
+			"ask": func(*rapid.T) {
+				if c, ok := w.open(rapid.Float64Range(-100, 100).Draw(rt, "kw")); ok {
+					asked = append(asked, c)
+				}
+			},
+			"a part of it is answered": func(*rapid.T) {
+				w.g.Heard(0, w.now)
+				if len(asked) > 0 {
+					heard = w.now
+				}
+			},
+			"answer": func(*rapid.T) {
+				if len(asked) == 0 {
+					return
+				}
+				status := rapid.SampledFrom([]device.AckStatus{device.Done, device.Failure, device.Rejected}).Draw(rt, "status")
+				if status == device.Done {
+					heard = w.now
+				}
+				answer(w.g, w.now, asked[0], status)
+				asked = asked[1:]
+			},
+			"time": func(*rapid.T) {
+				for range rapid.IntRange(1, 15).Draw(rt, "ticks") {
+					w.now = w.now.Add(100 * time.Millisecond)
+					w.tick()
+				}
+			},
+			"": func(*rapid.T) {
+				switch {
+				case !w.g.Armed(0):
+				case w.now.Sub(heard) > stale+100*time.Millisecond:
+					rt.Fatalf("armed %v after it was heard", w.now.Sub(heard))
+				case w.now.Sub(read) > stale+5100*time.Millisecond:
+					rt.Fatalf("armed %v after it was read", w.now.Sub(read))
+				}
+			},
+		})
+	})
 }
