@@ -88,6 +88,7 @@ type Gateway struct {
 	onLife      func(device.Slot, device.State)
 	onNameplate func(device.Slot, device.Info)
 	frames      sync.Pool
+	befores     sync.Pool // *[]before
 	events      uint64
 
 	mu     sync.Mutex
@@ -142,6 +143,7 @@ func New(o Options) *Gateway {
 		seen: map[request]device.Ack{}, claims: claims{first: map[request]asked{}}, attended: map[device.Slot]bool{}, ended: make(chan struct{}), queue: make(chan *push, o.QueueRows), bound: int64(o.QueueRows),
 	}
 	g.frames.New = func() any { return new(device.Readings) }
+	g.befores.New = func() any { return new([]before) }
 	return g
 }
 

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -164,21 +165,25 @@ func (g *Gateway) store(ctx context.Context, batch []*push) error {
 	}
 }
 
+// before is what the checks knew of a device before they judged a reading.
+type before struct {
+	slot   device.Slot
+	memory ingest.Memory
+}
+
 // record judges and publishes. When the log refuses, the checks forget what they
 // saw, so that a repetition is not taken for a duplicate of something that was
 // never stored.
 func (g *Gateway) record(now time.Time, batch []*push, done func(error)) {
 	f := g.frames.Get().(*device.Readings)
 	f.Reset()
-	before := make(map[device.Slot]ingest.Memory)
+	was := g.befores.Get().(*[]before)
 	var act []device.Reading // of devices that may act: the guard must know
 	g.mu.Lock()
 	for _, p := range batch {
 		for i := range p.rows {
 			r := &p.rows[i]
-			if _, saved := before[r.Slot]; !saved {
-				before[r.Slot] = g.memory[r.Slot]
-			}
+			*was = append(*was, before{r.Slot, g.memory[r.Slot]})
 			r.Arrived = now.UnixMilli()
 			p.verdicts[i] = g.memory[r.Slot].Judge(&g.infos[r.Slot], now, r)
 			if p.verdicts[i] != ingest.Store {
@@ -194,13 +199,15 @@ func (g *Gateway) record(now time.Time, batch []*push, done func(error)) {
 	finish := func(err error) {
 		if err != nil {
 			g.mu.Lock()
-			for s, m := range before {
-				g.memory[s] = m
+			for _, b := range slices.Backward(*was) { // a device may be there twice
+				g.memory[b.slot] = b.memory
 			}
 			g.mu.Unlock()
 		} else {
 			g.count(batch)
 		}
+		*was = (*was)[:0]
+		g.befores.Put(was)
 		g.frames.Put(f)
 		done(err)
 	}
