@@ -193,6 +193,37 @@ func TestSignalsRoundTrip(t *testing.T) {
 	})
 }
 
+// TestCountersBeginAgain: a counter that is narrower than what it counts never stands still.
+func TestCountersBeginAgain(t *testing.T) {
+	for _, tt := range []struct {
+		signal can.Signal
+		most   uint64 // before 0 comes again
+	}{
+		{can.Signal{Length: 1, Factor: 1}, 1},
+		{can.Signal{Length: 4, Factor: 1}, 15},
+		{can.Signal{Length: 4, Factor: 0.5, Offset: 3}, 15},
+		{can.Signal{Length: 8, Factor: 1}, 254},
+		{can.Signal{Length: 8, Signed: true, Factor: 1}, 126},
+		{can.Signal{Length: 12, Start: 7, BigEndian: true, Factor: 1}, 4094},
+	} {
+		last := uint64(math.MaxUint64)
+		var d can.Data
+		for n := range uint64(10_000) {
+			tt.signal.SetCount(&d, n)
+			got := tt.signal.Raw(&d)
+			if got == last || got > tt.most || math.IsNaN(tt.signal.Physical(got)) {
+				t.Fatalf("%+v: %d after %d at %d", tt.signal, got, last, n)
+			}
+			last = got
+		}
+	}
+	var d can.Data
+	wide := can.Signal{Length: 64, Factor: 1}
+	if wide.SetCount(&d, 1<<40+3); wide.Raw(&d) != 1<<40+3 {
+		t.Errorf("64 bits: %d", wide.Raw(&d))
+	}
+}
+
 func TestEncodeCutsAndMarks(t *testing.T) {
 	for _, tt := range []struct {
 		name   string

@@ -75,6 +75,21 @@ func (s *Signal) Physical(raw uint64) float64 {
 // its bits hold; NaN as not implemented where the signal has a form for that, else as 0.
 func (s *Signal) Encode(d *Data, v float64) { s.SetRaw(d, s.rawOf(v)) }
 
+// SetCount puts a counter as its bits, whatever its factor, from 0 again after the most that
+// they hold; what Physical takes for no value is skipped.
+func (s *Signal) SetCount(d *Data, n uint64) {
+	switch most := s.ones() >> signBit(s.Signed); {
+	case s.Float:
+		s.Encode(d, float64(n))
+		return
+	case s.Length >= 8:
+		n %= most
+	default:
+		n %= most + 1
+	}
+	s.SetRaw(d, n)
+}
+
 func (s *Signal) rawOf(v float64) uint64 {
 	x := (v - s.Offset) / s.Factor
 	if s.Float {

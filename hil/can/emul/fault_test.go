@@ -1,8 +1,11 @@
 package emul_test
 
 import (
+	"bytes"
 	"errors"
 	"math"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -113,6 +116,30 @@ func TestSignFlipAndFrozenChargeComeThrough(t *testing.T) {
 	r.pass(2 * time.Second)
 	if got := r.read(); got.SoC >= before {
 		t.Errorf("afterwards %v %%, was %v %%", got.SoC, before)
+	}
+}
+
+// TestNarrowHeartbeatGoesOn: eight bits, or four, count as long as the unit lives.
+func TestNarrowHeartbeatGoesOn(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"counter.yaml", "counter.dbc"} {
+		text, err := os.ReadFile(filepath.Join("..", "testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = bytes.Replace(text, []byte("Count : 8|8@1+"), []byte("Count : 8|4@1+"), 1)
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range []string{filepath.Join("..", "testdata", "counter.yaml"), filepath.Join(dir, "counter.yaml")} {
+		r := newRig(t, path, nil)
+		for range 100 {
+			r.pass(10 * time.Second)
+			if got := r.read(); got.Flags&device.FlagHeartbeat != 0 {
+				t.Fatalf("%s: stands still after %v", path, r.now.Sub(start))
+			}
+		}
 	}
 }
 

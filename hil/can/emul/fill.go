@@ -27,6 +27,8 @@ func (e *Emulator) fill(v *unit.View, m *message) can.Frame {
 			s.SetRaw(&f.Data, statusOf(v, u))
 		case u.Is == can.Manufacturer:
 			s.SetRaw(&f.Data, text(v.Maker, int(s.Length)/8))
+		case u.Is == can.Heartbeat:
+			s.SetCount(&f.Data, uint64(v.Heartbeat))
 		case condition(u.Is):
 			s.SetRaw(&f.Data, s.Raw(&f.Data)|bits(u, holds(v, u)))
 		default:
@@ -92,8 +94,6 @@ func (e *Emulator) number(v *unit.View, is string) float64 {
 			return -v.DischargeA * k
 		}
 		return v.DischargeA * k
-	case can.Heartbeat:
-		return float64(v.Heartbeat)
 	}
 	return nameplate(v, is, k)
 }
