@@ -298,7 +298,7 @@ func (s *Server) register(ctx context.Context, in *registerInput) (*deviceOutput
 	set(&info.Model, b.Model)
 	set(&info.CapacityKWh, b.CapacityKWh)
 	if most := info.Limits.CapKW; info.Wired() && most > 0 && b.RatedKW != nil && *b.RatedKW > most {
-		return nil, refuse(CodeLimit, fmt.Sprintf("the rating of %s is %.6g kW by its configuration: what is told by its power would not be seen against a larger one", info.ID, most))
+		return nil, refuse(CodeLimit, fmt.Sprintf("the configuration bounds the power of %s to %.6g kW, and a rating told here may not be above that: what is seen of its power would be small against a larger one", info.ID, most))
 	}
 	set(&info.RatedKW, b.RatedKW)
 	set(&info.InstallDate, b.InstallDate)
