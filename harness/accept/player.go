@@ -120,6 +120,7 @@ type Player struct {
 	resting time.Time
 	quiet   time.Time // since when the power has been at rest; zero: it is not
 	stopped bool      // we have pressed the emergency stop
+	refused bool      // that a setpoint was refused has ended the test
 
 	ending  phase
 	endedAt time.Time
@@ -458,8 +459,8 @@ func (p *Player) keep(now time.Time, out *[]Action) {
 // happened takes note of the guard's taking the device away, unless the test is just doing
 // what makes it do so.
 func (p *Player) happened(e *device.Event) {
-	// The refusal that it leads to may be heard of first.
-	begun := p.ending == playing || strings.Contains(p.rec.Aborted, guard.CodeNotArmed)
+	// The refusal that it leads to may be heard of first, and so may the device's own.
+	begun := p.ending == playing || p.refused
 	if e.Type != "disarmed" || !begun || p.rec.Barred != "" {
 		return
 	}
@@ -531,6 +532,7 @@ func (p *Player) acknowledged(now time.Time, a *device.Ack) {
 		if strings.HasPrefix(a.Reason, guard.NoGoodReading) {
 			why += "; " + p.rec.lookAt()
 		}
+		p.refused = p.ending == playing && a.Verb == device.SetPower
 		p.Abort(now, why)
 	}
 }

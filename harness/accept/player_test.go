@@ -50,6 +50,11 @@ type unit struct {
 	armed bool
 	// overtaken: renewals wait for so long that the next one takes their place.
 	overtaken bool
+	// refuses is why it takes no setpoint from an instant on, and the guard takes it away, by an
+	// event that comes after the refusal.
+	refuses     string
+	refusesFrom time.Time
+	events      []device.Event
 }
 
 func (u *unit) wrong() bool { return u.rng.Float64() < u.bad }
@@ -62,6 +67,9 @@ func (u *unit) see(now time.Time) *accept.Observation {
 	r.At, r.Power, r.SoC = now.UnixMilli(), u.kw, u.soc
 	r.Arrived = r.At
 	o := &accept.Observation{Reading: r, Has: !u.wrong(), Acks: u.acks, Done: u.done, Armed: u.armed}
+	if len(u.acks) == 0 {
+		o.Events, u.events = u.events, nil
+	}
 	u.acks, u.done = nil, nil
 	return o
 }
@@ -91,6 +99,9 @@ func (u *unit) take(now time.Time, list []accept.Action) {
 			ack.Status, ack.Code = device.Rejected, "ENVELOPE"
 		case u.wrong():
 			ack.Status, ack.Code = device.Failure, "OFFLINE"
+		case u.refuses != "" && c.Verb == device.SetPower && !now.Before(u.refusesFrom):
+			ack.Status, ack.Code, ack.Reason = device.Rejected, "LOCAL", "the device is in local control"
+			u.events = append(u.events, device.Event{Type: "disarmed", Text: "X: " + u.refuses})
 		case u.overtaken && c.Verb == device.SetPower && c.Power == u.kw:
 			ack.Status, ack.Code = device.Expired, gateway.CodeSuperseded
 			u.until = now.Add(time.Duration(c.Duration) * time.Millisecond)
@@ -204,6 +215,22 @@ func TestOvertakenRenewalIsNoDoubt(t *testing.T) {
 
 // TestPlayerEndsAtRest: whatever is refused, lost, broken or broken off, the last word
 // about power is to have none, nothing is asked for after that, and it comes to an end.
+// TestRefusalBeforeItsReason: a device that refuses a setpoint may be taken away by the guard a
+// moment later, for what made it refuse: that is the reason of what became of the test.
+func TestRefusalBeforeItsReason(t *testing.T) {
+	p := procedure(t, "steps:\n  - {power_percent: 50, hold_s: 30, measure: {name: step, kind: step}}\n")
+	for name, from := range map[string]time.Duration{"the first": 0, "a renewal": 3 * time.Second} {
+		u := &unit{rng: rand.New(rand.NewPCG(1, 1)), soc: 50, refuses: "local control", refusesFrom: origin.Add(from)}
+		rec, _, err := play(p, u, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(rec.Aborted, "LOCAL") || rec.Barred != "local control" {
+			t.Errorf("%s is refused: aborted %q, barred %q", name, rec.Aborted, rec.Barred)
+		}
+	}
+}
+
 func TestPlayerEndsAtRest(t *testing.T) {
 	p := procedure(t, walk)
 	rapid.Check(t, func(t *rapid.T) {
