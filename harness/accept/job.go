@@ -356,6 +356,8 @@ func (s *session) capabilities(ctx context.Context) {
 		}
 		for _, x := range list {
 			switch {
+			case x.Name == device.SettingReactive:
+				s.able[x.Name] = s.holds(ctx, x.Name)
 			case x.ReadOnly:
 			case slices.Contains([]string{device.SettingRamp, device.SettingPowerLimit, device.SettingRevert, device.SettingConnect}, x.Name):
 				s.able[x.Name] = s.holds(ctx, x.Name)

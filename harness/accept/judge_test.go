@@ -73,6 +73,19 @@ func backwards(ack, until float64) func(*accept.Record) {
 	}
 }
 
+// reactive has the device show reactive powers each second, and the reference another, kvar.
+func reactive(shown []float64, is float64) func(*accept.Record) {
+	return func(r *accept.Record) {
+		r.Windows[0].Kind = "hold"
+		for i, s := range r.Samples {
+			r.Reference = append(r.Reference, backend.Truth{At: device.Time(s.At), PowerKW: s.Power, ReactiveKvar: is})
+			if i%20 == 0 && len(shown) > 0 {
+				r.Reactive = append(r.Reactive, metric.Point{T: float64(i) * 0.05, V: shown[i/20%len(shown)]})
+			}
+		}
+	}
+}
+
 func window(kind string, from, to float64) *accept.Window {
 	sec := func(s float64) time.Time { return origin.Add(time.Duration(s * float64(time.Second))) }
 	return &accept.Window{
@@ -141,6 +154,12 @@ func TestVerdicts(t *testing.T) {
 				r.Reference = append(r.Reference, backend.Truth{At: device.Time(s.At), PowerKW: s.Power + 2})
 			}
 		}), "m", "power_error_percent", "<= 0.5", report.Failed, ""},
+		{"reactive power that nobody shows", with(reactive(nil, 20)), "m", "reactive_error_percent", "<= 0.5", report.NotApplicable, "it reports none"},
+		{"reactive power that does not flow", with(reactive([]float64{0.1}, 0)), "m", "reactive_error_percent", "<= 0.5", report.NotApplicable, "it shows 0.1 kvar, the reference 0 kvar"},
+		{"reactive power", with(reactive([]float64{19.8, 20.2}, 20)), "m", "reactive_error_percent", "<= 0.5", report.Passed, "kvar, the reference 20 kvar"},
+		{"reactive power of the other sign", with(reactive([]float64{-20}, 20)), "m", "reactive_error_percent", "<= 0.5", report.Failed, "-20 kvar, the reference 20 kvar"},
+		{"reactive power that stands at 0", with(reactive([]float64{0}, 20)), "m", "reactive_error_percent", "<= 0.5", report.Failed, ""},
+		{"reactive power that is not there", with(reactive([]float64{20}, 0)), "m", "reactive_error_percent", "<= 0.5", report.Failed, ""},
 		{"the sign before, while a setpoint is on its way", with(backwards(12, 11.9)), "m", "wrong_sign", "== 0", report.Passed, ""},
 		{"another sign than the setpoint it has taken", with(backwards(10.1, 11.9)), "m", "wrong_sign", "== 0", report.Failed, ""},
 		{"a reading in the millisecond in which the next setpoint is sent", with(func(r *accept.Record) {

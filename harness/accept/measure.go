@@ -314,6 +314,8 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 		return r.signs(w, &t, m)
 	case "power_error_percent":
 		return r.compared(w, &t, m)
+	case "reactive_error_percent":
+		return r.reactive(w, &t, m)
 	case "trips":
 		m.Value = float64(r.trips(t.a, t.b, w.ToKW))
 		m.counts, m.n = true, len(r.samples(t.a+settleTrip, t.b))
@@ -430,6 +432,38 @@ func (r *Record) compared(w *Window, t *trace, m measured) (measured, error) {
 	m.Value, m.n = 100*math.Abs(mean(own)-mean(ref))/r.RatedKW, len(own)
 	return m, nil
 }
+
+// reactive is compared of the reactive power. Where none flows a device that always shows none
+// is right as well: that is not judged.
+func (r *Record) reactive(w *Window, t *trace, m measured) (measured, error) {
+	if len(r.Reference) == 0 {
+		return m, errNoReference
+	}
+	if len(r.Reactive) == 0 {
+		return m, fmt.Errorf("%w: it reports none", errNoReactive)
+	}
+	own := within(r.Reactive, t.a+w.After.Seconds(), t.b)
+	ref := within(r.reference(trueReactive), t.a+w.After.Seconds(), t.b)
+	if len(own) == 0 || len(ref) == 0 {
+		return m, metric.ErrNoData
+	}
+	shown, is := mean(own), mean(ref)
+	m.Value, m.n = 100*math.Abs(shown-is)/r.RatedKW, len(own)
+	if some := reactiveShare * r.RatedKW; max(math.Abs(shown), math.Abs(is)) < some {
+		return m, fmt.Errorf("%w: it shows %.3g kvar, the reference %.3g kvar, and at %.3g kvar it would be judged", errNoReactive, shown, is, some)
+	}
+	m.note = fmt.Sprintf("%.4g kvar, the reference %.4g kvar", shown, is)
+	return m, nil
+}
+
+// errNoReactive: there is no reactive power to compare.
+var errNoReactive = errors.New("no reactive power")
+
+// reactiveShare is how much of the rated power must flow as reactive power to say how it is
+// measured.
+const reactiveShare = 0.05
+
+func trueReactive(t *backend.Truth) float64 { return t.ReactiveKvar }
 
 // trips counts how often the device went to fault, or lost a power that it was still
 // asked for.

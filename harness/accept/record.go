@@ -29,6 +29,7 @@ type Record struct {
 
 	Samples   []device.Reading
 	Reference []backend.Truth
+	Reactive  []metric.Point // s since Begin, kvar, above zero absorbed: what the device shows
 	Setpoints []metric.Point // s since Begin, kW: what was asked for, each until the next
 	Windows   []*Window
 	Exchanges []Exchange

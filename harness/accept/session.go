@@ -22,6 +22,7 @@ import (
 	"yunchu/platform/bus"
 	"yunchu/platform/bus/local"
 	"yunchu/platform/device"
+	"yunchu/platform/gateway"
 	"yunchu/platform/sched"
 )
 
@@ -79,6 +80,13 @@ type batch struct {
 	done      []Done
 	truths    []backend.Truth
 	exchanges []Exchange
+	reactive  []kvar
+}
+
+// kvar is the reactive power that the device showed at a moment.
+type kvar struct {
+	at time.Time
+	v  float64
 }
 
 func (b *inbox) put(f func(b *batch)) {
@@ -286,6 +294,31 @@ func (s *session) sampleReference() {
 	}
 }
 
+// sampleReactive reads the reactive power, which no reading has, beside the readings.
+func (s *session) sampleReactive(ctx context.Context) {
+	t := time.NewTicker(reactiveEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		q := kvar{at: s.sched.Now()}
+		err := s.exchange(ctx, "adjusted", "reactive power", false, func(ctx context.Context, h *gateway.Held) (err error) {
+			q.at = s.sched.Now()
+			q.v, err = h.Setting(ctx, device.SettingReactive)
+			return err
+		})
+		if err == nil {
+			s.inbox.put(func(x *batch) { x.reactive = append(x.reactive, q) })
+		}
+	}
+}
+
+// reactiveEvery is seldom enough to leave the readings their time.
+const reactiveEvery = time.Second
+
 // tick shows the player what there is to see, and does what it asks for.
 func (s *session) tick(now time.Time) {
 	in := s.inbox.take()
@@ -341,6 +374,9 @@ func (s *session) record(in *batch) {
 		if n := len(s.rec.Reference); n == 0 || t.At.Sub(s.rec.Reference[n-1].At) >= max(every, s.period)-s.period/2 {
 			s.rec.Reference = append(s.rec.Reference, t)
 		}
+	}
+	for _, q := range in.reactive {
+		s.rec.Reactive = append(s.rec.Reactive, metric.Point{T: s.rec.at(q.at), V: q.v})
 	}
 	s.rec.Exchanges = append(s.rec.Exchanges, in.exchanges...)
 	for _, e := range in.events {
@@ -418,6 +454,9 @@ func (s *session) play(ctx context.Context, g *Program) *Record {
 		}
 		return !p.Over()
 	})
+	if s.able[device.SettingReactive] && slices.ContainsFunc(g.Procedure.Limits, func(l scenario.ProcedureLimit) bool { return l.Metric == "reactive_error_percent" }) {
+		s.serve.Go(func() { s.sampleReactive(run) })
+	}
 	_ = s.sched.Run(run, time.Time{}) // ends when the player is over
 	s.player, s.ref = nil, false
 	s.rec.End = s.sched.Now()
@@ -437,7 +476,7 @@ func usable(i *device.Info) float64 {
 func referenced(p *scenario.Procedure) bool {
 	for _, l := range p.Limits {
 		switch l.Metric {
-		case "power_error_percent", "soc_truth_error_percent", "temperature_error_c", "voltage_error_v", "efficiency_net_percent", "flat_s", "frozen_channels", "time_offset_ms":
+		case "power_error_percent", "reactive_error_percent", "soc_truth_error_percent", "temperature_error_c", "voltage_error_v", "efficiency_net_percent", "flat_s", "frozen_channels", "time_offset_ms":
 			return true
 		}
 	}

@@ -29,6 +29,7 @@ var testMetrics = []TestMetric{
 	{"reversals", "", []string{"hold"}, "setpoints at which the mean power did not go the way that the setpoint went"},
 	{"wrong_sign", "", []string{"hold"}, "readings whose power, or whose current of the battery, has another sign than the setpoint"},
 	{"power_error_percent", "percent", []string{"hold"}, "of the mean power that the device reports against the reference's, of rated power"},
+	{"reactive_error_percent", "percent", []string{"hold"}, "of the mean reactive power that the device reports against the reference's, of rated power; it does not apply where none flows"},
 	{"transition_time_s", "s", []string{"transition"}, "from the last sample with 90 % of the old power to the first with 90 % of the new one"},
 	{"zero_time_s", "s", []string{"zero"}, "until the power stays below zero_percent of rated power"},
 	{"exceeding_samples", "", []string{"limit"}, "readings above limit_percent and 5 % of rated power, after after_s; a device that has less by itself shows nothing"},

@@ -106,6 +106,24 @@ func TestReadsTheGoldenDevice(t *testing.T) {
 	}
 }
 
+// TestReactivePowerIsShown: counted as absorbed above zero, in kvar, and only read.
+func TestReactivePowerIsShown(t *testing.T) {
+	r := pcs(t)
+	r.set(at701+12, 300) // Var, generated
+	r.set(at701+119, 1)  // Var_SF
+	d := open(t, r)
+	if q, err := d.Setting(t.Context(), device.SettingReactive); err != nil || q != -3 {
+		t.Errorf("it absorbs %v kvar, %v", q, err)
+	}
+	list, err := d.Settings(t.Context())
+	if i := slices.IndexFunc(list, func(s device.Setting) bool { return s.Name == device.SettingReactive }); err != nil || i < 0 || !list[i].ReadOnly || list[i].Step != 0.01 {
+		t.Errorf("settings %+v, %v", list, err)
+	}
+	if _, err := d.Adjust(t.Context(), device.SettingReactive, 1); !errors.Is(err, device.ErrUnsupported) {
+		t.Errorf("the reactive power that flows is written: %v", err)
+	}
+}
+
 // TestScaleFactorIsFollowed: a device that changes its scale factors at run-time is read
 // and written in those of the moment.
 func TestScaleFactorIsFollowed(t *testing.T) {

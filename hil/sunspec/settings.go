@@ -190,11 +190,17 @@ func (d *Driver) common() (list []device.Setting) {
 	if p := reserve(found); p.value().OK() {
 		list = append(list, device.Setting{Name: device.SettingReserve, Unit: "%", Max: 100, Step: p.block.Step(p.field)})
 	}
+	if p := shownVar(found); p.value().OK() {
+		list = append(list, device.Setting{Name: device.SettingReactive, Unit: "kvar", Step: p.block.Step(p.field) / 1000, ReadOnly: true})
+	}
 	return list
 }
 
 // longestRevert is in s the dead-man time that is configured: a setting only shortens it.
 func (d *Driver) longestRevert() float64 { return seconds(d.opt.DeadMan) }
+
+// shownVar is the reactive power that flows, var, above zero generated.
+func shownVar(d *Device) point { return choose(d, "701.Var", "103.VAr") }
 
 func reserve(d *Device) point { return choose(d, "124.MinRsvPct", "802.SoCRsvMin") }
 
@@ -301,6 +307,14 @@ func (d *Driver) setting(name string) (*setting, error) {
 		}
 		x := plain(p)
 		x.most, x.hidden = 100, true
+		return x, nil
+	case device.SettingReactive:
+		p := shownVar(found)
+		if !p.exists() {
+			return nil, none
+		}
+		x := plain(p)
+		x.value, x.locked = func() float64 { return 0 - p.float()/1000 }, true
 		return x, nil
 	}
 	p, err := d.settable(name)

@@ -60,6 +60,7 @@ const (
 	SettingRevert     = "revert"      // s, after which a setpoint that nobody renews reverts to 0; at most the dead-man time that is configured
 	SettingConnect    = "connect"     // 1 connected, 0 not
 	SettingReserve    = "reserve"     // %, state of charge that is not discharged below
+	SettingReactive   = "reactive"    // kvar, above zero absorbed: the reactive power that flows, which is only read
 )
 
 // Adjustable is a Driver whose device has settings. ErrUnsupported for a name that
