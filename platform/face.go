@@ -86,7 +86,7 @@ func (f *Face) Device(s device.Slot) (device.Info, bool) {
 func (f *Face) Kept(ctx context.Context, s device.Slot) (api.Kept, error) {
 	answer := make(chan api.Kept, 1)
 	f.plant.sched.Post("api", func(time.Time) {
-		k := api.Kept{Own: f.plant.guard.Own(s)}
+		k := api.Kept{Own: f.plant.guard.Own(s), Silent: f.plant.Gateway.Silence(s)}
 		k.MinKW, k.MaxKW, k.MinBy, k.MaxBy = f.plant.guard.Sides(s)
 		answer <- k
 	})

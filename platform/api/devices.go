@@ -353,7 +353,7 @@ func (s *Server) latest(ctx context.Context, in *latestInput) (*raw, error) {
 			return nil, fmt.Errorf("latest of %s: %w", info.ID, err)
 		}
 		if !ok {
-			return nil, refuse(CodeNoReading, "there is no such reading of "+in.ID)
+			return nil, s.noReading(ctx, &info)
 		}
 		b := append(make([]byte, 0, 512), `{"deviceId":"`...)
 		b = append(b, info.ID...)
@@ -362,9 +362,20 @@ func (s *Server) latest(ctx context.Context, in *latestInput) (*raw, error) {
 	}
 	r, ok := s.plant.Latest.Latest(info.Slot, in.Quality == "good")
 	if !ok {
-		return nil, refuse(CodeNoReading, "there is no such reading of "+in.ID)
+		return nil, s.noReading(ctx, &info)
 	}
 	return rawJSON(appendReading(make([]byte, 0, 256), info.ID, &r)), nil
+}
+
+// noReading is the answer where a device has none, with what its wire says about that.
+func (s *Server) noReading(ctx context.Context, info *device.Info) error {
+	text := "there is no such reading of " + string(info.ID)
+	if info.Wired() {
+		if k, err := s.plant.Registry.Kept(ctx, info.Slot); err == nil && k.Silent != "" {
+			text += ", which is offline: " + k.Silent
+		}
+	}
+	return refuse(CodeNoReading, text)
 }
 
 // pageRoom is memory for a page of the history: its rows, and what they are as JSON. A page of

@@ -291,3 +291,30 @@ func TestFeaturesTellGaps(t *testing.T) {
 		}
 	}
 }
+
+// TestNoReadingSaysWhy: of a wire that gives nothing the answer says what was the matter.
+func TestNoReadingSaysWhy(t *testing.T) {
+	w := newWorld(t)
+	for id, kind := range map[device.ID]string{"rig": "modbus", "twin": "sim"} {
+		if _, err := w.Register(t.Context(), device.Info{ID: id, Kind: kind, RatedKW: 100}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	detail := func(path string) any {
+		t.Helper()
+		return w.do("GET", "/api/v1/devices/"+path, "viewer", "").want(404, "NO_READING").json()["detail"]
+	}
+	if got := detail("rig/latest"); got != "there is no such reading of rig" {
+		t.Errorf("at first: %v", got)
+	}
+	w.silent = "bms: no frame of the device"
+	for path, want := range map[string]string{
+		"rig/latest":              "there is no such reading of rig, which is offline: bms: no frame of the device",
+		"rig/latest?values=clean": "there is no such reading of rig, which is offline: bms: no frame of the device",
+		"twin/latest":             "there is no such reading of twin",
+	} {
+		if got := detail(path); got != want {
+			t.Errorf("%s: %v, want %s", path, got, want)
+		}
+	}
+}

@@ -49,6 +49,7 @@ type plant struct {
 	settings api.Settings
 	fleet    api.FleetState
 	scores   []api.Score
+	silent   string                            // why the wires of all give no reading
 	own      map[device.Slot]device.OwnWindows // of those that tell windows
 
 	pushErr  atomic.Pointer[error]
@@ -156,7 +157,7 @@ func (p *plant) Kept(_ context.Context, s device.Slot) (api.Kept, error) {
 	if !ok {
 		own = device.Untold()
 	}
-	return api.Kept{Envelope: api.Envelope{MinKW: 0, MinBy: "state of charge low", MaxKW: 40, MaxBy: "cap"}, Own: own}, nil
+	return api.Kept{Envelope: api.Envelope{MinKW: 0, MinBy: "state of charge low", MaxKW: 40, MaxBy: "cap"}, Own: own, Silent: p.silent}, nil
 }
 
 func (p *plant) ReadByUs(s device.Slot) bool {

@@ -81,7 +81,8 @@ type Registry interface {
 // the device tells of itself and that act, NaN for all others.
 type Kept struct {
 	Envelope
-	Own device.OwnWindows
+	Own    device.OwnWindows
+	Silent string // why its wire gives no reading; empty: it gives, or there is none
 }
 
 // Envelope is the power that a device may have now, kW, positive into it, and the limit that

@@ -41,7 +41,22 @@ func TestWireTooSlowSaysSo(t *testing.T) {
 		if !slices.ContainsFunc(l.events, func(e string) bool { return strings.Contains(e, want) && strings.HasSuffix(e, hint) }) {
 			t.Errorf("events %q", l.events)
 		}
+		if got := l.silence(); !strings.Contains("rig-0 offline: "+got, want) {
+			t.Errorf("its silence is %q", got)
+		}
+		l.units[0].set(func() { l.units[0].takes = 0 })
+		l.pass(10 * time.Second)
+		if got := l.silence(); got != "" {
+			t.Errorf("back again its silence is %q", got)
+		}
 	})
+}
+
+// silence is why the first unit gives no reading.
+func (l *line) silence() string {
+	said := make(chan string, 1)
+	l.sched.Post("test", func(time.Time) { said <- l.gw.Silence(0) })
+	return <-said
 }
 
 // TestSilenceDuringACommandCounts: the time that a command takes is not held against the

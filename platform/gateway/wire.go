@@ -61,6 +61,7 @@ type wire struct {
 	Wire
 	g      *Gateway
 	misses int          // on the loop: readings in a row that did not come
+	silent error        // on the loop: why, once they are enough to be offline; nil: it is not
 	said   *device.Info // on the loop: its nameplate, once it is known
 	misfit string       // on the loop: how that contradicts what is known
 
@@ -637,12 +638,15 @@ func (g *Gateway) collect(ctx context.Context, now time.Time) {
 			if a.w.misses++; a.w.misses == missedPolls {
 				gone = append(gone, silence{a.w.Slot, a.err})
 			}
+			if a.w.misses >= missedPolls {
+				a.w.silent = a.err
+			}
 			continue
 		}
 		if a.w.misses >= missedPolls {
 			back = append(back, a.w.Slot)
 		}
-		a.w.misses = 0
+		a.w.misses, a.w.silent = 0, nil
 		if a.r.Arrived > now.UnixMilli()+wireAhead {
 			late = append(late, a.r)
 			continue
@@ -676,6 +680,9 @@ func (g *Gateway) collect(ctx context.Context, now time.Time) {
 	b.mu.Unlock()
 	g.postpone(ctx, now, late)
 	for _, x := range gone { // each has a reason of its own
+		if !g.sched.Virtual() {
+			g.log.Warn("device offline", "device", g.name(x.slot), "error", x.err)
+		}
 		g.Event(now, x.slot, "offline", device.Warning, fmt.Sprintf("%s offline: %v", g.name(x.slot), x.err))
 	}
 	g.report(now, back, "online", device.Information)
@@ -686,6 +693,17 @@ func (g *Gateway) collect(ctx context.Context, now time.Time) {
 type silence struct {
 	slot device.Slot
 	err  error
+}
+
+// Silence says why the wire of a device gives no reading; empty: it gives, or the device has
+// none. It is called on the loop.
+func (g *Gateway) Silence(s device.Slot) string {
+	if int(s) < len(g.served) {
+		if w := g.served[s].wire; w != nil && w.silent != nil {
+			return w.silent.Error()
+		}
+	}
+	return ""
 }
 
 func (g *Gateway) release() {
