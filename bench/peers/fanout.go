@@ -58,7 +58,7 @@ func hear(ctx context.Context, on *process, s load.Spec, post func(context.Conte
 		return figure{}, 0, r.Err
 	}
 	return figure{
-		rate: float64(c.Readings) / c.Seconds, p99: r.Load.Latency().Quantile(0.99),
+		rate: float64(c.Readings) / c.Seconds, p50: r.Load.Latency().Quantile(0.5), p99: r.Load.Latency().Quantile(0.99),
 		cpu: float64((after - before).Microseconds()) / float64(c.OK), // also those of the ramp
 	}, c.Errors["missed"], nil
 }

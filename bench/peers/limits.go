@@ -62,6 +62,7 @@ func clients(ctx context.Context, o *options) ([]value, error) {
 	return []value{
 		{"frames/s", f.rate},
 		{"missed", float64(missed)},
+		{"p50 from the time of a reading to its arrival, ms", f.p50},
 		{"p99 from the time of a reading to its arrival, ms", f.p99},
 		{"server's µs for each", f.cpu},
 		{"kB of memory a client at most", (most - before) / 1000 / float64(o.clients)},

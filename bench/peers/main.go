@@ -75,6 +75,7 @@ type peer struct {
 // figure is what came of a turn.
 type figure struct {
 	rate float64 // a second
+	p50  float64 // ms, where it is asked for
 	p99  float64 // ms
 	cpu  float64 // of the server for each, µs; 0 where nobody knows
 }
