@@ -235,23 +235,30 @@ func TestStopWaitsForOneExchange(t *testing.T) {
 	}
 }
 
-// TestManyStopsLeaveRoomForReadings: somebody who stops a device all the time does not keep it
-// from being read, and so from its link.
-func TestManyStopsLeaveRoomForReadings(t *testing.T) {
-	as := func(u *unit) device.Driver { return &parted{u, 4, 1} }
-	onLineOf(t, 1, true, as, func(l *line) {
-		l.pass(time.Second)
-		u := l.units[0]
-		u.set(func() { u.takes = 100 * time.Millisecond })
-		l.pass(3 * time.Second)
-		_, before, _ := u.now()
-		for range 20 {
-			l.ask(device.Command{Verb: device.Stop})
-			l.pass(250 * time.Millisecond)
-		}
-		if _, n, _ := u.now(); n-before < 5 {
-			t.Errorf("%d readings in 5 s", n-before)
-		}
-		l.want("life", l.life, "0 active")
-	})
+// TestManyCommandsLeaveRoomForReadings: somebody who tells a device something more often than it
+// answers does not keep it from being read, and so from its link.
+func TestManyCommandsLeaveRoomForReadings(t *testing.T) {
+	for _, tt := range []struct {
+		verb  device.Verb
+		every time.Duration
+	}{{device.Stop, 250 * time.Millisecond}, {device.Stop, 50 * time.Millisecond}, {device.SetPower, 60 * time.Millisecond}} {
+		t.Run(fmt.Sprint(tt.verb, tt.every), func(t *testing.T) {
+			as := func(u *unit) device.Driver { return &parted{u, 4, 1} }
+			onLineOf(t, 1, true, as, func(l *line) {
+				l.pass(time.Second)
+				u := l.units[0]
+				u.set(func() { u.takes = 100 * time.Millisecond })
+				l.pass(3 * time.Second)
+				_, before, _ := u.now()
+				for range 5 * time.Second / tt.every {
+					l.ask(device.Command{Verb: tt.verb, Power: 10})
+					l.pass(tt.every)
+				}
+				if _, n, _ := u.now(); n-before < 5 {
+					t.Errorf("%d readings in 5 s", n-before)
+				}
+				l.want("life", l.life, "0 active")
+			})
+		})
+	}
 }

@@ -210,10 +210,19 @@ func (w *wire) resume(ctx context.Context) {
 	}})
 }
 
-// commands hands over what waits.
+// commands hands over what waits, and not what comes meanwhile: somebody who asks more often than
+// a slow device answers does not keep it from being read.
 func (w *wire) commands(ctx context.Context) {
-	for o, ok := w.next(); ok && ctx.Err() == nil; o, ok = w.next() {
-		w.write(ctx, o)
+	w.mu.Lock()
+	n := len(w.orders)
+	w.mu.Unlock()
+	for ; n > 0 && ctx.Err() == nil; n-- {
+		if o, ok := w.next(); ok {
+			w.write(ctx, o)
+		}
+	}
+	if w.waiting() {
+		w.rouse()
 	}
 }
 
