@@ -37,7 +37,8 @@ func Judge(p *scenario.Procedure, r *Record) []Judged {
 	return out
 }
 
-func (r *Record) judge(l scenario.ProcedureLimit) Judged {
+// judgeBy holds a limit against what a record shows, its windows as they are seen.
+func (r *Record) judgeBy(l scenario.ProcedureLimit, see func(*Window) *Window) Judged {
 	def, _ := scenario.FindTestMetric(l.Metric)
 	j := Judged{ProcedureLimit: l, Unit: def.Unit, Value: nan, Res: nan}
 	var ms []measured
@@ -56,7 +57,7 @@ func (r *Record) judge(l scenario.ProcedureLimit) Judged {
 			case w.Skipped != "":
 				skipped = w.Skipped
 			default:
-				ws = append(ws, w)
+				ws = append(ws, see(w))
 			}
 		}
 		switch {

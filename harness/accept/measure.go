@@ -60,6 +60,10 @@ func (r *Record) trace(w *Window) trace {
 	if w.Reference && len(r.Reference) > 0 {
 		t.pts, t.ref = r.truth, true
 		t.period = spacing(within(t.pts, t.a, t.b), r.RefPeriod.Seconds())
+		t.late = math.Abs(r.refOff)
+		if w.apart > 0 { // who asks it is told what it showed last
+			t.late += t.period
+		}
 		return t
 	}
 	t.pts = r.power
@@ -232,7 +236,7 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 		m.Measured, err = s.Dead(pts, w.Dead)
 	case "response_time_s":
 		m.timed = true
-		m.Measured, err = s.Response(pts, w.Share)
+		m.Measured, err = s.Response(pts, w.share(&s))
 	case "settling_time_s":
 		m.timed = true
 		m.Measured, err = s.Settling(within(pts, t.a, t.last()), w.Band, w.Settle.Seconds())
@@ -284,7 +288,7 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 	case "transition_time_s":
 		m.timed = true
 		s.From = last(within(r.Setpoints, 0, t.a-1e-6))
-		m.Measured, err = s.Transition(within(t.pts, t.a-10, t.b), w.Share)
+		m.Measured, err = s.Transition(within(t.pts, t.a-10, t.b), w.share(&s))
 	case "zero_time_s":
 		m.timed = true
 		m.Measured, err = s.Zero(pts, w.Zero)
@@ -317,8 +321,12 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 	case "reactive_error_percent":
 		return r.reactive(w, &t, m)
 	case "trips":
-		m.Value = float64(r.trips(t.a, t.b, w.ToKW))
 		m.counts, m.n = true, len(r.samples(t.a+settleTrip, t.b))
+		m.Value = float64(r.trips(t.a, t.b, w.ToKW))
+		if t.ref {
+			seen := within(t.pts, t.a+settleTrip, t.b)
+			m.Value, m.n = float64(r.lost(seen, w.ToKW)), len(seen)
+		}
 	case "energy_kwh", "energy_percent", "duration_s", "soc_error_percent", "soc_truth_error_percent", "temperature_error_c", "voltage_error_v":
 		return r.charged(name, w, &t, m)
 	case "rms_error_percent", "within_percent", "correlation", "lag_s", "pjm_score", "k", "k1", "k2", "k3":
@@ -335,6 +343,9 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 	}
 	if name == "deviation_percent" {
 		m.Value = math.Abs(m.Value)
+	}
+	if w.apart > 0 && err == nil {
+		m.Res += r.apartIn(name, w, &s)
 	}
 	if m.timed {
 		m.pause = r.paused(t.a, t.b)
@@ -397,9 +408,23 @@ func (r *Record) signs(w *Window, t *trace, m measured) (measured, error) {
 	if w.Ack.IsZero() {
 		return m, fmt.Errorf("no acknowledgement of the setpoint, so its sign was not seen: %w", metric.ErrNoData)
 	}
-	seen := 0
-	for _, s := range r.samples(max(t.a, r.at(w.Ack))+w.After.Seconds(), t.last()) {
-		half := math.Abs(w.ToKW) / 2
+	seen, half := 0, math.Abs(w.ToKW)/2
+	from := max(t.a, r.at(w.Ack)) + w.After.Seconds()
+	if t.ref {
+		for _, p := range within(t.pts, from+t.late, t.last()) {
+			if math.Abs(p.V) >= half {
+				seen++
+				if p.V*w.ToKW < 0 {
+					m.Value++
+				}
+			}
+		}
+		if m.n = seen; seen == 0 {
+			return m, fmt.Errorf("the reference saw no power of that size: %w", metric.ErrNoData)
+		}
+		return m, nil
+	}
+	for _, s := range r.samples(from, t.last()) {
 		if math.Abs(s.Power) >= half {
 			seen++
 		}
@@ -471,6 +496,22 @@ func (r *Record) trips(a, b, toKW float64) (n int) {
 	was := false
 	for _, s := range r.samples(a+settleTrip, b) {
 		is := s.Status == device.Fault || !math.IsNaN(toKW) && math.Abs(toKW) > restShare*r.RatedKW && math.Abs(s.Power) < math.Abs(toKW)/10
+		if is && !was {
+			n++
+		}
+		was = is
+	}
+	return n
+}
+
+// lost counts how often a power that was asked for was not there.
+func (r *Record) lost(pts []metric.Point, toKW float64) (n int) {
+	if !(math.Abs(toKW) > restShare*r.RatedKW) { // NaN is not
+		return 0
+	}
+	was := false
+	for _, p := range pts {
+		is := math.Abs(p.V) < math.Abs(toKW)/10
 		if is && !was {
 			n++
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"yunchu/harness/accept"
+	"yunchu/harness/backend"
 	"yunchu/harness/report"
 	"yunchu/platform/device"
 )
@@ -55,8 +56,55 @@ func twice(change func(w *accept.Window)) func(*accept.Record) {
 	}
 }
 
+// shown has the bench's reference show a power, every so often.
+func shown(every time.Duration, kw func(t float64) float64) func(*accept.Record) {
+	return func(r *accept.Record) {
+		r.RefPeriod = every
+		for at := time.Duration(0); at <= 30*time.Second; at += every {
+			r.Reference = append(r.Reference, backend.Truth{At: origin.Add(at), PowerKW: kw(at.Seconds())})
+		}
+	}
+}
+
+// step is a power that goes to kw from a moment on with a slope, s and kW/s.
+func step(from, slope, kw float64) func(float64) float64 {
+	return func(t float64) float64 { return min(max(t-from, 0)*slope, kw) }
+}
+
+// echoes has a device report its setpoint as its power at once, and the reference show another.
+func echoes(every time.Duration, kw func(t float64) float64) func(*accept.Record) {
+	return func(r *accept.Record) {
+		powers(0, step(10, 1e9, 100))(r)
+		shown(every, kw)(r)
+	}
+}
+
+// held is echoes of power that is held for 20 s.
+func held(kw float64) func(*accept.Record) {
+	return func(r *accept.Record) {
+		echoes(50*time.Millisecond, step(10, 1e9, kw))(r)
+		r.Windows[0].Kind, r.Windows[0].After = "hold", 5*time.Second
+	}
+}
+
+// later changes a record after another change.
+func later(a, b func(*accept.Record)) func(*accept.Record) {
+	return func(r *accept.Record) { a(r); b(r) }
+}
+
+// clocked has the clock of the reference off by a time.
+func clocked(by time.Duration) func(*accept.Record) {
+	return func(r *accept.Record) {
+		for i := range r.Reference {
+			r.Reference[i].At = r.Reference[i].At.Add(by)
+			r.Skews = append(r.Skews, by)
+		}
+	}
+}
+
 // TestBadDevicesDoNotPass: what a device does beside what a limit looks at first.
 func TestBadDevicesDoNotPass(t *testing.T) {
+	const fine = 50 * time.Millisecond
 	doubted := func(w *accept.Window) { w.Doubts = []string{"the guard has set it to 0 kW"} }
 	for _, tt := range []struct {
 		name   string
@@ -80,9 +128,26 @@ func TestBadDevicesDoNotPass(t *testing.T) {
 		{"a window that failed beside one in doubt", twice(doubted), "response_time_s", "<= 0.5", report.Failed, ""},
 		{"a window in doubt, and none that failed", twice(doubted), "response_time_s", "<= 2", report.Inconclusive, "the guard"},
 		{"a window that failed beside one without data", twice(func(w *accept.Window) { w.T0, w.End = origin.Add(-9*time.Second), origin.Add(-5*time.Second) }), "response_time_s", "<= 0.5", report.Failed, ""},
+		{"80 % of its setpoint behind a report of all of it", echoes(fine, step(10, 1e9, 80)), "deviation_percent", "<= 2", report.Failed, "device 0 %, reference 20"},
+		{"the same, when it is to be there in time", echoes(fine, step(10, 1e9, 80)), "response_time_s", "<= 2", report.Failed, "reference not reached"},
+		{"the same, when it is held", held(80), "deviation_percent", "<= 2", report.Failed, "reference 20"},
+		{"more than it is to have", held(110), "max_error_percent", "<= 5", report.Failed, "reference 10"},
+		{"the other direction than it says", held(-100), "wrong_sign", "== 0", report.Failed, "device 0, reference"},
+		{"a ramp behind a report of the setpoint", echoes(fine, step(10, 20, 100)), "response_time_s", "<= 0.8", report.Failed, "reference 4.5"},
+		{"the same, when it is to settle", echoes(fine, step(10, 20, 100)), "settling_time_s", "<= 2", report.Failed, "reference 4.9"},
+		{"a power that goes beyond", echoes(fine, step(10, 1e9, 125)), "overshoot_percent", "<= 10", report.Failed, "reference 25"},
+		{"power that is not taken away but is reported so", func(r *accept.Record) { zeroed(50)(r); shown(fine, constant(50))(r) }, "zero_time_s", "<= 1", report.Failed, "reference not reached"},
+		{"a reference that shows it too", echoes(fine, step(10.05, 1e9, 100)), "response_time_s", "<= 0.8", report.Passed, ""},
+		{"a reference beyond the limit by less than it may be apart", held(97.7), "deviation_percent", "<= 2", report.Passed, "cannot tell"},
+		{"a reference that is known to be apart", later(held(96), func(r *accept.Record) { r.Apart = 0.03 }), "deviation_percent", "<= 2", report.Passed, ""},
+		{"a reference too coarse for this limit", echoes(time.Second, step(11, 1e9, 100)), "response_time_s", "<= 0.8", report.Passed, "cannot tell"},
+		{"a coarse reference that shows it all the same", echoes(time.Second, step(10, 20, 100)), "response_time_s", "<= 0.8", report.Failed, "reference 5"},
+		{"a reference whose clock is behind", later(echoes(fine, step(10.05, 1e9, 100)), clocked(-7*time.Second)), "deviation_percent", "<= 2", report.Passed, ""},
+		{"one that contradicts all the same", later(echoes(fine, step(10.05, 1e9, 80)), clocked(-7*time.Second)), "deviation_percent", "<= 2", report.Failed, "reference 20"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := ramped(50*time.Millisecond, 0.1, 100)
+			r := ramped(fine, 0.1, 100)
+			r.Apart = 0.005
 			tt.change(r)
 			j := accept.Judge(limit(t, "m", tt.metric, tt.limit), r)[0]
 			if j.Verdict != tt.want || !strings.Contains(j.Note, tt.note) {

@@ -29,8 +29,10 @@ type Record struct {
 
 	Samples   []device.Reading
 	Reference []backend.Truth
-	Reactive  []metric.Point // s since Begin, kvar, above zero absorbed: what the device shows
-	Setpoints []metric.Point // s since Begin, kW: what was asked for, each until the next
+	Skews     []time.Duration // by which the times of these cannot be; below 0: they are too early
+	Apart     float64         // parts of the rated power that the reference may be apart from the device
+	Reactive  []metric.Point  // s since Begin, kvar, above zero absorbed: what the device shows
+	Setpoints []metric.Point  // s since Begin, kW: what was asked for, each until the next
 	Windows   []*Window
 	Exchanges []Exchange
 	Events    []device.Event
@@ -59,13 +61,18 @@ type Record struct {
 	Other bool
 
 	power, truth []metric.Point // made once, by settle
+	refOff       float64        // s that the reference's clock is ahead, beyond its period
 	heard        []metric.Point // power, each at the time at which the reading was there
 }
 
 // settle puts the readings into the order of their own times, when all have come.
 func (r *Record) settle() {
 	slices.SortStableFunc(r.Samples, func(a, b device.Reading) int { return cmp.Compare(a.At, b.At) })
+	r.clock()
 	r.power, r.truth = r.points(power), r.reference(truePower)
+	for i := range r.truth {
+		r.truth[i].T -= r.refOff
+	}
 	r.heard = r.heard[:0]
 	for i := range r.Samples {
 		if s := &r.Samples[i]; !math.IsNaN(power(s)) {
@@ -108,6 +115,7 @@ type Window struct {
 
 	Skipped  string   // why the step was left out; empty: it was done
 	Doubts   []string // why what it measured may not be judged
+	apart    float64  // of the rated power, that the reference may be apart, where it is judged beside the device
 	Accepted int      // of kind refused
 	Tried    int
 	Trials   []device.Trial

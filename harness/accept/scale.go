@@ -32,6 +32,9 @@ const (
 	// at part load, a battery that has aged and a rounded rating come to together, and
 	// less than any mistake in a scale, the smallest of which is the root of 3.
 	scaleTolerance = 1.3
+	// referenceTolerance is that of the bench's reference, which sees the same power: beside
+	// by what it may be apart, more than readings of different moments come to in the mean.
+	referenceTolerance = 1.1
 	// scaleShare is the power in parts of the rating from which it is compared: below
 	// it the losses of the converter are too large a part of it.
 	scaleShare = 0.1
@@ -50,6 +53,8 @@ type evidence struct {
 	n           int
 	of          string // what n counts
 	least       int
+	within      float64 // the factor
+	apart       float64 // sum of what the two may be apart beside the factor
 }
 
 func (e *evidence) add(power, same float64) {
@@ -63,7 +68,7 @@ func (e *evidence) verdict() (report.Verdict, string) {
 	}
 	share := e.same / e.power
 	text := fmt.Sprintf("%s %.3g of it (%s: %d)", e.what, share, e.of, e.n)
-	if share >= 1/scaleTolerance && share <= scaleTolerance {
+	if lo, hi := (e.power-e.apart)/e.within, (e.power+e.apart)*e.within; e.same >= lo && e.same <= hi {
 		return report.Passed, text
 	}
 	return report.Failed, text
@@ -73,10 +78,10 @@ func (e *evidence) verdict() (report.Verdict, string) {
 // metered: a meter measures its power apart from the converter that is told it.
 func ScaleOf(tests []*TestResult, metered bool) Scale {
 	list := []*evidence{
-		{what: "the bench's reference shows", of: "readings", least: scaleSamples},
-		{what: "voltage times current is", of: "readings", least: scaleSamples},
-		{what: "the setpoint of the converter, apart from the meter, is", of: "setpoints", least: 1},
-		{what: "the state of charge says, by the rated energy,", of: "spans of time", least: 1},
+		{what: fmt.Sprintf("the bench's reference, to be within %g, shows", referenceTolerance), of: "readings", least: scaleSamples, within: referenceTolerance},
+		{what: "voltage times current is", of: "readings", least: scaleSamples, within: scaleTolerance},
+		{what: "the setpoint of the converter, apart from the meter, is", of: "setpoints", least: 1, within: scaleTolerance},
+		{what: "the state of charge says, by the rated energy,", of: "spans of time", least: 1, within: scaleTolerance},
 	}
 	asked := false
 	for _, t := range tests {
@@ -152,6 +157,7 @@ func (r *Record) byReference(e *evidence) {
 		ref, p := math.Abs(r.truth[i].V), math.Abs(s.Power)
 		if max(p, ref) >= scaleShare*r.RatedKW {
 			e.add(p, ref)
+			e.apart += r.Apart * r.RatedKW
 		}
 	})
 }

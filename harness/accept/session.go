@@ -79,6 +79,7 @@ type batch struct {
 	events    []device.Event
 	done      []Done
 	truths    []backend.Truth
+	skews     []time.Duration // of truths; none in virtual time
 	exchanges []Exchange
 	reactive  []kvar
 }
@@ -288,8 +289,10 @@ func (s *session) sampleReference() {
 			return
 		case <-t.C:
 		}
+		sent := time.Now()
 		if truth, err := s.b.Backend.Truth(s.ctx, string(s.b.Info.ID)); err == nil {
-			s.inbox.put(func(x *batch) { x.truths = append(x.truths, truth) })
+			off := skew(truth.At, sent, time.Now(), s.period)
+			s.inbox.put(func(x *batch) { x.truths, x.skews = append(x.truths, truth), append(x.skews, off) })
 		}
 	}
 }
@@ -370,9 +373,12 @@ func (s *session) record(in *batch) {
 			s.kept = at
 		}
 	}
-	for _, t := range in.truths {
+	for i, t := range in.truths {
 		if n := len(s.rec.Reference); n == 0 || t.At.Sub(s.rec.Reference[n-1].At) >= max(every, s.period)-s.period/2 {
 			s.rec.Reference = append(s.rec.Reference, t)
+			if i < len(in.skews) {
+				s.rec.Skews = append(s.rec.Skews, in.skews[i])
+			}
 		}
 	}
 	for _, q := range in.reactive {
@@ -431,7 +437,7 @@ func (s *session) play(ctx context.Context, g *Program) *Record {
 	s.rec = &Record{
 		Test: g.Procedure.Name, Begin: now, Period: max(s.period, g.Procedure.SampleEvery), RefPeriod: max(s.period, g.Procedure.SampleEvery),
 		RatedKW: g.RatedKW, RatedKWh: info.Info.CapacityKWh, Usable: usable(&info.Info), MaxAge: max(g.pre.age, 3*s.period, 3*g.Procedure.SampleEvery), Parts: len(s.links) > 1,
-		Silent: s.silent,
+		Silent: s.silent, Apart: apart(s.b.Over, s.opt.Over),
 	}
 	s.kept = time.Time{}
 	s.ref = referenced(g.Procedure)

@@ -117,7 +117,7 @@ func (r *Record) aligned(name string, m measured) (measured, error) {
 	own, ref := r.power, r.truth
 	if name == "time_offset_ms" {
 		period := max(r.RefPeriod.Seconds(), 0.001)
-		o, err := metric.Offset(ref, own, period, 2)
+		o, err := metric.Offset(r.reference(truePower), own, period, 2)
 		m.Measured = metric.Measured{Value: math.Abs(1000 * o.Value), Res: 1000 * (period + r.Period.Seconds())}
 		m.timed = true
 		return m, err
@@ -210,6 +210,7 @@ func (r *Record) roundTrip(name string, ws []*Window, m measured) (measured, err
 	net, gross, err := metric.RoundTrip(cycles)
 	m.note = fmt.Sprintf("over %d cycles", len(cycles))
 	m.Measured = scaled(gross, 100)
+	m.Res += 200 * ws[0].apart
 	if name == "efficiency_net_percent" {
 		m.Measured = scaled(net, 100)
 		if err == nil && math.IsNaN(net.Value) {
@@ -249,6 +250,7 @@ func (r *Record) hysteresis(ws []*Window, m measured) (measured, error) {
 		s.lo, s.hi = min(s.lo, v), max(s.hi, v)
 		m.Value = max(m.Value, 100*(s.hi-s.lo)/r.RatedKW)
 	}
+	m.Res = 100 * ws[0].apart
 	if pairs == 0 {
 		return m, fmt.Errorf("no setpoint was held twice: %w", metric.ErrNoData)
 	}
