@@ -483,8 +483,12 @@ func (f *acceptFlags) bench(ctx context.Context, d *scenario.RigDevice, face bac
 	if !f.polled {
 		period = cmp.Or(reached.Poll, f.poll)
 	}
+	var step float64
+	if reached.Compare != nil {
+		step = reached.Compare.VoltStep
+	}
 	return &accept.Bench{
-		Tape: tape, Info: spec.Info(), Loopback: spec.Loopback(), Twin: twin, Backend: face, Period: period, Serials: d.Serial, Tools: d.Tools, Address: addressOf(&reached),
+		Tape: tape, VoltStep: step, Info: spec.Info(), Loopback: spec.Loopback(), Twin: twin, Backend: face, Period: period, Serials: d.Serial, Tools: d.Tools, Address: addressOf(&reached),
 		Open: func(timed device.Timed) (device.Driver, error) {
 			spec.Timed = timed
 			return hil.Open(spec)

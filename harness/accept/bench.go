@@ -30,6 +30,9 @@ type Bench struct {
 	Loopback bool
 	// Twin, when set, is what its sign test is held against before it is armed.
 	Twin device.Comparison
+	// VoltStep is in which steps its voltage moves, V, where its entry says so; 0: as its
+	// registers declare.
+	VoltStep float64
 	// Backend is what a test can do behind the device; nil: nothing.
 	Backend backend.Face
 	// Period is how often the device is read; 0: 50 ms.

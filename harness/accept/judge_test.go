@@ -391,6 +391,69 @@ func TestFrozenChannelsAreFound(t *testing.T) {
 	}
 }
 
+// flatly is a record of a minute at 100 kW in one direction and one in the other, of a
+// battery of 800 V whose voltage moves by 8 V, seen in steps, until it stands still; s and V.
+func flatly(step, until float64) *accept.Record {
+	r := &accept.Record{Begin: origin, Period: time.Second, RefPeriod: time.Second, RatedKW: 100, RatedKWh: 200, MaxAge: 5 * time.Second, VoltStep: step}
+	for i := range 121 {
+		side, at := 1.0, origin.Add(time.Duration(i)*time.Second)
+		if i > 60 {
+			side = -1
+		}
+		s := device.Empty()
+		s.At, s.Arrived, s.Power, s.Current = at.UnixMilli(), at.UnixMilli(), 100*side, 125*side+0.01*float64(i)
+		v := 800.7 + 4*side + 0.01*float64(i)
+		s.Voltage = step * math.Round(v/step)
+		if n := len(r.Samples); n > 0 && float64(i) > until {
+			s.Voltage = r.Samples[n-1].Voltage
+		}
+		r.Samples = append(r.Samples, s)
+		r.Reference = append(r.Reference, backend.Truth{At: at, DCVolt: v, DCAmp: s.Current, SoC: 50, TempC: 25})
+	}
+	r.End = origin.Add(2 * time.Minute)
+	return r
+}
+
+// A voltage or a current that stands still while what moves it does is found, with a reference
+// and without one; one that is written in coarse steps is not taken for such.
+func TestFrozenVoltageIsFound(t *testing.T) {
+	alone := func(r *accept.Record) { r.Reference = nil }
+	for _, tt := range []struct {
+		name   string
+		rec    *accept.Record
+		change func(*accept.Record)
+		want   report.Verdict
+		note   string
+	}{
+		{"true", flatly(0.1, 1000), func(*accept.Record) {}, report.Passed, ""},
+		{"true, without a reference", flatly(0.1, 1000), alone, report.Passed, ""},
+		{"it stands from the start", flatly(0.1, 0), func(*accept.Record) {}, report.Failed, "voltage stands still"},
+		{"the same, without a reference", flatly(0.1, 0), alone, report.Failed, "voltage stands still"},
+		{"it stands from then on", flatly(0.1, 30), func(*accept.Record) {}, report.Failed, "voltage stands still"},
+		{"in steps of 20 V", flatly(20, 1000), func(*accept.Record) {}, report.Passed, ""},
+		{"in steps of 20 V, without a reference", flatly(20, 1000), alone, report.Passed, ""},
+		{"in steps of 5 V, without a reference", flatly(5, 0), alone, report.Passed, ""},
+		{"its scale becomes coarser", flatly(0.1, 1000), func(r *accept.Record) {
+			for i := 30; i < len(r.Samples); i++ {
+				r.Samples[i].Voltage = 800
+			}
+		}, report.Passed, ""},
+		{"its current stands", flatly(0.1, 1000), func(r *accept.Record) {
+			for i := range r.Samples {
+				r.Samples[i].Current = 125
+			}
+		}, report.Failed, "current stands still"},
+		{"nothing moves", flatly(0.1, 0), func(r *accept.Record) {
+			r.Samples, r.Reference = r.Samples[:40], nil
+		}, report.NotApplicable, "no channel had to move"},
+	} {
+		tt.change(tt.rec)
+		if j := accept.Judge(limit(t, "test", "frozen_channels", "== 0"), tt.rec)[0]; j.Verdict != tt.want || !strings.Contains(j.Note, tt.note) {
+			t.Errorf("%s: %v %s %s, want %s", tt.name, j.Value, j.Verdict, j.Note, tt.want)
+		}
+	}
+}
+
 // A transition that goes beyond its new setpoint shows.
 func TestOvershootOfATransition(t *testing.T) {
 	r := ramped(50*time.Millisecond, 0.1, 100)

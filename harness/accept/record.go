@@ -24,6 +24,7 @@ type Record struct {
 	RatedKW   float64
 	RatedKWh  float64
 	Usable    float64       // of it, within the window of charge that the device states
+	VoltStep  float64       // V, in which its battery's voltage is written; 0: nobody says so
 	MaxAge    time.Duration // of a reading in a measure
 	Parts     bool          // the device is read over several wires
 

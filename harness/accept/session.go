@@ -1,6 +1,7 @@
 package accept
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -437,7 +438,8 @@ func (s *session) play(ctx context.Context, g *Program) *Record {
 	s.rec = &Record{
 		Test: g.Procedure.Name, Begin: now, Period: max(s.period, g.Procedure.SampleEvery), RefPeriod: max(s.period, g.Procedure.SampleEvery),
 		RatedKW: g.RatedKW, RatedKWh: info.Info.CapacityKWh, Usable: usable(&info.Info), MaxAge: max(g.pre.age, 3*s.period, 3*g.Procedure.SampleEvery), Parts: len(s.links) > 1,
-		Silent: s.silent, Apart: apart(s.b.Over, s.opt.Over),
+		VoltStep: cmp.Or(s.b.VoltStep, s.said.VoltStep),
+		Silent:   s.silent, Apart: apart(s.b.Over, s.opt.Over),
 	}
 	s.kept = time.Time{}
 	s.ref = referenced(g.Procedure)

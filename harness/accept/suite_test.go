@@ -322,7 +322,7 @@ func TestStaleReadingsAreInconclusive(t *testing.T) {
 	}
 }
 
-func TestFrozenReadingsAreInconclusive(t *testing.T) {
+func TestFrozenReadingsFail(t *testing.T) {
 	var held device.Reading
 	r := suite(t, distort(t, func(now time.Time, r *device.Reading) bool {
 		if now.Before(origin.Add(20 * time.Second)) {
@@ -334,7 +334,10 @@ func TestFrozenReadingsAreInconclusive(t *testing.T) {
 		r.At, r.Arrived, r.Power, r.Current = at, at, power, 0 // power of the wire, the rest stands still
 		return false
 	}), shipped(t, "T00", "T05"))
-	if x, j := of(t, r, "T05", "response_s"); x.Verdict != report.Inconclusive || !strings.Contains(j.Note, "not good (logic") {
+	if _, j := of(t, r, "T05", "response_s"); j.Verdict != report.Inconclusive || !strings.Contains(j.Note, "not good (logic") {
+		t.Errorf("response_s is %s: %s", j.Verdict, j.Note)
+	}
+	if x, j := of(t, r, "T05", "frozen_channels"); x.Verdict != report.Failed || !strings.Contains(j.Note, "current stands still") {
 		t.Errorf("T05 is %s: %s", x.Verdict, j.Note)
 	}
 }

@@ -122,42 +122,7 @@ func (r *Record) aligned(name string, m measured) (measured, error) {
 		m.timed = true
 		return m, err
 	}
-	moved := make([]metric.Point, len(own))
-	k := 0
-	for i, p := range own {
-		for k+1 < len(ref) && ref[k+1].T <= p.T+1e-9 {
-			k++
-		}
-		moved[i] = metric.Point{T: p.T, V: ref[k].V}
-	}
-	m.Value = metric.Flat(own, moved, 0.01*r.RatedKW, 3*(r.Period+r.RefPeriod).Seconds()/2)
-	return m, nil
-}
-
-// frozen counts the slow channels that stand still while the reference moves: further than
-// any device rounds.
-func (r *Record) frozen(m measured) (measured, error) {
-	told := false
-	for _, c := range []struct {
-		own  func(*device.Reading) float64
-		ref  func(*backend.Truth) float64
-		much float64
-	}{
-		{func(s *device.Reading) float64 { return s.SoC }, func(x *backend.Truth) float64 { return x.SoC }, 0.5},
-		{func(s *device.Reading) float64 { return s.Temperature }, func(x *backend.Truth) float64 { return x.TempC }, 1},
-	} {
-		own := r.points(c.own)
-		if len(own) == 0 || spread(r.reference(c.ref)) < c.much {
-			continue
-		}
-		told = true
-		if spread(own) == 0 {
-			m.Value++
-		}
-	}
-	if !told {
-		return m, fmt.Errorf("neither charge nor temperature has moved enough to tell, or %w", errNoReference)
-	}
+	m.Value = metric.Flat(own, held(ref, own, 0), 0.01*r.RatedKW, 3*(r.Period+r.RefPeriod).Seconds()/2)
 	return m, nil
 }
 

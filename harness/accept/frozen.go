@@ -1,0 +1,128 @@
+package accept
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"yunchu/harness/backend"
+	"yunchu/harness/metric"
+	"yunchu/platform/device"
+)
+
+const (
+	// flatFor is how long a channel that must have moved may go on with one value, s: longer
+	// than any battery management takes to report.
+	flatFor = 10.0
+	// flatSteps is how many of the steps in which it is written a voltage must have moved, as
+	// where a device is compared with its twin before it is armed.
+	flatSteps = 3
+	// leastSwing is the part of itself by which a battery's voltage moves at least when its
+	// current moves by that of its rated power: less than half of what batteries of eight hours
+	// and new cells do.
+	leastSwing = 0.002
+)
+
+// frozen counts the channels that stand still while what must move them does: charge,
+// temperature and voltage while those of the reference move further than the device rounds,
+// and, whether there is a reference or not, the voltage while the current moves, and the
+// current while the power does, by half of the rating or more.
+func (r *Record) frozen(m measured) (measured, error) {
+	still := map[string]bool{}
+	told := false
+	tell := func(name string, is bool) {
+		told = true
+		if is && !still[name] {
+			still[name] = true
+			m.Value++
+			m.note = strings.TrimPrefix(m.note+", "+name+" stands still", ", ")
+		}
+	}
+	for _, c := range []struct {
+		name string
+		own  func(*device.Reading) float64
+		ref  func(*backend.Truth) float64
+		much float64
+	}{
+		{"state of charge", func(s *device.Reading) float64 { return s.SoC }, func(x *backend.Truth) float64 { return x.SoC }, 1},
+		{"temperature", func(s *device.Reading) float64 { return s.Temperature }, func(x *backend.Truth) float64 { return x.TempC }, 1},
+	} {
+		if own := r.points(c.own); len(own) > 0 && spread(r.reference(c.ref)) >= c.much {
+			tell(c.name, spread(own) == 0)
+		}
+	}
+
+	volts := func(s *device.Reading) float64 { return s.Voltage }
+	amps := func(s *device.Reading) float64 { return s.Current }
+	flat := func(name string, of, by func(*device.Reading) float64, moves float64) {
+		var own, other []metric.Point
+		for i := range r.Samples {
+			if s := &r.Samples[i]; !math.IsNaN(of(s)) && !math.IsNaN(by(s)) {
+				at := r.atMS(s.At)
+				own, other = append(own, point(at, of(s))), append(other, point(at, by(s)))
+			}
+		}
+		if spread(other) > moves {
+			tell(name, metric.Flat(own, other, moves, stepTime) > flatFor)
+		}
+	}
+	own := r.points(volts)
+	if v := math.Abs(mean(own)); v > 0 { // NaN is not
+		step := r.step(own)
+		if ref := r.reference(func(x *backend.Truth) float64 { return x.DCVolt }); spread(ref) > flatSteps*step {
+			tell("voltage", metric.Flat(own, held(ref, own, r.refOff), flatSteps*step, stepTime) > flatFor)
+		}
+		rated := r.RatedKW * 1000 / v
+		flat("voltage", volts, amps, rated*max(0.5, flatSteps*step/(leastSwing*v)))
+		flat("current", amps, power, r.RatedKW/2)
+	}
+	if !told {
+		return m, fmt.Errorf("no channel had to move enough to tell, or %w", errNoReference)
+	}
+	return m, nil
+}
+
+// step is in which steps a voltage is written, V: as it is declared, or else as it looks.
+// One that has moved and then stands may have become coarser meanwhile, where its scale is
+// read with it: what it stands at tells by how much at most.
+func (r *Record) step(own []metric.Point) float64 {
+	step := r.VoltStep
+	if !(step > 0) {
+		step = 1
+		if slices.ContainsFunc(own, func(p metric.Point) bool { return p.V != math.Round(p.V) }) {
+			step = 0.1
+		}
+	}
+	if spread(own) == 0 {
+		return step
+	}
+	var at, longest float64
+	for i := 0; i < len(own); {
+		j := i
+		for j < len(own) && own[j].V == own[i].V {
+			j++
+		}
+		if d := own[j-1].T - own[i].T; d > longest {
+			at, longest = own[i].V, d
+		}
+		i = j
+	}
+	for at != 0 && math.Abs(math.Remainder(at, 10*step)) < step/100 {
+		step *= 10
+	}
+	return step
+}
+
+// held are the values of a reference, its clock off by so many s, at the times of others.
+func held(ref, at []metric.Point, off float64) []metric.Point {
+	out := make([]metric.Point, len(at))
+	k := 0
+	for i, p := range at {
+		for k+1 < len(ref) && ref[k+1].T-off <= p.T+1e-9 {
+			k++
+		}
+		out[i] = point(p.T, ref[k].V)
+	}
+	return out
+}
