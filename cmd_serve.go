@@ -95,7 +95,6 @@ func notYet(cfg *scenario.Config) error {
 // serve runs a plant on the wall clock until ctx ends.
 func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err error) {
 	private()
-	defer runtime.KeepAlive(spare())
 	if t := os.Getenv(tokenVariable); t != "" && len(strings.TrimSpace(t)) < auth.MinStatic {
 		return fail(exitInput, fmt.Errorf("%s is a token of at least %d characters; leave it out or make it longer", tokenVariable, auth.MinStatic))
 	}
