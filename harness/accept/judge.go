@@ -124,7 +124,7 @@ func (j *Judged) take(m measured, err error) bool {
 	switch {
 	case err == nil, errors.Is(err, metric.ErrNotReached) && math.IsInf(m.Value, 1):
 		return true
-	case errors.Is(err, errNoReference), errors.Is(err, errNoFrames), errors.Is(err, errNoReactive):
+	case errors.Is(err, errNoReference), errors.Is(err, errNoFrames), errors.Is(err, errNoState), errors.Is(err, errNoReactive):
 		j.Verdict, j.Note = report.NotApplicable, err.Error()
 	default:
 		j.Verdict, j.Note = report.Inconclusive, err.Error()

@@ -296,6 +296,8 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 		if asked > w.Zero*r.RatedKW && had < asked/2 {
 			m.doubts = append(m.doubts, fmt.Sprintf("it had %.3g kW of the %.3g kW that are taken away", had, asked))
 		}
+	case "unstopped":
+		return r.unstopped(&t, m)
 	case "ack_s":
 		if w.Ack.IsZero() {
 			err = fmt.Errorf("no acknowledgement: %w", metric.ErrNoData)

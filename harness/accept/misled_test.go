@@ -156,3 +156,38 @@ func TestBadDevicesDoNotPass(t *testing.T) {
 		})
 	}
 }
+
+// TestStopMustReachTheDevice: that no power flows and that the guard refuses more is no stop of
+// the device's own; its own word must say so, and be another than at rest.
+func TestStopMustReachTheDevice(t *testing.T) {
+	for _, tt := range []struct {
+		name         string
+		under, after device.Status
+		want         report.Verdict
+		note         string
+	}{
+		{"fault", device.Fault, device.Idle, report.Passed, ""},
+		{"standby", device.Standby, device.Idle, report.Passed, ""},
+		{"standby, as at rest", device.Standby, device.Standby, report.Inconclusive, "it says standby, as whenever it rests"},
+		{"idle", device.Idle, device.Idle, report.Inconclusive, "it says idle, as whenever it rests"},
+		{"at work", device.Discharging, device.Idle, report.Failed, ""},
+		{"no state", device.OtherStatus, device.OtherStatus, report.NotApplicable, "does not say whether it is stopped"},
+	} {
+		r := ramped(50*time.Millisecond, 0.1, 100)
+		zeroed(50)(r)
+		r.Windows[0].End = origin.Add(20 * time.Second)
+		for i := range r.Samples {
+			s := &r.Samples[i]
+			switch at := device.Time(s.At).Sub(origin); {
+			case at > 20*time.Second:
+				s.Status = tt.after
+			case at >= 10*time.Second:
+				s.Status = tt.under
+			}
+		}
+		j := accept.Judge(limit(t, "m", "unstopped", "== 0"), r)[0]
+		if j.Verdict != tt.want || !strings.Contains(j.Note, tt.note) {
+			t.Errorf("%s: %v is %s (%s), want %s with %q", tt.name, j.Value, j.Verdict, j.Note, tt.want, tt.note)
+		}
+	}
+}
