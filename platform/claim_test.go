@@ -3,13 +3,14 @@ package platform_test
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"yunchu/platform"
-	"yunchu/platform/bus/local"
+	"yunchu/platform/bus/nats"
 	"yunchu/platform/device"
 	"yunchu/platform/sched"
 )
@@ -47,29 +48,33 @@ func (l *late) taken() []device.Command {
 // and after a restart, the same again is answered as the first, and anything else is refused
 // and not done, but for an emergency stop.
 func TestCommandIdIsForOneThing(t *testing.T) {
-	b, l, dir := local.New(0), &late{}, t.TempDir()
+	l, dir := &late{}, t.TempDir()
 	open := func() (*platform.Plant, device.Slot, func()) {
+		b, err := nats.Open(nats.Options{Dir: filepath.Join(dir, "bus")})
+		if err != nil {
+			t.Fatal(err)
+		}
 		s := sched.New(sched.NewWall())
-		p, err := platform.New(platform.Config{Name: "test", Bus: b, Sched: s, Dir: dir})
+		p, err := platform.New(platform.Config{Bus: b, Sched: s, Dir: dir})
 		if err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- s.Run(ctx, time.Time{}) }()
 		if err := p.Add(ctx, []device.Info{{ID: "a", Kind: "sim", State: device.Active, RatedKW: 100, Simulated: true}}, l); err != nil {
 			t.Fatal(err)
 		}
-		if err := p.Start(ctx, s.Now()); err != nil {
+		if err := p.Start(ctx, time.Now()); err != nil {
 			t.Fatal(err)
 		}
+		ended := make(chan error, 1)
+		go func() { ended <- s.Run(ctx, time.Time{}) }()
 		slot, _ := p.Fleet.Slot("a")
 		return p, slot, func() {
 			cancel()
 			if err := <-ended; err != nil && !errors.Is(err, context.Canceled) {
 				t.Error(err)
 			}
-			if err := p.Close(); err != nil {
+			if err := errors.Join(p.Close(), b.Close()); err != nil {
 				t.Error(err)
 			}
 		}
