@@ -61,7 +61,7 @@ func (r *Record) trace(w *Window) trace {
 		t.pts, t.ref = r.truth, true
 		t.period = spacing(within(t.pts, t.a, t.b), r.RefPeriod.Seconds())
 		t.late = math.Abs(r.refOff)
-		if w.apart > 0 { // who asks it is told what it showed last
+		if w.beside { // who asks it is told what it showed last
 			t.late += t.period
 		}
 		return t

@@ -116,7 +116,8 @@ type Window struct {
 
 	Skipped  string   // why the step was left out; empty: it was done
 	Doubts   []string // why what it measured may not be judged
-	apart    float64  // of the rated power, that the reference may be apart, where it is judged beside the device
+	beside   bool     // as the reference sees it, judged beside the device
+	apart    float64  // of the rated power, that it may be apart from the device then
 	Accepted int      // of kind refused
 	Tried    int
 	Trials   []device.Trial

@@ -75,7 +75,7 @@ func (r *Record) clock() {
 // every band.
 func (r *Record) beside(w *Window) *Window {
 	v, m := *w, *w.Measure
-	v.Measure, v.apart = &m, r.Apart
+	v.Measure, v.beside, v.apart = &m, true, r.Apart
 	m.Reference = true
 	m.Band, m.Zero, m.LimitKW = m.Band+r.Apart, m.Zero+r.Apart, m.LimitKW+r.Apart*r.RatedKW
 	return &v
@@ -109,6 +109,10 @@ func (r *Record) apartIn(name string, w *Window, s *metric.Step) float64 {
 	return 0
 }
 
+// ownAlone is told of a limit that was kept by the device's word, where the reference that is
+// there cannot tell.
+const ownAlone = "the device's own reading, which the reference cannot tell: "
+
 // judge holds a limit against what the device says, and against what the reference shows.
 func (r *Record) judge(l scenario.ProcedureLimit) Judged {
 	j := r.judgeBy(l, func(w *Window) *Window { return w })
@@ -123,7 +127,7 @@ func (r *Record) judge(l scenario.ProcedureLimit) Judged {
 		j.Verdict = report.Failed
 		j.Note = strings.TrimSuffix(fmt.Sprintf("device %s, reference %s; %s", j.shown(), ref.shown(), ref.Note), "; ")
 	case ref.Verdict == report.Inconclusive && j.Verdict == report.Passed:
-		j.Note = strings.TrimSuffix("the device's own reading, which the reference cannot tell: "+strings.TrimSuffix(ref.shown()+", "+ref.Note, ", ")+"; "+j.Note, "; ")
+		j.Note = strings.TrimSuffix(ownAlone+strings.TrimSuffix(ref.shown()+", "+ref.Note, ", ")+"; "+j.Note, "; ")
 	}
 	return j
 }

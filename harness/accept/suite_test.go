@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"yunchu/harness/accept"
+	"yunchu/harness/backend"
 	"yunchu/harness/report"
 	"yunchu/harness/scenario"
 	"yunchu/harness/simworld"
@@ -272,14 +273,30 @@ type echoing struct{ accept.World }
 
 func (e echoing) Devices() device.Fleet { return echo{e.World.Devices(), new(float64)} }
 
+// blind is a bench without a reference.
+type blind struct{ accept.World }
+
+func (blind) Truth(context.Context, string) (backend.Truth, error) {
+	return backend.Truth{}, backend.ErrUnknown
+}
+
 // TestEchoedSetpointPassesNoTime: a device that tells what it was asked for instead of what
-// it does is as fast as anybody wants.
+// it does is as fast as anybody wants. Its battery makes that doubtful, a reference a failure.
 func TestEchoedSetpointPassesNoTime(t *testing.T) {
-	b := bench(t, altered(t, `ramp_per_second: [0-9.]+`, "ramp_per_second: 1"))
-	b.World = echoing{b.World}
-	x, j := of(t, suite(t, b, shipped(t, "T00", "T05")), "T05", "response_s")
-	if x.Verdict != report.Inconclusive || !strings.Contains(j.Note, "later than the reported power") {
-		t.Errorf("T05 is %s: %v (%s)", x.Verdict, j.Value, j.Note)
+	for _, tt := range []struct {
+		bench func(accept.World) accept.World
+		want  report.Verdict
+		note  string
+	}{
+		{func(w accept.World) accept.World { return blind{echoing{w}} }, report.Inconclusive, "later than the reported power"},
+		{func(w accept.World) accept.World { return echoing{w} }, report.Failed, "reference 0.85"},
+	} {
+		b := bench(t, altered(t, `ramp_per_second: [0-9.]+`, "ramp_per_second: 1"))
+		b.World = tt.bench(b.World)
+		x, j := of(t, suite(t, b, shipped(t, "T00", "T05")), "T05", "response_s")
+		if x.Verdict != tt.want || !strings.Contains(j.Note, tt.note) {
+			t.Errorf("T05 is %s: %v (%s), want %s with %q", x.Verdict, j.Value, j.Note, tt.want, tt.note)
+		}
 	}
 }
 
@@ -476,7 +493,7 @@ func TestReport(t *testing.T) {
 		}
 	}
 	junit := text("junit.xml")
-	for _, s := range []string{`tests="13"`, `limit = 0; needs settings"></skipped>`, `failures="0"`, `name="response_s &lt;= 0.5"`} {
+	for _, s := range []string{`tests="14"`, `limit = 0; needs settings"></skipped>`, `failures="0"`, `name="response_s &lt;= 0.5"`} {
 		if !strings.Contains(junit, s) {
 			t.Errorf("junit.xml does not have %s:\n%.2000s", s, junit)
 		}

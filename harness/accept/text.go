@@ -42,9 +42,11 @@ func (d *Document) Text(w io.Writer, colour bool) error {
 			if names := t.Program.others(d.Short); len(names) > 0 {
 				fmt.Fprintf(&b, "       done with other parameters than the procedure's: %s\n", strings.Join(names, ", "))
 			}
+			var left []string
 			for i := range t.Limits {
 				j := &t.Limits[i]
 				if j.Verdict == report.NotApplicable {
+					left = append(left, strings.TrimSuffix(j.Name+" ("+j.Note+")", " ()"))
 					continue
 				}
 				limit := "reported"
@@ -52,10 +54,16 @@ func (d *Document) Text(w io.Writer, colour bool) error {
 					limit = report.Bound(j.Limit.String(), j.Unit)
 				}
 				mark := ""
-				if j.Verdict != report.Passed {
+				switch {
+				case strings.HasPrefix(j.Note, ownAlone):
+					mark = j.Note
+				case j.Verdict != report.Passed:
 					mark = paint(j.Verdict, Word(j.Verdict)) + " " + j.Note
 				}
 				fmt.Fprintf(&b, "       %-22s %-22s %-12s %s\n", j.Name, j.shown(), limit, mark)
+			}
+			if len(left) > 0 {
+				fmt.Fprintf(&b, "       not judged: %s\n", strings.Join(left, ", "))
 			}
 		}
 	}

@@ -1,0 +1,50 @@
+package accept_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"yunchu/harness/accept"
+	"yunchu/harness/report"
+	"yunchu/platform/device"
+)
+
+// TestTerminalTellsWhatWasNotJudged: a PASS shows which of its limits do not apply, and which
+// were kept by the device's word alone although there was a reference.
+func TestTerminalTellsWhatWasNotJudged(t *testing.T) {
+	r := ramped(50*time.Millisecond, 0.1, 1000)
+	echoes(time.Second, step(11, 1e9, 100))(r)
+	p := limit(t, "m", "response_time_s", "<= 0.8")
+	for metric, text := range map[string]string{"frozen_channels": "== 0", "frame_loss_percent": "<= 1"} {
+		l := limit(t, "test", metric, text).Limits[0]
+		if l.Name = metric; metric == "frame_loss_percent" {
+			l.Measure = "e"
+			r.Windows = append(r.Windows, window("exchange", 10, 30))
+			r.Windows[1].Name = "e"
+		}
+		p.Limits = append(p.Limits, l)
+	}
+	g, err := accept.Compile(p, 100, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := &accept.TestResult{Program: g, Record: r, Limits: accept.Judge(p, r)}
+	x.Verdict = accept.Verdict(x.Limits)
+	if x.Verdict != report.Passed {
+		t.Fatalf("%s: %+v", x.Verdict, x.Limits)
+	}
+	doc := &accept.Document{Result: &accept.Result{Verdict: x.Verdict, Devices: []*accept.DeviceResult{{Info: device.Info{ID: "d"}, Tests: []*accept.TestResult{x}}}}}
+	var screen strings.Builder
+	if err := doc.Text(&screen, false); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"not judged: ", "frozen_channels (no channel had to move", "frame_loss_percent (step 1: no wire of it", "which the reference cannot tell: 2"} {
+		if !strings.Contains(screen.String(), want) {
+			t.Errorf("no %q in\n%s", want, screen.String())
+		}
+	}
+	if n := strings.Count(screen.String(), "not judged"); n != 1 {
+		t.Errorf("%d lines of it", n)
+	}
+}
