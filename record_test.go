@@ -41,14 +41,22 @@ func TestServeRecordsWires(t *testing.T) {
 		t.Errorf("the metrics do not tell of the recording: %v", err)
 	}
 	x.bridge.signal(t, os.Interrupt)
-	r, err := record.Open(found[0])
-	if err != nil {
+	// On a slow machine there are several by then, each of 10 s.
+	if found, err = filepath.Glob(filepath.Join(x.p.dir, "data", "links", "links-rig-1-*.rec.gz")); err != nil {
 		t.Fatal(err)
 	}
-	if !r.Whole || r.Info.RatedKW != 100 || r.Info.CapacityKWh != 215 || len(r.Commands(r.Began)) < 4 {
-		t.Errorf("recorded: whole %t, %+v, commands %+v", r.Whole, r.Info, r.Commands(r.Began))
-	}
-	x.p.write(t, "again.yaml", fmt.Sprintf(`apiVersion: yunchu/v1
+	most, n, told := 0.0, 0, 0
+	for i, file := range found {
+		r, err := record.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !r.Whole || r.Info.RatedKW != 100 || r.Info.CapacityKWh != 215 {
+			t.Errorf("recorded: whole %t, %+v", r.Whole, r.Info)
+		}
+		told += len(r.Commands(r.Began))
+		out := fmt.Sprint("again-", i)
+		x.p.write(t, "again.yaml", fmt.Sprintf(`apiVersion: yunchu/v1
 kind: Scenario
 name: again
 clock: virtual
@@ -57,19 +65,22 @@ step: 250ms
 journal: full
 fleet:
   - {id: rig-1, device: replay, recording: %q}
-`, int(r.Length().Seconds()), found[0]))
-	if o := x.p.run(t, "run", "again.yaml", "--out", "again", "--quiet"); o.code == exitInput || o.code == exitEnvironment {
-		t.Fatalf("%d %s", o.code, o.stderr)
+`, max(1, int(r.Length().Seconds())), file))
+		if o := x.p.run(t, "run", "again.yaml", "--out", out, "--quiet"); o.code == exitInput || o.code == exitEnvironment {
+			t.Fatalf("%d %s", o.code, o.stderr)
+		}
+		for line := range strings.Lines(x.p.read(t, out+"/journal.jsonl")) {
+			var l struct {
+				Kind, Device string
+				Power        *float64
+			}
+			if decode(t, []byte(line), &l); l.Kind == "reading" && l.Device == "rig-1" && l.Power != nil {
+				most, n = max(most, *l.Power), n+1
+			}
+		}
 	}
-	most, n := 0.0, 0
-	for line := range strings.Lines(x.p.read(t, "again/journal.jsonl")) {
-		var l struct {
-			Kind, Device string
-			Power        *float64
-		}
-		if decode(t, []byte(line), &l); l.Kind == "reading" && l.Device == "rig-1" && l.Power != nil {
-			most, n = max(most, *l.Power), n+1
-		}
+	if told < 4 {
+		t.Errorf("%d commands in %d recordings", told, len(found))
 	}
 	if n < 10 || math.Abs(most-50) > 0.5 {
 		t.Errorf("%d readings of the recording, up to %g kW", n, most)

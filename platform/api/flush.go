@@ -168,7 +168,8 @@ func (h *hub) empty() (newest, every []device.Reading, acks []device.Ack, events
 	in.Lock()
 	defer in.Unlock()
 	newest, every, acks, events, lost = in.newest, in.every, in.acks, in.events, in.lost
-	in.newest, in.every, in.acks, in.events, in.lost = nil, nil, nil, nil, 0
+	h.dropped.Add(in.untold)
+	in.newest, in.every, in.acks, in.events, in.lost, in.untold = nil, nil, nil, nil, 0, 0
 	clear(in.index)
 	return
 }

@@ -22,7 +22,8 @@ import (
 const (
 	lookEvery  = 100 * time.Millisecond // whether tokens still hold
 	stateEvery = 10                     // looks
-	// waiting bounds the single readings that wait for the next flush.
+	// waiting bounds the single readings that wait for the next flush, and acknowledgements and
+	// events likewise.
 	waiting = 1 << 16
 	// remembered is how many events a snapshot shows, kept how many events and
 	// acknowledgements there are to ask for.
@@ -72,6 +73,7 @@ type hub struct {
 		lost    uint64           // of every, for want of room
 		acks    []device.Ack
 		events  []device.Event
+		untold  uint64         // of these two, for want of room; who asks for them later is told all
 		history []device.Event // newest last, kept of them or some more
 		answers []device.Ack   // those to commands with an id, as history
 		singles bool           // somebody wants single ones
@@ -165,7 +167,11 @@ func (h *hub) take(f device.Frame) {
 				continue
 			}
 			in.answers = remember(in.answers, f.List[i])
-			if h.count.Load() > 0 {
+			switch {
+			case h.count.Load() == 0:
+			case len(in.acks) >= waiting:
+				in.untold++
+			default:
 				in.acks = append(in.acks, f.List[i])
 			}
 		}
@@ -174,7 +180,9 @@ func (h *hub) take(f device.Frame) {
 		defer in.Unlock()
 		in.history = remember(in.history, f.List...)
 		if h.count.Load() > 0 {
-			in.events = append(in.events, f.List...)
+			room := min(len(f.List), waiting-len(in.events))
+			in.events = append(in.events, f.List[:room]...)
+			in.untold += uint64(len(f.List) - room)
 		}
 	}
 }

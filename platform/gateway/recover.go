@@ -40,10 +40,11 @@ func newReplay() *replay {
 	}
 }
 
-// command notes a command with an id. The first of several with one id counts.
+// command notes a command with an id. The first of several with one id counts, but an
+// emergency stop before all others.
 func (r *replay) command(c *device.Command) {
 	key := request{c.Slot, c.ID}
-	if _, known := r.unanswered[key]; !known {
+	if w, known := r.unanswered[key]; !known || c.Verb == device.EStop && w.Verb != device.EStop {
 		r.n++
 		r.unanswered[key] = numbered{*c, r.n}
 	}
@@ -51,8 +52,9 @@ func (r *replay) command(c *device.Command) {
 
 // ack notes an answer.
 func (r *replay) ack(a *device.Ack) {
-	if a.ID != "" {
-		delete(r.unanswered, request{a.Slot, a.ID})
+	key := request{a.Slot, a.ID}
+	if a.Verb == device.EStop || r.unanswered[key].Verb != device.EStop { // what else had its id is no answer to an emergency stop
+		delete(r.unanswered, key)
 	}
 	if a.Verb == device.EStop && !a.Repeat { // it latches, whatever the device answered
 		r.stop[a.Slot] = *a

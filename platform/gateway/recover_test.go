@@ -248,6 +248,36 @@ func TestEmergencyStopWithAnIDThatWasUsed(t *testing.T) {
 	}
 }
 
+// An emergency stop that comes under the id of a command of before, and is not answered, is
+// carried out after a restart, be that command answered or not.
+func TestOpenEmergencyStopWithAnIDThatWasUsed(t *testing.T) {
+	for _, answered := range []string{"not", "before", "after"} {
+		t.Run(answered, func(t *testing.T) {
+			r := newRig(t, 1)
+			r.run(1100 * time.Millisecond)
+			first := setPower(0, "button", 0)
+			first.Verb = device.Stop
+			stop := device.Command{Slot: slot(0), ID: "button", Verb: device.EStop, Priority: device.Normal, Source: "user:ann"}
+			answer := &device.Acks{List: []device.Ack{first.Answer(device.Done, at(1200*time.Millisecond).UnixMilli(), "", "")}}
+			r.stop()
+			r.bus.Detach()
+			bus.Commands.Publish(r.bus, &device.Commands{List: []device.Command{first}}, nil)
+			if answered == "before" {
+				bus.Acks.Publish(r.bus, answer, nil)
+			}
+			bus.Commands.Publish(r.bus, &device.Commands{List: []device.Command{stop}}, nil)
+			if answered == "after" {
+				bus.Acks.Publish(r.bus, answer, nil)
+			}
+			r.open()
+			r.run(4 * time.Second)
+			if !r.guard.Stopped(slot(0)) {
+				t.Errorf("the emergency stop is lost; answers %+v", r.acks)
+			}
+		})
+	}
+}
+
 // The emergency stop that a device has told of latches across a restart, though its button
 // is out again by then.
 func TestPressedEmergencyStopOutlivesARestart(t *testing.T) {
