@@ -42,18 +42,23 @@ func (d *Driver) Probe(ctx context.Context) ([]device.Trial, error) {
 		return nil, offline(d.lost(err))
 	}
 	var out []device.Trial
+	l := d.layout
 	for _, t := range d.trials() {
-		device.GiveWay(ctx)
+		if err := d.giveWay(ctx, l); err != nil {
+			return out, err
+		}
 		told := d.told
 		before, err := d.held(ctx)
 		if err != nil {
 			return out, offline(err)
 		}
 		r := device.Trial{Name: t.name, Want: t.want}
-		if err := d.try(ctx, raw, &t, &r); err != nil {
+		if err := d.try(ctx, raw, l, &t, &r); err != nil {
 			return append(out, r), offline(d.lost(err))
 		}
-		device.GiveWay(ctx)
+		if err := d.giveWay(ctx, l); err != nil {
+			return append(out, r), err
+		}
 		after, err := d.held(ctx)
 		if err != nil {
 			return append(out, r), offline(err)
@@ -67,8 +72,17 @@ func (d *Driver) Probe(ctx context.Context) ([]device.Trial, error) {
 	}), nil
 }
 
+// giveWay lets go first what cannot wait. ErrOffline when the device was lost with that: what is
+// tried is made for where things lay in l, also where the device was found again.
+func (d *Driver) giveWay(ctx context.Context, l *layout) error {
+	if device.GiveWay(ctx); d.layout != l {
+		return fmt.Errorf("lost with a command that came between: %w", device.ErrOffline)
+	}
+	return nil
+}
+
 // try does one trial, and puts back what the device has taken.
-func (d *Driver) try(ctx context.Context, c modbus.Raw, t *trial, r *device.Trial) (err error) {
+func (d *Driver) try(ctx context.Context, c modbus.Raw, l *layout, t *trial, r *device.Trial) (err error) {
 	p := t.point
 	if p.block == nil {
 		r.Got, r.Refused, err = t.run(ctx, c)
@@ -78,7 +92,9 @@ func (d *Driver) try(ctx context.Context, c modbus.Raw, t *trial, r *device.Tria
 	if err != nil {
 		return err
 	}
-	device.GiveWay(ctx)
+	if err := d.giveWay(ctx, l); err != nil {
+		return err
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

@@ -2,6 +2,7 @@ package emul_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"testing"
@@ -170,6 +171,85 @@ func TestStopInTheMidstOfTrials(t *testing.T) {
 		}
 		if v := r.unit.View(r.now); v.Started && v.Connected || n > at+4 || len(trials) > at {
 			t.Fatalf("way %d: %v, %d trials, %d ways, the unit %+v", at, err, len(trials), n, v)
+		}
+	}
+}
+
+// left are the registers that do not hold what they did before the trials.
+func (k *taker) left(t *testing.T) (list []uint16) {
+	t.Helper()
+	for addr, v := range k.kept {
+		is, err := k.bank.Read(modbus.Holding, addr, 1)
+		if err != nil {
+			t.Error(err)
+		} else if is[0] != v {
+			list = append(list, addr)
+		}
+	}
+	return list
+}
+
+// TestStopInTheMidstOfTrialsIsLost: a stop between any two exchanges of the trials that the device
+// does not answer ends them, as nothing is known of the device any more. What a trial has changed
+// is put back all the same, and told.
+func TestStopInTheMidstOfTrialsIsLost(t *testing.T) {
+	for _, tt := range []struct {
+		verb  device.Verb
+		lose  int  // so many exchanges are not answered
+		again bool // it is told once more at once, and answered
+	}{{device.Stop, 1, false}, {device.Stop, 1, true}, {device.EStop, 2, false}, {device.EStop, 2, true}} {
+		for at := 1; ; at++ {
+			r := newRig(t, "ess-100kw-215kwh")
+			k := &taker{rig: r, kept: map[uint16]uint16{}}
+			r.conn.Bank = k
+			lose := 0
+			r.conn.Before = func(string) error {
+				if lose == 0 {
+					return nil
+				}
+				lose--
+				return device.ErrOffline
+			}
+			tell := func() error {
+				_, err := r.driver.Write(t.Context(), r.now, device.Command{Verb: tt.verb, Priority: device.Safety, At: r.now.UnixMilli()})
+				return err
+			}
+			n, changed := 0, false
+			trials, err := r.driver.Probe(device.WithWay(t.Context(), func() {
+				if n++; n != at {
+					return
+				}
+				changed, lose = len(k.left(t)) > 0, tt.lose
+				if err := tell(); !errors.Is(err, device.ErrOffline) {
+					t.Errorf("%v, way %d: %v, want it offline", tt.verb, at, err)
+				}
+				if tt.again {
+					if err := tell(); err != nil {
+						t.Errorf("%v, way %d, once more: %v", tt.verb, at, err)
+					}
+				}
+			}))
+			if n < at {
+				if err != nil || at < 15 {
+					t.Errorf("%d ways: %v", n, err)
+				}
+				break
+			}
+			if !errors.Is(err, device.ErrOffline) || n > at+4 {
+				t.Errorf("%v, way %d: %v after %d trials, %d ways", tt.verb, at, err, len(trials), n)
+			}
+			if changed && (len(trials) == 0 || !trials[len(trials)-1].Changed || !trials[len(trials)-1].Restored) {
+				t.Errorf("%v, way %d: what was changed is not told, or not put back: %+v", tt.verb, at, trials)
+			}
+			if tt.again { // it has written too
+				continue
+			}
+			if left := k.left(t); len(left) > 0 {
+				t.Errorf("%v, way %d: registers %d are not as they were: %+v", tt.verb, at, left, trials)
+			}
+			if _, err := r.driver.Read(t.Context(), r.now); err != nil {
+				t.Errorf("%v, way %d: the device is not found again: %v", tt.verb, at, err)
+			}
 		}
 	}
 }
