@@ -112,16 +112,19 @@ func (w *wire) putWork(x *work) {
 	}
 }
 
-// nextWork takes the next piece of work. There is none while an emergency stop waits.
-func (w *wire) nextWork() *work {
+// nextWork takes the next piece of work, nil for none, as there is while an emergency stop waits.
+// It is being done from then on, with a context and an end as during gives them: what disarms the
+// device finds it either waiting or being done.
+func (w *wire) nextWork(ctx context.Context) (x *work, during context.Context, over func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.works) == 0 || len(w.orders) > 0 && w.orders[0].c.Verb == device.EStop {
-		return nil
+		return nil, nil, nil
 	}
-	x := w.works[0]
+	x = w.works[0]
 	w.works = append(w.works[:0], w.works[1:]...)
-	return x
+	during, over = w.begin(ctx, doing{breaks: x.breaks, writes: x.Writes})
+	return x, during, over
 }
 
 // doing is something that is done with the device and may be broken off: no other exchange of
@@ -144,13 +147,18 @@ func (brokenOff) Is(err error) bool { return err == device.ErrStopFirst }
 // during returns a context for what is done now, which ends with ctx and with a command that
 // breaks it off, and what is called when it is over.
 func (w *wire) during(ctx context.Context, d doing) (context.Context, func()) {
-	ctx, d.end = context.WithCancelCause(ctx)
 	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.begin(ctx, d)
+}
+
+// begin is during for a caller who holds mu.
+func (w *wire) begin(ctx context.Context, d doing) (context.Context, func()) {
+	ctx, d.end = context.WithCancelCause(ctx)
 	d.outer, w.doing = w.doing, &d
 	for i := range w.orders { // they came before this began
 		d.breakOff(&w.orders[i].c)
 	}
-	w.mu.Unlock()
 	return ctx, func() {
 		w.mu.Lock()
 		w.doing = d.outer
@@ -231,13 +239,16 @@ func (w *wire) endWorks() {
 	w.works = nil
 }
 
-// do does one piece of work.
-func (w *wire) do(ctx context.Context, x *work) {
-	if x.ctx.Err() != nil { // nobody waits for it any more
-		return
+// do does one piece of work and reports whether one waited.
+func (w *wire) do(ctx context.Context) bool {
+	x, during, over := w.nextWork(ctx)
+	if x == nil {
+		return false
 	}
-	during, over := w.during(ctx, doing{breaks: x.breaks, writes: x.Writes})
 	defer over()
+	if x.ctx.Err() != nil { // nobody waits for it any more
+		return true
+	}
 	limit, cancel := context.WithTimeout(during, workWithin)
 	defer cancel()
 	defer context.AfterFunc(x.ctx, cancel)()
@@ -247,7 +258,7 @@ func (w *wire) do(ctx context.Context, x *work) {
 	}
 	x.answer <- err
 	if !x.Writes {
-		return
+		return true
 	}
 	w.g.sched.Post("exchange", func(now time.Time) {
 		if ctx.Err() != nil {
@@ -259,4 +270,5 @@ func (w *wire) do(ctx context.Context, x *work) {
 		}
 		w.g.Event(now, w.Slot, x.Kind, sev, w.g.name(w.Slot)+": "+text)
 	})
+	return true
 }

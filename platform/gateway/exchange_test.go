@@ -5,7 +5,9 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"yunchu/platform/device"
@@ -158,6 +160,45 @@ func TestWorkIsDroppedWithTheRightToAct(t *testing.T) {
 		}
 		if refused < 3 {
 			t.Errorf("%d of 8 refused, told %q, life %q", refused, u.told, l.life)
+		}
+	})
+}
+
+// looked is a caller's context of which it is told when it is looked at first.
+type looked struct {
+	context.Context
+	at func()
+}
+
+func (x looked) Err() error { x.at(); return x.Context.Err() }
+
+// TestWorkIsNotBegunAfterADisarming: work whose turn has just come is found by what takes the right
+// to act, and writes nothing.
+func TestWorkIsNotBegunAfterADisarming(t *testing.T) {
+	onLine(t, 1, true, func(l *line) {
+		u := l.units[0]
+		l.pass(time.Second)
+		u.set(func() { u.takes = 50 * time.Millisecond })
+		for was := len(u.reads); len(u.reads) == was; { // until a reading is under way, that is the last before the work
+			l.pass(10 * time.Millisecond)
+		}
+		u.set(func() { u.flags, u.told = device.FlagLocal, nil })
+		barred := false
+		taken := sync.OnceFunc(func() {
+			time.Sleep(10 * time.Millisecond)
+			synctest.Wait()
+			barred = slices.Contains(l.life, "0 inactive")
+		})
+		err := l.gw.Exchange(looked{l.t.Context(), taken}, 0, adjust(u, "ramp", time.Millisecond))
+		if !errors.Is(err, gateway.ErrNotArmed) || !strings.Contains(err.Error(), "local control") {
+			t.Errorf("%v", err)
+		}
+		if !barred {
+			t.Errorf("it was not disarmed before the work began: %q", l.life)
+		}
+		l.pass(time.Second)
+		if slices.Contains(u.told, "ramp") {
+			t.Errorf("told %q", u.told)
 		}
 	})
 }

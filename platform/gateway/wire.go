@@ -166,8 +166,7 @@ func (w *wire) run(ctx context.Context) {
 			t.Reset(time.Until(next))
 			w.commands(ctx)
 		}
-		if x := w.nextWork(); x != nil {
-			w.do(ctx, x)
+		if w.do(ctx) {
 			w.rouse()
 		}
 		w.awake = w.g.sched.Now()
