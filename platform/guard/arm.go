@@ -185,10 +185,11 @@ func (g *Guard) flagged(r *device.Reading, d *state) bool {
 	l := &d.life
 	l.flags, l.status = r.Flags, r.Status
 	if r.Flags&device.FlagEStop != 0 && min(r.At, r.Arrived) >= l.reset && !l.stopped {
+		acts := l.armed || l.test.running()
 		g.stop(r.Slot, d, "the device's emergency stop is pressed", device.Command{
 			Slot: r.Slot, Verb: device.EStop, Priority: device.Safety, At: r.Arrived, Source: Source,
 		})
-		l.unheard = false // it stopped itself
+		l.unheard = acts // it stopped itself, but it may be a part that has
 	}
 	switch {
 	case !d.env.Wired || !l.armed && !l.test.running():

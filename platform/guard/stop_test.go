@@ -159,6 +159,34 @@ func TestEmergencyStopIsToldAfterARestart(t *testing.T) {
 	}
 }
 
+// A button is that of one part: the others of a device that may act are told the stop as well,
+// whatever power was asked for. One that is only read is left to whoever has it.
+func TestEmergencyStopByTheButtonOfAPart(t *testing.T) {
+	pressed := func(r *device.Reading) { r.Flags |= device.FlagEStop }
+	for _, kw := range []float64{0, 50} {
+		w := armed(t)
+		w.must(device.SetPower, kw)
+		w.bend, w.stops = pressed, 0
+		w.pass(time.Minute)
+		if w.stops != 1 || w.kw != 0 {
+			t.Errorf("at %g kW: told %d times, then at %g kW", kw, w.stops, w.kw)
+		}
+	}
+	w := armed(t)
+	w.bend = pressed
+	w.refuse = func(*device.Command) string { return "it is stopped" }
+	w.pass(time.Minute)
+	if w.stops != 1 {
+		t.Errorf("refused: told %d times", w.stops)
+	}
+	w = wired(t)
+	w.bend = pressed
+	w.pass(time.Minute)
+	if w.stops != 0 {
+		t.Errorf("only read: told %d times", w.stops)
+	}
+}
+
 // A device that has no emergency stop is not asked for ever.
 func TestEmergencyStopThatTheDeviceDoesNotHave(t *testing.T) {
 	w := wired(t)
