@@ -135,16 +135,11 @@ func (j *Judged) take(m measured, err error) bool {
 
 // combine makes one value of several.
 func combine(ms []measured, l scenario.ProcedureLimit) measured {
-	upward := l.Limit.Op == ">" || l.Limit.Op == ">="
 	out := ms[0]
 	out.doubts = slices.Clone(out.doubts)
 	sum := out.Value
 	for _, m := range ms[1:] {
-		worse := m.Value > out.Value
-		if upward {
-			worse = m.Value < out.Value
-		}
-		if worse {
+		if worse(l.Limit, m.Value, out.Value) {
 			out.Measured, out.note, out.horizon, out.pause = m.Measured, m.note, m.horizon, m.pause
 		}
 		sum += m.Value
@@ -174,6 +169,17 @@ func combine(ms []measured, l scenario.ProcedureLimit) measured {
 		out.note = fmt.Sprintf("%s of %d", what, len(ms))
 	}
 	return out
+}
+
+// worse reports whether a value is farther on the wrong side of a limit than another.
+func worse(l scenario.Limit, v, than float64) bool {
+	switch l.Op {
+	case ">", ">=":
+		return v < than
+	case "==":
+		return math.Abs(v-l.Value) > math.Abs(than-l.Value)
+	}
+	return v > than
 }
 
 // decide is the verdict on a value. The order matters: a value that is beyond its limit

@@ -2,6 +2,7 @@ package accept_test
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -105,6 +106,7 @@ func clocked(by time.Duration) func(*accept.Record) {
 // TestBadDevicesDoNotPass: what a device does beside what a limit looks at first.
 func TestBadDevicesDoNotPass(t *testing.T) {
 	const fine = 50 * time.Millisecond
+	before := func(w *accept.Window) { *w = *window("step", 10, 25) }
 	doubted := func(w *accept.Window) { w.Doubts = []string{"the guard has set it to 0 kW"} }
 	for _, tt := range []struct {
 		name   string
@@ -116,6 +118,9 @@ func TestBadDevicesDoNotPass(t *testing.T) {
 	}{
 		{"swings about its setpoint once it was settled", powers(17, func(t float64) float64 { return 100 + 9*math.Sin(10*t) }), "settling_time_s", "<= 2", report.Failed, "not within"},
 		{"drops out once it was settled", powers(29, constant(0)), "settled", "== 1", report.Failed, ""},
+		{"the same, and stayed before", later(powers(29, constant(0)), twice(before)), "settled", "== 1", report.Failed, ""},
+		{"the same, told in the other order", later(later(powers(29, constant(0)), twice(before)), func(r *accept.Record) { slices.Reverse(r.Windows) }), "settled", "== 1", report.Failed, ""},
+		{"stays, twice", later(powers(29, constant(99)), twice(before)), "settled", "== 1", report.Passed, ""},
 		{"stays", powers(29, constant(99)), "settled", "== 1", report.Passed, ""},
 		{"a limit that was never reached", limited(66, 30, 30), "exceeding_samples", "< 5", report.Inconclusive, "not shown"},
 		{"a limit that holds it", limited(66, 100, 66), "exceeding_samples", "< 5", report.Passed, ""},
