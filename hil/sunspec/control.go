@@ -31,7 +31,7 @@ const (
 // live is the setpoint that the device has of us.
 type live struct {
 	on     bool
-	kw     float64
+	kw     float64   // NaN: 0 is owed, and it may hold that or what it was told before
 	until  time.Time // zero: for ever
 	armed  time.Time // it was written last
 	lapses time.Time // the device takes it back by itself, unless it is written again
@@ -327,16 +327,24 @@ func (d *Driver) perform(ctx context.Context, kw float64, revert time.Duration) 
 	return nil
 }
 
-// rest takes the power to 0, where it can be set.
+// rest takes the power to 0, where it can be set. Where a setpoint was in force that is owed
+// until the device has answered, and what it holds meanwhile is not known.
 func (d *Driver) rest(ctx context.Context) error {
-	d.live = live{}
+	if d.live.on {
+		d.live.until, d.live.kw = d.now, math.NaN()
+	}
 	if d.layout.setter == nil {
+		d.live = live{}
 		return nil
 	}
-	if err := d.perform(ctx, 0, d.deadMan); err != nil {
+	err := d.perform(ctx, 0, d.deadMan)
+	if !errors.Is(err, device.ErrOffline) { // what was refused will be refused again
+		d.live = live{}
+	}
+	if err != nil {
 		return err
 	}
-	_, err := d.confirm(ctx, 0, d.deadMan)
+	_, err = d.confirm(ctx, 0, d.deadMan)
 	return err
 }
 

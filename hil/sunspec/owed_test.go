@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,7 +16,9 @@ import (
 // leftAlone is a device that after a failure is not asked again unless somebody insists.
 type leftAlone struct {
 	*registers
-	lose    int // so many exchanges are not answered
+	lose    int  // so many exchanges are not answered
+	after   int  // so many others
+	taken   bool // what is written and not answered has arrived
 	waits   bool
 	owed    int // it was insisted on for a stop that it has yet to hear
 	refused int // requests while it was left alone
@@ -33,7 +36,9 @@ func (x *leftAlone) ask() error {
 		x.refused++
 		return device.ErrOffline
 	}
-	if x.lose > 0 {
+	if x.after > 0 {
+		x.after--
+	} else if x.lose > 0 {
 		x.lose--
 		x.waits = true
 		return device.ErrOffline
@@ -49,7 +54,11 @@ func (x *leftAlone) Read(ctx context.Context, t modbus.Table, addr, n uint16) ([
 }
 
 func (x *leftAlone) Write(ctx context.Context, addr uint16, values []uint16) error {
+	waits := x.waits
 	if err := x.ask(); err != nil {
+		if x.taken && !waits {
+			err = errors.Join(err, x.registers.Write(ctx, addr, values))
+		}
 		return err
 	}
 	return x.registers.Write(ctx, addr, values)
@@ -97,6 +106,47 @@ func TestEmergencyStopInsists(t *testing.T) {
 	for s := range 5 {
 		if _, err := d.Read(t.Context(), at(float64(s+1))); err == nil || x.owed != 0 {
 			t.Errorf("%v, owed %d", err, x.owed)
+		}
+	}
+}
+
+// TestStopIsOwedUntilItIsAnswered: a stop of which any exchange is not answered, whether it has
+// arrived or not, is repeated until it is, and what the device holds meanwhile is nobody else's.
+func TestStopIsOwedUntilItIsAnswered(t *testing.T) {
+	for _, taken := range []bool{false, true} {
+		for after, done := 0, false; !done; after++ {
+			x := &leftAlone{registers: pcs(t), taken: taken}
+			d, err := sunspec.New(sunspec.Options{Conn: x, Base: 40000, Unit: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, d, 0, power(10, 0, 600))
+			read(t, d, 0.5)
+			x.after, x.lose = after, 1
+			_, err = d.Write(t.Context(), at(1), device.Command{Verb: device.Stop})
+			if done = err == nil; done {
+				if after < 4 {
+					t.Errorf("done with %d exchanges", after)
+				}
+				break
+			}
+			for s := range 2 {
+				r, err := d.Read(t.Context(), at(1.5+float64(s)))
+				if r.Flags&device.FlagMaster != 0 || s > 0 && err != nil {
+					t.Errorf("exchange %d lost, arrived %t: flags %v, %v", after, taken, r.Flags, err)
+				}
+				x.waits = false // its back-off is over
+			}
+			if hi, lo := x.get(at704+24), x.get(at704+25); hi != 0 || lo != 0 {
+				t.Errorf("exchange %d lost, arrived %t: it still holds %#x %#x", after, taken, hi, lo)
+			}
+			n := len(x.writes)
+			read(t, d, 2.6)
+			for _, w := range x.writes[n:] {
+				if strings.HasPrefix(w, fmt.Sprintf("%d ", at704+23)) {
+					t.Errorf("exchange %d lost, arrived %t: told once more: %s", after, taken, w)
+				}
+			}
 		}
 	}
 }

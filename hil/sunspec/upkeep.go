@@ -136,6 +136,7 @@ func (d *Driver) watch(now time.Time) {
 	}
 	held, on := l.setter.holds()
 	switch {
+	case math.IsNaN(d.live.kw): // taken to 0 now
 	case on && l.same(held, d.live.kw):
 		d.watchTimer(now)
 	case math.IsNaN(held): // it does not say, and takes it back by itself
