@@ -21,6 +21,8 @@ type Judged struct {
 	N       int // samples behind it
 	Verdict report.Verdict
 	Note    string
+
+	contrary bool // of one that is inconclusive: what was seen speaks against it all the same
 }
 
 // finest is how many times the distance of samples a limit in time must be, at least,
@@ -90,8 +92,13 @@ func (r *Record) judgeBy(l scenario.ProcedureLimit, see func(*Window) *Window) J
 				}
 				continue
 			}
-			if len(m.doubts) == 0 {
+			switch {
+			case len(m.doubts) == 0:
 				sure = append(sure, m)
+			case m.holes == len(m.doubts) && m.worsens:
+				seen := m
+				seen.doubts = nil
+				sure = append(sure, seen)
 			}
 			doubts := make([]string, len(m.doubts))
 			for i, d := range m.doubts {
@@ -107,6 +114,10 @@ func (r *Record) judgeBy(l scenario.ProcedureLimit, see func(*Window) *Window) J
 			}
 		}
 		if gap.Verdict != "" {
+			if one := j; len(ms) > 0 {
+				one.decide(combine(ms, l), r.Aborted)
+				gap.contrary = gap.contrary || one.contrary
+			}
 			return gap
 		}
 	}
@@ -127,7 +138,7 @@ func (j *Judged) take(m measured, err error) bool {
 	case errors.Is(err, errNoReference), errors.Is(err, errNoFrames), errors.Is(err, errNoState), errors.Is(err, errNoReactive):
 		j.Verdict, j.Note = report.NotApplicable, err.Error()
 	default:
-		j.Verdict, j.Note = report.Inconclusive, err.Error()
+		j.Verdict, j.Note, j.contrary = report.Inconclusive, err.Error(), errors.Is(err, metric.ErrNotReached)
 	}
 	j.N = m.n
 	return false
@@ -144,6 +155,7 @@ func combine(ms []measured, l scenario.ProcedureLimit) measured {
 		}
 		sum += m.Value
 		out.n += m.n
+		out.unlike = out.unlike || m.unlike
 		out.period = max(out.period, m.period)
 		out.doubts = append(out.doubts, m.doubts...)
 	}
@@ -195,6 +207,8 @@ func (j *Judged) decide(m measured, aborted string) {
 		j.Note = why
 	}
 	never := math.IsInf(m.Value, 1)
+	beyond := !math.IsNaN(m.Value) && !l.IsZero() && !l.Holds(m.Value) && !l.Holds(m.Value-j.Res) && !l.Holds(m.Value+j.Res)
+	j.contrary = m.unlike || beyond
 	switch {
 	case len(m.doubts) > 0:
 		j.Verdict = report.Inconclusive
@@ -220,7 +234,7 @@ func (j *Judged) decide(m measured, aborted string) {
 	case never:
 		j.Verdict = report.Failed
 		add(fmt.Sprintf("not within %.4g s", m.horizon))
-	case !l.Holds(m.Value) && !l.Holds(m.Value-j.Res) && !l.Holds(m.Value+j.Res):
+	case beyond:
 		j.Verdict = report.Failed
 	case m.timed && (l.Op == "<" || l.Op == "<=") && l.Value < finest*j.inUnit(m.period):
 		j.Verdict = report.Inconclusive

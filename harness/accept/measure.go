@@ -24,7 +24,23 @@ type measured struct {
 	pause   float64  // s that this machine stood still, by which a time may look longer than it is
 	counts  bool     // it counts n samples, and could not be more
 	doubts  []string // why it may not be judged
+	holes   int      // of these: that the reference showed nothing for too long
+	worsens bool     // what it showed meanwhile could only have made it worse
+	unlike  bool     // the reference did not show what the device must have had to be judged at all
 	note    string
+}
+
+// premise doubts what is judged since what it rests on was not seen in these points. That the
+// reference shows it not to be so is more than that it cannot tell.
+func (m *measured) premise(seen []metric.Point, t *trace, why string) {
+	m.doubts = append(m.doubts, why)
+	m.unlike = m.unlike || t.ref && len(seen) > 0
+}
+
+// onlyWorse are the metrics that samples between others cannot make better by more than they
+// say that they may be wrong.
+var onlyWorse = map[string]bool{
+	"max_error_percent": true, "wrong_sign": true, "zero_time_s": true, "exceeding_samples": true, "active_samples": true, "trips": true,
 }
 
 // counted counts the points of which something holds.
@@ -219,6 +235,9 @@ func (r *Record) stepOf(w *Window, t *trace) metric.Step {
 func (r *Record) one(name string, w *Window) (measured, error) {
 	t := r.trace(w)
 	m := measured{period: t.period, horizon: t.b - t.a, n: len(t.in()), doubts: r.doubtful(w, &t)}
+	if t.ref {
+		m.holes, m.worsens = len(m.doubts)-len(w.Doubts), onlyWorse[name]
+	}
 	if w.Reference && !t.ref {
 		m.note = "no reference on this bench: the device's own readings are judged"
 	}
@@ -292,9 +311,10 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 	case "zero_time_s":
 		m.timed = true
 		m.Measured, err = s.Zero(pts, w.Zero)
-		had, asked := largest(within(own.pts, t.a-max(1, 2*t.period), t.a)), math.Abs(valueAt(r.Setpoints, t.a-1e-3))
-		if asked > w.Zero*r.RatedKW && had < asked/2 {
-			m.doubts = append(m.doubts, fmt.Sprintf("it had %.3g kW of the %.3g kW that are taken away", had, asked))
+		// What it still has was not taken away, however little it had.
+		was, asked := within(own.pts, t.a-max(1, 2*t.period), t.a), math.Abs(valueAt(r.Setpoints, t.a-1e-3))
+		if had := largest(was); err == nil && asked > w.Zero*r.RatedKW && had+w.apart*r.RatedKW < asked/2 {
+			m.premise(was, &t, fmt.Sprintf("it had %.3g kW of the %.3g kW that are taken away", had, asked))
 		}
 	case "unstopped":
 		return r.unstopped(&t, m)
@@ -307,12 +327,14 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 		m.counted(within(pts, t.a+w.After.Seconds(), t.last()), func(kw float64) bool {
 			return math.Abs(kw) > w.LimitKW+limitSlack*r.RatedKW
 		})
-		if had := largest(within(own.pts, 0, t.b)); had < w.LimitKW-limitSlack*r.RatedKW {
-			m.doubts = append(m.doubts, fmt.Sprintf("it has had no more than %.3g kW, and not shown that it keeps a limit of %.3g kW", had, w.LimitKW))
+		off, was := w.apart*r.RatedKW, within(own.pts, 0, t.b)
+		if had := largest(was); had+2*off < w.LimitKW-limitSlack*r.RatedKW {
+			m.premise(was, &t, fmt.Sprintf("it has had no more than %.3g kW, and not shown that it keeps a limit of %.3g kW", had, w.LimitKW-off))
 		}
 		// One that has gone to rest keeps every limit.
-		if had, some := largest(within(own.pts, t.a+w.After.Seconds(), t.b)), 0.02*r.RatedKW; w.LimitKW > 2*some && had <= some {
-			m.doubts = append(m.doubts, fmt.Sprintf("it had %.3g kW under a limit of %.3g kW: it was at rest, and not limited", had, w.LimitKW))
+		under := within(own.pts, t.a+w.After.Seconds(), t.b)
+		if had, some := largest(under), 0.02*r.RatedKW; w.LimitKW-off > 2*some && had+off <= some {
+			m.premise(under, &t, fmt.Sprintf("it had %.3g kW under a limit of %.3g kW: it was at rest, and not limited", had, w.LimitKW-off))
 		}
 	case "active_samples":
 		m.counted(within(pts, t.a+w.After.Seconds(), t.last()), func(kw float64) bool { return math.Abs(kw) > w.Zero*r.RatedKW })

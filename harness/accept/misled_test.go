@@ -103,6 +103,26 @@ func clocked(by time.Duration) func(*accept.Record) {
 	}
 }
 
+// unseen takes away what the reference showed from one moment to another, s.
+func unseen(from, to float64) func(*accept.Record) {
+	return func(r *accept.Record) {
+		r.Reference = slices.DeleteFunc(r.Reference, func(x backend.Truth) bool {
+			at := x.At.Sub(origin).Seconds()
+			return at > from && at < to
+		})
+	}
+}
+
+// until is one power up to a moment, in s, and another from then on.
+func until(from, before, then float64) func(float64) float64 {
+	return func(t float64) float64 {
+		if t < from {
+			return before
+		}
+		return then
+	}
+}
+
 // TestBadDevicesDoNotPass: what a device does beside what a limit looks at first.
 func TestBadDevicesDoNotPass(t *testing.T) {
 	const fine = 50 * time.Millisecond
@@ -142,6 +162,27 @@ func TestBadDevicesDoNotPass(t *testing.T) {
 		{"the same, when it is to settle", echoes(fine, step(10, 20, 100)), "settling_time_s", "<= 2", report.Failed, "reference 4.9"},
 		{"a power that goes beyond", echoes(fine, step(10, 1e9, 125)), "overshoot_percent", "<= 10", report.Failed, "reference 25"},
 		{"power that is not taken away but is reported so", func(r *accept.Record) { zeroed(50)(r); shown(fine, constant(50))(r) }, "zero_time_s", "<= 1", report.Failed, "reference not reached"},
+		{"less power that is not taken away", later(zeroed(50), shown(fine, constant(20))), "zero_time_s", "<= 1", report.Failed, "reference not reached"},
+		{"the same from the start, by the device's word", zeroed(20), "zero_time_s", "<= 1", report.Inconclusive, "it had 20 kW"},
+		{"power that by the reference was not there to be taken away", later(zeroed(50), shown(fine, constant(0.5))), "zero_time_s", "<= 1", report.Inconclusive, "it had 0.5 kW"},
+		{"power that is not taken away, and a hole in the reference", later(later(zeroed(50), shown(fine, constant(50))), unseen(12, 15)), "zero_time_s", "<= 1", report.Failed, "reference not reached"},
+		{"power that is taken away, and a hole in the reference", later(later(zeroed(50), shown(fine, until(10.1, 50, 0))), unseen(12, 15)), "zero_time_s", "<= 1", report.Passed, "cannot tell"},
+		{"a hole in which it was taken away", later(later(zeroed(50), shown(fine, until(12, 50, 0))), unseen(9.5, 15)), "zero_time_s", "<= 1", report.Passed, "cannot tell"},
+		{"a hole after which it is less than it says", later(echoes(fine, step(10, 1e9, 80)), unseen(12, 15)), "deviation_percent", "<= 2", report.Inconclusive, "reference 20"},
+		{"a hole beside more than it is to have", later(held(110), unseen(16, 18)), "max_error_percent", "<= 5", report.Failed, "reference 10"},
+		{"a hole beside less than it is to reach", later(echoes(fine, step(10, 1e9, 80)), unseen(12, 15)), "response_time_s", "<= 2", report.Inconclusive, "reference not reached"},
+		{"a reference not watched for as long as is allowed", echoes(fine, step(10, 1e9, 80)), "response_time_s", "<= 60", report.Inconclusive, "reference not reached"},
+		{"a slope that the reference never reached", echoes(fine, step(10, 50, 80)), "slope_percent_per_s", ">= 10", report.Inconclusive, "not reached"},
+		{"a limit that by the reference was never reached", later(limited(66, 100, 66), shown(fine, constant(30))), "exceeding_samples", "< 5", report.Inconclusive, "not shown"},
+		{"a limit under which, by the reference, it has gone to rest", later(limited(66, 100, 66), shown(fine, until(10, 100, 0))), "exceeding_samples", "< 5", report.Inconclusive, "at rest"},
+		{"a limit that by the reference it does not keep, with a hole", later(later(limited(66, 100, 66), shown(fine, constant(100))), unseen(16, 18)), "exceeding_samples", "< 5", report.Failed, "reference"},
+		{"a limit that the reference shows kept, with a hole", later(later(limited(66, 100, 66), shown(fine, until(10, 100, 66))), unseen(16, 18)), "exceeding_samples", "< 5", report.Passed, "cannot tell"},
+		{"a hole in which it may have settled", later(echoes(fine, step(10, 1e9, 100)), unseen(9.9, 26)), "settled", "== 1", report.Inconclusive, "no reading"},
+		{"a hole beside the other direction than it says", later(held(-100), unseen(16, 18)), "wrong_sign", "== 0", report.Failed, "reference"},
+		{"a window without a reference beside one that contradicts", later(later(echoes(fine, step(10, 1e9, 80)), unseen(-1, 5)),
+			twice(func(w *accept.Window) { w.T0, w.End, w.ToKW = origin.Add(time.Second), origin.Add(5*time.Second), 0 })), "deviation_percent", "<= 2", report.Failed, "reference 20"},
+		{"the same, and a hole in that one", later(later(later(echoes(fine, step(10, 1e9, 80)), unseen(-1, 5)), unseen(12, 15)),
+			twice(func(w *accept.Window) { w.T0, w.End, w.ToKW = origin.Add(time.Second), origin.Add(5*time.Second), 0 })), "deviation_percent", "<= 2", report.Inconclusive, "no data"},
 		{"a reference that shows it too", echoes(fine, step(10.05, 1e9, 100)), "response_time_s", "<= 0.8", report.Passed, ""},
 		{"a reference beyond the limit by less than it may be apart", held(97.7), "deviation_percent", "<= 2", report.Passed, "cannot tell"},
 		{"a reference that is known to be apart", later(held(96), func(r *accept.Record) { r.Apart = 0.03 }), "deviation_percent", "<= 2", report.Passed, ""},

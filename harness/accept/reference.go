@@ -113,7 +113,9 @@ func (r *Record) apartIn(name string, w *Window, s *metric.Step) float64 {
 // there cannot tell.
 const ownAlone = "the device's own reading, which the reference cannot tell: "
 
-// judge holds a limit against what the device says, and against what the reference shows.
+// judge holds a limit against what the device says, and against what the reference shows. What
+// the reference did not see, or not finely enough, is the device's word. What it saw and may not
+// be judged, and is beyond the limit by more than it may be wrong, leaves nothing to pass.
 func (r *Record) judge(l scenario.ProcedureLimit) Judged {
 	j := r.judgeBy(l, func(w *Window) *Window { return w })
 	own := func(w *Window) bool { return w.Name == l.Measure && !w.Reference && w.Skipped == "" }
@@ -125,6 +127,9 @@ func (r *Record) judge(l scenario.ProcedureLimit) Judged {
 	switch {
 	case ref.Verdict == report.Failed:
 		j.Verdict = report.Failed
+		j.Note = strings.TrimSuffix(fmt.Sprintf("device %s, reference %s; %s", j.shown(), ref.shown(), ref.Note), "; ")
+	case ref.Verdict == report.Inconclusive && j.Verdict == report.Passed && ref.contrary:
+		j.Verdict = report.Inconclusive
 		j.Note = strings.TrimSuffix(fmt.Sprintf("device %s, reference %s; %s", j.shown(), ref.shown(), ref.Note), "; ")
 	case ref.Verdict == report.Inconclusive && j.Verdict == report.Passed:
 		j.Note = strings.TrimSuffix(ownAlone+strings.TrimSuffix(ref.shown()+", "+ref.Note, ", ")+"; "+j.Note, "; ")
