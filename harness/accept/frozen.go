@@ -71,7 +71,7 @@ func (r *Record) frozen(m measured) (measured, error) {
 	if v := math.Abs(mean(own)); v > 0 { // NaN is not
 		step := r.step(own)
 		if ref := r.reference(func(x *backend.Truth) float64 { return x.DCVolt }); spread(ref) > flatSteps*step {
-			tell("voltage", metric.Flat(own, held(ref, own, r.refOff), flatSteps*step, stepTime) > flatFor)
+			tell("voltage", metric.Flat(own, held(ref, own), flatSteps*step, stepTime) > flatFor)
 		}
 		rated := r.RatedKW * 1000 / v
 		flat("voltage", volts, amps, rated*max(0.5, flatSteps*step/(leastSwing*v)))
@@ -114,12 +114,12 @@ func (r *Record) step(own []metric.Point) float64 {
 	return step
 }
 
-// held are the values of a reference, its clock off by so many s, at the times of others.
-func held(ref, at []metric.Point, off float64) []metric.Point {
+// held are the values of a reference at the times of others.
+func held(ref, at []metric.Point) []metric.Point {
 	out := make([]metric.Point, len(at))
 	k := 0
 	for i, p := range at {
-		for k+1 < len(ref) && ref[k+1].T-off <= p.T+1e-9 {
+		for k+1 < len(ref) && ref[k+1].T <= p.T+1e-9 {
 			k++
 		}
 		out[i] = point(p.T, ref[k].V)

@@ -9,6 +9,7 @@ import (
 
 	"yunchu/harness/accept"
 	"yunchu/harness/backend"
+	"yunchu/harness/metric"
 	"yunchu/harness/report"
 	"yunchu/platform/device"
 )
@@ -200,6 +201,41 @@ func TestBadDevicesDoNotPass(t *testing.T) {
 				t.Errorf("%s %s: %v ± %v is %s (%s), want %s with %q", tt.metric, tt.limit, j.Value, j.Res, j.Verdict, j.Note, tt.want, tt.note)
 			}
 		})
+	}
+}
+
+// TestClockOfTheReference: whatever a reference shows is taken at its time, however far its clock
+// is off; by how much that is stays to be told.
+func TestClockOfTheReference(t *testing.T) {
+	for _, by := range []time.Duration{-7 * time.Second, 0, 7 * time.Second} {
+		r := ramped(50*time.Millisecond, 0.1, 100)
+		w := r.Windows[0]
+		w.Kind, w.After, w.End = "hold", 2*time.Second, origin.Add(20*time.Second)
+		discharge := window("discharge", 20, 30)
+		discharge.Name = "m"
+		r.Windows = append(r.Windows, discharge)
+		for i := range r.Samples {
+			s := &r.Samples[i]
+			at := device.Time(s.At).Sub(origin).Seconds()
+			s.SoC, s.Temperature = 50+at, 25+at
+			q := until(20, 20, -20)(at)
+			r.Reactive = append(r.Reactive, metric.Point{T: at, V: q})
+			r.Reference = append(r.Reference, backend.Truth{At: device.Time(s.At), PowerKW: s.Power, ReactiveKvar: q, SoC: s.SoC, TempC: s.Temperature, AuxKWh: at})
+		}
+		clocked(by)(r)
+		for metric, limited := range map[string]string{
+			"reactive_error_percent": "<= 0.5", "soc_truth_error_percent": "<= 0.5", "temperature_error_c": "<= 0.5", "power_error_percent": "<= 0.5",
+		} {
+			if j := accept.Judge(limit(t, "m", metric, limited), r)[0]; j.Verdict != report.Passed {
+				t.Errorf("%v off: %s is %s (%v, %s)", by, metric, j.Verdict, j.Value, j.Note)
+			}
+		}
+	}
+	r := ramped(50*time.Millisecond, 0.1, 100)
+	shown(50*time.Millisecond, step(10.1, 100, 100))(r)
+	clocked(time.Second)(r)
+	if j := accept.Judge(limit(t, "test", "time_offset_ms", "<= 100"), r)[0]; j.Verdict != report.Failed || math.Abs(j.Value-1000) > 100 {
+		t.Errorf("a clock that is 1 s off: %v ms is %s (%s)", j.Value, j.Verdict, j.Note)
 	}
 }
 

@@ -71,9 +71,6 @@ func (r *Record) settle() {
 	slices.SortStableFunc(r.Samples, func(a, b device.Reading) int { return cmp.Compare(a.At, b.At) })
 	r.clock()
 	r.power, r.truth = r.points(power), r.reference(truePower)
-	for i := range r.truth {
-		r.truth[i].T -= r.refOff
-	}
 	r.heard = r.heard[:0]
 	for i := range r.Samples {
 		if s := &r.Samples[i]; !math.IsNaN(power(s)) {
@@ -186,10 +183,11 @@ func (r *Record) points(of func(*device.Reading) float64) []metric.Point {
 	return out
 }
 
+// reference are what the reference shows over the whole test, its clock put right.
 func (r *Record) reference(of func(*backend.Truth) float64) []metric.Point {
 	out := make([]metric.Point, 0, len(r.Reference))
 	for i := range r.Reference {
-		out = append(out, metric.Point{T: r.at(r.Reference[i].At), V: of(&r.Reference[i])})
+		out = append(out, metric.Point{T: r.at(r.Reference[i].At) - r.refOff, V: of(&r.Reference[i])})
 	}
 	return out
 }

@@ -3,6 +3,7 @@ package accept
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"yunchu/harness/backend"
@@ -117,12 +118,16 @@ func (r *Record) aligned(name string, m measured) (measured, error) {
 	own, ref := r.power, r.truth
 	if name == "time_offset_ms" {
 		period := max(r.RefPeriod.Seconds(), 0.001)
-		o, err := metric.Offset(r.reference(truePower), own, period, 2)
+		raw := slices.Clone(ref)
+		for i := range raw {
+			raw[i].T += r.refOff // as its clock has it: that is what is asked for
+		}
+		o, err := metric.Offset(raw, own, period, 2)
 		m.Measured = metric.Measured{Value: math.Abs(1000 * o.Value), Res: 1000 * (period + r.Period.Seconds())}
 		m.timed = true
 		return m, err
 	}
-	m.Value = metric.Flat(own, held(ref, own, 0), 0.01*r.RatedKW, 3*(r.Period+r.RefPeriod).Seconds()/2)
+	m.Value = metric.Flat(own, held(ref, own), 0.01*r.RatedKW, 3*(r.Period+r.RefPeriod).Seconds()/2)
 	return m, nil
 }
 
