@@ -258,12 +258,13 @@ func (d *Driver) trials() []trial {
 	})
 }
 
-// otherUnit is a unit beside ours; from 247 on addresses are reserved, and 0 is for all.
+// otherUnit is one that hardly any device has, which the one beside ours may be: the last
+// address of a line, or the one before.
 func otherUnit(unit byte) byte {
-	if unit >= 247 {
-		return unit - 1
+	if unit == 247 {
+		return 246
 	}
-	return unit + 1
+	return 247
 }
 
 // strange is a value that no enumeration of the models has.

@@ -179,7 +179,17 @@ func (s *scanner) registers(addr, n int) ([]uint16, error) {
 	if s.read += n; s.read > maxRegisters {
 		return nil, fmt.Errorf("SunSpec map of more than %d registers", maxRegisters)
 	}
-	return readRegisters(s.ctx, s.conn, addr, n)
+	regs, err := readRegisters(s.ctx, s.conn, addr, n)
+	if e, ok := errors.AsType[modbus.Exception](err); ok && passing(e) {
+		return nil, fmt.Errorf("%w: %v", device.ErrOffline, err) //nolint:errorlint // no refusal: what is there may not be taken for missing
+	}
+	return regs, err
+}
+
+// passing reports whether an exception says nothing about the map: the device is busy, or a
+// gateway does not reach it.
+func passing(e modbus.Exception) bool {
+	return e.Transient() || e == modbus.GatewayNoPath || e == modbus.GatewayNoResponse
 }
 
 func readRegisters(ctx context.Context, c modbus.Conn, addr, n int) ([]uint16, error) {

@@ -202,6 +202,32 @@ func TestRefusedModel(t *testing.T) {
 	}
 }
 
+// TestScanOfABusyDevice: what a busy device or a gateway says once is no word about the map.
+func TestScanOfABusyDevice(t *testing.T) {
+	models := [][]uint16{fresh(t, 103, 0, nil), fresh(t, 701, 0, nil), fresh(t, 713, 0, nil)}
+	for _, e := range []modbus.Exception{modbus.Acknowledge, modbus.DeviceBusy, modbus.GatewayNoPath, modbus.GatewayNoResponse} {
+		for after := 1; ; after++ {
+			r := chain(0, models...)
+			r.onRead = func(n int) error {
+				if n == after {
+					return fmt.Errorf("busy: %w", e)
+				}
+				return nil
+			}
+			d, err := sunspec.Scan(t.Context(), r, 0)
+			if r.reads < after {
+				if err != nil || len(d.Blocks) != len(models) {
+					t.Errorf("not in its way: %+v, %v", d, err)
+				}
+				break
+			}
+			if !errors.Is(err, device.ErrOffline) || d != nil {
+				t.Errorf("%v as answer %d: %+v, %v, want ErrOffline", e, after, d, err)
+			}
+		}
+	}
+}
+
 func FuzzScan(f *testing.F) {
 	f.Add([]byte{0x53, 0x75, 0x6E, 0x53, 0xFF, 0xFF, 0, 0})
 	f.Add([]byte{0x53, 0x75, 0x6E, 0x53, 0, 103, 0, 4, 1, 2, 3, 4, 5, 6, 7, 8, 0xFF, 0xFF, 0, 0})
