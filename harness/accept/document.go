@@ -241,8 +241,8 @@ func (d *Document) matrix() (out []ReportRequirement) {
 	all := map[string]*line{}
 	for _, x := range d.Devices {
 		for _, t := range x.Tests {
-			for _, j := range t.Limits {
-				if j.Requirement == "" || j.Limit.IsZero() {
+			for _, j := range t.shown() {
+				if j.Requirement == "" || j.Limit.IsZero() && j.Name != asAWhole {
 					continue
 				}
 				if all[j.Requirement] == nil {
@@ -373,6 +373,9 @@ func (d *Document) writeJUnit(w io.Writer) error {
 			}}
 			if t.Record != nil {
 				s.Time = t.Record.End.Sub(t.Record.Begin).Seconds()
+			}
+			if whole := t.whole(); whole != nil {
+				s.Cases = append(s.Cases, report.Case{Class: "test", Name: whole.Name, Verdict: whole.Verdict, Message: whole.Note, Out: whole.Note})
 			}
 			for _, j := range t.Limits {
 				c := report.Case{Class: j.Measure, Name: strings.TrimSpace(j.Name + " " + j.Limit.String()), Verdict: j.Verdict, Message: j.sentence(), Out: j.sentence()}

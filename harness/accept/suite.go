@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -178,6 +179,40 @@ func (s *session) test(ctx context.Context, g *Program, barred string) *TestResu
 	t.left()
 	t.barred()
 	return t
+}
+
+// asAWhole is the name of what a test has come to beside its limits.
+const asAWhole = "as a whole"
+
+// whole is what a test has come to where that is graver than what its limits have: how the
+// device was left, or was taken away, counts beside them. nil: nothing is.
+func (t *TestResult) whole() *Judged {
+	of := Verdict(t.Limits)
+	if t.Verdict == of || t.Verdict != report.Failed && (t.Verdict != report.Inconclusive || of == report.Failed) {
+		return nil
+	}
+	return &Judged{ProcedureLimit: scenario.ProcedureLimit{Name: asAWhole}, Value: math.NaN(), Verdict: t.Verdict, Note: cmp.Or(t.Why, "it has "+Word(t.Verdict))}
+}
+
+// shown are the limits, and what the test has come to beside them, once for each requirement
+// that rests on it.
+func (t *TestResult) shown() []Judged {
+	whole := t.whole()
+	if whole == nil {
+		return t.Limits
+	}
+	out := slices.Clone(t.Limits)
+	var told []string
+	for _, j := range t.Limits {
+		if j.Requirement == "" || j.Limit.IsZero() || slices.Contains(told, j.Requirement) {
+			continue
+		}
+		told = append(told, j.Requirement)
+		w := *whole
+		w.Requirement = j.Requirement
+		out = append(out, w)
+	}
+	return out
 }
 
 // left draws the consequences from how the device was left: one that has power when all is

@@ -150,7 +150,7 @@ type ProcedureLimit struct {
 	Name        string `yaml:"name" jsonschema:"required,pattern=^[a-z][a-z0-9_]*$" example:"response_s" hint:"small letters, digits and _" doc:"What rig files call it."`
 	Measure     string `yaml:"measure" jsonschema:"required" example:"step" doc:"The measure it is about; test for the whole of it."`
 	Metric      string `yaml:"metric" jsonschema:"required" example:"response_time_s" doc:"A metric of its kind."`
-	Stat        string `yaml:"stat,omitempty" jsonschema:"enum=worst,enum=mean,enum=p99,enum=sum,default=worst" doc:"How several measures become one value; worst is the largest, or with a limit above it the smallest."`
+	Stat        string `yaml:"stat,omitempty" jsonschema:"enum=worst,enum=mean,enum=p99,enum=sum,default=worst" doc:"How several measures become one value; worst is the largest, with a limit from below the smallest, with == the farthest from it."`
 	Limit       Limit  `yaml:"limit,omitempty" doc:"What it must be; without one it is only reported."`
 	Source      string `yaml:"source" jsonschema:"required" example:"GB/T 40595-2021" doc:"Where the number is from; unverified for one that nobody has looked up, own proposal for one that no document asks for."`
 	Verified    bool   `yaml:"verified,omitempty" doc:"Somebody has seen the number in its source."`
