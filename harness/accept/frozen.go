@@ -30,7 +30,7 @@ const (
 // current while the power does, by half of the rating or more.
 func (r *Record) frozen(m measured) (measured, error) {
 	still := map[string]bool{}
-	told := false
+	told, doubt := false, ""
 	tell := func(name string, is bool) {
 		told = true
 		if is && !still[name] {
@@ -55,7 +55,7 @@ func (r *Record) frozen(m measured) (measured, error) {
 
 	volts := func(s *device.Reading) float64 { return s.Voltage }
 	amps := func(s *device.Reading) float64 { return s.Current }
-	flat := func(name string, of, by func(*device.Reading) float64, moves float64) {
+	flat := func(of, by func(*device.Reading) float64, moves float64) (judged, still bool) {
 		var own, other []metric.Point
 		for i := range r.Samples {
 			if s := &r.Samples[i]; !math.IsNaN(of(s)) && !math.IsNaN(by(s)) {
@@ -64,18 +64,37 @@ func (r *Record) frozen(m measured) (measured, error) {
 			}
 		}
 		if spread(other) > moves {
-			tell(name, metric.Flat(own, other, moves, stepTime) > flatFor)
+			return true, metric.Flat(own, other, moves, stepTime) > flatFor
 		}
+		return false, false
 	}
 	own := r.points(volts)
 	if v := math.Abs(mean(own)); v > 0 { // NaN is not
-		step := r.step(own)
-		if ref := r.reference(func(x *backend.Truth) float64 { return x.DCVolt }); spread(ref) > flatSteps*step {
-			tell("voltage", metric.Flat(own, held(ref, own), flatSteps*step, stepTime) > flatFor)
+		rated, ref := r.RatedKW*1000/v, r.reference(func(x *backend.Truth) float64 { return x.DCVolt })
+		voltage := func(step float64) (judged, still bool) {
+			judged, still = flat(volts, amps, rated*max(0.5, flatSteps*step/(leastSwing*v)))
+			if spread(ref) > flatSteps*step {
+				judged, still = true, still || metric.Flat(own, held(ref, own), flatSteps*step, stepTime) > flatFor
+			}
+			return judged, still
 		}
-		rated := r.RatedKW * 1000 / v
-		flat("voltage", volts, amps, rated*max(0.5, flatSteps*step/(leastSwing*v)))
-		flat("current", amps, power, r.RatedKW/2)
+		step := r.step(own)
+		judged, still := voltage(step)
+		if still {
+			at, coarse := coarser(own, step)
+			if _, still = voltage(coarse); !still {
+				doubt = fmt.Sprintf("the voltage stands at %.6g V: it stands still, or has come to be written in steps of %g V, and nobody says so", at, coarse)
+			}
+		}
+		if judged {
+			tell("voltage", still)
+		}
+		if judged, still := flat(amps, power, r.RatedKW/2); judged {
+			tell("current", still)
+		}
+	}
+	if doubt != "" && m.Value == 0 { // what stands still for certain has failed
+		m.doubts = append(m.doubts, doubt)
 	}
 	if !told {
 		return m, fmt.Errorf("no channel had to move enough to tell, or %w", errNoReference)
@@ -83,21 +102,26 @@ func (r *Record) frozen(m measured) (measured, error) {
 	return m, nil
 }
 
-// step is in which steps a voltage is written, V: as it is declared, or else as it looks.
-// One that has moved and then stands may have become coarser meanwhile, where its scale is
-// read with it: what it stands at tells by how much at most.
+// step is in which steps a voltage is written, V: as it is declared, or else as it looks over
+// the whole test.
 func (r *Record) step(own []metric.Point) float64 {
-	step := r.VoltStep
-	if !(step > 0) {
-		step = 1
-		if slices.ContainsFunc(own, func(p metric.Point) bool { return p.V != math.Round(p.V) }) {
-			step = 0.1
-		}
+	switch {
+	case r.VoltStep > 0:
+		return r.VoltStep
+	case slices.ContainsFunc(own, func(p metric.Point) bool { return p.V != math.Round(p.V) }):
+		return 0.1
 	}
+	return 1
+}
+
+// coarser is the value at which a voltage that has moved stood the longest, and the step in which
+// it may have come to be written meanwhile, where its scale is read with it, V: what it stands at
+// tells by how much at most. One that has never moved has not become coarser.
+func coarser(own []metric.Point, step float64) (at, coarse float64) {
 	if spread(own) == 0 {
-		return step
+		return own[0].V, step
 	}
-	var at, longest float64
+	longest := 0.0
 	for i := 0; i < len(own); {
 		j := i
 		for j < len(own) && own[j].V == own[i].V {
@@ -111,7 +135,7 @@ func (r *Record) step(own []metric.Point) float64 {
 	for at != 0 && math.Abs(math.Remainder(at, 10*step)) < step/100 {
 		step *= 10
 	}
-	return step
+	return at, step
 }
 
 // held are the values of a reference at the times of others.

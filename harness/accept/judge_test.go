@@ -414,6 +414,22 @@ func flatly(step, until float64) *accept.Record {
 	return r
 }
 
+// stands has the voltage stand at a value from a moment on, in s, and V.
+func stands(from int, volt float64) func(*accept.Record) {
+	return func(r *accept.Record) {
+		for i := from; i < len(r.Samples); i++ {
+			r.Samples[i].Voltage = volt
+		}
+	}
+}
+
+func standsAlone(from int, volt float64) func(*accept.Record) {
+	return func(r *accept.Record) {
+		stands(from, volt)(r)
+		r.Reference = nil
+	}
+}
+
 // A voltage or a current that stands still while what moves it does is found, with a reference
 // and without one; one that is written in coarse steps is not taken for such.
 func TestFrozenVoltageIsFound(t *testing.T) {
@@ -433,10 +449,21 @@ func TestFrozenVoltageIsFound(t *testing.T) {
 		{"in steps of 20 V", flatly(20, 1000), func(*accept.Record) {}, report.Passed, ""},
 		{"in steps of 20 V, without a reference", flatly(20, 1000), alone, report.Passed, ""},
 		{"in steps of 5 V, without a reference", flatly(5, 0), alone, report.Passed, ""},
-		{"its scale becomes coarser", flatly(0.1, 1000), func(r *accept.Record) {
-			for i := 30; i < len(r.Samples); i++ {
-				r.Samples[i].Voltage = 800
+		{"it stands at a round number", flatly(0.1, 1000), stands(30, 792), report.Failed, "voltage stands still"},
+		{"the same, without a reference", flatly(0.1, 1000), standsAlone(30, 792), report.Failed, "voltage stands still"},
+		{"it stands at a rounder one", flatly(0.1, 1000), stands(30, 800), report.Inconclusive, "steps of 100 V"},
+		{"the same, without a reference", flatly(0.1, 1000), standsAlone(30, 800), report.Inconclusive, "steps of 100 V"},
+		{"in steps of 1 V it stands at a round number", flatly(1, 1000), stands(30, 790), report.Inconclusive, "steps of 10 V"},
+		{"the same, without a reference", flatly(1, 1000), standsAlone(30, 790), report.Inconclusive, "stands at 790 V"},
+		{"its current stands as well", flatly(0.1, 1000), func(r *accept.Record) {
+			stands(30, 800)(r)
+			for i := range r.Samples {
+				r.Samples[i].Current = 125
 			}
+		}, report.Failed, "current stands still"},
+		{"its scale becomes coarser, as it says", flatly(0.1, 1000), func(r *accept.Record) {
+			stands(30, 800)(r)
+			r.VoltStep = 10
 		}, report.Passed, ""},
 		{"its current stands", flatly(0.1, 1000), func(r *accept.Record) {
 			for i := range r.Samples {

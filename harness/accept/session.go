@@ -468,7 +468,31 @@ func (s *session) play(ctx context.Context, g *Program) *Record {
 	_ = s.sched.Run(run, time.Time{}) // ends when the player is over
 	s.player, s.ref = nil, false
 	s.rec.End = s.sched.Now()
+	if ctx.Err() == nil && slices.ContainsFunc(g.Procedure.Limits, func(l scenario.ProcedureLimit) bool { return l.Metric == "frozen_channels" }) {
+		s.rescale(ctx)
+	}
 	return s.rec
+}
+
+// rescale asks a device on a wire that is there in which steps it writes its voltage now: where
+// its scale is read with it, it may have become coarser in the test.
+func (s *session) rescale(ctx context.Context) {
+	if s.rec.VoltStep == 0 || s.b.World != nil || s.sched.Now().Sub(device.Time(s.seen.At)) > s.rec.MaxAge {
+		return
+	}
+	now := make(chan float64, 1)
+	s.aside(ctx, func(ctx context.Context) {
+		_ = s.exchange(ctx, "examined", "nameplate", false, func(ctx context.Context, h *gateway.Held) error {
+			said, err := h.Describe(ctx, time.Now())
+			now <- said.VoltStep
+			return err
+		})
+	})
+	select {
+	case step := <-now:
+		s.rec.VoltStep = max(s.rec.VoltStep, step)
+	default:
+	}
 }
 
 // usable is the share of the rated energy that the device's window of charge leaves.
