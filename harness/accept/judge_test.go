@@ -465,6 +465,9 @@ func TestFrozenVoltageIsFound(t *testing.T) {
 			stands(30, 800)(r)
 			r.VoltStep = 10
 		}, report.Passed, ""},
+		{"a bus whose voltage is held, as it says", flatly(0.1, 0), func(r *accept.Record) {
+			r.VoltStep = 100
+		}, report.Passed, ""},
 		{"its current stands", flatly(0.1, 1000), func(r *accept.Record) {
 			for i := range r.Samples {
 				r.Samples[i].Current = 125

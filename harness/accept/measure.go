@@ -107,6 +107,15 @@ func spacing(pts []metric.Point, least float64) float64 {
 // milliseconds, rounded down, and a window ends with the next setpoint.
 func (t *trace) last() float64 { return t.b - 0.001 }
 
+// after is from when on readings are of what a window has come to for certain.
+func (t *trace) after(w *Window) float64 {
+	from := t.a + w.After.Seconds()
+	if t.ref {
+		from += t.late
+	}
+	return from
+}
+
 func (t *trace) in() []metric.Point { return within(t.pts, t.a, t.b) }
 
 // before is the mean power of the second before the window.
@@ -282,7 +291,7 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 		if w.Kind == "tracking" {
 			return r.following(name, w, &t, m)
 		}
-		later := within(pts, t.a+w.After.Seconds(), t.last())
+		later := within(pts, t.after(w), t.last())
 		if len(later) == 0 {
 			err = metric.ErrNoData
 		}
@@ -295,6 +304,11 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 		m.Measured = scaled(m.Measured, 100)
 	case "slope_percent_per_s":
 		m.Measured, err = s.Ramp(pts)
+		if errors.Is(err, metric.ErrNotReached) && w.apart > 0 { // all but what it may be apart by is no contradiction
+			if _, short := s.Response(pts, 0.9+w.share(&s)-w.Share); short == nil {
+				err = fmt.Errorf("it ends below 90 %% of the step by no more than it may be apart: %w", metric.ErrNoData)
+			}
+		}
 		m.Measured = scaled(m.Measured, pc)
 	case "ramp_excess_percent":
 		m.Measured, _, err = s.RampBand(pts, w.RateKWPerS, rampAccuracy*r.RatedKW, rampSlack)
@@ -324,7 +338,7 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 		}
 		m.Value, m.Res, m.doubts = w.Ack.Sub(w.T0).Seconds(), 0.001, w.Doubts
 	case "exceeding_samples":
-		m.counted(within(pts, t.a+w.After.Seconds(), t.last()), func(kw float64) bool {
+		m.counted(within(pts, t.after(w), t.last()), func(kw float64) bool {
 			return math.Abs(kw) > w.LimitKW+limitSlack*r.RatedKW
 		})
 		off, was := w.apart*r.RatedKW, within(own.pts, 0, t.b)
@@ -332,12 +346,12 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 			m.premise(was, &t, fmt.Sprintf("it has had no more than %.3g kW, and not shown that it keeps a limit of %.3g kW", had, w.LimitKW-off))
 		}
 		// One that has gone to rest keeps every limit.
-		under := within(own.pts, t.a+w.After.Seconds(), t.b)
+		under := within(own.pts, t.after(w), t.last())
 		if had, some := largest(under), 0.02*r.RatedKW; w.LimitKW-off > 2*some && had+off <= some {
 			m.premise(under, &t, fmt.Sprintf("it had %.3g kW under a limit of %.3g kW: it was at rest, and not limited", had, w.LimitKW-off))
 		}
 	case "active_samples":
-		m.counted(within(pts, t.a+w.After.Seconds(), t.last()), func(kw float64) bool { return math.Abs(kw) > w.Zero*r.RatedKW })
+		m.counted(within(pts, t.after(w), t.last()), func(kw float64) bool { return math.Abs(kw) > w.Zero*r.RatedKW })
 	case "wrong_sign":
 		return r.signs(w, &t, m)
 	case "power_error_percent":
@@ -345,10 +359,10 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 	case "reactive_error_percent":
 		return r.reactive(w, &t, m)
 	case "trips":
-		m.counts, m.n = true, len(r.samples(t.a+settleTrip, t.b))
-		m.Value = float64(r.trips(t.a, t.b, w.ToKW))
+		m.counts, m.n = true, len(r.samples(t.a+settleTrip, t.last()))
+		m.Value = float64(r.trips(t.a, t.last(), w.ToKW))
 		if t.ref {
-			seen := within(t.pts, t.a+settleTrip, t.b)
+			seen := within(t.pts, t.a+settleTrip+t.late, t.last())
 			m.Value, m.n = float64(r.lost(seen, w.ToKW)), len(seen)
 		}
 	case "energy_kwh", "energy_percent", "duration_s", "soc_error_percent", "soc_truth_error_percent", "temperature_error_c", "voltage_error_v":
@@ -369,7 +383,7 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 		m.Value = math.Abs(m.Value)
 	}
 	if w.apart > 0 && err == nil {
-		m.Res += r.apartIn(name, w, &s)
+		m.Res += r.apartIn(name, w, &s, m.Value)
 	}
 	if m.timed {
 		m.pause = r.paused(t.a, t.b)
@@ -641,7 +655,7 @@ func (r *Record) following(name string, w *Window, t *trace, m measured) (measur
 		m.Value, m.n = metric.Mean(list, of), len(list)
 		return m, err
 	}
-	f, err := metric.Follow(pts, signal, r.RatedKW, max(t.period, 0.05), mostLag)
+	f, err := metric.Follow(pts, signal, r.RatedKW, metric.FollowBand+w.apart, max(t.period, 0.05), mostLag)
 	switch name {
 	case "rms_error_percent":
 		m.Value = 100 * f.RMSE

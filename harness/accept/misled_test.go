@@ -104,6 +104,21 @@ func clocked(by time.Duration) func(*accept.Record) {
 	}
 }
 
+// tracked is a signal of 100 kW that is followed with a power, and the reference with another,
+// which it may be 3 % apart by.
+func tracked(kw, ref float64) func(*accept.Record) {
+	return func(r *accept.Record) {
+		r.Apart = 0.03
+		r.Windows[0].Kind = "tracking"
+		powers(10, constant(kw))(r)
+		shown(50*time.Millisecond, until(10, 0, ref))(r)
+	}
+}
+
+func apartBy(parts float64) func(*accept.Record) {
+	return func(r *accept.Record) { r.Apart = parts }
+}
+
 // unseen takes away what the reference showed from one moment to another, s.
 func unseen(from, to float64) func(*accept.Record) {
 	return func(r *accept.Record) {
@@ -180,6 +195,32 @@ func TestBadDevicesDoNotPass(t *testing.T) {
 		{"a limit that the reference shows kept, with a hole", later(later(limited(66, 100, 66), shown(fine, until(10, 100, 66))), unseen(16, 18)), "exceeding_samples", "< 5", report.Passed, "cannot tell"},
 		{"a hole in which it may have settled", later(echoes(fine, step(10, 1e9, 100)), unseen(9.9, 26)), "settled", "== 1", report.Inconclusive, "no reading"},
 		{"a hole beside the other direction than it says", later(held(-100), unseen(16, 18)), "wrong_sign", "== 0", report.Failed, "reference"},
+		{"the step before, by a reference of every 2 s", later(zeroed(50), func(r *accept.Record) {
+			r.Windows[0].Kind, r.Windows[0].After = "alive", time.Second
+			shown(2*time.Second, until(12.5, 50, 0))(r)
+		}), "active_samples", "== 0", report.Passed, ""},
+		{"the same, under a limit", later(limited(66, 100, 66), shown(2*time.Second, until(14.5, 100, 66))), "exceeding_samples", "< 1", report.Passed, ""},
+		{"the same, when it is held", later(held(100), func(r *accept.Record) {
+			r.Reference = nil
+			shown(4*time.Second, until(16.5, 0, 100))(r)
+		}), "max_error_percent", "<= 5", report.Passed, ""},
+		{"the next step, seen with its setpoint", later(held(100), func(r *accept.Record) {
+			r.Windows[0].Kind, r.Windows[0].End, r.Reference = "trip", origin.Add(25*time.Second), nil
+			shown(fine, until(25, 100, 0))(r)
+		}), "trips", "== 0", report.Passed, ""},
+		{"the step before, by a slow reference", later(held(100), func(r *accept.Record) {
+			r.Windows[0].Kind, r.Reference = "trip", nil
+			shown(4*time.Second, until(13, 0, 100))(r)
+			r.Reference[4].PowerKW = 0 // at 16 s, as it was at 12.5 s
+		}), "trips", "== 0", report.Passed, ""},
+		{"a trip that only the reference sees", later(held(100), func(r *accept.Record) {
+			r.Windows[0].Kind, r.Reference = "trip", nil
+			shown(fine, until(25, 100, 0))(r)
+		}), "trips", "== 0", report.Failed, "reference 1"},
+		{"a reference that is known to be apart, of what is followed", tracked(98.5, 97.2), "within_percent", ">= 95", report.Passed, ""},
+		{"one further apart than that", tracked(98.5, 94), "within_percent", ">= 95", report.Failed, "reference 0"},
+		{"a reference that is known to be apart, of a slope", later(echoes(fine, step(10, 20, 88)), apartBy(0.03)), "slope_percent_per_s", ">= 20", report.Passed, "cannot tell"},
+		{"a slope that is not kept", later(echoes(fine, step(10, 10, 100)), apartBy(0.03)), "slope_percent_per_s", ">= 20", report.Failed, "reference 10"},
 		{"a window without a reference beside one that contradicts", later(later(echoes(fine, step(10, 1e9, 80)), unseen(-1, 5)),
 			twice(func(w *accept.Window) { w.T0, w.End, w.ToKW = origin.Add(time.Second), origin.Add(5*time.Second), 0 })), "deviation_percent", "<= 2", report.Failed, "reference 20"},
 		{"the same, and a hole in that one", later(later(later(echoes(fine, step(10, 1e9, 80)), unseen(-1, 5)), unseen(12, 15)),

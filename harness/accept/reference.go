@@ -91,14 +91,16 @@ func (w *Window) share(s *metric.Step) float64 {
 	return w.Share - w.apart*s.Rated/whole
 }
 
-// apartIn is what apart comes to in the unit of a metric.
-func (r *Record) apartIn(name string, w *Window, s *metric.Step) float64 {
+// apartIn is what apart comes to in the unit of a metric, of a value of it.
+func (r *Record) apartIn(name string, w *Window, s *metric.Step, value float64) float64 {
 	kw := w.apart * r.RatedKW
 	switch name {
 	case "deviation_percent", "max_error_percent", "ramp_excess_percent", "ramp_lack_percent", "rms_error_percent":
 		return 100 * w.apart
 	case "overshoot_percent":
 		return 100 * kw / math.Abs(s.To-s.From)
+	case "slope_percent_per_s": // at both ends of the 80 % that it is taken from
+		return 2 * value * kw / (0.8 * math.Abs(s.To-s.From))
 	case "reached_percent":
 		return 100 * kw / math.Abs(s.To)
 	case "energy_percent":

@@ -6,19 +6,19 @@ import "math"
 type Following struct {
 	RMSE        float64
 	Max         float64
-	Within      float64 // share of the time within ±2 % of the rated power
+	Within      float64 // share of the time within a band around it
 	Correlation float64 // at the best lag
 	Lag         Measured
 }
 
-// followBand is the band of Within; IEEE 2836 and the storage protocol of the DOE
+// FollowBand is the usual band of Within; IEEE 2836 and the storage protocol of the DOE
 // laboratories (PNNL-22010) ask for the share of time within 2 %.
-const followBand = 0.02
+const FollowBand = 0.02
 
 // Follow scores a power against the signal it had to follow. Errors are those of the
 // sample against the signal at that moment; the lag is that with the best correlation,
-// up to most s. Period is the distance of samples, s.
-func Follow(pts []Point, signal func(t float64) float64, rated, period, most float64) (Following, error) {
+// up to most s. Period is the distance of samples, s; band is in parts of the rated power.
+func Follow(pts []Point, signal func(t float64) float64, rated, band, period, most float64) (Following, error) {
 	if len(pts) < 3 || rated <= 0 || period <= 0 {
 		return Following{Lag: lost()}, ErrNoData
 	}
@@ -29,7 +29,7 @@ func Follow(pts []Point, signal func(t float64) float64, rated, period, most flo
 		e := math.Abs(p.V-signal(p.T)) / rated
 		square += e * e * h
 		f.Max = max(f.Max, e)
-		if e <= followBand+1e-12 {
+		if e <= band+1e-12 {
 			inside += h
 		}
 		whole += h

@@ -242,7 +242,7 @@ func TestFollowingFindsTheLag(t *testing.T) {
 	signal := func(t float64) float64 { return 50 * math.Sin(t/7) }
 	for _, lag := range []float64{0, 0.5, 2} {
 		pts := respond(0, 300, 0.1, func(t float64) float64 { return signal(t - lag) })
-		f, err := metric.Follow(pts, signal, 100, 0.1, 10)
+		f, err := metric.Follow(pts, signal, 100, metric.FollowBand, 0.1, 10)
 		if err != nil {
 			t.Fatal(err)
 		}
