@@ -47,6 +47,7 @@ type Driver struct {
 	link    *link
 	backoff time.Duration
 	again   time.Time // not before then
+	failed  error     // why
 	owes    bool      // the last answer did not come
 	closed  bool
 
@@ -118,7 +119,7 @@ func (d *Driver) connect(ctx context.Context) error {
 		select {
 		case <-l.done:
 			d.hangUp()
-			d.wait()
+			d.wait(l.err)
 			return l.err
 		default:
 		}
@@ -129,24 +130,39 @@ func (d *Driver) connect(ctx context.Context) error {
 	if d.link != nil {
 		return nil
 	}
-	if time.Now().Before(d.again) {
-		return errors.New("waiting before the bus is opened again")
+	if left := time.Until(d.again); left > 0 {
+		return fmt.Errorf("left alone for %v after: %w", left.Round(time.Millisecond), d.failed)
 	}
-	ctx, cancel := context.WithTimeout(ctx, d.opt.Timeout)
+	limit, cancel := context.WithTimeout(ctx, d.opt.Timeout)
 	defer cancel()
-	bus, err := d.opt.Dial(ctx)
+	bus, err := d.opt.Dial(limit)
 	if err != nil {
-		d.wait()
+		if !brokenOff(ctx) {
+			d.wait(err)
+		}
 		return err
 	}
 	d.listen(bus)
 	return nil
 }
 
-// wait doubles the time until the next attempt.
-func (d *Driver) wait() {
+// brokenOff reports whether whoever asked has something more urgent, such as a stop. That is
+// no failure of the bus, and what comes next does not wait for it.
+func brokenOff(ctx context.Context) bool { return errors.Is(ctx.Err(), context.Canceled) }
+
+// wait doubles the time until the next attempt, after a failure.
+func (d *Driver) wait(err error) {
+	d.failed = err
 	d.backoff = min(max(2*d.backoff, firstBackoff), lastBackoff)
 	d.again = time.Now().Add(d.backoff)
+}
+
+// fail hangs up because of what was not sent, unless that was broken off.
+func (d *Driver) fail(ctx context.Context, err error) {
+	if !brokenOff(ctx) {
+		d.hangUp()
+		d.wait(err)
+	}
 }
 
 func (d *Driver) last() time.Time {
@@ -294,8 +310,7 @@ func (d *Driver) Read(ctx context.Context, now time.Time) (device.Reading, error
 	began := d.clock(now)
 	asked, err := d.talk(ctx, now)
 	if err != nil {
-		d.hangUp()
-		d.wait()
+		d.fail(ctx, err)
 		return device.Reading{}, fmt.Errorf("%w: %w", device.ErrOffline, err)
 	}
 	d.poll(now)

@@ -49,8 +49,7 @@ func (d *Driver) stop(ctx context.Context, now time.Time, c *device.Command) (de
 			continue
 		}
 		if err := d.send(ctx, now, i); err != nil {
-			d.hangUp()
-			d.wait()
+			d.fail(ctx, err)
 			return device.Ack{}, fmt.Errorf("%w: %w", device.ErrOffline, err)
 		}
 	}

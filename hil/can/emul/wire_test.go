@@ -284,8 +284,8 @@ func TestBacksOff(t *testing.T) {
 		return nil, io.ErrUnexpectedEOF
 	}})
 	for end := time.Now().Add(800 * time.Millisecond); time.Now().Before(end); {
-		if _, err := d.Read(t.Context(), time.Now()); !errors.Is(err, device.ErrOffline) {
-			t.Fatalf("%v, want ErrOffline", err)
+		if _, err := d.Read(t.Context(), time.Now()); !errors.Is(err, device.ErrOffline) || !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Fatalf("%v, want ErrOffline and why", err)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
