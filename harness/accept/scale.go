@@ -67,18 +67,17 @@ func (e *evidence) verdict() (report.Verdict, string) {
 		return report.Inconclusive, ""
 	}
 	share := e.same / e.power
-	text := fmt.Sprintf("%s %.3g of it (%s: %d)", e.what, share, e.of, e.n)
 	if lo, hi := (e.power-e.apart)/e.within, (e.power+e.apart)*e.within; e.same >= lo && e.same <= hi {
-		return report.Passed, text
+		return report.Passed, fmt.Sprintf("%s %.3g of it (%s: %d)", e.what, share, e.of, e.n)
 	}
-	return report.Failed, text
+	return report.Failed, fmt.Sprintf("%s %.3g of it, farther apart than a factor of %g (%s: %d)", e.what, share, e.within, e.of, e.n)
 }
 
 // ScaleOf looks for what confirms the power's scale in all that was recorded of a device.
 // metered: a meter measures its power apart from the converter that is told it.
 func ScaleOf(tests []*TestResult, metered bool) Scale {
 	list := []*evidence{
-		{what: fmt.Sprintf("the bench's reference, to be within %g, shows", referenceTolerance), of: "readings", least: scaleSamples, within: referenceTolerance},
+		{what: "the bench's reference shows", of: "readings", least: scaleSamples, within: referenceTolerance},
 		{what: "voltage times current is", of: "readings", least: scaleSamples, within: scaleTolerance},
 		{what: "the setpoint of the converter, apart from the meter, is", of: "setpoints", least: 1, within: scaleTolerance},
 		{what: "the state of charge says, by the rated energy,", of: "spans of time", least: 1, within: scaleTolerance},
@@ -111,7 +110,7 @@ func ScaleOf(tests []*TestResult, metered bool) Scale {
 	within := fmt.Sprintf("within a factor of %g", scaleTolerance)
 	switch {
 	case len(contradicted) > 0:
-		return Scale{report.Failed, contradicts + ": " + strings.Join(contradicted, "; ") + ", and must be the same " + within + ": a scale in the profile is wrong, or the rating"}
+		return Scale{report.Failed, contradicts + ": " + strings.Join(contradicted, "; ") + ": a scale in the profile is wrong, or the rating"}
 	case len(confirmed) > 0:
 		return Scale{report.Passed, "the scale of the power is confirmed " + within + ": " + strings.Join(confirmed, "; ")}
 	}

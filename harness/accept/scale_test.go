@@ -96,7 +96,7 @@ func TestWhatConfirmsAScale(t *testing.T) {
 		"a charge after a long silence": {held(10, func(i int, s *device.Reading, _ *accept.Record) { s.At += int64(i/60) * 60_000 }), false, report.Inconclusive, accept.OnProfileAlone},
 		"the reference":                 {held(1, reference(-88)), false, report.Passed, "reference"},
 		"another reference":             {held(1, reference(-9)), false, report.Failed, "reference"},
-		"a reference of 80 %":           {held(1, reference(-72)), false, report.Failed, "reference, to be within 1.1, shows 0.8"},
+		"a reference of 80 %":           {held(1, reference(-72)), false, report.Failed, "reference shows 0.8 of it, farther apart than a factor of 1.1"},
 		"the meter":                     {held(1, func(int, *device.Reading, *accept.Record) {}), true, report.Passed, "setpoint"},
 		"another meter":                 {held(1, func(_ int, s *device.Reading, _ *accept.Record) { s.Power = -20 }), true, report.Failed, "setpoint"},
 		"too little power to tell": {held(1, func(_ int, s *device.Reading, _ *accept.Record) {
