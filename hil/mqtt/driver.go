@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
@@ -28,7 +29,8 @@ type Options struct {
 	Replay  *Replay       // a recording instead of a broker; Access is ignored then
 	Carrier Carrier       // another way to the device than a broker's client; Access is ignored then
 	Log     *slog.Logger
-	// Tap is told of what crosses the link: the topic, a zero byte, the body.
+	// Tap is told of what crosses the link, other masters' commands too: the topic, a byte
+	// that is 1 of what the broker had retained and else 0, the body.
 	Tap   device.Tap
 	Timed device.Timed
 }
@@ -116,8 +118,8 @@ func New(o Options) (*Driver, error) {
 	}
 	for what, fn := range map[string]func(Message){"data": d.in.data, "ack": d.in.ack, "event": d.in.event, "control": d.in.control} {
 		d.ends = append(d.ends, d.link.Listen(Topic(o.ID, what), func(m Message) {
-			if what != "control" { // ours, which the tap has seen, or another's
-				d.tap(m.At, false, m.Topic, m.Body)
+			if what != "control" || !bytes.Contains(m.Body, []byte(d.base)) { // the tap has seen what is ours
+				d.tap(false, &m)
 			}
 			fn(m)
 		}))
@@ -125,9 +127,9 @@ func New(o Options) (*Driver, error) {
 	return d, nil
 }
 
-func (d *Driver) tap(at time.Time, out bool, topic string, body []byte) {
+func (d *Driver) tap(out bool, m *Message) {
 	if d.opt.Tap != nil {
-		d.opt.Tap(device.Crossing{At: at, Out: out, Data: append(append([]byte(topic), 0), body...)})
+		d.opt.Tap(device.Crossing{At: m.At, Out: out, Data: m.pack()})
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"strings"
 	"sync"
 	"time"
 
@@ -39,12 +40,37 @@ func (r *Replay) SetNow(now time.Time) {
 	for len(r.list) > 0 && !r.list[0].At.After(now) {
 		c := r.list[0]
 		r.list = r.list[1:]
-		topic, body, ok := bytes.Cut(c.Data, []byte{0})
-		if c.Out || !ok || bytes.HasSuffix(topic, []byte("/ack")) {
+		m, ok := unpack(c.Data)
+		if c.Out || !ok || strings.HasSuffix(m.Topic, "/ack") {
 			continue
 		}
-		r.deliver(Message{Topic: string(topic), Body: body, At: c.At, Shift: r.by})
+		m.At, m.Shift = c.At, r.by
+		r.deliver(m)
 	}
+}
+
+// What stands between a topic and a body in a recording: no topic has either.
+const (
+	live     = "\x00"
+	retained = "\x01"
+)
+
+// pack is a message as it is recorded, without its time.
+func (m *Message) pack() []byte {
+	mark := live
+	if m.Retained {
+		mark = retained
+	}
+	return []byte(m.Topic + mark + string(m.Body))
+}
+
+// unpack reads a recorded message; ok is false when it is none.
+func unpack(data []byte) (m Message, ok bool) {
+	i := bytes.IndexAny(data, live+retained)
+	if i < 0 {
+		return Message{}, false
+	}
+	return Message{Topic: string(data[:i]), Body: data[i+1:], Retained: data[i] == retained[0]}, true
 }
 
 func (r *Replay) deliver(m Message) {

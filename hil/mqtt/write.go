@@ -154,7 +154,7 @@ func (d *Driver) say(ctx context.Context, now time.Time, c *device.Command, hold
 		return fmt.Errorf("command for %s: %w", d.opt.ID, err)
 	}
 	topic := Topic(d.opt.ID, "control")
-	d.tap(time.Now(), true, topic, body)
+	d.tap(true, &Message{Topic: topic, Body: body, At: time.Now()})
 	return d.link.Publish(ctx, Outgoing{Topic: topic, Body: body})
 }
 
