@@ -281,31 +281,45 @@ func TestClockOfTheReference(t *testing.T) {
 }
 
 // TestStopMustReachTheDevice: that no power flows and that the guard refuses more is no stop of
-// the device's own; its own word must say so, and be another than at rest.
+// the device's own; its own word must say so, and be another than at rest: its status, or that it
+// takes and gives nothing, where it does at rest.
 func TestStopMustReachTheDevice(t *testing.T) {
+	const none = device.OtherStatus
+	unsaid := math.NaN()
 	for _, tt := range []struct {
 		name         string
+		kind         string
 		under, after device.Status
+		may, later   [2]float64 // what it takes and gives, kW, when it is stopped and at rest
 		want         report.Verdict
 		note         string
 	}{
-		{"fault", device.Fault, device.Idle, report.Passed, ""},
-		{"standby", device.Standby, device.Idle, report.Passed, ""},
-		{"standby, as at rest", device.Standby, device.Standby, report.Inconclusive, "it says standby, as whenever it rests"},
-		{"idle", device.Idle, device.Idle, report.Inconclusive, "it says idle, as whenever it rests"},
-		{"at work", device.Discharging, device.Idle, report.Failed, ""},
-		{"no state", device.OtherStatus, device.OtherStatus, report.NotApplicable, "does not say whether it is stopped"},
+		{"fault", "modbus", device.Fault, device.Idle, [2]float64{}, [2]float64{}, report.Passed, ""},
+		{"standby", "modbus", device.Standby, device.Idle, [2]float64{}, [2]float64{}, report.Passed, ""},
+		{"standby, as at rest", "modbus", device.Standby, device.Standby, [2]float64{100, 100}, [2]float64{100, 100}, report.Inconclusive, "it says standby, as whenever it rests"},
+		{"idle", "modbus", device.Idle, device.Idle, [2]float64{100, 100}, [2]float64{100, 100}, report.Inconclusive, "give its profile e_stop"},
+		{"idle, of SunSpec", "sunspec", device.Idle, device.Idle, [2]float64{100, 100}, [2]float64{100, 100}, report.Inconclusive, "MANUAL_SHUTDOWN"},
+		{"idle, behind a broker", "mqtt", device.Idle, device.Idle, [2]float64{100, 100}, [2]float64{100, 100}, report.Inconclusive, "event e-stop"},
+		{"idle, on two wires", "parts", device.Idle, device.Idle, [2]float64{100, 100}, [2]float64{100, 100}, report.Inconclusive, "give its profile e_stop"},
+		{"idle, and it neither takes nor gives", "modbus", device.Idle, device.Idle, [2]float64{0, 0}, [2]float64{100, 80}, report.Passed, "takes and gives nothing"},
+		{"idle, and at rest it takes and gives no more", "modbus", device.Idle, device.Idle, [2]float64{0, 0}, [2]float64{0, 0}, report.Inconclusive, "as whenever it rests"},
+		{"idle, and it gives all the same", "modbus", device.Idle, device.Idle, [2]float64{0, 50}, [2]float64{100, 50}, report.Inconclusive, "as whenever it rests"},
+		{"idle, and it does not say what it takes", "modbus", device.Idle, device.Idle, [2]float64{unsaid, 0}, [2]float64{unsaid, 50}, report.Inconclusive, "as whenever it rests"},
+		{"at work", "modbus", device.Discharging, device.Idle, [2]float64{0, 0}, [2]float64{100, 100}, report.Failed, ""},
+		{"no state", "modbus", none, none, [2]float64{unsaid, unsaid}, [2]float64{unsaid, unsaid}, report.NotApplicable, "does not say whether it is stopped"},
+		{"no state, and it neither takes nor gives", "modbus", none, none, [2]float64{0, 0}, [2]float64{100, 100}, report.Passed, "takes and gives nothing"},
 	} {
 		r := ramped(50*time.Millisecond, 0.1, 100)
 		zeroed(50)(r)
+		r.Kind = tt.kind
 		r.Windows[0].End = origin.Add(20 * time.Second)
 		for i := range r.Samples {
 			s := &r.Samples[i]
 			switch at := device.Time(s.At).Sub(origin); {
 			case at > 20*time.Second:
-				s.Status = tt.after
+				s.Status, s.MaxCharge, s.MaxDischarge = tt.after, tt.later[0], tt.later[1]
 			case at >= 10*time.Second:
-				s.Status = tt.under
+				s.Status, s.MaxCharge, s.MaxDischarge = tt.under, tt.may[0], tt.may[1]
 			}
 		}
 		j := accept.Judge(limit(t, "m", "unstopped", "== 0"), r)[0]

@@ -27,6 +27,7 @@ type Record struct {
 	VoltStep  float64       // V, in which its battery's voltage is written; 0: nobody says so
 	MaxAge    time.Duration // of a reading in a measure
 	Parts     bool          // the device is read over several wires
+	Kind      string        // of the device, as its entry says
 
 	Samples   []device.Reading
 	Reference []backend.Truth

@@ -437,7 +437,7 @@ func (s *session) play(ctx context.Context, g *Program) *Record {
 	now := s.sched.Now()
 	s.rec = &Record{
 		Test: g.Procedure.Name, Begin: now, Period: max(s.period, g.Procedure.SampleEvery), RefPeriod: max(s.period, g.Procedure.SampleEvery),
-		RatedKW: g.RatedKW, RatedKWh: info.Info.CapacityKWh, Usable: usable(&info.Info), MaxAge: max(g.pre.age, 3*s.period, 3*g.Procedure.SampleEvery), Parts: len(s.links) > 1,
+		RatedKW: g.RatedKW, RatedKWh: info.Info.CapacityKWh, Usable: usable(&info.Info), MaxAge: max(g.pre.age, 3*s.period, 3*g.Procedure.SampleEvery), Parts: len(s.links) > 1, Kind: info.Info.Kind,
 		VoltStep: cmp.Or(s.b.VoltStep, s.said.VoltStep),
 		Silent:   s.silent, Apart: apart(s.b.Over, s.opt.Over),
 	}
