@@ -10,7 +10,6 @@ import (
 	"yunchu/harness/backend"
 	"yunchu/harness/metric"
 	"yunchu/platform/device"
-	"yunchu/platform/guard"
 	"yunchu/platform/ingest"
 )
 
@@ -436,50 +435,6 @@ func share(pts []metric.Point, of float64) (float64, error) {
 		return nan, metric.ErrNoData
 	}
 	return 100 * mean(pts) / of, nil
-}
-
-// signs counts readings whose power, or whose battery's current, has another sign than
-// the setpoint. They begin with the device's acknowledgement: what it does while the
-// setpoint is still on its way to it is the one before. A device that never had half of the
-// power has shown no sign.
-func (r *Record) signs(w *Window, t *trace, m measured) (measured, error) {
-	if w.Ack.IsZero() {
-		return m, fmt.Errorf("no acknowledgement of the setpoint, so its sign was not seen: %w", metric.ErrNoData)
-	}
-	seen, half := 0, math.Abs(w.ToKW)/2
-	from := max(t.a, r.at(w.Ack)) + w.After.Seconds()
-	if t.ref {
-		for _, p := range within(t.pts, from+t.late, t.last()) {
-			if math.Abs(p.V) >= half {
-				seen++
-				if p.V*w.ToKW < 0 {
-					m.Value++
-				}
-			}
-		}
-		if m.n = seen; seen == 0 {
-			return m, fmt.Errorf("the reference saw no power of that size: %w", metric.ErrNoData)
-		}
-		return m, nil
-	}
-	for _, s := range r.samples(from, t.last()) {
-		if math.Abs(s.Power) >= half {
-			seen++
-		}
-		dc := s.Voltage * s.Current / 1000
-		if math.Abs(s.Power) >= half && s.Power*w.ToKW < 0 || math.Abs(dc) >= half*2/3 && dc*w.ToKW < 0 {
-			m.Value++
-		}
-	}
-	for i := range r.Events {
-		if e := &r.Events[i]; e.Type == "armed" && strings.Contains(e.Text, guard.OnProfileAlone) {
-			m.doubts = append(m.doubts, "its voltage does not tell charging from discharging, so the directions "+guard.OnProfileAlone)
-		}
-	}
-	if m.n = seen; seen == 0 {
-		return m, fmt.Errorf("it did not follow the setpoint, so its sign was not seen: %w", metric.ErrNoData)
-	}
-	return m, nil
 }
 
 // compared is the difference of the device's mean power from the reference's.

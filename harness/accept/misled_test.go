@@ -174,6 +174,17 @@ func TestBadDevicesDoNotPass(t *testing.T) {
 		{"the same, when it is held", held(80), "deviation_percent", "<= 2", report.Failed, "reference 20"},
 		{"more than it is to have", held(110), "max_error_percent", "<= 5", report.Failed, "reference 10"},
 		{"the other direction than it says", held(-100), "wrong_sign", "== 0", report.Failed, "device 0, reference"},
+		{"a direction in which the reference sees no power", held(1), "wrong_sign", "== 0", report.Inconclusive, "the reference saw no more than 1 kW"},
+		{"one in which it sees less than what it may be apart by", later(held(40), apartBy(0.2)), "wrong_sign", "== 0", report.Passed, "cannot tell"},
+		{"the other direction, by a reference that may be farther apart", later(held(-60), apartBy(0.7)), "wrong_sign", "== 0", report.Passed, "cannot tell"},
+		{"a setpoint of nothing has no sign", func(r *accept.Record) {
+			powers(0, constant(0))(r)
+			r.Windows[0].Kind, r.Windows[0].ToKW = "hold", 0
+		}, "wrong_sign", "== 0", report.Inconclusive, "has no sign"},
+		{"nor has one of next to nothing", func(r *accept.Record) {
+			powers(0, constant(1))(r)
+			r.Windows[0].Kind, r.Windows[0].ToKW = "hold", 1
+		}, "wrong_sign", "== 0", report.Inconclusive, "has no sign"},
 		{"a ramp behind a report of the setpoint", echoes(fine, step(10, 20, 100)), "response_time_s", "<= 0.8", report.Failed, "reference 4.5"},
 		{"the same, when it is to settle", echoes(fine, step(10, 20, 100)), "settling_time_s", "<= 2", report.Failed, "reference 4.9"},
 		{"a power that goes beyond", echoes(fine, step(10, 1e9, 125)), "overshoot_percent", "<= 10", report.Failed, "reference 25"},
