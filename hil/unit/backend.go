@@ -182,9 +182,15 @@ func (u *Unit) trip(a Alarm) {
 func (u *Unit) open(opened bool) {
 	opened = opened || u.stuck
 	if u.opened != opened {
-		u.opened, u.effective = opened, 0
-		u.twin.OpenContactor(0, opened)
+		u.opened = opened
+		u.switched(opened)
 	}
+}
+
+// switched tells the twin of its contactors.
+func (u *Unit) switched(opened bool) {
+	u.effective = 0
+	u.twin.OpenContactor(0, opened)
 }
 
 func (u *Unit) press() {

@@ -2,7 +2,7 @@
 // twin of its battery and converter, the control panel that all of its faces share,
 // and what can be broken about it. The faces themselves (SunSpec, plain registers,
 // CAN, MQTT) are the emulators, which show a View and turn what is written to them
-// into the methods below.
+// into orders.
 //
 // Signs are passive and units SI: watts and amperes are positive into the unit. What a
 // protocol counts the other way round is converted where its registers are.
@@ -97,35 +97,41 @@ type Unit struct {
 	model *params.Model
 	opt   Options
 
-	set       setpoint
+	controls
 	effective float64 // W that the twin was told
-	limit     limit
 	freeRamp  bool    // its ramp is shown, and does nothing
-	ramp      float64 // share of rated power a second; NaN: the register is not implemented
-	reserve   float64 // percent of charge that is kept; NaN: none
-
-	connected bool      // as asked
-	closes    time.Time // the switch that was opened; zero: when it is asked to
-	started   bool
-	standby   bool
 	local     bool
-	stopped   bool // emergency stop is latched
-	button    bool // and still pressed
+	button    bool // of the emergency stop, pressed
 
 	hz, pu  float64   // of the grid
 	outside time.Time // since when the voltage is outside the window
 	within  time.Time // since when it is inside again, while tripped
 	tripped bool      // by voltage
 
+	wire   Wire
+	values values
+	since  time.Time
+	stuck  bool // the contactors do not close
+	master *master
+	raised Alarm // causes that are there
+}
+
+// controls are what a unit was told and has made of it, as values: what several orders
+// come to is known before any of it is so.
+type controls struct {
+	set     setpoint
 	beat    beat
-	wire    Wire
-	values  values
-	since   time.Time
-	opened  bool // the contactors are
-	stuck   bool // and do not close
-	master  *master
-	raised  Alarm // causes that are there
-	latched Alarm // what protections have tripped on, until it is acknowledged
+	limit   limit
+	ramp    float64 // share of rated power a second; NaN: the register is not implemented
+	reserve float64 // percent of charge that is kept; NaN: none
+
+	connected bool      // as asked
+	closes    time.Time // the switch that was opened; zero: when it is asked to
+	opened    bool      // the contactors are
+	started   bool
+	standby   bool
+	stopped   bool  // emergency stop is latched
+	latched   Alarm // what protections have tripped on, until it is acknowledged
 }
 
 // setpoint is what was written last.
@@ -165,12 +171,11 @@ func New(o Options) (*Unit, error) {
 		return nil, fmt.Errorf("serve %s: frequency response with a dead band of %g Hz and a droop of %g %%", o.ID, r.DeadbandHz, r.DroopPercent)
 	}
 	u := &Unit{
-		twin: t, model: o.Model, opt: o, since: o.Start,
-		ramp: math.NaN(), reserve: math.NaN(), limit: limit{share: 1},
-		connected: true, started: true, hz: NominalHz, pu: 1,
+		twin: t, model: o.Model, opt: o, since: o.Start, hz: NominalHz, pu: 1,
+		controls: controls{ramp: math.NaN(), reserve: math.NaN(), limit: limit{share: 1}, connected: true, started: true},
 	}
 	if o.Ramp != 0 {
-		if err := u.Ramp(o.Start, o.Ramp); err != nil {
+		if err := u.Do(o.Start, Ramp(o.Ramp)); err != nil {
 			return nil, fmt.Errorf("serve %s: %w", o.ID, err)
 		}
 	}

@@ -2,6 +2,7 @@ package unit_test
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"testing"
 	"time"
@@ -61,7 +62,7 @@ func (b *bench) must(err error) {
 
 func (b *bench) set(kw float64, revert time.Duration) {
 	b.Helper()
-	b.must(b.u.SetPower(b.now, "x", kw*1000, revert))
+	b.must(b.u.Do(b.now, unit.SetPower("x", kw*1000, revert)))
 }
 
 func (b *bench) inject(f unit.Fault) (end func()) {
@@ -101,11 +102,11 @@ func TestSetpointReverts(t *testing.T) {
 func TestHeartbeatIsEnforcedFromTheFirstOn(t *testing.T) {
 	b := newBench(t)
 	b.set(50, 0)
-	b.must(b.u.Beat(b.now, 0)) // no change: no beat
+	b.must(b.u.Do(b.now, unit.Beat(0))) // no change: no beat
 	b.pass(time.Minute)
 	b.wantKW(50)
 	for n := range uint32(10) {
-		b.must(b.u.Beat(b.now, n+1))
+		b.must(b.u.Do(b.now, unit.Beat(n+1)))
 		b.pass(time.Second)
 	}
 	b.wantKW(50)
@@ -113,7 +114,7 @@ func TestHeartbeatIsEnforcedFromTheFirstOn(t *testing.T) {
 	b.wantKW(50)
 	b.pass(3 * time.Second) // more than the watchdog in all
 	b.wantKW(0)
-	b.must(b.u.Beat(b.now, 99))
+	b.must(b.u.Do(b.now, unit.Beat(99)))
 	b.pass(time.Second)
 	b.wantKW(0) // beats alone bring nothing back
 	b.set(20, 0)
@@ -127,51 +128,51 @@ func TestPanel(t *testing.T) {
 	b := newBench(t)
 	run := func() { b.set(60, 0); b.pass(time.Second) }
 	run()
-	b.must(b.u.Connect(b.now, false, 0))
+	b.must(b.u.Do(b.now, unit.Connect(false, 0)))
 	b.pass(time.Second)
 	b.wantKW(0)
-	b.must(b.u.Connect(b.now, true, 0))
+	b.must(b.u.Do(b.now, unit.Connect(true, 0)))
 	b.pass(time.Second)
 	b.wantKW(60) // the setpoint was kept
-	b.must(b.u.Operate(b.now, unit.OpStop))
+	b.must(b.u.Do(b.now, unit.Operate(unit.OpStop)))
 	b.pass(time.Second)
 	b.wantKW(0)
-	b.must(b.u.Operate(b.now, unit.OpStart))
+	b.must(b.u.Do(b.now, unit.Operate(unit.OpStart)))
 	b.pass(time.Second)
 	b.wantKW(0) // stopping ends it
 	run()
 	b.wantKW(60)
-	b.must(b.u.Operate(b.now, unit.OpStandby))
+	b.must(b.u.Do(b.now, unit.Operate(unit.OpStandby)))
 	b.pass(time.Second)
 	b.wantKW(0)
-	b.must(b.u.Operate(b.now, unit.OpLeaveStandby))
+	b.must(b.u.Do(b.now, unit.Operate(unit.OpLeaveStandby)))
 	run()
 	b.wantKW(60)
-	b.must(b.u.Limit(b.now, 0.33, true, 0))
+	b.must(b.u.Do(b.now, unit.Limit(0.33, true, 0)))
 	b.pass(time.Second)
 	b.wantKW(33)
-	b.must(b.u.Limit(b.now, 0.5, true, 2*time.Second))
+	b.must(b.u.Do(b.now, unit.Limit(0.5, true, 2*time.Second)))
 	b.pass(time.Second)
 	b.wantKW(50)
 	b.pass(3 * time.Second)
 	b.wantKW(60)
-	b.must(b.u.Reserve(b.now, 55))
+	b.must(b.u.Do(b.now, unit.Reserve(55)))
 	b.set(-60, 0)
 	b.pass(time.Second)
 	b.wantKW(0) // 50 % is what is kept
-	b.must(b.u.Clear(b.now))
+	b.must(b.u.Do(b.now, unit.Clear()))
 	b.pass(time.Second)
 	b.wantKW(0)
 	for _, w := range []float64{101e3, -101e3, math.NaN(), math.Inf(1)} {
-		if err := b.u.SetPower(b.now, "x", w, 0); !errors.Is(err, unit.ErrRange) {
+		if err := b.u.Do(b.now, unit.SetPower("x", w, 0)); !errors.Is(err, unit.ErrRange) {
 			t.Errorf("%g W: %v", w, err)
 		}
 	}
-	if err := b.u.Limit(b.now, 1.5, true, 0); !errors.Is(err, unit.ErrRange) {
+	if err := b.u.Do(b.now, unit.Limit(1.5, true, 0)); !errors.Is(err, unit.ErrRange) {
 		t.Errorf("limit: %v", err)
 	}
 	b.inject(unit.Fault{Kind: "local"})
-	if err := b.u.SetPower(b.now, "x", 1, 0); !errors.Is(err, unit.ErrLocal) {
+	if err := b.u.Do(b.now, unit.SetPower("x", 1, 0)); !errors.Is(err, unit.ErrLocal) {
 		t.Errorf("under local control: %v", err)
 	}
 }
@@ -181,14 +182,14 @@ func TestRamp(t *testing.T) {
 	if !math.IsNaN(b.u.View(b.now).Ramp) {
 		t.Error("the ramp register is implemented before somebody writes it")
 	}
-	b.must(b.u.Ramp(b.now, 0.1))
+	b.must(b.u.Do(b.now, unit.Ramp(0.1)))
 	b.set(100, 0)
 	b.pass(5*time.Second + 40*time.Millisecond) // and the response delay
 	b.wantKW(50)
-	b.must(b.u.Ramp(b.now, math.NaN()))
+	b.must(b.u.Do(b.now, unit.Ramp(math.NaN())))
 	b.pass(300 * time.Millisecond)
 	b.wantKW(100)
-	if err := b.u.Ramp(b.now, 0); !errors.Is(err, unit.ErrRange) {
+	if err := b.u.Do(b.now, unit.Ramp(0)); !errors.Is(err, unit.ErrRange) {
 		t.Errorf("no ramp at all: %v", err)
 	}
 }
@@ -201,7 +202,7 @@ func TestEmergencyStopLatches(t *testing.T) {
 	b.pass(100 * time.Millisecond)
 	b.wantKW(0)
 	again := func() float64 {
-		_ = b.u.Operate(b.now, unit.OpStart) // refused or not: what counts is what flows
+		_ = b.u.Do(b.now, unit.Operate(unit.OpStart)) // refused or not: what counts is what flows
 		b.set(60, 0)
 		b.pass(time.Second)
 		return b.kw()
@@ -212,7 +213,7 @@ func TestEmergencyStopLatches(t *testing.T) {
 		want float64
 	}{
 		{"pressed", func() {}, 0},
-		{"acknowledged while pressed", func() { b.must(b.u.Acknowledge(b.now)) }, 0},
+		{"acknowledged while pressed", func() { b.must(b.u.Do(b.now, unit.Acknowledge())) }, 0},
 		{"released", release, 0},
 	} {
 		step.do()
@@ -220,7 +221,7 @@ func TestEmergencyStopLatches(t *testing.T) {
 			t.Errorf("%s: %g kW", step.name, kw)
 		}
 	}
-	b.must(b.u.Acknowledge(b.now))
+	b.must(b.u.Do(b.now, unit.Acknowledge()))
 	b.pass(time.Second)
 	b.wantKW(0) // not started yet
 	if kw := again(); math.Abs(kw-60) > 0.2 {
@@ -232,7 +233,7 @@ func TestEmergencyStopLatches(t *testing.T) {
 	if kw := again(); kw != 0 {
 		t.Errorf("%g kW", kw)
 	}
-	b.must(b.u.Acknowledge(b.now))
+	b.must(b.u.Do(b.now, unit.Acknowledge()))
 	if kw := again(); math.Abs(kw-60) > 0.2 {
 		t.Errorf("%g kW after reset and start", kw)
 	}
@@ -249,14 +250,14 @@ func TestProtectionTripsAtOnceAndLatches(t *testing.T) {
 	if v.ChargeOK || v.DischargeOK || v.Contactors || v.Alarms&unit.AlarmOverTemp == 0 {
 		t.Errorf("%+v", v)
 	}
-	if err := b.u.Contactors(b.now, true); !errors.Is(err, unit.ErrUnable) {
+	if err := b.u.Do(b.now, unit.Contactors(true)); !errors.Is(err, unit.ErrUnable) {
 		t.Errorf("contactors close on an alarm: %v", err)
 	}
 	end()
 	b.set(-60, 0)
 	b.pass(time.Second)
 	b.wantKW(0)
-	b.must(b.u.Acknowledge(b.now))
+	b.must(b.u.Do(b.now, unit.Acknowledge()))
 	b.set(-60, 0)
 	b.pass(time.Second)
 	b.wantKW(-60)
@@ -281,17 +282,17 @@ func TestContactorsThatDoNotClose(t *testing.T) {
 	}
 	stuck := b.inject(unit.Fault{Kind: "contactor-open"})
 	closed(false)
-	b.must(b.u.Contactors(b.now, true))
+	b.must(b.u.Do(b.now, unit.Contactors(true)))
 	closed(false)
 	tripped := b.inject(unit.Fault{Kind: "over-voltage"})
 	tripped()
-	b.must(b.u.Acknowledge(b.now))
+	b.must(b.u.Do(b.now, unit.Acknowledge()))
 	closed(false)
 	tripped = b.inject(unit.Fault{Kind: "over-voltage"})
 	stuck()
 	closed(false)
 	tripped()
-	b.must(b.u.Acknowledge(b.now))
+	b.must(b.u.Do(b.now, unit.Acknowledge()))
 	closed(true)
 }
 
@@ -356,7 +357,7 @@ func TestDisplaysLieAndTheTruthDoesNot(t *testing.T) {
 // A ramp that is shown and not kept: what a test of ramps must find.
 func TestIgnoredRamp(t *testing.T) {
 	b := newBench(t)
-	b.must(b.u.Ramp(b.now, 0.1))
+	b.must(b.u.Do(b.now, unit.Ramp(0.1)))
 	end := b.inject(unit.Fault{Kind: "ramp-ignored"})
 	b.set(60, 0)
 	b.pass(time.Second)
@@ -397,5 +398,29 @@ func TestKindsAreKnown(t *testing.T) {
 	}
 	if _, err := newBench(t).u.Inject(start, unit.Fault{Kind: "meteor"}); !errors.Is(err, unit.ErrUnable) {
 		t.Errorf("%v", err)
+	}
+}
+
+// Orders that come together are taken together: one that is refused takes the others with it.
+func TestOrdersTogether(t *testing.T) {
+	b := newBench(t)
+	b.set(50, 0)
+	b.pass(time.Second)
+	b.inject(unit.Fault{Kind: "over-voltage"})()
+	b.inject(unit.Fault{Kind: "e-stop"}) // and the button stays pressed
+	b.pass(time.Second)
+	before := fmt.Sprintf("%+v", b.u.View(b.now))
+	for name, orders := range map[string][]unit.Order{
+		"acknowledged and started":      {unit.Acknowledge(), unit.Operate(unit.OpStart)},
+		"acknowledged and closed":       {unit.Acknowledge(), unit.Contactors(true)},
+		"a bound, a ramp and too much":  {unit.Limit(0.5, true, 0), unit.Ramp(0.1), unit.SetPower("y", 1e9, 0)},
+		"a beat and an impossible mode": {unit.Beat(7), unit.Reserve(20), unit.Connect(false, 0), unit.Operate(9)},
+	} {
+		if err := b.u.Do(b.now, orders...); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+		if after := fmt.Sprintf("%+v", b.u.View(b.now)); after != before {
+			t.Errorf("%s: refused, and\n%s became\n%s", name, before, after)
+		}
 	}
 }

@@ -250,7 +250,7 @@ func (e *Emulator) watch(now time.Time) {
 	if missed == e.opened {
 		return
 	}
-	if err := e.opt.Unit.Contactors(now, !missed); err != nil {
+	if err := e.opt.Unit.Do(now, unit.Contactors(!missed)); err != nil {
 		e.log.Debug("contactors stay", "missed", missed, "err", err)
 		return
 	}

@@ -122,7 +122,7 @@ func TestDriverReadsEveryEmulator(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, name, nil)
 			for _, kw := range []float64{0, 50, -50} {
-				if err := r.unit.SetPower(r.now, "test", kw*1000, 0); err != nil {
+				if err := r.unit.Do(r.now, unit.SetPower("test", kw*1000, 0)); err != nil {
 					t.Fatal(err)
 				}
 				r.pass(20 * time.Second)

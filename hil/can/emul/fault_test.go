@@ -75,7 +75,7 @@ func TestLateFrames(t *testing.T) {
 	r := newRig(t, "victron-sma-lv", nil)
 	r.pass(3 * time.Second)
 	end := r.inject(unit.Fault{Kind: "late-answer", By: 2 * time.Second})
-	if err := r.unit.SetPower(r.now, "test", 50e3, 0); err != nil {
+	if err := r.unit.Do(r.now, unit.SetPower("test", 50e3, 0)); err != nil {
 		t.Fatal(err)
 	}
 	r.pass(1800 * time.Millisecond)
@@ -95,7 +95,7 @@ func TestLateFrames(t *testing.T) {
 
 func TestSignFlipAndFrozenChargeComeThrough(t *testing.T) {
 	r := newRig(t, "ecube-hv-pcs", nil)
-	if err := r.unit.SetPower(r.now, "test", -80e3, 0); err != nil {
+	if err := r.unit.Do(r.now, unit.SetPower("test", -80e3, 0)); err != nil {
 		t.Fatal(err)
 	}
 	r.pass(5 * time.Second)
@@ -158,7 +158,7 @@ func TestProtections(t *testing.T) {
 				t.Errorf("%s, %s: %v, max charge %v, max discharge %v", name, kind, got.Status, got.MaxCharge, got.MaxDischarge)
 			}
 			end()
-			if err := r.unit.Acknowledge(r.now); err != nil {
+			if err := r.unit.Do(r.now, unit.Acknowledge()); err != nil {
 				t.Fatal(err)
 			}
 			r.pass(2 * time.Second)
@@ -204,7 +204,7 @@ func TestMissedHeartbeatOpens(t *testing.T) {
 
 func TestQuickStopStopsTheUnit(t *testing.T) {
 	r := newRig(t, "victron-sma-lv", nil)
-	if err := r.unit.SetPower(r.now, "test", 50e3, 0); err != nil {
+	if err := r.unit.Do(r.now, unit.SetPower("test", 50e3, 0)); err != nil {
 		t.Fatal(err)
 	}
 	r.pass(3 * time.Second)

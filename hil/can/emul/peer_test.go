@@ -13,6 +13,7 @@ import (
 
 	"yunchu/hil/can"
 	"yunchu/hil/can/emul"
+	"yunchu/hil/unit"
 	"yunchu/platform/device"
 )
 
@@ -150,7 +151,7 @@ func TestPeerHearsTheEmulator(t *testing.T) {
 			link := filepath.Join(t.TempDir(), "can0")
 			p := profile(t, name)
 			u, _ := serve(t, emul.Options{Profile: p, Address: "pty://" + link})
-			if err := u.SetPower(time.Now(), "test", -60e3, 0); err != nil {
+			if err := u.Do(time.Now(), unit.SetPower("test", -60e3, 0)); err != nil {
 				t.Fatal(err)
 			}
 			peer := run(t, python, "testdata/peer.py", "hear", link, strconv.Itoa(p.BitRate), name)

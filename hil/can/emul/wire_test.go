@@ -86,7 +86,7 @@ func meets(t *testing.T, d *can.Driver, p *can.Profile, u *unit.Unit) {
 	t.Helper()
 	healthy := func(r device.Reading, err error) bool { return err == nil && agrees(p, u, &r) && r.Flags == 0 }
 	until(t, d, "at rest", healthy)
-	if err := u.SetPower(time.Now(), "test", -40e3, 0); err != nil {
+	if err := u.Do(time.Now(), unit.SetPower("test", -40e3, 0)); err != nil {
 		t.Fatal(err)
 	}
 	until(t, d, "discharging", func(r device.Reading, err error) bool {

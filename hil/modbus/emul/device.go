@@ -34,11 +34,8 @@ type Device struct {
 	decades map[key]int // the power of ten in each register that has one
 	ends    map[modbus.Table]span
 
-	mu          sync.Mutex
-	revert      time.Duration // of the setpoints to come
-	staged      *float64      // kW, a setpoint that waits to be enabled
-	maintenance bool          // people work on it: shown, and otherwise a standby
-	own         map[string][]uint16
+	mu sync.Mutex
+	kept
 }
 
 type key struct {
@@ -58,7 +55,7 @@ func NewDevice(o DeviceOptions) (*Device, error) {
 	}
 	d := &Device{
 		unit: o.Unit, now: o.Now, log: o.Log, points: o.Profile.Registers(),
-		has: map[string]bool{}, decades: map[key]int{}, ends: map[modbus.Table]span{}, own: map[string][]uint16{},
+		has: map[string]bool{}, decades: map[key]int{}, ends: map[modbus.Table]span{}, kept: kept{own: map[string][]uint16{}},
 	}
 	if d.now == nil {
 		d.now = time.Now

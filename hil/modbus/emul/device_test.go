@@ -155,7 +155,7 @@ func TestProfilesShowTheUnit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, "tcp://127.0.0.1:0", name, modbus.Options{})
 			for _, kw := range []float64{50, -50} {
-				if err := r.unit.SetPower(r.now(), "test", kw*1000, 0); err != nil {
+				if err := r.unit.Do(r.now(), unit.SetPower("test", kw*1000, 0)); err != nil {
 					t.Fatal(err)
 				}
 				r.pass(5 * time.Second)
@@ -251,7 +251,7 @@ func TestSecondMaster(t *testing.T) {
 			_, err := r.unit.Inject(r.now(), unit.Fault{Kind: "second-master", KW: 7})
 			return err
 		},
-		"heartbeat": func(r *rig) error { return r.unit.Beat(r.now(), 4711) },
+		"heartbeat": func(r *rig) error { return r.unit.Do(r.now(), unit.Beat(4711)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, "tcp://127.0.0.1:0", "pcs-generic", modbus.Options{})
@@ -497,7 +497,7 @@ func TestPowerOfTen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := u.SetPower(c.now(), "test", 90000, 0); err != nil {
+	if err := u.Do(c.now(), unit.SetPower("test", 90000, 0)); err != nil {
 		t.Fatal(err)
 	}
 	c.pass(3 * time.Second)

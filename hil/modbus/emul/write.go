@@ -2,6 +2,7 @@ package emul
 
 import (
 	"errors"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -38,30 +39,40 @@ func (d *Device) WriteCoils(addr uint16, on []bool) error {
 	return d.write(modbus.Coils, addr, values)
 }
 
-// write takes all of a request or nothing: everything is looked at before anything is done.
+// kept is what the device itself remembers of what was written to it.
+type kept struct {
+	revert      time.Duration       // of the setpoints to come
+	staged      *float64            // kW, a setpoint that waits to be enabled
+	maintenance bool                // people work on it: shown, and otherwise a standby
+	own         map[string][]uint16 // the profile's own settings
+}
+
+// write takes all of a request or nothing.
 func (d *Device) write(t modbus.Table, addr uint16, values []uint16) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := d.now()
 	v := d.unit.View(now)
-	list, err := d.changes(t, addr, values)
+	list, err := d.changes(t, addr, values, &v)
 	if err != nil {
 		return err
 	}
 	if v.Local {
 		return modbus.DeviceFailure
 	}
+	w := writing{kept: d.kept, stages: d.has["setpoint_enable"] && (!v.SetActive || d.staged != nil), setKW: v.SetW / 1000}
+	w.own = maps.Clone(w.own)
 	for _, c := range list {
-		if err := d.check(&c, &v, list); err != nil {
-			return err
+		if outOfRange(&c, &v) {
+			return modbus.IllegalValue
 		}
+		w.take(&c)
 	}
-	for _, c := range list {
-		if err := d.apply(now, &c, &v); err != nil {
-			d.log.Warn("a write that was looked at is not taken", "point", c.Name(), "error", err)
-			return refusal(err)
-		}
+	if err := d.unit.Do(now, w.orders...); err != nil {
+		d.log.Debug("write refused", "table", t, "address", addr, "error", err)
+		return refusal(err)
 	}
+	d.kept = w.kept
 	return nil
 }
 
@@ -78,7 +89,7 @@ var first = []string{"revert_s", "setpoint", "setpoint_enable", "reset", "connec
 
 // changes decodes a request. Each of its registers must belong to a point that is written;
 // of one that it covers in part, the rest stays.
-func (d *Device) changes(t modbus.Table, addr uint16, values []uint16) ([]change, error) {
+func (d *Device) changes(t modbus.Table, addr uint16, values []uint16, v *unit.View) ([]change, error) {
 	covered := make([]bool, len(values))
 	var list []change
 	for _, r := range d.points {
@@ -92,8 +103,7 @@ func (d *Device) changes(t modbus.Table, addr uint16, values []uint16) ([]change
 		}
 		regs := make([]uint16, n)
 		if to-from < int(n) {
-			v := d.unit.View(d.now())
-			copy(regs, d.show(r, &v))
+			copy(regs, d.show(r, v))
 		}
 		copy(regs[from-int(at):], values[from-int(addr):to-int(addr)])
 		for i := from; i < to; i++ {
@@ -140,88 +150,89 @@ func decode(r modbus.Register, regs []uint16) (c change, err error) {
 	return c, nil
 }
 
-// check says what the unit would refuse.
-func (d *Device) check(c *change, v *unit.View, list []change) error {
-	with := func(name string) bool {
-		return slices.ContainsFunc(list, func(o change) bool { return o.Name() == name && o.v == 1 })
-	}
-	bad := false
+// outOfRange reports a value that the unit would not take, or not when it is needed.
+func outOfRange(c *change, v *unit.View) bool {
 	switch c.Name() {
 	case "setpoint":
-		bad = math.Abs(c.v)*1000 > v.RatedW*(1+1e-9)
+		return math.Abs(c.v)*1000 > v.RatedW*(1+1e-9)
 	case "revert_s":
-		bad = c.v < 0 || c.v > (24*time.Hour).Seconds()
+		return c.v < 0 || c.v > (24*time.Hour).Seconds()
 	case "power_limit", "reserve":
-		bad = c.v < 0 || c.v > 100
+		return c.v < 0 || c.v > 100
 	case "ramp":
-		bad = c.v <= 0
-	case "operate":
-		if c.word == "start" && v.EStop && !with("reset") {
-			return modbus.DeviceFailure
-		}
+		return c.v <= 0
 	}
-	if bad {
-		return modbus.IllegalValue
-	}
-	return nil
+	return false
 }
 
-// apply does what a point says.
-func (d *Device) apply(now time.Time, c *change, v *unit.View) error {
-	u := d.unit
+// writing is one request in the making: what the device will remember, and what the unit
+// is told.
+type writing struct {
+	kept
+	stages bool    // a setpoint waits to be enabled
+	setKW  float64 // that is in force, or was last
+	orders []unit.Order
+}
+
+func (w *writing) tell(o unit.Order) { w.orders = append(w.orders, o) }
+
+// take does what a point says.
+func (w *writing) take(c *change) {
 	if c.Own() {
-		d.own[c.Name()] = c.regs
-		return nil
+		w.own[c.Name()] = c.regs
+		return
 	}
 	switch c.Name() {
 	case "revert_s":
-		d.revert = time.Duration(c.v * float64(time.Second))
+		w.revert = time.Duration(c.v * float64(time.Second))
 	case "setpoint":
-		if d.has["setpoint_enable"] && (!v.SetActive || d.staged != nil) {
-			d.staged = &c.v
-			return nil
+		if w.stages {
+			w.staged = &c.v
+			return
 		}
-		return u.SetPower(now, face, c.v*1000, d.revert)
-	case "setpoint_enable":
-		return d.enable(now, c.v == 1)
+		w.power(c.v)
+	case "setpoint_enable": // lets the setpoint act that was written, or takes it back
+		kw := w.setKW
+		if w.staged != nil {
+			kw = *w.staged
+		}
+		w.staged = nil
+		if c.v != 1 {
+			w.tell(unit.Clear())
+			return
+		}
+		w.power(kw)
 	case "controller_heartbeat":
-		return u.Beat(now, uint32(c.Count(c.regs)))
+		w.tell(unit.Beat(uint32(c.Count(c.regs))))
 	case "mode":
 		op := unit.OpStandby
 		if c.word == device.Run.String() {
 			op = unit.OpLeaveStandby
 		}
-		d.maintenance = c.word == device.MaintenanceMode.String()
-		return u.Operate(now, op)
+		w.maintenance = c.word == device.MaintenanceMode.String()
+		w.tell(unit.Operate(op))
 	case "operate":
+		op := unit.OpStop
 		if c.word == "start" {
-			return u.Operate(now, unit.OpStart)
+			op = unit.OpStart
 		}
-		return u.Operate(now, unit.OpStop)
+		w.tell(unit.Operate(op))
 	case "connect":
-		return u.Connect(now, c.v == 1, 0)
+		w.tell(unit.Connect(c.v == 1, 0))
 	case "reset":
 		if c.v == 1 {
-			return u.Acknowledge(now)
+			w.tell(unit.Acknowledge())
 		}
 	case "ramp":
-		return u.Ramp(now, c.v/100)
+		w.tell(unit.Ramp(c.v / 100))
 	case "power_limit":
-		return u.Limit(now, c.v/100, c.v < 100, 0)
+		w.tell(unit.Limit(c.v/100, c.v < 100, 0))
 	case "reserve":
-		return u.Reserve(now, c.v)
+		w.tell(unit.Reserve(c.v))
 	}
-	return nil
 }
 
-// enable lets the setpoint act that was written, or takes it back.
-func (d *Device) enable(now time.Time, on bool) error {
-	if !on {
-		d.staged = nil
-		return d.unit.Clear(now)
-	}
-	v := d.unit.View(now)
-	kw := d.number("setpoint", &v)
-	d.staged = nil
-	return d.unit.SetPower(now, face, kw*1000, d.revert)
+func (w *writing) power(kw float64) {
+	w.setKW = kw
+	w.tell(unit.SetPower(face, kw*1000, w.revert))
 }

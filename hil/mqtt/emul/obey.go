@@ -96,15 +96,13 @@ func (d *Device) do(now time.Time, c *mqtt.Control) error {
 	case device.SetPower:
 		err = d.setPower(now, &c.Parameters)
 	case device.Stop, device.Release:
-		err = u.Clear(now)
+		err = u.Do(now, unit.Clear())
 	case device.SetMode:
 		err = d.setMode(now, c.Parameters.Mode)
 	case device.EStop:
 		u.EStop(now)
 	case device.Reset:
-		if err = u.Acknowledge(now); err == nil {
-			err = u.Operate(now, unit.OpStart)
-		}
+		err = u.Do(now, unit.Acknowledge(), unit.Operate(unit.OpStart))
 	default:
 		err = refuse("UNSUPPORTED", "%v is not for devices", verb)
 	}
@@ -130,7 +128,7 @@ func (d *Device) setPower(now time.Time, p *mqtt.Parameters) error {
 	if v := d.opt.Unit.View(now); !v.Local && (v.Fault || !v.Running) {
 		return refuse("DEVICE_FAULT", "the unit does not run: fault %v, emergency stop %v, standby %v", v.Fault, v.EStop, v.Standby)
 	}
-	return d.opt.Unit.SetPower(now, by, *p.Power*1000, hold)
+	return d.opt.Unit.Do(now, unit.SetPower(by, *p.Power*1000, hold))
 }
 
 func (d *Device) setMode(now time.Time, word string) error {
@@ -142,7 +140,7 @@ func (d *Device) setMode(now time.Time, word string) error {
 	if m == device.Run {
 		op = unit.OpLeaveStandby
 	}
-	if err := d.opt.Unit.Operate(now, op); err != nil {
+	if err := d.opt.Unit.Do(now, unit.Operate(op)); err != nil {
 		return err
 	}
 	d.mode = m

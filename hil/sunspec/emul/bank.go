@@ -231,7 +231,7 @@ func (b *Bank) Write(addr uint16, values []uint16) error {
 	if err := c.settle(); err != nil {
 		return b.refuse(err)
 	}
-	if err := c.apply(b.unit, b.now()); err != nil {
+	if err := b.unit.Do(b.now(), c.orders()...); err != nil {
 		return b.refuse(err)
 	}
 	b.panel = c.panel

@@ -38,6 +38,12 @@ func newRig(t testing.TB, model string) *rig {
 		m.PCS.StandbyW /= float64(m.Parallel)
 		m.Parallel = 1
 	}
+	return newRigOf(t, m)
+}
+
+func newRigOf(t testing.TB, m *params.Model) *rig {
+	t.Helper()
+	var err error
 	r := &rig{t: t, now: start}
 	r.unit, err = unit.New(unit.Options{ID: "rig-1", Model: m, SoC: 50, AmbientC: 25, Start: start})
 	if err != nil {

@@ -136,7 +136,7 @@ func TestShowsTheUnit(t *testing.T) {
 					t.Fatal(err)
 				}
 				r.conn.Bank = r.bank
-				if err := r.unit.SetPower(r.now, "test", share*m.RatedKW*1000, 0); err != nil {
+				if err := r.unit.Do(r.now, unit.SetPower("test", share*m.RatedKW*1000, 0)); err != nil {
 					t.Fatal(err)
 				}
 				r.later(2 * time.Second)
@@ -451,7 +451,7 @@ func TestHeartbeatsKeepASetpoint(t *testing.T) {
 func TestAnotherFacesBeat(t *testing.T) {
 	r := newRig(t, "ess-100kw-215kwh")
 	r.must("715.ControllerHb", 7)
-	if err := r.unit.Beat(r.now, 1000); err != nil {
+	if err := r.unit.Do(r.now, unit.Beat(1000)); err != nil {
 		t.Fatal(err)
 	}
 	if r.show("715.ControllerHb") != 1000 || r.show("802.CtrlHb") != 1000 {

@@ -3,7 +3,6 @@ package emul
 import (
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
 	"yunchu/hil/unit"
@@ -139,10 +138,6 @@ func (c *change) settle() error {
 			return fmt.Errorf("%g W, rated %g W: %w", w, c.ratedW, errRange)
 		}
 	}
-	starts := slices.Contains(c.ops, unit.OpStart)
-	if c.view.EStop && !c.acknowledge && (starts || c.contactors != nil && *c.contactors) {
-		return fmt.Errorf("an emergency stop that nobody has acknowledged: %w", unit.ErrUnable)
-	}
 	return nil
 }
 
@@ -170,54 +165,38 @@ func (p *panel) wanted124() (float64, error) {
 	return 0, nil
 }
 
-// apply tells the unit. What may be refused comes first.
-func (c *change) apply(u *unit.Unit, now time.Time) error {
+// orders are what the unit is told.
+func (c *change) orders() (list []unit.Order) {
 	if c.acknowledge {
-		if err := u.Acknowledge(now); err != nil {
-			return err
-		}
+		list = append(list, unit.Acknowledge())
 	}
 	if c.contactors != nil {
-		if err := u.Contactors(now, *c.contactors); err != nil {
-			return err
-		}
+		list = append(list, unit.Contactors(*c.contactors))
 	}
 	for _, op := range c.ops {
-		if err := u.Operate(now, op); err != nil {
-			return err
-		}
+		list = append(list, unit.Operate(op))
 	}
 	if c.connect != nil {
-		if err := u.Connect(now, *c.connect, inSeconds(c.connRevertS)); err != nil {
-			return err
-		}
+		list = append(list, unit.Connect(*c.connect, inSeconds(c.connRevertS)))
 	}
 	if c.ramp != nil {
-		if err := u.Ramp(now, *c.ramp); err != nil {
-			return err
-		}
+		list = append(list, unit.Ramp(*c.ramp))
 	}
 	if c.reserve != nil {
-		if err := u.Reserve(now, *c.reserve); err != nil {
-			return err
-		}
+		list = append(list, unit.Reserve(*c.reserve))
 	}
 	if c.limit {
-		if err := u.Limit(now, c.limitPercent/100, c.limitOn == on, inSeconds(c.limitRevertS)); err != nil {
-			return err
-		}
+		list = append(list, unit.Limit(c.limitPercent/100, c.limitOn == on, inSeconds(c.limitRevertS)))
 	}
 	if c.beats {
 		c.beat = c.view.ControllerBeat + 1
-		if err := u.Beat(now, c.beat); err != nil {
-			return err
-		}
+		list = append(list, unit.Beat(c.beat))
 	}
-	return c.setpoint(u, now)
+	return append(list, c.setpoint()...)
 }
 
 // setpoint tells the unit a setpoint that is enabled, or takes it back.
-func (c *change) setpoint(u *unit.Unit, now time.Time) error {
+func (c *change) setpoint() []unit.Order {
 	w, revert := 0.0, 0.0
 	switch {
 	case c.by704 && c.setOn == on:
@@ -230,12 +209,12 @@ func (c *change) setpoint(u *unit.Unit, now time.Time) error {
 		c.show704(w)
 	case (c.by704 || c.by124) && c.told.on:
 		c.told, c.setOn, c.mode = told{}, 0, 0
-		return u.Clear(now)
+		return []unit.Order{unit.Clear()}
 	default:
 		return nil
 	}
 	c.told = told{true, w, by}
-	return u.SetPower(now, by, w, inSeconds(revert))
+	return []unit.Order{unit.SetPower(by, w, inSeconds(revert))}
 }
 
 func inSeconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

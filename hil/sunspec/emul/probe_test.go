@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"yunchu/hil/modbus"
+	"yunchu/hil/unit"
 	"yunchu/platform/device"
 )
 
@@ -56,7 +57,7 @@ func (l *lax) Read(t modbus.Table, addr, n uint16) ([]uint16, error) { return l.
 
 func (l *lax) Write(_ uint16, values []uint16) error {
 	if len(values) == 1 && values[0] == 999 {
-		return l.unit.Reserve(l.now, 10)
+		return l.unit.Do(l.now, unit.Reserve(10))
 	}
 	return nil
 }
