@@ -117,19 +117,6 @@ func (t *trace) after(w *Window) float64 {
 
 func (t *trace) in() []metric.Point { return within(t.pts, t.a, t.b) }
 
-// before is the mean power of the second before the window.
-func (t *trace) before() float64 {
-	pts := within(t.pts, t.a-1, t.a)
-	sum := 0.0
-	for _, p := range pts {
-		sum += p.V
-	}
-	if len(pts) == 0 {
-		return nan
-	}
-	return sum / float64(len(pts))
-}
-
 // stepTime is how long after a setpoint, or what else a step of the test begins with (a
 // limit, a change of the grid), power and current may be of different moments, because no
 // device measures all it reports at once.
@@ -224,21 +211,6 @@ func (r *Record) lookAt() string {
 	return "look at the address of the device and at the addresses and not_implemented of its points in the profile"
 }
 
-// stepOf is the step of a window as the metrics define it.
-func (r *Record) stepOf(w *Window, t *trace) metric.Step {
-	s := metric.Step{T0: t.a, From: t.before(), To: w.ToKW, Rated: r.RatedKW, Latency: t.late}
-	if math.IsNaN(s.From) {
-		s.From = 0
-	}
-	switch w.Kind {
-	case "frequency":
-		s.To = s.From + w.ResponseKW
-	case "zero":
-		s.To = 0
-	}
-	return s
-}
-
 // one measures a metric of one window.
 func (r *Record) one(name string, w *Window) (measured, error) {
 	t := r.trace(w)
@@ -249,7 +221,14 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 	if w.Reference && !t.ref {
 		m.note = "no reference on this bench: the device's own readings are judged"
 	}
-	s := r.stepOf(w, &t)
+	s, began := r.stepOf(w, &t)
+	if fromStart[name] || w.Kind == "frequency" {
+		if began.doubt != "" {
+			m.doubts = append(m.doubts, began.doubt)
+		} else if began.note != "" {
+			m.note = strings.TrimPrefix(m.note+"; "+began.note, "; ")
+		}
+	}
 	own := t
 	if !t.ref && inTime[name] {
 		t.pts = r.heard // by then it was so, whenever within the exchange it was measured
@@ -327,7 +306,11 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 		// What it still has was not taken away, however little it had.
 		was, asked := within(own.pts, t.a-max(1, 2*t.period), t.a), math.Abs(valueAt(r.Setpoints, t.a-1e-3))
 		if had := largest(was); err == nil && asked > w.Zero*r.RatedKW && had+w.apart*r.RatedKW < asked/2 {
-			m.premise(was, &t, fmt.Sprintf("it had %.3g kW of the %.3g kW that are taken away", had, asked))
+			why := fmt.Sprintf("it had %.3g kW of the %.3g kW that are taken away", had, asked)
+			if len(was) == 0 {
+				why = fmt.Sprintf("nothing was read of the %.3g kW that are taken away", asked)
+			}
+			m.premise(was, &t, why)
 		}
 	case "unstopped":
 		return r.unstopped(&t, m)

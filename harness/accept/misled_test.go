@@ -129,6 +129,31 @@ func unseen(from, to float64) func(*accept.Record) {
 	}
 }
 
+// stepped is a second step, from 100 to 50 kW at 20 s, that a device follows with a power, and the
+// reference with another.
+func stepped(kw, ref func(float64) float64) func(*accept.Record) {
+	return func(r *accept.Record) {
+		r.Setpoints = append(r.Setpoints, metric.Point{T: 20, V: 50})
+		w := window("step", 20, 30)
+		w.ToKW = 50
+		r.Windows = []*accept.Window{w}
+		powers(10, kw)(r)
+		if ref != nil {
+			shown(50*time.Millisecond, ref)(r)
+		}
+	}
+}
+
+// unread takes away the device's readings from one moment to another, s.
+func unread(from, to float64) func(*accept.Record) {
+	return func(r *accept.Record) {
+		r.Samples = slices.DeleteFunc(r.Samples, func(s device.Reading) bool {
+			at := device.Time(s.At).Sub(origin).Seconds()
+			return at > from && at < to
+		})
+	}
+}
+
 // until is one power up to a moment, in s, and another from then on.
 func until(from, before, then float64) func(float64) float64 {
 	return func(t float64) float64 {
@@ -185,6 +210,17 @@ func TestBadDevicesDoNotPass(t *testing.T) {
 			powers(0, constant(1))(r)
 			r.Windows[0].Kind, r.Windows[0].ToKW = "hold", 1
 		}, "wrong_sign", "== 0", report.Inconclusive, "has no sign"},
+		{"a step that it does not do, and nothing read before it", later(stepped(constant(100), nil), unread(17, 20.01)), "response_time_s", "<= 2", report.Inconclusive, "its start is not known"},
+		{"the same, read 1 s before", later(stepped(constant(100), nil), unread(18.99, 20.01)), "response_time_s", "<= 2", report.Failed, "its start is what it had 1.05 s before"},
+		{"a step that it does, read 1 s before", later(stepped(until(20.1, 100, 50), nil), unread(18.99, 20.01)), "response_time_s", "<= 2", report.Passed, "its start is what it had 1.05 s before"},
+		{"the same, of what it goes beyond", later(stepped(until(20.1, 100, 50), nil), unread(17, 20.01)), "overshoot_percent", "<= 10", report.Inconclusive, "its start is not known"},
+		{"read before it, but also before another setpoint", later(later(stepped(constant(100), nil), unread(18.99, 20.01)), func(r *accept.Record) {
+			r.Setpoints = []metric.Point{{T: 10, V: 20}, {T: 19.5, V: 100}, {T: 20, V: 50}}
+		}), "response_time_s", "<= 2", report.Inconclusive, "its start is not known"},
+		{"a step that the reference does not see done, with a hole before it", later(stepped(until(20.1, 100, 50), constant(100)), unseen(17, 20.01)), "response_time_s", "<= 2", report.Inconclusive, "reference not reached"},
+		{"one that it sees done, with a hole before it", later(stepped(until(20.1, 100, 50), until(20.15, 100, 50)), unseen(17, 20.01)), "response_time_s", "<= 2", report.Passed, "cannot tell"},
+		{"the same, of what it goes beyond", later(stepped(until(20.1, 100, 50), until(20.15, 100, 50)), unseen(17, 20.01)), "overshoot_percent", "<= 10", report.Passed, "cannot tell"},
+		{"power that is taken away, and nothing read before", later(later(zeroed(50), powers(8, constant(0))), unread(7, 10.01)), "zero_time_s", "<= 1", report.Inconclusive, "nothing was read of the 50 kW"},
 		{"a ramp behind a report of the setpoint", echoes(fine, step(10, 20, 100)), "response_time_s", "<= 0.8", report.Failed, "reference 4.5"},
 		{"the same, when it is to settle", echoes(fine, step(10, 20, 100)), "settling_time_s", "<= 2", report.Failed, "reference 4.9"},
 		{"a power that goes beyond", echoes(fine, step(10, 1e9, 125)), "overshoot_percent", "<= 10", report.Failed, "reference 25"},
