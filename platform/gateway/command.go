@@ -103,7 +103,7 @@ func (g *Gateway) write(ctx context.Context, now time.Time, cmds []device.Comman
 		}
 		if int(c.Slot) >= len(g.served) || g.served[c.Slot].link == nil {
 			a := c.Answer(device.Rejected, ms, CodeOffline, "nobody is listening for this device")
-			g.guard.Settle(&a)
+			g.guard.Settle(now, &a)
 			g.audit(&a, &v)
 			acks = append(acks, a)
 			continue
@@ -143,7 +143,7 @@ func (g *Gateway) writeLink(ctx context.Context, now time.Time, l *link, acks []
 		if a.Reason == "" {
 			a.Reason = v.Reason
 		}
-		g.guard.Settle(&a)
+		g.guard.Settle(now, &a)
 		g.audit(&a, v)
 		acks = append(acks, a)
 	}

@@ -454,7 +454,7 @@ func (g *Gateway) wrote(ctx context.Context, now time.Time, w *wire, o order, a 
 	if a.Reason == "" {
 		a.Reason = o.verdict.Reason
 	}
-	g.guard.Settle(&a)
+	g.guard.Settle(now, &a)
 	g.audit(&a, &o.verdict)
 	switch {
 	case o.attempt > 1 && a.Status != device.Done: // says nothing new
@@ -496,13 +496,13 @@ func (g *Gateway) toWire(now time.Time, w *wire, c *device.Command, v guard.Verd
 		}
 		a := old.c.Answer(device.Expired, ms, CodeSuperseded, "overtaken by a newer command before it was sent")
 		a.Verb = old.verb
-		g.guard.Settle(&a)
+		g.guard.Settle(now, &a)
 		g.audit(&a, &old.verdict)
 		acks = append(acks, a)
 	}
 	if full {
 		a := c.Answer(device.Rejected, ms, CodeOverload, fmt.Sprintf("%d commands wait for the device already", ordersBound))
-		g.guard.Settle(&a)
+		g.guard.Settle(now, &a)
 		g.audit(&a, &v)
 		acks = append(acks, a)
 	}

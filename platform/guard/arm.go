@@ -200,6 +200,7 @@ func (g *Guard) flagged(r *device.Reading, d *state) bool {
 		l.back = device.Run
 		if d.asked == (request{}) { // else a setpoint of ours is on its way there, and is taken back
 			d.set.power, d.set.doubt, d.set.until, d.set.hold = 0, 0, 0, 0
+			g.changed(d, r.Arrived)
 		}
 	case r.Flags&device.FlagLocal != 0:
 		g.bar(r.Slot, d, "local control")

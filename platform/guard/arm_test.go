@@ -83,7 +83,7 @@ func (w *wire) give(c device.Command) {
 	}
 	if w.silent {
 		a := c.Answer(device.Failure, w.now.UnixMilli(), "", "")
-		w.g.Settle(&a)
+		w.g.Settle(device.Time(a.At), &a)
 		return
 	}
 	if w.refuse != nil {
@@ -93,7 +93,7 @@ func (w *wire) give(c device.Command) {
 				code = why
 			}
 			a := c.Answer(device.Rejected, w.now.UnixMilli(), code, why)
-			w.g.Settle(&a)
+			w.g.Settle(device.Time(a.At), &a)
 			return
 		}
 	}
@@ -107,7 +107,7 @@ func (w *wire) give(c device.Command) {
 		w.kw = 0
 	}
 	a := c.Answer(device.Done, w.now.UnixMilli(), "", "")
-	w.g.Settle(&a)
+	w.g.Settle(device.Time(a.At), &a)
 }
 
 func (w *wire) ask(verb device.Verb, kw float64) guard.Verdict { return w.askMode(verb, 0, kw) }
@@ -424,7 +424,7 @@ func TestNoSequenceActsUnarmed(t *testing.T) {
 				told = c.Power
 			}
 			a := c.Answer(status, now.UnixMilli(), "", "")
-			g.Settle(&a)
+			g.Settle(device.Time(a.At), &a)
 			follow()
 		}
 		t.Repeat(map[string]func(*rapid.T){
@@ -543,7 +543,7 @@ func TestSetpointOnItsWayToAnotherMaster(t *testing.T) {
 	w.g.Observe(&r)
 	w.kw = 50 // it has arrived
 	a := c.Answer(device.Done, w.now.UnixMilli(), "", "")
-	w.g.Settle(&a)
+	w.g.Settle(device.Time(a.At), &a)
 	w.bend = nil
 	w.pass(2 * time.Second)
 	if w.g.Armed(0) || w.kw != 0 {

@@ -13,26 +13,26 @@ import (
 	"yunchu/platform/guard"
 )
 
-// rigs are devices on wires that do as they are told. Of the sum of setpoints they keep
-// what the ramp has to bound: all that was asked, but for the ways towards 0.
+// rigs are devices on wires that do as they are told.
 type rigs struct {
 	g       *guard.Guard
 	now     int64
 	ramp    float64
 	fleet   track
+	own     []track
+	ownRamp float64 // of each device
 	kw      []float64
 	until   []int64
 	refuses func() bool // what the guard asks for; nil: never
-	sum     float64
 }
 
-func newRigs(t rapid.TB, ramp float64, rated ...float64) *rigs {
+func newRigs(t rapid.TB, ramp, own float64, rated ...float64) *rigs {
 	r := &rigs{
-		g: &guard.Guard{RampKWPerS: ramp}, now: start.UnixMilli(), ramp: ramp,
-		kw: make([]float64, len(rated)), until: make([]int64, len(rated)),
+		g: &guard.Guard{RampKWPerS: ramp}, now: start.UnixMilli(), ramp: ramp, ownRamp: own,
+		kw: make([]float64, len(rated)), until: make([]int64, len(rated)), own: make([]track, len(rated)),
 	}
 	for s, kw := range rated {
-		info := device.Info{ID: "rig", Kind: "sunspec", RatedKW: kw, PollMS: 100}
+		info := device.Info{ID: "rig", Kind: "sunspec", RatedKW: kw, PollMS: 100, Limits: device.Limits{RampKWPerS: own}}
 		if err := r.g.Set(device.Slot(s), guard.EnvelopeOf(&info), device.Inactive); err != nil {
 			t.Fatal(err)
 		}
@@ -50,18 +50,29 @@ func (r *rigs) live(s device.Slot) float64 {
 	return 0
 }
 
-// tell gives a device a setpoint, of which the way towards 0 may be free. It has no effect
-// when it is refused, and counts as asked all the same.
-func (r *rigs) tell(s device.Slot, kw float64, until int64, free, refused bool) {
-	from := r.live(s)
+// moved notes what is in force now.
+func (r *rigs) moved() (sum float64) {
+	for s := range r.kw {
+		kw := r.live(device.Slot(s))
+		r.own[s].note(r.now, kw, r.ownRamp)
+		sum += kw
+	}
+	r.fleet.note(r.now, sum, r.ramp)
+	return sum
+}
+
+// tell gives a device a setpoint, of which the way towards 0 may be free, and looks whether
+// the rest keeps the ramps.
+func (r *rigs) tell(t rapid.TB, s device.Slot, kw float64, until int64, free bool) {
+	sum, was := r.moved(), r.live(s)
+	freed := was
 	if free {
-		from = min(max(from, min(0, kw)), max(0, kw))
+		freed = min(max(was, min(0, kw)), max(0, kw))
 	}
-	r.sum += kw - from
-	r.fleet.note(r.now, r.sum, r.ramp)
-	if !refused {
-		r.kw[s], r.until[s] = kw, until
-	}
+	r.fleet.bounded(t, "the fleet", r.now, sum+freed-was, sum+kw-was, r.ramp)
+	r.own[s].bounded(t, "a device", r.now, freed, kw, r.ownRamp)
+	r.kw[s], r.until[s] = kw, until
+	r.moved()
 }
 
 // look lets 100 ms pass, reads all devices and hands them what the guard asks for.
@@ -72,30 +83,33 @@ func (r *rigs) look(t rapid.TB) {
 		x.Slot = device.Slot(s)
 		r.g.Observe(&x)
 	}
-	for _, c := range r.g.Tick(r.time(), nil) {
-		a := c.Answer(device.Done, r.now, "", "")
-		if r.refuses != nil && r.refuses() {
-			a.Status = device.Rejected
-		}
-		r.tell(c.Slot, c.Power, c.Until, true, a.Status != device.Done)
-		r.fleet.kept(t, "the fleet")
-		r.g.Settle(&a)
+	kw, until := slices.Clone(r.kw), slices.Clone(r.until)
+	corrections := r.g.Tick(r.time(), nil)
+	for _, c := range corrections {
+		r.tell(t, c.Slot, c.Power, c.Until, true)
 	}
-	r.fleet.note(r.now, r.sum, r.ramp)
-	r.fleet.kept(t, "the fleet")
+	for _, c := range corrections {
+		a := c.Answer(device.Done, r.now, "", "")
+		if r.refuses != nil && r.refuses() { // it was asked for all the same
+			a.Status = device.Rejected
+			r.kw[c.Slot], r.until[c.Slot] = kw[c.Slot], until[c.Slot]
+		}
+		r.g.Settle(device.Time(a.At), &a)
+	}
+	r.moved()
 }
 
 func (r *rigs) ask(t rapid.TB, verb device.Verb, s device.Slot, kw float64, p device.Priority) (code string) {
+	r.moved()
 	seq++
 	c := device.Command{Slot: s, Seq: seq, Verb: verb, Priority: p, Power: kw, At: r.now, Duration: 5000, Source: "test"}
 	v := check(r.g, r.time(), c)
 	if v.Code != "" || verb == device.Arm {
 		return v.Code
 	}
-	r.tell(s, v.Power, v.Until, verb != device.SetPower || p == device.Safety, false)
-	r.fleet.kept(t, "the fleet")
+	r.tell(t, s, v.Power, v.Until, verb != device.SetPower || p == device.Safety)
 	a := c.Answer(device.Done, r.now, "", "")
-	r.g.Settle(&a)
+	r.g.Settle(device.Time(a.At), &a)
 	return ""
 }
 
@@ -110,17 +124,23 @@ func (r *rigs) armed() (n int) {
 }
 
 // Devices that are armed at one moment take their turns within the fleet's ramp, also where
-// it is smaller than a single step, and none fails for having waited. Without a ramp they
-// are tested at once.
+// it is smaller than a single step, and none fails for having waited; each keeps its own ramp
+// too. Without a ramp they are tested at once.
 func TestArmingKeepsTheRamp(t *testing.T) {
 	for _, tt := range []struct {
-		devices int
-		ramp    float64
-		within  time.Duration
+		devices   int
+		ramp, own float64
+		within    time.Duration
 	}{
-		{100, 0, 6 * time.Second}, {100, 50, 30 * time.Second}, {20, 7, time.Minute}, {10, 1, 3 * time.Minute}, {2, 0.3, 2 * time.Minute},
+		{100, 0, 0, 6 * time.Second},
+		{100, 50, 0, 30 * time.Second},
+		{20, 7, 0, time.Minute},
+		{10, 1, 0, 3 * time.Minute},
+		{2, 0.3, 0, 2 * time.Minute},
+		{100, 0, 2, 20 * time.Second},
+		{20, 7, 3, time.Minute},
 	} {
-		r := newRigs(t, tt.ramp, slices.Repeat([]float64{100}, tt.devices)...)
+		r := newRigs(t, tt.ramp, tt.own, slices.Repeat([]float64{100}, tt.devices)...)
 		for s := range r.kw {
 			if code := r.ask(t, device.Arm, device.Slot(s), 0, device.Normal); code != "" {
 				t.Fatal(code)
@@ -142,7 +162,7 @@ func TestArmingKeepsTheRamp(t *testing.T) {
 
 // What a test asks for on its way towards 0 does not wait for the ramp.
 func TestArmingDoesNotDelayRest(t *testing.T) {
-	r := newRigs(t, 10, 100, 100)
+	r := newRigs(t, 10, 0, 100, 100)
 	r.ask(t, device.Arm, 0, 0, device.Normal)
 	for r.look(t); r.kw[0] <= 0; r.look(t) {
 	}
@@ -157,7 +177,7 @@ func TestArmingDoesNotDelayRest(t *testing.T) {
 
 // A device that takes nothing fails its test in time, however small the ramp.
 func TestArmingFailsUnderTheRamp(t *testing.T) {
-	r := newRigs(t, 1, 100)
+	r := newRigs(t, 1, 0, 100)
 	r.refuses = func() bool { return true }
 	r.ask(t, device.Arm, 0, 0, device.Normal)
 	for range 150 {
@@ -169,10 +189,11 @@ func TestArmingFailsUnderTheRamp(t *testing.T) {
 }
 
 // No sequence of arming, disarming, setpoints, refusals and waiting takes the sum of the
-// fleet faster than its ramp.
+// fleet, or a device, faster than its ramp.
 func TestNoSequenceOfArmingPassesTheRamp(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		r := newRigs(t, rapid.SampledFrom([]float64{0.3, 1, 7, 40}).Draw(t, "ramp"), 100, 100, 30, 500)
+		r := newRigs(t, rapid.SampledFrom([]float64{0, 0.3, 1, 7, 40}).Draw(t, "ramp"),
+			rapid.SampledFrom([]float64{0, 0, 0.5, 8}).Draw(t, "own ramp"), 100, 100, 30, 500)
 		r.refuses = func() bool { return rapid.IntRange(0, 9).Draw(t, "refused") == 0 }
 		slot := func(t *rapid.T) device.Slot {
 			return device.Slot(rapid.IntRange(0, len(r.kw)-1).Draw(t, "slot"))

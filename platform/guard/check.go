@@ -29,6 +29,7 @@ type Verdict struct {
 // change.
 func (g *Guard) Check(now time.Time, cmds []device.Command, verdicts []Verdict) {
 	ms := now.UnixMilli()
+	g.heed(ms)
 	for from := 0; from < len(cmds); {
 		to := from
 		for to < len(cmds) && g.judge(ms, &cmds[to], &verdicts[to], to == from) {
@@ -194,8 +195,8 @@ func (d *state) setPower(now int64, c *device.Command, waits bool, until int64) 
 	if v.Power != kw {
 		v.reduce(kw, w.why(kw))
 	}
-	if r := d.env.RampKWPerS; r > 0 {
-		d.ramped(now, r, c, &v)
+	if d.own != nil {
+		d.keepRamp(now, c, &v)
 	}
 	if waits {
 		d.rate.note(now)
@@ -203,19 +204,16 @@ func (d *state) setPower(now int64, c *device.Command, waits bool, until int64) 
 	return v
 }
 
-// ramped keeps a setpoint within what the device's own ramp leaves of the way to it.
-func (d *state) ramped(now int64, limit float64, c *device.Command, v *Verdict) {
-	if d.own == nil {
-		d.own = new(ramp)
-	}
+// keepRamp keeps a setpoint within what the device's own ramp leaves of the way to it.
+func (d *state) keepRamp(now int64, c *device.Command, v *Verdict) {
 	w := d.window()
-	from := free(c, w.clamp(d.set.live(now)), v.Power)
-	lo, hi := d.own.room(now, limit)
+	was := d.set.live(now)
+	from := free(c, w.clamp(was), v.Power)
+	lo, hi := d.own.room(now, d.env.RampKWPerS, from-was)
 	if kw := from + min(max(v.Power-from, lo), hi); kw != v.Power {
 		v.Power = kw
 		v.reduce(c.Power, "ramp limit of the device")
 	}
-	d.own.note(now, v.Power-from)
 }
 
 func (v *Verdict) reduce(from float64, why string) {
@@ -253,20 +251,18 @@ func (g *Guard) allow(now int64, cmds []device.Command, verdicts []Verdict) {
 				v.Power = kw
 				v.reduce(c.Power, "fleet ramp limit")
 			}
-			sum += v.Power - from
 		}
 		if v.Reduced {
 			g.Reductions++
 			g.binds(c.Slot, now, v.limit)
 		}
 		g.take(c.Slot, d, now, c, v)
+		sum += g.shift(d, now)
 	}
-	if limit {
-		g.ramp.note(now, sum)
-	}
+	g.note(now, sum)
 }
 
-// bounded reports whether the fleet's ramp bounds c. All others go to a safe state.
+// bounded reports whether a ramp bounds c. All others go to a safe state.
 func bounded(c *device.Command) bool { return c.Verb == device.SetPower }
 
 // free is how far c gets from one power to another without any ramp: for safety all the
@@ -289,16 +285,21 @@ func (d *state) step(c *device.Command, v *Verdict) (from, step float64) {
 // shares are the parts of all steps up and of all steps down that the ramp leaves.
 // The side that is too large is cut to what fits with all of the other.
 func (g *Guard) shares(now int64, cmds []device.Command, verdicts []Verdict) (up, down float64) {
-	var rise, fall float64 // kW, both >= 0
+	var rise, fall, free float64 // kW; rise and fall >= 0
 	for i := range cmds {
-		if v := &verdicts[i]; v.Code == "" && bounded(&cmds[i]) {
-			_, step := g.devices[cmds[i].Slot].step(&cmds[i], v)
+		switch c, v := &cmds[i], &verdicts[i]; {
+		case v.Code != "" || c.Verb == device.Arm:
+		case bounded(c):
+			from, step := g.devices[c.Slot].step(c, v)
 			rise += max(0, step)
 			fall -= min(0, step)
+			free += from - v.Before
+		default:
+			free -= v.Before
 		}
 	}
 	up, down = 1, 1
-	lo, hi := g.ramp.room(now, g.RampKWPerS)
+	lo, hi := g.ramp.room(now, g.RampKWPerS, free)
 	switch net := rise - fall; {
 	case net > hi:
 		up = max(0, (hi+fall)/rise)
@@ -332,11 +333,11 @@ func (d *state) put(verb device.Verb, m device.Mode, p device.Priority, kw float
 	d.set = setpoint{mode: mode, priority: p, power: kw, until: until, hold: until, source: source}
 }
 
-// Settle tells the guard how a command that it allowed, or a correction, has
+// Settle tells the guard at now how a command that it allowed, or a correction, has
 // ended. What a device has refused is as if it had not been asked. Where nobody
 // knows whether it was taken, the device is not held, and is taken to run at the
 // larger of both powers; where their signs differ, at either of them.
-func (g *Guard) Settle(a *device.Ack) {
+func (g *Guard) Settle(now time.Time, a *device.Ack) {
 	d := g.device(a.Slot)
 	if d == nil {
 		return
@@ -373,11 +374,11 @@ func (g *Guard) Settle(a *device.Ack) {
 	d.set = d.before
 	// A correction is between 0 and what it corrects. A setpoint that has expired
 	// and is not 0 is on its way there, whatever was asked in between.
-	if a.Status != device.Failure || correction || d.set.power != 0 && d.set.until <= a.At {
-		return
+	if a.Status == device.Failure && !correction && (d.set.power == 0 || d.set.until > a.At) {
+		d.set.or(&s)
+		d.moved = true
 	}
-	d.set.or(&s)
-	d.moved = true
+	g.changed(d, now.UnixMilli())
 }
 
 // or makes s what a device is taken to run at that runs at s or at o: the larger of both
@@ -462,5 +463,6 @@ func (g *Guard) Restore(a *device.Ack) {
 		until = min(until, a.At+g.lease(&device.Command{Source: by}).Milliseconds())
 	}
 	d.put(a.Verb, a.Mode, a.Priority, a.Power, until, by)
+	d.ramped = a.Power // it has been
 	d.moved, d.again = true, a.Priority > device.Dispatch
 }

@@ -44,52 +44,58 @@ type fix struct {
 // the envelope has become narrower.
 func (g *Guard) Tick(now time.Time, out []Correction) []Correction {
 	ms := now.UnixMilli()
+	g.heed(ms)
+	g.soonest = math.MaxInt64
 	for i := range g.devices {
 		d := &g.devices[i]
-		if d.known && d.env.Wired {
-			g.attend(device.Slot(i), d, ms)
-			if d.life.test.running() {
-				out = g.test(device.Slot(i), d, ms, out)
-				continue
-			}
-			if c, ok := d.stopAgain(device.Slot(i), ms); ok {
-				out = append(out, c)
-				continue
-			}
-			out = d.putBack(device.Slot(i), ms, out)
-		}
-		if d.again {
-			out = d.sendAgain(device.Slot(i), ms, out)
-		}
-		if !d.known || d.set.until == 0 && d.set.power == 0 || d.set.until > ms && !d.moved && d.fix.why == "" {
-			continue
-		}
-		d.moved = false
-		kw, why := d.outside(ms)
-		if why == "" {
-			if d.asked.source != Source { // else its answer tells
-				d.fix = fix{}
-			}
-			if d.set.until <= ms {
-				d.set.until = 0
-			}
-			continue
-		}
-		if !d.fix.due(ms, kw, why) {
-			continue
-		}
-		if d.fix.attempt == 1 && d.set.until > ms {
-			g.Reductions++
-		}
-		before := d.set.power
-		d.ask(ms, d.mine())
-		d.set.power, d.set.doubt = kw, 0
-		if d.set.until <= ms {
-			d.set.until = 0
-		}
-		out = append(out, Correction{Command: d.correction(device.Slot(i), ms, why), Before: before, Attempt: d.fix.attempt})
+		out = g.tend(device.Slot(i), d, ms, out)
+		g.note(ms, g.shift(d, ms))
 	}
 	return out
+}
+
+// tend appends what a device must be told at now.
+func (g *Guard) tend(s device.Slot, d *state, now int64, out []Correction) []Correction {
+	if d.known && d.env.Wired {
+		g.attend(s, d, now)
+		if d.life.test.running() {
+			return g.test(s, d, now, out)
+		}
+		if c, ok := d.stopAgain(s, now); ok {
+			return append(out, c)
+		}
+		out = d.putBack(s, now, out)
+	}
+	if d.again {
+		out = d.sendAgain(s, now, out)
+	}
+	if !d.known || d.set.until == 0 && d.set.power == 0 || d.set.until > now && !d.moved && d.fix.why == "" {
+		return out
+	}
+	d.moved = false
+	kw, why := d.outside(now)
+	if why == "" {
+		if d.asked.source != Source { // else its answer tells
+			d.fix = fix{}
+		}
+		if d.set.until <= now {
+			d.set.until = 0
+		}
+		return out
+	}
+	if !d.fix.due(now, kw, why) {
+		return out
+	}
+	if d.fix.attempt == 1 && d.set.until > now {
+		g.Reductions++
+	}
+	before := d.set.power
+	d.ask(now, d.mine())
+	d.set.power, d.set.doubt = kw, 0
+	if d.set.until <= now {
+		d.set.until = 0
+	}
+	return append(out, Correction{Command: d.correction(s, now, why), Before: before, Attempt: d.fix.attempt})
 }
 
 // sendAgain hands out the rest of a person's setpoint that a restart has found: the

@@ -14,7 +14,7 @@ import (
 func settle(g *guard.Guard, now time.Time, out []guard.Correction, status device.AckStatus) {
 	for i := range out {
 		a := out[i].Answer(status, now.UnixMilli(), "X", "")
-		g.Settle(&a)
+		g.Settle(device.Time(a.At), &a)
 	}
 }
 
@@ -104,7 +104,7 @@ func TestCommandEndsACorrection(t *testing.T) {
 		c := setPower(0, now, 20, device.Dispatch)
 		check(g, now, c)
 		a := c.Answer(status, now.UnixMilli(), "", "")
-		g.Settle(&a)
+		g.Settle(device.Time(a.At), &a)
 		if out := g.Tick(at(time.Minute+time.Second), nil); (len(out) == 0) != (status == device.Done) {
 			t.Errorf("%v: corrections %+v", status, out)
 		} else if len(out) > 0 && (out[0].Power != 0 || out[0].Attempt != 2) {
@@ -138,7 +138,7 @@ func TestFailedCommandOfTheOtherSign(t *testing.T) {
 			c := setPower(0, start, tt.lost, device.Normal)
 			check(g, start, c)
 			a := c.Answer(device.Failure, start.UnixMilli(), "NO_ANSWER", "")
-			g.Settle(&a)
+			g.Settle(device.Time(a.At), &a)
 			r := reading(0, at(time.Second))
 			tt.see(r)
 			g.Observe(r)

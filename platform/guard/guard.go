@@ -157,11 +157,12 @@ func (e *Envelope) power() (kw float64, why string) {
 // Guard judges commands for the devices of one plant. The zero value has no
 // fleet ramp limit. It is used by one goroutine.
 type Guard struct {
-	// RampKWPerS bounds what commands may change the sum of all setpoints by, in
-	// either direction, between any two moments of one second; 0 = no bound. What
-	// makes devices safe is never delayed by it: setpoints of Safety priority as far as
+	// RampKWPerS bounds how far commands may take the sum of all setpoints, in either
+	// direction, from all that it was in the last second; 0 = no bound. What makes devices
+	// safe is never delayed by it, but counts in it: setpoints of Safety priority as far as
 	// they go towards 0, stop, release and changes of mode, expiry, and the guard's own
-	// corrections. Sign tests are none: they wait for their turn.
+	// corrections. Where those have gone further, nothing else goes on that way. Sign tests
+	// are none of them: they wait for their turn.
 	RampKWPerS float64
 	// Lease is how long a setpoint may hold without being renewed, at most MaxDuration;
 	// 0 = DefaultLease. A longer one is refused. PlannerLease is that of dispatch, which
@@ -174,6 +175,8 @@ type Guard struct {
 
 	devices []state
 	ramp    ramp
+	soonest int64 // ms, no power in force changes by itself before
+	heeded  int64 // ms, when that was looked for last
 	flow    flow
 	round   uint64 // counts groups of commands for different devices
 
@@ -220,8 +223,10 @@ type state struct {
 
 	life life  // whether it may act at all, beyond what active says
 	twin *twin // what its sign test is held against; nil: nothing
-	own  *ramp // of its own setpoint, where it has one
+	own  *ramp // of its own setpoint; nil: it has none
 	rate rate
+
+	ramped float64 // kW, the power in force of which the ramps have taken note
 
 	set    setpoint // in force
 	before setpoint // in force again when the device does not take what is asked last
@@ -288,6 +293,11 @@ func (g *Guard) Set(s device.Slot, e Envelope, life device.State) error {
 	}
 	if e.RatedKW > 0 {
 		d.rated = e.RatedKW
+	}
+	if !(e.RampKWPerS > 0) {
+		d.own = nil
+	} else if d.own == nil {
+		d.own = new(ramp)
 	}
 	d.base, d.active = e, life == device.Active
 	d.env, d.theirs = e.within(&d.itself)

@@ -331,7 +331,7 @@ func TestSettle(t *testing.T) {
 			c := setPower(0, start, 60, device.High)
 			check(g, start, c)
 			a := c.Answer(tt.status, at(time.Second).UnixMilli(), "", "")
-			g.Settle(&a)
+			g.Settle(device.Time(a.At), &a)
 			v := check(g, at(time.Second), setPower(0, at(time.Second), 5, device.Dispatch))
 			if (v.Code == guard.CodeHeld) != tt.held || v.Before != tt.power {
 				t.Errorf("a command of dispatch afterwards: %+v; want held %v, %v kW in force", v, tt.held, tt.power)
@@ -343,7 +343,7 @@ func TestSettle(t *testing.T) {
 		c := device.Command{Verb: device.SetMode, Mode: device.StandbyMode, Priority: device.Normal, At: start.UnixMilli(), ID: "m", Duration: 60_000}
 		check(g, start, c)
 		a := c.Answer(device.Rejected, start.UnixMilli(), "", "")
-		g.Settle(&a)
+		g.Settle(device.Time(a.At), &a)
 		if v := check(g, start, setPower(0, start, 5, device.Low)); v.Code != "" || v.Power != 5 {
 			t.Errorf("a command afterwards: %+v, want it allowed", v)
 		}
@@ -354,7 +354,7 @@ func TestSettle(t *testing.T) {
 		check(g, start, old)
 		check(g, start, young)
 		a := old.Answer(device.Rejected, start.UnixMilli(), "", "")
-		g.Settle(&a)
+		g.Settle(device.Time(a.At), &a)
 		if v := check(g, start, setPower(0, start, 5, device.High)); v.Before != 30 {
 			t.Errorf("in force: %v kW, want 30", v.Before)
 		}
@@ -440,7 +440,7 @@ func TestRestore(t *testing.T) {
 	before.Observe(r)
 	for _, c := range before.Tick(at(time.Second), nil) {
 		a := c.Answer(device.Done, at(time.Second).UnixMilli(), "", "")
-		before.Settle(&a)
+		before.Settle(device.Time(a.At), &a)
 		log = append(log, a)
 	}
 	after.Observe(r)
@@ -485,7 +485,7 @@ func TestHugeSlotCostsNothing(t *testing.T) {
 		}
 		g.Observe(reading(s, start))
 		g.Restore(&device.Ack{Slot: s, Status: device.Done})
-		g.Settle(&device.Ack{Slot: s})
+		g.Settle(start, &device.Ack{Slot: s})
 		if v := check(g, start, setPower(s, start, 1, device.Safety)); v.Code != guard.CodeUnknown {
 			t.Errorf("slot %d: %+v, want unknown", s, v)
 		}

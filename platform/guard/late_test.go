@@ -12,7 +12,7 @@ import (
 
 func answer(g *guard.Guard, now time.Time, c device.Command, status device.AckStatus) {
 	a := c.Answer(status, now.UnixMilli(), "", "")
-	g.Settle(&a)
+	g.Settle(device.Time(a.At), &a)
 }
 
 // The answer to one correction is not that to the next.

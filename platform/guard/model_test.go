@@ -17,6 +17,7 @@ import (
 // each device what was last believed of it, and what it has been told.
 type model struct {
 	base, env                     guard.Envelope // registered, and with what the device tells of itself
+	rated                         float64        // the newest rating that was one
 	own                           [6]float64     // that: edges of charge, temperature and voltage
 	life                          device.State
 	at, arrived                   int64
@@ -258,38 +259,31 @@ func value(lo, hi float64) *rapid.Generator[float64] {
 }
 
 // track is what a setpoint, or the sum of them, was after each event.
-type track struct {
-	points []point
-	free   float64 // kW, moves so far that the ramp does not bound
-}
+type track []point
 
 type point struct {
-	at               int64
-	sum, free, limit float64 // limit 0: none
+	at       int64
+	kw, ramp float64 // ramp 0: none
 }
 
-func (k *track) note(now int64, sum, limit float64) {
-	k.points = append(k.points, point{now, sum, k.free, limit})
-}
+func (k *track) note(now int64, kw, ramp float64) { *k = append(*k, point{now, kw, ramp}) }
 
-// kept compares the newest with all that it was in the second before. Of a limit that has
-// changed meanwhile the wider counts.
-func (k *track) kept(t rapid.TB, whose string) {
-	last := k.points[len(k.points)-1]
-	limit := last.limit
-	for i := len(k.points) - 2; i >= 0 && limit > 0; i-- {
-		p := k.points[i]
-		if i+1 < len(k.points) && k.points[i+1].at <= last.at-1000 { // no longer in force then
+// bounded looks whether the ramp has kept what it bounds to itself: a move to kw, from where
+// moves that nothing bounds have brought it at that moment, stays within the ramp of all that
+// it was in the second before. Where those have gone further there is no move at all. Of a
+// ramp that has changed meanwhile the wider counts.
+func (k track) bounded(t rapid.TB, whose string, now int64, freed, kw, ramp float64) {
+	least, most := freed, freed
+	for i := len(k) - 1; i >= 0 && ramp > 0 && k[i].ramp > 0; i-- {
+		if i+1 < len(k) && k[i+1].at <= now-1000 { // no longer in force then
 			break
 		}
-		if p.limit == 0 {
-			break
-		}
-		limit = max(limit, p.limit)
-		if change := math.Abs(last.sum - p.sum); change > limit+last.free-p.free+1e-6 {
-			t.Fatalf("%s went from %v kW to %v kW between %d ms and %d ms; the ramp allows %v kW, %v kW were free",
-				whose, p.sum, last.sum, p.at, last.at, limit, last.free-p.free)
-		}
+		ramp = max(ramp, k[i].ramp)
+		least, most = min(least, k[i].kw), max(most, k[i].kw)
+	}
+	if ramp > 0 && (kw > max(freed, least+ramp)+1e-6 || kw < min(freed, most-ramp)-1e-6) {
+		t.Fatalf("%s goes from %v kW to %v kW at %d ms, and was between %v kW and %v kW within a second; the ramp allows %v kW",
+			whose, freed, kw, now, least, most, ramp)
 	}
 }
 
@@ -321,8 +315,11 @@ func (w *world) set(t *rapid.T, s device.Slot, e guard.Envelope, life device.Sta
 		t.Fatal(err)
 	}
 	m := &w.m[s]
-	if was := m.base.RatedKW; was > 0 && e.RatedKW > was && m.armed {
+	if m.rated > 0 && e.RatedKW > m.rated && m.armed {
 		m.bar()
+	}
+	if e.RatedKW > 0 {
+		m.rated = e.RatedKW
 	}
 	m.base, m.life = e, life
 	m.act()
@@ -333,10 +330,7 @@ func (w *world) set(t *rapid.T, s device.Slot, e guard.Envelope, life device.Sta
 func (w *world) see(r *device.Reading) {
 	w.g.Observe(r)
 	if int(r.Slot) < devices {
-		m := &w.m[r.Slot]
-		before := m.live(w.now)
-		m.observe(r)
-		w.moved(int(r.Slot), before-m.live(w.now))
+		w.m[r.Slot].observe(r)
 	}
 }
 
@@ -346,35 +340,28 @@ func (w *world) itself(s device.Slot) {
 	w.m[s].itself = true
 }
 
-// pass lets time go on; what expires is free.
-func (w *world) pass(ms int64) {
-	for i := range w.m {
-		m := &w.m[i]
-		if m.until > w.now && m.until <= w.now+ms {
-			w.moved(i, m.power)
-		}
-	}
-	w.now += ms
-}
-
-// moved notes a move of a device that no ramp bounds.
-func (w *world) moved(s int, kw float64) {
-	w.fleet.free += math.Abs(kw)
-	w.own[s].free += math.Abs(kw)
-}
-
-// kept looks after each event whether all ramps were kept, and whether what was said of
-// the edges of windows is what is so.
-func (w *world) kept(t *rapid.T) {
-	sum := 0.0
+// powers are what is in force of each device, and their sum.
+func (w *world) powers() (kw [devices]float64, sum float64) {
 	for s := range w.m {
-		kw := w.m[s].live(w.now)
-		sum += kw
-		w.own[s].note(w.now, kw, w.m[s].env.RampKWPerS)
-		w.own[s].kept(t, fmt.Sprintf("device %d", s))
+		kw[s] = w.m[s].live(w.now)
+		sum += kw[s]
+	}
+	return kw, sum
+}
+
+// moved notes what is in force now.
+func (w *world) moved() {
+	kw, sum := w.powers()
+	for s := range w.m {
+		w.own[s].note(w.now, kw[s], w.m[s].env.RampKWPerS)
 	}
 	w.fleet.note(w.now, sum, w.g.RampKWPerS)
-	w.fleet.kept(t, "the sum")
+}
+
+// kept notes after each event what is in force, and looks whether what was said of the
+// edges of windows is what is so.
+func (w *world) kept(t *rapid.T) {
+	w.moved()
 	for _, b := range w.g.Bounds() {
 		name, _, edge := strings.Cut(b.Text, ",")
 		if !edge {
@@ -521,7 +508,22 @@ func (w *world) counted(t *rapid.T, c *device.Command) {
 func (w *world) check(t *rapid.T, cmds []device.Command) {
 	verdicts := make([]guard.Verdict, len(cmds))
 	w.g.Check(w.time(), cmds, verdicts)
-	acks := make([]device.Ack, 0, len(cmds))
+	before := make([]model, len(cmds))
+	for from := 0; from < len(cmds); {
+		to := from
+		for seen := map[device.Slot]bool{}; to < len(cmds) && !seen[cmds[to].Slot]; to++ {
+			seen[cmds[to].Slot] = cmds[to].Slot < devices
+		}
+		w.together(t, cmds[from:to], verdicts[from:to], before[from:to])
+		from = to
+	}
+	w.settle(t, cmds, verdicts, before)
+}
+
+// together follows the verdicts on commands for different devices, which are for one moment,
+// and keeps what was before each.
+func (w *world) together(t *rapid.T, cmds []device.Command, verdicts []guard.Verdict, before []model) {
+	freed, all := w.powers()
 	for i := range cmds {
 		c, v := &cmds[i], &verdicts[i]
 		if v.Code != "" {
@@ -532,15 +534,19 @@ func (w *world) check(t *rapid.T, cmds []device.Command) {
 		}
 		w.may(t, c, v)
 		m := &w.m[c.Slot]
-		before := *m
-		from := before.live(w.now)
-		switch inside := m.clamp(from); {
+		before[i] = *m
+		was := freed[c.Slot]
+		switch inside := m.clamp(was); {
 		case c.Verb != device.SetPower:
-			w.moved(int(c.Slot), v.Power-from)
+			freed[c.Slot] = v.Power
 		case c.Priority == device.Safety: // towards 0
-			w.moved(int(c.Slot), from-min(max(inside, min(0, v.Power)), max(0, v.Power)))
+			freed[c.Slot] = min(max(inside, min(0, v.Power)), max(0, v.Power))
 		default:
-			w.moved(int(c.Slot), from-inside)
+			freed[c.Slot] = inside
+		}
+		all += freed[c.Slot] - was
+		if w.steps && freed[c.Slot] != was {
+			t.Fatalf("%+v moves freely from %v to %v kW", c, was, freed[c.Slot])
 		}
 		m.power, m.doubt, m.until, m.hold, m.priority = v.Power, 0, v.Until, v.Until, c.Priority
 		if c.Verb == device.SetMode {
@@ -552,6 +558,24 @@ func (w *world) check(t *rapid.T, cmds []device.Command) {
 		if c.Verb == device.EStop || c.Verb == device.Disarm {
 			m.bar()
 		}
+	}
+	kw, sum := w.powers()
+	for s := range w.m {
+		w.own[s].bounded(t, fmt.Sprintf("device %d", s), w.now, freed[s], kw[s], w.m[s].env.RampKWPerS)
+	}
+	w.fleet.bounded(t, "the sum", w.now, all, sum, w.g.RampKWPerS)
+	w.moved()
+}
+
+// settle lets the devices answer. What one has refused it is back from.
+func (w *world) settle(t *rapid.T, cmds []device.Command, verdicts []guard.Verdict, befores []model) {
+	acks := make([]device.Ack, 0, len(cmds))
+	for i := range cmds {
+		c := &cmds[i]
+		if verdicts[i].Code != "" {
+			continue
+		}
+		m, before := &w.m[c.Slot], befores[i]
 		before.stopped, before.armed, before.itself = m.stopped, m.armed, m.itself // whatever becomes of it
 		a := c.Answer(device.Done, w.now, "", "")
 		last := !slices.ContainsFunc(cmds[i+1:], func(o device.Command) bool { return o.Slot == c.Slot })
@@ -568,7 +592,6 @@ func (w *world) check(t *rapid.T, cmds []device.Command) {
 					}
 				}
 			}
-			w.moved(int(c.Slot), after.live(w.now)-m.live(w.now))
 		}
 		acks = append(acks, a)
 	}
@@ -577,7 +600,7 @@ func (w *world) check(t *rapid.T, cmds []device.Command) {
 			!slices.ContainsFunc(acks[i+1:], func(o device.Ack) bool { return o.Slot == a.Slot }) { // what comes after it is what counts
 			w.m[a.Slot].stopped, w.m[a.Slot].reset = false, w.now
 		}
-		w.g.Settle(&acks[i])
+		w.g.Settle(device.Time(acks[i].At), &acks[i])
 	}
 }
 
@@ -608,7 +631,6 @@ func (w *world) tick(t *rapid.T) {
 			t.Fatalf("the setpoint has expired, the correction is %+v", c)
 		}
 		delete(expired, c.Slot)
-		w.moved(int(c.Slot), m.live(w.now)-c.Power)
 		m.power, m.doubt = c.Power, 0
 		if c.Power == 0 && c.Duration == 0 {
 			m.until = 0
@@ -617,7 +639,7 @@ func (w *world) tick(t *rapid.T) {
 			m.hold, m.priority = 0, device.Safety
 		}
 		a := c.Answer(device.Done, w.now, "", "")
-		w.g.Settle(&a)
+		w.g.Settle(device.Time(a.At), &a)
 	}
 	if len(expired) > 0 {
 		t.Fatalf("expired setpoints of %v were not brought to 0", expired)

@@ -1,8 +1,10 @@
 package guard
 
-// ramp remembers what the sum of all setpoints was changed by in the last second.
+import "math"
+
+// ramp remembers what a setpoint, or the sum of all, was in the last second.
 type ramp struct {
-	sum   float64 // kW, all changes so far
+	sum   float64 // kW, less what it was before anything was changed
 	marks []mark  // of the last second; the first was in force when it began
 }
 
@@ -16,15 +18,17 @@ type mark struct {
 // rampWindow is the second of kW/s, in ms.
 const rampWindow = 1000
 
-// room is how far the sum may be changed at now, lo <= 0 <= hi, so that it stays
-// within limit kW of all that it was in the last second.
-func (r *ramp) room(now int64, limit float64) (lo, hi float64) {
+// room is how far the sum may be changed at now, lo <= 0 <= hi, after free kW that nothing
+// bounds: so that it stays within limit kW of all that it was in the last second, and not at
+// all where it lies further from that already.
+func (r *ramp) room(now int64, limit, free float64) (lo, hi float64) {
 	r.forget(now)
-	least, most := r.sum, r.sum
+	to := r.sum + free
+	least, most := min(r.sum, to), max(r.sum, to)
 	for _, m := range r.marks {
 		least, most = min(least, m.least), max(most, m.most)
 	}
-	return min(0, most-limit-r.sum), max(0, least+limit-r.sum)
+	return min(0, most-limit-to), max(0, least+limit-to)
 }
 
 func (r *ramp) note(now int64, change float64) {
@@ -47,6 +51,9 @@ func (r *ramp) note(now int64, change float64) {
 // forget drops what no longer counts. When the clock has gone back, what lies
 // ahead of it happened now.
 func (r *ramp) forget(now int64) {
+	if n := len(r.marks); n > 1 && r.marks[1].at > now-rampWindow && r.marks[n-1].at <= now { // all of them count
+		return
+	}
 	for i := range r.marks {
 		r.marks[i].at = min(r.marks[i].at, now)
 	}
@@ -63,4 +70,66 @@ func (r *ramp) forget(now int64) {
 		m := &r.marks[0]
 		m.least, m.most = m.sum, m.sum
 	}
+}
+
+// heed takes note of the setpoints that have expired until now: all that is bounded goes by
+// them. In which order they have is not known: the sum was anywhere between.
+func (g *Guard) heed(now int64) {
+	due := now >= g.soonest || now < g.heeded
+	g.heeded = now
+	if !due {
+		return
+	}
+	g.soonest = math.MaxInt64
+	rise, fall := 0.0, 0.0
+	for i := range g.devices {
+		kw := g.shift(&g.devices[i], now)
+		rise += max(0, kw)
+		fall -= min(0, kw)
+	}
+	g.note(now, -fall)
+	g.note(now, fall+rise)
+	g.note(now, -fall)
+}
+
+// changed takes note of what has become of a device's power at now without a command.
+func (g *Guard) changed(d *state, now int64) {
+	now = max(now, g.heeded)
+	g.heed(now)
+	g.note(now, g.shift(d, now))
+}
+
+// shift takes note of the power of a device that is in force at now, and gives by how much
+// it has changed.
+func (g *Guard) shift(d *state, now int64) (kw float64) {
+	live := d.set.live(now)
+	if live != 0 {
+		g.soonest = min(g.soonest, d.set.until)
+	}
+	kw = live - d.ramped
+	d.ramped = live
+	if d.own != nil {
+		d.own.note(now, kw)
+	}
+	return kw
+}
+
+// note takes note of a change of the sum.
+func (g *Guard) note(now int64, kw float64) {
+	if g.RampKWPerS > 0 {
+		g.ramp.note(now, kw)
+	}
+}
+
+// room is what the ramps of the fleet and of a device leave for it after free kW.
+func (g *Guard) room(d *state, now int64, free float64) (lo, hi float64) {
+	lo, hi = math.Inf(-1), math.Inf(1)
+	if g.RampKWPerS > 0 {
+		lo, hi = g.ramp.room(now, g.RampKWPerS, free)
+	}
+	if d.own != nil {
+		l, h := d.own.room(now, d.env.RampKWPerS, free)
+		lo, hi = max(lo, l), min(hi, h)
+	}
+	return lo, hi
 }

@@ -27,11 +27,8 @@ func TestRampOverAnySecond(t *testing.T) {
 					cmds = append(cmds, c)
 				}
 				w.check(t, cmds)
-				if w.fleet.free != 0 {
-					t.Fatalf("%v kW moved that nothing bounds", w.fleet.free)
-				}
 			},
-			"wait": func(t *rapid.T) { w.pass(rapid.Int64Range(0, 1500).Draw(t, "ms")) },
+			"wait": func(t *rapid.T) { w.now += rapid.Int64Range(0, 1500).Draw(t, "ms") },
 			"": func(t *rapid.T) {
 				w.kept(t)
 			},
@@ -109,6 +106,126 @@ func TestRampWithMixedSigns(t *testing.T) {
 	}
 }
 
+// What goes towards 0 without a ramp counts in it: what the ramp bounds goes no further from
+// where the power was a moment before, and not at all where that lies further already.
+func TestWhatIsFreeCountsInTheRamp(t *testing.T) {
+	stops := map[string]func(g *guard.Guard, now time.Time, kw float64){
+		"expiry": func(*guard.Guard, time.Time, float64) {},
+		"a setpoint of safety": func(g *guard.Guard, now time.Time, _ float64) {
+			c := setPower(0, now, 0, device.Safety)
+			c.Duration = 1
+			check(g, now, c)
+		},
+		"the envelope": func(g *guard.Guard, now time.Time, kw float64) {
+			r := reading(0, now)
+			if r.SoC = 95; kw < 0 {
+				r.SoC = 5
+			}
+			g.Observe(r)
+			g.Tick(now, nil)
+			r = reading(0, now.Add(time.Millisecond))
+			g.Observe(r)
+		},
+	}
+	for _, verb := range []device.Verb{device.Stop, device.Release, device.SetMode} {
+		stops[verb.String()] = func(g *guard.Guard, now time.Time, _ float64) {
+			c := setPower(0, now, 0, device.Normal)
+			c.Verb, c.Mode, c.Duration = verb, device.StandbyMode, 1
+			check(g, now, c)
+			if c.Mode = device.Run; verb == device.SetMode {
+				check(g, now, c)
+			}
+		}
+	}
+	const ramp = 10
+	for name, stop := range stops {
+		for _, whose := range []string{"the fleet's", "its own"} {
+			for _, tt := range []struct{ held, asked, soon, later float64 }{
+				{ramp, -ramp, 0, -ramp},
+				{-ramp, ramp, 0, ramp},
+				{ramp, ramp, ramp, ramp},
+				{ramp / 2, -ramp, -ramp / 2, -ramp},
+				{3 * ramp, -ramp, 0, -ramp}, // free went further than the ramp
+				{3 * ramp, 3 * ramp, ramp, 2 * ramp},
+			} {
+				g, e := plant(t, 2), nameplate()
+				if whose == "its own" {
+					e.RampKWPerS = ramp
+				} else {
+					g.RampKWPerS = ramp
+				}
+				set(t, g, 0, e, device.Active)
+				now := start
+				hold := func(kw float64, ms int64) float64 {
+					c := setPower(0, now, kw, device.Normal)
+					c.Duration = ms
+					return check(g, now, c).Power
+				}
+				for up := 0.0; up != tt.held; now = now.Add(time.Second) {
+					up = hold(tt.held, 1100)
+				}
+				stop(g, now, tt.held)
+				now = now.Add(100 * time.Millisecond)
+				if kw := hold(tt.asked, 60_000); math.Abs(kw-tt.soon) > 1e-9 {
+					t.Errorf("%s ramp of %v kW/s: %s ends %v kW, and then %v kW are asked for: %v kW, want %v kW", whose, ramp, name, tt.held, tt.asked, kw, tt.soon)
+				}
+				now = now.Add(time.Second)
+				if kw := hold(tt.asked, 60_000); math.Abs(kw-tt.later) > 1e-9 {
+					t.Errorf("%s ramp of %v kW/s: a second after %s: %v kW, want %v kW", whose, ramp, name, kw, tt.later)
+				}
+			}
+		}
+	}
+}
+
+// In a fleet it is the sum that counts: what one device is stopped at, another does not go
+// beyond; what is asked of others at that moment may make up for it.
+func TestStopOfOneBoundsTheOthers(t *testing.T) {
+	for _, together := range []bool{false, true} {
+		for _, tt := range []struct{ asked, want float64 }{{-10, 0}, {10, 10}, {30, 10}} {
+			g := plant(t, 3)
+			check(g, start, setPower(0, start, 10, device.Normal))
+			g.RampKWPerS = 10
+			now := at(5 * time.Second)
+			c := setPower(0, now, 0, device.Normal)
+			c.Verb = device.Stop
+			cmds := []device.Command{c, setPower(1, now, tt.asked/2, device.Dispatch), setPower(2, now, tt.asked/2, device.Dispatch)}
+			verdicts := make([]guard.Verdict, len(cmds))
+			if together {
+				g.Check(now, cmds, verdicts)
+			} else {
+				for i := range cmds {
+					g.Check(now, cmds[i:i+1], verdicts[i:i+1])
+				}
+			}
+			if kw := verdicts[1].Power + verdicts[2].Power; math.Abs(kw-tt.want) > 1e-9 {
+				t.Errorf("together %v: one device is stopped at 10 kW, and of two others %v kW are asked for: %v kW, want %v kW", together, tt.asked, kw, tt.want)
+			}
+		}
+	}
+}
+
+// A setpoint that the device has refused was asked: the sum is back where it was before, and
+// has not gone further from where it might have been.
+func TestRefusedSetpointInTheRamp(t *testing.T) {
+	for _, tt := range []struct {
+		status      device.AckStatus
+		asked, want float64
+	}{
+		{device.Rejected, 10, 10}, {device.Rejected, -10, 0}, {device.Failure, 10, 0}, {device.Failure, -10, -10},
+	} {
+		g := plant(t, 2)
+		g.RampKWPerS = 10
+		c := setPower(0, start, 10, device.Dispatch)
+		check(g, start, c)
+		a := c.Answer(tt.status, start.UnixMilli(), "", "")
+		g.Settle(device.Time(a.At), &a)
+		if v := check(g, start, setPower(1, start, tt.asked, device.Dispatch)); math.Abs(v.Power-tt.want) > 1e-9 {
+			t.Errorf("10 kW %v, then %v kW of another: %v kW, want %v kW", tt.status, tt.asked, v.Power, tt.want)
+		}
+	}
+}
+
 // Going to a safe state does not wait for the ramp.
 func TestRampDoesNotDelaySafety(t *testing.T) {
 	for _, verb := range []device.Verb{device.Stop, device.Release, device.SetMode, device.SetPower} {
@@ -132,7 +249,7 @@ func TestRampDoesNotDelaySafety(t *testing.T) {
 // No priority takes power past a ramp, or past the rate, but towards 0.
 func TestSafetyDoesNotPassTheRamp(t *testing.T) {
 	for _, tt := range []struct{ from, to, want float64 }{
-		{0, 100, 10}, {0, -100, -10}, {50, 100, 60}, {50, -100, -10}, {50, 20, 20}, {-50, 0, 0}, {-50, 100, 10},
+		{0, 100, 10}, {0, -100, -10}, {50, 100, 60}, {50, -100, 0}, {5, -100, -5}, {50, 20, 20}, {-50, 0, 0}, {-50, 100, 0},
 	} {
 		for _, whose := range []string{"the fleet's", "its own"} {
 			g, e := &guard.Guard{}, nameplate()
@@ -142,7 +259,7 @@ func TestSafetyDoesNotPassTheRamp(t *testing.T) {
 			if err := g.Set(0, nameplate(), device.Active); err != nil {
 				t.Fatal(err)
 			}
-			check(g, start, setPower(0, start, tt.from, device.Normal))
+			check(g, start, setPower(0, start, tt.from, device.Normal)) // before there is a ramp
 			if err := g.Set(0, e, device.Active); err != nil {
 				t.Fatal(err)
 			}

@@ -20,7 +20,7 @@ type signTest struct {
 	stood   device.Standing // when it was asked for
 	from    int64           // ms, when the phase began
 	sent    int64           // ms, when its setpoint was handed out last
-	waits   bool            // for the fleet's ramp to have room for all of its setpoint
+	waits   bool            // for a ramp to have room for all of its setpoint
 	deaf    bool            // it did not take the last one
 	refused string          // what it said to that
 	right   int             // readings in a row that are as they should be
@@ -208,9 +208,9 @@ func (d *state) unseen(now int64) string {
 		t.right, patience, s(now-t.from), s(d.busy.reads[1]), s(d.busy.took), hint)
 }
 
-// test hands out the setpoint of the phase, and again before it expires. Where the fleet's
-// ramp has no room for all of it, it is climbed to in parts, since a single step may be
-// more than the ramp ever has room for; the time of the phase begins when it is reached.
+// test hands out the setpoint of the phase, and again before it expires. Where the ramp of the
+// fleet or of the device has no room for all of it, it is climbed to in parts, since a single
+// step may be more than that ever has room for; the time of the phase begins when it is reached.
 func (g *Guard) test(s device.Slot, d *state, now int64, out []Correction) []Correction {
 	t := &d.life.test
 	switch t.phase {
@@ -245,22 +245,18 @@ func (g *Guard) test(s device.Slot, d *state, now int64, out []Correction) []Cor
 	before := d.set.live(now)
 	d.ask(now, d.mine())
 	d.put(device.SetPower, device.Run, device.Safety, kw, now+hold, Source)
-	if g.RampKWPerS > 0 {
-		g.ramp.note(now, step)
-	}
 	return append(out, Correction{Command: d.correction(s, now, "sign test"), Before: before, Attempt: 1, Routine: true})
 }
 
-// climb is how far the fleet's ramp lets a device go now on its way to kw, and what of
-// that counts as a step: the way towards 0 is free.
+// climb is how far the ramps let a device go now on its way to kw, and what of that counts as
+// a step: the way towards 0 is free.
 func (g *Guard) climb(d *state, now int64, kw float64) (to, step float64) {
 	w := d.window()
-	from := free(&device.Command{Priority: device.Safety}, w.clamp(d.set.live(now)), kw)
-	if g.RampKWPerS > 0 {
-		lo, hi := g.ramp.room(now, g.RampKWPerS)
-		if most := min(max(kw-from, lo), hi); most != kw-from {
-			kw = from + most
-		}
+	was := d.set.live(now)
+	from := free(&device.Command{Priority: device.Safety}, w.clamp(was), kw)
+	lo, hi := g.room(d, now, from-was)
+	if most := min(max(kw-from, lo), hi); most != kw-from {
+		kw = from + most
 	}
 	return kw, kw - from
 }
