@@ -65,7 +65,7 @@ inconclusive; 2 bad input; 3 the rig is not there; 130 interrupted.`,
 	p := c.Flags()
 	p.StringVar(&f.rig, "rig", "", "rig file whose devices are tested; without it a twin in virtual time")
 	p.StringSliceVar(&f.devices, "device", nil, "only these devices of the rig")
-	p.StringSliceVar(&f.tests, "test", nil, "only these tests, such as T05,T06; the sign test comes before them")
+	p.StringSliceVar(&f.tests, "test", nil, "only these tests, such as T05,T06; the sign test comes before those that act")
 	p.BoolVar(&f.short, "short", false, "with short parameters: a quick look, no proof of a standard")
 	p.StringVar(&f.out, "out", "", "folder for the report")
 	p.BoolVar(&f.json, "json", false, "print the result as JSON on stdout")
@@ -149,6 +149,12 @@ func (f *acceptFlags) run(ctx context.Context, files []string, stdout, stderr io
 		return err
 	}
 	return silently(acceptCode(ctx, result))
+}
+
+// acts reports whether a test moves the device.
+func (f *acceptFlags) acts(p *scenario.Procedure) bool {
+	g, err := accept.Compile(p, 1, f.short)
+	return err != nil || g.Acts()
 }
 
 // notDone says why a test cannot be changed.
@@ -305,9 +311,6 @@ func (f *acceptFlags) procedures(files []string) (list []*scenario.Procedure, er
 			return nil, faults
 		}
 	}
-	if len(f.tests) == 0 {
-		return all, nil
-	}
 	var names []string
 	for _, p := range all {
 		names = append(names, p.Name)
@@ -317,14 +320,13 @@ func (f *acceptFlags) procedures(files []string) (list []*scenario.Procedure, er
 			return nil, fmt.Errorf("--test %s: no such test: %s", t, scenario.Suggest(t, names))
 		}
 	}
-	writes := false
-	for _, p := range all {
-		writes = writes || slices.Contains(f.tests, p.Name) && slices.ContainsFunc(p.Requires, func(c string) bool { return c != "link" })
-	}
-	for _, p := range all {
-		if p.Name == accept.SignTest && writes || slices.Contains(f.tests, p.Name) { // one that only reads moves nothing before
+	for _, p := range all[1:] {
+		if len(f.tests) == 0 || slices.Contains(f.tests, p.Name) {
 			list = append(list, p)
 		}
+	}
+	if slices.ContainsFunc(list, f.acts) || slices.Contains(f.tests, accept.SignTest) { // what only reads moves nothing before
+		list = slices.Insert(list, 0, all[0])
 	}
 	return list, nil
 }

@@ -91,6 +91,41 @@ func TestAcceptExitCodes(t *testing.T) {
 	}
 }
 
+// TestWhatOnlyReadsMovesNothing: the sign test comes before tests that act, and before no
+// other unless it is asked for.
+func TestWhatOnlyReadsMovesNothing(t *testing.T) {
+	own := func(name, step string) string {
+		path := filepath.Join(t.TempDir(), name+".yaml")
+		text := "apiVersion: yunchu/v1\nkind: Procedure\nname: " + name + "\ntitle: x\nsource: test\nsteps: [" + step + "]\n" +
+			"limits: [{name: a, measure: test, metric: gaps, source: test}]\n"
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for _, tt := range []struct{ tests, files, want []string }{
+		{tests: []string{"T04"}, want: []string{"T04"}},
+		{tests: []string{"T04", "T00"}, want: []string{"T00", "T04"}},
+		{tests: []string{"T04", "T05"}, want: []string{"T00", "T04", "T05"}},
+		{tests: []string{"T33"}, want: []string{"T00", "T33"}},
+		{files: []string{own("X1", "{poll_all: true, hold_s: 1}")}, want: []string{"X1"}},
+		{files: []string{own("X1", "{power_percent: 0, hold_s: 1}")}, want: []string{"T00", "X1"}},
+	} {
+		f := acceptFlags{tests: tt.tests}
+		list, err := f.procedures(tt.files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, p := range list {
+			got = append(got, p.Name)
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("--test %v %v: %v, want %v", tt.tests, tt.files, got, tt.want)
+		}
+	}
+}
+
 func TestAcceptPrintsJSON(t *testing.T) {
 	code, out, _ := acceptance(t, "--short", "--test", "T32", "--json")
 	var r struct {

@@ -92,6 +92,9 @@ type Program struct {
 	writes bool // something in it acts on the device
 }
 
+// Acts reports whether something in it acts on the device, which the sign test comes before.
+func (g *Program) Acts() bool { return g.writes }
+
 // asksPower reports whether what the program tests is done with power. The sign test asks
 // for too little to say anything of its scale.
 func (g *Program) asksPower() bool {
