@@ -3,6 +3,7 @@ package scenario
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -307,16 +308,49 @@ func (d *Device) checkParts(s *source, at string) {
 func (l *Link) files(s *source, at string) {
 	s.nameOrFile(at+".profile", &l.Profile, s.opt.Profiles)
 	s.nameOrFile(at+".dbc", &l.DBC, s.opt.Databases)
-	for _, f := range []struct {
-		key  string
-		path *string
-	}{{"cert", &l.Cert}, {"key", &l.Key}, {"ca", &l.CA}, {"password_file", &l.Secret}} {
-		if s.has(at + "." + f.key) {
-			s.exists(at+"."+f.key, f.path)
+	s.files(at, map[string]*string{"cert": &l.Cert, "key": &l.Key, "ca": &l.CA, "password_file": &l.Secret})
+	s.encryption(at, l.Address)
+}
+
+// files looks for the files that keys name.
+func (s *source) files(at string, paths map[string]*string) {
+	for _, key := range slices.Sorted(maps.Keys(paths)) {
+		if s.has(at + "." + key) {
+			s.exists(at+"."+key, paths[key])
 		}
 	}
-	if (l.Cert == "") != (l.Key == "") {
-		s.fault(s.key(at), "give both cert and key", "a certificate and its key belong together")
+}
+
+// encryption holds the certificates of a link or a face against its address: Modbus over
+// TLS has both sides prove themselves, a broker need not ask us, and who names
+// certificates does not want to speak in the clear.
+func (s *source) encryption(at, address string) {
+	scheme, _, ok := strings.Cut(address, "://")
+	if !ok {
+		return // reported as missing, or as no address
+	}
+	keys := []string{"cert", "key", "ca"}
+	switch scheme {
+	case "tls":
+		for _, key := range keys {
+			if !s.has(at + "." + key) {
+				s.fault(s.key(at), "add "+key+": PATH; cert and key are ours, ca has signed the other side's", "%s needs %s%s", short(address), key, within(at))
+			}
+		}
+	case "mqtts":
+		if s.has(at+".cert") != s.has(at+".key") {
+			s.fault(s.key(at), "give both cert and key", "a certificate and its key belong together")
+		}
+	default:
+		hint := "leave it out: there is no encryption on such a wire"
+		if with, ok := map[string]string{"tcp": "tls", "mqtt": "mqtts"}[scheme]; ok {
+			hint = "write " + with + "://, or leave it out"
+		}
+		for _, key := range keys {
+			if s.has(at + "." + key) {
+				s.wrong(at+"."+key, hint, "%s is given, and %s is not encrypted", key, short(address))
+			}
+		}
 	}
 }
 

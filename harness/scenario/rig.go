@@ -113,6 +113,7 @@ type ServeSunSpec struct {
 	Address string `yaml:"address" jsonschema:"required" example:"tcp://127.0.0.1:1502" doc:"Where it listens."`
 	Unit    int    `yaml:"unit,omitempty" jsonschema:"minimum=0,maximum=255,default=1" doc:"Modbus unit."`
 	Base    int    `yaml:"base,omitempty" jsonschema:"minimum=0,maximum=65534,default=40000" doc:"Register of the SunS mark: 0, 40000 or 50000."`
+	PEM     `yaml:",inline"`
 }
 
 // ServeModbus is a face of plain registers over TCP.
@@ -120,6 +121,7 @@ type ServeModbus struct {
 	Address string `yaml:"address" jsonschema:"required" example:"tcp://127.0.0.1:1503" doc:"Where it listens."`
 	Unit    int    `yaml:"unit,omitempty" jsonschema:"minimum=0,maximum=255,default=1" doc:"Modbus unit."`
 	Profile string `yaml:"profile,omitempty" jsonschema:"default=pcs-generic" doc:"Device profile, by name or path."`
+	PEM     `yaml:",inline"`
 }
 
 // ServeRTU is a face of plain registers on a serial line.
@@ -141,7 +143,14 @@ type ServeMQTT struct {
 	Address string `yaml:"address" jsonschema:"required" example:"mqtt://127.0.0.1:1883" doc:"The broker."`
 	User    string `yaml:"user,omitempty" doc:"User name at the broker; at our own it is the id of the device."`
 	Secret  string `yaml:"password_file,omitempty" doc:"Path of a file that holds the password; at our own broker a token of the device."`
-	CA      string `yaml:"ca,omitempty" doc:"Path of the authority of the broker's certificate, PEM; for mqtts."`
+	PEM     `yaml:",inline"`
+}
+
+// PEM is what encrypts a face.
+type PEM struct {
+	Cert string `yaml:"cert,omitempty" doc:"tls://, mqtts://: path of the device's certificate, PEM."`
+	Key  string `yaml:"key,omitempty" doc:"Path of its key, PEM."`
+	CA   string `yaml:"ca,omitempty" doc:"Path of the authority that the other side's certificate must be signed by, PEM."`
 }
 
 // ServeMMS is an IEC 61850 face.
@@ -253,15 +262,25 @@ func (s *source) uniqueID(at, id string, seen map[string]bool) {
 // only units of one protocol may share an address.
 func (v *Serve) check(s *source, at string, listening map[string]string) {
 	any := false
-	face := func(key, kind, addr string, unit int) {
+	face := func(key, kind, addr string, unit int, pem *PEM) {
 		any = true
 		here := join(at, key)
 		if addr == "" {
 			return // reported as missing
 		}
 		s.address(here+".address", addr, kind, servedBy[kind])
+		if pem != nil {
+			s.files(here, map[string]*string{"cert": &pem.Cert, "key": &pem.Key, "ca": &pem.CA})
+			s.encryption(here, addr)
+		}
 		if kind == MQTT {
 			return
+		}
+		if pem != nil {
+			if shown, taken := listening[addr+" shows"]; taken && shown != fmt.Sprint(*pem) {
+				s.wrong(here+".address", "units behind one address have the same cert, key and ca", "another certificate is shown at %s already", addr)
+			}
+			listening[addr+" shows"] = fmt.Sprint(*pem)
 		}
 		use := fmt.Sprintf("%s unit %d", addr, unit)
 		if other, taken := listening[addr]; taken && other != kind {
@@ -275,30 +294,26 @@ func (v *Serve) check(s *source, at string, listening map[string]string) {
 		listening[use] = kind
 	}
 	if f := v.SunSpec; f != nil {
-		face("sunspec", SunSpec, f.Address, f.Unit)
+		face("sunspec", SunSpec, f.Address, f.Unit, &f.PEM)
 	}
 	if f := v.Modbus; f != nil {
-		face("modbus", Modbus, f.Address, f.Unit)
+		face("modbus", Modbus, f.Address, f.Unit, &f.PEM)
 		s.nameOrFile(at+".modbus.profile", &f.Profile, s.opt.Profiles)
 	}
 	if f := v.RTU; f != nil {
-		face("rtu", "rtu", f.Address, f.Unit)
+		face("rtu", "rtu", f.Address, f.Unit, nil)
 		s.nameOrFile(at+".rtu.profile", &f.Profile, s.opt.Profiles)
 	}
 	if f := v.CAN; f != nil {
-		face("can", CAN, f.Address, 0)
+		face("can", CAN, f.Address, 0, nil)
 		s.nameOrFile(at+".can.dbc", &f.DBC, s.opt.Databases)
 	}
 	if f := v.MQTT; f != nil {
-		face("mqtt", MQTT, f.Address, 0)
-		for key, path := range map[string]*string{"password_file": &f.Secret, "ca": &f.CA} {
-			if s.has(at + ".mqtt." + key) {
-				s.exists(at+".mqtt."+key, path)
-			}
-		}
+		face("mqtt", MQTT, f.Address, 0, &f.PEM)
+		s.files(at+".mqtt", map[string]*string{"password_file": &f.Secret})
 	}
 	if f := v.MMS; f != nil {
-		face("mms", MMS, f.Address, 0)
+		face("mms", MMS, f.Address, 0, nil)
 	}
 	if !any {
 		s.wrong(at, "name at least one of sunspec, modbus, rtu, can, mqtt, mms", "nothing is served")
@@ -307,8 +322,9 @@ func (v *Serve) check(s *source, at string, listening map[string]string) {
 
 // Reached is the device as a client of the rig reaches it: as the file says, or else by
 // the faces that it is served with. Of several faces SunSpec comes first, then registers,
-// which together with a CAN face are one device of two parts; then MQTT. It is false for
-// a device that nobody can reach.
+// which together with a CAN face are one device of two parts; then MQTT. Over TLS it shows
+// the certificate of the face, whose authority both sides trust. It is false for a device
+// that nobody can reach.
 func (d *RigDevice) Reached() (Device, bool) {
 	out := d.Device
 	if d.Kind != "" || d.Parts != nil {
@@ -319,10 +335,12 @@ func (d *RigDevice) Reached() (Device, bool) {
 		return out, false
 	}
 	common := Link{Unit: 1, Base: -1, Poll: d.Poll, Timeout: d.Timeout, DeadMan: d.DeadMan}
+	shows := func(l *Link, p PEM) { l.Cert, l.Key, l.CA = p.Cert, p.Key, p.CA }
 	registers := common
 	switch {
 	case v.Modbus != nil:
 		registers.Address, registers.Unit, registers.Profile = v.Modbus.Address, v.Modbus.Unit, v.Modbus.Profile
+		shows(&registers, v.Modbus.PEM)
 	case v.RTU != nil:
 		registers.Address, registers.Unit, registers.Profile = clientOf(v.RTU.Address, "rtu"), v.RTU.Unit, v.RTU.Profile
 		if !strings.Contains(registers.Address, "baud=") {
@@ -337,6 +355,7 @@ func (d *RigDevice) Reached() (Device, bool) {
 	case v.SunSpec != nil:
 		out.Kind, out.Link = SunSpec, common
 		out.Address, out.Unit, out.Base = v.SunSpec.Address, v.SunSpec.Unit, v.SunSpec.Base
+		shows(&out.Link, v.SunSpec.PEM)
 	case registers.Address != "" && v.CAN != nil:
 		out.Link = Link{Poll: d.Poll}
 		out.Parts = &Parts{PCS: &Part{Kind: Modbus, Link: registers}, BMS: &Part{Kind: CAN, Link: bus}}
@@ -344,7 +363,8 @@ func (d *RigDevice) Reached() (Device, bool) {
 		out.Kind, out.Link = Modbus, registers
 	case v.MQTT != nil:
 		out.Kind, out.Link = MQTT, common
-		out.Address = v.MQTT.Address
+		out.Address, out.User, out.Secret = v.MQTT.Address, v.MQTT.User, v.MQTT.Secret
+		shows(&out.Link, v.MQTT.PEM)
 	case v.CAN != nil:
 		out.Kind, out.Link = CAN, bus
 	default:

@@ -53,10 +53,12 @@ func OpenRig(r *scenario.Rig, log *slog.Logger) (run.Rig, error) {
 	start := time.Now()
 	registers := map[string]*modbusemul.Options{} // by address: units share a server
 	var addresses []string
-	serve := func(address string, unitNo int, bank modbusemul.Bank, u *unit.Unit) {
+	serve := func(address string, unitNo int, pem scenario.PEM, bank modbusemul.Bank, u *unit.Unit) {
 		o, ok := registers[address]
 		if !ok {
-			o = &modbusemul.Options{Address: address, Units: map[byte]modbusemul.Served{}, Log: log}
+			o = &modbusemul.Options{
+				Address: address, Units: map[byte]modbusemul.Served{}, Cert: pem.Cert, Key: pem.Key, CA: pem.CA, Log: log,
+			}
 			registers[address] = o
 			addresses = append(addresses, address)
 		}
@@ -110,7 +112,7 @@ func newUnit(d *scenario.RigDevice, start time.Time) (*unit.Unit, error) {
 }
 
 // open opens the faces of one device.
-func (r *Rig) open(d *scenario.RigDevice, u *unit.Unit, serve func(string, int, modbusemul.Bank, *unit.Unit)) error {
+func (r *Rig) open(d *scenario.RigDevice, u *unit.Unit, serve func(string, int, scenario.PEM, modbusemul.Bank, *unit.Unit)) error {
 	v := d.Serve
 	note := func(what, address string) {
 		r.lines = append(r.lines, fmt.Sprintf("%s: %s at %s", d.ID, what, address))
@@ -120,10 +122,10 @@ func (r *Rig) open(d *scenario.RigDevice, u *unit.Unit, serve func(string, int, 
 		if err != nil {
 			return err
 		}
-		serve(f.Address, f.Unit, b, u)
+		serve(f.Address, f.Unit, f.PEM, b, u)
 		note(fmt.Sprintf("SunSpec, unit %d", f.Unit), f.Address)
 	}
-	registers := func(what, address string, unitNo int, profile string) error {
+	registers := func(what, address string, unitNo int, pem scenario.PEM, profile string) error {
 		p, err := modbus.LoadProfile(profile)
 		if err != nil {
 			return err
@@ -132,12 +134,12 @@ func (r *Rig) open(d *scenario.RigDevice, u *unit.Unit, serve func(string, int, 
 		if err != nil {
 			return err
 		}
-		serve(address, unitNo, b, u)
+		serve(address, unitNo, pem, b, u)
 		note(fmt.Sprintf("%s %s, unit %d", what, profile, unitNo), address)
 		return nil
 	}
 	if f := v.Modbus; f != nil {
-		if err := registers("Modbus", f.Address, f.Unit, f.Profile); err != nil {
+		if err := registers("Modbus", f.Address, f.Unit, f.PEM, f.Profile); err != nil {
 			return err
 		}
 	}
@@ -146,7 +148,7 @@ func (r *Rig) open(d *scenario.RigDevice, u *unit.Unit, serve func(string, int, 
 		if !strings.Contains(address, "baud=") {
 			address += fmt.Sprintf("?baud=%d", f.Baud)
 		}
-		if err := registers("Modbus RTU", address, f.Unit, f.Profile); err != nil {
+		if err := registers("Modbus RTU", address, f.Unit, scenario.PEM{}, f.Profile); err != nil {
 			return err
 		}
 	}
@@ -163,7 +165,7 @@ func (r *Rig) open(d *scenario.RigDevice, u *unit.Unit, serve func(string, int, 
 		note("CAN "+f.DBC, f.Address)
 	}
 	if f := v.MQTT; f != nil {
-		access := mqtt.Access{Address: f.Address, User: f.User, CA: f.CA}
+		access := mqtt.Access{Address: f.Address, User: f.User, Cert: f.Cert, Key: f.Key, CA: f.CA}
 		if f.Secret != "" {
 			secret, err := os.ReadFile(f.Secret)
 			if err != nil {

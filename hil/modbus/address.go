@@ -105,6 +105,9 @@ func (t *target) set(key, value string) error {
 // and key, and the other's to it by ca.
 func (t *target) secrets(cert, key, ca string) error {
 	if !t.secure {
+		if cert+key+ca != "" { // whoever names them does not want to speak in the clear
+			return errors.New("it is not encrypted, but certificates are given: write tls://")
+		}
 		return nil
 	}
 	if cert == "" || key == "" || ca == "" {

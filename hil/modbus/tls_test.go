@@ -145,6 +145,13 @@ func TestTLSHasTwoEnds(t *testing.T) {
 			t.Errorf("%s: %v, want it offline", o.Address, err)
 		}
 	}
+	// Who names certificates does not want to speak in the clear.
+	for _, o := range []modbus.Options{{Cert: a.path("device.pem")}, {Key: a.path("device.key")}, {CA: a.path("ca.pem")}} {
+		o.Address = open
+		if c, err := modbus.Dial(o); err == nil {
+			t.Errorf("%+v opens %s", o, c)
+		}
+	}
 	m.Do(func(m *emul.Memory) {
 		if m.Writes != 0 {
 			t.Errorf("%d writes", m.Writes)
