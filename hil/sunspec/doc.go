@@ -58,6 +58,9 @@
 //	connect       123.Conn, with Conn_RvrtTms while it is 0
 //	reactive      704.VarSet, VarSetPct and VarSetEna with VarSetRvrtTms, 123.VAr…Pct and
 //	              VArPct_Ena with VArPct_RvrtTms, while they are not 0
+//	power factor  704.PFWInj and PFWAbs, .PF, .Ext and Ena, with their RvrtTms, 123.OutPFSet and
+//	              OutPFSet_Ena with OutPFSet_RvrtTms, while they are not 1, or not 0. A device
+//	              without these times is asked for no reactive power and no power factor
 //	reserve       124.MinRsvPct, 802.SoCRsvMin
 //
 // All other points that can be written are settings by model.point. Those that act are

@@ -127,12 +127,16 @@ func (d *Driver) keeps(name string, x *setting, value float64) {
 
 // lacks says what of a setting is not as it was written, "" for nothing.
 func (k *kept) lacks(x *setting) string {
-	switch t := x.timer.float(); {
-	case !x.holds(k.value):
+	if !x.holds(k.value) {
 		return fmt.Sprintf("told %g, the device holds %g", k.value, x.value())
-	case !(t > 0 && t <= k.revert):
-		return fmt.Sprintf("told to revert after %g s, the device holds %g s", k.revert, t)
-	case k.runs && !(x.left.float() > 0):
+	}
+	if why := x.unarmed(k.revert); why != "" {
+		return why
+	}
+	if !x.timer.value().OK() {
+		return "its time to revert is gone"
+	}
+	if k.runs && !(x.left.float() > 0) {
 		return "its time to revert does not run"
 	}
 	return ""
@@ -154,6 +158,10 @@ func (d *Driver) keep(ctx context.Context, now time.Time) error {
 		}
 		if err := d.refresh(ctx, x.points...); err != nil {
 			return err
+		}
+		if !x.reverts(k.value) { // it asks for nothing any more, as another setting has it
+			delete(d.kept, name)
+			continue
 		}
 		lapsed := now.Sub(k.armed).Seconds() >= k.revert // we were away for longer
 		switch why := k.lacks(x); {

@@ -291,6 +291,148 @@ func TestReactivePowerReverts(t *testing.T) {
 	}
 }
 
+// TestPowerFactorReverts: a power factor goes with reactive power, and so goes back to 1 by
+// itself as well: its time, and what the device goes back to, are written before it.
+func TestPowerFactorReverts(t *testing.T) {
+	const at123 = 2 + 52
+	older := func() *registers {
+		return chain(0, fresh(t, 103, 0, nil), fresh(t, 123, 0, map[string]any{
+			"OutPFSet_SF": int64(-2), "OutPFSet": 1.0, "OutPFSet_Ena": uint64(0), "OutPFSet_RvrtTms": uint64(0), "Conn": uint64(1),
+		}))
+	}
+	newer := func() *registers {
+		points := map[string]any{"PF_SF": int64(-2)}
+		for _, way := range []string{"PFWInj", "PFWAbs"} {
+			points[way+"Ena"], points[way+"EnaRvrt"], points[way+"RvrtTms"], points[way+"RvrtRem"] = uint64(0), uint64(0), uint64(0), uint64(0)
+			points[way+".PF"], points[way+".Ext"], points[way+"Rvrt.PF"], points[way+"Rvrt.Ext"] = 1.0, uint64(1), 0.5, uint64(0)
+		}
+		return chain(0, fresh(t, 704, 0, points))
+	}
+	b := sunspec.NewBlock(sunspec.Lookup(704), 0, 0)
+	write := func(name string, regs ...any) string {
+		f, _ := b.Field(name)
+		return strings.Trim(fmt.Sprintln(append([]any{2 + f.At}, regs...)...), "\n")
+	}
+	timed := func(way string) []string { // before anything of 704 acts
+		return []string{write(way+"EnaRvrt", 1, 0, 12), write(way+"Rvrt.PF", 100, 1)}
+	}
+	for _, tt := range []struct {
+		r           *registers
+		name, timer string
+		value, none float64
+		want        []string
+	}{
+		{older(), "123.OutPFSet", "123.OutPFSet_RvrtTms", 0.9, 1, []string{fmt.Sprintf("%d 12", at123+12), fmt.Sprintf("%d 90", at123+10)}},
+		{older(), "123.OutPFSet_Ena", "123.OutPFSet_RvrtTms", 1, 0, []string{fmt.Sprintf("%d 12", at123+12), fmt.Sprintf("%d 1", at123+14)}},
+		{newer(), "704.PFWInj.PF", "704.PFWInjRvrtTms", 0.9, 1, append(timed("PFWInj"), write("PFWInj.PF", 90))},
+		{newer(), "704.PFWInjEna", "704.PFWInjRvrtTms", 1, 0, append(timed("PFWInj"), write("PFWInjEna", 1))},
+		{newer(), "704.PFWAbs.PF", "704.PFWAbsRvrtTms", 0.9, 1, append(timed("PFWAbs"), write("PFWAbs.PF", 90))},
+		{newer(), "704.PFWAbsEna", "704.PFWAbsRvrtTms", 1, 0, append(timed("PFWAbs"), write("PFWAbsEna", 1))},
+	} {
+		d := open(t, tt.r)
+		read(t, d, 0)
+		tt.r.writes = nil
+		if got, err := d.Adjust(t.Context(), tt.name, tt.value); err != nil || got != tt.value {
+			t.Fatalf("%s: %v, %v", tt.name, got, err)
+		}
+		if !slices.Equal(tt.r.writes, tt.want) {
+			t.Errorf("%s: writes %q, want %q", tt.name, tt.r.writes, tt.want)
+		}
+		tt.r.writes = nil
+		for s := 1.0; s <= 8; s++ {
+			read(t, d, s)
+		}
+		if n := len(tt.r.writes); n < 2*len(tt.want) || !slices.Contains(tt.r.writes, tt.want[0]) {
+			t.Errorf("%s is renewed with %q", tt.name, tt.r.writes)
+		}
+		if got, err := d.Adjust(t.Context(), tt.name, tt.none); err != nil || got != tt.none {
+			t.Errorf("%s to %g: %v, %v", tt.name, tt.none, got, err)
+		}
+		tt.r.writes = nil
+		for s := 9.0; s <= 20; s++ {
+			read(t, d, s)
+		}
+		if len(tt.r.writes) != 0 {
+			t.Errorf("%s: renewed after it was lifted: %q", tt.name, tt.r.writes)
+		}
+		for _, name := range []string{tt.timer, "704.PFWInjEnaRvrt", "704.PFWInjRvrt.PF", "704.VarSetRvrt", "704.VarSetEnaRvrt"} {
+			if _, err := d.Adjust(t.Context(), name, 0); !errors.Is(err, device.ErrUnsupported) {
+				t.Errorf("%s can be set, by which a time to revert is taken: %v", name, err)
+			}
+		}
+	}
+
+	// Which way the reactive power goes acts while there is any.
+	r := newer()
+	d := open(t, r)
+	read(t, d, 0)
+	if _, err := d.Adjust(t.Context(), "704.PFWInj.Ext", 0); err != nil || len(r.writes) != 1 {
+		t.Errorf("at a power factor of 1: %q, %v", r.writes, err)
+	}
+	if _, err := d.Adjust(t.Context(), "704.PFWInj.PF", 0.9); err != nil {
+		t.Fatal(err)
+	}
+	r.writes = nil
+	if _, err := d.Adjust(t.Context(), "704.PFWInj.Ext", 1); err != nil || len(r.writes) != 3 || r.writes[0] != timed("PFWInj")[0] {
+		t.Errorf("at a power factor of 0.9: %q, %v", r.writes, err)
+	}
+	if _, err := d.Adjust(t.Context(), "704.PFWInj.PF", 1); err != nil {
+		t.Fatal(err)
+	}
+	r.writes = nil
+	for s := 1.0; s <= 10; s++ {
+		read(t, d, s)
+	}
+	if len(r.writes) != 0 {
+		t.Errorf("renewed at a power factor of 1: %q", r.writes)
+	}
+}
+
+// TestNothingReactiveWithoutATimer: a device that has no time to revert for it, or does not
+// keep what it is told to go back to, is asked for no reactive power and no power factor.
+func TestNothingReactiveWithoutATimer(t *testing.T) {
+	points := map[string]any{
+		"VarSet_SF": int64(0), "VarSet": 0.0, "VarSetEna": uint64(0), "PF_SF": int64(-2),
+		"PFWInjEna": uint64(0), "PFWInj.PF": 1.0, "PFWInj.Ext": uint64(0), "PFWAbsEna": uint64(0), "PFWAbs.PF": 1.0, "PFWAbs.Ext": uint64(0),
+	}
+	r := chain(0, fresh(t, 704, 0, points), fresh(t, 123, 0, map[string]any{
+		"OutPFSet_SF": int64(-2), "OutPFSet": 1.0, "OutPFSet_Ena": uint64(0), "VArPct_SF": int64(-1), "VArWMaxPct": 0.0, "VArPct_Ena": uint64(0), "Conn": uint64(1),
+	}))
+	d := open(t, r)
+	read(t, d, 0)
+	for name, v := range map[string]float64{
+		"704.VarSet": 100, "704.VarSetEna": 1, "704.PFWInjEna": 1, "704.PFWInj.PF": 0.9, "704.PFWAbsEna": 1, "704.PFWAbs.PF": 0.9,
+		"123.OutPFSet": 0.9, "123.OutPFSet_Ena": 1, "123.VArWMaxPct": 10, "123.VArPct_Ena": 1,
+	} {
+		if got, err := d.Adjust(t.Context(), name, v); !errors.Is(err, device.ErrUnsupported) || len(r.writes) != 0 {
+			t.Errorf("%s: holds %v, %v, %q", name, got, err, r.writes)
+		}
+	}
+	for name, v := range map[string]float64{"704.PFWInj.PF": 1, "704.PFWInjEna": 0} { // asks for nothing
+		if _, err := d.Adjust(t.Context(), name, v); err != nil {
+			t.Errorf("%s to %g: %v", name, v, err)
+		}
+	}
+	list, err := d.Settings(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range list {
+		if strings.HasPrefix(s.Name, "704.PFW") && !s.ReadOnly {
+			t.Errorf("%+v may be written", s)
+		}
+	}
+
+	points["PFWInjRvrtTms"], points["PFWInjEnaRvrt"], points["PFWInjRvrt.PF"] = uint64(0), uint64(0), 0.5
+	for _, name := range []string{"PFWInjEnaRvrt", "PFWInjRvrt.PF"} {
+		f, _ := sunspec.NewBlock(sunspec.Lookup(704), 0, 0).Field(name)
+		d := openStubborn(t, chain(0, fresh(t, 704, 0, points)), 2+f.At)
+		if _, err := d.Adjust(t.Context(), "704.PFWInj.PF", 0.9); !errors.Is(err, device.ErrReadBack) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s stays as it was: %v", name, err)
+		}
+	}
+}
+
 // TestBusyWhenItIsReadBack: a device that is busy when it is asked what it holds of a setpoint is
 // asked again, a few times.
 func TestBusyWhenItIsReadBack(t *testing.T) {

@@ -63,41 +63,6 @@ func ramps(d *Device) (points []point) {
 	return points
 }
 
-// reactive are the points of a model that ask for reactive power, the time after which the
-// device takes that back, and what it goes back to then.
-var reactive = []struct {
-	model       uint16
-	asks        []string
-	timer, left string // left: empty where the model has none
-	back        []assignment
-}{
-	{704, []string{"VarSetEna", "VarSet", "VarSetPct"}, "VarSetRvrtTms", "VarSetRvrtRem", []assignment{{"VarSetRvrt", 0, wanted}, {"VarSetPctRvrt", 0, wanted}}},
-	{123, []string{"VArPct_Ena", "VArWMaxPct", "VArMaxPct", "VArAvalPct"}, "VArPct_RvrtTms", "", nil},
-}
-
-// reverting lets a setting that asks for reactive power hold for no longer than others do:
-// its time to revert is written first, and with each renewal.
-func (d *Driver) reverting(x *setting, p point) {
-	for _, r := range reactive {
-		timer := pointOf(p.block, r.timer)
-		if p.block.ID != r.model || !slices.Contains(r.asks, p.field.Point.Name) || !timer.exists() {
-			continue
-		}
-		x.timer, x.left = timer, pointOf(p.block, r.left)
-		x.points = appendOK(append(x.points, timer), x.left)
-		x.reverts = func(v float64) bool { return v != 0 }
-		value := x.steps
-		x.steps = func(v float64) ([]step, error) {
-			own, err := value(v)
-			if err != nil || !x.reverts(v) {
-				return own, err
-			}
-			first, err := p.block.sequence([]assignment{{r.timer, d.settingRevert(), wanted}}, r.back)
-			return append(first, own...), err
-		}
-	}
-}
-
 // shown are measurements that a reading has no room for.
 var shown = []string{"701.Hz", "103.Hz", "701.LLV", "701.Var", "103.VAr", "701.PF"}
 
@@ -109,9 +74,9 @@ func commanded(b *Block, f Field) bool {
 	case 1: // DA, the address of the device itself
 		return true
 	case 123: // the settings power-limit and connect write these, with their times to revert
-		return strings.HasPrefix(name, "Conn") || strings.HasPrefix(name, "WMaxLim") || name == "VArPct_RvrtTms"
-	case 704:
-		return strings.HasPrefix(name, "WSet") || strings.HasPrefix(name, "WMaxLim") || name == "VarSetRvrtTms"
+		return strings.HasPrefix(name, "Conn") || strings.HasPrefix(name, "WMaxLim") || strings.HasSuffix(name, "_RvrtTms")
+	case 704: // and what is reverted to is not for others
+		return strings.HasPrefix(name, "WSet") || strings.HasPrefix(name, "WMaxLim") || strings.Contains(name, "Rvrt")
 	case 124:
 		return name == "StorCtl_Mod" || name == "ChaGriSet" || name == "WChaMax" || strings.Contains(name, "WRte")
 	case 804: // the switches of a string
@@ -164,7 +129,7 @@ func (d *Driver) Settings(ctx context.Context) ([]device.Setting, error) {
 	for _, p := range writable {
 		if p.value().OK() {
 			list = append(list, device.Setting{
-				Name: p.name(), Unit: p.field.Unit, Step: p.block.Step(p.field), ReadOnly: !p.field.RW || commanded(p.block, p.field),
+				Name: p.name(), Unit: p.field.Unit, Step: p.block.Step(p.field), ReadOnly: !p.field.RW || commanded(p.block, p.field) || untimed(p),
 			})
 		}
 	}
@@ -240,6 +205,8 @@ type setting struct {
 	// what is left of it where the model has one, and whether a value is taken back.
 	timer, left point
 	reverts     func(v float64) bool
+	back        []assignment // what must be so for it to be taken back, of points of the same block
+	timed       bool         // a value that is not taken back is not written
 }
 
 func (d *Driver) setting(name string) (*setting, error) {
@@ -375,6 +342,8 @@ func (d *Driver) Adjust(ctx context.Context, name string, value float64) (float6
 		return fail(fmt.Errorf("%w: only commands move it, and settings by name that see to its time to revert", device.ErrUnsupported))
 	case !there && !x.hidden:
 		return fail(device.ErrUnsupported)
+	case x.timed && x.reverts(value) && !x.timer.value().OK():
+		return fail(fmt.Errorf("%w: it would act, and the device has no time to revert for it", device.ErrUnsupported))
 	case d.layout.local():
 		return fail(fmt.Errorf("%w: local control", device.ErrRejected))
 	case d.stopped && name == device.SettingConnect && value != 0: // also where a trial is undone
@@ -401,8 +370,8 @@ func (d *Driver) Adjust(ctx context.Context, name string, value float64) (float6
 		return held, fmt.Errorf("setting %s: %w: told %g, the device holds %g", name, device.ErrReadBack, value, held)
 	}
 	if x.timer.block != nil && x.reverts(value) && x.timer.value().OK() {
-		if t := x.timer.float(); !(t > 0 && t <= d.settingRevert()) {
-			return held, fmt.Errorf("setting %s: %w: told to revert after %g s, the device holds %g s", name, device.ErrReadBack, d.settingRevert(), t)
+		if why := x.unarmed(d.settingRevert()); why != "" {
+			return held, fmt.Errorf("setting %s: %w: %s", name, device.ErrReadBack, why)
 		}
 	}
 	d.keeps(name, x, value)
