@@ -32,6 +32,12 @@ type Document struct {
 	Audits   []report.Kept // the audits of what was written to them
 }
 
+// notInSuite are the published tests that the suite does not do: a PASS says nothing of them.
+var notInSuite = []string{
+	"reactive power and power factor as they are asked for (T15)", "curves of voltage and frequency (T12, T14)", "the accuracy of monitoring in a laboratory (T02)",
+	"fault ride-through (T23)", "anti-islanding (T24)", "overload (T25)", "power quality (T26)", "thermal tests (T28)", "select before operate of IEC 61850 (T34)",
+}
+
 // Word is a verdict as reports of this suite write it.
 func Word(v report.Verdict) string {
 	switch v {
@@ -57,6 +63,7 @@ type Report struct {
 	Inputs       []report.File       `json:"inputs"`
 	Devices      []ReportDevice      `json:"devices"`
 	Requirements []ReportRequirement `json:"requirements"`
+	NotInSuite   []string            `json:"not_in_suite"` // what a PASS says nothing of
 }
 
 // ReportDevice is one device of it.
@@ -114,6 +121,7 @@ type ReportLimit struct {
 	Resolution  *float64 `json:"resolution"`
 	Unit        string   `json:"unit"`
 	N           int      `json:"n"`
+	SeenBy      string   `json:"seen_by"` // device, reference, device and reference, or bench; empty: nobody has seen it
 	Limit       string   `json:"limit"`
 	Source      string   `json:"source"`
 	Standing    string   `json:"standing"` // of its number: verified, unverified or own
@@ -146,6 +154,7 @@ func (d *Document) Report() *Report {
 	r := &Report{
 		Verdict: Word(d.Verdict), Begin: d.Begin, End: d.End, Operator: d.Operator, Rig: d.Rig, Short: d.Short,
 		Version: platform.Version, Binary: d.Binary, Tags: some(d.Tags), Inputs: some(d.Inputs), Devices: []ReportDevice{}, Requirements: []ReportRequirement{},
+		NotInSuite: notInSuite,
 	}
 	for _, x := range d.Devices {
 		r.Devices = append(r.Devices, x.report(d.Begin, d.Short))
@@ -204,10 +213,20 @@ func (t *TestResult) report(short bool) ReportTest {
 		out.Limits = append(out.Limits, ReportLimit{
 			Name: j.Name, Measure: j.Measure, Metric: j.Metric, Stat: j.Stat, Value: number(j.Value), Resolution: number(j.Res),
 			Unit: j.Unit, N: j.N, Limit: j.Limit.String(), Source: j.Source, Standing: string(j.Standing()), Verdict: Word(j.Verdict),
-			Requirement: j.Requirement, Note: j.Note,
+			Requirement: j.Requirement, Note: j.Note, SeenBy: j.SeenBy,
 		})
 	}
 	return out
+}
+
+// own are the limits that rest on the device's word alone.
+func (t *TestResult) own() (names []string) {
+	for i := range t.Limits {
+		if t.Limits[i].own() {
+			names = append(names, t.Limits[i].Name)
+		}
+	}
+	return names
 }
 
 // why is the reason of a verdict other than PASS: that of the test as a whole, or the
@@ -370,6 +389,8 @@ func (d *Document) writeJUnit(w io.Writer) error {
 				{"binary", d.Binary},
 				{"operator", d.Operator},
 				{"changed parameters", strings.Join(t.Program.others(d.Short), ", ")},
+				{asItSays, strings.Join(t.own(), ", ")},
+				{"not in this suite", strings.Join(notInSuite, ", ")},
 			}}
 			if t.Record != nil {
 				s.Time = t.Record.End.Sub(t.Record.Begin).Seconds()
@@ -398,6 +419,9 @@ func (j *Judged) sentence() string {
 		out += " (not verified)"
 	case scenario.Own:
 		out += " (our own figure)"
+	}
+	if j.own() {
+		out += ", " + asItSays
 	}
 	if j.Note != "" {
 		out += "; " + j.Note

@@ -68,6 +68,7 @@ type parameterView struct{ Name, Value, Unit, Doc, Default string }
 type limitView struct {
 	Judged
 	Class, Shown, Bound, Word string
+	Own                       string // that it rests on the device's word alone
 }
 
 func (d *Document) writeHTML(w io.Writer, samples []sampleFile) error {
@@ -116,7 +117,10 @@ func (t *TestResult) view(r ReportTest, samples []sampleFile) (testView, error) 
 		if !j.Limit.IsZero() {
 			bound = report.Bound(j.Limit.String(), j.Unit)
 		}
-		row := limitView{j, string(j.Verdict), j.shown(), bound, Word(j.Verdict)}
+		row := limitView{Judged: j, Class: string(j.Verdict), Shown: j.shown(), Bound: bound, Word: Word(j.Verdict)}
+		if j.own() {
+			row.Own = asItSays
+		}
 		if j.Limit.IsZero() && j.Verdict == report.Passed {
 			row.Class, row.Word = "mute", "reported"
 		}

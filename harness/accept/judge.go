@@ -21,6 +21,7 @@ type Judged struct {
 	N       int // samples behind it
 	Verdict report.Verdict
 	Note    string
+	SeenBy  string // device, reference, both or bench; empty: nobody has seen it
 
 	contrary bool // of one that is inconclusive: what was seen speaks against it all the same
 }

@@ -451,7 +451,7 @@ func (r *Record) reactive(w *Window, t *trace, m measured) (measured, error) {
 	shown, is := mean(own), mean(ref)
 	m.Value, m.n = 100*math.Abs(shown-is)/r.RatedKW, len(own)
 	if some := reactiveShare * r.RatedKW; max(math.Abs(shown), math.Abs(is)) < some {
-		return m, fmt.Errorf("%w: it shows %.3g kvar, the reference %.3g kvar, and at %.3g kvar it would be judged", errNoReactive, shown, is, some)
+		return m, fmt.Errorf("%w: it shows %.3g kvar, the reference %.3g kvar; the suite asks for none, and at %.3g kvar it would be judged", errNoReactive, shown, is, some)
 	}
 	m.note = fmt.Sprintf("%.4g kvar, the reference %.4g kvar", shown, is)
 	return m, nil

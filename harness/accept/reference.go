@@ -120,12 +120,15 @@ const ownAlone = "the device's own reading, which the reference cannot tell: "
 // be judged, and is beyond the limit by more than it may be wrong, leaves nothing to pass.
 func (r *Record) judge(l scenario.ProcedureLimit) Judged {
 	j := r.judgeBy(l, func(w *Window) *Window { return w })
+	j.SeenBy = r.seenBy(&l, j.Value, false)
 	own := func(w *Window) bool { return w.Name == l.Measure && !w.Reference && w.Skipped == "" }
 	if !byPower[l.Metric] || l.Limit.IsZero() || len(r.truth) == 0 || !slices.ContainsFunc(r.Windows, own) ||
 		j.Verdict != report.Passed && j.Verdict != report.Inconclusive {
 		return j
 	}
 	ref := r.judgeBy(l, r.beside)
+	told := ref.Verdict == report.Passed || ref.Verdict == report.Failed || ref.contrary
+	j.SeenBy = r.seenBy(&l, j.Value, told)
 	switch {
 	case ref.Verdict == report.Failed:
 		j.Verdict = report.Failed

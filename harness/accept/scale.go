@@ -55,6 +55,7 @@ type evidence struct {
 	least       int
 	within      float64 // the factor
 	apart       float64 // sum of what the two may be apart beside the factor
+	own         bool    // the device's own word as well
 }
 
 func (e *evidence) add(power, same float64) {
@@ -78,9 +79,9 @@ func (e *evidence) verdict() (report.Verdict, string) {
 func ScaleOf(tests []*TestResult, metered bool) Scale {
 	list := []*evidence{
 		{what: "the bench's reference shows", of: "readings", least: scaleSamples, within: referenceTolerance},
-		{what: "voltage times current is", of: "readings", least: scaleSamples, within: scaleTolerance},
+		{what: "voltage times current is", of: "readings", least: scaleSamples, within: scaleTolerance, own: true},
 		{what: "the setpoint of the converter, apart from the meter, is", of: "setpoints", least: 1, within: scaleTolerance},
-		{what: "the state of charge says, by the rated energy,", of: "spans of time", least: 1, within: scaleTolerance},
+		{what: "the state of charge says, by the rated energy,", of: "spans of time", least: 1, within: scaleTolerance, own: true},
 	}
 	asked := false
 	for _, t := range tests {
@@ -99,10 +100,11 @@ func ScaleOf(tests []*TestResult, metered bool) Scale {
 		return Scale{}
 	}
 	var confirmed, contradicted []string
+	own := true
 	for _, e := range list {
 		switch v, text := e.verdict(); v {
 		case report.Passed:
-			confirmed = append(confirmed, text)
+			confirmed, own = append(confirmed, text), own && e.own
 		case report.Failed:
 			contradicted = append(contradicted, text)
 		}
@@ -112,7 +114,11 @@ func ScaleOf(tests []*TestResult, metered bool) Scale {
 	case len(contradicted) > 0:
 		return Scale{report.Failed, contradicts + ": " + strings.Join(contradicted, "; ") + ": a scale in the profile is wrong, or the rating"}
 	case len(confirmed) > 0:
-		return Scale{report.Passed, "the scale of the power is confirmed " + within + ": " + strings.Join(confirmed, "; ")}
+		text := "the scale of the power is confirmed " + within + ": " + strings.Join(confirmed, "; ")
+		if own {
+			text += "; all of that " + asItSays
+		}
+		return Scale{report.Passed, text}
 	}
 	return Scale{report.Inconclusive, fmt.Sprintf("%s %s: that takes voltage and current of the battery at %.0f %% of rated power or more, a meter, or a test that moves the charge by %.0f %% (T16)",
 		OnProfileAlone, within, 100*scaleShare, scaleSwing)}

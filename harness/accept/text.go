@@ -59,6 +59,8 @@ func (d *Document) Text(w io.Writer, colour bool) error {
 					mark = j.Note
 				case j.Verdict != report.Passed:
 					mark = paint(j.Verdict, Word(j.Verdict)) + " " + j.Note
+				case j.own():
+					mark = asItSays
 				}
 				fmt.Fprintf(&b, "       %-22s %-22s %-12s %s\n", j.Name, j.shown(), limit, mark)
 			}
@@ -67,6 +69,7 @@ func (d *Document) Text(w io.Writer, colour bool) error {
 			}
 		}
 	}
+	fmt.Fprintf(&b, "\n  not in this suite: %s\n", strings.Join(notInSuite, ", "))
 	fmt.Fprintf(&b, "\n  %s\n", paint(d.Verdict, Word(d.Verdict)))
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -1,6 +1,8 @@
 package accept_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -46,5 +48,46 @@ func TestTerminalTellsWhatWasNotJudged(t *testing.T) {
 	}
 	if n := strings.Count(screen.String(), "not judged"); n != 1 {
 		t.Errorf("%d lines of it", n)
+	}
+}
+
+// TestReportTellsWhatTheSuiteDoesNot: nothing of the suite asks for reactive power or a power
+// factor, and a report says so, and what else of the published tests is not in it.
+func TestReportTellsWhatTheSuiteDoesNot(t *testing.T) {
+	r := ramped(50*time.Millisecond, 0.1, 100)
+	reactive([]float64{0}, 0)(r)
+	p := limit(t, "m", "reactive_error_percent", "<= 0.5")
+	g, err := accept.Compile(p, 100, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := &accept.TestResult{Program: g, Record: r, Limits: accept.Judge(p, r)}
+	x.Verdict = accept.Verdict(x.Limits)
+	doc := &accept.Document{Result: &accept.Result{Verdict: report.Inconclusive, Devices: []*accept.DeviceResult{{Info: device.Info{ID: "d"}, Tests: []*accept.TestResult{x}}}}}
+	dir := t.TempDir()
+	if err := accept.Write(dir, doc); err != nil {
+		t.Fatal(err)
+	}
+	var screen strings.Builder
+	if err := doc.Text(&screen, false); err != nil {
+		t.Fatal(err)
+	}
+	texts := map[string]string{"the terminal": screen.String()}
+	for _, name := range []string{"accept.html", "report.json", "junit.xml"} {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[name] = string(text)
+	}
+	for where, text := range texts {
+		for _, want := range []string{"NOT-APPLICABLE", "the suite asks for none", "reactive power and power factor as they are asked for (T15)", "fault ride-through (T23)"} {
+			if where == "junit.xml" && want == "NOT-APPLICABLE" {
+				want = "skipped"
+			}
+			if !strings.Contains(text, want) {
+				t.Errorf("%s does not say %q", where, want)
+			}
+		}
 	}
 }
