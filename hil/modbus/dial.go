@@ -60,8 +60,8 @@ func (t *target) usualTimeout() time.Duration {
 // long each time, up to lastBackoff. On a serial line each attempt takes the line from its
 // neighbours for twice the timeout: until it is over, and until nothing can come any more.
 // There the unit is left alone for as long from the second failure on, and up to lineBackoff.
-// What it is told is tried at once, and one that has yet to hear a stop each second: see
-// Insistent.
+// What it is told is tried at once, and one that has yet to hear a stop each second, or as often
+// as leaves most of the line to its neighbours: see Insistent.
 const (
 	firstBackoff = 100 * time.Millisecond
 	lastBackoff  = 5 * time.Second
@@ -81,11 +81,11 @@ func (c *conn) longer() time.Duration {
 // failure that was at least within ago.
 type Insistent interface{ Insist(within time.Duration) }
 
-// Insist implements Insistent. A serial line is left to its neighbours for as long as an
-// attempt takes it from them.
+// Insist implements Insistent. On a serial line the units that are tried again and again have a
+// part of it, in turn: see lineShare.
 func (c *conn) Insist(within time.Duration) {
-	if within > 0 && c.link.to.device != "" {
-		within = max(within, 2*c.opt.Timeout)
+	if c.shares = within > 0 && c.wait > 0; c.shares {
+		within = max(within, c.link.round(c.opt.Timeout))
 	}
 	if at := c.failed.Add(within); at.Before(c.again) {
 		c.again = at
@@ -100,11 +100,15 @@ func Insist(c Conn) {
 	}
 }
 
-// owedWithin is how long a unit is left alone that has yet to hear a stop.
-const owedWithin = time.Second
+// owedWithin is how long a unit is left alone that has yet to hear a stop; on a serial line all
+// such units take it from the others for one part in lineShare of the time at most.
+const (
+	owedWithin = time.Second
+	lineShare  = 3
+)
 
 // InsistOwed has the next request of c sent if it is Insistent and its last failure is a second
-// old: a unit that has yet to hear a stop is tried as often.
+// old: a unit that has yet to hear a stop is tried as often, or as its line has room for.
 func InsistOwed(c Conn) {
 	if x, ok := c.(Insistent); ok {
 		x.Insist(owedWithin)
@@ -121,6 +125,7 @@ type conn struct {
 	failed time.Time
 	again  time.Time
 	why    error // it failed
+	shares bool  // its next request is one of those that have a part of the line
 }
 
 var (
@@ -238,6 +243,8 @@ func (c *conn) may(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", device.ErrOffline, context.Cause(ctx))
 	case time.Now().Before(c.again):
 		return fmt.Errorf("%w: left alone for %v after: %w", device.ErrOffline, time.Until(c.again).Round(time.Millisecond), c.why)
+	case c.shares && !c.link.spare(c.opt.Timeout):
+		return fmt.Errorf("%w: left alone for the others on its line after: %w", device.ErrOffline, c.why)
 	}
 	return nil
 }
@@ -245,11 +252,18 @@ func (c *conn) may(ctx context.Context) error {
 // ended takes note of how an exchange ended.
 func (c *conn) ended(ctx context.Context, began time.Time, err error) error {
 	if _, answered := errors.AsType[Exception](err); err == nil || answered {
+		if c.wait > 0 {
+			c.link.mute(-1)
+		}
 		c.wait = 0
 		device.Heard(ctx)
 	} else if errors.Is(err, device.ErrStopFirst) { // before it was sent: that says nothing of the unit
 		err = fmt.Errorf("%w: %w", device.ErrOffline, err)
 	} else {
+		if c.wait == 0 {
+			c.link.mute(1)
+		}
+		c.link.took(c.opt.Timeout)
 		c.wait = c.longer()
 		c.failed, c.why = time.Now(), err
 		c.again = c.failed.Add(c.wait)
@@ -288,6 +302,9 @@ func (c *conn) Close() error {
 		return nil
 	}
 	c.closed = true
+	if c.wait > 0 {
+		c.link.mute(-1)
+	}
 	return c.link.leave()
 }
 

@@ -152,7 +152,7 @@ func (d *Driver) point(name string) *point { return d.profile.find(name) }
 
 // Read implements device.Driver. It also does what is due: the setpoint in force is
 // renewed, one whose time is over is taken back, and heartbeats go on. While the device has yet
-// to hear a stop, it is tried to be reached each second.
+// to hear a stop, it is tried to be reached each second, or as often as its line has room for.
 func (d *Driver) Read(ctx context.Context, now time.Time) (device.Reading, error) {
 	began := time.Now()
 	d.tell(now)

@@ -94,3 +94,75 @@ func TestDeadUnitLeavesTheLineToItsNeighbours(t *testing.T) {
 		}
 	}
 }
+
+// TestOwedStopsLeaveTheLineToTheNeighbours: of four units on a serial line two die with a setpoint
+// whose time is over. Each try to reach them costs their neighbours the line for twice the
+// timeout: together they have a third of it, in turn.
+func TestOwedStopsLeaveTheLineToTheNeighbours(t *testing.T) {
+	t.Parallel()
+	const timeout = 300 * time.Millisecond
+	var dead atomic.Bool
+	var attempts [5]atomic.Int32
+	units := map[byte]emul.Served{}
+	for n := byte(1); n <= 4; n++ {
+		units[n] = emul.Served{
+			Bank: &emul.Memory{Holding: make([]uint16, 10), Discrete: make([]bool, 1)},
+			Wire: func() unit.Wire { attempts[n].Add(1); return unit.Wire{Down: n > 2 && dead.Load()} },
+		}
+	}
+	addr := serve(t, emul.Options{Address: pseudo(t), Units: units})
+	profile := filepath.Join(t.TempDir(), "simple.yaml")
+	if err := os.WriteFile(profile, []byte(simple), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	drivers := map[byte]*modbus.Driver{}
+	for n := range units {
+		d, err := modbus.New(modbus.Options{Address: addr, Unit: n, Profile: profile, Timeout: timeout})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		drivers[n] = d
+		a, err := d.Write(t.Context(), time.Now(), device.Command{Verb: device.SetPower, Power: 5, Until: time.Now().Add(time.Minute).UnixMilli()})
+		if err != nil || a.Status != device.Done {
+			t.Fatalf("unit %d: %v %s, %v", n, a.Status, a.Reason, err)
+		}
+	}
+
+	dead.Store(true)
+	for n := range attempts {
+		attempts[n].Store(0)
+	}
+	const span = 7 * time.Second
+	var longest [5]time.Duration
+	var over sync.WaitGroup
+	begin := time.Now()
+	for n, d := range drivers {
+		over.Go(func() {
+			last := time.Now()
+			for time.Since(begin) < span {
+				now := time.Now()
+				if n > 2 {
+					now = now.Add(time.Hour) // when its setpoint is over
+				}
+				if _, err := d.Read(t.Context(), now); err == nil {
+					longest[n], last = max(longest[n], time.Since(last)), time.Now()
+				} else if n <= 2 {
+					t.Errorf("unit %d: %v", n, err)
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+		})
+	}
+	over.Wait()
+	tried := [2]int32{attempts[3].Load(), attempts[4].Load()}
+	// Each fails once, and once more soon after that; then there is a try in six timeouts.
+	if n := tried[0] + tried[1]; n > 4+int32(span/(6*timeout)) || n < 5 || max(tried[0]-tried[1], tried[1]-tried[0]) > 1 {
+		t.Errorf("the dead units were tried %d times in %v", tried, span)
+	}
+	for n := 1; n <= 2; n++ {
+		if longest[n] > 4*timeout+2*time.Second { // and what a busy machine takes
+			t.Errorf("unit %d was not read for %v", n, longest[n])
+		}
+	}
+}
