@@ -83,11 +83,14 @@ func (r *Record) frozen(m measured) (measured, error) {
 		if still {
 			at, coarse := coarser(own, step)
 			if _, still = voltage(coarse); !still {
-				doubt = fmt.Sprintf("the voltage stands at %.6g V: it stands still, or has come to be written in steps of %g V, and nobody says so", at, coarse)
+				doubt = fmt.Sprintf("the voltage stands at %.6g V: it stands still, or has come to be written in steps of %g V, and nobody says so; where it is, put compare: {voltage_step: %g} into its entry", at, coarse, coarse)
 			}
 		}
 		if judged {
 			tell("voltage", still)
+		}
+		if judged && still {
+			m.note += fmt.Sprintf(" (in steps of %g V; if its firmware moves it in coarser ones, its entry must say so: compare: {voltage_step: …})", step)
 		}
 		if judged, still := flat(amps, power, r.RatedKW/2); judged {
 			tell("current", still)

@@ -452,6 +452,8 @@ func TestFrozenVoltageIsFound(t *testing.T) {
 		{"it stands at a round number", flatly(0.1, 1000), stands(30, 792), report.Failed, "voltage stands still"},
 		{"the same, without a reference", flatly(0.1, 1000), standsAlone(30, 792), report.Failed, "voltage stands still"},
 		{"it stands at a rounder one", flatly(0.1, 1000), stands(30, 800), report.Inconclusive, "steps of 100 V"},
+		{"it says what to declare", flatly(0.1, 1000), stands(30, 800), report.Inconclusive, "compare: {voltage_step: 100}"},
+		{"it says so, too, of one that never moves", flatly(0.1, 0), func(*accept.Record) {}, report.Failed, "voltage stands still (in steps of 0.1 V; if its firmware moves it in coarser ones, its entry must say so: compare: {voltage_step: …})"},
 		{"the same, without a reference", flatly(0.1, 1000), standsAlone(30, 800), report.Inconclusive, "steps of 100 V"},
 		{"in steps of 1 V it stands at a round number", flatly(1, 1000), stands(30, 790), report.Inconclusive, "steps of 10 V"},
 		{"the same, without a reference", flatly(1, 1000), standsAlone(30, 790), report.Inconclusive, "stands at 790 V"},
