@@ -10,9 +10,13 @@ import (
 
 const (
 	// The newest readings go to the same clients no more often than every leastPace, and
-	// every flushEvery at the latest; see pace.
-	leastPace  = 20 * time.Millisecond
-	flushEvery = 100 * time.Millisecond
+	// every mostPace at the latest; see pace. That is a little less than the 100 ms of many
+	// sources: one that was late once, and had to wait the next time, is not behind for ever.
+	leastPace = 20 * time.Millisecond
+	mostPace  = 90 * time.Millisecond
+	// mostRest bounds what a source may be late without having to wait afterwards, and how
+	// long the hub rests.
+	mostRest   = 100 * time.Millisecond
 	perReading = time.Millisecond
 	perClient  = 100 * time.Microsecond
 	// leastRest is how long what comes together in small pieces is gathered.
@@ -24,16 +28,16 @@ const (
 // pace is how long after some of the newest readings the next ones go to the same
 // clients: the longer the more they were, and the more clients there are. Who looks at few
 // devices hears of each change at once, and the plant does not send more than some 10,000
-// such frames a second, or ten to each client.
+// such frames a second, or eleven to each client.
 func pace(readings, clients int) time.Duration {
-	return min(max(leastPace, time.Duration(readings)*perReading, time.Duration(clients)*perClient), flushEvery)
+	return min(max(leastPace, time.Duration(readings)*perReading, time.Duration(clients)*perClient), mostPace)
 }
 
 // following is when the next ones are due after those that were due at due and go out at
 // now. A source that keeps pace never waits, also when its readings are late now and then
-// by up to flushEvery.
+// by up to mostRest.
 func following(due, now time.Time, pace time.Duration) time.Time {
-	if least := now.Add(-flushEvery); due.Before(least) {
+	if least := now.Add(-mostRest); due.Before(least) {
 		due = least
 	}
 	return due.Add(pace)
@@ -42,7 +46,7 @@ func following(due, now time.Time, pace time.Duration) time.Time {
 // rest is how long the hub rests after a flush that took so long: it takes a fifth of
 // one processor at most, while that does not keep others waiting too long.
 func rest(took time.Duration) time.Duration {
-	return min(max(4*took, leastRest), flushEvery)
+	return min(max(4*took, leastRest), mostRest)
 }
 
 // news are the newest readings of devices of which somebody was not told yet, because he
