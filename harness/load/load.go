@@ -25,6 +25,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -152,7 +153,7 @@ func Run(ctx context.Context, s Spec) (Result, error) {
 		d := net.Dialer{Timeout: giveUp}
 		s.Dial = func(ctx context.Context, address string) (net.Conn, error) { return d.DialContext(ctx, "tcp", address) }
 	}
-	j := &job{Spec: &s, length: s.Profile.Length(), shards: make([]shard, runtime.GOMAXPROCS(0))}
+	j := &job{Spec: &s, begun: make(chan struct{}), length: s.Profile.Length(), shards: make([]shard, runtime.GOMAXPROCS(0))}
 	for i := range j.shards {
 		j.shards[i].seen = metric.NewLoad()
 		j.shards[i].seen.Watch(j.length.Seconds())
@@ -161,27 +162,29 @@ func Run(ctx context.Context, s Spec) (Result, error) {
 	for i := range users {
 		users[i] = j.user(i)
 	}
-	// Connections are opened before the clock starts, a few at a time.
+	// Connections are opened before the clock starts, a few at a time. Who only listens does
+	// so from then on: what came before the start must not lie there until it.
 	var (
-		wg    sync.WaitGroup
-		slots = make(chan struct{}, dialling)
+		opened, wg sync.WaitGroup
+		slots      = make(chan struct{}, dialling)
+		connected  atomic.Int64
 	)
 	for _, u := range users {
+		opened.Add(1)
 		wg.Go(func() {
 			slots <- struct{}{}
 			u.connect(ctx)
 			<-slots
+			if u.up {
+				connected.Add(1)
+			}
+			opened.Done()
+			u.run(ctx)
 		})
 	}
-	wg.Wait()
+	opened.Wait()
 	j.start = time.Now().Add(20 * time.Millisecond)
-	connected := int64(0)
-	for _, u := range users {
-		if u.up {
-			connected++
-		}
-		wg.Go(func() { u.run(ctx) })
-	}
+	close(j.begun)
 	wg.Wait()
 	out := Result{Load: metric.NewLoad(), Acked: map[string][]int64{}}
 	for i := range j.shards {
@@ -197,7 +200,7 @@ func Run(ctx context.Context, s Spec) (Result, error) {
 		}
 	}
 	// What was answered late took that time too: a rate must not profit from it.
-	out.Load.Ran((max(j.length, time.Since(j.start)) - s.Ramp).Seconds(), connected)
+	out.Load.Ran((max(j.length, time.Since(j.start)) - s.Ramp).Seconds(), connected.Load())
 	return out, nil
 }
 
@@ -210,6 +213,7 @@ type sender interface {
 // job is a load while it is put on.
 type job struct {
 	*Spec
+	begun  chan struct{} // closed when start is known
 	start  time.Time
 	length time.Duration
 	shards []shard // as many as processors, so that users seldom wait for each other
@@ -348,6 +352,7 @@ func (u *user) run(ctx context.Context) {
 		u.subscribe(ctx, s)
 		return
 	}
+	<-u.begun
 	if u.Closed {
 		u.loop(ctx)
 		return

@@ -90,9 +90,15 @@ func (s *subscriber) close() {
 // subscribe hears to the end of the load. A connection that ends is an error, and
 // is made again a second later.
 func (u *user) subscribe(ctx context.Context, s *subscriber) {
-	end := u.start.Add(u.length)
-	ctx, stop := context.WithDeadline(ctx, end)
+	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	go func() {
+		select {
+		case <-u.begun:
+			time.AfterFunc(time.Until(u.start.Add(u.length)), stop)
+		case <-ctx.Done():
+		}
+	}()
 	for ctx.Err() == nil {
 		if !u.up {
 			if u.connect(ctx); !u.up {
@@ -112,12 +118,24 @@ func (u *user) subscribe(ctx context.Context, s *subscriber) {
 	}
 }
 
+// counts reports whether the load has begun. What is heard before is not measured.
+func (u *user) counts(now time.Time) bool {
+	select {
+	case <-u.begun:
+		return !now.Before(u.start)
+	default:
+		return false
+	}
+}
+
 // broken notes that nothing can be heard, and waits a second.
 func (u *user) broken(ctx context.Context, code string) {
 	if ctx.Err() != nil {
 		return
 	}
-	u.note(metric.Answer{DueS: time.Since(u.start).Seconds(), Code: code})
+	if now := time.Now(); u.counts(now) {
+		u.note(metric.Answer{DueS: now.Sub(u.start).Seconds(), Code: code})
+	}
 	u.wait(ctx, time.Now().Add(time.Second))
 }
 
@@ -137,6 +155,10 @@ func (u *user) hear(s *subscriber) error {
 		f, err := parseFrame(buf.Bytes())
 		if err != nil {
 			return err
+		}
+		if f.kind != "error" && !u.counts(now) {
+			s.lag = max(s.lag, f.lag)
+			continue
 		}
 		since := now.Sub(u.start)
 		a := metric.Answer{DueS: since.Seconds(), Ramp: since < u.Ramp}

@@ -12,6 +12,12 @@ import (
 	"github.com/gorilla/websocket"
 )
 
+// reading is a frame of a server with a reading of some age.
+func reading(id string, age time.Duration, more string) []byte {
+	return fmt.Appendf(nil, `{"type":"reading","deviceId":%q,"data":{"timestamp":%d,"data":{"soc":50},"quality":"good","flags":[]}%s}`,
+		id, time.Now().Add(-age).UnixMilli(), more)
+}
+
 // TestSubscribers: the age of readings counts from their own time, what a server
 // says was missed is an error each, and a connection that ends is made again.
 func TestSubscribers(t *testing.T) {
@@ -38,15 +44,21 @@ func TestSubscribers(t *testing.T) {
 			t.Errorf("%+v, %v", ask, err)
 		}
 		first := connections.Add(1) <= 3
+		if first { // what comes before the load begins, which is soon after the last has connected, is none of it
+			if err := c.WriteMessage(websocket.TextMessage, reading(ask.Subscribe.Devices, time.Minute, "")); err != nil {
+				t.Error(err)
+			}
+			for connections.Load() < 3 {
+				time.Sleep(time.Millisecond)
+			}
+			time.Sleep(time.Second)
+		}
 		for i := range 10 {
 			lag := ""
 			if i == 5 && first {
 				lag = `,"lag":3`
 			}
-			age := 200 * time.Millisecond
-			err := c.WriteMessage(websocket.TextMessage, fmt.Appendf(nil, `{"type":"reading","deviceId":%q,"data":{"timestamp":%d,"data":{"soc":50},"quality":"good","flags":[]}%s}`,
-				ask.Subscribe.Devices, time.Now().Add(-age).UnixMilli(), lag))
-			if err != nil {
+			if c.WriteMessage(websocket.TextMessage, reading(ask.Subscribe.Devices, 200*time.Millisecond, lag)) != nil {
 				return
 			}
 		}
