@@ -237,7 +237,7 @@ func serve(ctx context.Context, o *options) (*plant, error) {
 		return nil, err
 	}
 	config := filepath.Join(dir, "config.yaml")
-	text := fmt.Sprintf("apiVersion: yunchu/v1\nkind: Config\nlisten: %q\ndata: data\nmqtt: {listen: %q}\n", at, "tcp://"+broker)
+	text := fmt.Sprintf("apiVersion: yunchu/v1\nkind: Config\nlisten: %q\ndata: data\nmqtt: {listen: %q}\naccess: {limits: {queries: {per_second: 0}}}\n", at, "tcp://"+broker)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
