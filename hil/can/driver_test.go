@@ -294,8 +294,13 @@ func TestAlarms(t *testing.T) {
 		{"not active", "victron-sma-lv", frame(t, 0x35A, "AA AA AA 00 00 00 00 00"), device.Discharging, 0},
 		{"offline", "victron-sma-lv", frame(t, 0x35A, "AA AA AA 00 00 00 00 08"), device.Standby, 0},
 		{"protection", "pylon-hv", frame(t, 0x4250, "01 00 00 00 00 00 01 00"), device.Fault, 0},
+		{"all protections", "pylon-hv", frame(t, 0x4250, "01 00 00 00 00 00 FF FF"), device.Fault, 0},
+		{"all alarms", "pylon-hv", frame(t, 0x4250, "01 00 00 00 FF FF 00 00"), device.Discharging, 0},
 		{"asleep", "pylon-hv", frame(t, 0x4250, "00 00 00 00 00 00 00 00"), device.Standby, 0},
 		{"severe", "ecube-hv-pcs", frame(t, 0x1C001800, "00 00 00 00 01 00 00 00"), device.Fault, 0},
+		{"all", "ecube-hv-pcs", frame(t, 0x1C001800, "FF FF FF FF FF 01 00 00"), device.Fault, device.FlagEStop},
+		{"of another unit", "ecube-hv-pcs", frame(t, 0x1C001810, "00 00 00 80 01 00 00 00"), device.Discharging, 0},
+		{"for another unit", "ecube-hv-pcs", frame(t, 0x1C002800, "00 00 00 80 01 00 00 00"), device.Discharging, 0},
 		{"mild", "ecube-hv-pcs", frame(t, 0x1C001800, "00 04 00 00 00 00 00 00"), device.Discharging, 0},
 		{"emergency power off", "ecube-hv-pcs", frame(t, 0x1C001800, "00 00 00 80 00 00 00 00"), device.Fault, device.FlagEStop},
 		{"fault", "ecube-hv-pcs", frame(t, 0x18501800, "02 01 03 00"), device.Fault, 0},
@@ -346,6 +351,40 @@ func TestForbiddenByByteAndBit(t *testing.T) {
 		b.say(tt.last)
 		if r := b.read(); math.Abs(r.MaxCharge-tt.charge) > 1e-9 || math.Abs(r.MaxDischarge-tt.discharge) > 1e-9 {
 			t.Errorf("%s %s: max charge %v, max discharge %v, want %v and %v", tt.profile, tt.last, r.MaxCharge, r.MaxDischarge, tt.charge, tt.discharge)
+		}
+	}
+}
+
+// A field of alarms that says nothing, all ones where that is no set of bits, is not taken for
+// one without alarms: nothing is permitted then, and no alarm claimed.
+func TestAlarmsThatSayNothing(t *testing.T) {
+	limits := map[string][]can.Frame{
+		"pylon-lv":       {frame(t, 0x351, "14 02 74 0E 74 0E CC 01"), frame(t, 0x35C, "C0 00")},
+		"victron-sma-lv": {frame(t, 0x351, "14 02 74 0E 74 0E CC 01")},
+		"pylon-hv":       {frame(t, 0x4220, "8C 0A E9 07 4A 79 4A 79"), frame(t, 0x4280, "00 00 00 00 00 00 00 00")},
+		"ecube-hv-pcs":   {frame(t, 0x18001800, "90 21 E8 03 40 1A E8 03"), frame(t, 0x18501800, "02 01 01 00 00 00 00 00")},
+	}
+	for _, tt := range []struct {
+		profile     string
+		well, alarm can.Frame
+	}{
+		{"pylon-lv", frame(t, 0x359, "00 00 00 00 02 50 4E"), frame(t, 0x359, "FF FF FF FF FF FF FF")},
+		{"victron-sma-lv", frame(t, 0x35A, "AA AA AA 00 00 00 00 00"), frame(t, 0x35A, "FF FF FF FF FF FF FF FF")},
+		{"victron-sma-lv", frame(t, 0x35A, "00 00 00 00 00 00 00 00"), frame(t, 0x35A, "AB AA AA 00 00 00 00 00")}, // 11 in one field
+		{"pylon-hv", frame(t, 0x4250, "01 00 00 00 00 00 00 00"), frame(t, 0x4250, "FF FF FF FF FF FF FF FF")},
+		{"ecube-hv-pcs", frame(t, 0x1C001800, "00 00 00 00 00 00 00 00"), frame(t, 0x1C001800, "FF FF FF FF FF FF FF FF")},
+		{"ecube-hv-pcs", frame(t, 0x18501800, "02 01 01 00 00 00 00 00"), frame(t, 0x18501800, "02 01 FF 00 00 00 00 00")},
+	} {
+		b := newBench(t, load(t, tt.profile), nil)
+		b.say(frame(t, 0x356, "7A 13 F2 FE 6B 01"), frame(t, 0x18201800, "B9 1F B0 04"), frame(t, 0x4210, "A5 09 22 75 9D 04 2E 64"))
+		b.say(limits[tt.profile]...)
+		b.say(tt.well)
+		if r := b.read(); r.MaxCharge <= 0 || r.MaxDischarge <= 0 || r.Status == device.Fault {
+			t.Errorf("%s: well: %v, at most %v and %v kW", tt.profile, r.Status, r.MaxCharge, r.MaxDischarge)
+		}
+		b.say(tt.alarm)
+		if r := b.read(); r.MaxCharge != 0 || r.MaxDischarge != 0 || r.Flags != 0 {
+			t.Errorf("%s %s: at most %v and %v kW, flags %v", tt.profile, tt.alarm, r.MaxCharge, r.MaxDischarge, r.Flags)
 		}
 	}
 }

@@ -59,7 +59,8 @@ type SignalUse struct {
 	// Mask has the bits of the signal that a condition looks at; 0: all. A signal may be used
 	// several times, for what its bits say.
 	Mask uint64 `yaml:"mask"`
-	// Active is their value with which the condition holds; left out: any but 0.
+	// Active is their value with which the condition holds; left out: any but 0. All ones that
+	// are neither it nor inactive say nothing.
 	Active *uint64 `yaml:"active"`
 	// Inactive is what is sent while it does not; default 0.
 	Inactive uint64 `yaml:"inactive"`

@@ -140,9 +140,7 @@ func signBit(signed bool) uint {
 // short, another selection, or not implemented. A frame of nothing but ones says that of
 // all its signals.
 func (m *Message) Decode(f *Frame, values []float64, raw []uint64) {
-	length := min(f.Length, 8)
-	packed := f.Data.PackLittleEndian()
-	blank := length == 0 || packed<<(64-8*length) == ^uint64(0)<<(64-8*length)
+	length, blank := min(f.Length, 8), blank(f)
 	selected := int64(-1)
 	if m.switches >= 0 {
 		selected = int64(m.Signals[m.switches].Raw(&f.Data))
@@ -156,6 +154,12 @@ func (m *Message) Decode(f *Frame, values []float64, raw []uint64) {
 		raw[i] = s.Raw(&f.Data)
 		values[i] = s.Physical(raw[i])
 	}
+}
+
+// blank reports whether a frame holds nothing but ones.
+func blank(f *Frame) bool {
+	length := min(f.Length, 8)
+	return length == 0 || f.Data.PackLittleEndian()<<(64-8*length) == ^uint64(0)<<(64-8*length)
 }
 
 // Frame is an empty frame of the message.

@@ -30,6 +30,7 @@ type messageState struct {
 	uses   []signalUse
 	values []float64
 	raw    []uint64
+	blank  bool // it says nothing
 	seen   time.Time
 	rhythm rhythm
 }
@@ -38,7 +39,8 @@ type messageState struct {
 type signalUse struct {
 	*SignalUse
 	signal   int
-	quantity int // index in numbers; -1 for anything else
+	ones     uint64 // of the signal
+	quantity int    // index in numbers; -1 for anything else
 }
 
 // beat is the counter by which a device shows that it lives.
@@ -61,7 +63,9 @@ func newState(p *Profile) *state {
 		m.def = p.db.Message(m.use.Name)
 		m.values, m.raw = make([]float64, len(m.def.Signals)), make([]uint64, len(m.def.Signals))
 		for j := range m.use.Signals {
-			u := signalUse{&m.use.Signals[j], m.def.Signal(m.use.Signals[j].Name), slices.Index(numbers, m.use.Signals[j].Is)}
+			use := &m.use.Signals[j]
+			signal := m.def.Signal(use.Name)
+			u := signalUse{use, signal, m.def.Signals[signal].ones(), slices.Index(numbers, use.Is)}
 			m.uses = append(m.uses, u)
 			m.bound = m.bound || binds(u.Is)
 			if u.Is == Heartbeat {
@@ -97,7 +101,7 @@ func (s *state) take(f *Frame, at time.Time) bool {
 	}
 	m := &s.messages[i]
 	m.def.Decode(f, m.values, m.raw)
-	m.seen, s.newest = at, at
+	m.blank, m.seen, s.newest = blank(f), at, at
 	if m.use.Answers == "" {
 		m.rhythm.take(at)
 	}
@@ -167,7 +171,7 @@ func (s *state) at(now time.Time) (p picture, ok bool) {
 				p.limited[1] = true
 			}
 			if fresh {
-				p.take(u, m.values[u.signal], m.raw[u.signal])
+				p.take(u, m.values[u.signal], m.raw[u.signal], m.blank)
 			}
 		}
 	}
@@ -175,14 +179,18 @@ func (s *state) at(now time.Time) (p picture, ok bool) {
 	return p, ok
 }
 
-// take puts one signal into the picture. A permission that is not known is none.
-func (p *picture) take(u signalUse, v float64, raw uint64) {
+// take puts one signal of a frame, which may be blank, into the picture. A permission that
+// is not known is none, and a fault that is not known permits nothing.
+func (p *picture) take(u signalUse, v float64, raw uint64, blank bool) {
 	known := !math.IsNaN(v)
 	if u.quantity >= 0 {
 		p.numbers[u.quantity] = v
 		return
 	}
 	holds := known && u.holds(raw)
+	if (u.Is == FaultCondition || u.Is == EStopCondition) && (blank || u.undefined(raw)) {
+		p.charge, p.discharge = false, false
+	}
 	switch u.Is {
 	case ChargeAllowed:
 		p.charge = p.charge && holds
@@ -193,9 +201,9 @@ func (p *picture) take(u signalUse, v float64, raw uint64) {
 	case DischargeForbidden:
 		p.discharge = p.discharge && known && !holds
 	case FaultCondition:
-		p.fault = p.fault || holds
+		p.fault = p.fault || u.holds(raw) && u.there(v, raw)
 	case EStopCondition:
-		p.estop = p.estop || holds
+		p.estop = p.estop || u.holds(raw) && u.there(v, raw)
 	case StatusWord:
 		if word, ok := u.Words[raw]; known && ok {
 			p.status, _ = device.ParseStatus(word)
@@ -216,6 +224,20 @@ func (u *SignalUse) holds(raw uint64) bool {
 		return raw == *u.Active
 	}
 	return raw != 0
+}
+
+// there reports whether the frame has the signal. Bits that are all set are bits that are
+// set, though a number of nothing but ones is none.
+func (u *signalUse) there(v float64, raw uint64) bool { return !math.IsNaN(v) || raw == u.ones }
+
+// undefined reports whether the bits of a condition with a value of its own are all ones,
+// which is neither that value nor the other.
+func (u *signalUse) undefined(raw uint64) bool {
+	ones := u.ones
+	if u.Mask != 0 {
+		raw, ones = raw&u.Mask, ones&u.Mask
+	}
+	return u.Active != nil && *u.Active != 0 && raw == ones && ones != *u.Active && ones != u.Inactive
 }
 
 // text is up to eight characters of ASCII, the first in the lowest byte.

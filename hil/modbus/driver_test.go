@@ -150,6 +150,38 @@ func TestProfileThatHasNothing(t *testing.T) {
 	}
 }
 
+// All ones in a field of bits are all of its bits, and what a condition has no word for is
+// not taken for the good one.
+func TestAlarmsOfAllOnes(t *testing.T) {
+	d := newDriver(t, `points:
+  power: {address: 0, type: int16}
+  voltage: {address: 1}
+  alarms: {address: 2, type: uint32}
+  max_charge_kw: {address: 4}
+  max_discharge_kw: {address: 5}
+  charge_forbidden: {address: 6, values: {active: 0xAA, inactive: [0, 1]}}
+  discharge_forbidden: {address: 7, values: {active: 0xAA}}
+  e_stop: {address: 8, bit: 3}
+`)
+	for _, tt := range []struct {
+		regs              []uint16
+		status            device.Status
+		flags             device.Flags
+		charge, discharge float64
+	}{
+		{[]uint16{0, 700, 0, 0, 50, 60, 1, 0, 0}, device.Idle, 0, 50, 60},
+		{[]uint16{0, 700, 0xFFFF, 0xFFFF, 50, 60, 0, 0, 0}, device.Fault, 0, 50, 60},
+		{[]uint16{0, 700, 0, 0, 50, 60, 0xFFFF, 0xFFFF, 0}, device.Idle, 0, 0, 60}, // of discharge, all but one value permit
+		{[]uint16{0, 700, 0, 0, 50, 60, 0xAA, 0xAA, 0}, device.Idle, 0, 0, 0},
+		{[]uint16{0, 700, 0, 0, 50, 60, 0, 0, 0xFFFF}, device.Fault, device.FlagEStop, 50, 60},
+	} {
+		copy(d.Holding, tt.regs)
+		if r := d.read(); r.Status != tt.status || r.Flags != tt.flags || r.MaxCharge != tt.charge || r.MaxDischarge != tt.discharge {
+			t.Errorf("%x: %v, flags %v, at most %v and %v kW, want %+v", tt.regs, r.Status, r.Flags, r.MaxCharge, r.MaxDischarge, tt)
+		}
+	}
+}
+
 func TestStatusWithoutAWord(t *testing.T) {
 	d := newDriver(t, "points:\n  power: {address: 0, type: int16, scale: 0.01}\n  alarms: {address: 1, mask: 0x0F}\n  e_stop: {address: 2}\n")
 	for _, tt := range []struct {

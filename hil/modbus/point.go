@@ -230,7 +230,8 @@ func (p *point) inRange(v float64) error {
 	return nil
 }
 
-// holds reports whether a condition does.
+// holds reports whether a condition does. One that warns holds with a value that is neither
+// active nor inactive.
 func (p *point) holds(regs []uint16) bool {
 	raw := p.raw(regs)
 	if !p.implemented(raw) {
@@ -239,7 +240,7 @@ func (p *point) holds(regs []uint16) bool {
 	raw = p.masked(raw)
 	on, off := p.values[active], p.values[inactive]
 	switch {
-	case len(on) > 0:
+	case len(on) > 0 && (!p.warns || len(off) == 0):
 		return slices.Contains(on, raw)
 	case len(off) > 0:
 		return !slices.Contains(off, raw)

@@ -143,6 +143,9 @@ func (c *checker) place() {
 	c.absent = in.NotImplemented
 	for i, raw := range in.NotImplemented {
 		c.fits(fmt.Sprintf("not_implemented[%d]", i), raw)
+		if ones := uint64(math.MaxUint64) >> (64 - min(c.bits(), 64)); c.warns && len(in.Values) == 0 && c.masked(raw) == c.masked(ones) {
+			c.wrong("not_implemented", "leave it out, or the point where the device does not have it", "%#x says with all its bits that it is so", raw)
+		}
 	}
 }
 

@@ -25,6 +25,7 @@ type quantity struct {
 	units    map[string]unit // others that a profile may give it in
 	directed bool            // counts a direction of power positive
 	written  bool            // a device takes it
+	warns    bool            // a condition that says what is wrong or forbidden
 	words    []string
 }
 
@@ -90,13 +91,13 @@ var quantities = map[string]quantity{
 	"voltage_max":         {unit: "V", units: volts},
 	"temperature_min":     {unit: "degC", units: celsius},
 	"temperature_max":     {unit: "degC", units: celsius},
-	"charge_forbidden":    {form: condition, words: conditionWords},
-	"discharge_forbidden": {form: condition, words: conditionWords},
+	"charge_forbidden":    {form: condition, words: conditionWords, warns: true},
+	"discharge_forbidden": {form: condition, words: conditionWords, warns: true},
 	"frequency":           {unit: "Hz"},
 	"grid_voltage":        {unit: "V", units: volts},
 	"local":               {form: condition, words: conditionWords},
-	"e_stop":              {form: condition, words: conditionWords},
-	"alarms":              {form: condition, words: conditionWords},
+	"e_stop":              {form: condition, words: conditionWords, warns: true},
+	"alarms":              {form: condition, words: conditionWords, warns: true},
 
 	"setpoint":             {unit: "kW", units: kilowatts, directed: true, written: true},
 	"setpoint_enable":      {form: condition, words: conditionWords, written: true},

@@ -2,6 +2,7 @@ package sunspec
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"yunchu/platform/device"
@@ -95,8 +96,11 @@ func (d *Driver) reading(now time.Time) device.Reading {
 // limits are in kW what the device can take and give now: the least of what its battery
 // says in amperes and in watts and of what its converter is set to or rated, and nothing
 // of what it forbids or of what the battery's voltage has no room for. NaN when it says
-// nothing.
+// nothing. Alarms that it does not tell any more may be any.
 func (l *layout) limits() (charge, discharge float64) {
+	if slices.ContainsFunc(l.alarmed, func(p point) bool { return !p.value().OK() }) {
+		return 0, 0
+	}
 	volts := l.voltage.float()
 	charge = least(l.chargeA.float()*volts, l.chargeW.float(), l.ratedChargeW.float()) / 1000
 	discharge = least(l.dischargeA.float()*volts, l.dischargeW.float(), l.ratedDischargeW.float()) / 1000

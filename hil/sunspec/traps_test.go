@@ -47,6 +47,40 @@ func TestBatteryPortOf714(t *testing.T) {
 	}
 }
 
+// TestAlarmsThatSayNothing: a device that had alarms and whose alarms are all ones, which
+// SunSpec has for what is not implemented, is not taken for one without alarms. One that
+// never had any is.
+func TestAlarmsThatSayNothing(t *testing.T) {
+	at := func(addr int, id uint16, name string) int {
+		f, ok := sunspec.NewBlock(sunspec.Lookup(id), 0, 0).Field(name)
+		if !ok {
+			t.Fatalf("no %d.%s", id, name)
+		}
+		return addr + f.At
+	}
+	for name, addr := range map[string]int{"701.Alrm": at(at701, 701, "Alrm"), "802.Evt1": at(at802, 802, "Evt1")} {
+		for _, x := range [][]uint16{{0xFFFF, 0xFFFF}, {0x8000, 0}} {
+			r := pcs(t)
+			d := open(t, r)
+			if got := read(t, d, 0); got.MaxCharge != 80 || got.MaxDischarge != 160 {
+				t.Fatalf("%s is 0: %+v", name, got)
+			}
+			r.set(addr, x...)
+			if got := read(t, d, 1); got.MaxCharge != 0 || got.MaxDischarge != 0 || got.Flags != 0 {
+				t.Errorf("%s is %x: at most %v and %v kW, flags %v", name, x, got.MaxCharge, got.MaxDischarge, got.Flags)
+			}
+			r.set(addr, 0, 0)
+			if got := read(t, d, 2); got.MaxCharge != 80 || got.MaxDischarge != 160 {
+				t.Errorf("%s is 0 again: %+v", name, got)
+			}
+			r.set(addr, x...)
+			if got := read(t, open(t, r), 0); got.MaxCharge != 80 || got.MaxDischarge != 160 {
+				t.Errorf("without %s from the start: %+v", name, got)
+			}
+		}
+	}
+}
+
 // TestVoltagesEndChargeAndDischarge: 802.VMax and VMin bound where there is no limit of
 // current, and where there is one.
 func TestVoltagesEndChargeAndDischarge(t *testing.T) {
