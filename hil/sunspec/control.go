@@ -194,8 +194,8 @@ func (d *Driver) setPower(ctx context.Context, now time.Time, c *device.Command)
 	}
 	held, taken, err := d.set(ctx, now, &next)
 	if err != nil {
-		if taken { // what the device holds now is not what it was told
-			d.live = live{}
+		if taken { // what the device holds now is not known, or not what it was told: 0 is owed
+			d.live = live{on: true}
 			err = errors.Join(err, d.rest(ctx))
 		}
 		return 0, err
@@ -327,8 +327,8 @@ func (d *Driver) perform(ctx context.Context, kw float64, revert time.Duration) 
 	return nil
 }
 
-// rest takes the power to 0, where it can be set. Where a setpoint was in force that is owed
-// until the device has answered, and what it holds meanwhile is not known.
+// rest takes the power to 0, where it can be set. Where a setpoint was in force, or may be, that
+// is owed until the device has answered, and what it holds meanwhile is not known.
 func (d *Driver) rest(ctx context.Context) error {
 	if d.live.on {
 		d.live.until, d.live.kw = d.now, math.NaN()

@@ -329,7 +329,10 @@ func TestRefusedWrites(t *testing.T) {
 		for s := 1.0; s < 10; s++ {
 			read(t, d, s)
 		}
-		if len(r.writes) > 0 {
+		timer := fmt.Sprintf("%d ", at704+30)
+		if slices.ContainsFunc(r.writes, func(w string) bool {
+			return tt.code != "" || !strings.HasPrefix(w, timer) // taking it back begins with that, and is owed
+		}) {
 			t.Errorf("%v: renewed: %q", tt.with, r.writes)
 		}
 	}

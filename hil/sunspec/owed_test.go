@@ -167,3 +167,48 @@ func TestAStopKeepsTheLayout(t *testing.T) {
 		t.Errorf("%d requests for a stop: it was scanned again", r.reads)
 	}
 }
+
+// TestPowerOfUnknownFateIsTakenBack: a setpoint of which any exchange is not answered, whether it
+// has arrived or not, is not left with the device though taking it back is not answered either:
+// 0 is owed until it is. Where the power itself had not been written, what was in force stays.
+func TestPowerOfUnknownFateIsTakenBack(t *testing.T) {
+	for _, before := range []float64{0, 10} {
+		for _, taken := range []bool{false, true} {
+			for after, done := 0, false; !done; after++ {
+				x := &leftAlone{registers: pcs(t), taken: taken}
+				d, err := sunspec.New(sunspec.Options{Conn: x, Base: 40000, Unit: 1})
+				if err != nil {
+					t.Fatal(err)
+				}
+				write(t, d, 0, power(before, 0, 600))
+				read(t, d, 0.5)
+				x.after, x.lose = after, 1
+				_, err = d.Write(t.Context(), at(1), power(20, 1, 600))
+				if done = err == nil; done {
+					if after < 4 {
+						t.Errorf("done with %d exchanges", after)
+					}
+					break
+				}
+				told := after >= 3 // behind two readings and the time to revert
+				for s := range 2 {
+					r, err := d.Read(t.Context(), at(1.5+float64(s)))
+					if r.Flags&device.FlagMaster != 0 || s > 0 && err != nil {
+						t.Errorf("exchange %d lost, arrived %t: flags %v, %v", after, taken, r.Flags, err)
+					}
+					x.waits = false // its back-off is over
+				}
+				want := -1000 * int32(before)
+				if told {
+					want = 0
+				}
+				if got := int32(uint32(x.get(at704+24))<<16 | uint32(x.get(at704+25))); got != want {
+					t.Errorf("exchange %d lost, arrived %t, %g kW before: it holds %d W, want %d W", after, taken, before, got, want)
+				}
+				if told && x.owed == 0 {
+					t.Errorf("exchange %d lost, arrived %t: it was left alone while 0 was owed", after, taken)
+				}
+			}
+		}
+	}
+}
