@@ -32,6 +32,7 @@ const (
 type live struct {
 	on     bool
 	kw     float64   // NaN: 0 is owed, and it may hold that or what it was told before
+	step   float64   // kW, what one of its register was when it was written
 	until  time.Time // zero: for ever
 	armed  time.Time // it was written last
 	lapses time.Time // the device takes it back by itself, unless it is written again
@@ -235,7 +236,7 @@ func (d *Driver) armed(ctx context.Context, now time.Time) error {
 // another one than before.
 func (d *Driver) set(ctx context.Context, now time.Time, x *live) (held float64, taken bool, err error) {
 	revert := d.revert(now, x)
-	x.kw = d.layout.holdable(x.kw)
+	x.kw, x.step = d.layout.holdable(x.kw), d.layout.setter.resolution()
 	steps, err := d.layout.setter.steps(x.kw, revert)
 	if err != nil {
 		return 0, false, err

@@ -69,7 +69,8 @@
 // A device that nobody commands is never written to. A setpoint that registers have no
 // number for is rounded towards 0. It always has a time to revert, where the device has
 // one, is read back from the device with that time, and is renewed by Read after a third of
-// it for as long as the command holds, each time with a look back. It is given up, not renewed,
+// it for as long as the command holds, each time with a look back; at once when the device has
+// changed the scale of its register under it. It is given up, not renewed,
 // when the device is in local control or in fault, or when somebody else has changed it. With
 // each reading its timer is looked at: one that is gone, reverts to something else, or does not
 // run although it did, is armed again once, and where that does not last there is no power.

@@ -95,19 +95,32 @@ func (d *Driver) watchTimer(now time.Time) {
 func (d *Driver) renew(ctx context.Context, now time.Time) error {
 	x := &d.live
 	revert := d.revert(now, x)
-	if err := d.perform(ctx, x.kw, revert); err != nil {
+	kw, step := d.layout.holdable(x.kw), d.layout.setter.resolution()
+	if err := d.perform(ctx, kw, revert); err != nil {
 		return err
 	}
+	x.kw, x.step = kw, step
 	x.armed, x.lapses, x.revert = now, now.Add(revert), revert.Seconds()
 	if err := d.fetch(ctx, controlPlan); err != nil {
 		return err
 	}
 	x.runs = d.layout.setter.left().float() > 0
+	if held, _ := d.layout.setter.holds(); d.layout.rescaled(held, x) {
+		d.remark(device.Warning, "its scale has changed while the setpoint was renewed: it is taken to 0 kW")
+		return d.rest(ctx)
+	}
 	d.watch(now)
 	if x.on && !x.until.IsZero() && !now.Before(x.until) { // what was found ends it
 		return d.rest(ctx)
 	}
 	return nil
+}
+
+// rescaled reports whether a device that holds another power than x still has the number that
+// it was told, and only what it counts in is another: that is no second master.
+func (l *layout) rescaled(held float64, x *live) bool {
+	step := l.setter.resolution()
+	return step != x.step && !l.same(held, x.kw) && math.Abs(held/step-x.kw/x.step) < 0.5
 }
 
 // keeps notes a setting that was written, so that it is renewed where the device takes it

@@ -303,3 +303,63 @@ func openStubborn(t *testing.T, r *registers, at int) *sunspec.Driver {
 	}
 	return d
 }
+
+// scales is a device that changes the scale of its setpoint before a write to it.
+type scales struct {
+	*registers
+	at     int // of the write
+	change func()
+}
+
+func (x *scales) Write(ctx context.Context, addr uint16, values []uint16) error {
+	if int(addr) == x.at && x.change != nil {
+		x.change()
+		x.change = nil
+	}
+	return x.registers.Write(ctx, addr, values)
+}
+
+// TestScaleOfARenewedSetpoint: a scale factor that changes while a setpoint is in force is no
+// second master, and makes no power ten times as large: the setpoint is written again in it.
+// Where it changes between the last look and the renewal, the power is taken to 0.
+func TestScaleOfARenewedSetpoint(t *testing.T) {
+	const factor = at704 + 55
+	w := func(r *registers) float64 { // of the setpoint
+		return float64(int32(uint32(r.get(at704+24))<<16|uint32(r.get(at704+25)))) * math.Pow10(int(int16(r.get(factor))))
+	}
+	for name, tt := range map[string]struct {
+		kw     float64
+		change func(r *registers)
+		during bool // the renewal
+		want   float64
+	}{
+		"coarser":             {50.04, func(r *registers) { r.set(factor, 2) }, false, -50000},
+		"finer":               {50, func(r *registers) { r.set(factor, 0xFFFE) }, false, -50000},
+		"with its number":     {-50, func(r *registers) { r.set(factor, 2); r.set(at704+24, 0, 500) }, false, 50000},
+		"while it is renewed": {50, func(r *registers) { r.set(factor, 1) }, true, 0},
+		"somebody else's":     {50, func(r *registers) { r.set(factor, 2); r.set(at704+24, 0, 7) }, false, 700},
+	} {
+		x := &scales{registers: pcs(t), at: at704 + 23}
+		d, err := sunspec.New(sunspec.Options{Conn: x, Base: 40000, Unit: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, d, 0, power(tt.kw, 0, 600))
+		read(t, d, 1)
+		if tt.during {
+			x.change = func() { tt.change(x.registers) }
+		} else {
+			tt.change(x.registers)
+		}
+		master := device.Flags(0)
+		for s := 2.0; s < 5; s++ {
+			master |= read(t, d, s).Flags & device.FlagMaster
+			if got := w(x.registers); got != tt.want {
+				t.Errorf("%s: at %g s it holds %g W, want %g W", name, s, got, tt.want)
+			}
+		}
+		if theirs := name == "somebody else's"; theirs != (master != 0) {
+			t.Errorf("%s: flags %v", name, master)
+		}
+	}
+}

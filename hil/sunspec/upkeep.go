@@ -114,8 +114,8 @@ func (d *Driver) moved() bool {
 // watch looks for what has become of our setpoint, as the registers that were just read
 // tell it. It is given up when the device is in local control, in fault or stopped: it
 // must not move again just because that has passed. A setpoint that the device took back
-// by itself is written again while it holds. Any other change was made by somebody else,
-// whom the device is left to.
+// by itself, or whose scale it has changed, is written again while it holds. Any other
+// change was made by somebody else, whom the device is left to.
 func (d *Driver) watch(now time.Time) {
 	l := d.layout
 	switch {
@@ -139,6 +139,8 @@ func (d *Driver) watch(now time.Time) {
 	case math.IsNaN(d.live.kw): // taken to 0 now
 	case on && l.same(held, d.live.kw):
 		d.watchTimer(now)
+	case on && l.rescaled(held, &d.live):
+		d.live.armed = time.Time{} // written again at once, in what it counts in now
 	case math.IsNaN(held): // it does not say, and takes it back by itself
 	case l.setter.revert().value().OK() && !now.Before(d.live.lapses), len(l.beats) > 0 && d.beat.silent(now):
 		d.live.armed = time.Time{} // written again at once
