@@ -24,7 +24,7 @@ type DeviceOptions struct {
 // Device serves a unit in the registers of a profile. A setpoint acts once it is enabled,
 // where the profile has a point for that; with a time to revert written before, it lapses
 // unless it is written again. Registers between those of the profile read 0; others are
-// not there.
+// not there. A request for more registers than the profile has for one is refused.
 type Device struct {
 	unit    *unit.Unit
 	now     func() time.Time
@@ -33,6 +33,7 @@ type Device struct {
 	has     map[string]bool
 	decades map[key]int // the power of ten in each register that has one
 	ends    map[modbus.Table]span
+	most    int // registers in a request
 
 	mu sync.Mutex
 	kept
@@ -54,7 +55,7 @@ func NewDevice(o DeviceOptions) (*Device, error) {
 		return nil, errors.New("serve registers: a unit and a profile are needed")
 	}
 	d := &Device{
-		unit: o.Unit, now: o.Now, log: o.Log, points: o.Profile.Registers(),
+		unit: o.Unit, now: o.Now, log: o.Log, points: o.Profile.Registers(), most: o.Profile.Requests.MaxRegisters,
 		has: map[string]bool{}, decades: map[key]int{}, ends: map[modbus.Table]span{}, kept: kept{own: map[string][]uint16{}},
 	}
 	if d.now == nil {
@@ -123,6 +124,9 @@ func (d *Device) Read(t modbus.Table, addr, n uint16) ([]uint16, error) {
 }
 
 func (d *Device) read(t modbus.Table, addr, n uint16) ([]uint16, error) {
+	if d.tooMany(t, int(n)) {
+		return nil, modbus.IllegalValue
+	}
 	end := int(addr) + int(n)
 	if s := d.ends[t]; int(addr) < s.first || end > s.end {
 		return nil, modbus.IllegalAddress
@@ -146,6 +150,11 @@ func (d *Device) read(t modbus.Table, addr, n uint16) ([]uint16, error) {
 		}
 	}
 	return out, nil
+}
+
+// tooMany reports whether a request is longer than its maker says.
+func (d *Device) tooMany(t modbus.Table, n int) bool {
+	return n > d.most && (t == modbus.Holding || t == modbus.Input)
 }
 
 // decade is the power of ten that is shown.

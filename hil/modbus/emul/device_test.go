@@ -510,3 +510,27 @@ func TestPowerOfTen(t *testing.T) {
 		}
 	}
 }
+
+// A unit takes as many registers in a request as its manual says, and no more.
+func TestRequestsAreAsLongAsTheManualSays(t *testing.T) {
+	for name, most := range map[string]uint16{"../../../docs/practice/pcs-hx100.yaml": 64, "pcs-generic": modbus.MaxRead} {
+		c := newClock()
+		d, err := emul.NewDevice(emul.DeviceOptions{Unit: newUnit(t, c), Profile: profile(t, name), Now: c.now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		table, addr := modbus.Holding, uint16(100)
+		if most == modbus.MaxRead {
+			table, addr = modbus.Input, 0
+		}
+		if got, err := d.Read(table, addr, most); err != nil || len(got) != int(most) {
+			t.Errorf("%s: %d registers: %d, %v", name, most, len(got), err)
+		}
+		if _, err := d.Read(table, addr, most+1); most < modbus.MaxRead && !errors.Is(err, modbus.IllegalValue) {
+			t.Errorf("%s: %d registers: %v, want exception 3", name, most+1, err)
+		}
+		if err := d.Write(200, make([]uint16, 65)); most == 64 && !errors.Is(err, modbus.IllegalValue) {
+			t.Errorf("%s: 65 registers written: %v, want exception 3", name, err)
+		}
+	}
+}

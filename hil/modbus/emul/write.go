@@ -51,6 +51,9 @@ type kept struct {
 func (d *Device) write(t modbus.Table, addr uint16, values []uint16) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.tooMany(t, len(values)) {
+		return modbus.IllegalValue
+	}
 	now := d.now()
 	v := d.unit.View(now)
 	list, err := d.changes(t, addr, values, &v)
