@@ -235,7 +235,13 @@ func (d *Driver) readBack(ctx context.Context, s *setpoint) error {
 			return err
 		}
 		if !(math.Abs(got-s.kw) <= x.step()/2*(1+1e-9)+1e-6*math.Abs(s.kw)) {
-			return &refusal{device.Failure, codeReadBack, fmt.Sprintf("the device was told %g kW and holds %g kW: it does not take it, or a second master has written since", s.kw, got)}
+			why := ": it does not take it, or a second master has written since"
+			if was := d.before.number(x); math.Abs(got-was) <= x.step()/2 {
+				why = " as before: it does not take it"
+			} else if !math.IsNaN(was) {
+				why = fmt.Sprintf(", which is not the %g kW of before either: it has cut it, or a second master has written since", was)
+			}
+			return &refusal{device.Failure, codeReadBack, fmt.Sprintf("the device was told %g kW and holds %g kW%s", s.kw, got, why)}
 		}
 		s.regs = regs
 	}

@@ -369,6 +369,25 @@ func TestReadBack(t *testing.T) {
 	}
 }
 
+// TestReadBackSaysWhoseItIs: a device that still holds what it held does not take what it is
+// told; one that holds a third power has cut it, or has been told that by somebody else.
+func TestReadBackSaysWhoseItIs(t *testing.T) {
+	for name, tt := range map[string]struct {
+		deaf map[uint16]bool
+		cut  uint16
+		want string
+	}{
+		"deaf": {map[uint16]bool{11: true}, 0, "the device was told 50 kW and holds 20 kW as before: it does not take it"},
+		"cut":  {nil, 30, "the device was told 50 kW and holds 30 kW, which is not the 20 kW of before either: it has cut it, or a second master has written since"},
+	} {
+		d := newDriver(t, "watched: true\npoints:\n  setpoint: {address: 11, type: int16}\n")
+		d.Holding[11], d.deaf, d.cut = 20, tt.deaf, tt.cut
+		if a := d.write(device.SetPower, 50, time.Minute); a.Status != device.Failure || a.Code != "READ_BACK" || a.Reason != tt.want {
+			t.Errorf("%s: %v %s: %s", name, a.Status, a.Code, a.Reason)
+		}
+	}
+}
+
 // TestDeadManIsReadBack: a device that does not hold the time to revert would go on without us.
 func TestDeadManIsReadBack(t *testing.T) {
 	for name, tt := range map[string]struct {

@@ -236,6 +236,7 @@ func (d *Driver) armed(ctx context.Context, now time.Time) error {
 // another one than before.
 func (d *Driver) set(ctx context.Context, now time.Time, x *live) (held float64, taken bool, err error) {
 	revert := d.revert(now, x)
+	was, _ := d.layout.setter.holds()
 	x.kw, x.step = d.layout.holdable(x.kw), d.layout.setter.resolution()
 	steps, err := d.layout.setter.steps(x.kw, revert)
 	if err != nil {
@@ -248,7 +249,7 @@ func (d *Driver) set(ctx context.Context, now time.Time, x *live) (held float64,
 		taken = taken || s.power
 	}
 	x.armed, x.lapses, x.revert = now, now.Add(revert), revert.Seconds()
-	if held, err = d.confirm(ctx, x.kw, revert); err != nil {
+	if held, err = d.confirm(ctx, x.kw, was, revert); err != nil {
 		return held, true, err
 	}
 	x.runs = d.layout.setter.left().float() > 0
@@ -286,8 +287,9 @@ func transient(err error) bool {
 }
 
 // confirm reads back the setpoint, and that the device will take it back in time: a
-// dead-man that it does not hold, or holds for longer, is none. A setpoint of 0 needs none.
-func (d *Driver) confirm(ctx context.Context, kw float64, revert time.Duration) (held float64, err error) {
+// dead-man that it does not hold, or holds for longer, is none. A setpoint of 0 needs none. was
+// is what the device held before; NaN: that plays no part.
+func (d *Driver) confirm(ctx context.Context, kw, was float64, revert time.Duration) (held float64, err error) {
 	err = d.fetch(ctx, controlPlan)
 	for n := 1; n < looks && transient(err); n++ {
 		err = d.fetch(ctx, controlPlan)
@@ -300,12 +302,25 @@ func (d *Driver) confirm(ctx context.Context, kw float64, revert time.Duration) 
 	}
 	held, on := d.layout.setter.holds()
 	if !on || !d.layout.same(held, kw) {
-		return held, fmt.Errorf("%w: told %g kW, the device holds %g kW, in force: %t", device.ErrReadBack, kw, held, on)
+		return held, fmt.Errorf("%w: told %g kW, the device holds %g kW%s", device.ErrReadBack, kw, held, d.layout.instead(held, was, on))
 	}
 	if why := d.layout.unguarded(kw, seconds(revert), false); why != "" {
 		return held, fmt.Errorf("%w: %s", device.ErrReadBack, why)
 	}
 	return held, nil
+}
+
+// instead says what is known of a power that a device holds instead of what it was told.
+func (l *layout) instead(held, was float64, on bool) string {
+	switch {
+	case !on:
+		return ", which is not in force"
+	case l.same(held, was):
+		return " as before: it does not take it"
+	case !math.IsNaN(was):
+		return fmt.Sprintf(", which is not the %g kW of before either: it has cut it, or a second master has written since", was)
+	}
+	return ""
 }
 
 // same reports whether two setpoints are one in the device's resolution, with some room
@@ -345,7 +360,7 @@ func (d *Driver) rest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = d.confirm(ctx, 0, d.deadMan)
+	_, err = d.confirm(ctx, 0, math.NaN(), d.deadMan)
 	return err
 }
 

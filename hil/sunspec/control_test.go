@@ -257,6 +257,41 @@ func TestReadBack(t *testing.T) {
 	}
 }
 
+// meddled is a device that holds another power than it was told.
+type meddled struct {
+	*registers
+	w uint16
+}
+
+func (x *meddled) Write(ctx context.Context, addr uint16, values []uint16) error {
+	err := x.registers.Write(ctx, addr, values)
+	if w := x.w; addr == at704+23 && w != 0 {
+		x.set(at704+24, 0, w)
+		x.w = 0
+	}
+	return err
+}
+
+// TestReadBackSaysWhoseItIs: a device that still holds what it held does not take what it is
+// told; one that holds a third power has cut it, or has been told that by somebody else.
+func TestReadBackSaysWhoseItIs(t *testing.T) {
+	for w, want := range map[uint16]string{
+		10000: "told -20 kW, the device holds -10 kW as before: it does not take it",
+		15000: "told -20 kW, the device holds -15 kW, which is not the -10 kW of before either: it has cut it, or a second master has written since",
+	} {
+		x := &meddled{pcs(t), 0}
+		d, err := sunspec.New(sunspec.Options{Conn: x, Base: 40000, Unit: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, d, 0, power(-10, 0, 600))
+		x.w = w
+		if a := write(t, d, 1, power(-20, 1, 600)); a.Code != "READ_BACK" || !strings.HasSuffix(a.Reason, want) {
+			t.Errorf("%v %s: %s", a.Status, a.Code, a.Reason)
+		}
+	}
+}
+
 // revertsTo is a device that keeps its own power to revert to.
 type revertsTo struct {
 	*registers
