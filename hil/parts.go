@@ -22,8 +22,9 @@ type Parts struct {
 	// larger of them shows, and 1 kW.
 	Tolerance float64
 
-	moved  moved
-	stated map[statement]float64
+	moved   moved
+	stated  map[statement]float64
+	pressed string // parts whose emergency stop is
 }
 
 // statement is a quantity of a part that has given it.
@@ -64,6 +65,7 @@ var (
 	_ device.Described  = (*Parts)(nil)
 	_ device.Adjustable = (*Parts)(nil)
 	_ device.Probed     = (*Parts)(nil)
+	_ device.Parted     = (*Parts)(nil)
 )
 
 type part struct {
@@ -90,6 +92,7 @@ func (p *Parts) Read(ctx context.Context, now time.Time) (device.Reading, error)
 	out.At, out.Arrived = now.UnixMilli(), now.UnixMilli()
 	got := map[string]device.Reading{}
 	var silent []error
+	var pressed []string
 	for _, x := range p.all() {
 		r, err := x.driver.Read(ctx, now) // each of them, so that all keep their heartbeats
 		if err != nil {
@@ -99,11 +102,15 @@ func (p *Parts) Read(ctx context.Context, now time.Time) (device.Reading, error)
 		got[x.name] = r
 		out.Arrived = max(out.Arrived, r.Arrived)
 		out.Flags |= r.Flags
+		if r.Flags&device.FlagEStop != 0 {
+			pressed = append(pressed, x.name)
+		}
 		out.Beyond |= r.Beyond
 	}
 	if err := errors.Join(silent...); err != nil {
 		return device.Reading{}, err
 	}
+	p.pressed = strings.Join(pressed, " and ")
 	// A part that has given a quantity once is asked for it for ever: where it becomes silent
 	// about it, another's must not stand for it.
 	first := func(quantity string, field func(*device.Reading) float64, order ...string) float64 {
@@ -266,6 +273,9 @@ func (p *Parts) writeAll(ctx context.Context, now time.Time, c device.Command) (
 	}
 	return c.Answer(device.Rejected, now.UnixMilli(), "UNSUPPORTED", "no part of the device knows "+c.Verb.String()), nil
 }
+
+// Pressed implements device.Parted.
+func (p *Parts) Pressed() string { return p.pressed }
 
 // Remarks are those of the parts.
 func (p *Parts) Remarks() (list []device.Remark) {

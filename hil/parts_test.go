@@ -327,3 +327,21 @@ func TestPartsDescribeThemselves(t *testing.T) {
 		t.Errorf("the converter's voltage comes in steps of %g V, %v", i.VoltStep, err)
 	}
 }
+
+// Which part it is whose emergency stop is pressed is known with the reading that says so.
+func TestWhosePartIsPressed(t *testing.T) {
+	pcs, bms := &fake{r: reading(func(r *device.Reading) { r.Power, r.Voltage = 0, 800 })}, &fake{r: reading(func(r *device.Reading) { r.SoC = 50 })}
+	p := &hil.Parts{PCS: pcs, BMS: bms}
+	for _, tt := range []struct {
+		pcs, bms device.Flags
+		want     string
+	}{{0, 0, ""}, {0, device.FlagEStop, "bms"}, {device.FlagEStop, 0, "pcs"}, {device.FlagEStop, device.FlagEStop, "pcs and bms"}, {device.FlagLocal, 0, ""}} {
+		pcs.r.Flags, bms.r.Flags = tt.pcs, tt.bms
+		if _, err := p.Read(t.Context(), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Pressed(); got != tt.want {
+			t.Errorf("%v and %v: %q, want %q", tt.pcs, tt.bms, got, tt.want)
+		}
+	}
+}

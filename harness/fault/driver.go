@@ -29,6 +29,7 @@ var (
 	_ device.Adjustable = (*Driver)(nil)
 	_ device.Probed     = (*Driver)(nil)
 	_ device.Remarking  = (*Driver)(nil)
+	_ device.Parted     = (*Driver)(nil)
 )
 
 // WrapDriver returns next with no faults yet.
@@ -139,6 +140,16 @@ func (d *Driver) Remarks() []device.Remark {
 		return x.Remarks()
 	}
 	return nil
+}
+
+// Pressed implements device.Parted as far as the driver behind does.
+func (d *Driver) Pressed() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if x, ok := d.inner.(device.Parted); ok {
+		return x.Pressed()
+	}
+	return ""
 }
 
 // Close implements device.Driver.

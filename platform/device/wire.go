@@ -158,6 +158,13 @@ type Remarking interface {
 	Remarks() []Remark
 }
 
+// Parted is a Driver of a device of several parts.
+type Parted interface {
+	// Pressed names the parts whose emergency stop is pressed or latched by the newest
+	// reading, "" for none.
+	Pressed() string
+}
+
 // Crossing is one message that crossed a link.
 type Crossing struct {
 	At   time.Time

@@ -16,6 +16,7 @@ type arrival struct {
 	r    device.Reading
 	took time.Duration
 	err  error
+	part string // whose emergency stop is pressed, where it is one of several
 }
 
 // inbox collects what devices on wires report until the loop takes it, all at once.
@@ -68,6 +69,9 @@ func (g *Gateway) collect(ctx context.Context, now time.Time) {
 			back = append(back, a.w.Slot)
 		}
 		a.w.misses, a.w.silent = 0, nil
+		if a.part != "" {
+			g.guard.Pressed(a.w.Slot, a.part)
+		}
 		if a.r.Arrived > now.UnixMilli()+wireAhead {
 			late = append(late, a.r)
 			continue

@@ -365,7 +365,11 @@ func (w *wire) read(ctx context.Context) bool {
 		err = fmt.Errorf("no reading within %v, the most that its period of %v leaves for one: %w; one that is only slow needs a longer period (poll in its entry, or --poll)", most, w.Period, err)
 	}
 	r.Slot = w.Slot
-	w.g.inbox.put(w.g, ctx, arrival{w, r, took, err})
+	part := ""
+	if d, ok := w.Driver.(device.Parted); ok && err == nil && r.Flags&device.FlagEStop != 0 {
+		part = d.Pressed()
+	}
+	w.g.inbox.put(w.g, ctx, arrival{w, r, took, err, part})
 	w.remarks(ctx)
 	return err == nil
 }

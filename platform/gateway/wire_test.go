@@ -292,6 +292,34 @@ func TestRepeatedMeasurementsWithNews(t *testing.T) {
 	}
 }
 
+// buttoned is a device of several parts, of which one has been stopped at itself.
+type buttoned struct{ *unit }
+
+func (buttoned) Pressed() string { return "bms" }
+
+// A stop by the button of a part says in the event, in its answer and in what is written to the
+// others whose button it was.
+func TestStopByTheButtonOfAPart(t *testing.T) {
+	onLineOf(t, 1, true, func(u *unit) device.Driver { return buttoned{u} }, func(l *line) {
+		l.pass(2 * time.Second)
+		l.ask(device.Command{Verb: device.SetPower, Power: 50})
+		l.pass(time.Second)
+		l.units[0].set(func() { l.units[0].bend = func(r *device.Reading) { r.Flags |= device.FlagEStop } })
+		l.pass(time.Second)
+		const why = "the emergency stop of its bms is pressed or latched"
+		if !slices.ContainsFunc(l.events, func(e string) bool { return strings.Contains(e, why) }) {
+			t.Errorf("events %q", l.events)
+		}
+		var got []string
+		for _, a := range l.acks {
+			if a.Verb == device.EStop {
+				got = append(got, a.Source+": "+a.Reason)
+			}
+		}
+		l.want("stops", got, "guard: "+why, "guard: "+why+": all of the device is told")
+	})
+}
+
 // A rating that is changed later is held against the nameplate too.
 func TestChangedRatingIsHeldAgainstTheNameplate(t *testing.T) {
 	onLine(t, 1, true, func(l *line) {

@@ -22,6 +22,8 @@ type life struct {
 	misfit  string  // why it must not be armed: its nameplate contradicts what is known of it
 	stopped bool    // emergency stop
 	unheard bool    // which the device has not taken yet
+	owed    string  // why it is told it then
+	part    string  // whose button it was, where the device has several
 	tell    fix     // it once more
 	reset   int64   // ms, when it was reset: what was measured before does not count
 	since   int64   // ms, when the device took a setpoint of another direction than the one before
@@ -110,7 +112,7 @@ func (g *Guard) stop(s device.Slot, d *state, why string, by device.Command) {
 	was := d.standing()
 	g.bar(s, d, "emergency stop")
 	if !d.life.stopped {
-		d.life.stopped, d.life.unheard, d.life.tell, d.moved = true, true, fix{}, true
+		d.life.stopped, d.life.unheard, d.life.owed, d.life.tell, d.moved = true, true, "", fix{}, true
 		d.life.back = device.Run // it is more than at rest
 		g.notices = append(g.notices, Notice{Slot: s, State: device.Failed, Kind: "e-stop", Text: why, By: by, Was: was})
 	}
@@ -186,10 +188,11 @@ func (g *Guard) flagged(r *device.Reading, d *state) bool {
 	l.flags, l.status = r.Flags, r.Status
 	if r.Flags&device.FlagEStop != 0 && min(r.At, r.Arrived) >= l.reset && !l.stopped {
 		acts := l.armed || l.test.running()
-		g.stop(r.Slot, d, "the device's emergency stop is pressed", device.Command{
-			Slot: r.Slot, Verb: device.EStop, Priority: device.Safety, At: r.Arrived, Source: Source,
+		why := l.button()
+		g.stop(r.Slot, d, why, device.Command{
+			Slot: r.Slot, Verb: device.EStop, Priority: device.Safety, At: r.Arrived, Source: Source, Reason: why,
 		})
-		l.unheard = acts // it stopped itself, but it may be a part that has
+		l.unheard, l.owed = acts, why+": all of the device is told" // it stopped itself, but it may be a part that has
 	}
 	switch {
 	case !d.env.Wired || !l.armed && !l.test.running():
@@ -234,8 +237,8 @@ func (g *Guard) watch(r *device.Reading, d *state) {
 	if r.Quality != device.Good {
 		return
 	}
-	if l.stopped && d.runs(r) && r.At > l.since+settle.Milliseconds() {
-		l.unheard = true // somebody has started it, and nobody has reset it
+	if l.stopped && !l.unheard && d.runs(r) && r.At > l.since+settle.Milliseconds() {
+		l.unheard, l.owed = true, "it runs, and nobody has reset its emergency stop"
 	}
 	l.power = r.Power
 	if l.auto && !l.armed && !l.stopped && l.misfit == "" && !d.chargeless() && r.Flags&(device.FlagMaster|device.FlagLocal|device.FlagHeartbeat) == 0 {
@@ -275,7 +278,7 @@ func (d *state) runs(r *device.Reading) bool {
 // is only read.
 func (d *state) stopAgain(s device.Slot, now int64) (c Correction, ok bool) {
 	l := &d.life
-	why := "it has not taken its emergency stop"
+	why := cmp.Or(l.owed, "it has not taken its emergency stop")
 	if !l.stopped || !l.unheard || d.asked != (request{}) || !l.tell.due(now, 0, why) {
 		return Correction{}, false
 	}
@@ -285,6 +288,22 @@ func (d *state) stopAgain(s device.Slot, now int64) (c Correction, ok bool) {
 	return Correction{Before: before, Was: was, Attempt: l.tell.attempt, Command: device.Command{
 		Slot: s, Seq: d.asked.seq, Verb: device.EStop, Priority: device.Safety, At: now, Source: Source, Reason: why,
 	}}, true
+}
+
+// Pressed says of which part of a device the emergency stop is pressed or latched, before
+// the reading that says that one is.
+func (g *Guard) Pressed(s device.Slot, part string) {
+	if int(s) < len(g.devices) {
+		g.devices[s].life.part = part
+	}
+}
+
+// button is what has happened when a device says that its emergency stop is pressed.
+func (l *life) button() string {
+	if l.part == "" {
+		return "its own emergency stop is pressed or latched"
+	}
+	return "the emergency stop of its " + l.part + " is pressed or latched"
 }
 
 // heard draws the consequences from how an emergency stop has ended. That a device reads as

@@ -16,20 +16,21 @@ import (
 
 // wire is a plant of one device on a wire that does as it is told, unless bent.
 type wire struct {
-	t      *testing.T
-	g      *guard.Guard
-	now    time.Time
-	kw     float64 // what the device does
-	told   []float64
-	stops  int      // emergency stops that were sent
-	modes  []string // that it was put into
-	mode   device.Mode
-	refuse func(c *device.Command) string // why it does not do as it is told; nil: it does
-	bend   func(r *device.Reading)        // what it says of it
-	silent bool
-	seq    uint64
-	notes  []string
-	codes  []string // of notes
+	t       *testing.T
+	g       *guard.Guard
+	now     time.Time
+	kw      float64 // what the device does
+	told    []float64
+	stops   int      // emergency stops that were sent
+	reasons []string // of those
+	modes   []string // that it was put into
+	mode    device.Mode
+	refuse  func(c *device.Command) string // why it does not do as it is told; nil: it does
+	bend    func(r *device.Reading)        // what it says of it
+	silent  bool
+	seq     uint64
+	notes   []string
+	codes   []string // of notes
 }
 
 func wired(t *testing.T, change ...func(*device.Info)) *wire {
@@ -80,6 +81,7 @@ func (w *wire) tick() {
 func (w *wire) give(c device.Command) {
 	if c.Verb == device.EStop {
 		w.stops++
+		w.reasons = append(w.reasons, c.Reason)
 	}
 	if w.silent {
 		a := c.Answer(device.Failure, w.now.UnixMilli(), "", "")

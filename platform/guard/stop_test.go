@@ -1,6 +1,7 @@
 package guard_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -184,6 +185,40 @@ func TestEmergencyStopByTheButtonOfAPart(t *testing.T) {
 	w.pass(time.Minute)
 	if w.stops != 0 {
 		t.Errorf("only read: told %d times", w.stops)
+	}
+}
+
+// What happened is said, in the event and with what is written: whose button it was, and why a
+// device is told a stop that it has itself.
+func TestEmergencyStopSaysWhatHappened(t *testing.T) {
+	pressed := func(r *device.Reading) { r.Flags |= device.FlagEStop }
+	for _, tt := range []struct{ part, want string }{
+		{"", "its own emergency stop is pressed or latched"},
+		{"bms", "the emergency stop of its bms is pressed or latched"},
+	} {
+		w := armed(t)
+		if tt.part != "" {
+			w.g.Pressed(0, tt.part)
+		}
+		w.bend = pressed
+		w.pass(time.Second)
+		w.noted("e-stop: " + tt.want)
+		if want := []string{tt.want + ": all of the device is told"}; !slices.Equal(w.reasons, want) {
+			t.Errorf("told because %q, want %q", w.reasons, want)
+		}
+		w.bend, w.reasons, w.kw = nil, nil, 50 // somebody starts it
+		w.pass(5 * time.Second)
+		if want := []string{"it runs, and nobody has reset its emergency stop"}; !slices.Equal(w.reasons, want) {
+			t.Errorf("told because %q, want %q", w.reasons, want)
+		}
+	}
+	w := armed(t)
+	w.silent = true
+	w.must(device.EStop, 0)
+	w.silent, w.reasons = false, nil
+	w.pass(3 * time.Second)
+	if want := []string{"it has not taken its emergency stop"}; !slices.Equal(w.reasons, want) {
+		t.Errorf("told because %q, want %q", w.reasons, want)
 	}
 }
 
