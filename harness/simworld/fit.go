@@ -17,6 +17,7 @@ import (
 
 	"yunchu/harness/plot"
 	"yunchu/harness/scenario"
+	"yunchu/harness/sheet"
 	"yunchu/twin/cell"
 	"yunchu/twin/fit"
 	"yunchu/twin/params"
@@ -102,11 +103,11 @@ func Fit(o FitOptions) (*FitResult, error) {
 	if err := o.score(out, in.OCV); err != nil {
 		return nil, err
 	}
-	sheet, err := o.sheet(labs, branches)
+	looks, err := o.sheet(labs, branches)
 	if err != nil {
 		return nil, err
 	}
-	out.Cell = r.File(&in, sheet)
+	out.Cell = r.File(&in, looks)
 	return out, out.Cell.Validate()
 }
 
@@ -289,11 +290,11 @@ func (o *FitOptions) branches(labs []*lab, out *FitResult) ([]fit.Branches, erro
 	var cycles []fit.SlowCycle
 	var tables []fit.Branches
 	for k, path := range o.OCV {
-		s, err := readSheet(path, ocvColumn)
+		s, err := sheet.Read(path, ocvColumn)
 		if err != nil {
 			return nil, err
 		}
-		if s.has("z", "soc") {
+		if s.Has("z", "soc") {
 			b, err := tableBranches(s, o.tableTemps(labs))
 			if err != nil {
 				return nil, err
@@ -377,17 +378,17 @@ func (o *FitOptions) tableTemps(labs []*lab) []float64 {
 }
 
 // slowCycle takes the longest discharge and the longest charge of a slow record.
-func slowCycle(s *sheet) (fit.SlowCycle, error) {
-	c := fit.SlowCycle{Name: filepath.Base(s.path)}
-	t, err := s.full(timeColumn...)
+func slowCycle(s *sheet.Sheet) (fit.SlowCycle, error) {
+	c := fit.SlowCycle{Name: filepath.Base(s.Path)}
+	t, err := s.Full(timeColumn...)
 	if err != nil {
 		return c, err
 	}
-	i, err := s.full(currentColumn...)
+	i, err := s.Full(currentColumn...)
 	if err != nil {
 		return c, err
 	}
-	v, err := s.full(voltageColumn...)
+	v, err := s.Full(voltageColumn...)
 	if err != nil {
 		return c, err
 	}
@@ -397,22 +398,22 @@ func slowCycle(s *sheet) (fit.SlowCycle, error) {
 		ah, v   *[]float64
 	}{{-1, givenColumn, &c.DischargeAh, &c.DischargeV}, {1, chargeColumn, &c.ChargeAh, &c.ChargeV}} {
 		var count []float64
-		if s.has(side.counter...) {
-			if count, err = s.full(side.counter...); err != nil {
+		if s.Has(side.counter...) {
+			if count, err = s.Full(side.counter...); err != nil {
 				return c, err
 			}
 		}
 		from, to := longest(i, side.sign)
 		if to-from < 10 {
-			return c, s.fault(1, 1, "a slow cycle has rows of current below 0 and rows above 0; a table has columns z, U_dis, U_chg", "the record has no branch with current %+g", side.sign)
+			return c, s.Fault(1, 1, "a slow cycle has rows of current below 0 and rows above 0; a table has columns z, U_dis, U_chg", "the record has no branch with current %+g", side.sign)
 		}
 		if rise := (v[to-1] - v[from]) * side.sign; !(rise > 0) {
-			return c, s.at(from, voltageColumn, "a current above 0 charges", "from here on the current is %g A, and the voltage goes from %g to %g V", i[from], v[from], v[to-1])
+			return c, s.At(from, voltageColumn, "a current above 0 charges", "from here on the current is %g A, and the voltage goes from %g to %g V", i[from], v[from], v[to-1])
 		}
 		var ah float64
 		for k := from; k < to; k++ {
 			if count != nil && k > from && count[k] < count[k-1] {
-				return c, s.at(k, side.counter, "the counters of a cycler rise", "the charge falls from %g to %g Ah", count[k-1], count[k])
+				return c, s.At(k, side.counter, "the counters of a cycler rise", "the charge falls from %g to %g Ah", count[k-1], count[k])
 			}
 			switch {
 			case count != nil:
@@ -442,35 +443,35 @@ func longest(i []float64, sign float64) (from, to int) {
 
 // tableBranches takes the columns U_dis and U_chg of a table over z, and from one of
 // several temperatures (U_dis_P05_V, …) those asked for, or all if it has none of them.
-func tableBranches(s *sheet, tempC []float64) ([]fit.Branches, error) {
-	z, err := s.full("z", "soc")
+func tableBranches(s *sheet.Sheet, tempC []float64) ([]fit.Branches, error) {
+	z, err := s.Full("z", "soc")
 	if err != nil {
 		return nil, err
 	}
 	for k, x := range z {
 		switch {
 		case !(x >= 0 && x <= 1):
-			return nil, s.at(k, []string{"z", "soc"}, "write it from 0 to 1, not in per cent", "a state of charge of %g", x)
+			return nil, s.At(k, []string{"z", "soc"}, "write it from 0 to 1, not in per cent", "a state of charge of %g", x)
 		case k > 0 && x <= z[k-1]:
-			return nil, s.at(k, []string{"z", "soc"}, "sort the rows from empty to full", "the state of charge does not rise from %g to %g", z[k-1], x)
+			return nil, s.At(k, []string{"z", "soc"}, "sort the rows from empty to full", "the state of charge does not rise from %g to %g", z[k-1], x)
 		}
 	}
 	var asked, all []fit.Branches
-	for k, h := range s.header {
+	for k, h := range s.Header {
 		tag, ok := strings.CutPrefix(h, "U_dis")
 		if !ok {
 			continue
 		}
-		chg := slices.Index(s.header, "U_chg"+tag)
+		chg := slices.Index(s.Header, "U_chg"+tag)
 		if chg < 0 {
-			return nil, s.fault(1, 1, "", "column %s has no partner U_chg%s", h, tag)
+			return nil, s.Fault(1, 1, "", "column %s has no partner U_chg%s", h, tag)
 		}
 		for _, i := range []int{k, chg} {
-			if err := s.rises(i); err != nil {
+			if err := rises(s, i); err != nil {
 				return nil, err
 			}
 		}
-		b := fit.Branches{Name: filepath.Base(s.path), TempK: tRefK, SoC: z, Discharge: s.column[k], Charge: s.column[chg]}
+		b := fit.Branches{Name: filepath.Base(s.Path), TempK: tRefK, SoC: z, Discharge: s.Column[k], Charge: s.Column[chg]}
 		c := 25.0
 		if told := chambers(h); len(told) > 0 {
 			c = told[0]
@@ -482,7 +483,7 @@ func tableBranches(s *sheet, tempC []float64) ([]fit.Branches, error) {
 		}
 	}
 	if len(all) == 0 {
-		return nil, s.fault(1, 1, "a table of open-circuit voltages has columns z, U_dis, U_chg", "there are no columns U_dis and U_chg")
+		return nil, s.Fault(1, 1, "a table of open-circuit voltages has columns z, U_dis, U_chg", "there are no columns U_dis and U_chg")
 	}
 	if len(asked) > 0 {
 		return asked, nil
@@ -492,12 +493,12 @@ func tableBranches(s *sheet, tempC []float64) ([]fit.Branches, error) {
 
 // rises finds where a column of voltages falls over the state of charge, by more than
 // the noise of a measurement.
-func (s *sheet) rises(column int) error {
+func rises(s *sheet.Sheet, column int) error {
 	const noise = 0.05 // V
 	most := math.Inf(-1)
-	for k, v := range s.column[column] {
+	for k, v := range s.Column[column] {
 		if v < most-noise {
-			return s.at(k, s.header[column:column+1], "voltages of one cell in V, from empty at 0 to full at 1", "%s falls from %g to %g V as the state of charge rises", s.header[column], most, v)
+			return s.At(k, s.Header[column:column+1], "voltages of one cell in V, from empty at 0 to full at 1", "%s falls from %g to %g V as the state of charge rises", s.Header[column], most, v)
 		}
 		if !math.IsNaN(v) {
 			most = max(most, v)

@@ -12,13 +12,14 @@ import (
 	"strings"
 
 	"yunchu/harness/scenario"
+	"yunchu/harness/sheet"
 	"yunchu/twin/fit"
 )
 
 // lab is a laboratory record: readings of one cell at rising times.
 type lab struct {
 	path      string
-	sheet     *sheet
+	sheet     *sheet.Sheet
 	row       []int     // of the sheet, of each reading
 	t, i, v   []float64 // s, A, V
 	in, out   []float64 // Ah counted since the start; nil: the file has no counters
@@ -41,7 +42,7 @@ var (
 // at the end of a step and one at the start of the next.
 func readLab(path string) (*lab, error) {
 	columns := slices.Concat(timeColumn, currentColumn, voltageColumn, chargeColumn, givenColumn, tempColumn)
-	s, err := readSheet(path, func(c string) bool { return slices.Contains(columns, c) })
+	s, err := sheet.Read(path, func(c string) bool { return slices.Contains(columns, c) })
 	if err != nil {
 		return nil, err
 	}
@@ -58,10 +59,10 @@ func readLab(path string) (*lab, error) {
 		{&l.out, givenColumn, false},
 		{&l.tempC, tempColumn, false},
 	} {
-		if !c.required && !s.has(c.names...) {
+		if !c.required && !s.Has(c.names...) {
 			continue
 		}
-		if *c.to, err = s.full(c.names...); err != nil {
+		if *c.to, err = s.Full(c.names...); err != nil {
 			return nil, err
 		}
 	}
@@ -72,11 +73,11 @@ func readLab(path string) (*lab, error) {
 }
 
 // order drops rows that a row of the same time follows, and finds times that fall.
-func (l *lab) order(s *sheet) error {
+func (l *lab) order(s *sheet.Sheet) error {
 	n := 0
 	for k := range l.t {
 		if n > 0 && l.t[k] < l.t[n-1] {
-			return s.fault(s.line[k], 1, "sort the rows, or cut the file where the clock starts anew", "time %g s comes after %g s", l.t[k], l.t[n-1])
+			return s.Fault(s.Line[k], 1, "sort the rows, or cut the file where the clock starts anew", "time %g s comes after %g s", l.t[k], l.t[n-1])
 		}
 		if n > 0 && l.t[k] == l.t[n-1] {
 			n--
@@ -95,14 +96,14 @@ func (l *lab) order(s *sheet) error {
 		}
 	}
 	if n < 2 {
-		return s.fault(s.line[0], 1, "", "the record has %d reading, want two or more", n)
+		return s.Fault(s.Line[0], 1, "", "the record has %d reading, want two or more", n)
 	}
 	return nil
 }
 
 // at is a fault of reading k in one of the columns.
 func (l *lab) at(k int, column []string, hint, format string, args ...any) error {
-	return l.sheet.at(l.row[k], column, hint, format, args...)
+	return l.sheet.At(l.row[k], column, hint, format, args...)
 }
 
 // chamber is a part of a name that tells a temperature: P25 and N05 are 25 and -5 degC,

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"yunchu/harness/sheet"
 	"yunchu/twin"
 )
 
@@ -33,26 +34,26 @@ type column struct {
 // LoadTraceReference reads the reference of a trace of so many cells. Its error is
 // scenario.Faults.
 func LoadTraceReference(path string, cells int) (*TraceReference, error) {
-	s, err := readSheet(path, func(string) bool { return true })
+	s, err := sheet.Read(path, func(string) bool { return true })
 	if err != nil {
 		return nil, err
 	}
-	t, err := s.full("t_s")
+	t, err := s.Full("t_s")
 	if err != nil {
 		return nil, err
 	}
 	r := &TraceReference{path: path, rows: map[int64][]float64{}}
 	at := map[string]int{}
-	for i, name := range s.header {
+	for i, name := range s.Header {
 		at[name] = i
 	}
 	if err := r.columns(at, cells); err != nil {
-		return nil, s.fault(1, 1, "its columns are "+strings.Join(s.header, ", "), "%v", err)
+		return nil, s.Fault(1, 1, "its columns are "+strings.Join(s.Header, ", "), "%v", err)
 	}
 	for k := range t {
-		row := make([]float64, len(s.column))
+		row := make([]float64, len(s.Column))
 		for i := range row {
-			row[i] = s.column[i][k]
+			row[i] = s.Column[i][k]
 		}
 		r.rows[milliseconds(t[k])] = row
 	}

@@ -1,0 +1,187 @@
+// Package lp finds the optimum of linear programs, and of those whose cost has squares of
+// single variables besides, with a proof: a bound that no solution can be better than.
+//
+// The method is a primal-dual interior-point method with predictor and corrector (S. Mehrotra,
+// SIAM J. Optimization 2(4), 1992) for variables with bounds on both sides, on normal equations
+// that a sparse Cholesky factorisation solves. A problem of many batteries over many intervals
+// with a few limits in common is solved in time that grows with the number of batteries, since
+// the order of elimination leaves what is common to the end.
+package lp
+
+import (
+	"errors"
+	"fmt"
+	"math"
+)
+
+// Var is a variable of a problem, Row one of its rows.
+type (
+	Var int
+	Row int
+)
+
+// Term is a variable times a number.
+type Term struct {
+	Var Var
+	By  float64
+}
+
+// Problem is: minimise sum of cost·x + square·x²/2, with lo <= x <= hi for each variable, and
+// lo <= sum of terms <= hi for each row. The zero value has neither.
+type Problem struct {
+	cost, square, lo, hi []float64 // by variable
+	rowLo, rowHi         []float64 // by row
+	terms                [][]Term  // by row
+}
+
+// Var adds a variable. Its bounds may be infinite.
+func (p *Problem) Var(lo, hi, cost float64) Var {
+	p.cost, p.square = append(p.cost, cost), append(p.square, 0)
+	p.lo, p.hi = append(p.lo, lo), append(p.hi, hi)
+	return Var(len(p.cost) - 1)
+}
+
+// Cost adds to the cost of a variable.
+func (p *Problem) Cost(v Var, more float64) { p.cost[v] += more }
+
+// Square adds half of q times the square of a variable to the cost; q >= 0.
+func (p *Problem) Square(v Var, q float64) { p.square[v] += q }
+
+// Row adds lo <= sum of terms <= hi. A variable that stands in it twice counts with the sum.
+func (p *Problem) Row(lo, hi float64, terms ...Term) Row {
+	p.rowLo, p.rowHi = append(p.rowLo, lo), append(p.rowHi, hi)
+	p.terms = append(p.terms, terms)
+	return Row(len(p.rowLo) - 1)
+}
+
+// Size is how many variables and rows there are.
+func (p *Problem) Size() (variables, rows int) { return len(p.cost), len(p.rowLo) }
+
+// Solution is the best there is, up to Objective - Bound.
+type Solution struct {
+	X []float64 // by variable, within its bounds
+	// Y is by row what the objective changes by for each unit by which the bound that binds
+	// is moved up: the price of the row.
+	Y []float64
+	// Objective is the cost of X. No X that keeps to the problem costs less than Bound, which
+	// follows from Y alone (weak duality), whatever became of the rest. It is -Inf where a
+	// variable without a bound stands in the way.
+	Objective, Bound float64
+	// Missed is what X misses a row by at most, in the units of the row.
+	Missed float64
+	Rounds int
+}
+
+// Errors of Solve.
+var (
+	ErrInfeasible = errors.New("nothing keeps to all rows and bounds")
+	ErrUnbounded  = errors.New("the cost has no lower end")
+	ErrStalled    = errors.New("no optimum was reached")
+)
+
+// How near the solution comes, relative to the sizes of what is compared.
+const (
+	nearEnough = 1e-9
+	mostRounds = 150
+	// passable is what is still taken for a solution where the arithmetic gives no more.
+	passable = 1e-6
+)
+
+// Solve finds the optimum. The errors are those above and those of a problem that is none.
+func (p *Problem) Solve() (*Solution, error) {
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	m := newModel(p)
+	return m.solve()
+}
+
+func (p *Problem) check() error {
+	for v := range p.cost {
+		if !(p.lo[v] <= p.hi[v]) || math.IsInf(p.lo[v], 1) || math.IsInf(p.hi[v], -1) {
+			return fmt.Errorf("%w: variable %d has the bounds %v and %v", ErrInfeasible, v, p.lo[v], p.hi[v])
+		}
+		if !finite(p.cost[v]) || !finite(p.square[v]) || p.square[v] < 0 {
+			return fmt.Errorf("variable %d costs %v and %v for its square", v, p.cost[v], p.square[v])
+		}
+	}
+	for r := range p.rowLo {
+		if !(p.rowLo[r] <= p.rowHi[r]) || math.IsInf(p.rowLo[r], 1) || math.IsInf(p.rowHi[r], -1) {
+			return fmt.Errorf("%w: row %d has the bounds %v and %v", ErrInfeasible, r, p.rowLo[r], p.rowHi[r])
+		}
+		for _, t := range p.terms[r] {
+			if !finite(t.By) || t.Var < 0 || int(t.Var) >= len(p.cost) {
+				return fmt.Errorf("row %d has variable %d times %v", r, t.Var, t.By)
+			}
+		}
+	}
+	return nil
+}
+
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
+
+// bound is the least that the cost plus y times what the rows are off by can be, over all x
+// within their bounds: a lower bound of the optimum for any y. Without costs a value above 0
+// proves that nothing keeps to the rows.
+func (p *Problem) bound(y []float64, costs bool) float64 {
+	reduced := make([]float64, len(p.cost))
+	if costs {
+		copy(reduced, p.cost)
+	}
+	sum := 0.0
+	for r, terms := range p.terms {
+		for _, t := range terms {
+			reduced[t.Var] -= y[r] * t.By
+		}
+		sum += least(-y[r], 0, -p.rowHi[r], -p.rowLo[r]) // y·s, s within the row's bounds
+	}
+	for v, c := range reduced {
+		q := 0.0
+		if costs {
+			q = p.square[v]
+		}
+		sum += least(c, q, p.lo[v], p.hi[v])
+	}
+	return sum
+}
+
+// least is the minimum of c·x + q·x²/2 for lo <= x <= hi. What is 0 but for rounding does
+// not count where x has no bound.
+func least(c, q, lo, hi float64) float64 {
+	if q > 0 {
+		x := min(max(-c/q, lo), hi)
+		return c*x + q*x*x/2
+	}
+	x := lo
+	if c < 0 {
+		x = hi
+	}
+	switch {
+	case c == 0, math.IsInf(x, 0) && math.Abs(c) < negligible:
+		return 0
+	}
+	return c * x
+}
+
+const negligible = 1e-7
+
+func (p *Problem) value(x []float64) float64 {
+	sum := 0.0
+	for v, x := range x {
+		sum += p.cost[v]*x + p.square[v]*x*x/2
+	}
+	return sum
+}
+
+// missed is what x misses a row by at most.
+func (p *Problem) missed(x []float64) float64 {
+	most := 0.0
+	for r, terms := range p.terms {
+		sum := 0.0
+		for _, t := range terms {
+			sum += t.By * x[t.Var]
+		}
+		most = max(most, p.rowLo[r]-sum, sum-p.rowHi[r])
+	}
+	return most
+}

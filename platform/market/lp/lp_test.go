@@ -1,0 +1,266 @@
+package lp
+
+import (
+	"errors"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"gonum.org/v1/gonum/mat"
+	"gonum.org/v1/gonum/optimize/convex/lp"
+)
+
+var inf = math.Inf(1)
+
+func near(a, b, within float64) bool { return math.Abs(a-b) <= within*(1+math.Abs(b)) }
+
+// solved wants a solution that keeps to everything and that its own bound proves.
+func solved(t *testing.T, p *Problem) *Solution {
+	t.Helper()
+	s, err := p.Solve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Missed > 1e-7 || s.Objective-s.Bound > 1e-7*(1+math.Abs(s.Objective)) || s.Bound-s.Objective > 1e-7*(1+math.Abs(s.Objective)) {
+		t.Errorf("cost %.12g, at least %.12g, rows missed by %.3g after %d rounds", s.Objective, s.Bound, s.Missed, s.Rounds)
+	}
+	return s
+}
+
+// TestKnown: a problem whose optimum and prices anybody can work out.
+func TestKnown(t *testing.T) {
+	var p Problem
+	x, y := p.Var(0, inf, -3), p.Var(0, inf, -5)
+	p.Row(-inf, 4, Term{x, 1})
+	p.Row(-inf, 12, Term{y, 2})
+	p.Row(-inf, 18, Term{x, 3}, Term{y, 2})
+	s := solved(t, &p)
+	if !near(s.X[x], 2, 1e-7) || !near(s.X[y], 6, 1e-7) || !near(s.Objective, -36, 1e-9) {
+		t.Errorf("%v costs %v, want 2 and 6 for -36", s.X, s.Objective)
+	}
+	for r, want := range []float64{0, -1.5, -1} {
+		if math.Abs(s.Y[r]-want) > 1e-6 {
+			t.Errorf("row %d has the price %v, want %v", r, s.Y[r], want)
+		}
+	}
+}
+
+// TestSquares: allocation to two units with marginal costs, as in the textbook.
+func TestSquares(t *testing.T) {
+	var p Problem
+	a, b := p.Var(0, 100, 10), p.Var(0, 100, 20)
+	p.Square(a, 0.2)
+	p.Square(b, 0.1)
+	r := p.Row(120, 120, Term{a, 1}, Term{b, 1})
+	s := solved(t, &p)
+	// 10 + 0.2a = 20 + 0.1b and a + b = 120: a = 220/3, b = 140/3.
+	if !near(s.X[a], 220./3, 1e-6) || !near(s.X[b], 140./3, 1e-6) || !near(s.Y[r], 10+0.2*220/3, 1e-6) {
+		t.Errorf("%v at the price %v", s.X, s.Y)
+	}
+}
+
+// TestNothingKeepsToIt and what has no end are told apart from what is solved.
+func TestNothingKeepsToIt(t *testing.T) {
+	var p Problem
+	x, y := p.Var(0, 10, 1), p.Var(0, 10, 1)
+	p.Row(25, inf, Term{x, 1}, Term{y, 1})
+	if _, err := p.Solve(); !errors.Is(err, ErrInfeasible) {
+		t.Errorf("25 of two times 10: %v", err)
+	}
+	var q Problem
+	x, y = q.Var(0, inf, -1), q.Var(0, inf, 0)
+	q.Row(-inf, 1, Term{x, 1}, Term{y, -1})
+	if _, err := q.Solve(); !errors.Is(err, ErrUnbounded) {
+		t.Errorf("a cost without end: %v", err)
+	}
+	var r Problem
+	r.Var(2, 1, 0)
+	if _, err := r.Solve(); !errors.Is(err, ErrInfeasible) {
+		t.Errorf("bounds that cross: %v", err)
+	}
+	var nan Problem
+	nan.Var(0, 1, math.NaN())
+	if _, err := nan.Solve(); err == nil {
+		t.Error("a cost that is no number is taken")
+	}
+}
+
+// TestLikeSimplex: random problems have the optimum that a simplex method finds. A row may
+// follow from others, and variables may be fixed, or bounded on one side only.
+func TestLikeSimplex(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 8))
+	compared := 0
+	for trial := range 400 {
+		n, rows := 2+rng.IntN(8), 1+rng.IntN(5)
+		var p Problem
+		inside := make([]float64, n)
+		for j := range n {
+			lo, hi := -float64(rng.IntN(5)), float64(rng.IntN(6))
+			if rng.IntN(6) == 0 {
+				hi = lo
+			}
+			inside[j] = lo + rng.Float64()*(hi-lo)
+			p.Var(lo, hi, float64(rng.IntN(21)-10))
+		}
+		var last []Term
+		for range rows {
+			var terms []Term
+			sum := 0.0
+			for j := range n {
+				if rng.IntN(2) == 0 {
+					by := float64(rng.IntN(9) - 4)
+					terms = append(terms, Term{Var(j), by})
+					sum += by * inside[j]
+				}
+			}
+			if last != nil && rng.IntN(5) == 0 { // the same once more
+				terms, sum = last, 0
+				for _, x := range last {
+					sum += x.By * inside[x.Var]
+				}
+			}
+			last = terms
+			switch rng.IntN(3) {
+			case 0:
+				p.Row(sum, sum, terms...)
+			case 1:
+				p.Row(-inf, sum+rng.Float64(), terms...)
+			default:
+				p.Row(sum-rng.Float64(), sum+3*rng.Float64(), terms...)
+			}
+		}
+		s := solved(t, &p)
+		want, err := simplex(&p)
+		if err != nil {
+			continue // it gives up where rows follow from others
+		}
+		compared++
+		if !near(s.Objective, want, 1e-7) {
+			t.Errorf("trial %d: %.10g, the simplex method finds %.10g", trial, s.Objective, want)
+		}
+	}
+	if compared < 200 {
+		t.Errorf("only %d problems were compared", compared)
+	}
+}
+
+// simplex solves p with gonum: x - lo >= 0, with a slack for each bound above and each side
+// of a row that is no equation.
+func simplex(p *Problem) (float64, error) {
+	n, rows := p.Size()
+	var (
+		lines [][]float64
+		right []float64
+		slack []float64 // of each line, 0 for an equation
+		shift float64
+	)
+	for j := range n {
+		shift += p.cost[j] * p.lo[j]
+		line := make([]float64, n)
+		line[j] = 1
+		lines, right, slack = append(lines, line), append(right, p.hi[j]-p.lo[j]), append(slack, 1)
+	}
+	for r := range rows {
+		line, off := make([]float64, n), 0.0
+		for _, x := range p.terms[r] {
+			line[x.Var] += x.By
+			off += x.By * p.lo[x.Var]
+		}
+		if p.rowLo[r] == p.rowHi[r] {
+			lines, right, slack = append(lines, line), append(right, p.rowLo[r]-off), append(slack, 0)
+			continue
+		}
+		lines, right, slack = append(lines, line), append(right, p.rowHi[r]-off), append(slack, 1)
+		if !math.IsInf(p.rowLo[r], 0) {
+			lines, right, slack = append(lines, line), append(right, p.rowLo[r]-off), append(slack, -1)
+		}
+	}
+	slacks := 0
+	for _, s := range slack {
+		if s != 0 {
+			slacks++
+		}
+	}
+	a := mat.NewDense(len(lines), n+slacks, nil)
+	if len(lines) >= n+slacks {
+		return 0, errors.New("more equations than it can take")
+	}
+	at := n
+	for i, line := range lines {
+		for j, x := range line {
+			a.Set(i, j, x)
+		}
+		if slack[i] != 0 {
+			a.Set(i, at, slack[i])
+			at++
+		}
+	}
+	c := make([]float64, n+slacks)
+	copy(c, p.cost)
+	z, _, err := lp.Simplex(c, a, right, 1e-10, nil)
+	return z + shift, err
+}
+
+// TestOrder: every row is eliminated once, and a star, whose middle must come last, leaves
+// its factor as sparse as it is.
+func TestOrder(t *testing.T) {
+	const n = 50
+	columns := []column{}
+	for i := int32(1); i < n; i++ {
+		columns = append(columns, column{row: []int32{0, i}, by: []float64{1, 1}})
+	}
+	f := newCholesky(n, columns)
+	if got := len(f.index); got != 2*n-1 {
+		t.Errorf("the factor of a star of %d has %d entries, want %d", n, got, 2*n-1)
+	}
+	seen := map[int32]bool{}
+	for _, k := range f.place {
+		seen[k] = true
+	}
+	if len(seen) != n {
+		t.Errorf("%d places for %d rows", len(seen), n)
+	}
+}
+
+// TestCholesky: what is solved is what was asked, for random matrices.
+func TestCholesky(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 50 {
+		rows := 1 + rng.IntN(40)
+		var columns []column
+		for i := range rows { // so that none follows from others
+			columns = append(columns, column{row: []int32{int32(i)}, by: []float64{1}})
+		}
+		for range rng.IntN(60) {
+			var c column
+			for i := range rows {
+				if rng.IntN(8) == 0 {
+					c.row, c.by = append(c.row, int32(i)), append(c.by, rng.NormFloat64())
+				}
+			}
+			columns = append(columns, c)
+		}
+		d := make([]float64, len(columns))
+		for j := range d {
+			d[j] = math.Exp(rng.NormFloat64())
+		}
+		x, b := make([]float64, rows), make([]float64, rows)
+		for i := range x {
+			x[i] = rng.NormFloat64()
+		}
+		for j, c := range columns {
+			v := d[j] * c.dot(x)
+			for k, r := range c.row {
+				b[r] += c.by[k] * v
+			}
+		}
+		f := newCholesky(rows, columns)
+		f.factor(d)
+		f.solve(b)
+		for i := range x {
+			if !near(b[i], x[i], 1e-9) {
+				t.Fatalf("%d rows: %v, want %v", rows, b[i], x[i])
+			}
+		}
+	}
+}
