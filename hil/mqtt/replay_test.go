@@ -51,7 +51,11 @@ func TestReplayKnowsWhatWasRetained(t *testing.T) {
 			got, err = d.Read(t.Context(), noon.Add(s))
 			return list, got, d.Counts(), err
 		}
-		live := NewReplay(nil, 0)
+		told := []device.Crossing{
+			{At: noon.Add(-s), Out: true, Data: []byte("device/rig/control\x00" + `{"deviceId":"rig","commandId":"a","command":"setPower","parameters":{"power":5}}`)},
+			{At: noon.Add(-s), Data: []byte("device/rig/ack\x00" + `{"deviceId":"rig","commandId":"a","status":"done"}`)},
+		}
+		live := NewReplay(slices.Clone(told), 0)
 		list, was, counted, err := play(live, func(now time.Time) {
 			live.SetNow(now)
 			for _, m := range tt.come {
@@ -62,7 +66,7 @@ func TestReplayKnowsWhatWasRetained(t *testing.T) {
 			t.Errorf("%s: %+v, %v", tt.name, was, err)
 		}
 		list = slices.DeleteFunc(list, func(c device.Crossing) bool { return c.At.Before(noon) || c.At.After(noon.Add(s)) })
-		again := NewReplay(list, 0)
+		again := NewReplay(append(told, list...), 0)
 		_, got, counts, erragain := play(again, again.SetNow)
 		if (err == nil) != (erragain == nil) || err == nil && (!got.SameValues(&was) || got.Flags != was.Flags) || counts != counted {
 			t.Errorf("%s: replayed %+v, %v, %+v, it was %+v, %v, %+v", tt.name, got, erragain, counts, was, err, counted)

@@ -17,6 +17,7 @@ const (
 	codeExpired     = "EXPIRED"
 	codeFault       = "DEVICE_FAULT"
 	codeLocal       = "LOCAL"
+	codeReadBack    = "READ_BACK" // of a recording
 	codeRejected    = "REJECTED"
 	codeStale       = "STALE_COMMAND"
 	codeUnsupported = "UNSUPPORTED"
@@ -190,7 +191,7 @@ func (d *Driver) exchange(ctx context.Context, now time.Time, c *device.Command,
 
 // explained takes the code off the reason of a refusal.
 func explained(s device.AckStatus, reason string) (code, rest string) {
-	known := []string{codeExpired, codeFault, codeLocal, codeRejected, codeStale, codeUnsupported}
+	known := []string{codeExpired, codeFault, codeLocal, codeReadBack, codeRejected, codeStale, codeUnsupported}
 	if code, rest, ok := strings.Cut(reason, ":"); ok && slices.Contains(known, code) {
 		return code, strings.TrimSpace(rest)
 	}

@@ -2,6 +2,7 @@ package emul_test
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"sync"
@@ -81,9 +82,6 @@ func TestPeerReplay(t *testing.T) {
 	if err != nil || !got.SameValues(&last) || got.At != last.At || got.Arrived != last.Arrived || got.Flags != last.Flags {
 		t.Errorf("%+v, %v, want %+v", got, err, last)
 	}
-	if r.Diverged() != 0 {
-		t.Errorf("%d commands", r.Diverged())
-	}
 	c := device.Command{Verb: device.SetPower, Power: 5}
 	if a, err := d.Write(t.Context(), device.Time(last.Arrived+1), c); err != nil || a.Code != "LOCAL" {
 		t.Errorf("%+v, %v", a, err)
@@ -93,19 +91,64 @@ func TestPeerReplay(t *testing.T) {
 	}
 }
 
-// Commands to a recording are taken, and counted.
-func TestReplayTakesCommands(t *testing.T) {
-	r := mqtt.NewReplay(nil, 0)
-	d, err := mqtt.New(mqtt.Options{ID: "rig", Replay: r})
+// A recorded device answers what it was told then as it did, and has failed what it was
+// never told: nothing else would show that it does not follow.
+func TestReplayAnswersAsItWas(t *testing.T) {
+	now := time.Now()
+	var list []device.Crossing
+	add := func(after time.Duration, out bool, topic, body string) {
+		list = append(list, device.Crossing{At: now.Add(after), Out: out, Data: []byte("device/rig/" + topic + "\x00" + body)})
+	}
+	asked := func(after time.Duration, id string, kw float64, answer string) {
+		add(after, true, "control", fmt.Sprintf(`{"deviceId":"rig","commandId":%q,"command":"setPower","parameters":{"power":%v}}`, id, kw))
+		if answer != "" {
+			add(after+time.Millisecond, false, "ack", fmt.Sprintf(`{"deviceId":"rig","commandId":%q,%s}`, id, answer))
+		}
+	}
+	asked(0, "a", 5, `"status":"done"`)
+	asked(time.Second, "b", 7, `"status":"rejected","reason":"LOCAL: at its panel"`)
+	asked(2*time.Second, "c", 9, "")
+	add(3*time.Second, true, "control", "{")
+	r := mqtt.NewReplay(list, 0)
+	d, err := mqtt.New(mqtt.Options{ID: "rig", Replay: r, Timeout: 10 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	now := time.Now()
-	if a, err := d.Write(t.Context(), now, command(device.SetPower, 5)); err != nil || a.Status != device.Done || r.Diverged() != 1 {
-		t.Errorf("%+v, %v, %d", a, err, r.Diverged())
+	for _, tt := range []struct {
+		after  time.Duration
+		within bool // the exchange of then
+		kw     float64
+		status device.AckStatus
+		code   string
+	}{
+		{0, true, 5, device.Done, ""},
+		{0, false, 5, device.Done, ""},
+		{900 * time.Millisecond, false, 5, device.Done, ""},
+		{1100 * time.Millisecond, false, 5, device.Failure, "READ_BACK"},
+		{time.Second, true, 5, device.Failure, "READ_BACK"},
+		{0, true, 6, device.Failure, "READ_BACK"},
+		{0, true, -5, device.Failure, "READ_BACK"},
+		{time.Second, true, 7, device.Rejected, "LOCAL"},
+	} {
+		at := now.Add(tt.after)
+		r.SetNow(at)
+		if tt.within {
+			r.Exchange(at, at.Add(time.Millisecond))
+		}
+		if a, err := d.Write(t.Context(), at, command(device.SetPower, tt.kw)); err != nil || a.Status != tt.status || a.Code != tt.code {
+			t.Errorf("%+v: %+v, %v", tt, a, err)
+		}
 	}
-	if _, err := d.Read(t.Context(), now); !errors.Is(err, device.ErrOffline) {
-		t.Errorf("an empty recording is read: %v", err)
+	at := now.Add(2 * time.Second)
+	r.Exchange(at, at.Add(time.Millisecond))
+	if a, err := d.Write(t.Context(), at, command(device.SetPower, 9)); !errors.Is(err, device.ErrOffline) {
+		t.Errorf("it did not answer then: %+v, %v", a, err)
+	}
+	if a, err := d.Write(t.Context(), at, device.Command{Verb: device.Stop}); err != nil || a.Status != device.Failure {
+		t.Errorf("it was not stopped then: %+v, %v", a, err)
+	}
+	if _, err := d.Read(t.Context(), at); !errors.Is(err, device.ErrOffline) {
+		t.Errorf("a recording without readings is read: %v", err)
 	}
 }
