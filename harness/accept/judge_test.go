@@ -499,3 +499,28 @@ func TestOvershootOfATransition(t *testing.T) {
 		t.Errorf("%v %s %s", j.Value, j.Verdict, j.Note)
 	}
 }
+
+// One command of full power, two seconds dead, then ten percent a second, then 0.3 % too high:
+// both indices of automatic generation control, and what each is made of.
+func TestIndicesOfFollowing(t *testing.T) {
+	const period = 100 * time.Millisecond
+	r := ramped(period, 2, 10)
+	r.Samples = nil
+	for at := time.Duration(0); at <= 80*time.Second; at += period {
+		s := device.Empty()
+		s.At = origin.Add(at).UnixMilli()
+		s.Arrived, s.SoC, s.Status = s.At, 50, device.Charging
+		s.Power = min(max(at.Seconds()-12, 0)*10, 100.3)
+		r.Samples = append(r.Samples, s)
+	}
+	r.Windows = []*accept.Window{window("tracking", 10, 80)}
+	r.End = origin.Add(80 * time.Second)
+	for name, want := range map[string]float64{
+		"kp1": 2 - 1.5/600, "kp2": 2 - 0.3/1.5, "kp3": 2 - 2.15/20, "kp": 1.9975 * 1.8 * 1.8925,
+		"k1": 3, "k2": 1 - 2.15/60, "k3": 1 - 0.3/2, "k": 0.4*3 + 0.3*(1-2.15/60) + 0.3*0.85,
+	} {
+		if j := accept.Judge(limit(t, "m", name, ""), r)[0]; !(math.Abs(j.Value-want) <= 0.02*want) {
+			t.Errorf("%s: %v %s %s, want %v", name, j.Value, j.Verdict, j.Note, want)
+		}
+	}
+}

@@ -349,7 +349,7 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 		}
 	case "energy_kwh", "energy_percent", "duration_s", "soc_error_percent", "soc_truth_error_percent", "temperature_error_c", "voltage_error_v":
 		return r.charged(name, w, &t, m)
-	case "rms_error_percent", "within_percent", "correlation", "lag_s", "pjm_score", "k", "k1", "k2", "k3":
+	case "rms_error_percent", "within_percent", "correlation", "lag_s", "pjm_score", "k", "k1", "k2", "k3", "kp", "kp1", "kp2", "kp3":
 		return r.following(name, w, &t, m)
 	case "accepted":
 		m.Value, m.n, m.doubts = float64(w.Accepted), w.Tried, w.Doubts
@@ -584,11 +584,14 @@ func (r *Record) following(name string, w *Window, t *trace, m measured) (measur
 		s, _, err := metric.PJMScore(x, y, metric.Rolling)
 		m.Value = s.Score
 		return m, err
-	case "k", "k1", "k2", "k3":
+	case "k", "k1", "k2", "k3", "kp", "kp1", "kp2", "kp3": // both count the same commands
 		list, err := metric.Hunan.Adjustments(within(t.pts, t.a-1, t.b), signal, r.RatedKW)
-		of := metric.Hunan.K
-		if part := strings.Index("123", strings.TrimPrefix(name, "k")); name != "k" {
-			of = func(a metric.Adjustment) float64 { return metric.Hunan.Parts(a)[part] }
+		of, parts := metric.Hunan.K, metric.Hunan.Parts
+		if strings.HasPrefix(name, "kp") {
+			of, parts = metric.SolveAGC.Kp, metric.SolveAGC.Parts
+		}
+		if part := strings.IndexByte("123", name[len(name)-1]); part >= 0 {
+			of = func(a metric.Adjustment) float64 { return parts(a)[part] }
 		}
 		m.Value, m.n = metric.Mean(list, of), len(list)
 		return m, err

@@ -27,6 +27,36 @@ var Hunan = KRule{
 	Counts: 2, Departs: 1, Arrives: 1, Holds: 40,
 }
 
+// KpRule holds the constants of the other index, the product Kp = K1·K2·K3 of the
+// settlement codes of SolveAGC (CalMoneyHB.m), each factor 1 at its standard, at most 2
+// and never below Least:
+// K1 = 2 − StandardRate/rate, K2 = 2 − error/StandardError, K3 = 2 − delay/StandardDelay.
+// Its K2 is about the error and its K3 about the delay, the other way round than KRule's.
+type KpRule struct {
+	StandardRate  float64 // percent of rated power a minute
+	StandardError float64 // percent of rated power
+	StandardDelay float64 // s; 60 in another variant
+	Least         float64
+}
+
+// SolveAGC is that rule with the constants of the code; provinces have 1 to 1.5 % in it.
+var SolveAGC = KpRule{StandardRate: 1.5, StandardError: 1.5, StandardDelay: 20, Least: 0.1}
+
+// Parts are K1, K2 and K3 of one adjustment.
+func (r KpRule) Parts(a Adjustment) [3]float64 {
+	k := [3]float64{r.Least, max(r.Least, 2-a.Error/r.StandardError), max(r.Least, 2-a.Delay/r.StandardDelay)}
+	if a.Rate > 0 { // else it did not move
+		k[0] = max(r.Least, 2-r.StandardRate/a.Rate)
+	}
+	return k
+}
+
+// Kp is the index of one adjustment.
+func (r KpRule) Kp(a Adjustment) float64 {
+	k := r.Parts(a)
+	return k[0] * k[1] * k[2]
+}
+
 // Adjustment is how one command was followed.
 type Adjustment struct {
 	Rate  float64 // percent of rated power a minute

@@ -173,6 +173,33 @@ func TestKIndex(t *testing.T) {
 	}
 }
 
+// Worked from the formulas of SolveAGC, with 1.5 % of rated power and 20 s.
+func TestKpIndex(t *testing.T) {
+	for _, tt := range []struct {
+		a     metric.Adjustment
+		parts [3]float64
+		kp    float64
+	}{
+		{metric.Adjustment{Rate: 1.5, Delay: 20, Error: 1.5}, [3]float64{1, 1, 1}, 1},
+		{metric.Adjustment{Rate: 3, Delay: 10, Error: 0.75}, [3]float64{1.5, 1.5, 1.5}, 3.375},
+		{metric.Adjustment{Rate: 150, Delay: 2, Error: 0.3}, [3]float64{1.99, 1.8, 1.9}, 6.8058},
+		{metric.Adjustment{Rate: 0.75, Delay: 40, Error: 3}, [3]float64{0.1, 0.1, 0.1}, 0.001},
+		{metric.Adjustment{Rate: 3, Delay: 10, Error: 50}, [3]float64{1.5, 0.1, 1.5}, 0.225},
+		{metric.Adjustment{Rate: 0, Delay: 0, Error: 0}, [3]float64{0.1, 2, 2}, 0.4}, // did not move
+		{metric.Adjustment{Rate: -1, Delay: 90, Error: 50}, [3]float64{0.1, 0.1, 0.1}, 0.001},
+	} {
+		got, kp := metric.SolveAGC.Parts(tt.a), metric.SolveAGC.Kp(tt.a)
+		for i := range got {
+			if math.Abs(got[i]-tt.parts[i]) > 1e-12 {
+				t.Errorf("%+v: K%d = %g, want %g", tt.a, i+1, got[i], tt.parts[i])
+			}
+		}
+		if math.Abs(kp-tt.kp) > 1e-9 {
+			t.Errorf("%+v: Kp = %g, want %g", tt.a, kp, tt.kp)
+		}
+	}
+}
+
 func TestKIndexMeasured(t *testing.T) {
 	target := func(s float64) float64 {
 		if s <= 60 {
