@@ -128,8 +128,10 @@ func (s *session) settings(ctx context.Context) (list []device.Setting, err erro
 	return list, err
 }
 
-// settingsAll writes every setting with another legal value, reads it back, and puts
-// it back.
+// settingsAll writes each setting that may be written and whose range is known with another
+// value of it, reads that back, and restores the one before. Without its range, as most that
+// are named by the points of a device are, nobody knows what is legal. The connection and
+// the power limit are among them: T08 and T10 are about what they do.
 func (s *session) settingsAll(ctx context.Context) ([]SettingTrial, error) {
 	list, err := s.settings(ctx)
 	if err != nil {
@@ -137,8 +139,6 @@ func (s *session) settingsAll(ctx context.Context) ([]SettingTrial, error) {
 	}
 	var out []SettingTrial
 	for _, x := range list {
-		// Without its range nobody knows what is legal. The connection and the power
-		// limit have tests of their own.
 		if x.ReadOnly || x.Min == x.Max {
 			continue
 		}

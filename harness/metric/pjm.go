@@ -7,10 +7,13 @@ import (
 
 // PJM is a performance score of PJM Manual 12 §4.5.6 and its three terms, each 0..1.
 type PJM struct {
-	Score     float64 // mean of the three terms
-	Accuracy  float64 // correlation at the chosen delay
-	Delay     float64 // 1 for no delay, 0 for five minutes
-	Precision float64 // 1 − mean |response − signal| / mean |signal|
+	Score    float64 // mean of the three terms
+	Accuracy float64 // correlation at the chosen delay
+	Delay    float64 // 1 for no delay, 0 for five minutes
+	// Precision is the mean of 1 − |response − signal| / mean |signal| of the hour, each sample
+	// no less than 0; of Rolling10s with the response 10 s later; of Block it is 1 − mean
+	// |response − signal| / mean |signal| of each block, no less than 0.
+	Precision float64
 }
 
 // PJMReading is one way to read the manual where it leaves a choice that moves the number.
