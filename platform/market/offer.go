@@ -51,8 +51,6 @@ type Plan struct {
 	Stored                                           []float64 // MWh at the begin of each interval and at the end of the last
 	// Value is the revenue less the variable cost. No plan is worth more than AtMost.
 	Value, AtMost float64
-	// Worth is by interval what one more MWh in the battery would be worth at its begin.
-	Worth []float64
 }
 
 // ErrPrices is what is wrong with prices.
@@ -109,12 +107,21 @@ func Best(b Battery, r Regulation, p Prices) (*Plan, error) {
 	if err := p.check(r); err != nil {
 		return nil, err
 	}
+	if !r.Up && !r.Down {
+		if plan := trade(b, p); plan != nil {
+			return plan, nil
+		}
+	}
+	return program(b, r, p)
+}
+
+// program is the plan that the linear program has.
+func program(b Battery, r Regulation, p Prices) (*Plan, error) {
 	var (
 		m                lp.Problem
 		n, h, eta, most  = len(p.Energy), p.Hours, b.Efficiency, b.PowerMW
 		ch, dis, uc, ud  = make([]lp.Var, n), make([]lp.Var, n), make([]lp.Var, n), make([]lp.Var, n)
 		dc, dd, energy   = make([]lp.Var, n), make([]lp.Var, n), make([]lp.Var, n+1)
-		balance          = make([]lp.Row, n)
 		inf              = math.Inf(1)
 		kUp, kDown       = r.EnergyUp, r.EnergyDown
 		upMost, downMost = 0.0, 0.0
@@ -139,11 +146,10 @@ func Best(b Battery, r Regulation, p Prices) (*Plan, error) {
 		dc[t], dd[t] = m.Var(0, downMost, down), m.Var(0, downMost, down-h*b.VariableCost*kDown)
 		energy[t] = m.Var(0, b.EnergyMWh, 0)
 	}
+	m.Row(0, 0, lp.Term{Var: energy[0], By: 1})
 	energy[n] = m.Var(0, 0, 0)
-	first := m.Var(0, 0, 0)
-	energy[0] = first
 	for t := range n {
-		balance[t] = m.Row(0, 0,
+		m.Row(0, 0,
 			lp.Term{Var: energy[t+1], By: -1}, lp.Term{Var: energy[t], By: 1},
 			lp.Term{Var: ch[t], By: h * eta}, lp.Term{Var: dis[t], By: -h},
 			lp.Term{Var: uc[t], By: -h * eta * kUp}, lp.Term{Var: ud[t], By: -h * kUp},
@@ -178,10 +184,33 @@ func Best(b Battery, r Regulation, p Prices) (*Plan, error) {
 	out := &Plan{
 		Charge: pick(ch), Discharge: pick(dis), UpCharge: pick(uc), UpDischarge: pick(ud),
 		DownCharge: pick(dc), DownDischarge: pick(dd), Stored: pick(energy),
-		Value: -s.Objective, AtMost: -s.Bound, Worth: make([]float64, n),
-	}
-	for t, r := range balance {
-		out.Worth[t] = -s.Y[r]
+		Value: -s.Objective, AtMost: -s.Bound,
 	}
 	return out, nil
+}
+
+// trade is the plan for energy alone, nil where only the program has it.
+func trade(b Battery, p Prices) *Plan {
+	var (
+		a    Arbitrage
+		n    = len(p.Energy)
+		zero = make([]float64, n)
+		out  = &Plan{
+			Charge: make([]float64, n), Discharge: make([]float64, n), Stored: make([]float64, n+1),
+			UpCharge: zero, UpDischarge: zero, DownCharge: zero, DownDischarge: zero,
+		}
+	)
+	value, ok := a.Best(b, p.Hours, p.Energy, out.Stored)
+	if !ok {
+		return nil
+	}
+	out.Value, out.AtMost = value, value
+	for t := range n {
+		if move := out.Stored[t+1] - out.Stored[t]; move > 0 {
+			out.Charge[t] = move / p.Hours / b.Efficiency
+		} else {
+			out.Discharge[t] = -move / p.Hours
+		}
+	}
+	return out
 }

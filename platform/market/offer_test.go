@@ -95,14 +95,16 @@ func TestPerfectForesight(t *testing.T) {
 		}
 		sum += plan.Value
 	}
-	if math.Abs(sum-76_308.3582) > 1e-3 {
-		t.Errorf("by days %.4f, want 76308.3582", sum)
+	if math.Abs(sum-76_308.3582) > 1e-4 {
+		t.Errorf("by days %.6f, want 76308.3582", sum)
 	}
-	plan, err := Best(b, Regulation{}, p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if math.Abs(plan.Value-76_356.2891) > 1e-3 {
-		t.Errorf("over the year %.4f, want 76356.2891", plan.Value)
+	for name, solve := range map[string]func(Battery, Regulation, Prices) (*Plan, error){"recursion": Best, "program": program} {
+		plan, err := solve(b, Regulation{}, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if math.Abs(plan.Value-76_356.2891) > 2e-4 {
+			t.Errorf("over the year %.6f by the %s, want 76356.2891", plan.Value, name)
+		}
 	}
 }

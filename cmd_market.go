@@ -1,0 +1,250 @@
+package main
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"yunchu/harness/scenario"
+	"yunchu/harness/sheet"
+	"yunchu/platform/market"
+)
+
+func marketCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "market",
+		Short: "What a battery is worth on a market",
+		Args:  cobra.NoArgs,
+		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(marketBacktestCommand())
+	return c
+}
+
+// Columns of a file of prices.
+const (
+	timeColumn    = "time"
+	energyColumn  = "energy_per_mwh"
+	regUpColumn   = "regup_per_mw"
+	regDownColumn = "regdown_per_mw"
+)
+
+// backtest are the flags of market backtest.
+type backtest struct {
+	prices, window, out, currency string
+	products                      []string
+	powerKW, energyKWh            float64
+	duration                      time.Duration
+	battery                       market.Battery
+	regulation                    market.Regulation
+	json                          bool
+}
+
+func marketBacktestCommand() *cobra.Command {
+	var o backtest
+	c := &cobra.Command{
+		Use:   "backtest --prices FILE --power-kw N --energy-kwh N",
+		Short: "What a battery would have earned, prices being known",
+		Long: `What a battery would have earned at most, prices being known: the yardstick for every plan.
+
+The file has the columns time (of the begin of an interval; UTC, or with a zone), energy_per_mwh
+and, for the products that need them, regup_per_mw and regdown_per_mw (per MW and hour). Each window is
+optimised by itself, the battery empty at both ends: each day in UTC, or the file as one.
+The objective is the revenue less the variable cost. The efficiency acts on charging. Of what is offered
+for regulation, parts are called on average, and the whole must be possible for the duration.
+
+The optimum is exact for energy alone, and proved by its dual for regulation; gap is how far apart
+both are at most.`,
+		Example: `  yunchu market backtest --prices 2020.csv --power-kw 1000 --energy-kwh 4000 --efficiency 0.85 --window daily --json
+  yunchu market backtest --prices 2020.csv --power-kw 1000 --energy-kwh 4000 --efficiency 0.85 \
+    --products energy,regup,regdown --variable-cost 2 --out plan.csv`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return o.run(c) },
+	}
+	f := c.Flags()
+	f.StringVar(&o.prices, "prices", "", "CSV of prices")
+	f.Float64Var(&o.powerKW, "power-kw", 0, "power of charge and of discharge at the grid, kW")
+	f.Float64Var(&o.energyKWh, "energy-kwh", 0, "energy that can be taken out, kWh")
+	f.Float64Var(&o.battery.Efficiency, "efficiency", 1, "what of the energy bought can be sold again, 0..1")
+	f.StringVar(&o.window, "window", string(market.Daily), "what is optimised as one: daily or all")
+	f.StringSliceVar(&o.products, "products", []string{"energy"}, "what is sold: energy, regup, regdown")
+	f.Float64Var(&o.battery.VariableCost, "variable-cost", 0, "cost of each MWh sold")
+	f.Float64Var(&o.regulation.EnergyUp, "regulation-energy-up", 0.30, "part of regulation up that is called on average, 0..1")
+	f.Float64Var(&o.regulation.EnergyDown, "regulation-energy-down", 0.15, "part of regulation down that is called on average, 0..1")
+	f.DurationVar(&o.duration, "regulation-duration", time.Hour, "how long the whole of an offer for regulation must be possible")
+	f.BoolVar(&o.regulation.Balanced, "regulation-balanced", true, "regulation takes in no more energy than it gives, interval by interval")
+	f.StringVar(&o.currency, "currency", "USD", "what the prices are in; a name, nothing is converted")
+	f.StringVar(&o.out, "out", "", "CSV file for what is done in each interval")
+	f.BoolVar(&o.json, "json", false, "print the result as JSON")
+	return c
+}
+
+// backtested is what market backtest prints.
+type backtested struct {
+	Total    float64         `json:"total"`
+	Daily    []backtestedDay `json:"daily"`
+	Currency string          `json:"currency"`
+	Gap      float64         `json:"gap"`
+}
+
+type backtestedDay struct {
+	Date      string  `json:"date"`
+	Objective float64 `json:"objective"`
+}
+
+func (o *backtest) run(c *cobra.Command) error {
+	if err := o.check(); err != nil {
+		return fail(exitInput, err)
+	}
+	at, p, err := o.read()
+	if err != nil {
+		return failed(c.Context(), err)
+	}
+	days, err := market.Backtest(o.battery, o.regulation, at, p, market.Window(o.window))
+	if err != nil {
+		return fail(exitInput, err)
+	}
+	r := backtested{Currency: o.currency}
+	for _, d := range days {
+		r.Daily = append(r.Daily, backtestedDay{d.Date, d.Objective})
+		r.Total += d.Objective
+		r.Gap += d.AtMost - d.Objective
+	}
+	if o.out != "" {
+		b, err := plansCSV(at, p, days)
+		if err == nil {
+			err = os.WriteFile(o.out, b, 0o644)
+		}
+		if err != nil {
+			return fail(exitEnvironment, err)
+		}
+	}
+	w := c.OutOrStdout()
+	if o.json {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(r)
+	}
+	best := slices.MaxFunc(r.Daily, func(a, b backtestedDay) int { return int(math.Copysign(1, a.Objective-b.Objective)) })
+	fmt.Fprintf(w, "%.2f %s in %d windows, at most %.2g more\n", r.Total, r.Currency, len(r.Daily), r.Gap)
+	fmt.Fprintf(w, "%.2f %s in the best, from %s on\n", best.Objective, r.Currency, best.Date)
+	return nil
+}
+
+func (o *backtest) check() error {
+	if o.prices == "" {
+		return errors.New("name the prices: yunchu market backtest --prices FILE --power-kw N --energy-kwh N")
+	}
+	if !(o.powerKW > 0) || !(o.energyKWh > 0) {
+		return errors.New("a battery has a --power-kw and an --energy-kwh above 0")
+	}
+	if w := market.Window(o.window); w != market.Daily && w != market.All {
+		return fmt.Errorf("--window %s: write daily or all", o.window)
+	}
+	for _, part := range []struct {
+		flag  string
+		value float64
+	}{{"efficiency", o.battery.Efficiency}, {"regulation-energy-up", o.regulation.EnergyUp}, {"regulation-energy-down", o.regulation.EnergyDown}} {
+		if !(part.value >= 0 && part.value <= 1) {
+			return fmt.Errorf("--%s %v: write a part of 1, as in 0.85", part.flag, part.value)
+		}
+	}
+	if o.duration < 0 {
+		return fmt.Errorf("--regulation-duration %v is below 0", o.duration)
+	}
+	energy := false
+	for _, name := range o.products {
+		switch strings.TrimSpace(name) {
+		case "energy":
+			energy = true
+		case "regup":
+			o.regulation.Up = true
+		case "regdown":
+			o.regulation.Down = true
+		default:
+			return fmt.Errorf("--products %s: there are energy, regup and regdown", name)
+		}
+	}
+	if !energy {
+		return errors.New("--products without energy: what regulation takes has to be bought")
+	}
+	o.battery.PowerMW, o.battery.EnergyMWh, o.regulation.Hours = o.powerKW/1000, o.energyKWh/1000, o.duration.Hours()
+	return nil
+}
+
+// read reads the prices. A gap within a window is a fault of its line.
+func (o *backtest) read() ([]time.Time, market.Prices, error) {
+	var p market.Prices
+	wanted := []string{energyColumn}
+	if o.regulation.Up {
+		wanted = append(wanted, regUpColumn)
+	}
+	if o.regulation.Down {
+		wanted = append(wanted, regDownColumn)
+	}
+	s, err := sheet.Read(o.prices, func(column string) bool { return slices.Contains(wanted, column) }, timeColumn)
+	if err != nil {
+		return nil, p, err
+	}
+	at, err := s.Times(timeColumn)
+	if err != nil {
+		return nil, p, err
+	}
+	if p.Energy, err = s.Full(energyColumn); err == nil && o.regulation.Up {
+		p.RegUp, err = s.Full(regUpColumn)
+	}
+	if err == nil && o.regulation.Down {
+		p.RegDown, err = s.Full(regDownColumn)
+	}
+	if err != nil {
+		return nil, p, err
+	}
+	if len(at) < 2 {
+		return nil, p, scenario.Faults{{Path: o.prices, Msg: "one row does not say how long an interval is"}}
+	}
+	step := at[1].Sub(at[0])
+	p.Hours = step.Hours()
+	for k := 1; k < len(at); k++ {
+		within := o.window == string(market.All) || at[k].Truncate(24*time.Hour).Equal(at[k-1].Truncate(24*time.Hour))
+		if d := at[k].Sub(at[k-1]); within && d != step {
+			return nil, p, s.At(k, []string{timeColumn}, "intervals are equally long, and none is left out within a window",
+				"%v after the row before, where the first two are %v apart", d, step)
+		}
+	}
+	return at, p, nil
+}
+
+// plansCSV has a line for each interval.
+func plansCSV(at []time.Time, p market.Prices, days []market.Result) ([]byte, error) {
+	var b bytes.Buffer
+	w := csv.NewWriter(&b)
+	_ = w.Write([]string{
+		timeColumn, energyColumn, "charge_kw", "discharge_kw", "regup_charging_kw", "regup_discharging_kw",
+		"regdown_charging_kw", "regdown_discharging_kw", "stored_kwh",
+	}) // a buffer takes it
+	k := 0
+	for _, d := range days {
+		for i := range d.Plan.Charge {
+			row := []string{at[k].Format(time.RFC3339), strconv.FormatFloat(p.Energy[k], 'g', -1, 64)}
+			for _, mw := range [][]float64{
+				d.Plan.Charge, d.Plan.Discharge, d.Plan.UpCharge, d.Plan.UpDischarge, d.Plan.DownCharge, d.Plan.DownDischarge, d.Plan.Stored,
+			} {
+				row = append(row, strconv.FormatFloat(math.Round(mw[i]*1e9)/1e6, 'f', -1, 64))
+			}
+			_ = w.Write(row)
+			k++
+		}
+	}
+	w.Flush()
+	return b.Bytes(), w.Error()
+}

@@ -1,0 +1,66 @@
+package market
+
+import (
+	"fmt"
+	"time"
+)
+
+// Window is what is optimised as one: the battery is empty at both ends.
+type Window string
+
+// The windows of a backtest.
+const (
+	Daily Window = "daily" // each day, in UTC as the instants of the prices are
+	All   Window = "all"   // everything
+)
+
+// Result is what one window of a backtest would have earned.
+type Result struct {
+	Date      string // the first day
+	Objective float64
+	AtMost    float64 // no plan earns more
+	Plan      *Plan
+}
+
+// Backtest is what a battery would have earned at most, prices being known: the optimum of each
+// window. The instants are the begins of the intervals; they must follow each other without a
+// gap within a window, by p.Hours.
+func Backtest(b Battery, r Regulation, at []time.Time, p Prices, w Window) ([]Result, error) {
+	if len(at) != len(p.Energy) {
+		return nil, fmt.Errorf("%w: %d instants for %d prices", ErrPrices, len(at), len(p.Energy))
+	}
+	if err := p.check(r); err != nil {
+		return nil, err
+	}
+	const day = time.DateOnly
+	step := time.Duration(p.Hours * float64(time.Hour))
+	var out []Result
+	for from := 0; from < len(at); {
+		to := from + 1
+		for to < len(at) && (w == All || at[to].Format(day) == at[from].Format(day)) {
+			if at[to].Sub(at[to-1]) != step {
+				return nil, fmt.Errorf("%w: after %s comes %s: a window has one every %v", ErrPrices, at[to-1].Format(time.RFC3339), at[to].Format(time.RFC3339), step)
+			}
+			to++
+		}
+		plan, err := Best(b, r, p.part(from, to))
+		if err != nil {
+			return nil, fmt.Errorf("from %s on: %w", at[from].Format(day), err)
+		}
+		out = append(out, Result{at[from].Format(day), plan.Value, plan.AtMost, plan})
+		from = to
+	}
+	return out, nil
+}
+
+// part are the prices of the intervals from, to, the last one left out.
+func (p *Prices) part(from, to int) Prices {
+	out := Prices{Hours: p.Hours, Energy: p.Energy[from:to]}
+	if p.RegUp != nil {
+		out.RegUp = p.RegUp[from:to]
+	}
+	if p.RegDown != nil {
+		out.RegDown = p.RegDown[from:to]
+	}
+	return out
+}
