@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -315,6 +316,12 @@ func addDevices(ctx context.Context, p *platform.Plant, on platform.Config, cfg 
 		simulated []scenario.ConfigDevice
 		wired     []platform.Wired
 	)
+	configured := func(id device.ID) bool {
+		return slices.ContainsFunc(cfg.Devices, func(d scenario.ConfigDevice) bool { return device.ID(d.ID) == id })
+	}
+	if err := p.Rest(ctx, configured); err != nil {
+		return fail(exitEnvironment, err)
+	}
 	for _, d := range cfg.Devices {
 		switch d.Kind {
 		case scenario.Sim:

@@ -50,7 +50,7 @@ func (g *gate) run(ctx context.Context) error {
 			if err := g.reload(ctx); err != nil {
 				g.log.Error("access is as it was: what was to be read again is wrong", "error", err)
 			} else {
-				g.log.Info("access read again")
+				g.log.Info("access read again; devices, their limits and all else of the configuration stay as they were at the start")
 			}
 		}
 	}

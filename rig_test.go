@@ -235,6 +235,29 @@ func TestKilledBridgeStopsTheRig(t *testing.T) {
 	x.at(50)
 }
 
+// TestDeviceThatIsTakenOut: a device that was armed, and is not in the configuration any more,
+// does not act, is not told to, and is not shown as if it might.
+func TestDeviceThatIsTakenOut(t *testing.T) {
+	t.Parallel()
+	x := onARig(t)
+	x.arm()
+	if got := x.send("setPower", hold); got != "200 SUCCESS" {
+		t.Fatalf("a setpoint: %s", got)
+	}
+	x.at(50)
+	x.p.write(t, "plant.yaml", "apiVersion: yunchu/v1\nkind: Config\n")
+	x.bridge.kill(t)
+	x.bridge, x.client = serving(t, x.p, "-c", "plant.yaml")
+	x.token = rigToken
+	if got := x.state(); got != "inactive" {
+		t.Errorf("a device that was taken out is %s", got)
+	}
+	if got := x.send("setPower", hold); got != "409 NOT_ARMED" {
+		t.Errorf("a setpoint: %s", got)
+	}
+	x.at(0)
+}
+
 // TestStoppedBridgeStopsTheRig: SIGSTOP is worse than kill, because the process goes on
 // later as if nothing had been.
 func TestStoppedBridgeStopsTheRig(t *testing.T) {

@@ -52,6 +52,26 @@ func (p *Plant) Attach(ctx context.Context, wires []Wired) error {
 	return nil
 }
 
+// Rest notes that devices of before do not act, but those that are configured: whatever the
+// log says of one that nobody serves any more, or not yet, it is not armed.
+func (p *Plant) Rest(ctx context.Context, configured func(device.ID) bool) error {
+	for page := p.Fleet.Page("", restPage); len(page) > 0; page = p.Fleet.Page(page[len(page)-1].ID, restPage) {
+		for _, info := range page {
+			if info.State != device.Active || configured(info.ID) {
+				continue
+			}
+			info.State = device.Inactive
+			if _, err := p.register(ctx, info); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// restPage is how many registrations are looked at at once.
+const restPage = 1000
+
 // Take serves a device that connects to us and sends its readings: d carries commands to
 // it, and listening says whether it is there to hear them. silence is how old its newest
 // reading may be before it counts as gone. Like a device on a wire of ours it acts once
