@@ -40,7 +40,7 @@ func (s *Store) seal(w *writer, h *head, older []*segment) (made []*segment, err
 			sheet.pick(&w.all, at, at+day)
 		}
 		id := s.number()
-		g := &segment{id: id, rank: id, first: h.firstSeq, last: h.lastSeq, tiers: map[int64]*table{}, lost: map[int64]string{}}
+		g := &segment{id: id, rank: id, first: h.firstSeq, given: h.given, last: h.lastSeq, tiers: map[int64]*table{}, lost: map[int64]string{}}
 		made = append(made, g)
 		if g.readings, err = w.readings(sheet, g.id, &s.opt); err != nil {
 			return made, err

@@ -32,11 +32,12 @@ type head struct {
 	last   []uint32 // by slot: 1 + its newest row; 0: none
 	words  []device.Word
 
-	firstSeq, lastSeq  uint64
-	minAt, maxAt       int64 // ms UTC
-	oldestIn, newestIn int64 // ms UTC, arrivals
-	refs               int   // readers
-	retired            bool  // sealed: the last reader gives the memory back
+	firstSeq, lastSeq  uint64 // of the log: what the head was asked to follow, and up to where it has
+	given              uint64 // the first that the log gave; what is before it, from firstSeq on, it does not have
+	minAt, maxAt       int64  // ms UTC
+	oldestIn, newestIn int64  // ms UTC, arrivals
+	refs               int    // readers
+	retired            bool   // sealed: the last reader gives the memory back
 }
 
 // append copies rows [i, j) of the frame; they fit into the last chunk.

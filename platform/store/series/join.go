@@ -238,7 +238,13 @@ func (s *Store) join(run []*segment, after func(worked time.Duration) error) (j 
 	for _, g := range run {
 		of = append(of, g.id)
 		made.rank = max(made.rank, g.rank)
-		made.first, made.last = min(made.first, g.first), max(made.last, g.last)
+		switch {
+		case g.first < made.first:
+			made.first, made.given = g.first, g.given
+		case g.first == made.first:
+			made.given = max(made.given, g.given)
+		}
+		made.last = max(made.last, g.last)
 		made.Rows += g.Rows
 		made.MinAt, made.MaxAt = min(made.MinAt, g.MinAt), max(made.MaxAt, g.MaxAt)
 		made.MinSlot, made.MaxSlot = min(made.MinSlot, g.MinSlot), max(made.MaxSlot, g.MaxSlot)

@@ -126,7 +126,7 @@ func (s *Store) adopt(t *table) error {
 		return err
 	}
 	if i < 0 {
-		s.segments = append(s.segments, &segment{id: t.id, rank: t.rank, first: t.first, last: t.last, contents: t.contents, tiers: map[int64]*table{}, lost: map[int64]string{}})
+		s.segments = append(s.segments, &segment{id: t.id, rank: t.rank, first: t.first, given: t.first, last: t.last, contents: t.contents, tiers: map[int64]*table{}, lost: map[int64]string{}})
 		i = len(s.segments) - 1
 	}
 	g := s.segments[i]
@@ -202,7 +202,7 @@ func (s *Store) check() {
 func (s *Store) supersede() {
 	for _, r := range ranges(s.segments) {
 		if r.good && r.sealed {
-			left, gone := superseded(s.segments, r.first, r.last)
+			left, gone := superseded(s.segments, r.given, r.last)
 			for _, g := range gone {
 				for t := range g.tables {
 					s.doom(t)
@@ -217,8 +217,9 @@ func (s *Store) supersede() {
 // sequences are a part of the log that segments hold together.
 type sequences struct {
 	first, last uint64
-	good        bool // none of their readings are lost
-	sealed      bool // none of them was joined
+	given       uint64 // the first that the log gave
+	good        bool   // none of their readings are lost
+	sealed      bool   // none of them was joined
 }
 
 func ranges(list []*segment) (out []sequences) {
@@ -226,9 +227,10 @@ func ranges(list []*segment) (out []sequences) {
 		_, lost := g.lost[0]
 		i := slices.IndexFunc(out, func(r sequences) bool { return r.first == g.first && r.last == g.last })
 		if i < 0 {
-			out = append(out, sequences{g.first, g.last, !lost, !g.joined()})
+			out = append(out, sequences{g.first, g.last, g.given, !lost, !g.joined()})
 			continue
 		}
+		out[i].given = max(out[i].given, g.given)
 		out[i].good = out[i].good && !lost
 		out[i].sealed = out[i].sealed && !g.joined()
 	}
@@ -237,7 +239,8 @@ func ranges(list []*segment) (out []sequences) {
 }
 
 // coverage is the last sequence before the first gap in what the segments cover, and before
-// the first that is lost. What lies before the oldest was removed on purpose.
+// the first that is lost, unless the log was asked for that already and did not have it. What
+// lies before the oldest was removed on purpose.
 func coverage(list []*segment) uint64 {
 	if len(list) == 0 {
 		return 0
@@ -247,7 +250,7 @@ func coverage(list []*segment) uint64 {
 	lost := uint64(math.MaxUint64) // from where on something is
 	for _, r := range all {
 		covered = min(covered, r.first-1)
-		if !r.good {
+		if !r.good && !slices.ContainsFunc(all, func(o sequences) bool { return o.good && o.first <= r.first && r.last < o.given }) {
 			lost = min(lost, r.first)
 		}
 	}

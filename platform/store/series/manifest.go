@@ -35,7 +35,8 @@ type manifestEntry struct {
 	Rank     uint64               `json:"rank,omitempty"` // where it is not the id
 	First    uint64               `json:"first_seq"`
 	Last     uint64               `json:"last_seq"`
-	Readings contents             `json:"readings"` // also when they are gone
+	Given    uint64               `json:"given_seq,omitempty"` // where it is not the first
+	Readings contents             `json:"readings"`            // also when they are gone
 	Gone     bool                 `json:"gone,omitempty"`
 	Tiers    map[string]*contents `json:"tiers,omitempty"`
 	Lost     map[string]string    `json:"lost,omitempty"` // by tier, "" for the readings
@@ -88,6 +89,9 @@ func manifestOf(list []*segment, nextID uint64) ([]byte, error) {
 		e := manifestEntry{ID: g.id, First: g.first, Last: g.last, Readings: g.contents, Gone: g.readings == nil, Tiers: map[string]*contents{}, Lost: map[string]string{}}
 		if g.joined() {
 			e.Rank = g.rank
+		}
+		if g.given > g.first {
+			e.Given = g.given
 		}
 		for step, t := range g.tiers {
 			e.Tiers[tierName(step)] = &t.contents
@@ -172,7 +176,7 @@ func parseManifest(dir string, b []byte) (list []*segment, nextID uint64, err er
 
 // segment is what the entry says, with the tables that should be there.
 func (e *manifestEntry) segment(dir string) *segment {
-	g := &segment{id: e.ID, rank: e.ID, first: e.First, last: e.Last, contents: e.Readings, tiers: map[int64]*table{}, lost: map[int64]string{}}
+	g := &segment{id: e.ID, rank: e.ID, first: e.First, given: max(e.First, e.Given), last: e.Last, contents: e.Readings, tiers: map[int64]*table{}, lost: map[int64]string{}}
 	if e.Rank != 0 {
 		g.rank = e.Rank
 	}

@@ -386,3 +386,43 @@ func TestImpossibleSlots(t *testing.T) {
 		t.Errorf("%+v, want one row dropped", st)
 	}
 }
+
+// TestLostForGood takes a file whose readings the log no longer has. What comes after is no
+// proof of what was lost: the gap is told when there are new readings, when these are sealed,
+// and after each restart, at which the log is asked from where it goes on.
+func TestLostForGood(t *testing.T) {
+	for _, which := range []int{0, 1, 2} {
+		dir := t.TempDir()
+		files := sealed(t, dir, 3)
+		if err := os.Truncate(files[which], 100); err != nil {
+			t.Fatal(err)
+		}
+		for round := range uint64(4) {
+			s := open(t, series.Options{Dir: dir})
+			told := func(when string) {
+				t.Helper()
+				p, err := s.Query(t.Context(), all(3))
+				if err != nil || len(p.Gaps) != 1 {
+					t.Fatalf("file %d, round %d, %s: gaps %v, %v, want one", which, round, when, p.Gaps, err)
+				}
+			}
+			told("opened")
+			if round > 1 && s.Covered() != 30+round { // its log is not asked any more for what it did not have
+				t.Errorf("file %d, round %d: Covered() = %d, want %d", which, round, s.Covered(), 30+round)
+			}
+			for seq := max(31, s.Covered()+1); seq <= 31+round; seq++ { // the log begins at 31
+				s.Append(seq, crashFrame(seq))
+			}
+			told("with new readings")
+			if round > 0 {
+				if err := s.Seal(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				told("sealed")
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}

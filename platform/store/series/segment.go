@@ -28,6 +28,7 @@ type segment struct {
 	id          uint64
 	rank        uint64 // of two readings of a time that of the higher rank holds: the id, or the highest of what was joined
 	first, last uint64 // log sequences covered, together with others of the same; of what was joined, from the first to the last
+	given       uint64 // the first that the log gave; those before it were not there any more
 	contents           // of the readings, also when they are gone
 	readings    *table // nil: expired, or lost
 	tiers       map[int64]*table

@@ -230,7 +230,7 @@ func (s *Store) Append(seq uint64, f *device.Readings) {
 	}
 	h := s.active
 	if h == nil {
-		h = &head{firstSeq: s.lastSeq + 1, minAt: math.MaxInt64, maxAt: math.MinInt64, oldestIn: math.MaxInt64, newestIn: math.MinInt64}
+		h = &head{firstSeq: s.lastSeq + 1, given: seq, minAt: math.MaxInt64, maxAt: math.MinInt64, oldestIn: math.MaxInt64, newestIn: math.MinInt64}
 		s.active = h
 	}
 	s.lastSeq, h.lastSeq = seq, seq
@@ -532,7 +532,7 @@ func (s *Store) run() {
 // write makes segments of a frozen head and puts them in its place.
 func (s *Store) write(w *writer, h *head) error {
 	s.mu.Lock()
-	older, _ := superseded(s.segments, h.firstSeq, h.lastSeq)
+	older, _ := superseded(s.segments, h.given, h.lastSeq)
 	s.mu.Unlock()
 	made, err := s.seal(w, h, older)
 	if err != nil {
@@ -548,7 +548,7 @@ func (s *Store) write(w *writer, h *head) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list, gone := superseded(s.segments, h.firstSeq, h.lastSeq)
+	list, gone := superseded(s.segments, h.given, h.lastSeq)
 	s.dirty = s.dirty || !slices.Equal(list, older)
 	for _, g := range gone {
 		for t := range g.tables {

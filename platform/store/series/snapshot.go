@@ -40,7 +40,7 @@ func (s *Store) snapshot() (*snapshot, error) {
 	}
 	for _, h := range v.heads {
 		h.refs++
-		v.headFirst = min(v.headFirst, h.firstSeq)
+		v.headFirst = min(v.headFirst, h.given)
 		v.minAt, v.maxAt = min(v.minAt, h.minAt), max(v.maxAt, h.maxAt)
 	}
 	return v, nil
