@@ -18,8 +18,13 @@ const grace = 3 * time.Second
 // WebSockets. The error is nil when ctx ended it. It is called once.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	conns := connections{most: s.maxConnections, shed: s.metrics.shed.connections, open: map[net.Conn]http.ConnState{}}
+	// HTTP/2 may still send what a handler has written when it has returned, and answers are
+	// made in memory that is used again then.
+	var spoken http.Protocols
+	spoken.SetHTTP1(true)
 	web := &http.Server{
 		Handler:           s,
+		Protocols:         &spoken,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      60 * time.Second,

@@ -2,11 +2,13 @@ package api_test
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -108,5 +110,63 @@ func TestStopWaitsForWhatWasBegun(t *testing.T) {
 				spare.Close()
 			})
 		})
+	}
+}
+
+// TestNoHTTP2: what a handler has written may still be on its way over HTTP/2 when it has
+// returned, and pages of the history are made in memory that is used again then. So HTTP/2
+// is not spoken, not even where a listener offers it, or a client begins with it.
+func TestNoHTTP2(t *testing.T) {
+	w := newWorld(t)
+	lender := httptest.NewTLSServer(nil) // of a certificate
+	defer lender.Close()
+	trust := lender.Client().Transport.(*http.Transport).TLSClientConfig
+	listen := func() net.Listener {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	only := func(set func(*http.Protocols, bool)) *http.Protocols {
+		p := &http.Protocols{}
+		set(p, true)
+		return p
+	}
+	for _, tt := range []struct {
+		name   string
+		secure bool
+		offers []string // of the listener
+		client *http.Protocols
+		works  bool
+	}{
+		{"an offer", true, []string{"h2", "http/1.1"}, only((*http.Protocols).SetHTTP2), false},
+		{"no offer", true, nil, only((*http.Protocols).SetHTTP2), true}, // and it makes do with the other
+		{"HTTP/1.1", true, []string{"h2", "http/1.1"}, only((*http.Protocols).SetHTTP1), true},
+		{"knowledge", false, nil, only((*http.Protocols).SetUnencryptedHTTP2), false},
+		{"HTTP/1.1 in the clear", false, nil, only((*http.Protocols).SetHTTP1), true},
+	} {
+		ctx, stop := contextOf(t)
+		l, scheme := listen(), "http"
+		address := l.Addr().String()
+		if tt.secure {
+			l, scheme = tls.NewListener(l, &tls.Config{Certificates: lender.TLS.Certificates, NextProtos: tt.offers}), "https"
+		}
+		served := make(chan error, 1)
+		go func() { served <- w.server.Serve(ctx, l) }()
+		transport := &http.Transport{TLSClientConfig: trust.Clone(), Protocols: tt.client}
+		transport.TLSClientConfig.NextProtos = nil
+		r, err := (&http.Client{Transport: transport, Timeout: hung}).Get(scheme + "://" + address + "/healthz")
+		if err == nil {
+			r.Body.Close()
+		}
+		if (err == nil) != tt.works || err == nil && r.ProtoMajor != 1 {
+			t.Errorf("%s: %+v, %v", tt.name, r, err)
+		}
+		transport.CloseIdleConnections()
+		stop()
+		if err := <-served; err != nil {
+			t.Errorf("%s: Serve: %v", tt.name, err)
+		}
 	}
 }
