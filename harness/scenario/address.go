@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"maps"
 	"net"
 	"net/url"
 	"slices"
@@ -47,9 +48,16 @@ func (s *source) address(at, addr, kind string, schemes []string) {
 		return
 	}
 	like := "write it as " + addressExample[u.Scheme]
+	if u.User != nil {
+		s.wrong(at, "user and password_file are keys of their own", "the address holds a user")
+	}
+	s.parameters(at, u)
 	switch u.Scheme {
 	case "tcp", "tls", "mqtt", "mqtts", "socketcand":
 		s.hostPort(at, u.Host, like)
+		if u.Scheme != "socketcand" && strings.Trim(u.Path, "/") != "" {
+			s.wrong(at, like, "nothing may follow the port: %q", short(u.Path))
+		}
 		if u.Scheme == "socketcand" && strings.Trim(u.Path, "/") == "" {
 			s.wrong(at, like, "a socketcand address names the bus after the port")
 		}
@@ -57,14 +65,42 @@ func (s *source) address(at, addr, kind string, schemes []string) {
 		if u.Host+strings.Trim(u.Path, "/") == "" || strings.HasSuffix(u.Path, "/") {
 			s.wrong(at, like, "the address names no device file after %s://", u.Scheme)
 		}
-		if b := u.Query().Get("baud"); u.Query().Has("baud") {
-			if n, err := strconv.Atoi(b); err != nil || n <= 0 {
-				s.wrong(at, like, "%q is not a baud rate", b)
-			}
-		}
 	case "socketcan":
 		if u.Host == "" {
 			s.wrong(at, like, "a socketcan address names the interface")
+		}
+	}
+}
+
+// serial and lines are the parameters of addresses on serial lines, and what they may be; of a speed
+// any number above 0.
+var (
+	serial = map[string][]string{"baud": nil, "data": {"7", "8"}, "parity": {"none", "even", "odd"}, "stop": {"1", "2"}}
+	lines  = map[string]map[string][]string{"rtu": serial, "pty": serial, "slcan": {"baud": nil}}
+)
+
+// parameters checks what stands behind the question mark.
+func (s *source) parameters(at string, u *url.URL) {
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil || u.Fragment != "" {
+		s.wrong(at, "write it as "+addressExample[u.Scheme], "what follows the address cannot be read")
+		return
+	}
+	known := lines[u.Scheme]
+	names := slices.Sorted(maps.Keys(known))
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		value := query.Get(name)
+		values, ok := known[name]
+		n, err := strconv.Atoi(value)
+		switch {
+		case len(known) == 0:
+			s.wrong(at, "leave it out: "+u.Scheme+":// has no parameters", "the address has a parameter %q", short(name))
+		case !ok:
+			s.wrong(at, suggest(name, names), "%s:// has no parameter %q", u.Scheme, short(name))
+		case values == nil && (err != nil || n <= 0):
+			s.wrong(at, "write it as "+addressExample["rtu"], "%q is not a baud rate", short(value))
+		case values != nil && !slices.Contains(values, value):
+			s.wrong(at, "known: "+strings.Join(values, ", "), "%s cannot be %s", name, short(value))
 		}
 	}
 }
