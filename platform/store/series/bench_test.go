@@ -174,6 +174,7 @@ func BenchmarkQueryDeviceDay(b *testing.B) {
 							b.Fatal(err)
 						}
 						rows += len(p.Rows)
+						q.Room = p.Rows
 						if q.Cursor = p.Next; q.Cursor == "" {
 							break
 						}

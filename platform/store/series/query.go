@@ -182,19 +182,23 @@ func (s *Store) Query(ctx context.Context, q Query) (Page, error) {
 func (v *snapshot) raw(ctx context.Context, page *Page, q Query, from int64) error {
 	var rows atomic.Int64 // that are still wanted: one tells where the next page begins
 	rows.Store(int64(q.Limit) + 1)
-	return merged(ctx, v.sources(q.Slot, from, q.To, q.Fields, &rows), func(f *device.Readings, i int) bool {
-		if rows.Add(-1) == 0 {
-			page.Next = Cursor(f.At[i])
-			return false
-		}
+	return merged(ctx, v.sources(q.Slot, from, q.To, q.Fields, &rows), func(f *device.Readings, i, j int) bool {
 		n := len(page.Rows)
-		if n == cap(page.Rows) { // append would grow by less and copy more often
-			page.Rows = slices.Grow(page.Rows, min(q.Limit-n, max(4*n, 4*(f.Rows()-i))))
+		if left := q.Limit - n; j-i > left {
+			j = i + left
+			page.Next = Cursor(f.At[j])
 		}
-		page.Rows = page.Rows[:n+1]
-		page.Rows[n].Count = 1
-		f.Row(i, &page.Rows[n].Reading)
-		return true
+		if m := n + j - i; m > cap(page.Rows) { // append would grow by less and copy more often
+			page.Rows = slices.Grow(page.Rows, max(j-i, min(q.Limit-n, 4*m)))
+		}
+		page.Rows = page.Rows[:n+j-i]
+		for k := range page.Rows[n:] {
+			r := &page.Rows[n+k]
+			f.Row(i+k, &r.Reading)
+			r.Count = 1
+		}
+		rows.Add(int64(i - j))
+		return page.Next == ""
 	})
 }
 

@@ -86,7 +86,14 @@ func (v *snapshot) headSources(slot device.Slot, from, to int64, fields Fields) 
 // scan calls yield with the slot's readings in from ≤ t < to, ascending and one for each
 // time, as row i of f, until it returns false.
 func (v *snapshot) scan(ctx context.Context, slot device.Slot, from, to int64, fields Fields, yield func(f *device.Readings, i int) bool) error {
-	return merged(ctx, v.sources(slot, from, to, fields, nil), yield)
+	return merged(ctx, v.sources(slot, from, to, fields, nil), func(f *device.Readings, i, j int) bool {
+		for ; i < j; i++ {
+			if !yield(f, i) {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // Where readings lie in many places the next ones are opened and read while the rows of
@@ -96,8 +103,10 @@ const (
 	fetchFrom  = 8 // places
 )
 
-// merged calls yield with the rows of all sources, ascending and one for each time.
-func merged(ctx context.Context, waiting []*source, yield func(f *device.Readings, i int) bool) error {
+// merged calls yield with the rows of all sources, ascending and one for each time, until it
+// returns false: with as many at a time as follow each other in one source, rows i to before
+// j of f.
+func merged(ctx context.Context, waiting []*source, yield func(f *device.Readings, i, j int) bool) error {
 	var active []*source
 	many := len(waiting) >= fetchFrom
 	defer func(all []*source) {
@@ -136,9 +145,6 @@ func merged(ctx context.Context, waiting []*source, yield func(f *device.Reading
 		if best == nil {
 			return nil
 		}
-		if !yield(best.rows, best.pos) {
-			return nil
-		}
 		// Rows before those of any other source follow each other.
 		until := int64(math.MaxInt64)
 		if len(waiting) > 0 {
@@ -149,17 +155,18 @@ func merged(ctx context.Context, waiting []*source, yield func(f *device.Reading
 				until = min(until, c.at())
 			}
 		}
-		at := best.at()
-		for best.pos+1 < best.rows.Rows() && best.rows.At[best.pos+1] < until && at < until {
-			best.pos++
-			n++
-			if !yield(best.rows, best.pos) {
-				return nil
-			}
-			at = best.at()
+		i, end := best.pos, best.rows.Rows()
+		if best.rows.At[end-1] >= until {
+			end, _ = slices.BinarySearch(best.rows.At[:end], until)
+			end = max(end, i+1)
 		}
+		if !yield(best.rows, i, end) {
+			return nil
+		}
+		best.pos = end - 1
+		n += best.pos - i
 		var err error
-		if active, err = pass(active, at); err != nil {
+		if active, err = pass(active, best.at()); err != nil {
 			return err
 		}
 	}
@@ -340,9 +347,11 @@ func (w *partView) head(ctx context.Context, slot device.Slot, from, to int64) e
 		}
 	}
 	var r device.Reading
-	return merged(ctx, list, func(f *device.Readings, i int) bool {
-		f.Row(i, &r)
-		w.headed = add(w.headed, &r, w.step)
+	return merged(ctx, list, func(f *device.Readings, i, j int) bool {
+		for ; i < j; i++ {
+			f.Row(i, &r)
+			w.headed = add(w.headed, &r, w.step)
+		}
 		return true
 	})
 }
