@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"math"
 	"strconv"
@@ -53,13 +54,13 @@ func (f fields) needed() (all series.Fields) {
 // appendNumber writes v in the shortest form that reads back as v; what is not a
 // number becomes null.
 func appendNumber(b []byte, v float64) []byte {
-	if !device.Finite(v) {
-		return append(b, "null"...)
-	}
 	// Nearly all that devices report is a number of thousandths. With at most 15 digits that is
 	// the shortest text of the double, and found twice as fast.
 	if k := math.RoundToEven(v * 1000); k != 0 && math.Abs(k) < 1e15 && k/1000 == v {
 		return appendThousandths(b, int64(k))
+	}
+	if !device.Finite(v) {
+		return append(b, "null"...)
 	}
 	form := byte('f')
 	if a := math.Abs(v); a != 0 && (a < 1e-6 || a >= 1e21) {
@@ -74,24 +75,40 @@ func appendThousandths(b []byte, k int64) []byte {
 		b, k = append(b, '-'), -k
 	}
 	if whole := k / 1000; whole < 1000 {
-		b = append(b, wholes[whole]...)
+		b = wholes[whole].append(b)
 	} else {
 		b = strconv.AppendInt(b, whole, 10)
 	}
-	return append(b, thousandths[k%1000]...)
+	return thousandths[k%1000].append(b)
 }
 
 // wholes are the numbers below 1000, thousandths what follows a number for that many of
 // them: nothing, or a point and up to three digits.
-var wholes, thousandths = func() (wholes, thousandths [1000]string) {
+var wholes, thousandths = func() (wholes, thousandths [1000]short) {
 	for k := range wholes {
-		wholes[k] = strconv.Itoa(k)
+		wholes[k] = shortOf(strconv.Itoa(k))
 		if k > 0 {
-			thousandths[k] = "." + strings.TrimRight(strconv.Itoa(1000 + k)[1:], "0")
+			thousandths[k] = shortOf("." + strings.TrimRight(strconv.Itoa(1000 + k)[1:], "0"))
 		}
 	}
 	return
 }()
+
+// short is a text of at most four bytes. All four are written and those that count are kept,
+// which takes no loop.
+type short struct {
+	bytes uint32
+	n     int32
+}
+
+func shortOf(text string) short {
+	var four [4]byte
+	return short{n: int32(copy(four[:], text)), bytes: binary.LittleEndian.Uint32(four[:])}
+}
+
+func (s short) append(b []byte) []byte {
+	return binary.LittleEndian.AppendUint32(b, s.bytes)[:len(b)+int(s.n)]
+}
 
 // appendString writes a string of JSON.
 func appendString(b []byte, s string) []byte {
@@ -134,7 +151,12 @@ func appendData(b []byte, r *device.Reading, show fields) []byte {
 		b = appendNumber(append(b, `,"temperature":`...), r.Temperature)
 	}
 	if show&showStatus != 0 {
-		b = appendString(append(b, `,"status":`...), r.StatusWord())
+		b = append(b, `,"status":`...)
+		if r.Status == device.OtherStatus {
+			b = appendString(b, r.Word)
+		} else { // a word of the vocabulary needs no quoting
+			b = append(append(append(b, '"'), r.Status.String()...), '"')
+		}
 	}
 	if show&showSoH != 0 {
 		b = appendNumber(append(b, `,"soh":`...), r.SoH)

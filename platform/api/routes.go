@@ -168,15 +168,21 @@ type raw struct {
 
 func rawJSON(b []byte) *raw { return &raw{"application/json", b} }
 
-// streamed is an answer of JSON after which done is called, where it is not nil: b may be
-// used for something else then.
-func streamed(b []byte, done func()) *huma.StreamResponse {
+// streamed is an answer of JSON, in pieces, after which done is called, where it is not nil:
+// they may be used for something else then.
+func streamed(done func(), texts ...[]byte) *huma.StreamResponse {
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		_, w := humago.Unwrap(hc)
+		size := 0
+		for _, b := range texts {
+			size += len(b)
+		}
 		h := w.Header()
 		h["Content-Type"] = jsonType
-		h.Set("Content-Length", strconv.Itoa(len(b)))
-		w.Write(b) // who has gone misses it
+		h.Set("Content-Length", strconv.Itoa(size))
+		for _, b := range texts {
+			w.Write(b) // who has gone misses it
+		}
 		if done != nil {
 			done()
 		}
