@@ -420,10 +420,7 @@ func (s *Server) history(ctx context.Context, in *historyInput) (*huma.StreamRes
 	}
 	room.rows = page.Rows
 	room.write(&page, show)
-	return streamed(func() {
-		clear(room.rows) // which name words
-		s.pages.Put(room)
-	}, room.text, room.rest), nil
+	return streamed(func() { s.pages.Put(room) }, room.text, room.rest), nil
 }
 
 // alone is how many rows are written by one processor rather than by two.

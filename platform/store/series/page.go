@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sort"
 	"sync"
-	"sync/atomic"
 
 	"github.com/parquet-go/parquet-go/format"
 
@@ -27,9 +27,11 @@ type reader struct {
 	large   []int64
 	present []bool
 	pages   pageReader
-	rows    *atomic.Int64    // of the slot that are still wanted; nil: all
 	resume  int64            // the first time that was not given yet
 	frame   *device.Readings // whose memory is used for one page after the other
+	// What the frame holds: fields of all rows in since ≤ t < resume, of those before to.
+	since, to int64
+	fields    Fields
 }
 
 // newReader reads the rows of a slot.
@@ -45,13 +47,48 @@ func (s *Store) newReader(g *table, slot device.Slot) (*reader, error) {
 			all[i] = slot
 		}
 	}
-	r.g, r.x, r.files, r.slot, r.resume, r.rows = g, x, &s.files, slot, math.MinInt64, nil
+	r.g, r.x, r.files, r.slot, r.resume = g, x, &s.files, slot, math.MinInt64
 	r.page, r.end = x.pages(slot)
 	return r, nil
 }
 
 // readers keep their memory for the next one.
 var readers = sync.Pool{New: func() any { return new(reader) }}
+
+// begun are readers of whose newest page somebody has taken a part. Who asks for what follows
+// finds the rest of it unpacked: pages of an answer are smaller than those of a file.
+type begun struct {
+	mu   sync.Mutex
+	list []*reader // the oldest first
+}
+
+// maxBegun bounds the memory, up to 1 MB for each.
+const maxBegun = 8
+
+func (b *begun) put(r *reader) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.list) == maxBegun {
+		readers.Put(b.list[0])
+		b.list = slices.Delete(b.list, 0, 1)
+	}
+	b.list = append(b.list, r)
+}
+
+// take is the reader whose frame has what is asked for from its beginning, nil if there is none.
+func (b *begun) take(g *table, slot device.Slot, from, to int64, fields Fields) *reader {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	i := slices.IndexFunc(b.list, func(r *reader) bool {
+		return r.g == g && r.slot == slot && r.fields == fields && r.to == to && r.since <= from && from < r.resume
+	})
+	if i < 0 {
+		return nil
+	}
+	r := b.list[i]
+	b.list = slices.Delete(b.list, i, i+1)
+	return r
+}
 
 // hold has the file open until drop.
 func (r *reader) hold() (err error) {
@@ -93,9 +130,10 @@ func (r *reader) times(from, to int64) (p, first int, at []int64, ok bool, err e
 	return 0, 0, nil, false, nil
 }
 
-// next is the next page's rows of the slot in from ≤ t < to, or as many of them as are
-// wanted, nil at the end. They are valid until the next call.
+// next is the next page's rows of the slot in from ≤ t < to, nil at the end. They are valid
+// until the next call.
 func (r *reader) next(from, to int64, fields Fields) (*device.Readings, error) {
+	r.to = math.MinInt64 // until the frame is complete
 	if r.page == r.end {
 		return nil, nil
 	}
@@ -103,23 +141,20 @@ func (r *reader) next(from, to int64, fields Fields) (*device.Readings, error) {
 		return nil, err
 	}
 	defer r.drop()
-	p, first, at, ok, err := r.times(max(from, r.resume), to)
+	since := max(from, r.resume)
+	p, first, at, ok, err := r.times(since, to)
 	if err != nil || !ok {
 		return nil, err
-	}
-	if wanted := r.wanted(); len(at) > wanted {
-		at = at[:wanted]
-		r.page = p
 	}
 	f := r.blank(len(at))
 	copy(f.At, at)
 	r.resume = at[len(at)-1] + 1
-	if fields == timesOnly {
-		return f, nil
+	if fields != timesOnly {
+		if err := r.fill(f, p, first, fields); err != nil {
+			return nil, r.g.damaged(err)
+		}
 	}
-	if err := r.fill(f, p, first, fields); err != nil {
-		return nil, r.g.damaged(err)
-	}
+	r.since, r.to, r.fields = since, to, fields
 	return f, nil
 }
 
@@ -384,12 +419,4 @@ func (s *Store) frames(g *table, yield func(*device.Readings) error) error {
 		}
 	}
 	return nil
-}
-
-// wanted is how many rows are still wanted, at least one.
-func (r *reader) wanted() int {
-	if r.rows == nil {
-		return math.MaxInt
-	}
-	return int(max(1, r.rows.Load()))
 }

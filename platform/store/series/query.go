@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"sync/atomic"
 
 	"yunchu/platform/device"
 )
@@ -14,8 +13,8 @@ import (
 // sources with a reading of the same time the one of higher rank holds.
 type source struct {
 	rank  int
-	lower int64 // no reading before this time
-	open  func() error
+	lower int64                            // no reading before this time
+	open  func() error                     // which may find rows at once
 	batch func() (*device.Readings, error) // the next rows, ascending; nil at the end
 	rows  *device.Readings
 	pos   int
@@ -32,7 +31,7 @@ func (c *source) fetch() {
 	c.ahead = make(chan struct{})
 	go func() {
 		defer close(c.ahead)
-		if c.err = c.open(); c.err == nil {
+		if c.err = c.open(); c.err == nil && c.rows == nil {
 			c.rows, c.err = c.batch()
 		}
 	}()
@@ -82,21 +81,28 @@ func (c *source) load() (bool, error) {
 // headBatch is how many rows of a head are copied at a time.
 const headBatch = 4096
 
-func (s *Store) segmentSource(g *table, rank int, slot device.Slot, from, to int64, fields Fields, rows *atomic.Int64) *source {
+func (s *Store) segmentSource(g *table, rank int, slot device.Slot, from, to int64, fields Fields) *source {
 	c := &source{rank: rank, lower: max(g.MinAt, from)}
 	var r *reader
 	c.open = func() (err error) {
-		if r, err = s.newReader(g, slot); err == nil {
-			r.rows = rows
+		if r = s.begun.take(g, slot, from, to, fields); r != nil {
+			c.rows = r.frame
+			c.pos, _ = slices.BinarySearch(c.rows.At, from)
+			return nil
 		}
+		r, err = s.newReader(g, slot)
 		return err
 	}
 	c.batch = func() (*device.Readings, error) { return r.next(from, to, fields) }
 	c.done = func() {
-		if r != nil {
+		switch {
+		case r == nil:
+		case fields != timesOnly && c.rows != nil && c.pos < c.rows.Rows():
+			s.begun.put(r)
+		default:
 			readers.Put(r)
-			r = nil
 		}
+		r = nil
 	}
 	return c
 }
@@ -180,9 +186,7 @@ func (s *Store) Query(ctx context.Context, q Query) (Page, error) {
 }
 
 func (v *snapshot) raw(ctx context.Context, page *Page, q Query, from int64) error {
-	var rows atomic.Int64 // that are still wanted: one tells where the next page begins
-	rows.Store(int64(q.Limit) + 1)
-	return merged(ctx, v.sources(q.Slot, from, q.To, q.Fields, &rows), func(f *device.Readings, i, j int) bool {
+	return merged(ctx, v.sources(q.Slot, from, q.To, q.Fields), func(f *device.Readings, i, j int) bool {
 		n := len(page.Rows)
 		if left := q.Limit - n; j-i > left {
 			j = i + left
@@ -197,7 +201,6 @@ func (v *snapshot) raw(ctx context.Context, page *Page, q Query, from int64) err
 			f.Row(i+k, &r.Reading)
 			r.Count = 1
 		}
-		rows.Add(int64(i - j))
 		return page.Next == ""
 	})
 }

@@ -75,6 +75,7 @@ type Store struct {
 	log   *slog.Logger
 	index cache
 	files openFiles
+	begun begun
 	done  chan struct{}
 	ended sync.WaitGroup
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"sync/atomic"
 
 	"yunchu/platform/device"
 )
@@ -58,11 +57,11 @@ func (v *snapshot) release() {
 }
 
 // sources are the places that may hold readings of the slot in from ≤ t < to, by the
-// time from which they may. rows is how many are still wanted, nil for all.
-func (v *snapshot) sources(slot device.Slot, from, to int64, fields Fields, rows *atomic.Int64) (list []*source) {
+// time from which they may.
+func (v *snapshot) sources(slot device.Slot, from, to int64, fields Fields) (list []*source) {
 	for i, g := range v.segments {
 		if g.readings != nil && g.readings.mayHold(slot, from, to) {
-			list = append(list, v.store.segmentSource(g.readings, i, slot, from, to, fields, rows))
+			list = append(list, v.store.segmentSource(g.readings, i, slot, from, to, fields))
 		}
 	}
 	list = append(list, v.headSources(slot, from, to, fields)...)
@@ -86,7 +85,7 @@ func (v *snapshot) headSources(slot device.Slot, from, to int64, fields Fields) 
 // scan calls yield with the slot's readings in from ≤ t < to, ascending and one for each
 // time, as row i of f, until it returns false.
 func (v *snapshot) scan(ctx context.Context, slot device.Slot, from, to int64, fields Fields, yield func(f *device.Readings, i int) bool) error {
-	return merged(ctx, v.sources(slot, from, to, fields, nil), func(f *device.Readings, i, j int) bool {
+	return merged(ctx, v.sources(slot, from, to, fields), func(f *device.Readings, i, j int) bool {
 		for ; i < j; i++ {
 			if !yield(f, i) {
 				return false
