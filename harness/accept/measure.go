@@ -11,6 +11,7 @@ import (
 	"yunchu/harness/metric"
 	"yunchu/platform/device"
 	"yunchu/platform/ingest"
+	"yunchu/platform/settle"
 )
 
 // measured is what one window, or all windows of a name together, came to.
@@ -567,6 +568,15 @@ func (r *Record) against(t *trace, m measured, own func(*device.Reading) float64
 	return m, nil
 }
 
+// columns are the times and the values of points.
+func columns(pts []metric.Point) (t, v []float64) {
+	t, v = make([]float64, len(pts)), make([]float64, len(pts))
+	for i, p := range pts {
+		t[i], v[i] = p.T, p.V
+	}
+	return t, v
+}
+
 // following scores how a signal was followed.
 func (r *Record) following(name string, w *Window, t *trace, m measured) (measured, error) {
 	pts := t.in()
@@ -581,19 +591,21 @@ func (r *Record) following(name string, w *Window, t *trace, m measured) (measur
 		for i := range x {
 			x[i], y[i] = signal(t.a+10*float64(i)+1e-6)/r.RatedKW, y[i]/r.RatedKW
 		}
-		s, _, err := metric.PJMScore(x, y, metric.Rolling)
+		s, _, err := settle.PJMScore(x, y, settle.Rolling)
 		m.Value = s.Score
 		return m, err
 	case "k", "k1", "k2", "k3", "kp", "kp1", "kp2", "kp3": // both count the same commands
-		list, err := metric.Hunan.Adjustments(within(t.pts, t.a-1, t.b), signal, r.RatedKW)
-		of, parts := metric.Hunan.K, metric.Hunan.Parts
+		at, power := columns(within(t.pts, t.a-1, t.b))
+		list, err := settle.Hunan.Counting.Adjustments(at, power, signal, r.RatedKW)
+		rule := settle.Hunan
 		if strings.HasPrefix(name, "kp") {
-			of, parts = metric.SolveAGC.Kp, metric.SolveAGC.Parts
+			rule = settle.NorthChina
 		}
+		of := rule.K
 		if part := strings.IndexByte("123", name[len(name)-1]); part >= 0 {
-			of = func(a metric.Adjustment) float64 { return parts(a)[part] }
+			of = func(a settle.Adjustment) float64 { return rule.Parts(a)[part] }
 		}
-		m.Value, m.n = metric.Mean(list, of), len(list)
+		m.Value, m.n = settle.Mean(list, of), len(list)
 		return m, err
 	}
 	f, err := metric.Follow(pts, signal, r.RatedKW, metric.FollowBand+w.apart, max(t.period, 0.05), mostLag)

@@ -1,6 +1,10 @@
 package metric
 
-import "math"
+import (
+	"math"
+
+	"yunchu/platform/settle"
+)
 
 // Config is what a run knows before it starts. Its numbers scale ratios and
 // histograms; none of them is a limit.
@@ -11,7 +15,6 @@ type Config struct {
 	Shadows      int     // devices with a shadow beside them
 	UnitKW       float64 // largest rated power of one device; 0: RatedKW/Devices
 	DurationS    float64 // expected length of the run; only saves allocation
-	K            KRule   // rule of regulation.k; the zero value is Hunan
 }
 
 // Sample is the state of the run at T, the end of a step of DT seconds. NaN is
@@ -83,7 +86,8 @@ type Collector struct {
 	directionS    float64
 	signal, reply []float64 // every 10 s, in parts of the regulation capability
 	gap           bool      // a 10 s instant was stepped over
-	agc           agc
+	agc           settle.Watch
+	adjustments   series
 	recoveries    []Recovery
 
 	guardChecks, violations int64
@@ -103,9 +107,6 @@ func New(c Config) *Collector {
 	if c.UnitKW == 0 && c.Devices > 0 {
 		c.UnitKW = c.RatedKW / float64(c.Devices)
 	}
-	if c.K == (KRule{}) {
-		c.K = Hunan
-	}
 	// A little beyond the rating; where none is known the histogram finds its range.
 	span := func(kw float64) float64 {
 		if !(kw > 0) {
@@ -114,7 +115,7 @@ func New(c Config) *Collector {
 		return 1.25 * kw
 	}
 	nan := math.NaN()
-	pts := int(min(max(c.DurationS, 0), 366*86400)/pjmPeriodS) + 2
+	pts := int(min(max(c.DurationS, 0), 366*86400)/settle.PJMPeriodS) + 2
 	return &Collector{
 		cfg:   c,
 		soc:   NewRange(0, 100),
@@ -126,7 +127,7 @@ func New(c Config) *Collector {
 		aux:    nan,
 		signs:  make([]int8, c.Devices),
 		signal: make([]float64, 0, pts), reply: make([]float64, 0, pts),
-		agc:        agc{rule: c.K, rated: c.RatedKW, target: nan, lastP: nan},
+		agc:        settle.NewWatch(settle.Hunan.Counting, c.RatedKW),
 		recoveries: make([]Recovery, 0, 64),
 	}
 }
@@ -227,10 +228,12 @@ func (c *Collector) track(s Sample) {
 		c.asked += asked * s.DT
 		c.answered += min(max(s.PowerKW*math.Copysign(1, s.TargetKW), 0), asked) * s.DT
 	}
-	c.agc.step(s.T, s.DT, s.TargetKW, s.PowerKW)
+	if a, ok := c.agc.Step(s.T, s.DT, s.TargetKW, s.PowerKW); ok {
+		c.adjustments.add(settle.Hunan.K(a))
+	}
 	// A tenth of a millisecond forgives the rounding of k·dt.
-	if next := float64(len(c.signal)) * pjmPeriodS; s.T-c.first >= next-1e-4 {
-		c.gap = c.gap || s.T-c.first >= next+pjmPeriodS-1e-4
+	if next := float64(len(c.signal)) * settle.PJMPeriodS; s.T-c.first >= next-1e-4 {
+		c.gap = c.gap || s.T-c.first >= next+settle.PJMPeriodS-1e-4
 		c.signal = append(c.signal, s.TargetKW/c.cfg.RegulationKW)
 		c.reply = append(c.reply, s.PowerKW/c.cfg.RegulationKW)
 	}

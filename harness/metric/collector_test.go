@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"yunchu/harness/metric"
+	"yunchu/platform/settle"
 )
 
 var nan = math.NaN()
@@ -164,39 +165,12 @@ func TestRecovery(t *testing.T) {
 func TestKIndex(t *testing.T) {
 	// The worked example of the rule: four times the standard rate counts three
 	// times, 2 s of delay, 0.5 % of error.
-	if k := metric.Hunan.K(metric.Adjustment{Rate: 400, Delay: 2, Error: 0.5}); math.Abs(k-1.715) > 1e-9 {
+	if k := settle.Hunan.K(settle.Adjustment{Rate: 400, Delay: 2, Error: 0.5}); math.Abs(k-1.715) > 1e-9 {
 		t.Errorf("K = %g, want 1.715", k)
 	}
 	// Nothing negative from what did not move at all.
-	if k := metric.Hunan.K(metric.Adjustment{Rate: -1, Delay: 90, Error: 50}); k != 0 {
+	if k := settle.Hunan.K(settle.Adjustment{Rate: -1, Delay: 90, Error: 50}); k != 0 {
 		t.Errorf("K of no answer = %g, want 0", k)
-	}
-}
-
-// Worked from the formulas of SolveAGC, with 1.5 % of rated power and 20 s.
-func TestKpIndex(t *testing.T) {
-	for _, tt := range []struct {
-		a     metric.Adjustment
-		parts [3]float64
-		kp    float64
-	}{
-		{metric.Adjustment{Rate: 1.5, Delay: 20, Error: 1.5}, [3]float64{1, 1, 1}, 1},
-		{metric.Adjustment{Rate: 3, Delay: 10, Error: 0.75}, [3]float64{1.5, 1.5, 1.5}, 3.375},
-		{metric.Adjustment{Rate: 150, Delay: 2, Error: 0.3}, [3]float64{1.99, 1.8, 1.9}, 6.8058},
-		{metric.Adjustment{Rate: 0.75, Delay: 40, Error: 3}, [3]float64{0.1, 0.1, 0.1}, 0.001},
-		{metric.Adjustment{Rate: 3, Delay: 10, Error: 50}, [3]float64{1.5, 0.1, 1.5}, 0.225},
-		{metric.Adjustment{Rate: 0, Delay: 0, Error: 0}, [3]float64{0.1, 2, 2}, 0.4}, // did not move
-		{metric.Adjustment{Rate: -1, Delay: 90, Error: 50}, [3]float64{0.1, 0.1, 0.1}, 0.001},
-	} {
-		got, kp := metric.SolveAGC.Parts(tt.a), metric.SolveAGC.Kp(tt.a)
-		for i := range got {
-			if math.Abs(got[i]-tt.parts[i]) > 1e-12 {
-				t.Errorf("%+v: K%d = %g, want %g", tt.a, i+1, got[i], tt.parts[i])
-			}
-		}
-		if math.Abs(kp-tt.kp) > 1e-9 {
-			t.Errorf("%+v: Kp = %g, want %g", tt.a, kp, tt.kp)
-		}
 	}
 }
 
@@ -211,7 +185,7 @@ func TestKIndexMeasured(t *testing.T) {
 	power := func(s float64) float64 { return min(max(s-62, 0)*100, 605) }
 	c := follow(180, target, power)
 	// Last seen unmoved at 62 s, outside at 63 s, there (595..605 kW would be within 1 %) at 68 s.
-	wantK := metric.Hunan.K(metric.Adjustment{Rate: 60.0 / 6 * 60, Delay: 3, Error: (0 + 112*0.5) / 113.0})
+	wantK := settle.Hunan.K(settle.Adjustment{Rate: 60.0 / 6 * 60, Delay: 3, Error: (0 + 112*0.5) / 113.0})
 	want(t, c, "regulation.k", "", wantK, 1e-3)
 
 	void := follow(180, func(s float64) float64 { return 600 * math.Mod(math.Floor(s/30), 2) }, constant(0))

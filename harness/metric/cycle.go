@@ -88,3 +88,20 @@ func quantum(pts []Point) float64 {
 	}
 	return q
 }
+
+func mean(a []float64) float64 {
+	var s float64
+	for _, v := range a {
+		s += v
+	}
+	return s / float64(len(a))
+}
+
+func stddev(a []float64) float64 {
+	m := mean(a)
+	var s float64
+	for _, v := range a {
+		s += (v - m) * (v - m)
+	}
+	return math.Sqrt(s / float64(len(a)))
+}

@@ -18,11 +18,15 @@
 // reads a clock, starts a goroutine or draws a random number.
 package metric
 
-import "errors"
+import (
+	"errors"
+
+	"yunchu/platform/settle"
+)
 
 var (
 	// ErrNoData says that nothing was recorded the metric could be computed from.
-	ErrNoData = errors.New("no data")
+	ErrNoData = settle.ErrNoData
 	// ErrUnrecovered says that at least one fault ended and the tracking error did
 	// not come back into its band: a failure, not a gap in the data.
 	ErrUnrecovered = errors.New("not recovered")

@@ -223,3 +223,16 @@ func thousands(n int64) string {
 	}
 	return s
 }
+
+// series is the mean of what was added, with its interval.
+type series struct {
+	n     int64
+	sum   float64
+	batch batch
+}
+
+func (s *series) add(v float64) {
+	s.n++
+	s.sum += v
+	s.batch.add(v)
+}

@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"yunchu/harness/metric"
+	"yunchu/platform/settle"
 )
 
 // respond samples a power every dt s from from to to.
@@ -290,8 +291,12 @@ func TestTelemetry(t *testing.T) {
 
 // hunan is the mean index of a response by the rule of that province.
 func hunan(pts []metric.Point, signal func(float64) float64) (k float64, n int, err error) {
-	list, err := metric.Hunan.Adjustments(pts, signal, 100)
-	return metric.Mean(list, metric.Hunan.K), len(list), err
+	var at, power []float64
+	for _, p := range pts {
+		at, power = append(at, p.T), append(power, p.V)
+	}
+	list, err := settle.Hunan.Counting.Adjustments(at, power, signal, 100)
+	return settle.Mean(list, settle.Hunan.K), len(list), err
 }
 
 func TestMeanIndexOfCommands(t *testing.T) {

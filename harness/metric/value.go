@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"yunchu/harness/scenario"
+	"yunchu/platform/settle"
 )
 
 // Unit is the unit of a metric, and whether there is such a metric.
@@ -118,8 +119,8 @@ func (c *Collector) scalar(name, stat string) (v float64, n int64, ci [2]float64
 	case "availability_percent":
 		v, n, ci, err = c.availability()
 	case "regulation.pjm_score":
-		var s PJM
-		s, n, err = c.PJM(Rolling)
+		var s settle.PJM
+		s, n, err = c.PJM(settle.Rolling)
 		v = s.Score
 	case "regulation.k":
 		v, n, ci, err = c.k()
@@ -193,7 +194,7 @@ func (c *Collector) availability() (v float64, n int64, ci [2]float64, err error
 
 // PJM is the regulation score of the run by one reading of the manual, over the
 // stretch from the first to the last target.
-func (c *Collector) PJM(r PJMReading) (PJM, int64, error) {
+func (c *Collector) PJM(r settle.PJMReading) (settle.PJM, int64, error) {
 	x, y := c.signal, c.reply
 	for len(x) > 0 && math.IsNaN(x[0]) {
 		x, y = x[1:], y[1:]
@@ -203,18 +204,21 @@ func (c *Collector) PJM(r PJMReading) (PJM, int64, error) {
 	}
 	nan := func(v float64) bool { return v-v != 0 }
 	if c.gap || slices.ContainsFunc(x, nan) || slices.ContainsFunc(y, nan) {
-		return PJM{Score: math.NaN()}, 0, fmt.Errorf("target or power is not known every 10 s: %w", ErrNoData)
+		return settle.PJM{Score: math.NaN()}, 0, fmt.Errorf("target or power is not known every 10 s: %w", ErrNoData)
 	}
-	return PJMScore(x, y, r)
+	return settle.PJMScore(x, y, r)
 }
 
 func (c *Collector) k() (v float64, n int64, ci [2]float64, err error) {
-	a := c.agc
-	a.close(a.lastT)
-	if a.done.n == 0 {
-		return math.NaN(), 0, none(), fmt.Errorf("no command moved more than %g %% and held %g s: %w", a.rule.Counts, a.rule.Holds, ErrNoData)
+	open, done := c.agc, c.adjustments
+	if a, ok := open.Close(open.Last()); ok {
+		done.add(settle.Hunan.K(a))
 	}
-	return a.done.sum / float64(a.done.n), a.done.n, a.done.batch.interval(), nil
+	if done.n == 0 {
+		counts := settle.Hunan.Counting
+		return math.NaN(), 0, none(), fmt.Errorf("no command moved more than %g %% and held %g s: %w", counts.Counts, counts.Holds, ErrNoData)
+	}
+	return done.sum / float64(done.n), done.n, done.batch.interval(), nil
 }
 
 func (c *Collector) recovery(stat string) (float64, int64, error) {
@@ -311,7 +315,7 @@ func (c *Collector) Note(name string) string {
 			return Claim(ok, n)
 		}
 	case "regulation.pjm_score":
-		if s, _, err := c.PJM(Rolling); err == nil {
+		if s, _, err := c.PJM(settle.Rolling); err == nil {
 			return fmt.Sprintf("accuracy %.3f, delay %.3f, precision %.3f (reading: rolling)", s.Accuracy, s.Delay, s.Precision)
 		}
 	case "sync.delay_ms":

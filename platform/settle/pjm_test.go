@@ -1,4 +1,4 @@
-package metric_test
+package settle_test
 
 import (
 	"encoding/csv"
@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"testing"
 
-	"yunchu/harness/metric"
+	"yunchu/platform/settle"
 )
 
 func marketCSV(t *testing.T, name string) [][]string {
@@ -78,7 +78,7 @@ func TestPJMScoreReproducesGolden(t *testing.T) {
 	for _, row := range marketCSV(t, "pjm_score_golden.csv") {
 		t.Run(row[0]+"/"+row[1], func(t *testing.T) {
 			x, y := every10s(signal), every10s(respond[row[0]](signal))
-			got, _, err := metric.PJMScore(x, y, metric.PJMReading(row[1]))
+			got, _, err := settle.PJMScore(x, y, settle.PJMReading(row[1]))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -93,8 +93,8 @@ func TestPJMScoreReproducesGolden(t *testing.T) {
 
 func TestPJMScoreNeedsSignal(t *testing.T) {
 	for name, n := range map[string]int{"nothing": 0, "nine minutes": 54, "an hour of zero": 360} {
-		s, _, err := metric.PJMScore(make([]float64, n), make([]float64, n), metric.Rolling)
-		if !errors.Is(err, metric.ErrNoData) || !math.IsNaN(s.Score) {
+		s, _, err := settle.PJMScore(make([]float64, n), make([]float64, n), settle.Rolling)
+		if !errors.Is(err, settle.ErrNoData) || !math.IsNaN(s.Score) {
 			t.Errorf("%s: score %v, err %v, want NaN and ErrNoData", name, s.Score, err)
 		}
 	}

@@ -1,4 +1,4 @@
-package metric
+package settle
 
 import (
 	"fmt"
@@ -7,13 +7,13 @@ import (
 
 // PJM is a performance score of PJM Manual 12 §4.5.6 and its three terms, each 0..1.
 type PJM struct {
-	Score    float64 // mean of the three terms
-	Accuracy float64 // correlation at the chosen delay
-	Delay    float64 // 1 for no delay, 0 for five minutes
+	Score    float64 `json:"score"`    // mean of the three terms
+	Accuracy float64 `json:"accuracy"` // correlation at the chosen delay
+	Delay    float64 `json:"delay"`    // 1 for no delay, 0 for five minutes
 	// Precision is the mean of 1 − |response − signal| / mean |signal| of the hour, each sample
 	// no less than 0; of Rolling10s with the response 10 s later; of Block it is 1 − mean
 	// |response − signal| / mean |signal| of each block, no less than 0.
-	Precision float64
+	Precision float64 `json:"precision"`
 }
 
 // PJMReading is one way to read the manual where it leaves a choice that moves the number.
@@ -28,46 +28,74 @@ const (
 	Block      PJMReading = "block"
 )
 
+// PJMPeriodS is the time between samples, s.
+const PJMPeriodS = 10
+
 const (
-	pjmPeriodS = 10  // s between samples
-	pjmHour    = 360 // samples
-	pjmWindow  = 30  // samples in five minutes
-	pjmFlat    = 0.01
+	pjmHour   = 360 // samples
+	pjmWindow = 30  // samples in five minutes
+	pjmFlat   = 0.01
 )
 
-// PJMScore scores a response to a regulation signal, both sampled every 10 s and
-// in fractions of the assigned capability, with the same sign. Every hour is
-// scored by itself; the result is the mean over hours, an incomplete last one
-// weighing as much of an hour as it was scored over. Since each sample looks up
-// to ten minutes ahead, the last ten minutes are scored by precision alone.
-// n is how many samples the score rests on.
-func PJMScore(signal, response []float64, r PJMReading) (s PJM, n int64, err error) {
+// PJMHour is the score of one hour, or of as much of it as there is.
+type PJMHour struct {
+	PJM
+	At      int   // its first sample
+	Samples int64 // how many samples it rests on; 0: nothing could be scored
+	Whole   bool  // nothing of it is missing, nor of what its last sample looks ahead to
+}
+
+// PJMHours scores a response to a regulation signal hour by hour, both sampled every 10 s
+// and in fractions of the assigned capability, with the same sign. Each sample looks up to
+// ten minutes ahead, so that the last ten minutes are scored by precision alone.
+func PJMHours(signal, response []float64, r PJMReading) (hours []PJMHour, err error) {
 	if len(signal) != len(response) {
-		return PJM{}, 0, fmt.Errorf("pjm score: %d samples of signal, %d of response", len(signal), len(response))
+		return nil, fmt.Errorf("pjm score: %d samples of signal, %d of response", len(signal), len(response))
 	}
-	var weight float64
 	for lo := 0; lo < len(signal); lo += pjmHour {
-		var h PJM
-		var k int
+		h := PJMHour{At: lo, Whole: lo+pjmHour+2*pjmWindow-1 <= len(signal)}
+		var n int
 		if r == Block {
-			h, k = pjmBlocks(signal, response, lo)
+			h.PJM, n = pjmBlocks(signal, response, lo)
 		} else {
-			h, k = pjmRolling(signal, response, lo, r)
+			h.PJM, n = pjmRolling(signal, response, lo, r)
 		}
-		w := float64(k)
+		h.Samples = int64(n)
+		h.Score = (h.Accuracy + h.Delay + h.Precision) / 3
+		hours = append(hours, h)
+	}
+	return hours, nil
+}
+
+// PJMMean is the mean over hours, each weighing as many samples as it rests on, and how
+// many these are.
+func PJMMean(hours []PJMHour) (s PJM, n int64, err error) {
+	for _, h := range hours {
+		w := float64(h.Samples)
 		s.Accuracy += w * h.Accuracy
 		s.Delay += w * h.Delay
 		s.Precision += w * h.Precision
-		weight += w
+		n += h.Samples
 	}
-	if weight == 0 {
-		return PJM{Score: math.NaN()}, 0, fmt.Errorf("pjm score of %d s: needs a signal other than 0 and ten minutes to look ahead: %w", len(signal)*pjmPeriodS, ErrNoData)
+	if n == 0 {
+		return PJM{Score: math.NaN()}, 0, fmt.Errorf("pjm score: needs a signal other than 0 and ten minutes to look ahead: %w", ErrNoData)
 	}
-	s.Accuracy /= weight
-	s.Delay /= weight
-	s.Precision /= weight
+	w := float64(n)
+	s.Accuracy /= w
+	s.Delay /= w
+	s.Precision /= w
 	s.Score = (s.Accuracy + s.Delay + s.Precision) / 3
-	return s, int64(weight), nil
+	return s, n, nil
+}
+
+// PJMScore is the mean over all hours of [PJMHours], an incomplete last one weighing as
+// much of an hour as it was scored over.
+func PJMScore(signal, response []float64, r PJMReading) (s PJM, n int64, err error) {
+	hours, err := PJMHours(signal, response, r)
+	if err != nil {
+		return PJM{}, 0, err
+	}
+	return PJMMean(hours)
 }
 
 // pjmRolling scores the hour that begins at lo, and says over how many samples.
