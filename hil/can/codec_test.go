@@ -257,3 +257,16 @@ func TestEncodeCutsAndMarks(t *testing.T) {
 		t.Errorf("a number of 32 bits: %v, want 3", got)
 	}
 }
+
+// A battery that says 794.3 V in tenths is read as that decimal number, whatever 0.1 is in
+// binary.
+func TestDecimalsAreWhatWasMeant(t *testing.T) {
+	for _, factor := range []float64{0.1, 0.01, 0.001, 0.5, -0.1, 0.05} {
+		s := can.Signal{Length: 16, Signed: true, Factor: factor}
+		for raw := range int64(32766) {
+			if got, want := s.Physical(uint64(raw)), float64(raw)/math.Round(1/factor); got != want {
+				t.Fatalf("%d in steps of %v: %v, want %v", raw, factor, got, want)
+			}
+		}
+	}
+}

@@ -55,20 +55,30 @@ func (s *Signal) ones() uint64 { return ^uint64(0) >> (64 - s.Length) }
 func (s *Signal) Physical(raw uint64) float64 {
 	switch {
 	case s.Float && s.Length == 32:
-		return float64(math.Float32frombits(uint32(raw)))*s.Factor + s.Offset
+		return s.scaled(float64(math.Float32frombits(uint32(raw))))
 	case s.Float:
-		return math.Float64frombits(raw)*s.Factor + s.Offset
+		return s.scaled(math.Float64frombits(raw))
 	case !s.Signed:
 		if s.Length >= 8 && raw == s.ones() {
 			return math.NaN()
 		}
-		return float64(raw)*s.Factor + s.Offset
+		return s.scaled(float64(raw))
 	}
 	top := uint64(1) << (s.Length - 1)
 	if s.Length >= 8 && (raw == top || raw == top-1) {
 		return math.NaN()
 	}
-	return float64(int64(raw<<(64-s.Length))>>(64-s.Length))*s.Factor + s.Offset
+	return s.scaled(float64(int64(raw<<(64-s.Length)) >> (64 - s.Length)))
+}
+
+// scaled is a number of the signal with factor and offset. Where the factor is one over a
+// whole number, as with steps of 0.1, it divides, so that the result is the decimal number
+// which was meant.
+func (s *Signal) scaled(x float64) float64 {
+	if inverse := math.Round(1 / s.Factor); math.Abs(s.Factor) < 1 && math.Abs(inverse*s.Factor-1) < 1e-12 {
+		return x/inverse + s.Offset
+	}
+	return x*s.Factor + s.Offset
 }
 
 // Encode puts a physical value into the data, rounded to the signal's step and cut to what
