@@ -30,7 +30,8 @@ func rigCommand() *cobra.Command {
 		Use:   "rig FILE",
 		Short: "Serve twins as real Modbus, SunSpec, CAN and MQTT devices for somebody else's controller",
 		Long: `Serve the twins of a rig file on real sockets and pseudo-terminals until Ctrl-C. What
-is served where is printed; "ready" is printed when all of it answers.`,
+is served where is printed; "ready" is printed when all of it answers. A device behind an
+MQTT broker goes there by itself, and "broker away" on stderr says why it is not taken.`,
 		Example: `  yunchu rig rig.yaml
   yunchu rig rig.yaml --fault sign-flip            with every device broken from the start
   yunchu rig rig.yaml --fault rig-1=soc-frozen     with one
