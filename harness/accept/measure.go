@@ -342,10 +342,14 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 	case "reactive_error_percent":
 		return r.reactive(w, &t, m)
 	case "trips":
-		m.counts, m.n = true, len(r.samples(t.a+settleTrip, t.last()))
-		m.Value = float64(r.trips(t.a, t.last(), w.ToKW))
+		from := t.a + settleTrip
+		if w.ToKW == valueAt(r.Setpoints, t.a-1e-3) { // it has that power already
+			from = t.a + stepTime
+		}
+		m.counts, m.n = true, len(r.samples(from, t.last()))
+		m.Value = float64(r.trips(from, t.last(), w.ToKW))
 		if t.ref {
-			seen := within(t.pts, t.a+settleTrip+t.late, t.last())
+			seen := within(t.pts, from+t.late, t.last())
 			m.Value, m.n = float64(r.lost(seen, w.ToKW)), len(seen)
 		}
 	case "energy_kwh", "energy_percent", "duration_s", "soc_error_percent", "soc_truth_error_percent", "temperature_error_c", "voltage_error_v":
@@ -471,7 +475,7 @@ func trueReactive(t *backend.Truth) float64 { return t.ReactiveKvar }
 // asked for.
 func (r *Record) trips(a, b, toKW float64) (n int) {
 	was := false
-	for _, s := range r.samples(a+settleTrip, b) {
+	for _, s := range r.samples(a, b) {
 		is := s.Status == device.Fault || !math.IsNaN(toKW) && math.Abs(toKW) > restShare*r.RatedKW && math.Abs(s.Power) < math.Abs(toKW)/10
 		if is && !was {
 			n++

@@ -301,9 +301,15 @@ func (p *Player) begin(now time.Time, o *Observation, out *[]Action) {
 	case actFault:
 		p.wait(p.job(Job{Kind: JobFault, Name: x.name, Numbers: x.numbers}, out))
 	case actGrid:
+		if p.window != nil && p.window.Kind == "trip" { // it is to go on with what it has
+			p.window.ToKW = p.setKW
+		}
 		p.wait(p.job(Job{Kind: JobGrid, Value: x.value, Voltage: x.voltage}, out))
 	case actSetting:
-		if x.name == device.SettingConnect && x.value == 0 {
+		if x.disconnects() {
+			if !math.IsNaN(p.setKW) { // so that it is not the end of the setpoint that takes its power
+				p.setpoint(now, p.setKW, out)
+			}
 			p.setKW = nan // nor can one that is disconnected
 		}
 		p.wait(p.job(Job{Kind: JobSetting, Name: x.name, Value: x.value}, out))
@@ -390,6 +396,8 @@ func (p *Player) leave(now time.Time, out *[]Action) {
 		p.job(Job{Kind: JobEndFault, Name: x.name}, out)
 	case x.act == actBring:
 		p.setKW = 0
+	case x.disconnects():
+		p.rest(now, device.Release, out) // it is to come back without
 	case x.until == untilRest:
 		p.setKW = nan // it has none, and is not asked for any more
 	}

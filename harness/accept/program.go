@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"yunchu/harness/scenario"
+	"yunchu/platform/device"
 )
 
 // action is what an operation does.
@@ -53,6 +54,11 @@ type op struct {
 	cooled  float64 // °C
 	timeout time.Duration
 	measure *Measure
+}
+
+// disconnects reports whether the device is to open its connection.
+func (o *op) disconnects() bool {
+	return o.act == actSetting && o.name == device.SettingConnect && o.value == 0
 }
 
 // until is what ends an operation, beside its time.

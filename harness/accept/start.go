@@ -40,6 +40,11 @@ func (r *Record) stepOf(w *Window, t *trace) (metric.Step, beginning) {
 			x.doubt = "nothing was seen of its power right before the step: its start is not known"
 		}
 	}
+	if asked := math.Abs(w.ToKW - valueAt(r.Setpoints, t.a-1e-3)); w.Kind == "step" || w.Kind == "ramp" {
+		if off := w.apart * r.RatedKW; math.Abs(w.ToKW-s.From)+off < asked/2 {
+			x.doubt = fmt.Sprintf("it had %.3g kW already before it was asked for %.3g kW: nothing had to be done", s.From, w.ToKW)
+		}
+	}
 	switch w.Kind {
 	case "frequency":
 		s.To = s.From + w.ResponseKW
