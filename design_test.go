@@ -21,8 +21,8 @@ import (
 // device behind a broker that others wrote and somebody listening over WebSocket.
 // A reading that a device publishes is the newest one, in the history and on the
 // WebSocket; a command that is posted moves the device within two seconds, and its
-// answer and its power come over the WebSocket. Over REST they are those of
-// TestDemo.
+// answer and its power come over the WebSocket, over which a reading may also be sent.
+// Over REST they are those of TestDemo.
 func TestDesignCasesOverMQTTAndWebSocket(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("mosquitto_pub"); err != nil && os.Getenv("YUNCHU_PEERS") != "1" {
@@ -83,6 +83,32 @@ devices:
 		})
 	})
 
+	t.Run("data sync over WebSocket", func(t *testing.T) {
+		sent := reading{
+			Device: "TEST_DEVICE_003", Timestamp: time.Now().UnixMilli(),
+			Data: values{SoC: 50, Voltage: 380, Current: 100, Power: 38, Temperature: 25, Status: "charging"},
+		}
+		device := listen(t, c, "none")
+		if err := device.conn.WriteJSON(map[string]any{"id": "first", "sync": map[string]any{"deviceId": sent.Device, "timestamp": sent.Timestamp, "data": sent.Data}}); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the answer over WebSocket", func() bool {
+			return device.any(func(f heardFrame) bool { return f.Type == "sync" && f.ID == "first" && f.Data.Code == "SUCCESS" })
+		})
+		var got reading
+		if c.get(t, "/api/v1/devices/TEST_DEVICE_003/latest", &got); got.Timestamp != sent.Timestamp || got.Data != sent.Data {
+			t.Errorf("latest is\n%+v, sent\n%+v", got, sent)
+		}
+		if all := c.history(t, "TEST_DEVICE_003"); len(all) != 1 || all[0].Data != sent.Data {
+			t.Errorf("history is\n%+v, sent\n%+v", all, sent)
+		}
+		eventually(t, "the reading over WebSocket", func() bool {
+			return heard.any(func(f heardFrame) bool {
+				return f.Type == "reading" && f.DeviceID == sent.Device && f.Data.Timestamp == sent.Timestamp && f.Data.Data == sent.Data
+			})
+		})
+	})
+
 	t.Run("control", func(t *testing.T) {
 		const unit = "TEST_DEVICE_001"
 		eventually(t, "the device may act", func() bool { // after its sign test
@@ -123,16 +149,17 @@ devices:
 
 // heardFrame is what is looked at of a frame.
 type heardFrame struct {
-	Type, DeviceID string
-	Data           struct {
-		CommandID, Status string
-		Timestamp         int64
-		Data              values
+	Type, DeviceID, ID string
+	Data               struct {
+		CommandID, Status, Code string
+		Timestamp               int64
+		Data                    values
 	}
 }
 
 // listener is a WebSocket that keeps what it hears.
 type listener struct {
+	conn   *websocket.Conn
 	mu     sync.Mutex
 	frames []heardFrame
 }
@@ -153,7 +180,7 @@ func listen(t *testing.T, c client, devices string) *listener {
 	if err := conn.WriteJSON(ask); err != nil {
 		t.Fatal(err)
 	}
-	l, done := &listener{}, make(chan struct{})
+	l, done := &listener{conn: conn}, make(chan struct{})
 	go func() {
 		defer close(done)
 		for {

@@ -101,8 +101,14 @@ type subscribeDoc struct {
 	} `json:"subscribe"`
 }
 
+type wsSyncDoc struct {
+	Sync any `json:"sync" doc:"one reading, or an array of them, as in a sync"`
+	ID   any `json:"id,omitempty" doc:"a string or a number, which the answer repeats"`
+}
+
 type frameDoc struct {
-	Type     string `json:"type" enum:"snapshot,reading,readings,ack,event,alarm,state,score,error"`
+	Type     string `json:"type" enum:"snapshot,reading,readings,ack,event,alarm,state,score,sync,error"`
+	ID       any    `json:"id,omitempty" doc:"of a sync: that of the message"`
 	DeviceID string `json:"deviceId,omitempty"`
 	Lag      *int   `json:"lag,omitempty" doc:"readings that this client missed so far, when that has grown"`
 	Data     any    `json:"data"`
@@ -180,7 +186,7 @@ func (s *Server) describe() {
 		Description: "The token is in the Authorization header or in the subprotocol bearer.<token>, percent-encoded. " +
 			"The client sends a Subscribe message; the frames have the form of Frame. docs/api.md has both in full.",
 		Responses: map[string]*huma.Response{
-			"101":     {Description: "Frames follow", Content: jsonOf(&huma.Schema{OneOf: []*huma.Schema{s.schema(&frameDoc{}), s.schema(&subscribeDoc{})}})},
+			"101":     {Description: "Frames follow", Content: jsonOf(&huma.Schema{OneOf: []*huma.Schema{s.schema(&frameDoc{}), s.schema(&subscribeDoc{}), s.schema(&wsSyncDoc{})}})},
 			"default": s.problemDoc("Error"),
 		},
 	}

@@ -221,6 +221,18 @@ func (p *Problem) write(w http.ResponseWriter, r *http.Request) int {
 	return p.Status
 }
 
+// text is p for whom no headers reach.
+func (p *Problem) text() []byte {
+	body, err := json.Marshal(struct {
+		*Problem
+		RetryAfter int `json:"retryAfter,omitempty"` // s
+	}{p, p.retry})
+	if err != nil {
+		panic(err) // a Problem is made of strings and numbers
+	}
+	return body
+}
+
 // statusCodes is for refusals that huma makes by itself.
 var statusCodes = map[int]Code{
 	400: CodeInvalidRequest, 404: CodeNotFound, 406: CodeNotAcceptable, 408: CodeInvalidRequest,

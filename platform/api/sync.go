@@ -138,7 +138,7 @@ func (s *Server) syncMany(w http.ResponseWriter, r *http.Request, p *auth.Princi
 		return refused.write(w, r)
 	}
 	w.Header()["Content-Type"] = jsonType
-	w.Write(b.answer(accepted))
+	w.Write(answerOf(accepted, b.rejected))
 	return http.StatusOK
 }
 
@@ -213,16 +213,17 @@ func (b *batch) register(ctx context.Context) *Problem {
 	return nil
 }
 
-func (b *batch) answer(accepted int) []byte {
-	out := make([]byte, 0, 64+96*len(b.rejected))
-	if len(b.rejected) == 0 {
+// answerOf says what became of an array.
+func answerOf(accepted int, rejected []Rejection) []byte {
+	out := make([]byte, 0, 64+96*len(rejected))
+	if len(rejected) == 0 {
 		out = append(out, `{"code":"SUCCESS","accepted":`...)
 	} else {
 		out = append(out, `{"code":"PARTIAL","accepted":`...)
 	}
 	out = strconv.AppendInt(out, int64(accepted), 10)
 	out = append(out, `,"rejected":[`...)
-	for i, x := range b.rejected {
+	for i, x := range rejected {
 		if i > 0 {
 			out = append(out, ',')
 		}

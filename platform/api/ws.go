@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
 
@@ -24,7 +25,7 @@ const (
 	pongWithin = 75 * time.Second // since the last sign of life
 	writeTime  = 10 * time.Second // for one frame
 	lastWord   = 500 * time.Millisecond
-	maxRequest = 4096 // bytes of a message of a client
+	maxRequest = smallBody // bytes of a message of a client
 
 	protocol       = "yunchu.v1"
 	bearerProtocol = "bearer."
@@ -88,7 +89,7 @@ func (s *Server) hear(c *client) {
 		c.end(websocket.CloseNormalClosure, "")
 		<-c.left
 	}()
-	c.read()
+	c.read(s)
 }
 
 // upgrade makes a WebSocket of a request whose token allows to read. Of protocols,
@@ -179,7 +180,7 @@ func wsToken(r *http.Request) (token, chosen string) {
 }
 
 // read follows what the client asks for until the connection ends.
-func (c *client) read() {
+func (c *client) read(s *Server) {
 	c.conn.SetReadLimit(maxRequest)
 	alive := func() error { return c.conn.SetReadDeadline(time.Now().Add(pongWithin)) }
 	c.conn.SetPongHandler(func(string) error { return alive() })
@@ -197,16 +198,16 @@ func (c *client) read() {
 		if err != nil {
 			return
 		}
-		if kind != websocket.TextMessage {
-			c.complain(CodeInvalidType, "a message must be text")
+		if kind != websocket.TextMessage || !utf8.Valid(b) {
+			c.complain(CodeInvalidType, "a message must be text in UTF-8")
 			continue
 		}
-		c.request(b)
+		c.request(s, b)
 	}
 }
 
 // request takes one message of the client.
-func (c *client) request(b []byte) {
+func (c *client) request(s *Server, b []byte) {
 	var in struct {
 		Subscribe *struct {
 			Devices *string  `json:"devices"`
@@ -214,13 +215,19 @@ func (c *client) request(b []byte) {
 			Kinds   []string `json:"kinds"`
 			Types   []string `json:"types"`
 		} `json:"subscribe"`
+		Sync json.RawMessage `json:"sync"`
+		ID   json.RawMessage `json:"id"`
 	}
 	if err := json.Unmarshal(b, &in); err != nil {
 		c.complain(CodeMalformedJSON, err.Error())
 		return
 	}
-	if in.Subscribe == nil {
-		c.complain(CodeInvalidRequest, `expected {"subscribe":{"devices":GLOB,"sites":[…],"kinds":[…],"types":[…]}}`)
+	switch {
+	case in.Sync != nil && in.Subscribe == nil:
+		s.take(c, in.ID, in.Sync)
+		return
+	case in.Sync != nil || in.Subscribe == nil:
+		c.complain(CodeInvalidRequest, `expected {"subscribe":{"devices":GLOB,"sites":[…],"kinds":[…],"types":[…]}} or {"sync":READINGS,"id":…}`)
 		return
 	}
 	glob := "*"
