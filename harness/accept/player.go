@@ -551,7 +551,7 @@ func (p *Player) acknowledged(now time.Time, a *device.Ack) {
 const reducedSlack = 0.005
 
 // reduced takes note of a setpoint that the guard has cut to kw. Measures of energy do
-// not mind; one of a limit is told of, since the device's own limiter had less to do.
+// not mind; one of a limit is told of, since the device's own limiter had less to do, or nothing.
 func (p *Player) reduced(w *Window, kw float64, why string) {
 	if math.Abs(kw-p.sentKW) <= reducedSlack*p.g.RatedKW {
 		if w.ToKW == p.sentKW {
@@ -562,6 +562,10 @@ func (p *Player) reduced(w *Window, kw float64, why string) {
 	switch w.Kind {
 	case "charge", "discharge", "alive":
 	case "limit":
+		if math.Abs(kw) <= w.LimitKW+limitSlack*p.g.RatedKW {
+			w.doubt("that the device itself keeps the limit is not shown: before it had to, the guard had cut its setpoint (" + why + ")")
+			return
+		}
 		p.rec.note(w.Label + ": " + why)
 	default:
 		w.doubt(why)
