@@ -62,7 +62,7 @@ func TestSwappingATwinForItsWire(t *testing.T) {
 
 // TestSwappingATwinForItsBroker: nor does it know whether a twin stands beside it or behind
 // an MQTT broker, once that is armed: who stands behind a broker is armed by name, after its
-// sign test.
+// sign test. A recording of it acts from then on.
 func TestSwappingATwinForItsBroker(t *testing.T) {
 	if testing.Short() {
 		t.Skip("two runs of 25 s")
@@ -75,8 +75,10 @@ func TestSwappingATwinForItsBroker(t *testing.T) {
 	devices := []swapped{{"q", "48", `mqtt: {address: "mqtt://127.0.0.1:%d"}`, `device: mqtt, address: "mqtt://127.0.0.1:%d", rated_kw: 100, rated_kwh: 215`}}
 	x := swap(t, devices, 16, func(*swapped) []int { return []int{broker} })
 	x.run("twin")
+	x.scene("faster", "virtual", "", "  - {id: q, device: replay, recording: wire/links-q.rec.gz}\n")
 	x.run("wire", "--arm", "q")
-	x.same("wire")
+	x.run("faster") // nobody was told anything by dispatch before it was armed
+	x.same("wire", "faster")
 }
 
 // swaps is one schedule under which twins are swapped for their wires.

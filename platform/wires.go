@@ -130,6 +130,10 @@ func (p *Plant) lived(s device.Slot, state device.State) {
 	p.change(s, func(i *device.Info) { i.State = state })
 }
 
+// Activate lets a device act that nobody has to arm, from now on: a recording, from when its
+// device was armed.
+func (p *Plant) Activate(s device.Slot) { p.lived(s, device.Active) }
+
 // described fills in the registration what only the device itself knows.
 func (p *Plant) described(s device.Slot, said device.Info) {
 	p.change(s, func(i *device.Info) {

@@ -182,6 +182,9 @@ func (r *Run) commands(f *device.Commands) {
 // has diverged.
 const diverged = "shadow-divergence"
 
+// armed is the type of the events with which the guard lets a device on a wire act.
+const armed = "armed"
+
 func (r *Run) happened(f *device.Events) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -190,8 +193,11 @@ func (r *Run) happened(f *device.Events) {
 	}
 	for i := range f.List {
 		e := &f.List[i]
-		if e.Type == diverged {
+		switch e.Type {
+		case diverged:
 			r.Metrics.Diverged()
+		case armed:
+			r.noteArmed(e.Slot)
 		}
 		r.event(device.Time(e.At), e.Type, e.Severity, e.Slot, e.Text)
 	}

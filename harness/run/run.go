@@ -221,6 +221,7 @@ func (r *Run) open(ctx context.Context) (err error) {
 	r.clockwork()
 	r.timeline()
 	r.Sched.At(r.start.Add(time.Second), sched.Image, r.arm) // by then they have been read
+	r.activate()
 	r.began = time.Now()
 	return r.join(ctx)
 }

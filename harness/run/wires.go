@@ -21,6 +21,7 @@ import (
 	"yunchu/platform/bus"
 	"yunchu/platform/device"
 	"yunchu/platform/fleet/image"
+	"yunchu/platform/sched"
 )
 
 // Rig serves twins on wires while a run goes on. It is opened by whoever knows twins
@@ -102,7 +103,7 @@ func (r *Run) find(ctx context.Context, w *wire) (err error) {
 		known := w.info
 		w.info = rec.Info
 		w.info.Limits = rec.Info.Limits.Within(known.Limits)
-		w.info.ID, w.info.Slot, w.info.Kind, w.info.State = known.ID, 0, known.Kind, device.Active
+		w.info.ID, w.info.Slot, w.info.Kind = known.ID, 0, known.Kind
 		return nil
 	}
 	d, err := hil.Open(w.spec)
@@ -142,6 +143,10 @@ func (r *Run) attach() error {
 			w.faulty.Renew(d)
 		}
 		if w.spec.Recording != "" {
+			w.info.State = device.Active
+			if at, noted := r.armed(w); noted && r.Sched.Now().Before(at) {
+				w.info.State = device.Inactive
+			}
 			if err := r.plant.Add(r.work, []device.Info{w.info}, apart{device.Solo(w.faulty), r}); err != nil {
 				return fmt.Errorf("add %s: %w", w.entry.ID, err)
 			}
@@ -162,6 +167,34 @@ func (r *Run) attach() error {
 		w.slot, _ = r.plant.Fleet.Slot(w.spec.ID)
 	}
 	return nil
+}
+
+// armed is when a recorded device was armed, in the time of this run; false where the
+// recording does not say: then it may act from the start.
+func (r *Run) armed(w *wire) (time.Time, bool) {
+	rec := w.spec.Replayed
+	if rec == nil || rec.Armed.IsZero() {
+		return time.Time{}, false
+	}
+	return r.start.Add(rec.Armed.Sub(rec.Began)), true
+}
+
+// noteArmed has the recording of a device say from when on it may act.
+func (r *Run) noteArmed(s device.Slot) {
+	for _, w := range r.wires {
+		if w.slot == s && w.tape != nil {
+			w.tape.Armed(time.Now()) // as what crosses the link is noted
+		}
+	}
+}
+
+// activate lets recorded devices act from when they were armed.
+func (r *Run) activate() {
+	for _, w := range r.wires {
+		if at, noted := r.armed(w); noted {
+			r.Sched.At(at, sched.Image, func(time.Time) { r.plant.Activate(w.slot) })
+		}
+	}
 }
 
 // arm asks for the devices that somebody has named to be armed. Their name goes to

@@ -37,6 +37,8 @@ type Recording struct {
 	Torn, Whole bool
 	// Began is when the run began that was recorded; its devices were opened before.
 	Began time.Time
+	// Armed is from when on the device might act; zero where nobody noted it.
+	Armed time.Time
 
 	links    map[string][]device.Crossing
 	commands []Command
@@ -147,6 +149,11 @@ func (r *Recording) add(text []byte) error {
 	switch {
 	case l.Began:
 		r.Began = r.Started.Add(at)
+		return nil
+	case l.Armed:
+		if r.Armed.IsZero() {
+			r.Armed = r.Started.Add(at)
+		}
 		return nil
 	case l.Command != "":
 		return r.command(at, &l)

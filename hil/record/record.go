@@ -32,11 +32,12 @@ type Head struct {
 
 const (
 	mark    = "recording"
-	version = 2 // 1 knew neither began nor commands
+	version = 3 // 1 knew neither began nor commands, 2 not when the device was armed
 )
 
 // line is one message, or with Command one command that has ended, or with Began where
-// the time of the run begins, or with End the last line.
+// the time of the run begins, or with Armed where the device may act from, or with End the
+// last line.
 type line struct {
 	MS      float64 `json:"t_ms"` // since Started
 	Link    string  `json:"link,omitempty"`
@@ -46,6 +47,7 @@ type line struct {
 	PowerKW float64 `json:"power_kw,omitempty"`
 	TookMS  float64 `json:"took_ms,omitempty"`
 	Began   bool    `json:"began,omitempty"`
+	Armed   bool    `json:"armed,omitempty"`
 	End     string  `json:"end,omitempty"`
 }
 
@@ -157,6 +159,15 @@ func (w *Writer) Begin(at time.Time) {
 	defer w.mu.Unlock()
 	if !w.full {
 		w.note(at, line{Began: true})
+	}
+}
+
+// Armed notes from when on the device may act.
+func (w *Writer) Armed(at time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.full {
+		w.note(at, line{Armed: true})
 	}
 }
 

@@ -71,6 +71,8 @@ func TestCommandsAndBegin(t *testing.T) {
 	}
 	w.Begin(began.Add(2 * time.Second))
 	w.Tap("")(device.Crossing{At: began.Add(3 * time.Second), Data: []byte{3}})
+	w.Armed(began.Add(3 * time.Second))
+	w.Armed(began.Add(3500 * time.Millisecond)) // again: it had been disarmed
 	w.Command(Command{At: began.Add(2500 * time.Millisecond), Done: began.Add(4 * time.Second), Verb: device.SetPower, PowerKW: -7.5})
 	w.Command(Command{At: began, Done: began, Verb: device.SetPower, PowerKW: math.NaN()}) // no line of JSON says that
 	if err := w.Close(); err != nil {
@@ -79,6 +81,9 @@ func TestCommandsAndBegin(t *testing.T) {
 	r, err := Open(path)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if !r.Armed.Equal(began.Add(3 * time.Second)) {
+		t.Errorf("armed at %v", r.Armed)
 	}
 	start := began.Add(time.Hour)
 	want := []Command{{At: start.Add(500 * time.Millisecond), Done: start.Add(2 * time.Second), Verb: device.SetPower, PowerKW: -7.5}}
@@ -89,7 +94,7 @@ func TestCommandsAndBegin(t *testing.T) {
 		t.Errorf("crossings %+v, %d dropped", got, w.Dropped())
 	}
 	old, err := Read(strings.NewReader(`{"yunchu":"recording","version":1,"id":"rig","started":"2026-03-04T05:06:07Z","device":{}}`+"\n{\"t_ms\":1}\n"), "x")
-	if err != nil || !old.Began.Equal(began) {
+	if err != nil || !old.Began.Equal(began) || !old.Armed.IsZero() {
 		t.Errorf("%+v, %v", old, err)
 	}
 }
@@ -123,7 +128,7 @@ func TestTornAndDamaged(t *testing.T) {
 		{"half a head", string(lines[0][:20]), "x.rec:1: "},
 		{"no JSON", "recording\n", "x.rec:1: "},
 		{"other JSON", "{}\n", "x.rec:1: "},
-		{"other version", edit(`"version":2`, `"version":9`), "version 9"},
+		{"other version", edit(`"version":3`, `"version":9`), "version 9"},
 		{"no id", edit(`"id":"rig"`, `"id":"a/b"`), "may not name a device"},
 		{"no time", edit(`"started":"2026-03-04T05:06:07Z",`, ""), "when it started"},
 		{"damage", cut + "{\"t_ms\":\n" + string(lines[4]), "x.rec:5: "},
