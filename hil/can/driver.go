@@ -382,7 +382,10 @@ func (d *Driver) reading(now time.Time) (device.Reading, error) {
 	defer d.mu.Unlock()
 	clock := d.clock(now)
 	pic, ok := d.state.at(clock)
-	if !ok {
+	switch {
+	case d.state.contested(clock):
+		return device.Reading{}, fmt.Errorf("%w: two units speak as the device: its profile needs an id_mask that tells them apart", device.ErrOffline)
+	case !ok:
 		return device.Reading{}, fmt.Errorf("%w: no frame of the device", device.ErrOffline)
 	}
 	d.backoff = 0

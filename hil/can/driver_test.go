@@ -339,7 +339,6 @@ func TestForbiddenByByteAndBit(t *testing.T) {
 		{"pylon-hv", hv, frame(t, 0x4280, "AA 00 00 00 00 00 00 00"), 0, pylon},
 		{"pylon-hv", hv, frame(t, 0x4280, "00 AA 00 00 00 00 00 00"), pylon, 0},
 		{"pylon-hv", hv, frame(t, 0x4280, "FF FF 00 00 00 00 00 00"), 0, 0},
-		{"pylon-hv", hv, frame(t, 0x4281, "AA AA 00 00 00 00 00 00"), 0, 0}, // as stack 1
 		{"ecube-hv-pcs", ecube, frame(t, 0x18501800, "02 01 01 00 00 00 00 00"), cube, cube},
 		{"ecube-hv-pcs", ecube, frame(t, 0x18501800, "02 01 01 01 00 00 00 00"), cube, 0},
 		{"ecube-hv-pcs", ecube, frame(t, 0x18501800, "02 01 01 02 00 00 00 00"), 0, cube},
@@ -352,6 +351,48 @@ func TestForbiddenByByteAndBit(t *testing.T) {
 		if r := b.read(); math.Abs(r.MaxCharge-tt.charge) > 1e-9 || math.Abs(r.MaxDischarge-tt.discharge) > 1e-9 {
 			t.Errorf("%s %s: max charge %v, max discharge %v, want %v and %v", tt.profile, tt.last, r.MaxCharge, r.MaxDischarge, tt.charge, tt.discharge)
 		}
+	}
+}
+
+// Where an identifier has an address that the profile leaves open, the device is who is heard
+// first; who else is heard there makes it unknown which of them it is, until one is gone for good.
+func TestTwoStacksOnOneBus(t *testing.T) {
+	stack := func(n uint32) []can.Frame {
+		return []can.Frame{
+			frame(t, 0x4210|n, "A5 09 22 75 9D 04 2E 64"), frame(t, 0x4220|n, "8C 0A E9 07 4A 79 4A 79"),
+			frame(t, 0x4250|n, "03 00 00 00 00 00 00 00"), frame(t, 0x4280|n, "00 00 00 00 00 00 00 00"),
+		}
+	}
+	b := newBench(t, load(t, "pylon-hv"), nil)
+	pass := func(seconds int, who ...uint32) (device.Reading, error) {
+		var r device.Reading
+		var err error
+		for range seconds {
+			b.now = b.now.Add(time.Second)
+			for _, n := range who {
+				b.say(stack(n)...)
+			}
+			r, err = b.driver.Read(t.Context(), b.now)
+		}
+		return r, err
+	}
+	if r, err := pass(2, 1); err != nil || r.SoC != 46 || r.MaxCharge < 25 {
+		t.Errorf("stack 1 alone: %+v, %v", r, err)
+	}
+	if r, err := pass(2, 1, 0); !errors.Is(err, device.ErrOffline) || !strings.Contains(err.Error(), "two units") {
+		t.Errorf("both: %+v, %v", r, err)
+	}
+	if r, err := pass(3, 1); !errors.Is(err, device.ErrOffline) {
+		t.Errorf("the other has just been heard: %+v, %v", r, err)
+	}
+	if r, err := pass(3, 1); err != nil || r.SoC != 46 {
+		t.Errorf("alone again: %+v, %v", r, err)
+	}
+	if r, err := pass(2, 0); err == nil && r.MaxCharge > 0 {
+		t.Errorf("another in its place, at once: %+v, %v", r, err)
+	}
+	if r, err := pass(70, 0); err != nil || r.SoC != 46 || r.MaxCharge < 25 {
+		t.Errorf("another in its place: %+v, %v", r, err)
 	}
 }
 

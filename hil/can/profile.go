@@ -22,7 +22,7 @@ type Profile struct {
 	BitRate     int      `yaml:"bit_rate"` // bit/s
 
 	// IDMask has the bits of an identifier that tell messages apart; the others are an
-	// address or a count. 0: all.
+	// address: the device is who is heard first. 0: all.
 	IDMask uint32 `yaml:"id_mask"`
 	// CurrentSign is the direction of current that the device counts positive: charge or
 	// discharge.

@@ -20,6 +20,10 @@ type state struct {
 	beat     beat
 	silence  time.Duration // that lets the device count as standing still
 	loose    bool          // all messages are optional
+
+	address uint32        // what the device has in the bits of identifiers that the profile leaves open
+	beside  time.Time     // when frames with another address came last
+	longest time.Duration // that anything it has said counts
 }
 
 // messageState is one message as it came last.
@@ -74,7 +78,7 @@ func newState(p *Profile) *state {
 		}
 		m.rhythm.period = m.use.Period
 		s.byID[key32(m.def.ID&p.mask(), m.def.Extended)] = i
-		shortest = min(shortest, m.use.Period)
+		shortest, s.longest = min(shortest, m.use.Period), max(s.longest, m.use.Timeout)
 	}
 	s.loose = !slices.ContainsFunc(p.Messages, func(m MessageUse) bool { return !m.Optional })
 	s.silence = max(standingStill, 3*shortest)
@@ -99,6 +103,13 @@ func (s *state) take(f *Frame, at time.Time) bool {
 		s.others++
 		return false
 	}
+	address := f.ID &^ s.profile.mask()
+	if address != s.address && !s.newest.IsZero() && at.Sub(s.newest) <= s.longest {
+		s.beside = at
+		s.others++
+		return false
+	}
+	s.address = address // nothing of one before counts any more
 	m := &s.messages[i]
 	m.def.Decode(f, m.values, m.raw)
 	m.blank, m.seen, s.newest = blank(f), at, at
@@ -110,6 +121,11 @@ func (s *state) take(f *Frame, at time.Time) bool {
 		b.raw, b.changed = m.raw[b.signal], at
 	}
 	return true
+}
+
+// contested reports whether two units speak as the device, of which it is one.
+func (s *state) contested(now time.Time) bool {
+	return !s.beside.IsZero() && now.Sub(s.beside) <= s.silence
 }
 
 // fresh reports whether what the message says still counts.
