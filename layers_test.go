@@ -30,6 +30,7 @@ var layers = []layer{
 	{"platform/market/lp", "", "an optimiser knows numbers"},
 	{"platform/market", "platform/device platform/market/lp", "what an offer is worth is a function of prices and of the battery"},
 	{"platform/settle", "platform/device", "a bill is a function of rules, readings and prices"},
+	{"platform/forecast", "platform/device", "a forecast is a function of what came before; it knows no file and no clock"},
 	{"platform/promql", "", "a query is text, and samples come from a source"},
 	{"platform/sample", "platform/device platform/store platform/promql", "what a reading is to those who know named series"},
 	{"platform/edge", "platform/device platform/bus platform/durable", "a site and its plant speak of logs and histories, and know no other part of either"},

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"yunchu/harness/hindcast"
+)
+
+func forecastCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "forecast",
+		Short: "Forecast a price, a load or a production a day ahead",
+	}
+	c.AddCommand(forecastBacktestCommand())
+	return c
+}
+
+func forecastBacktestCommand() *cobra.Command {
+	var (
+		o                  hindcast.Options
+		exog, from, to     string
+		out, page, against string
+		asJSON             bool
+	)
+	c := &cobra.Command{
+		Use:   "backtest --data FILE --target COLUMN --exog COLUMN,COLUMN --from DATE --to DATE",
+		Short: "Forecast each day of a past period from the days before it, and score that",
+		Long: `Forecast each day of a past period from the days before it, and score that.
+
+A day is forecast from the target up to the day before and from the --exog columns, which are what
+was known of the day beforehand (forecasts of load, wind, ...), up to the day itself. Every day is
+calibrated anew. The rows are at equal steps that divide a day; a hole of up to 3 hours is filled
+with the value before it and not scored.
+
+rmae is the error against that of the week before (mae / mae_naive), pinball the mean over the
+quantiles 0.05, 0.10, ... 0.95, pinball_naive that of the week before with the quantiles of its own
+errors. --against is a CSV with forecasts of others, a column each, for the ratio of errors, the
+Diebold-Mariano statistic (negative: ours is better) and its probability.`,
+		Example: `  yunchu forecast backtest --data prices.csv --target Price --exog "Grid load forecast,Wind power forecast" --from 2016-12-27 --to 2017-12-31 --json
+  yunchu forecast backtest --data load.csv --target load_kw --from 2024-03-01 --out forecast.csv --page forecast.html`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if o.Data == "" || o.Target == "" || from == "" {
+				return fail(exitInput, errors.New("name a file, its target and the first day: yunchu forecast backtest --data FILE --target COLUMN --from DATE"))
+			}
+			for name := range strings.SplitSeq(exog, ",") {
+				if name = strings.TrimSpace(name); name != "" {
+					o.Exog = append(o.Exog, name)
+				}
+			}
+			if err := errors.Join(parseDay(from, &o.From), parseDay(to, &o.To)); err != nil {
+				return fail(exitInput, err)
+			}
+			o.Against = against
+			o.Stop = c.Context().Err
+			r, err := hindcast.Run(o)
+			if err != nil {
+				return failed(c.Context(), err)
+			}
+			if err := errors.Join(writeFile(out, r.WriteCSV), writeFile(page, r.WritePage)); err != nil {
+				return fail(exitEnvironment, err)
+			}
+			w := c.OutOrStdout()
+			if asJSON {
+				e := json.NewEncoder(w)
+				e.SetIndent("", "  ")
+				if err := e.Encode(r); err != nil {
+					return fail(exitEnvironment, err)
+				}
+				return nil
+			}
+			r.Print(w)
+			return nil
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.Data, "data", "", "CSV with the time, the target and the columns that were known beforehand")
+	f.StringVar(&o.Time, "time", "", "its column of times (default: the first)")
+	f.StringVar(&o.Target, "target", "", "its column that is forecast")
+	f.StringVar(&exog, "exog", "", "its columns that were known of a day beforehand, separated by commas")
+	f.StringVar(&from, "from", "", "the first day that is forecast")
+	f.StringVar(&to, "to", "", "the last day that is forecast (default: the last whole day of the file)")
+	f.StringVar(&against, "against", "", "CSV with forecasts of others")
+	f.StringVar(&out, "out", "", "CSV file for the forecasts and their quantiles")
+	f.StringVar(&page, "page", "", "HTML file with scores and plots")
+	f.BoolVar(&asJSON, "json", false, "print the scores as JSON")
+	return c
+}
+
+// parseDay reads a day, where there is one.
+func parseDay(text string, day *time.Time) (err error) {
+	if text == "" {
+		return nil
+	}
+	if *day, err = time.Parse(time.DateOnly, text); err != nil {
+		return fmt.Errorf("%q is no day: write it as 2017-01-31", text)
+	}
+	return nil
+}
+
+// writeFile writes a file, where one is asked for. What fails before leaves none.
+func writeFile(path string, write func(io.Writer) error) error {
+	if path == "" {
+		return nil
+	}
+	var b bytes.Buffer
+	if err := write(&b); err != nil {
+		return err
+	}
+	return os.WriteFile(path, b.Bytes(), 0o644)
+}

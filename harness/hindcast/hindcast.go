@@ -1,0 +1,297 @@
+package hindcast
+
+import (
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"runtime"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"yunchu/platform/forecast"
+)
+
+// Options say what is forecast and scored.
+type Options struct {
+	Data     string
+	Time     string // its column of times; the first when empty
+	Target   string
+	Exog     []string
+	From, To time.Time // the first and the last day; To may be zero
+	Against  string    // a file with forecasts of others
+	Warm     int       // days that are forecast before, to learn weights and quantiles; forecast.Warm when 0
+	Stop     func() error
+}
+
+// Result is how good the forecasts were.
+type Result struct {
+	MAE          float64 `json:"mae"`
+	RMAE         float64 `json:"rmae"`
+	SMAPE        float64 `json:"smape"` // %
+	RMSE         float64 `json:"rmse"`
+	Pinball      float64 `json:"pinball"`
+	N            int     `json:"n"`
+	MAENaive     float64 `json:"mae_naive"`
+	PinballNaive float64 `json:"pinball_naive"`
+	Skill        float64 `json:"skill"`         // 1 − rmae
+	SkillPinball float64 `json:"skill_pinball"` // 1 − pinball / pinball_naive
+	From         string  `json:"from"`
+	To           string  `json:"to"`
+	Filled       int     `json:"filled,omitempty"` // steps that were not there and are not scored
+	Months       []Month `json:"months"`
+	Against      []Rival `json:"against,omitempty"`
+
+	data    *data
+	days    []forecast.Forecast
+	names   []string
+	options Options
+}
+
+// Month is the error of a month.
+type Month struct {
+	Month   string             `json:"month"`
+	MAE     float64            `json:"mae"`
+	RMAE    float64            `json:"rmae"`
+	N       int                `json:"n"`
+	Against map[string]float64 `json:"against,omitempty"` // ratio of our error to that of each rival
+}
+
+// Rival compares with a forecast of somebody else where both say something.
+type Rival struct {
+	Name      string  `json:"name"`
+	MAE       float64 `json:"mae"`
+	Ratio     float64 `json:"ratio"` // our MAE to that
+	Statistic float64 `json:"dm"`    // of Diebold and Mariano; negative where ours is better
+	P         float64 `json:"p"`     // of a statistic as low, were both equally good
+	N         int     `json:"n"`
+}
+
+// Run forecasts and scores. What is wrong in a file is scenario.Faults.
+func Run(o Options) (*Result, error) {
+	if slices.Contains(o.Exog, o.Target) {
+		return nil, fmt.Errorf("%s is the target and cannot be known beforehand", o.Target)
+	}
+	d, err := readData(o)
+	if err != nil {
+		return nil, err
+	}
+	s := &d.series
+	from := int(o.From.Sub(d.first) / (24 * time.Hour))
+	to := s.Days() - 1
+	if !o.To.IsZero() {
+		to = int(o.To.Sub(d.first) / (24 * time.Hour))
+	}
+	last := d.first.AddDate(0, 0, s.Days()-1).Format(time.DateOnly)
+	switch earliest := forecast.MinDays + forecast.MinWarm; {
+	case from > to:
+		return nil, fmt.Errorf("--from %s comes after the last day, %s", o.From.Format(time.DateOnly), d.first.AddDate(0, 0, to).Format(time.DateOnly))
+	case o.From.Before(d.first) || from < earliest:
+		return nil, fmt.Errorf("%s has whole days from %s: %d days are learned from before the first forecast, so --from may be %s at the earliest",
+			o.Data, d.first.Format(time.DateOnly), earliest, d.first.AddDate(0, 0, earliest).Format(time.DateOnly))
+	case to >= s.Days():
+		return nil, fmt.Errorf("%s has whole days up to %s", o.Data, last)
+	}
+	warm := forecast.Warm
+	if o.Warm > 0 {
+		warm = max(o.Warm, forecast.MinWarm)
+	}
+	first := max(forecast.MinDays, from-warm)
+	if err := s.Check(first); err != nil {
+		return nil, err
+	}
+	n := (to - from + 1) * s.PerDay
+	var others []other
+	if o.Against != "" {
+		if others, err = readOthers(o.Against, o.Target, o.From, d.step, n); err != nil {
+			return nil, err
+		}
+	}
+	members, err := forecasts(s, first, to, o.Stop)
+	if err != nil {
+		return nil, err
+	}
+	days := forecast.Combine(s, first, members)[from-first:]
+	r := &Result{
+		From: o.From.Format(time.DateOnly), To: d.first.AddDate(0, 0, to).Format(time.DateOnly),
+		data: d, days: days, names: forecast.Members(), options: o,
+	}
+	r.score(others, forecast.NaiveQuantiles(s, first, to)[from-first:])
+	return r, nil
+}
+
+// forecasts runs the members over days on all processors. A day depends on no other.
+func forecasts(s *forecast.Series, first, last int, stop func() error) ([][][]float64, error) {
+	out := make([][][]float64, last-first+1)
+	var (
+		next atomic.Int64
+		wg   sync.WaitGroup
+	)
+	for range min(runtime.GOMAXPROCS(0), len(out)) {
+		wg.Go(func() {
+			for {
+				i := int(next.Add(1) - 1)
+				if i >= len(out) || stop != nil && stop() != nil {
+					return
+				}
+				out[i] = forecast.Day(s, first+i)
+			}
+		})
+	}
+	wg.Wait()
+	if stop != nil && stop() != nil {
+		return nil, errors.New("interrupted")
+	}
+	return out, nil
+}
+
+func (r *Result) score(others []other, naive []forecast.Forecast) {
+	d, s := r.data, &r.data.series
+	var months []string
+	for _, f := range r.days {
+		if m := r.begin(f.Day).Format("2006-01"); !slices.Contains(months, m) {
+			months = append(months, m)
+		}
+	}
+	// ours and theirs of the steps that are scored, of a month or of all
+	pick := func(month string, rival []float64) (ours, theirs, truth []float64) {
+		for i, f := range r.days {
+			if month != "" && r.begin(f.Day).Format("2006-01") != month {
+				continue
+			}
+			for k, x := range f.Value {
+				y, z := s.Target[f.Day*s.PerDay+k], rival[i*s.PerDay+k]
+				if d.filled[f.Day*s.PerDay+k] || math.IsNaN(z) {
+					continue
+				}
+				ours, theirs, truth = append(ours, x), append(theirs, z), append(truth, y)
+			}
+		}
+		return ours, theirs, truth
+	}
+	weekly := make([]float64, 0, len(r.days)*s.PerDay)
+	var ours, theirs [][]float64
+	var truth []float64
+	for i, f := range r.days {
+		weekly = append(weekly, naive[i].Value...)
+		for k := range f.Value {
+			if d.filled[f.Day*s.PerDay+k] {
+				r.Filled++
+				continue
+			}
+			ours, theirs = append(ours, f.Quantiles[k]), append(theirs, naive[i].Quantiles[k])
+			truth = append(truth, s.Target[f.Day*s.PerDay+k])
+		}
+	}
+	x, z, y := pick("", weekly)
+	score, base := forecast.Compare(x, y), forecast.Compare(z, y)
+	r.MAE, r.SMAPE, r.RMSE, r.N = score.MAE, score.SMAPE, score.RMSE, score.N
+	r.MAENaive, r.RMAE = base.MAE, ratio(score.MAE, base.MAE)
+	r.Skill = 1 - r.RMAE
+	r.Pinball = forecast.MeanPinball(forecast.Levels, ours, truth)
+	r.PinballNaive = forecast.MeanPinball(forecast.Levels, theirs, truth)
+	r.SkillPinball = 1 - ratio(r.Pinball, r.PinballNaive)
+	for _, m := range months {
+		x, z, y := pick(m, weekly)
+		score := forecast.Compare(x, y)
+		month := Month{Month: m, MAE: score.MAE, RMAE: ratio(score.MAE, forecast.Compare(z, y).MAE), N: score.N}
+		for _, o := range others {
+			if x, z, y := pick(m, o.value); len(y) > 0 {
+				if month.Against == nil {
+					month.Against = map[string]float64{}
+				}
+				month.Against[o.name] = ratio(forecast.Compare(x, y).MAE, forecast.Compare(z, y).MAE)
+			}
+		}
+		r.Months = append(r.Months, month)
+	}
+	for _, o := range others {
+		x, z, y := pick("", o.value)
+		rival := Rival{Name: o.name, MAE: forecast.Compare(z, y).MAE, N: len(y)}
+		rival.Ratio = ratio(forecast.Compare(x, y).MAE, rival.MAE)
+		rival.Statistic, rival.P = r.dieboldMariano(o)
+		r.Against = append(r.Against, rival)
+	}
+}
+
+// dieboldMariano tests over the days that both have in full.
+func (r *Result) dieboldMariano(o other) (statistic, p float64) {
+	s := &r.data.series
+	var ours, theirs, truth []float64
+	for i, f := range r.days {
+		at := f.Day * s.PerDay
+		said := o.value[i*s.PerDay : (i+1)*s.PerDay]
+		if slices.Contains(r.data.filled[at:at+s.PerDay], true) || slices.ContainsFunc(said, math.IsNaN) {
+			continue
+		}
+		ours, theirs, truth = append(ours, f.Value...), append(theirs, said...), append(truth, s.Target[at:at+s.PerDay]...)
+	}
+	return forecast.DieboldMariano(ours, theirs, truth, s.PerDay)
+}
+
+// ratio is 1 of 0 to 0.
+func ratio(a, b float64) float64 {
+	if b == 0 {
+		if a == 0 {
+			return 1
+		}
+		return math.MaxFloat64
+	}
+	return a / b
+}
+
+func (r *Result) begin(day int) time.Time { return r.data.first.AddDate(0, 0, day) }
+
+// Print writes the result for people.
+func (r *Result) Print(w io.Writer) {
+	fmt.Fprintf(w, "%s to %s, %d steps\n", r.From, r.To, r.N)
+	fmt.Fprintf(w, "MAE      %.4g, %.1f %% of the week before's %.4g; RMSE %.4g, sMAPE %.2f %%\n", r.MAE, 100*r.RMAE, r.MAENaive, r.RMSE, r.SMAPE)
+	fmt.Fprintf(w, "pinball  %.4g, the week before's %.4g\n", r.Pinball, r.PinballNaive)
+	for _, o := range r.Against {
+		fmt.Fprintf(w, "%-10s MAE %.4g, ours %.1f %% of it; Diebold-Mariano %.2f, p %.3g\n", o.Name, o.MAE, 100*o.Ratio, o.Statistic, o.P)
+	}
+	for _, m := range r.Months {
+		fmt.Fprintf(w, "%s  MAE %7.4g, rMAE %.3f", m.Month, m.MAE, m.RMAE)
+		for _, o := range r.Against {
+			if q, ok := m.Against[o.Name]; ok {
+				fmt.Fprintf(w, ", %.3f of %s", q, o.Name)
+			}
+		}
+		fmt.Fprintln(w)
+	}
+}
+
+// WriteCSV writes the forecasts, a row for each step.
+func (r *Result) WriteCSV(w io.Writer) error {
+	c := csv.NewWriter(w)
+	head := []string{"time", "forecast"}
+	for _, level := range forecast.Levels {
+		head = append(head, fmt.Sprintf("q%02.0f", 100*level))
+	}
+	if err := c.Write(append(head, r.options.Target)); err != nil {
+		return err
+	}
+	number := func(x float64) string { return strconv.FormatFloat(x, 'f', 4, 64) }
+	for _, f := range r.days {
+		for k, x := range f.Value {
+			row := []string{r.begin(f.Day).Add(time.Duration(k) * r.data.step).Format(time.RFC3339), number(x)}
+			for _, q := range f.Quantiles[k] {
+				row = append(row, number(q))
+			}
+			at := f.Day*r.data.series.PerDay + k
+			truth := ""
+			if !r.data.filled[at] {
+				truth = number(r.data.series.Target[at])
+			}
+			if err := c.Write(append(row, truth)); err != nil {
+				return err
+			}
+		}
+	}
+	c.Flush()
+	return c.Error()
+}

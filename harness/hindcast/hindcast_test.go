@@ -1,0 +1,204 @@
+package hindcast_test
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"yunchu/harness/hindcast"
+	"yunchu/platform/forecast"
+)
+
+func day(t *testing.T, s string) time.Time {
+	t.Helper()
+	d, err := time.Parse(time.DateOnly, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// rows are days of a series in steps of six hours from an evening on, that its column explains.
+func rows(days int) []string {
+	out := []string{"when,Load forecast,Price"}
+	begin := time.Date(2023, 12, 31, 18, 0, 0, 0, time.UTC)
+	for i := range 4*days + 1 {
+		load := 100 + 10*math.Sin(float64(i)) + float64(i%4)*5
+		out = append(out, fmt.Sprintf("%s,%.3f,%.3f", begin.Add(time.Duration(i)*6*time.Hour).Format("2006-01-02 15:04"), load, 0.5*load+3*math.Sin(float64(i/4))))
+	}
+	return out
+}
+
+func write(t *testing.T, name string, rows []string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(strings.Join(rows, "\n")+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestScoresAreThoseOfTheRows: the scores are what the CSV of the forecasts says by hand.
+func TestScoresAreThoseOfTheRows(t *testing.T) {
+	lines := rows(70)
+	others := []string{"time,real,theirs"}
+	for k, line := range lines[1+1+4*55:] { // from 2024-02-25
+		f := strings.Split(line, ",")
+		price, err := strconv.ParseFloat(f[2], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		others = append(others, fmt.Sprintf("%s,%g,%g", f[0], price, price+1+float64(k%2)))
+	}
+	o := hindcast.Options{
+		Data: write(t, "data.csv", lines), Target: "Price", Exog: []string{"Load forecast"},
+		From: day(t, "2024-02-25"), To: day(t, "2024-03-05"), Against: write(t, "others.csv", others),
+	}
+	r, err := hindcast.Run(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := r.WriteCSV(&b); err != nil {
+		t.Fatal(err)
+	}
+	table, err := csv.NewReader(&b).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, pinball, n := 0.0, 0.0, 0
+	for _, row := range table[1:] {
+		x := make([]float64, len(row))
+		for i := 1; i < len(row); i++ {
+			if x[i], err = strconv.ParseFloat(row[i], 64); err != nil {
+				t.Fatal(err)
+			}
+		}
+		y := x[len(x)-1]
+		sum += math.Abs(x[1] - y)
+		for i, level := range forecast.Levels {
+			pinball += forecast.Pinball(level, x[2+i], y) / float64(len(forecast.Levels))
+		}
+		n++
+	}
+	if n != 40 || r.N != 40 || table[1][0] != "2024-02-25T00:00:00Z" {
+		t.Errorf("%d rows, n %d, first %v", n, r.N, table[1])
+	}
+	if math.Abs(sum/40-r.MAE) > 1e-4 || math.Abs(pinball/40-r.Pinball) > 1e-4 {
+		t.Errorf("MAE %g, by the rows %g; pinball %g, by the rows %g", r.MAE, sum/40, r.Pinball, pinball/40)
+	}
+	if r.RMAE > 0.5 || math.Abs(r.RMAE-r.MAE/r.MAENaive) > 1e-12 || math.Abs(r.Skill-(1-r.RMAE)) > 1e-12 {
+		t.Errorf("%+v", r)
+	}
+	if len(r.Against) != 1 || r.Against[0].Name != "theirs" || math.Abs(r.Against[0].MAE-1.5) > 1e-9 || r.Against[0].Statistic > -2 || r.Against[0].P > 0.03 || r.Against[0].N != 40 {
+		t.Errorf("against others: %+v", r.Against)
+	}
+	if len(r.Months) != 2 || r.Months[0].Month != "2024-02" || r.Months[0].N != 20 || math.Abs((r.Months[0].MAE+r.Months[1].MAE)/2-r.MAE) > 1e-9 {
+		t.Errorf("months: %+v", r.Months)
+	}
+	if _, err := json.Marshal(r); err != nil {
+		t.Error(err)
+	}
+	b.Reset()
+	if err := r.WritePage(&b); err != nil || strings.Count(b.String(), "<svg") < 1 || strings.Contains(b.String(), "<script") {
+		t.Errorf("page of %d bytes: %v", b.Len(), err)
+	}
+}
+
+// TestHoles: a short hole is filled and not scored.
+func TestHoles(t *testing.T) {
+	hourly := []string{"time,Price"}
+	begin := day(t, "2024-01-01")
+	for i := range 24 * 60 {
+		hourly = append(hourly, fmt.Sprintf("%s,%.2f", begin.Add(time.Duration(i)*time.Hour).Format(time.RFC3339), 50+10*math.Sin(float64(i)/4)))
+	}
+	at := 1 + 24*58 + 5
+	hourly[at] = "2024-02-28T05:00:00Z,"
+	holes := append(append([]string{}, hourly[:at+3]...), hourly[at+5:]...)
+	r, err := hindcast.Run(hindcast.Options{Data: write(t, "data.csv", holes), Target: "Price", From: day(t, "2024-02-27"), Warm: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Filled != 3 || r.N != 3*24-3 || r.To != "2024-02-29" {
+		t.Errorf("%d filled, %d scored, to %s", r.Filled, r.N, r.To)
+	}
+}
+
+func TestFaults(t *testing.T) {
+	lines := rows(60)
+	changed := func(at int, line string) []string {
+		out := append([]string{}, lines...)
+		out[at] = line
+		return out
+	}
+	good := hindcast.Options{Target: "Price", Exog: []string{"Load forecast"}, From: day(t, "2024-02-25")}
+	for name, tt := range map[string]struct {
+		rows   []string
+		change func(*hindcast.Options)
+		want   string
+	}{
+		"no target":      {lines, func(o *hindcast.Options) { o.Target = "price" }, "data.csv:1:1: there is no column price"},
+		"no column":      {lines, func(o *hindcast.Options) { o.Exog = []string{"Wind"} }, "data.csv:1:1: there is no column Wind"},
+		"its own column": {lines, func(o *hindcast.Options) { o.Exog = []string{"Price"} }, "cannot be known beforehand"},
+		"time as target": {lines, func(o *hindcast.Options) { o.Target = "when" }, "column when is taken for the times"},
+		"too early":      {lines, func(o *hindcast.Options) { o.From = day(t, "2024-01-20") }, "--from may be 2024-02-19 at the earliest"},
+		"too late":       {lines, func(o *hindcast.Options) { o.To = day(t, "2024-03-20") }, "whole days up to 2024-02-29"},
+		"back to front":  {lines, func(o *hindcast.Options) { o.To = day(t, "2024-02-20") }, "comes after the last day"},
+		"a word":         {changed(7, "2024-01-02 06:00,much,3"), nil, `data.csv:8:18: "much" in column Load forecast is not a number`},
+		"no value":       {changed(7, "2024-01-02 06:00,1,"), nil, "data.csv:8:20: column Price has no value in this row"},
+		"no instant":     {changed(7, "noon,1,3"), nil, `data.csv:8:1: "noon" is no instant`},
+		"beside":         {changed(7, "2024-01-02 06:30,1,3"), nil, "data.csv:8:1: this row is beside the grid"},
+		"a hole":         {append(append([]string{}, lines[:9]...), lines[10:]...), nil, "data.csv:10:1: 6h0m0s are missing before this row"},
+		"empty":          {lines[:1], nil, "the file has no rows"},
+		"one row":        {lines[:2], nil, "a single row is no series"},
+		"uneven day":     {[]string{"when,Load forecast,Price", "2024-01-01 00:00,1,2", "2024-01-01 07:00,1,2"}, nil, "7h0m0s after the row before"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := good
+			o.Data = write(t, "data.csv", tt.rows)
+			if tt.change != nil {
+				tt.change(&o)
+			}
+			if _, err := hindcast.Run(o); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%v, want %s", err, tt.want)
+			}
+		})
+	}
+}
+
+// TestNordPool forecasts two weeks of the period of Lago et al. (2021) from real prices.
+// docs/market.md has the whole period.
+func TestNordPool(t *testing.T) {
+	folder := os.Getenv("YUNCHU_DATA")
+	if folder == "" {
+		t.Skip("YUNCHU_DATA does not name the folder of the reference data")
+	}
+	r, err := hindcast.Run(hindcast.Options{
+		Data: filepath.Join(folder, "market", "epf_NP_2013_2017.csv"), Target: "Price",
+		Exog: []string{"Grid load forecast", "Wind power forecast"},
+		From: day(t, "2017-11-01"), To: day(t, "2017-11-14"), Warm: forecast.MinWarm,
+		Against: filepath.Join(folder, "market", "epf_forecasts_NP_2017.csv"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	r.Print(&b)
+	t.Log(b.String())
+	if r.N != 14*24 || r.RMAE > 0.5 || r.Pinball > 0.6*r.PinballNaive {
+		t.Errorf("n %d, rMAE %.3f, pinball %.3f against %.3f", r.N, r.RMAE, r.Pinball, r.PinballNaive)
+	}
+	for _, o := range r.Against {
+		if o.Name == "LEAR_ens" && o.Ratio > 1.1 {
+			t.Errorf("%.3f of the error of %s", o.Ratio, o.Name)
+		}
+	}
+}
