@@ -1,0 +1,174 @@
+package settle
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Posting moves an amount on one account: above 0 it is a debit, below 0 a credit.
+type Posting struct {
+	Account string      `json:"account"`
+	Amount  json.Number `json:"amount"`
+
+	cents Amount
+}
+
+// Entry is booked once and never changed. What it says later is wrong is booked as another
+// one that refers to it.
+type Entry struct {
+	N        int       `json:"n"`             // from 1
+	Ref      int       `json:"ref,omitempty"` // the first entry about the same
+	Key      string    `json:"key"`           // what it is about: party, rule and month
+	Booked   time.Time `json:"booked"`
+	Version  string    `json:"version"` // of the rule
+	Currency string    `json:"currency"`
+	Digits   int       `json:"digits"`
+	Postings []Posting `json:"postings"`
+	Prev     string    `json:"prev"` // SHA-256 of the line before
+}
+
+// Ledger is a book of double entry, a line of JSON an entry. Each line carries the hash of
+// the one before, so that none can be changed or taken out unseen.
+type Ledger struct {
+	Entries []Entry
+	hash    string
+}
+
+// ReadLedger reads a book and proves it: numbers, hashes, and that postings balance.
+func ReadLedger(src []byte) (*Ledger, error) {
+	var l Ledger
+	for line := range bytes.Lines(src) {
+		line = bytes.TrimSuffix(line, []byte("\n"))
+		n := len(l.Entries) + 1
+		var e Entry
+		if err := json.Unmarshal(line, &e); err != nil {
+			return nil, fmt.Errorf("line %d of the ledger: %w", n, err)
+		}
+		switch {
+		case e.N != n:
+			return nil, fmt.Errorf("line %d of the ledger is entry %d: one is missing, or not in its place", n, e.N)
+		case e.Prev != l.hash:
+			return nil, fmt.Errorf("line %d of the ledger does not follow from the line before, which was changed", n)
+		}
+		if err := e.balance(); err != nil {
+			return nil, fmt.Errorf("line %d of the ledger: %w", n, err)
+		}
+		l.add(e, line)
+	}
+	return &l, nil
+}
+
+func (l *Ledger) add(e Entry, line []byte) {
+	sum := sha256.Sum256(line)
+	l.Entries, l.hash = append(l.Entries, e), hex.EncodeToString(sum[:])
+}
+
+// balance reads the amounts of the postings, whose sum is 0.
+func (e *Entry) balance() error {
+	var sum Amount
+	for i := range e.Postings {
+		c, err := Rounding{Digits: e.Digits}.Parse(string(e.Postings[i].Amount))
+		if err != nil {
+			return err
+		}
+		e.Postings[i].cents = c
+		sum += c
+	}
+	if sum != 0 {
+		return fmt.Errorf("entry %d does not balance: its postings add up to %s", e.N, Rounding{Digits: e.Digits}.Text(sum))
+	}
+	return nil
+}
+
+// Balance is what is on an account.
+func (l *Ledger) Balance(account string) (sum Amount) {
+	for _, e := range l.Entries {
+		for _, p := range e.Postings {
+			if p.Account == account {
+				sum += p.cents
+			}
+		}
+	}
+	return sum
+}
+
+// Settle books each month of a bill with a party, as far as it is not booked: what is
+// earned is a debit of the party and a credit of the line's account. A month that was
+// booked before is booked again with the difference alone, and refers to the first entry;
+// without a difference there is none. The lines are what has to be appended to the book.
+func (l *Ledger) Settle(party string, b *Bill, booked time.Time) (lines []byte, err error) {
+	if b.ProForma {
+		return nil, &SimulatedError{}
+	}
+	if !b.Complete {
+		return nil, fmt.Errorf("the bill is not complete: %d intervals of its lines are missing", len(b.Missing))
+	}
+	for _, m := range b.Months {
+		e := Entry{
+			N: len(l.Entries) + 1, Key: party + " " + b.Rule + " " + m.Month, Booked: booked.UTC(), Version: b.Version,
+			Currency: b.Currency, Digits: b.Rounding.Digits, Prev: l.hash,
+		}
+		due := map[string]Amount{} // debits
+		var accounts []string
+		post := func(account string, a Amount) {
+			if _, seen := due[account]; !seen {
+				accounts = append(accounts, account)
+			}
+			due[account] += a
+		}
+		for _, s := range m.Lines {
+			post("party:"+party, s.Cents)
+			post("line:"+s.Line, -s.Cents)
+		}
+		for _, old := range l.Entries {
+			if old.Key != e.Key {
+				continue
+			}
+			if old.Currency != e.Currency || old.Digits != e.Digits {
+				return nil, fmt.Errorf("%s was booked in %s with %d digits, and not in %s with %d", e.Key, old.Currency, old.Digits, e.Currency, e.Digits)
+			}
+			if e.Ref == 0 {
+				e.Ref = old.N
+			}
+			for _, p := range old.Postings {
+				post(p.Account, -p.cents)
+			}
+		}
+		for _, a := range accounts {
+			if due[a] != 0 {
+				e.Postings = append(e.Postings, Posting{a, json.Number(b.Rounding.Text(due[a])), due[a]})
+			}
+		}
+		if len(e.Postings) == 0 {
+			continue
+		}
+		if err := e.balance(); err != nil {
+			return nil, err
+		}
+		line, err := json.Marshal(e)
+		if err != nil {
+			return nil, err
+		}
+		l.add(e, line)
+		lines = append(append(lines, line...), '\n')
+	}
+	return lines, nil
+}
+
+// Accounts are all that were posted to, in order.
+func (l *Ledger) Accounts() (names []string) {
+	for _, e := range l.Entries {
+		for _, p := range e.Postings {
+			if !slices.Contains(names, p.Account) {
+				names = append(names, p.Account)
+			}
+		}
+	}
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,238 @@
+package settle
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+	_ "time/tzdata" // a bill is the same on a machine without a database of zones
+
+	"github.com/goccy/go-yaml"
+)
+
+// Tariff is a rule by which is billed, as its file says it. One of its versions holds for
+// local dates from Valid.From to Valid.To, both included.
+type Tariff struct {
+	Name     string        `yaml:"name" json:"name"`
+	Title    string        `yaml:"title" json:"title"`
+	Version  string        `yaml:"version" json:"version"`
+	Source   string        `yaml:"source" json:"source"`
+	Standing string        `yaml:"standing" json:"standing"` // verified, secondary or unverified
+	Doubts   []string      `yaml:"doubts" json:"doubts,omitempty"`
+	Valid    Validity      `yaml:"valid" json:"valid"`
+	Currency string        `yaml:"currency" json:"currency"`
+	Zone     string        `yaml:"time_zone" json:"time_zone"` // days, months and hours of the rule are in it
+	Step     time.Duration `yaml:"interval" json:"-"`          // of settlement
+	Coverage float64       `yaml:"coverage_percent" json:"coverage_percent"`
+	Rounding Rounding      `yaml:"rounding" json:"rounding"`
+	Lines    []Line        `yaml:"lines" json:"lines"`
+
+	zone *time.Location
+}
+
+// Validity are local dates, 2025-01-31; empty is open.
+type Validity struct {
+	From string `yaml:"from" json:"from,omitempty"`
+	To   string `yaml:"to" json:"to,omitempty"`
+}
+
+// Line is one of a bill: quantity · price in each interval, or of each month's peak.
+//
+// Quantities are columns of the data, or of the meter: charge and discharge (what went in
+// and came out net in the interval, both at least 0), net_in, net_out; kWh each.
+type Line struct {
+	ID     string `yaml:"id" json:"id"`
+	Title  string `yaml:"title" json:"title"`
+	Source string `yaml:"source" json:"source,omitempty"` // clause of the rule
+	Kind   string `yaml:"kind" json:"kind"`               // energy, demand (the month's largest mean power) or double-min
+	Side   string `yaml:"side" json:"side"`               // earns or pays; amounts that are paid are below 0
+
+	Quantity string  `yaml:"quantity" json:"quantity"`
+	Plus     string  `yaml:"plus" json:"plus,omitempty"`             // added to it
+	Minus    string  `yaml:"minus" json:"minus,omitempty"`           // taken from it
+	Least    string  `yaml:"least" json:"least,omitempty"`           // no more than this is billed
+	Floor    bool    `yaml:"floor" json:"floor,omitempty"`           // and no less than 0
+	Times    string  `yaml:"times" json:"times,omitempty"`           // a further factor, such as a score
+	AtMost   float64 `yaml:"times_most" json:"times_most,omitempty"` // that factor at most; 0: no bound
+
+	Price   float64       `yaml:"price" json:"price,omitempty"`
+	PriceOf string        `yaml:"price_of" json:"price_of,omitempty"` // a column, instead of Price
+	Mean    time.Duration `yaml:"price_mean" json:"-"`                // its mean over local clock steps of this length
+	Less    string        `yaml:"price_less" json:"price_less,omitempty"`
+	Per     string        `yaml:"per" json:"per"` // kWh, MWh, kW or unit
+	Periods []Period      `yaml:"periods" json:"periods,omitempty"`
+
+	Beyond float64 `yaml:"cliff_percent" json:"cliff_percent,omitempty"` // of double-min: a larger deviation earns nothing
+}
+
+// Period is a part of the year in which a price of its own holds. The first that fits does.
+type Period struct {
+	Name   string  `yaml:"name" json:"name"`
+	Months []int   `yaml:"months" json:"months,omitempty"` // first and last, 1..12; from 11 to 2 is winter
+	Hours  []int   `yaml:"hours" json:"hours,omitempty"`   // from ≤ local hour < to
+	Days   string  `yaml:"days" json:"days,omitempty"`     // workdays (Monday to Friday), weekend or empty for all
+	Price  float64 `yaml:"price" json:"price"`
+}
+
+// covers tells whether a local time lies in the period.
+func (p *Period) covers(t time.Time) bool {
+	weekend := t.Weekday() == time.Saturday || t.Weekday() == time.Sunday
+	return within(int(t.Month()), p.Months, true) && within(t.Hour(), p.Hours, false) &&
+		(p.Days == "" || (p.Days == "weekend") == weekend)
+}
+
+func within(x int, span []int, last bool) bool {
+	if len(span) != 2 {
+		return true
+	}
+	from, to := span[0], span[1]
+	if last {
+		to++
+	}
+	if from < to {
+		return from <= x && x < to
+	}
+	return x >= from || x < to
+}
+
+// meterColumns are the quantities of the meter.
+var meterColumns = []string{"charge", "discharge", "net_in", "net_out"}
+
+// Columns are those that the data must have beside the meter.
+func (t *Tariff) Columns() (names []string) {
+	for _, l := range t.Lines {
+		for _, c := range []string{l.Quantity, l.Plus, l.Minus, l.Least, l.Times, l.PriceOf, l.Less} {
+			if c != "" && !slices.Contains(meterColumns, c) && !slices.Contains(names, c) {
+				names = append(names, c)
+			}
+		}
+	}
+	return names
+}
+
+// Location is the rule's time zone.
+func (t *Tariff) Location() *time.Location {
+	if t.zone == nil {
+		t.zone, _ = time.LoadLocation(t.Zone) // Check has seen it
+	}
+	return t.zone
+}
+
+// holds tells whether the version is valid at a local time.
+func (t *Tariff) holds(local time.Time) bool {
+	date := local.Format(time.DateOnly)
+	return t.Valid.From <= date && (t.Valid.To == "" || date <= t.Valid.To)
+}
+
+// Check tells all that is wrong with a rule, and fills in what it may leave out: half-up
+// by the month, two digits being the currency's, and readings over 95 % of an interval.
+func (t *Tariff) Check() (list []Wrong) {
+	wrong := func(key, hint, format string, args ...any) {
+		list = append(list, Wrong{key, fmt.Sprintf(format, args...), hint})
+	}
+	oneOf := func(key, word string, known ...string) {
+		if !slices.Contains(known, word) {
+			wrong(key, "one of "+strings.Join(known, ", "), "%q is not known here", word)
+		}
+	}
+	if t.Name == "" {
+		wrong("name", "", "the rule has no name")
+	}
+	if t.Version == "" {
+		wrong("version", "the date of its edition, as in 2025-10-24", "the rule has no version")
+	}
+	oneOf("standing", t.Standing, "verified", "secondary", "unverified")
+	if _, err := time.LoadLocation(t.Zone); err != nil || t.Zone == "" || t.Zone == "Local" {
+		wrong("time_zone", "as in Asia/Shanghai, Europe/Berlin or UTC", "%q is no time zone", t.Zone)
+	}
+	if t.Step < time.Minute || (24*time.Hour)%max(t.Step, 1) != 0 {
+		wrong("interval", "as in 15m", "an interval of %v does not divide a day", t.Step)
+	}
+	if t.Rounding.Mode == "" {
+		t.Rounding.Mode = "half-up"
+	}
+	if t.Rounding.Of == "" {
+		t.Rounding.Of = "month"
+	}
+	oneOf("rounding.mode", t.Rounding.Mode, "half-up", "half-even")
+	oneOf("rounding.of", t.Rounding.Of, "interval", "month")
+	if t.Rounding.Digits < 0 || t.Rounding.Digits > 6 {
+		wrong("rounding.digits", "", "a currency has 0 to 6 digits")
+	}
+	if t.Coverage == 0 {
+		t.Coverage = 95
+	}
+	for key, date := range map[string]string{"valid.from": t.Valid.From, "valid.to": t.Valid.To} {
+		if _, err := time.Parse(time.DateOnly, date); date != "" && err != nil {
+			wrong(key, "as in 2025-01-31", "%q is no date", date)
+		}
+	}
+	if len(t.Lines) == 0 {
+		wrong("lines", "", "a bill has at least one line")
+	}
+	seen := map[string]bool{}
+	for i := range t.Lines {
+		l := &t.Lines[i]
+		at := func(key string) string { return fmt.Sprintf("lines[%d].%s", i, key) }
+		if l.ID == "" || seen[l.ID] {
+			wrong(at("id"), "", "each line has an id of its own")
+		}
+		seen[l.ID] = true
+		if l.Kind == "" {
+			l.Kind = "energy"
+		}
+		oneOf(at("kind"), l.Kind, "energy", "demand", "double-min")
+		oneOf(at("side"), l.Side, "earns", "pays")
+		oneOf(at("per"), l.Per, "kWh", "MWh", "kW", "unit")
+		if l.Quantity == "" {
+			wrong(at("quantity"), "a column, or one of "+strings.Join(meterColumns, ", "), "the line has no quantity")
+		}
+		if l.Kind == "demand" {
+			if l.Quantity != "charge" {
+				wrong(at("quantity"), "", "demand is the peak of what is taken: charge")
+			}
+			if t.Valid.From != "" && !strings.HasSuffix(t.Valid.From, "-01") {
+				wrong("valid.from", "", "with a demand charge a version begins with a month")
+			}
+		}
+		if l.Kind == "double-min" && l.Least == "" {
+			wrong(at("least"), "the column of what was promised", "double-min needs what was promised")
+		}
+		for j, p := range l.Periods {
+			if (len(p.Months) != 0 && len(p.Months) != 2) || (len(p.Hours) != 0 && len(p.Hours) != 2) {
+				wrong(fmt.Sprintf("lines[%d].periods[%d]", i, j), "as in months: [6, 9], hours: [12, 18]", "months and hours have a first and a last")
+			}
+			oneOf(fmt.Sprintf("lines[%d].periods[%d].days", i, j), p.Days, "", "workdays", "weekend")
+		}
+	}
+	return list
+}
+
+// TariffNames are the rules for bills that ship.
+func TariffNames() (names []string) {
+	files, err := ruleFiles.ReadDir("rules/bill")
+	if err != nil {
+		panic(err)
+	}
+	for _, f := range files {
+		names = append(names, strings.TrimSuffix(f.Name(), ".yaml"))
+	}
+	return names
+}
+
+// ShippedTariff is one of [TariffNames].
+func ShippedTariff(name string) (*Tariff, error) {
+	src, err := ruleFiles.ReadFile(path.Join("rules/bill", name+".yaml"))
+	if err != nil {
+		return nil, fmt.Errorf("there is no rule %q: there are %s", name, strings.Join(TariffNames(), ", "))
+	}
+	var t Tariff
+	if err := yaml.UnmarshalWithOptions(src, &t, yaml.Strict()); err != nil {
+		panic(name + ": " + err.Error())
+	}
+	if wrong := t.Check(); len(wrong) > 0 {
+		panic(name + ": " + wrong[0].Key + ": " + wrong[0].Msg)
+	}
+	return &t, nil
+}
