@@ -131,6 +131,10 @@ func (s *source) isKind(doc ast.Node, want string) bool {
 				return false
 			}
 		}
+		if near := nearest(got, allKinds()); near != "" && near != want {
+			s.fault(start(kv.Value), fmt.Sprintf("did you mean %q?", near), "unknown kind %q", short(got))
+			return false
+		}
 		s.fault(start(kv.Value), "write kind: "+want, "unknown kind %q", short(got))
 		return true
 	}
@@ -140,6 +144,11 @@ func (s *source) isKind(doc ast.Node, want string) bool {
 // Kinds are the kinds of files of apiVersion yunchu/v1.
 func Kinds() []string {
 	return []string{"Scenario", "Rig", "Config", "Model", "Trace", "Procedure", "Load"}
+}
+
+// allKinds are those of files that other packages read, too.
+func allKinds() []string {
+	return append(Kinds(), "Profile", "CANProfile", "Aging", "Container", "Runaway", "BMS", "Converter", "Transformers", "Auxiliary")
 }
 
 func kindHint(kind string) string {
