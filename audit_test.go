@@ -84,6 +84,16 @@ func TestAudit(t *testing.T) {
 		t.Fatal(err)
 	}
 	local(exitFailed, "was changed")
+	// The plant says so too, where damage of every store stands.
+	_, c = serving(t, p)
+	c.token = admin.Token
+	var system struct {
+		Damage []struct{ Store, What string }
+	}
+	c.get(t, "/api/v1/system", &system)
+	if len(system.Damage) != 1 || system.Damage[0].Store != "audit" || !strings.Contains(system.Damage[0].What, "is not what was signed") {
+		t.Errorf("damage: %+v, want that of the audit", system.Damage)
+	}
 	if o := p.run(t, "audit", "verify", "--data", "nothing-here"); o.code != exitEnvironment {
 		t.Errorf("verify without an audit: exit code %d", o.code)
 	}

@@ -288,6 +288,9 @@ func (p *Plant) open() (err error) {
 		if err != nil {
 			return err
 		}
+		if what := p.Audit.Damage(); what != "" {
+			p.damaged("audit", what)
+		}
 	}
 	p.prime()
 	return nil

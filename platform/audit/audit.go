@@ -83,6 +83,8 @@ type Log struct {
 	applied position
 	kept    time.Time // when an older checkpoint was put by
 	torn    bool      // a commit has failed half way
+
+	aside string // what was found damaged when it was opened; set then and never again
 }
 
 // position is how far the streams are read.
@@ -128,6 +130,9 @@ func Open(o Options) (*Log, error) {
 	return l, nil
 }
 
+// Damage says what was wrong with the audit that Open has set aside, empty when nothing was.
+func (l *Log) Damage() string { return l.aside }
+
 // load opens the folder as its checkpoint describes it.
 func (l *Log) load() error {
 	if err := os.MkdirAll(l.dir, 0o700); err != nil {
@@ -149,6 +154,7 @@ func (l *Log) load() error {
 	if err := l.open(); err != nil {
 		return err
 	}
+	l.aside = fmt.Sprintf("%s; it is set aside as %s", damage, filepath.Base(aside))
 	l.append(&Entry{Kind: "audit", At: l.now().UnixMilli(), Act: "begun-anew", Subject: filepath.Base(aside), Text: damage.Error(), Severity: "critical"})
 	return nil
 }
