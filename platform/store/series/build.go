@@ -66,7 +66,7 @@ func (s *Store) number() uint64 {
 
 // wants reports whether a tier of the segment is still to be made of its readings.
 func (g *segment) wants(tiers []Tier) bool {
-	if g.readings == nil {
+	if g.readings == nil || g.partial() {
 		return false
 	}
 	for _, t := range tiers {

@@ -44,18 +44,29 @@ func (s *Store) Faults() []Fault {
 	return slices.Clone(s.faults)
 }
 
-// lose takes a damaged table out, sets it aside under the name *.bad, and reports it. A
-// tier is made again where the readings are there.
+// lose gives up what is damaged of a table and reports it: the pages of readings that cannot be
+// read, or else the whole table, which is set aside under the name *.bad. A tier is made again
+// where the readings are there.
 func (s *Store) lose(d *damage) {
+	v := s.salvage(d.t)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i := slices.IndexFunc(s.segments, func(g *segment) bool { return g.table(d.t.step) == d.t })
 	if i < 0 { // somebody else has found it
 		return
 	}
+	s.given = 0
+	if v != nil {
+		for _, p := range v.lost {
+			s.fault(Fault{Err: fmt.Errorf("%w; %d of its %d readings are lost", d.error, p.Rows, d.t.Rows), From: p.MinAt, To: p.MaxAt + 1})
+		}
+		s.segments, s.dirty = s.without(i, v), true
+		s.change.Broadcast()
+		return
+	}
 	g := s.segments[i].clone()
+	rebuilt := d.t.step > 0 && g.readings != nil && !g.partial()
 	g.drop(d.t.step)
-	rebuilt := d.t.step > 0 && g.readings != nil
 	if !rebuilt {
 		g.lost[d.t.step] = d.Error()
 	}
@@ -138,6 +149,7 @@ func (s *Store) Gaps(slot device.Slot, from, to int64) (out []Gap, err error) {
 const (
 	whyExpired = "older than the retention; it was removed"
 	whyMissing = "not made of the readings yet"
+	whyPartial = "not made of the readings, of which some are lost"
 )
 
 // gaps are where tables of a step are missing that may hold something of slots lo to hi in
@@ -147,7 +159,7 @@ func (v *snapshot) gaps(step int64, lo, hi device.Slot, from, to int64) (out []G
 		out = append(out, Gap{from, min(to, since), whyExpired})
 	}
 	for _, g := range v.segments {
-		if g.table(step) != nil || g.MinAt >= to || g.MaxAt < from || g.MaxSlot < lo || g.MinSlot > hi || v.restored(g) {
+		if g.table(step) != nil || g.part && step > 0 || g.MinAt >= to || g.MaxAt < from || g.MaxSlot < lo || g.MinSlot > hi || v.restored(g) {
 			continue
 		}
 		why := whyExpired
@@ -156,6 +168,8 @@ func (v *snapshot) gaps(step int64, lo, hi device.Slot, from, to int64) (out []G
 			why = g.lost[step]
 		case g.lost[0] != "":
 			why = g.lost[0]
+		case g.partial():
+			why = whyPartial
 		case g.readings != nil:
 			why = whyMissing
 		}

@@ -94,7 +94,7 @@ func joinRun(all []*segment, from int, over bool, limit, span int64) []*segment 
 			g := all[begin-1]
 			lo, hi = min(lo, g.MinAt), max(hi, g.MaxAt)
 			table, sum := g.sizes()
-			if !sameTables(g, all[end-1]) || len(g.lost) > 0 || hi-lo >= span || largest+table > limit ||
+			if !sameTables(g, all[end-1]) || len(g.lost) > 0 || g.partial() || hi-lo >= span || largest+table > limit ||
 				!over && begin < end && sum > 2*whole {
 				break
 			}

@@ -38,6 +38,7 @@ type manifestEntry struct {
 	Given    uint64               `json:"given_seq,omitempty"` // where it is not the first
 	Readings contents             `json:"readings"`            // also when they are gone
 	Gone     bool                 `json:"gone,omitempty"`
+	Part     bool                 `json:"part,omitempty"` // of the readings of another entry
 	Tiers    map[string]*contents `json:"tiers,omitempty"`
 	Lost     map[string]string    `json:"lost,omitempty"` // by tier, "" for the readings
 }
@@ -86,7 +87,7 @@ func manifestOf(list []*segment, nextID uint64) ([]byte, error) {
 	}
 	b, chain, err := appendLine(nil, "", manifestHead{"history", version})
 	for _, g := range list {
-		e := manifestEntry{ID: g.id, First: g.first, Last: g.last, Readings: g.contents, Gone: g.readings == nil, Tiers: map[string]*contents{}, Lost: map[string]string{}}
+		e := manifestEntry{ID: g.id, First: g.first, Last: g.last, Readings: g.contents, Gone: g.readings == nil, Part: g.part, Tiers: map[string]*contents{}, Lost: map[string]string{}}
 		if g.joined() {
 			e.Rank = g.rank
 		}
@@ -176,7 +177,7 @@ func parseManifest(dir string, b []byte) (list []*segment, nextID uint64, err er
 
 // segment is what the entry says, with the tables that should be there.
 func (e *manifestEntry) segment(dir string) *segment {
-	g := &segment{id: e.ID, rank: e.ID, first: e.First, given: max(e.First, e.Given), last: e.Last, contents: e.Readings, tiers: map[int64]*table{}, lost: map[int64]string{}}
+	g := &segment{id: e.ID, rank: e.ID, first: e.First, given: max(e.First, e.Given), last: e.Last, contents: e.Readings, part: e.Part, tiers: map[int64]*table{}, lost: map[int64]string{}}
 	if e.Rank != 0 {
 		g.rank = e.Rank
 	}

@@ -103,7 +103,7 @@ func (r *reader) drop() { r.files.put(r.f) }
 func (r *reader) times(from, to int64) (p, first int, at []int64, ok bool, err error) {
 	for ; r.page < r.end; r.page++ {
 		p = r.page
-		if r.x.hiAt[p] < from || r.x.loAt[p] >= to {
+		if r.x.hiAt[p] < from || r.x.loAt[p] >= to || slices.Contains(r.g.Bad, p) {
 			continue
 		}
 		lo, hi := 0, int(r.x.rows[p+1]-r.x.rows[p])

@@ -33,6 +33,7 @@ type segment struct {
 	readings    *table // nil: expired, or lost
 	tiers       map[int64]*table
 	lost        map[int64]string // tables that are damaged or gone, by step; why
+	part        bool             // what was lost of the readings of another segment, whose tiers tell of it
 }
 
 // table is that of a step, 0 for the readings; nil when it is not there.
@@ -96,6 +97,7 @@ type contents struct {
 	MaxAt   int64       `json:"max_time_ms"`
 	MinSlot device.Slot `json:"min_slot"`
 	MaxSlot device.Slot `json:"max_slot"`
+	Bad     []int       `json:"bad_pages,omitempty"` // that cannot be read, and have been given up
 }
 
 // damage is an error of ErrCorrupt that knows its table.

@@ -97,6 +97,7 @@ type Store struct {
 	damaged  []string        // files to set aside
 	dirty    bool            // the manifest is not what the segments are
 	since    map[int64]int64 // by step: what is older may be gone
+	given    uint64          // from where on the log has given everything since something was lost; 0: nothing yet
 	nextID   uint64
 	failures int   // attempts to write that failed
 	failure  error // the last of them
@@ -233,6 +234,9 @@ func (s *Store) Append(seq uint64, f *device.Readings) {
 	if h == nil {
 		h = &head{firstSeq: s.lastSeq + 1, given: seq, minAt: math.MaxInt64, maxAt: math.MinInt64, oldestIn: math.MaxInt64, newestIn: math.MinInt64}
 		s.active = h
+		if s.given == 0 || h.given > h.firstSeq {
+			s.given = seq
+		}
 	}
 	s.lastSeq, h.lastSeq = seq, seq
 	if slices.ContainsFunc(f.Slot, func(slot device.Slot) bool { return slot >= MaxSlot }) {
@@ -533,7 +537,7 @@ func (s *Store) run() {
 // write makes segments of a frozen head and puts them in its place.
 func (s *Store) write(w *writer, h *head) error {
 	s.mu.Lock()
-	older, _ := superseded(s.segments, h.given, h.lastSeq)
+	older, _ := superseded(s.segments, s.again(h.given), h.lastSeq)
 	s.mu.Unlock()
 	made, err := s.seal(w, h, older)
 	if err != nil {
@@ -549,7 +553,7 @@ func (s *Store) write(w *writer, h *head) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list, gone := superseded(s.segments, h.given, h.lastSeq)
+	list, gone := superseded(s.segments, s.again(h.given), h.lastSeq)
 	s.dirty = s.dirty || !slices.Equal(list, older)
 	for _, g := range gone {
 		for t := range g.tables {
@@ -564,6 +568,15 @@ func (s *Store) write(w *writer, h *head) error {
 	s.bury()
 	s.change.Broadcast()
 	return nil
+}
+
+// again is from where on the log has given everything since something was lost, up to what it
+// gave from a sequence on. It is called with the lock held.
+func (s *Store) again(from uint64) uint64 {
+	if s.given == 0 {
+		return from
+	}
+	return min(s.given, from)
 }
 
 // superseded are segments without and those with lost readings that the log has given

@@ -19,7 +19,7 @@ type snapshot struct {
 	heads    []*head
 	era      uint64
 
-	headFirst, headLast uint64          // sequences of the log in the heads
+	headFirst, headLast uint64          // sequences of the log in the heads, and those before that came after the last loss
 	since               map[int64]int64 // by step: what is older may be gone
 	minAt, maxAt        int64           // of everything, ms UTC
 }
@@ -42,6 +42,7 @@ func (s *Store) snapshot() (*snapshot, error) {
 		v.headFirst = min(v.headFirst, h.given)
 		v.minAt, v.maxAt = min(v.minAt, h.minAt), max(v.maxAt, h.maxAt)
 	}
+	v.headFirst = s.again(v.headFirst)
 	return v, nil
 }
 
