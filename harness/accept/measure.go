@@ -225,7 +225,7 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 	s, began := r.stepOf(w, &t)
 	if fromStart[name] || w.Kind == "frequency" {
 		if began.doubt != "" {
-			m.doubts = append(m.doubts, began.doubt)
+			m.doubts, m.unlike = append(m.doubts, began.doubt), began.unlike
 		} else if began.note != "" {
 			m.note = strings.TrimPrefix(m.note+"; "+began.note, "; ")
 		}

@@ -13,8 +13,12 @@ var fromStart = map[string]bool{
 	"ramp_excess_percent": true, "ramp_lack_percent": true,
 }
 
-// beginning is what is to be said of the power that a step begins with.
-type beginning struct{ note, doubt string }
+// beginning is what is to be said of the power that a step begins with; unlike: it was seen, and
+// there was nothing to be done.
+type beginning struct {
+	note, doubt string
+	unlike      bool
+}
 
 // before is the mean power of the second before the window; NaN of none.
 func (t *trace) before() float64 { return mean(within(t.pts, t.a-1, t.a)) }
@@ -25,23 +29,24 @@ func (t *trace) before() float64 { return mean(within(t.pts, t.a-1, t.a)) }
 // asked for before is put there, and doubted.
 func (r *Record) stepOf(w *Window, t *trace) (metric.Step, beginning) {
 	s, x := metric.Step{T0: t.a, From: t.before(), To: w.ToKW, Rated: r.RatedKW, Latency: t.late}, beginning{}
-	if math.IsNaN(s.From) {
-		asked := within(r.Setpoints, 0, t.a-1e-3)
-		since := 0.0
-		if n := len(asked); n > 0 {
-			since = asked[n-1].T + t.late
-		}
-		seen := within(t.pts, max(since, t.a-r.MaxAge.Seconds()-t.period), t.a)
-		if n := len(seen); n > 0 {
-			s.From = seen[n-1].V
-			x.note = fmt.Sprintf("its start is what it had %.3g s before", t.a-seen[n-1].T)
-		} else {
-			s.From = last(asked)
-			x.doubt = "nothing was seen of its power right before the step: its start is not known"
-		}
+	asked := within(r.Setpoints, 0, t.a-1e-3)
+	since := 0.0 // of what the setpoint before has made
+	if n := len(asked); n > 0 {
+		since = asked[n-1].T + t.late
 	}
-	if asked := math.Abs(w.ToKW - valueAt(r.Setpoints, t.a-1e-3)); w.Kind == "step" || w.Kind == "ramp" {
-		if off := w.apart * r.RatedKW; math.Abs(w.ToKW-s.From)+off < asked/2 {
+	seen := within(t.pts, max(since, t.a-r.MaxAge.Seconds()-t.period), t.a)
+	switch n := len(seen); {
+	case !math.IsNaN(s.From):
+	case n > 0:
+		s.From = seen[n-1].V
+		x.note = fmt.Sprintf("its start is what it had %.3g s before", t.a-seen[n-1].T)
+	default:
+		s.From = last(asked)
+		x.doubt = "nothing was seen of its power right before the step: its start is not known"
+	}
+	if whole, off := math.Abs(w.ToKW-last(asked)), w.apart*r.RatedKW; w.Kind == "step" || w.Kind == "ramp" {
+		if math.Abs(w.ToKW-s.From)+off < whole/2 {
+			x.unlike = t.ref && len(seen) > 0
 			x.doubt = fmt.Sprintf("it had %.3g kW already before it was asked for %.3g kW: nothing had to be done", s.From, w.ToKW)
 		}
 	}
