@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -292,5 +293,66 @@ func TestPace(t *testing.T) {
 	}
 	if n < 50 || n > 56 {
 		t.Errorf("%d frames in a second at a pace of 20 ms after a rest, want 50 and up to 6 more", n)
+	}
+}
+
+// TestInboxIsBounded: acknowledgements and events that come faster than they are told fill
+// their room and no more. What there is no room for is counted, and whoever asks for it later
+// is told all the same.
+func TestInboxIsBounded(t *testing.T) {
+	h := newQuietHub()
+	c := h.ear("d-7", kindAck|kindEvent)
+	const beyond = 1000
+	says := func(slot device.Slot, from, n int) {
+		for end := from + n; from < end; from += device.MaxRows {
+			var acks device.Acks
+			var events device.Events
+			for i := from; i < min(end, from+device.MaxRows); i++ {
+				acks.List = append(acks.List, device.Ack{ID: fmt.Sprint("c-", i), Slot: slot})
+				events.List = append(events.List, device.Event{ID: fmt.Sprint("e-", i), Slot: slot})
+			}
+			h.take(&acks)
+			h.take(&events)
+		}
+	}
+	told := func() (out []string) {
+		for m, lag, ok := c.queue.take(); ok; m, lag, ok = c.queue.take() {
+			var f struct {
+				Data struct{ CommandID, EventID string }
+			}
+			if err := json.Unmarshal(m.raw, &f); err != nil || lag > 0 {
+				t.Fatalf("%s: %v, lag %d", m.raw, err, lag)
+			}
+			out = append(out, f.Data.CommandID+f.Data.EventID)
+		}
+		return out
+	}
+	says(7, 0, 1)
+	says(1, 1, waiting-2)
+	says(7, waiting-1, 2) // one finds room
+	says(1, waiting+1, beyond-1)
+	in := &h.inbox
+	if len(in.acks) != waiting || len(in.events) != waiting || in.untold != 2*beyond {
+		t.Fatalf("%d acknowledgements and %d events wait, %d are left out; want %d of each and %d", len(in.acks), len(in.events), in.untold, waiting, 2*beyond)
+	}
+	h.flush(h.now)
+	last := fmt.Sprint(waiting - 1)
+	if got := told(); !slices.Equal(got, []string{"c-0", "c-" + last, "e-0", "e-" + last}) {
+		t.Errorf("told of %q, want the first and the last for which there was room", got)
+	}
+	if n := h.dropped.Load(); n != 2*beyond {
+		t.Errorf("%d are counted as left out, want %d", n, 2*beyond)
+	}
+	answers := recent(in.answers, beyond+1, func(*device.Ack) bool { return true })
+	events := recent(in.history, beyond+1, func(*device.Event) bool { return true })
+	for i := range beyond {
+		if want := fmt.Sprint(waiting + beyond - 1 - i); answers[i].ID != "c-"+want || events[i].ID != "e-"+want {
+			t.Fatalf("asked for later: %s and %s, want those of %s", answers[i].ID, events[i].ID, want)
+		}
+	}
+	says(7, waiting+beyond, 1)
+	h.flush(h.now)
+	if got := told(); len(got) != 2 || in.untold != 0 {
+		t.Errorf("told of %q and %d left out when there is room again, want both", got, in.untold)
 	}
 }
