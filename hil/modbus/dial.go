@@ -87,7 +87,9 @@ func (c *conn) Insist(within time.Duration) {
 	if c.shares = within > 0 && c.wait > 0; c.shares {
 		within = max(within, c.link.round(c.opt.Timeout))
 	}
-	if at := c.failed.Add(within); at.Before(c.again) {
+	// From its second failure on it waits for its turn, however short its own back-off is: it
+	// would take that of others.
+	if at := c.failed.Add(within); at.Before(c.again) || c.shares && c.wait > firstBackoff && c.link.to.device != "" {
 		c.again = at
 	}
 }
