@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"yunchu/platform/api"
+	"yunchu/platform/device"
 )
 
 func TestSystem(t *testing.T) {
@@ -191,6 +192,20 @@ func TestTheDocumentationNamesEveryCodeAndRoute(t *testing.T) {
 		method, path, _ := strings.Cut(r, " ")
 		if !regexp.MustCompile("`" + method + ` ` + regexp.QuoteMeta(path) + "`").Match(doc) {
 			t.Errorf("docs/api.md does not describe %s", r)
+		}
+	}
+}
+
+// TestTheDocumentationTellsEveryFlag: whoever finds a flag beside a reading finds its meaning.
+func TestTheDocumentationTellsEveryFlag(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/quality.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := ^device.Flags(0)
+	for _, name := range all.Names() {
+		if !strings.Contains(string(doc), "`"+name+"`") {
+			t.Errorf("docs/quality.md does not explain the flag %s", name)
 		}
 	}
 }
