@@ -172,6 +172,19 @@ func (s *Sheet) Full(names ...string) ([]float64, error) {
 // times are the forms of an instant; without a zone it is UTC.
 var times = []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02 15:04"}
 
+// Instant reads one of the forms of an instant.
+func Instant(word string) (at time.Time, ok bool) {
+	for _, form := range times {
+		if t, err := time.Parse(form, word); err == nil {
+			return t.UTC(), true
+		}
+	}
+	return at, false
+}
+
+// Texts returns a column of texts, nil where there is none.
+func (s *Sheet) Texts(column string) []string { return s.words[column] }
+
 // Times returns a column of texts as instants, which must rise.
 func (s *Sheet) Times(column string) ([]time.Time, error) {
 	words, there := s.words[column]
@@ -179,20 +192,15 @@ func (s *Sheet) Times(column string) ([]time.Time, error) {
 		return nil, s.Fault(1, 1, "its columns are "+strings.Join(s.Header, ", "), "there is no column %s", column)
 	}
 	out := make([]time.Time, len(words))
-next:
 	for k, word := range words {
-		for _, form := range times {
-			t, err := time.Parse(form, word)
-			if err != nil {
-				continue
-			}
-			out[k] = t.UTC()
-			if k > 0 && !out[k].After(out[k-1]) {
-				return nil, s.At(k, []string{column}, "sort the rows; an instant is there once", "%s comes after %s", word, words[k-1])
-			}
-			continue next
+		t, ok := Instant(word)
+		if !ok {
+			return nil, s.At(k, []string{column}, "write it as 2020-01-31T13:00:00Z", "%q is no instant", short(word))
 		}
-		return nil, s.At(k, []string{column}, "write it as 2020-01-31T13:00:00Z", "%q is no instant", short(word))
+		if k > 0 && !t.After(out[k-1]) {
+			return nil, s.At(k, []string{column}, "sort the rows; an instant is there once", "%s comes after %s", word, words[k-1])
+		}
+		out[k] = t
 	}
 	return out, nil
 }

@@ -130,7 +130,7 @@ func (b *biller) bill(m misread) (*Bill, error) {
 	var order []string
 	for i, at := range d.At {
 		local := at.In(loc)
-		if !t.holds(local) {
+		if !t.Holds(at) {
 			continue
 		}
 		if at.Unix()%int64(t.Step/time.Second) != 0 {

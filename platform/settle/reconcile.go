@@ -69,7 +69,7 @@ func (t *Tariff) Reconcile(d *Data, theirs []Claim) (*Reconciled, error) {
 	out := &Reconciled{Trap: TrapNone}
 	var size float64
 	for _, c := range theirs {
-		a, err := ours.claimed(c)
+		a, err := ours.Claimed(c)
 		if err != nil {
 			return nil, err
 		}
@@ -83,7 +83,7 @@ func (t *Tariff) Reconcile(d *Data, theirs []Claim) (*Reconciled, error) {
 			return 0, err
 		}
 		for _, c := range theirs {
-			a, err := b.claimed(c)
+			a, err := b.Claimed(c)
 			if err != nil {
 				return 0, err
 			}
@@ -159,8 +159,8 @@ func (r *Reconciled) judge(lines int, size float64) {
 	}
 }
 
-// claimed is what our bill says to a claim.
-func (b *Bill) claimed(c Claim) (sum Amount, err error) {
+// Claimed is what our bill says to a claim.
+func (b *Bill) Claimed(c Claim) (sum Amount, err error) {
 	found := false
 	for _, m := range b.Months {
 		if c.Month != "" && c.Month != m.Month {
@@ -173,7 +173,10 @@ func (b *Bill) claimed(c Claim) (sum Amount, err error) {
 		}
 	}
 	if !found {
-		return 0, fmt.Errorf("there is no line %q in %s", c.Line, c.Month)
+		if c.Month != "" {
+			return 0, fmt.Errorf("there is no line %q in %s", c.Line, c.Month)
+		}
+		return 0, fmt.Errorf("there is no line %q", c.Line)
 	}
 	return sum, nil
 }

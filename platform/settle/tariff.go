@@ -119,14 +119,14 @@ func (t *Tariff) Location() *time.Location {
 	return t.zone
 }
 
-// holds tells whether the version is valid at a local time.
-func (t *Tariff) holds(local time.Time) bool {
-	date := local.Format(time.DateOnly)
+// Holds tells whether the version is valid at a time.
+func (t *Tariff) Holds(at time.Time) bool {
+	date := at.In(t.Location()).Format(time.DateOnly)
 	return t.Valid.From <= date && (t.Valid.To == "" || date <= t.Valid.To)
 }
 
-// Check tells all that is wrong with a rule, and fills in what it may leave out: half-up
-// by the month, two digits being the currency's, and readings over 95 % of an interval.
+// Check tells all that is wrong with a rule, and fills in what it may leave out: rounding,
+// which is half-up to two digits by the month, and that readings cover 95 % of an interval.
 func (t *Tariff) Check() (list []Wrong) {
 	wrong := func(key, hint, format string, args ...any) {
 		list = append(list, Wrong{key, fmt.Sprintf(format, args...), hint})
@@ -148,6 +148,9 @@ func (t *Tariff) Check() (list []Wrong) {
 	}
 	if t.Step < time.Minute || (24*time.Hour)%max(t.Step, 1) != 0 {
 		wrong("interval", "as in 15m", "an interval of %v does not divide a day", t.Step)
+	}
+	if t.Rounding == (Rounding{}) {
+		t.Rounding.Digits = 2
 	}
 	if t.Rounding.Mode == "" {
 		t.Rounding.Mode = "half-up"

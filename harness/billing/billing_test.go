@@ -1,0 +1,325 @@
+package billing_test
+
+import (
+	"bytes"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"yunchu/harness/billing"
+	"yunchu/harness/scenario"
+	"yunchu/platform/settle"
+)
+
+func file(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func curve(t *testing.T, step float64, kw []float64) string {
+	t.Helper()
+	var b strings.Builder
+	b.WriteString("t_s,power_kw\n")
+	for i, x := range kw {
+		fmt.Fprintf(&b, "%g,%g\n", float64(i)*step, x)
+	}
+	return file(t, "curve.csv", b.String())
+}
+
+// TestGoldenScoresFromFiles: a whole day of the published signal every 2 s, in fractions and
+// in kW, comes to the published scores: the last hour looks beyond the file and is left out.
+func TestGoldenScoresFromFiles(t *testing.T) {
+	t.Parallel()
+	dir := os.Getenv("YUNCHU_DATA")
+	if dir == "" {
+		t.Skip("YUNCHU_DATA is not set: the reference signal is not part of the repository")
+	}
+	rows := func(name string) [][]string {
+		f, err := os.Open(filepath.Join(dir, "market", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		r := csv.NewReader(f)
+		r.FieldsPerRecord = -1
+		all, err := r.ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all[1:]
+	}
+	number := func(s string) float64 {
+		x, err := strconv.ParseFloat(s, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+	var signal []float64
+	for _, row := range rows("regd_pjm_2s_24h_noisy.csv") {
+		signal = append(signal, number(row[2]))
+	}
+	respond := map[string]func(i int) float64{
+		"perfect":       func(i int) float64 { return signal[i] },
+		"delay 4 s":     func(i int) float64 { return signal[max(i-2, 0)] },
+		"gain 0.8":      func(i int) float64 { return 0.8 * signal[i] },
+		"zero response": func(int) float64 { return 0 },
+	}
+	for _, row := range rows("pjm_score_golden.csv") {
+		of := respond[row[0]]
+		if of == nil {
+			continue // held by the package of the rules
+		}
+		for _, kw := range []float64{1, 2500} {
+			x, y := make([]float64, len(signal)), make([]float64, len(signal))
+			for i := range signal {
+				x[i], y[i] = kw*signal[i], kw*of(i)
+			}
+			r, err := billing.Score(billing.ScoreOptions{Signal: curve(t, 2, x), Response: curve(t, 2, y), Rule: "pjm", Variant: row[1]})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, got := range []float64{r.Score, r.Accuracy, r.Delay, r.Precision} {
+				if want := number(row[2+i]); math.Abs(got-want) > 1e-3 {
+					t.Errorf("%s, %s, %g kW: %.4f, want %.4f", row[0], row[1], kw, got, want)
+				}
+			}
+		}
+	}
+}
+
+// TestIndexFromFiles: a command of 10 MW to a plant of 100 MW that answers at 60 MW a minute.
+func TestIndexFromFiles(t *testing.T) {
+	t.Parallel()
+	signal := file(t, "signal.csv", "t_s,power_kw\n0,0\n60,10000\n240,10000\n")
+	var power []float64
+	for s := range 241 {
+		power = append(power, min(max(float64(s)-64, 0)*1000, 10300)) // 4 s dead, then 1 MW a second, 0.3 MW too high
+	}
+	o := billing.ScoreOptions{Signal: signal, Response: curve(t, 1, power), Rule: "north-china", RatedKW: 100e3}
+	r, err := billing.Score(o)
+	if err != nil || r.N != 1 || r.MileageMW != 10 {
+		t.Fatal(r, err)
+	}
+	// It is seen outside the band of 1 MW at 66 s, 6 s after the command.
+	want := (2 - 1.5/r.Adjustments[0].Rate) * (2 - r.Adjustments[0].Error/1.5) * (2 - 6.0/20)
+	if math.Abs(r.Score-want) > 1e-9 || math.Abs(r.Adjustments[0].Error-0.3) > 0.01 || *r.Fee != math.Round(100*10*5*(math.Log(want)+1))/100 {
+		t.Errorf("%+v, fee %v; want %g", r, *r.Fee, want)
+	}
+	o.Rule, o.Price = "hunan", 8
+	if r, err = billing.Score(o); err != nil || r.Settled != math.Round(100*r.Score)/100 || !*r.Admitted || *r.Fee != math.Round(100*10*8*min(r.Settled, 2))/100 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	o.Price = 40
+	if _, err := billing.Score(o); err == nil || !strings.Contains(err.Error(), "4 to 15") {
+		t.Errorf("a price beyond the rule's: %v", err)
+	}
+	for _, name := range settle.ScoreNames() {
+		x := o
+		x.Rule, x.Price = name, 0
+		var b bytes.Buffer
+		if r, err := billing.Score(x); err != nil && !errors.Is(err, settle.ErrNoData) {
+			t.Errorf("%s: %v", name, err)
+		} else if err == nil {
+			r.Print(&b)
+			if !strings.Contains(b.String(), name) {
+				t.Errorf("%s: %s", name, b.String())
+			}
+		}
+	}
+	still := o
+	still.Signal = file(t, "still.csv", "t_s,power_kw\n0,5\n300,5\n")
+	if _, err := billing.Score(still); !errors.Is(err, settle.ErrNoData) {
+		t.Errorf("no command at all: %v", err)
+	}
+}
+
+// TestScoreFaults: what is wrong is said with its place.
+func TestScoreFaults(t *testing.T) {
+	t.Parallel()
+	good := file(t, "good.csv", "t_s,power_kw\n0,0\n10,5\n")
+	own := file(t, "own.yaml", "name: own\nversion: 2025-01-01\nstanding: verified\naggregation: weighted\nterms:\n  - {name: K1, of: rate, form: rato, standard: 1}\n")
+	for _, tt := range []struct {
+		o    billing.ScoreOptions
+		want string
+	}{
+		{billing.ScoreOptions{Signal: good, Response: good, Rule: "texas"}, "there are guangdong, hunan"},
+		{billing.ScoreOptions{Signal: good, Response: good, Rule: "hunan", Variant: "block"}, "has no variants"},
+		{billing.ScoreOptions{Signal: good, Response: good, Rule: "pjm", Variant: "blocks"}, "rolling10s"},
+		{billing.ScoreOptions{Signal: good, Response: file(t, "b.csv", "t_s,power_kw\n0,1\n0,2\n"), Rule: "pjm"}, "b.csv:3:1: 0 s comes after 0 s"},
+		{billing.ScoreOptions{Signal: file(t, "c.csv", "t_s,kw\n0,1\n"), Response: good, Rule: "pjm"}, "c.csv:1:1: there is no column power_kw"},
+		{billing.ScoreOptions{Signal: good, Response: good, Rule: own}, `own.yaml:6:32: "rato" is no form`},
+		{billing.ScoreOptions{Signal: good, Response: good, Rule: "none.yaml"}, "none.yaml: no such file"},
+	} {
+		if _, err := billing.Score(tt.o); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%v; want %s", err, tt.want)
+		}
+	}
+}
+
+const twoLines = `name: own
+version: 2025-01-01
+standing: verified
+currency: EUR
+time_zone: Europe/Berlin
+interval: 15m
+lines:
+  - {id: sold, side: earns, quantity: discharge, price_of: p, per: MWh}
+  - {id: bought, side: pays, quantity: charge, price_of: p, per: MWh}
+`
+
+// meterFile is an hour of quarters from 2025-07-01 00:00 in Berlin on: +1,000, 0, 0, −900 kW.
+const meterFile = "time,power_kw,quality\n2025-07-01T00:00:00+02:00,1000,good\n2025-07-01T00:15:00+02:00,0,\n2025-06-30T22:30:00Z,0,\n2025-06-30 22:45,-900,good\n"
+
+// TestBillFromFiles: readings and hourly prices become a bill, items, a page and entries.
+func TestBillFromFiles(t *testing.T) {
+	t.Parallel()
+	o := billing.BillOptions{
+		Rules: []string{file(t, "own.yaml", twoLines)}, Readings: file(t, "meter.csv", meterFile),
+		Data: []string{file(t, "prices.csv", "time,p\n2025-06-30T22:00:00Z,80\n")}, // one row: an interval of the rule
+	}
+	o.Data[0] = file(t, "prices.csv", "time,p\n2025-06-30T22:00:00Z,80\n2025-06-30T23:00:00Z,500\n")
+	o.From, o.To = "2025-07-01", "2025-07-01"
+	r, err := billing.Bill(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// 225 kWh sold and 250 kWh bought at 80 a MWh; the other 92 quarters of the day are missing.
+	if string(r.Total) != "-2.00" || r.Complete || len(r.Bills[0].Missing) != 2*92 {
+		t.Errorf("total %s, %d missing", r.Total, len(r.Bills[0].Missing))
+	}
+	if err := r.Book(filepath.Join(t.TempDir(), "book"), "grid", time.Now()); err == nil {
+		t.Error("an incomplete bill was booked")
+	}
+	o.From, o.To = "", ""
+	o.Data[0] = file(t, "prices.csv", "time,p\n2025-06-30T22:00:00Z,80\n2025-06-30T22:15:00Z,80\n2025-06-30T22:30:00Z,80\n2025-06-30T22:45:00Z,80\n")
+	if r, err = billing.Bill(o); err != nil || !r.Complete || string(r.Total) != "-2.00" {
+		t.Fatal(r, err)
+	}
+	var items, page bytes.Buffer
+	if err := errors.Join(r.WriteCSV(&items), r.WritePage(&page)); err != nil {
+		t.Fatal(err)
+	}
+	if want := "2025-06-30T22:45:00Z,2025-07,sold,,225,80,,18,5,5,own,2025-01-01\n"; !strings.Contains(items.String(), want) {
+		t.Errorf("items:\n%s\nwant %s", items.String(), want)
+	}
+	for _, want := range []string{"<svg", "-2.00 EUR", "Europe/Berlin", "2025-07-01 00:00 &#43;02:00"} {
+		if !strings.Contains(page.String(), want) {
+			t.Errorf("the page does not say %s", want)
+		}
+	}
+	if strings.Contains(page.String(), "<script") || strings.Contains(page.String(), "pro forma") {
+		t.Error("the page has a script, or says that it is no bill")
+	}
+	book := filepath.Join(t.TempDir(), "book.jsonl")
+	for _, want := range []int{1, 0} {
+		if err := r.Book(book, "grid", time.Unix(0, 0)); err != nil || r.Booked != want {
+			t.Errorf("booked %d entries, want %d: %v", r.Booked, want, err)
+		}
+	}
+	if err := os.WriteFile(book, []byte("{}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Book(book, "grid", time.Unix(0, 0)); err == nil {
+		t.Error("a broken ledger was written to")
+	}
+	o.Claims = file(t, "claims.csv", "line,amount\nsold,72.00\nbought,-80.00\n")
+	if r, err = billing.Bill(o); err != nil || r.Reconciled.Trap != settle.TrapEnergy {
+		t.Errorf("kW taken for kWh: %+v, %v", r, err)
+	}
+}
+
+// TestExportOfDevices: what yunchu export writes is billed, good readings alone, and
+// simulated ones are not.
+func TestExportOfDevices(t *testing.T) {
+	t.Parallel()
+	export := func(flags string) string {
+		var b strings.Builder
+		b.WriteString("device,time,power_kw,quality,flags,gap_until,gap_reason\n")
+		for _, id := range []string{"a", "b"} {
+			for s := 0; s <= 900; s += 30 {
+				fmt.Fprintf(&b, "%s,%s,-200,good,%s,,\n", id, time.Date(2025, 6, 30, 22, 0, s, 0, time.UTC).Format("2006-01-02T15:04:05.000Z"), flags)
+			}
+		}
+		return file(t, "export.csv", b.String())
+	}
+	o := billing.BillOptions{Rules: []string{file(t, "own.yaml", twoLines)}, Readings: export(""), Data: []string{file(t, "p.csv", "time,p\n2025-06-30T22:00:00Z,80\n")}}
+	r, err := billing.Bill(o)
+	if err != nil || string(r.Total) != "8.00" || !r.Complete { // 2 · 200 kW · 0.25 h
+		t.Fatal(r, err)
+	}
+	o.Readings = export("simulated")
+	_, err = billing.Bill(o)
+	if faults, ok := errors.AsType[scenario.Faults](err); !ok || faults[0].Line != 2 || !strings.Contains(err.Error(), "simulated reading is not billed") {
+		t.Errorf("simulated readings: %v", err)
+	}
+	o.ProForma = true
+	r, err = billing.Bill(o)
+	var page bytes.Buffer
+	if err == nil {
+		err = r.WritePage(&page)
+	}
+	if err != nil || !r.ProForma || string(r.Total) != "8.00" || !strings.Contains(page.String(), "and is none") {
+		t.Errorf("pro forma: %+v, %v", r, err)
+	}
+	if err := r.Book(filepath.Join(t.TempDir(), "book"), "grid", time.Now()); err == nil {
+		t.Error("a pro forma was booked")
+	}
+}
+
+// TestVersionsOfARule: each date by the version that is valid, none by two or none.
+func TestVersionsOfARule(t *testing.T) {
+	t.Parallel()
+	version := func(date, valid string) string {
+		return file(t, date+".yaml", strings.Replace(twoLines, "version: 2025-01-01", "version: "+date+"\nvalid: "+valid, 1))
+	}
+	var meter strings.Builder
+	meter.WriteString("time,energy_kwh,p\n")
+	for i := range 192 {
+		fmt.Fprintf(&meter, "%s,10,100\n", time.Date(2025, 6, 29, 22, 15*i, 0, 0, time.UTC).Format(time.RFC3339))
+	}
+	o := billing.BillOptions{Readings: file(t, "m.csv", meter.String()), Rules: []string{version("2025-01-01", "{to: 2025-06-30}"), version("2025-07-01", "{from: 2025-07-01}")}}
+	r, err := billing.Bill(o)
+	if err != nil || len(r.Bills) != 2 || string(r.Bills[0].Total) != "-96.00" || r.Bills[1].Months[0].Month != "2025-07" || string(r.Total) != "-192.00" {
+		t.Fatal(r, err)
+	}
+	o.Rules = o.Rules[:1]
+	if _, err := billing.Bill(o); err == nil || !strings.Contains(err.Error(), "2025-07-01T00:00:00+02:00: 0 versions") {
+		t.Errorf("a date without a version: %v", err)
+	}
+}
+
+// TestBillFaults: what is wrong is said with its place.
+func TestBillFaults(t *testing.T) {
+	t.Parallel()
+	rule, meter := file(t, "own.yaml", twoLines), file(t, "meter.csv", meterFile)
+	prices := file(t, "p.csv", "time,p\n2025-06-30T22:00:00Z,80\n")
+	for _, tt := range []struct {
+		o    billing.BillOptions
+		want string
+	}{
+		{billing.BillOptions{Rules: []string{rule}, Readings: meter}, "rule own needs a column p"},
+		{billing.BillOptions{Rules: []string{"texas"}, Readings: meter}, "there are demand-response, mengxi"},
+		{billing.BillOptions{Rules: []string{rule}, Readings: file(t, "x.csv", "time,power\n2025-06-30T22:00:00Z,1\n"), Data: []string{prices}}, "x.csv:1:1: there is no column energy_kwh or power_kw"},
+		{billing.BillOptions{Rules: []string{rule}, Readings: file(t, "x.csv", "time,power_kw\n2025-06-30T22:00:00Z,1\n2025-06-30T22:15:00Z,1\n2025-06-30T22:40:00Z,1\n"), Data: []string{prices}}, "x.csv:4:1: rows are 15m0s apart"},
+		{billing.BillOptions{Rules: []string{rule}, Readings: meter, Data: []string{prices}, From: "July"}, "write a date"},
+		{billing.BillOptions{Rules: []string{rule}, Readings: meter, Data: []string{prices}, Claims: file(t, "c.csv", "line,amount\nsold,1\nfees,2\n")}, `c.csv:3:1: there is no line "fees"`},
+		{billing.BillOptions{Rules: []string{file(t, "bad.yaml", strings.Replace(twoLines, "Europe/Berlin", "Berlin", 1))}, Readings: meter}, `bad.yaml:5:12: "Berlin" is no time zone`},
+		{billing.BillOptions{Rules: []string{file(t, "bad.yaml", strings.Replace(twoLines, "side: pays", "sides: pays", 1))}, Readings: meter}, `unknown field "sides"`},
+	} {
+		if _, err := billing.Bill(tt.o); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%v; want %s", err, tt.want)
+		}
+	}
+}

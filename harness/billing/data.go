@@ -1,0 +1,306 @@
+package billing
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"yunchu/harness/scenario"
+	"yunchu/harness/sheet"
+	"yunchu/platform/device"
+	"yunchu/platform/settle"
+)
+
+// The columns of a file of readings. What yunchu export writes has device and flags.
+const (
+	timeColumn   = "time"
+	deviceColumn = "device"
+	powerColumn  = "power_kw"
+	energyColumn = "energy_kwh"
+)
+
+var textColumns = []string{timeColumn, deviceColumn, "quality", "flags", "status", "gap_until", "gap_reason"}
+
+// series is a file of rows by time, equally long.
+type series struct {
+	*sheet.Sheet
+	at    []time.Time
+	width time.Duration
+}
+
+func readSeries(path string, step time.Duration) (*series, error) {
+	s, err := sheet.Read(path, func(string) bool { return true }, textColumns...)
+	if err != nil {
+		return nil, err
+	}
+	f := &series{Sheet: s, width: step}
+	if s.Has(deviceColumn) {
+		return f, nil // by device and then time
+	}
+	if f.at, err = s.Times(timeColumn); err != nil {
+		return nil, err
+	}
+	for i := 1; i < len(f.at); i++ {
+		if d := f.at[i].Sub(f.at[i-1]); i == 1 || d < f.width {
+			f.width = d
+		}
+	}
+	for i := range f.at {
+		if f.at[i].UnixNano()%int64(f.width) != 0 {
+			return nil, s.At(i, []string{timeColumn}, "intervals are equally long, and begin where they should", "rows are %v apart, and %s is not at a multiple of it", f.width, f.at[i].Format(time.RFC3339))
+		}
+	}
+	return f, nil
+}
+
+// dataset is what bills are made of, and what of it is simulated.
+type dataset struct {
+	*settle.Data
+	simulated bool
+}
+
+// span are the begins of the intervals that are billed.
+type span struct {
+	from, to time.Time
+	step     time.Duration
+}
+
+func (p span) n() int { return int(p.to.Sub(p.from) / p.step) }
+
+// index is the interval that t lies in, -1 outside.
+func (p span) index(t time.Time) int {
+	if t.Before(p.from) || !t.Before(p.to) {
+		return -1
+	}
+	return int(t.Sub(p.from) / p.step)
+}
+
+// period is what is billed: from one local date to another, where they are given, else what
+// the first file of prices spans, else the readings.
+func (o *BillOptions) period(t *settle.Tariff, readings *series, others []*series) (p span, err error) {
+	p.step = t.Step
+	switch {
+	case len(others) > 0:
+		p.from, p.to = others[0].at[0], others[0].at[len(others[0].at)-1].Add(others[0].width)
+	case readings.at != nil:
+		p.from, p.to = readings.at[0], readings.at[len(readings.at)-1].Add(readings.width)
+	default:
+		for _, word := range readings.Texts(timeColumn) {
+			at, ok := sheet.Instant(word)
+			if !ok {
+				continue // told when the rows are read
+			}
+			if p.from.IsZero() || at.Before(p.from) {
+				p.from = at
+			}
+			if at.After(p.to) {
+				p.to = at
+			}
+		}
+		p.from, p.to = p.from.Truncate(p.step), p.to.Add(p.step-1).Truncate(p.step)
+	}
+	loc := t.Location()
+	for _, day := range []struct {
+		flag, text string
+		to         *time.Time
+		add        int
+	}{{"from", o.From, &p.from, 0}, {"to", o.To, &p.to, 1}} {
+		if day.text == "" {
+			continue
+		}
+		at, err := time.ParseInLocation(time.DateOnly, day.text, loc)
+		if err != nil {
+			return p, fmt.Errorf("--%s %s: write a date, as in 2025-01-31", day.flag, day.text)
+		}
+		*day.to = at.AddDate(0, 0, day.add).UTC()
+	}
+	if p.n() < 1 {
+		return p, fmt.Errorf("from %s to %s there is nothing to bill", p.from.Format(time.RFC3339), p.to.Format(time.RFC3339))
+	}
+	return p, nil
+}
+
+// load reads the files and brings them to the intervals of the rule.
+func (o *BillOptions) load(t *settle.Tariff) (*dataset, error) {
+	readings, err := readSeries(o.Readings, t.Step)
+	if err != nil {
+		return nil, err
+	}
+	var others []*series
+	for _, path := range o.Data {
+		s, err := readSeries(path, t.Step)
+		if err != nil {
+			return nil, err
+		}
+		if s.at == nil {
+			return nil, s.Fault(1, 1, "readings of devices go to --readings", "this is a file of readings of devices")
+		}
+		others = append(others, s)
+	}
+	p, err := o.period(t, readings, others)
+	if err != nil {
+		return nil, err
+	}
+	d := &dataset{Data: &settle.Data{Column: map[string][]float64{}}}
+	for i := range p.n() {
+		d.At = append(d.At, p.from.Add(time.Duration(i)*p.step))
+	}
+	if readings.at == nil {
+		err = d.devices(o, t, readings, p)
+	} else {
+		others = append(others, readings)
+		err = d.meter(o, readings, p)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range t.Columns() {
+		i := slices.IndexFunc(others, func(s *series) bool { return s.Has(name) })
+		if i < 0 {
+			files := append(slices.Clone(o.Data), o.Readings)
+			return nil, scenario.Faults{{Path: strings.Join(files, ", "), Msg: fmt.Sprintf("rule %s needs a column %s", t.Name, name), Hint: "it needs " + strings.Join(t.Columns(), ", ")}}
+		}
+		if d.Column[name], err = others[i].column(name, p); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+// column brings a column to the intervals: a coarser one holds for all of its intervals,
+// energy (a name that ends in _kwh) evenly spread.
+func (s *series) column(name string, p span) ([]float64, error) {
+	if s.width < p.step || s.width%p.step != 0 {
+		return nil, s.Fault(1, 1, "", "the rows are %v apart, where the rule bills by %v", s.width, p.step)
+	}
+	out := make([]float64, p.n())
+	for i := range out {
+		out[i] = math.NaN()
+	}
+	values := s.Column[slices.Index(s.Header, name)]
+	each := int(s.width / p.step)
+	for i, at := range s.at {
+		x := values[i]
+		if strings.HasSuffix(name, "_kwh") {
+			x /= float64(each)
+		}
+		for k := range each {
+			if j := p.index(at.Add(time.Duration(k) * p.step)); j >= 0 {
+				out[j] = x
+			}
+		}
+	}
+	return out, nil
+}
+
+// quality of a row: whether it may be billed. A simulated one is an error.
+func (d *dataset) quality(o *BillOptions, s *series, i int) (good bool, err error) {
+	if flags := s.Texts("flags"); flags != nil && slices.Contains(strings.Split(flags[i], ","), device.FlagSimulated.String()) {
+		if !o.ProForma {
+			return false, s.At(i, []string{"flags"}, "--pro-forma shows what the bill would be; it is none and is not booked", "%v", &settle.SimulatedError{Row: s.Line[i]})
+		}
+		d.simulated = true
+	}
+	q := s.Texts("quality")
+	return q == nil || q[i] == "" || q[i] == device.Good.String(), nil
+}
+
+// meter takes rows of one meter, each the energy or the mean power from its time on.
+func (d *dataset) meter(o *BillOptions, s *series, p span) error {
+	column, hours := energyColumn, 1.0
+	if !s.Has(energyColumn) {
+		column, hours = powerColumn, s.width.Hours()
+	}
+	k := slices.Index(s.Header, column)
+	if k < 0 {
+		return s.Fault(1, 1, "its columns are "+strings.Join(s.Header, ", "), "there is no column %s or %s", energyColumn, powerColumn)
+	}
+	if p.step%s.width != 0 {
+		return s.Fault(1, 1, "", "the rows are %v apart, where the rule bills by %v", s.width, p.step)
+	}
+	need := int(p.step / s.width)
+	have := make([]int, p.n())
+	d.Energy, d.Rows = make([]float64, p.n()), make([][2]int, p.n())
+	for i, at := range s.at {
+		j := p.index(at)
+		if j < 0 {
+			continue
+		}
+		good, err := d.quality(o, s, i)
+		if err != nil {
+			return err
+		}
+		x := s.Column[k][i]
+		if !good || math.IsNaN(x) {
+			continue
+		}
+		d.Energy[j] += x * hours
+		have[j]++
+		if d.Rows[j][0] == 0 {
+			d.Rows[j][0] = s.Line[i]
+		}
+		d.Rows[j][1] = s.Line[i]
+	}
+	for j := range d.Energy {
+		if have[j] < need {
+			d.Energy[j] = math.NaN()
+			continue
+		}
+		d.Energy[j] = math.Round(d.Energy[j]*1e9) / 1e9 // what a sum of products leaves behind is no reading
+	}
+	return nil
+}
+
+// devices takes the readings of devices, and adds up what each of them amounts to.
+func (d *dataset) devices(o *BillOptions, t *settle.Tariff, s *series, p span) error {
+	k := slices.Index(s.Header, powerColumn)
+	if k < 0 {
+		return s.Fault(1, 1, "export with --fields power", "there is no column %s", powerColumn)
+	}
+	of := map[string][]settle.Sample{}
+	var order []string
+	for i, id := range s.Texts(deviceColumn) {
+		at, ok := sheet.Instant(s.Texts(timeColumn)[i])
+		if !ok {
+			return s.At(i, []string{timeColumn}, "write it as 2020-01-31T13:00:00Z", "%q is no instant", s.Texts(timeColumn)[i])
+		}
+		good, err := d.quality(o, s, i)
+		if err != nil {
+			return err
+		}
+		x := settle.Sample{At: at.UnixMilli(), KW: s.Column[k][i], Row: s.Line[i]}
+		if !good {
+			x.Quality = device.Bad
+		}
+		if gaps := s.Texts("gap_until"); gaps != nil && gaps[i] != "" {
+			x.Gap = true
+		}
+		if of[id] == nil {
+			order = append(order, id)
+		} else if last := of[id][len(of[id])-1]; x.At < last.At {
+			return s.At(i, []string{timeColumn}, "sort the rows by device and then time", "the reading comes before the one above")
+		}
+		of[id] = append(of[id], x)
+	}
+	gap := o.Gap
+	if gap <= 0 {
+		gap = time.Minute
+	}
+	for _, id := range order {
+		energy, rows, err := settle.Meter(of[id], p.from, p.to, p.step, gap, t.Coverage)
+		if err != nil {
+			return err
+		}
+		if d.Energy == nil {
+			d.Energy, d.Rows = energy, rows
+			continue
+		}
+		for j := range energy {
+			d.Energy[j] = math.Round((d.Energy[j]+energy[j])*1e6) / 1e6
+			d.Rows[j] = [2]int{min(d.Rows[j][0], rows[j][0]), max(d.Rows[j][1], rows[j][1])}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,112 @@
+package billing
+
+import (
+	"bytes"
+	"html/template"
+	"io"
+	"math"
+	"time"
+
+	"yunchu/harness/plot"
+	"yunchu/platform/settle"
+)
+
+var page = template.Must(template.New("page").Funcs(template.FuncMap{
+	"local": func(b *settle.Bill, t time.Time) string {
+		loc, err := time.LoadLocation(b.Zone)
+		if err != nil {
+			loc = time.UTC
+		}
+		return t.In(loc).Format("2006-01-02 15:04 -07:00")
+	},
+	"first": func(list []settle.Missing) []settle.Missing { return list[:min(len(list), 50)] },
+}).Parse(`<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>Settlement</title>
+<style>
+body {font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #202020}
+table {border-collapse: collapse; margin: 1rem 0} th, td {padding: .2rem .9rem .2rem 0; text-align: right; border-bottom: 1px solid #ddd}
+th:first-child, td:first-child, .text {text-align: left} svg {max-width: 100%; height: auto; break-inside: avoid}
+.none {border: 2px solid #c8500a; padding: .5rem 1rem}
+@media print {body {margin: 0; max-width: none}}
+</style></head><body>
+<h1>{{if .ProForma}}Pro forma settlement{{else}}Settlement{{end}}: {{.Total}} {{.Currency}}</h1>
+{{if .ProForma}}<p class="none">The readings are simulated. This shows what a bill would be, and is none.</p>{{end}}
+{{if not .Complete}}<p class="none">Not complete: what is listed as missing is not billed.</p>{{end}}
+{{range .Bills}}{{$b := .}}
+<h2>{{.Title}}</h2>
+<p>Rule {{.Rule}}, version {{.Version}}, {{.Standing}}. {{local . .From}} to {{local . .To}} ({{.Zone}}). Rounded to {{.Rounding.Digits}} digits, {{.Rounding.Mode}}, by the {{.Rounding.Of}}. Above 0 is earned.</p>
+{{range .Months}}<table>
+<tr><th>{{.Month}}</th><th class="text"></th><th>quantity</th><th>amount, {{$b.Currency}}</th></tr>
+{{range .Lines}}<tr><td>{{.Line}}</td><td class="text">{{.Title}}</td><td>{{.Quantity}}</td><td>{{.Amount}}</td></tr>
+{{end}}<tr><th>total</th><td></td><td></td><th>{{.Total}}</th></tr>
+</table>{{end}}
+{{with .Missing}}<h3>Missing</h3><table><tr><th>interval</th><th class="text">line</th><th class="text">what</th></tr>
+{{range first .}}<tr><td>{{local $b .At}}</td><td class="text">{{.Line}}</td><td class="text">{{.What}}</td></tr>
+{{end}}</table><p>{{len .}} in all.</p>{{end}}
+{{end}}
+{{with .Reconciled}}<h2>The other party's bill</h2>
+<p>{{.Apart}} apart: {{.Because}}{{if ne .Trap "none"}} (trap: {{.Trap}}){{end}}.</p>
+<table><tr><th>line</th><th>month</th><th>ours</th><th>theirs</th><th>difference</th></tr>
+{{range .Lines}}<tr><td>{{.Line}}</td><td>{{.Month}}</td><td>{{.Ours}}</td><td>{{.Theirs}}</td><td>{{.Differ}}</td></tr>
+{{end}}</table>
+<table><tr><th>how the data may have been read</th><th>apart</th></tr>
+{{range .Tried}}<tr><td>{{.What}}</td><td>{{.Apart}}{{if .Explains}} ✓{{end}}</td></tr>
+{{end}}</table>{{end}}
+{{.Figure}}
+<p>Every amount with its interval, price and rows of readings: the CSV file.</p>
+</body></html>
+`))
+
+// WritePage writes the bills as one HTML file to print, without scripts.
+func (r *BillResult) WritePage(w io.Writer) error {
+	f := r.figure()
+	var b bytes.Buffer
+	if err := f.WriteSVG(&b); err != nil {
+		return err
+	}
+	return page.Execute(w, struct {
+		*BillResult
+		Figure template.HTML
+	}{r, template.HTML(b.String())}) // our own drawing
+}
+
+// figure shows the power of the meter, and each line as it adds up.
+func (r *BillResult) figure() plot.Figure {
+	begin := r.data.At[0]
+	days := func(t time.Time) float64 { return t.Sub(begin).Hours() / 24 }
+	var x []float64
+	power := make([]float64, len(r.data.At))
+	hours := r.rules[0].Step.Hours()
+	for i, at := range r.data.At {
+		x = append(x, days(at))
+		power[i] = r.data.Energy[i] / hours
+	}
+	money := plot.Panel{Y: "earned so far, " + r.Currency}
+	for k, l := range r.rules[0].Lines {
+		c := plot.Curve{Name: l.ID, Color: plot.Cycle(k)}
+		sum := 0.0
+		for _, b := range r.Bills {
+			for _, m := range b.Months {
+				for _, s := range m.Lines {
+					if s.Line != l.ID {
+						continue
+					}
+					for _, item := range s.Items {
+						if v := value(item.Amount); !math.IsNaN(v) {
+							sum += v
+						}
+						c.X, c.Y = append(c.X, days(item.At)), append(c.Y, sum)
+					}
+				}
+			}
+		}
+		if l.Kind == "demand" {
+			c.Style = plot.Points
+		}
+		money.Curves = append(money.Curves, c)
+	}
+	return plot.Figure{
+		Title: "Power at the meter and what it came to", X: "days from " + begin.In(r.rules[0].Location()).Format("2006-01-02 15:04"),
+		Panels: []plot.Panel{{Y: "taken, kW", Curves: []plot.Curve{{X: x, Y: power}}}, money},
+	}
+}

@@ -1,0 +1,266 @@
+package billing
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+
+	"yunchu/harness/sheet"
+	"yunchu/platform/settle"
+)
+
+// ScoreOptions say what is scored, and by which rule.
+type ScoreOptions struct {
+	Signal, Response string // CSV with t_s and power_kw
+	Rule             string // one that ships, or a file
+	Variant          string // of pjm
+	RatedKW          float64
+	Price, Share     float64 // of a MW of mileage; what of an award was for regulation
+	RMCCP, RMPCP     float64 // of an hour and MW
+	MileageRatio     float64
+}
+
+// ScoreResult is what a response comes to.
+type ScoreResult struct {
+	Rule     string   `json:"rule"`
+	Version  string   `json:"version"`
+	Standing string   `json:"standing"`
+	Source   string   `json:"source"`
+	Doubts   []string `json:"doubts,omitempty"`
+	Variant  string   `json:"variant,omitempty"`
+	Score    float64  `json:"score"`
+	N        int64    `json:"n"`        // samples, or adjustments, that it rests on
+	RatedKW  float64  `json:"rated_kw"` // what it was measured against
+	From     string   `json:"rated_from"`
+
+	*PJMResult
+	*KResult
+
+	Fee      *float64 `json:"fee,omitempty"`
+	Currency string   `json:"currency,omitempty"`
+}
+
+// PJMResult are the terms of PJM's score, the mean over the hours that are whole, or over
+// all there is where none is.
+type PJMResult struct {
+	Accuracy  float64 `json:"accuracy"`
+	Delay     float64 `json:"delay"`
+	Precision float64 `json:"precision"`
+	Qualified bool    `json:"qualified"`
+	Hours     []Hour  `json:"hours"`
+}
+
+// Hour is the score of an hour.
+type Hour struct {
+	At int `json:"t_s"`
+	settle.PJM
+	Whole bool `json:"whole"`
+}
+
+// KResult are the terms of an index.
+type KResult struct {
+	Settled     float64            `json:"settled"` // rounded and capped as fees take it
+	Admitted    *bool              `json:"admitted,omitempty"`
+	Terms       map[string]float64 `json:"terms"` // means
+	MileageMW   float64            `json:"mileage_mw"`
+	Adjustments []Adjusted         `json:"adjustments"`
+}
+
+// Adjusted is one command with its index.
+type Adjusted struct {
+	settle.Adjustment
+	Terms []float64 `json:"terms"`
+	K     float64   `json:"k"`
+}
+
+// curve is a file of t_s and power_kw.
+type curve struct{ t, kw []float64 }
+
+func readCurve(path string) (c curve, err error) {
+	s, err := sheet.Read(path, func(name string) bool { return name == "t_s" || name == "power_kw" })
+	if err != nil {
+		return c, err
+	}
+	if c.t, err = s.Full("t_s"); err != nil {
+		return c, err
+	}
+	if c.kw, err = s.Full("power_kw"); err != nil {
+		return c, err
+	}
+	for i := 1; i < len(c.t); i++ {
+		if !(c.t[i] > c.t[i-1]) {
+			return c, s.At(i, []string{"t_s"}, "sort the rows; a time is there once", "%g s comes after %g s", c.t[i], c.t[i-1])
+		}
+	}
+	return c, nil
+}
+
+// at is the value of the last row up to t.
+func (c *curve) at(t float64) float64 {
+	i, found := slices.BinarySearch(c.t, t)
+	if !found {
+		i--
+	}
+	return c.kw[max(i, 0)]
+}
+
+// Score scores a response.
+func Score(o ScoreOptions) (*ScoreResult, error) {
+	rule, err := scoreRule(o.Rule)
+	if err != nil {
+		return nil, err
+	}
+	if o.Variant != "" && rule.Aggregation != "pjm" {
+		return nil, fmt.Errorf("rule %s has no variants; they are readings of PJM's manual", rule.Name)
+	}
+	reading := settle.PJMReading(o.Variant)
+	if o.Variant == "" {
+		reading = settle.Rolling
+	}
+	if !slices.Contains([]settle.PJMReading{settle.Rolling, settle.Rolling10s, settle.Block}, reading) {
+		return nil, fmt.Errorf("variant %q: there are rolling, rolling10s and block", o.Variant)
+	}
+	signal, err := readCurve(o.Signal)
+	if err != nil {
+		return nil, err
+	}
+	response, err := readCurve(o.Response)
+	if err != nil {
+		return nil, err
+	}
+	r := &ScoreResult{
+		Rule: rule.Name, Version: rule.Version, Standing: rule.Standing, Source: rule.Source, Doubts: rule.Doubts, RatedKW: o.RatedKW, From: "given",
+	}
+	if !(r.RatedKW > 0) {
+		r.RatedKW, r.From = 0, "largest power of the signal"
+		for _, kw := range signal.kw {
+			r.RatedKW = max(r.RatedKW, math.Abs(kw))
+		}
+	}
+	if r.RatedKW == 0 {
+		return nil, fmt.Errorf("%s asks for no power at all: %w", o.Signal, settle.ErrNoData)
+	}
+	from, to := max(signal.t[0], response.t[0]), min(signal.t[len(signal.t)-1], response.t[len(response.t)-1])
+	if to <= from {
+		return nil, fmt.Errorf("%s and %s have no time in common: %w", o.Signal, o.Response, settle.ErrNoData)
+	}
+	if rule.Aggregation == "pjm" {
+		r.Variant = string(reading)
+		return r, r.pjm(rule, o, reading, &signal, &response, from, to)
+	}
+	return r, r.index(rule, o, &signal, &response, from, to)
+}
+
+func (r *ScoreResult) pjm(rule *settle.Score, o ScoreOptions, reading settle.PJMReading, signal, response *curve, from, to float64) error {
+	n := int((to-from)/settle.PJMPeriodS+1e-9) + 1
+	x, y := make([]float64, n), make([]float64, n)
+	for i := range x {
+		t := from + float64(i)*settle.PJMPeriodS + 1e-6
+		x[i], y[i] = signal.at(t)/r.RatedKW, response.at(t)/r.RatedKW
+	}
+	hours, err := settle.PJMHours(x, y, reading)
+	if err != nil {
+		return err
+	}
+	scored := slices.DeleteFunc(slices.Clone(hours), func(h settle.PJMHour) bool { return !h.Whole || h.Samples == 0 })
+	if len(scored) == 0 {
+		scored = hours
+	}
+	s, samples, err := settle.PJMMean(scored)
+	if err != nil {
+		return err
+	}
+	r.Score, r.N = s.Score, samples
+	r.PJMResult = &PJMResult{Accuracy: s.Accuracy, Delay: s.Delay, Precision: s.Precision, Qualified: s.Score >= rule.Admission}
+	fee := 0.0
+	for _, h := range hours {
+		if h.Samples == 0 {
+			continue
+		}
+		r.Hours = append(r.Hours, Hour{At: int(from) + h.At*settle.PJMPeriodS, PJM: h.PJM, Whole: h.Whole})
+		if h.Whole {
+			c, p := rule.Credit(r.RatedKW/1000, h.Score, o.RMCCP, o.RMPCP, o.MileageRatio)
+			fee += c + p
+		}
+	}
+	if o.RMCCP != 0 || o.RMPCP != 0 {
+		r.charge(rule, fee)
+	}
+	return nil
+}
+
+func (r *ScoreResult) charge(rule *settle.Score, fee float64) {
+	fee = math.Round(100*fee) / 100
+	r.Fee, r.Currency = &fee, rule.Price.Currency
+}
+
+func (r *ScoreResult) index(rule *settle.Score, o ScoreOptions, signal, response *curve, from, to float64) error {
+	var t, kw []float64
+	for i, at := range response.t {
+		if from <= at && at <= to {
+			t, kw = append(t, at), append(kw, response.kw[i])
+		}
+	}
+	list, err := rule.Counting.Adjustments(t, kw, signal.at, r.RatedKW)
+	if err != nil {
+		return fmt.Errorf("no command moved more than %g %% of %g kW and held %g s: %w", rule.Counting.Counts, r.RatedKW, rule.Counting.Holds, err)
+	}
+	r.N, r.Score = int64(len(list)), settle.Mean(list, rule.K)
+	k := &KResult{Settled: rule.Settled(r.Score), Terms: map[string]float64{}}
+	r.KResult = k
+	if rule.Admission > 0 {
+		admitted := r.Score >= rule.Admission
+		k.Admitted = &admitted
+	}
+	price, share := o.Price, o.Share
+	if price == 0 {
+		price = rule.Price.Fixed
+	}
+	if share == 0 {
+		share = 1
+	}
+	var each []settle.Mileage
+	for _, a := range list {
+		parts := rule.Parts(a)
+		for i, p := range parts {
+			k.Terms[rule.Terms[i].Name] += p / float64(len(list))
+		}
+		k.MileageMW += a.MovedKW / 1000
+		k.Adjustments = append(k.Adjustments, Adjusted{a, parts, rule.K(a)})
+		each = append(each, settle.Mileage{MW: a.MovedKW / 1000, Price: price, Index: rule.K(a)})
+	}
+	if rule.Aggregation == "weighted" { // the index of the period holds for all of it
+		each = []settle.Mileage{{MW: k.MileageMW, Price: price, Index: r.Score}}
+	}
+	if price > 0 {
+		if p := rule.Price; p.Most > 0 && (price < p.Least || price > p.Most) {
+			return fmt.Errorf("a price of %g %s a %s is outside of %g to %g, which rule %s allows", price, p.Currency, p.Per, p.Least, p.Most, rule.Name)
+		}
+		r.charge(rule, rule.Fee(share, each))
+	}
+	return nil
+}
+
+// Print says it in a few lines.
+func (r *ScoreResult) Print(w io.Writer) {
+	fmt.Fprintf(w, "%s %s (%s): %.4f over %d", r.Rule, r.Version, r.Standing, r.Score, r.N)
+	if p := r.PJMResult; p != nil {
+		fmt.Fprintf(w, " samples, %s: accuracy %.4f, delay %.4f, precision %.4f\n", r.Variant, p.Accuracy, p.Delay, p.Precision)
+	}
+	if k := r.KResult; k != nil {
+		var terms []string
+		for name, x := range k.Terms {
+			terms = append(terms, fmt.Sprintf("%s %.4f", name, x))
+		}
+		slices.Sort(terms)
+		fmt.Fprintf(w, " adjustments: %s; %.4g MW moved\n", strings.Join(terms, ", "), k.MileageMW)
+	}
+	if r.Fee != nil {
+		fmt.Fprintf(w, "fee %.2f %s\n", *r.Fee, r.Currency)
+	}
+	for _, d := range r.Doubts {
+		fmt.Fprintf(w, "in doubt: %s\n", d)
+	}
+}
