@@ -40,6 +40,16 @@ func TestCleanedHistoryOverREST(t *testing.T) {
 		t.Fatalf("register: %d %s, %v", status, body, err)
 	}
 
+	// One that registers itself by its first reading has its units from that one on.
+	c.do(t, http.StatusOK, http.MethodPost, "/api/v1/device/data/sync", map[string]any{
+		"deviceId": "old-2", "timestamp": time.Now().UnixMilli(),
+		"data": map[string]any{"soc": 50, "voltage": 800, "current": 62.5, "temperature": 25, "power": 50_000, "status": "charging"},
+	})
+	var first reading
+	if c.get(t, "/api/v1/devices/old-2/latest", &first); first.Data.Power != 50 {
+		t.Errorf("the first reading of a device in watts has %v kW, want 50", first.Data.Power)
+	}
+
 	const n = 600
 	begin := time.Now().Add(-2 * time.Hour).Truncate(time.Hour)
 	truth := func(i int) (kw, soc, volt float64) {

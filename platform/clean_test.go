@@ -230,10 +230,9 @@ func TestUnitsOfADevice(t *testing.T) {
 		if err := p.Add(t.Context(), []device.Info{{ID: id, Kind: "push", State: device.Inactive}}, still{}); err != nil {
 			t.Fatal(err)
 		}
-		slot, _ := p.Fleet.Slot(id)
 		r := device.Empty()
 		r.At, r.Power = 1_767_225_600, 50_000
-		if face.Intake.Normalise(slot, &r); r.Power != want || (r.At == start.UnixMilli()) != (id == "watts-1") {
+		if face.Intake.Normalise(id, &r); r.Power != want || (r.At == start.UnixMilli()) != (id == "watts-1") {
 			t.Errorf("%s: %v kW at %d", id, r.Power, r.At)
 		}
 	}

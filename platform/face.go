@@ -47,14 +47,12 @@ func (p *Plant) Face(about api.About, run Driver) api.Plant {
 }
 
 // Normalise implements api.Intake.
-func (f *Face) Normalise(s device.Slot, r *device.Reading) {
+func (f *Face) Normalise(id device.ID, r *device.Reading) {
 	if !f.plant.converts {
 		return
 	}
-	if info, ok := f.Device(s); ok {
-		p := f.plant.profile(info.ID)
-		p.Units.Normalise(r)
-	}
+	p := f.plant.profile(id)
+	p.Units.Normalise(r)
 }
 
 // Push implements api.Intake.

@@ -30,7 +30,7 @@ func (s *sink) WriteHeader(status int)      { s.status = status }
 // taken is an Intake that takes everything: the handler is measured, not a log.
 type taken struct{}
 
-func (taken) Normalise(device.Slot, *device.Reading) {}
+func (taken) Normalise(device.ID, *device.Reading) {}
 
 func (taken) Push(context.Context, []device.Reading) error { return nil }
 

@@ -147,7 +147,7 @@ func (p *plant) Push(_ context.Context, rows []device.Reading) error {
 	return nil
 }
 
-func (p *plant) Normalise(device.Slot, *device.Reading) {}
+func (p *plant) Normalise(device.ID, *device.Reading) {}
 
 // Kept is that of an empty device, with the windows that a test has it tell.
 func (p *plant) Kept(_ context.Context, s device.Slot) (api.Kept, error) {

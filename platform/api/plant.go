@@ -46,8 +46,8 @@ var (
 // Intake takes readings that devices send to us.
 type Intake interface {
 	// Normalise converts a reading as that device sends it to our units and our clock,
-	// once, before anything else is done with it.
-	Normalise(s device.Slot, r *device.Reading)
+	// once, before anything else is done with it. The device need not be known.
+	Normalise(id device.ID, r *device.Reading)
 	// Push stores up to MaxReadings readings and returns nil when all are
 	// durable; one that is stored already with the same values counts as
 	// stored. Slots are known, values are as received. bus.ErrOverload asks the

@@ -80,9 +80,8 @@ func (s *Server) check(p *auth.Principal, only device.ID, e *entry, now time.Tim
 		e.refuse(CodeForbiddenDevice, "the token belongs to another device than "+string(e.id))
 		return 0, false, false
 	}
-	if slot, found = s.plant.Registry.Slot(e.id); found {
-		s.plant.Intake.Normalise(slot, &e.reading)
-	}
+	slot, found = s.plant.Registry.Slot(e.id)
+	s.plant.Intake.Normalise(e.id, &e.reading)
 	if limit := now.Add(maxAhead).UnixMilli(); e.reading.At > limit {
 		e.refuse(CodeFutureTimestamp, fmt.Sprintf("timestamp %d is %d ms ahead of the plant", e.reading.At, e.reading.At-now.UnixMilli()))
 		return 0, false, false
