@@ -147,13 +147,9 @@ func (r *BillResult) Book(path, party string, now time.Time) error {
 		return scenario.Faults{{Path: path, Msg: err.Error(), Hint: "nothing was booked"}}
 	}
 	before := len(l.Entries)
-	var out []byte
-	for _, b := range r.Bills {
-		lines, err := l.Settle(party, b, now)
-		if err != nil {
-			return err
-		}
-		out = append(out, lines...)
+	out, err := l.Settle(party, now, r.Bills...)
+	if err != nil {
+		return err
 	}
 	r.Booked = len(l.Entries) - before
 	if len(out) == 0 {

@@ -37,7 +37,7 @@ th:first-child, td:first-child, .text {text-align: left} svg {max-width: 100%; h
 <p>Rule {{.Rule}}, version {{.Version}}, {{.Standing}}. {{local . .From}} to {{local . .To}} ({{.Zone}}). Rounded to {{.Rounding.Digits}} digits, {{.Rounding.Mode}}, by the {{.Rounding.Of}}. Above 0 is earned.</p>
 {{range .Months}}<table>
 <tr><th>{{.Month}}</th><th class="text"></th><th>quantity</th><th>amount, {{$b.Currency}}</th></tr>
-{{range .Lines}}<tr><td>{{.Line}}</td><td class="text">{{.Title}}</td><td>{{.Quantity}}</td><td>{{.Amount}}</td></tr>
+{{range .Lines}}<tr><td>{{.Line}}</td><td class="text">{{.Title}}<br><small>{{.Formula}}</small></td><td>{{.Quantity}}</td><td>{{.Amount}}</td></tr>
 {{end}}<tr><th>total</th><td></td><td></td><th>{{.Total}}</th></tr>
 </table>{{end}}
 {{with .Missing}}<h3>Missing</h3><table><tr><th>interval</th><th class="text">line</th><th class="text">what</th></tr>
@@ -46,8 +46,8 @@ th:first-child, td:first-child, .text {text-align: left} svg {max-width: 100%; h
 {{end}}
 {{with .Reconciled}}<h2>The other party's bill</h2>
 <p>{{.Apart}} apart: {{.Because}}{{if ne .Trap "none"}} (trap: {{.Trap}}){{end}}.</p>
-<table><tr><th>line</th><th>month</th><th>ours</th><th>theirs</th><th>difference</th></tr>
-{{range .Lines}}<tr><td>{{.Line}}</td><td>{{.Month}}</td><td>{{.Ours}}</td><td>{{.Theirs}}</td><td>{{.Differ}}</td></tr>
+<table><tr><th>line</th><th>month</th><th>ours</th><th>theirs</th><th>difference</th><th class="text">by itself</th></tr>
+{{range .Lines}}<tr><td>{{.Line}}</td><td>{{.Month}}</td><td>{{.Ours}}</td><td>{{.Theirs}}</td><td>{{.Differ}}</td><td class="text">{{.What}}</td></tr>
 {{end}}</table>
 <table><tr><th>how the data may have been read</th><th>apart</th></tr>
 {{range .Tried}}<tr><td>{{.What}}</td><td>{{.Apart}}{{if .Explains}} ✓{{end}}</td></tr>

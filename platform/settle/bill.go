@@ -43,6 +43,8 @@ type Bill struct {
 // Month is a month in the rule's zone.
 type Month struct {
 	Month string      `json:"month"` // 2025-01
+	From  time.Time   `json:"from"`  // what of it was billed
+	To    time.Time   `json:"to"`
 	Lines []Sum       `json:"lines"`
 	Total json.Number `json:"total"`
 }
@@ -51,6 +53,7 @@ type Month struct {
 type Sum struct {
 	Line     string      `json:"line"`
 	Title    string      `json:"title"`
+	Formula  string      `json:"formula"` // what the line of the rule says
 	Quantity json.Number `json:"quantity"`
 	Amount   json.Number `json:"amount"`
 	Items    []Item      `json:"items,omitempty"`
@@ -154,7 +157,7 @@ func (b *biller) bill(m misread) (*Bill, error) {
 	}
 	out.To = last.Add(t.Step)
 	for _, name := range order {
-		month := Month{Month: name}
+		month := Month{Month: name, From: d.At[months[name][0]], To: d.At[months[name][len(months[name])-1]].Add(t.Step)}
 		var total Amount
 		for k := range t.Lines {
 			if b.lines != nil && !b.lines(t.Lines[k].ID) {
@@ -207,7 +210,7 @@ func (b *biller) line(l *Line, intervals []int) (s Sum, missing []Missing) {
 	if b.t.Rounding.Of == "month" {
 		s.Cents = b.t.Rounding.Round(amount)
 	}
-	s.Line, s.Title, s.Quantity = l.ID, l.Title, json.Number(decimal(quantity))
+	s.Line, s.Title, s.Formula, s.Quantity = l.ID, l.Title, l.Formula(), json.Number(decimal(quantity))
 	s.Amount = json.Number(b.t.Rounding.Text(s.Cents))
 	return s, missing
 }

@@ -342,7 +342,7 @@ func TestMissingIsTold(t *testing.T) {
 	if fmt.Sprint(seen) != fmt.Sprint(want) {
 		t.Errorf("missing: %v; want %v", seen, want)
 	}
-	if _, err := (&settle.Ledger{}).Settle("grid", b, time.Unix(0, 0)); err == nil {
+	if _, err := (&settle.Ledger{}).Settle("grid", time.Unix(0, 0), b); err == nil {
 		t.Error("an incomplete bill was booked")
 	}
 	delete(d.Column, "green_kwh")
@@ -381,11 +381,11 @@ func TestLedger(t *testing.T) {
 		t.Fatal(err)
 	}
 	var l settle.Ledger
-	book, err := l.Settle("grid", first, time.Unix(1e9, 0))
+	book, err := l.Settle("grid", time.Unix(1e9, 0), first)
 	if err != nil || len(l.Entries) != 1 || l.Balance("party:grid") != first.Sum {
 		t.Fatal(err, l.Entries)
 	}
-	if more, err := l.Settle("grid", first, time.Unix(1e9, 0)); err != nil || len(more) != 0 {
+	if more, err := l.Settle("grid", time.Unix(1e9, 0), first); err != nil || len(more) != 0 {
 		t.Errorf("the same bill was booked again: %s, %v", more, err)
 	}
 	for i := range d.Energy[:960] {
@@ -395,7 +395,7 @@ func TestLedger(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	more, err := l.Settle("grid", second, time.Unix(2e9, 0))
+	more, err := l.Settle("grid", time.Unix(2e9, 0), second)
 	if err != nil || len(l.Entries) != 2 || l.Entries[1].Ref != 1 {
 		t.Fatal(err, l.Entries)
 	}
@@ -431,8 +431,28 @@ func TestLedger(t *testing.T) {
 			t.Errorf("%s, and nobody noticed", name)
 		}
 	}
+	// A bill of a part of what was booked would take the rest of it back.
+	rule.Valid = settle.Validity{To: "2025-07-20"}
+	early, err := rule.Bill(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := again.Settle("grid", time.Unix(3e9, 0), early); err == nil || !strings.Contains(err.Error(), "bill the whole of it") {
+		t.Errorf("a part of what was booked: %v", err)
+	}
+	// Two versions in one month are one entry.
+	late := tariff(t, "mengxi")
+	late.Version, late.Valid = "2025-07-21", settle.Validity{From: "2025-07-21"}
+	rest, err := late.Bill(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var both settle.Ledger
+	if _, err := both.Settle("grid", time.Unix(0, 0), early, rest); err != nil || len(both.Entries) != 1 || both.Balance("party:grid") != early.Sum+rest.Sum || both.Entries[0].Version != "2025-06-01, 2025-07-21" {
+		t.Errorf("%+v, %v", both.Entries, err)
+	}
 	second.ProForma = true
-	if _, err := l.Settle("other", second, time.Unix(0, 0)); err == nil {
+	if _, err := l.Settle("other", time.Unix(0, 0), second); err == nil {
 		t.Error("a bill of simulated readings was booked")
 	}
 }
@@ -505,6 +525,8 @@ func TestTraps(t *testing.T) {
 	}
 	own, everywhere := tariff(t, "mengxi"), tariff(t, "mengxi")
 	own.Lines[1].Mean, everywhere.Lines[0].Mean = 0, time.Hour
+	mixed := claims(right, random(t, days)) // one line in one trap, one in another
+	mixed[0].Amount, mixed[1].Amount = claims(right, scaled(0.25))[0].Amount, claims(own, random(t, days))[1].Amount
 	odd := claims(right, random(t, days))
 	odd[0].Amount += 12345
 	for _, tt := range []struct {
@@ -519,6 +541,7 @@ func TestTraps(t *testing.T) {
 		{"end labels", settle.TrapZone, "15m0s later", claims(right, shifted(1))},
 		{"charge at its own price", settle.TrapHourly, "own price where", claims(own, random(t, days))},
 		{"discharge at the mean", settle.TrapHourly, "the mean of the hour where", claims(everywhere, random(t, days))},
+		{"two traps", settle.TrapSeveral, "charge: each interval's own price", mixed},
 		{"something else", settle.TrapNone, "none of the known", odd},
 	} {
 		r, err := right.Reconcile(random(t, days), tt.claims)

@@ -24,6 +24,8 @@ type Entry struct {
 	N        int       `json:"n"`             // from 1
 	Ref      int       `json:"ref,omitempty"` // the first entry about the same
 	Key      string    `json:"key"`           // what it is about: party, rule and month
+	From     time.Time `json:"from"`          // what of the month was billed
+	To       time.Time `json:"to"`
 	Booked   time.Time `json:"booked"`
 	Version  string    `json:"version"` // of the rule
 	Currency string    `json:"currency"`
@@ -97,51 +99,60 @@ func (l *Ledger) Balance(account string) (sum Amount) {
 	return sum
 }
 
-// Settle books each month of a bill with a party, as far as it is not booked: what is
-// earned is a debit of the party and a credit of the line's account. A month that was
-// booked before is booked again with the difference alone, and refers to the first entry;
-// without a difference there is none. The lines are what has to be appended to the book.
-func (l *Ledger) Settle(party string, b *Bill, booked time.Time) (lines []byte, err error) {
-	if b.ProForma {
-		return nil, &SimulatedError{}
-	}
-	if !b.Complete {
-		return nil, fmt.Errorf("the bill is not complete: %d intervals of its lines are missing", len(b.Missing))
-	}
-	for _, m := range b.Months {
-		e := Entry{
-			N: len(l.Entries) + 1, Key: party + " " + b.Rule + " " + m.Month, Booked: booked.UTC(), Version: b.Version,
-			Currency: b.Currency, Digits: b.Rounding.Digits, Prev: l.hash,
+// Settle books the bills of a rule with a party by months, those of several versions of it
+// together: what is earned is a debit of the party and a credit of the line's account. A
+// month that was booked before is booked again with the difference alone, and refers to the
+// first entry; without a difference there is none. Such a bill has to cover what was booked.
+// The lines are what has to be appended to the book.
+func (l *Ledger) Settle(party string, booked time.Time, bills ...*Bill) (lines []byte, err error) {
+	entries := map[string]*Entry{}
+	due := map[string]*dues{}
+	var order []string
+	for _, b := range bills {
+		if b.ProForma {
+			return nil, &SimulatedError{}
 		}
-		due := map[string]Amount{} // debits
-		var accounts []string
-		post := func(account string, a Amount) {
-			if _, seen := due[account]; !seen {
-				accounts = append(accounts, account)
+		if !b.Complete {
+			return nil, fmt.Errorf("the bill is not complete: %d intervals of its lines are missing", len(b.Missing))
+		}
+		for _, m := range b.Months {
+			key := party + " " + b.Rule + " " + m.Month
+			e := entries[key]
+			if e == nil {
+				e = &Entry{Key: key, From: m.From, Booked: booked.UTC(), Version: b.Version, Currency: b.Currency, Digits: b.Rounding.Digits}
+				entries[key], due[key], order = e, &dues{of: map[string]Amount{}}, append(order, key)
+			} else {
+				e.Version += ", " + b.Version
 			}
-			due[account] += a
+			e.To = m.To
+			for _, s := range m.Lines {
+				due[key].post("party:"+party, s.Cents)
+				due[key].post("line:"+s.Line, -s.Cents)
+			}
 		}
-		for _, s := range m.Lines {
-			post("party:"+party, s.Cents)
-			post("line:"+s.Line, -s.Cents)
-		}
+	}
+	for _, key := range order {
+		e := entries[key]
+		e.N, e.Prev = len(l.Entries)+1, l.hash
 		for _, old := range l.Entries {
-			if old.Key != e.Key {
+			switch {
+			case old.Key != key:
 				continue
-			}
-			if old.Currency != e.Currency || old.Digits != e.Digits {
-				return nil, fmt.Errorf("%s was booked in %s with %d digits, and not in %s with %d", e.Key, old.Currency, old.Digits, e.Currency, e.Digits)
+			case old.Currency != e.Currency || old.Digits != e.Digits:
+				return nil, fmt.Errorf("%s was booked in %s with %d digits, and not in %s with %d", key, old.Currency, old.Digits, e.Currency, e.Digits)
+			case old.From.Before(e.From) || old.To.After(e.To):
+				return nil, fmt.Errorf("%s was booked from %s to %s, which this bill does not cover: bill the whole of it", key, old.From.Format(time.RFC3339), old.To.Format(time.RFC3339))
 			}
 			if e.Ref == 0 {
 				e.Ref = old.N
 			}
 			for _, p := range old.Postings {
-				post(p.Account, -p.cents)
+				due[key].post(p.Account, -p.cents)
 			}
 		}
-		for _, a := range accounts {
-			if due[a] != 0 {
-				e.Postings = append(e.Postings, Posting{a, json.Number(b.Rounding.Text(due[a])), due[a]})
+		for _, a := range due[key].accounts {
+			if x := due[key].of[a]; x != 0 {
+				e.Postings = append(e.Postings, Posting{a, json.Number(Rounding{Digits: e.Digits}.Text(x)), x})
 			}
 		}
 		if len(e.Postings) == 0 {
@@ -154,10 +165,23 @@ func (l *Ledger) Settle(party string, b *Bill, booked time.Time) (lines []byte, 
 		if err != nil {
 			return nil, err
 		}
-		l.add(e, line)
+		l.add(*e, line)
 		lines = append(append(lines, line...), '\n')
 	}
 	return lines, nil
+}
+
+// dues are debits by account, in the order they came up.
+type dues struct {
+	of       map[string]Amount
+	accounts []string
+}
+
+func (d *dues) post(account string, a Amount) {
+	if _, seen := d.of[account]; !seen {
+		d.accounts = append(d.accounts, account)
+	}
+	d.of[account] += a
 }
 
 // Accounts are all that were posted to, in order.

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/big"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -22,8 +23,9 @@ type Reading struct {
 	What     string      `json:"what"`     // in words
 	Apart    json.Number `json:"apart"`    // Σ over lines of |theirs − ours|
 	Explains bool        `json:"explains"` // no more than rounding is left, or what the ends of the data leave open
-	apart    Amount      //
-	slack    float64     // part of the bill that the ends of the data leave open
+	apart    Amount
+	by       []Amount // the same of each claim
+	slack    float64  // part of the bill that the ends of the data leave open
 }
 
 // Comparison is a line of both bills.
@@ -33,6 +35,8 @@ type Comparison struct {
 	Ours   json.Number `json:"ours"`
 	Theirs json.Number `json:"theirs"`
 	Differ json.Number `json:"difference"`
+	Trap   string      `json:"trap"` // which explains this line by itself; none also where there is no difference
+	What   string      `json:"because,omitempty"`
 }
 
 // Reconciled says how another party's bill differs, and why.
@@ -47,10 +51,11 @@ type Reconciled struct {
 
 // Traps are the known ways to read the data wrongly.
 const (
-	TrapNone   = "none"
-	TrapEnergy = "energy"      // mean power taken for energy of the interval, or the other way round
-	TrapZone   = "time-zone"   // prices of another hour, or labels at the end of the interval
-	TrapHourly = "hourly-mean" // the mean of the hour where the interval's own price holds, or the other way round
+	TrapNone    = "none"
+	TrapEnergy  = "energy"      // mean power taken for energy of the interval, or the other way round
+	TrapZone    = "time-zone"   // prices of another hour, or labels at the end of the interval
+	TrapSeveral = "several"     // each line another
+	TrapHourly  = "hourly-mean" // the mean of the hour where the interval's own price holds, or the other way round
 )
 
 // Reconcile compares another party's bill with what the rule comes to, and says which of
@@ -74,29 +79,25 @@ func (t *Tariff) Reconcile(d *Data, theirs []Claim) (*Reconciled, error) {
 			return nil, err
 		}
 		text := func(x Amount) json.Number { return json.Number(t.Rounding.Text(x)) }
-		out.Lines = append(out.Lines, Comparison{c.Line, c.Month, text(a), text(c.Amount), text(c.Amount - a)})
+		out.Lines = append(out.Lines, Comparison{c.Line, c.Month, text(a), text(c.Amount), text(c.Amount - a), TrapNone, ""})
 		size += math.Abs(float64(c.Amount))
 	}
-	apart := func(m misread) (sum Amount, err error) {
-		b, err := maker.bill(m)
-		if err != nil {
-			return 0, err
-		}
-		for _, c := range theirs {
-			a, err := b.Claimed(c)
-			if err != nil {
-				return 0, err
-			}
-			sum += max(c.Amount-a, a-c.Amount)
-		}
-		return sum, nil
-	}
 	ask := func(trap, what string, m misread, slack float64) error {
-		sum, err := apart(m)
+		b, err := maker.bill(m)
 		if err != nil {
 			return err
 		}
-		out.Tried = append(out.Tried, Reading{Trap: trap, What: what, Apart: json.Number(t.Rounding.Text(sum)), apart: sum, slack: slack})
+		r := Reading{Trap: trap, What: what, slack: slack}
+		for _, c := range theirs {
+			a, err := b.Claimed(c)
+			if err != nil {
+				return err
+			}
+			r.by = append(r.by, max(c.Amount-a, a-c.Amount))
+			r.apart += r.by[len(r.by)-1]
+		}
+		r.Apart = json.Number(t.Rounding.Text(r.apart))
+		out.Tried = append(out.Tried, r)
 		return nil
 	}
 	if err := ask(TrapNone, "as the rule says", misread{}, 0); err != nil {
@@ -135,28 +136,64 @@ func (t *Tariff) Reconcile(d *Data, theirs []Claim) (*Reconciled, error) {
 	if err := ask(TrapHourly, "the mean of the hour where the rule has each interval's own price", misread{mean: 1}, 0); err != nil {
 		return nil, err
 	}
-	out.judge(len(theirs), size)
+	out.judge(theirs, size)
 	return out, nil
 }
 
-// judge says which reading explains the difference, where there is one. A cent a line is
-// rounding; a trap must leave a tenth of the difference at most besides.
-func (r *Reconciled) judge(lines int, size float64) {
-	before := r.Tried[0].apart
+// judge says which reading explains the difference as a whole, or that of each line.
+func (r *Reconciled) judge(theirs []Claim, size float64) {
 	r.Apart, r.Because = r.Tried[0].Apart, "none of the known traps explains the difference"
+	best := r.best(len(theirs), size, func(x *Reading) Amount { return x.apart })
+	for i := range r.Tried {
+		x := &r.Tried[i]
+		x.Explains = x.explains(len(theirs), size, x.apart, r.Tried[0].apart)
+	}
+	explained := true
+	var traps, because []string
+	for i, c := range theirs {
+		k := r.best(1, math.Abs(float64(c.Amount)), func(x *Reading) Amount { return x.by[i] })
+		if k == 0 {
+			continue
+		}
+		if k < 0 {
+			explained = false
+			continue
+		}
+		r.Lines[i].Trap, r.Lines[i].What = r.Tried[k].Trap, r.Tried[k].What
+		traps, because = append(traps, r.Tried[k].Trap), append(because, c.Line+": "+r.Tried[k].What)
+	}
+	switch {
+	case best >= 0:
+		r.Trap, r.Because, r.Agrees = r.Tried[best].Trap, r.Tried[best].What, best == 0
+	case explained:
+		r.Trap, r.Because = traps[0], strings.Join(because, "; ")
+		if len(slices.Compact(traps)) > 1 {
+			r.Trap = TrapSeveral
+		}
+	}
+}
+
+// best is the reading that leaves least of those that explain; −1: none does.
+func (r *Reconciled) best(lines int, size float64, left func(*Reading) Amount) int {
 	best := -1
 	for i := range r.Tried {
 		x := &r.Tried[i]
-		left := float64(x.apart)
-		x.Explains = left <= float64(lines)+x.slack*size && (i == 0 || left <= float64(before)/10)
-		if x.Explains && (best < 0 || x.apart < r.Tried[best].apart) {
+		if x.explains(lines, size, left(x), left(&r.Tried[0])) && (best < 0 || left(x) < left(&r.Tried[best])) {
 			best = i
 		}
 	}
-	if best >= 0 {
-		r.Trap, r.Because = r.Tried[best].Trap, r.Tried[best].What
-		r.Agrees = best == 0
+	return best
+}
+
+// explains tells whether what a reading leaves is rounding. To agree with the rule is to
+// agree to a cent a line. A trap may leave a ten-thousandth of the bill, as whoever falls
+// into one rounds elsewhere, and what the ends of the data leave open, but no more than a
+// tenth of the difference.
+func (x *Reading) explains(lines int, size float64, left, before Amount) bool {
+	if x.Trap == TrapNone {
+		return float64(left) <= float64(lines)
 	}
+	return float64(left) <= float64(lines)+(x.slack+1e-4)*size && float64(left) <= float64(before)/10
 }
 
 // Claimed is what our bill says to a claim.

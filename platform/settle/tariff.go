@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	_ "time/tzdata" // a bill is the same on a machine without a database of zones
@@ -64,6 +65,59 @@ type Line struct {
 	Periods []Period      `yaml:"periods" json:"periods,omitempty"`
 
 	Beyond float64 `yaml:"cliff_percent" json:"cliff_percent,omitempty"` // of double-min: a larger deviation earns nothing
+}
+
+// Formula is what the line comes to in an interval, for people.
+func (l *Line) Formula() string {
+	q := l.Quantity
+	if l.Plus != "" {
+		q += " + " + l.Plus
+	}
+	if l.Minus != "" {
+		q += " − " + l.Minus
+	}
+	switch {
+	case l.Kind == "demand":
+		q = "largest mean power of the month"
+	case l.Kind == "double-min":
+		q = fmt.Sprintf("min(%s / %s, 1) · min(%[1]s, %[2]s)", q, l.Least)
+	case l.Least != "":
+		q = fmt.Sprintf("min(%s, %s)", q, l.Least)
+	case l.Plus+l.Minus != "" && !l.Floor:
+		q = "(" + q + ")"
+	}
+	if l.Floor {
+		q = fmt.Sprintf("max(%s, 0)", q)
+	}
+	p := strconv.FormatFloat(l.Price, 'f', -1, 64)
+	switch {
+	case len(l.Periods) > 0:
+		p = "price of the period"
+	case l.PriceOf != "" && l.Mean > 0:
+		p = fmt.Sprintf("mean of %s over %v", l.PriceOf, l.Mean)
+	case l.PriceOf != "":
+		p = l.PriceOf
+	}
+	if l.Less != "" {
+		p = fmt.Sprintf("(%s − %s)", p, l.Less)
+	}
+	s := q + " · " + p
+	switch {
+	case l.Times != "" && l.AtMost > 0:
+		s += fmt.Sprintf(" · min(%s, %g)", l.Times, l.AtMost)
+	case l.Times != "":
+		s += " · " + l.Times
+	}
+	if l.Per == "MWh" {
+		s += " / 1000"
+	}
+	if l.Side == "pays" {
+		s = "−" + s
+	}
+	if l.Beyond > 0 {
+		s += fmt.Sprintf(", nothing beyond %g %% of deviation", l.Beyond)
+	}
+	return s
 }
 
 // Period is a part of the year in which a price of its own holds. The first that fits does.
