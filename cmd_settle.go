@@ -26,6 +26,7 @@ func settleCommand() *cobra.Command {
 
 func settleScoreCommand() *cobra.Command {
 	var o billing.ScoreOptions
+	var out, page string
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "score --signal FILE --response FILE --rule NAME",
@@ -52,6 +53,9 @@ is one of --rated-kw, or of the largest power of the signal.`,
 			} else if err != nil {
 				return failed(c.Context(), err)
 			}
+			if err := errors.Join(writeFile(out, r.WriteCSV), writeFile(page, r.WritePage)); err != nil {
+				return fail(exitEnvironment, err)
+			}
 			if asJSON {
 				return printJSON(c.OutOrStdout(), r)
 			}
@@ -70,6 +74,8 @@ is one of --rated-kw, or of the largest power of the signal.`,
 	f.Float64Var(&o.RMCCP, "rmccp", 0, "of pjm: price of capability, per MWh")
 	f.Float64Var(&o.RMPCP, "rmpcp", 0, "of pjm: price of performance, per MWh")
 	f.Float64Var(&o.MileageRatio, "mileage-ratio", 1, "of pjm: mileage of the signal to that of the traditional one")
+	f.StringVar(&out, "out", "", "CSV file for each hour, or each command")
+	f.StringVar(&page, "page", "", "HTML file to print")
 	f.BoolVar(&asJSON, "json", false, "print the result as JSON")
 	return c
 }

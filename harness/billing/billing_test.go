@@ -90,6 +90,10 @@ func TestGoldenScoresFromFiles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			var rows, page bytes.Buffer
+			if err := errors.Join(r.WriteCSV(&rows), r.WritePage(&page)); err != nil || strings.Count(rows.String(), "\n") != 25 || !strings.Contains(page.String(), "82800 (not whole)") {
+				t.Errorf("%v, %d rows", err, strings.Count(rows.String(), "\n"))
+			}
 			for i, got := range []float64{r.Score, r.Accuracy, r.Delay, r.Precision} {
 				if want := number(row[2+i]); math.Abs(got-want) > 1e-3 {
 					t.Errorf("%s, %s, %g kW: %.4f, want %.4f", row[0], row[1], kw, got, want)
@@ -124,6 +128,16 @@ func TestIndexFromFiles(t *testing.T) {
 	o.Price = 40
 	if _, err := billing.Score(o); err == nil || !strings.Contains(err.Error(), "4 to 15") {
 		t.Errorf("a price beyond the rule's: %v", err)
+	}
+	var rows, page bytes.Buffer
+	if err := errors.Join(r.WriteCSV(&rows), r.WritePage(&page)); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(rows.String(), "t_s,from_kw,target_kw,moved_kw,rate_percent,delay_s,deviation_percent,K1,K2,K3,k\n60,0,10000,10000,") || strings.Count(rows.String(), "\n") != 2 {
+		t.Errorf("rows:\n%s", rows.String())
+	}
+	if !strings.Contains(page.String(), "<svg") || !strings.Contains(page.String(), "2025-10-24") || strings.Contains(page.String(), "<script") {
+		t.Errorf("page:\n%.2000s", page.String())
 	}
 	for _, name := range settle.ScoreNames() {
 		x := o

@@ -2,6 +2,7 @@ package billing
 
 import (
 	"bytes"
+	"fmt"
 	"html/template"
 	"io"
 	"math"
@@ -10,6 +11,15 @@ import (
 	"yunchu/harness/plot"
 	"yunchu/platform/settle"
 )
+
+// style of a page that is printed.
+const style = `<style>
+body {font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #202020}
+table {border-collapse: collapse; margin: 1rem 0} th, td {padding: .2rem .9rem .2rem 0; text-align: right; border-bottom: 1px solid #ddd}
+th:first-child, td:first-child, .text {text-align: left} svg {max-width: 100%; height: auto; break-inside: avoid}
+.none {border: 2px solid #c8500a; padding: .5rem 1rem}
+@media print {body {margin: 0; max-width: none}}
+</style>`
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"local": func(b *settle.Bill, t time.Time) string {
@@ -22,13 +32,7 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"first": func(list []settle.Missing) []settle.Missing { return list[:min(len(list), 50)] },
 }).Parse(`<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>Settlement</title>
-<style>
-body {font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #202020}
-table {border-collapse: collapse; margin: 1rem 0} th, td {padding: .2rem .9rem .2rem 0; text-align: right; border-bottom: 1px solid #ddd}
-th:first-child, td:first-child, .text {text-align: left} svg {max-width: 100%; height: auto; break-inside: avoid}
-.none {border: 2px solid #c8500a; padding: .5rem 1rem}
-@media print {body {margin: 0; max-width: none}}
-</style></head><body>
+` + style + `</head><body>
 <h1>{{if .ProForma}}Pro forma settlement{{else}}Settlement{{end}}: {{.Total}} {{.Currency}}</h1>
 {{if .ProForma}}<p class="none">The readings are simulated. This shows what a bill would be, and is none.</p>{{end}}
 {{if not .Complete}}<p class="none">Not complete: what is listed as missing is not billed.</p>{{end}}
@@ -56,6 +60,51 @@ th:first-child, td:first-child, .text {text-align: left} svg {max-width: 100%; h
 <p>Every amount with its interval, price and rows of readings: the CSV file.</p>
 </body></html>
 `))
+
+var scorePage = template.Must(template.New("score").Funcs(template.FuncMap{
+	"number": func(x float64) string { return fmt.Sprintf("%.4f", x) },
+}).Parse(`<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>Score of regulation</title>
+` + style + `</head><body>
+<h1>{{.Rule}}: {{number .Score}}</h1>
+<p>Version {{.Version}}, {{.Standing}}{{with .Variant}}, read as {{.}}{{end}}. Over {{.N}} {{if .PJMResult}}samples{{else}}commands{{end}}, against {{.RatedKW}} kW ({{.From}}). {{.Source}}.</p>
+{{with .Doubts}}<ul>{{range .}}<li>in doubt: {{.}}</li>{{end}}</ul>{{end}}
+{{with .Fee}}<p>Fee {{printf "%.2f" .}} {{$.Currency}}.</p>{{end}}
+{{with .PJMResult}}<table><tr><th>hour from, s</th><th>score</th><th>accuracy</th><th>delay</th><th>precision</th></tr>
+{{range .Hours}}<tr><td>{{.At}}{{if not .Whole}} (not whole){{end}}</td><td>{{number .Score}}</td><td>{{number .Accuracy}}</td><td>{{number .PJM.Delay}}</td><td>{{number .Precision}}</td></tr>
+{{end}}</table>{{end}}
+{{with .KResult}}<table><tr><th>command at, s</th><th>from, kW</th><th>to, kW</th><th>% a minute</th><th>delay, s</th><th>deviation, %</th>{{range $.Names}}<th>{{.}}</th>{{end}}<th>index</th></tr>
+{{range .Adjustments}}<tr><td>{{.At}}</td><td>{{.FromKW}}</td><td>{{.TargetKW}}</td><td>{{number .Rate}}</td><td>{{.Delay}}</td><td>{{number .Error}}</td>{{range .Terms}}<td>{{number .}}</td>{{end}}<td>{{number .K}}</td></tr>
+{{end}}</table>{{end}}
+{{.Figure}}
+</body></html>
+`))
+
+// WritePage writes the score as one HTML file to print, without scripts.
+func (r *ScoreResult) WritePage(w io.Writer) error {
+	x, label := plot.Seconds(r.signal.t)
+	// Both in the unit of the longer one.
+	y := make([]float64, len(r.response.t))
+	unit := 1.0
+	if n := len(x) - 1; x[n] != 0 {
+		unit = r.signal.t[n] / x[n]
+	}
+	for i, t := range r.response.t {
+		y[i] = t / unit
+	}
+	f := plot.Figure{Title: "Signal and response", X: label, Panels: []plot.Panel{{Y: "power, kW", Curves: []plot.Curve{
+		{Name: "signal", X: x, Y: r.signal.kw, Color: plot.Gray}, {Name: "response", X: y, Y: r.response.kw},
+	}}}}
+	var b bytes.Buffer
+	if err := f.WriteSVG(&b); err != nil {
+		return err
+	}
+	return scorePage.Execute(w, struct {
+		*ScoreResult
+		Names  []string
+		Figure template.HTML
+	}{r, r.terms, template.HTML(b.String())}) // our own drawing
+}
 
 // WritePage writes the bills as one HTML file to print, without scripts.
 func (r *BillResult) WritePage(w io.Writer) error {

@@ -1,6 +1,7 @@
 package billing
 
 import (
+	"encoding/csv"
 	"fmt"
 	"io"
 	"math"
@@ -40,6 +41,9 @@ type ScoreResult struct {
 
 	Fee      *float64 `json:"fee,omitempty"`
 	Currency string   `json:"currency,omitempty"`
+
+	signal, response curve
+	terms            []string // names, in the rule's order
 }
 
 // PJMResult are the terms of PJM's score, the mean over the hours that are whole, or over
@@ -146,6 +150,7 @@ func Score(o ScoreOptions) (*ScoreResult, error) {
 	if to <= from {
 		return nil, fmt.Errorf("%s and %s have no time in common: %w", o.Signal, o.Response, settle.ErrNoData)
 	}
+	r.signal, r.response = signal, response
 	if rule.Aggregation == "pjm" {
 		r.Variant = string(reading)
 		return r, r.pjm(rule, o, reading, &signal, &response, from, to)
@@ -208,6 +213,9 @@ func (r *ScoreResult) index(rule *settle.Score, o ScoreOptions, signal, response
 		return fmt.Errorf("no command moved more than %g %% of %g kW and held %g s: %w", rule.Counting.Counts, r.RatedKW, rule.Counting.Holds, err)
 	}
 	r.N, r.Score = int64(len(list)), settle.Mean(list, rule.K)
+	for _, t := range rule.Terms {
+		r.terms = append(r.terms, t.Name)
+	}
 	k := &KResult{Settled: rule.Settled(r.Score), Terms: map[string]float64{}}
 	r.KResult = k
 	if rule.Admission > 0 {
@@ -241,6 +249,40 @@ func (r *ScoreResult) index(rule *settle.Score, o ScoreOptions, signal, response
 		r.charge(rule, rule.Fee(share, each))
 	}
 	return nil
+}
+
+// WriteCSV writes a row for each hour, or for each command.
+func (r *ScoreResult) WriteCSV(w io.Writer) error {
+	c := csv.NewWriter(w)
+	row := func(cells ...any) {
+		text := make([]string, len(cells))
+		for i, x := range cells {
+			text[i] = fmt.Sprint(x)
+		}
+		_ = c.Write(text) // told by Error
+	}
+	if p := r.PJMResult; p != nil {
+		row("t_s", "score", "accuracy", "delay", "precision", "whole")
+		for _, h := range p.Hours {
+			row(h.At, h.Score, h.Accuracy, h.Delay, h.Precision, h.Whole)
+		}
+	}
+	if k := r.KResult; k != nil {
+		head := []any{"t_s", "from_kw", "target_kw", "moved_kw", "rate_percent", "delay_s", "deviation_percent"}
+		for _, name := range r.terms {
+			head = append(head, name)
+		}
+		row(append(head, "k")...)
+		for _, a := range k.Adjustments {
+			cells := []any{a.At, a.FromKW, a.TargetKW, a.MovedKW, a.Rate, a.Delay, a.Error}
+			for _, x := range a.Terms {
+				cells = append(cells, x)
+			}
+			row(append(cells, a.K)...)
+		}
+	}
+	c.Flush()
+	return c.Error()
 }
 
 // Print says it in a few lines.
