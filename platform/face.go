@@ -329,7 +329,7 @@ func (p *Plant) progress(now time.Time) (d dispatch.Decision, rate float64) {
 	return p.decision, p.rate
 }
 
-// Records keeps users and tokens in log.meta.
+// Records keeps users and tokens in log.meta, and sessions in log.control.
 func (p *Plant) Records() auth.Records { return &records{p} }
 
 type records struct{ plant *Plant }
@@ -337,8 +337,7 @@ type records struct{ plant *Plant }
 // Put implements auth.Records.
 func (r *records) Put(kind, key, by string, value []byte, done func(error)) {
 	p := r.plant
-	p.bus.Publish(bus.Meta, &device.Meta{Kind: kind, Key: key, Value: value, At: p.sched.Now().UnixMilli(), By: by},
-		func(_ uint64, err error) { done(err) })
+	p.put(&device.Meta{Kind: kind, Key: key, Value: value, At: p.sched.Now().UnixMilli(), By: by}, done)
 }
 
 // Act implements auth.Records.
@@ -354,10 +353,7 @@ func (r *records) Act(a device.Act) {
 
 // Load implements auth.Records.
 func (r *records) Load(kind string, each func(key string, value []byte)) error {
-	return r.plant.State.Each(kind, func(key string, value []byte) bool {
-		each(key, value)
-		return true
-	})
+	return r.plant.records(kind, each)
 }
 
 // Version is the version of the program, set when it is released.

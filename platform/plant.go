@@ -144,6 +144,7 @@ type Plant struct {
 	verified  time.Time    // when the history was compared with its manifest last
 	expired   time.Time    // when what is kept no longer was looked for last
 	marks     []mark
+	sessions  sessions
 	kept      time.Time // when upkeep was done last
 	first     time.Time // cycle of dispatch
 	flushedAt int64     // newest arrival in the state view
@@ -277,8 +278,8 @@ func (p *Plant) open() (err error) {
 	if err = p.Fleet.Start(1); err != nil {
 		return err
 	}
-	if _, err = bus.Acks.Subscribe(p.bus, 1, p.acks); err != nil {
-		return fmt.Errorf("recover the commands: %w", err)
+	if _, err = p.bus.Subscribe(bus.Control, 1, p.control); err != nil {
+		return fmt.Errorf("recover the commands and sessions: %w", err)
 	}
 	if p.cfg.Audit {
 		p.Audit, err = audit.Open(audit.Options{
@@ -468,17 +469,34 @@ type mark struct {
 	seq uint64
 }
 
-// acks follows the acknowledgements of log.control, from its beginning at start:
-// for the image, for those who wait for one, and to know how old the log is where.
+// control follows log.control, from its beginning at start.
+func (p *Plant) control(seq uint64, f device.Frame) {
+	switch f := f.(type) {
+	case *device.Acks:
+		p.acks(seq, f)
+	case *device.Meta:
+		p.session(seq, f)
+	}
+}
+
+// acks follows the acknowledgements: for the image, for those who wait for one, and to know
+// how old the log is where.
 func (p *Plant) acks(seq uint64, f *device.Acks) {
 	p.Fleet.Acks(seq, f)
 	p.waiters.answer(seq, f)
+	if f.Rows() > 0 {
+		p.mark(f.List[0].At, seq)
+	}
+}
+
+// mark notes how old log.control is at a sequence.
+func (p *Plant) mark(ms int64, seq uint64) {
 	if p.cfg.Retain <= 0 {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if at := device.Time(f.List[0].At); len(p.marks) == 0 || at.Sub(p.marks[len(p.marks)-1].at) >= p.cfg.Retain/16 {
+	if at := device.Time(ms); len(p.marks) == 0 || at.Sub(p.marks[len(p.marks)-1].at) >= p.cfg.Retain/16 {
 		p.marks = append(p.marks, mark{at, seq})
 	}
 }

@@ -118,7 +118,7 @@ type ConfigSite struct {
 
 // Retention is how long what is kept; 0 is for ever.
 type Retention struct {
-	Control time.Duration `yaml:"control,omitempty" jsonschema:"minimum=0,default=7d" doc:"Commands, acknowledgements and events: about 100 bytes for each setpoint, 4.5 GB a day for 1,000 devices in a 2 s cycle."`
+	Control time.Duration `yaml:"control,omitempty" jsonschema:"minimum=0,default=7d" doc:"Commands, acknowledgements, events and sessions: about 100 bytes for each setpoint, 4.5 GB a day for 1,000 devices in a 2 s cycle."`
 	History time.Duration `yaml:"history,omitempty" jsonschema:"minimum=0,default=0s" doc:"Readings, in whole files of the history; 0s keeps them for ever."`
 	Tiers   []Tier        `yaml:"tiers,omitempty" doc:"What readings amount to in steps, stored beside them, the shortest step first; without the key by the minute, 15 minutes and hour, for ever."`
 }

@@ -21,8 +21,7 @@ const (
 	SessionLife     = 12 * time.Hour // from the login; refreshing does not move it
 	sessionsOfUser  = 16
 	sessionsOfPlant = 10_000
-	// Each refresh is a record in the log, which keeps it: nobody needs more than one for
-	// a token's life.
+	// Each refresh is a record in the log: nobody needs more than one for a token's life.
 	refreshEvery = time.Minute
 	refreshBurst = 10
 )

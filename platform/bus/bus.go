@@ -22,7 +22,7 @@ const (
 	// Data carries readings; a shard's number follows. It is trimmed once the
 	// history covers it.
 	Data = "log.data.0"
-	// Control carries commands, acknowledgements, events and acts, kept as
+	// Control carries commands, acknowledgements, events, acts and sessions, kept as
 	// retention says.
 	Control = "log.control"
 	// Meta carries what the plant knows about itself: registry, users, tokens,
