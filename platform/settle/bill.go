@@ -164,6 +164,9 @@ func (b *biller) bill(m misread) (*Bill, error) {
 				continue
 			}
 			s, missing := b.line(&t.Lines[k], months[name])
+			if s.Cents > most || s.Cents < -most {
+				return nil, fmt.Errorf("line %s of %s comes to more money than there is: look at its prices and quantities", s.Line, name)
+			}
 			out.Missing = append(out.Missing, missing...)
 			month.Lines = append(month.Lines, s)
 			total += s.Cents

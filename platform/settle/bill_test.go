@@ -242,6 +242,11 @@ func TestRounding(t *testing.T) {
 	for range d.At {
 		d.Energy = append(d.Energy, 0.1)
 	}
+	rich := tariff(t, "tou-demand")
+	rich.Lines[1].Price = 1e30
+	if _, err := rich.Bill(&settle.Data{At: d.At[:1], Energy: []float64{-1}}); err == nil || !strings.Contains(err.Error(), "feed-in of 2025-01") {
+		t.Errorf("more money than there is: %v", err)
+	}
 	for of, want := range map[string]string{"month": "-26.10", "interval": "-29.00"} {
 		rule := &settle.Tariff{
 			Name: "x", Version: "1", Standing: "unverified", Zone: "UTC", Step: 15 * time.Minute, Rounding: settle.Rounding{Digits: 2, Of: of},
@@ -569,13 +574,14 @@ func TestShippedTariffs(t *testing.T) {
 		}
 	}
 	var bad settle.Tariff
-	bad.Lines = []settle.Line{{Kind: "fee", Periods: []settle.Period{{Hours: []int{1}, Days: "holiday"}}}}
+	bad.Coverage = 101
+	bad.Lines = []settle.Line{{Kind: "fee", Mean: time.Minute, Price: 1, Periods: []settle.Period{{Hours: []int{1}, Days: "holiday"}}}}
 	bad.Valid.From = "yesterday"
 	var keys []string
 	for _, w := range bad.Check() {
 		keys = append(keys, w.Key)
 	}
-	for _, key := range []string{"name", "version", "standing", "time_zone", "interval", "valid.from", "lines[0].id", "lines[0].kind", "lines[0].side", "lines[0].per", "lines[0].quantity", "lines[0].periods[0]", "lines[0].periods[0].days"} {
+	for _, key := range []string{"name", "version", "standing", "time_zone", "interval", "valid.from", "lines[0].id", "lines[0].kind", "lines[0].side", "lines[0].per", "lines[0].quantity", "lines[0].price", "lines[0].price_mean", "coverage_percent", "lines[0].periods[0]", "lines[0].periods[0].days"} {
 		if !slices.Contains(keys, key) {
 			t.Errorf("%s is wrong, and was not told: %v", key, keys)
 		}

@@ -23,7 +23,10 @@ func exact(x float64) *big.Rat {
 	return r
 }
 
-// Round rounds an exact amount.
+// most is far beyond any amount of money; sums of many such still fit.
+const most = 1 << 53
+
+// Round rounds an exact amount. One beyond all money stays there.
 func (r Rounding) Round(x *big.Rat) Amount {
 	unit := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(r.Digits)), nil)
 	n := new(big.Int).Mul(x.Num(), unit)
@@ -33,6 +36,9 @@ func (r Rounding) Round(x *big.Rat) Amount {
 	case c < 0, c == 0 && r.Mode == "half-even" && n.Bit(0) == 0:
 	default:
 		n.Add(n, big.NewInt(int64(x.Sign())))
+	}
+	if n.CmpAbs(big.NewInt(most)) > 0 {
+		return Amount(n.Sign()) * (most + 1)
 	}
 	return Amount(n.Int64())
 }

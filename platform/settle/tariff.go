@@ -220,10 +220,13 @@ func (t *Tariff) Check() (list []Wrong) {
 	if t.Coverage == 0 {
 		t.Coverage = 95
 	}
-	for key, date := range map[string]string{"valid.from": t.Valid.From, "valid.to": t.Valid.To} {
-		if _, err := time.Parse(time.DateOnly, date); date != "" && err != nil {
-			wrong(key, "as in 2025-01-31", "%q is no date", date)
+	for _, end := range []struct{ key, date string }{{"valid.from", t.Valid.From}, {"valid.to", t.Valid.To}} {
+		if _, err := time.Parse(time.DateOnly, end.date); end.date != "" && err != nil {
+			wrong(end.key, "as in 2025-01-31", "%q is no date", end.date)
 		}
+	}
+	if t.Coverage < 0 || t.Coverage > 100 {
+		wrong("coverage_percent", "", "readings cover 0 to 100 %% of an interval")
 	}
 	if len(t.Lines) == 0 {
 		wrong("lines", "", "a bill has at least one line")
@@ -252,6 +255,15 @@ func (t *Tariff) Check() (list []Wrong) {
 			if t.Valid.From != "" && !strings.HasSuffix(t.Valid.From, "-01") {
 				wrong("valid.from", "", "with a demand charge a version begins with a month")
 			}
+		}
+		if l.Mean != 0 && (t.Step <= 0 || l.Mean < t.Step || l.Mean%t.Step != 0 || (24*time.Hour)%l.Mean != 0) {
+			wrong(at("price_mean"), "as in 1h", "a mean over %v is none of whole intervals", l.Mean)
+		}
+		switch {
+		case l.PriceOf != "" && (l.Price != 0 || len(l.Periods) > 0), l.Price != 0 && len(l.Periods) > 0:
+			wrong(at("price"), "", "a line has a price, a column of prices or periods, and one of them")
+		case l.PriceOf == "" && l.Mean != 0:
+			wrong(at("price_mean"), "", "a mean is that of a column of prices")
 		}
 		if l.Kind == "double-min" && l.Least == "" {
 			wrong(at("least"), "the column of what was promised", "double-min needs what was promised")
