@@ -21,7 +21,7 @@ type BillOptions struct {
 	Rules    []string // versions of a rule: those that ship, or files
 	Readings string
 	Data     []string // files of prices, awards, commitments
-	From, To string   // local dates, both included
+	From, To string   // local dates, both included, or instants, the latter not
 	Gap      time.Duration
 	ProForma bool
 	Claims   string // another party's bill

@@ -279,6 +279,7 @@ func TestExportOfDevices(t *testing.T) {
 		t.Errorf("simulated readings: %v", err)
 	}
 	o.ProForma = true
+	o.From, o.To = "2025-06-30T22:00:00Z", "2025-07-01T00:15:00+02:00"
 	r, err = billing.Bill(o)
 	var page bytes.Buffer
 	if err == nil {
@@ -328,6 +329,8 @@ func TestBillFaults(t *testing.T) {
 		{billing.BillOptions{Rules: []string{rule}, Readings: file(t, "x.csv", "time,power\n2025-06-30T22:00:00Z,1\n"), Data: []string{prices}}, "x.csv:1:1: there is no column energy_kwh or power_kw"},
 		{billing.BillOptions{Rules: []string{rule}, Readings: file(t, "x.csv", "time,power_kw\n2025-06-30T22:00:00Z,1\n2025-06-30T22:15:00Z,1\n2025-06-30T22:40:00Z,1\n"), Data: []string{prices}}, "x.csv:4:1: rows are 15m0s apart"},
 		{billing.BillOptions{Rules: []string{rule}, Readings: meter, Data: []string{prices}, From: "July"}, "write a date"},
+		{billing.BillOptions{Rules: []string{rule}, Readings: meter, Data: []string{prices}, From: "2025-06-30T22:01:00Z"}, "begin of an interval"},
+		{billing.BillOptions{Rules: []string{rule}, Readings: meter, Data: []string{prices}, To: "2025-06-30T22:00:00Z"}, "there is nothing to bill"},
 		{billing.BillOptions{Rules: []string{rule}, Readings: meter, Data: []string{prices}, Claims: file(t, "c.csv", "line,amount\nsold,1\nfees,2\n")}, `c.csv:3:1: there is no line "fees"`},
 		{billing.BillOptions{Rules: []string{file(t, "bad.yaml", strings.Replace(twoLines, "Europe/Berlin", "Berlin", 1))}, Readings: meter}, `bad.yaml:5:12: "Berlin" is no time zone`},
 		{billing.BillOptions{Rules: []string{file(t, "bad.yaml", strings.Replace(twoLines, "side: pays", "sides: pays", 1))}, Readings: meter}, `unknown field "sides"`},

@@ -77,7 +77,7 @@ func (p span) index(t time.Time) int {
 	return int(t.Sub(p.from) / p.step)
 }
 
-// period is what is billed: from one local date to another, where they are given, else what
+// period is what is billed: from one local date or instant to another, where they are given, else what
 // the first file of prices spans, else the readings.
 func (o *BillOptions) period(t *settle.Tariff, readings *series, others []*series) (p span, err error) {
 	p.step = t.Step
@@ -110,11 +110,15 @@ func (o *BillOptions) period(t *settle.Tariff, readings *series, others []*serie
 		if day.text == "" {
 			continue
 		}
-		at, err := time.ParseInLocation(time.DateOnly, day.text, loc)
-		if err != nil {
-			return p, fmt.Errorf("--%s %s: write a date, as in 2025-01-31", day.flag, day.text)
+		if at, err := time.ParseInLocation(time.DateOnly, day.text, loc); err == nil {
+			*day.to = at.AddDate(0, 0, day.add).UTC()
+			continue
 		}
-		*day.to = at.AddDate(0, 0, day.add).UTC()
+		at, ok := sheet.Instant(day.text)
+		if !ok || at.UnixNano()%int64(p.step) != 0 {
+			return p, fmt.Errorf("--%s %s: write a date, as in 2025-01-31, or the begin of an interval, as in 2025-01-31T13:00:00Z", day.flag, day.text)
+		}
+		*day.to = at
 	}
 	if p.n() < 1 {
 		return p, fmt.Errorf("from %s to %s there is nothing to bill", p.from.Format(time.RFC3339), p.to.Format(time.RFC3339))
