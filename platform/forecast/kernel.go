@@ -21,8 +21,9 @@ type kernel struct {
 	halfLife             float64 // days, in which what a day says becomes half as sure
 }
 
-// kernelWeight is how much a column of features counts in the likeness of days, by kind and lag.
-func kernelWeight(s *Series) []float64 {
+// likeness is how much the columns of features count in it, by kind and lag: what is known of the
+// day, and what came at the end of the day before, more than all that is older.
+func likeness(s *Series) []float64 {
 	b := s.blocks()
 	var w []float64
 	put := func(n int, x float64) {
@@ -30,14 +31,16 @@ func kernelWeight(s *Series) []float64 {
 			w = append(w, x)
 		}
 	}
-	put(b, 1)
-	put(3*b, 0.5)
+	end := (b + 5) / 6
+	put(b-end, 1)
+	put(end, 3)
+	put(b*(len(targetLags)-1), 0.1)
 	for range s.Exog {
-		put(b, 1)
-		put(b, 0.7)
-		put(b, 0.4)
+		put(b, 2)
+		put(b, 0.2)
+		put(b, 0.05)
 	}
-	put(7, 1.5)
+	put(7, 0.5)
 	return w
 }
 

@@ -24,6 +24,13 @@ var all = []member{
 	{days: 1092, asinh: true, kernels: []kernel{
 		{linear: 4, reach: 0.5, noise: 0.1, halfLife: 300},
 	}},
+	{days: 728, asinh: true, kernels: []kernel{
+		{linear: 4, reach: 0.3, noise: 0.1, halfLife: 120},
+		{linear: 4, reach: 0.3, noise: 0.1, halfLife: 60},
+	}},
+	{days: 728, asinh: false, kernels: []kernel{
+		{linear: 4, reach: 0.3, noise: 0.1, halfLife: 120},
+	}},
 }
 
 // Members names the members in the order of what Day returns.
@@ -56,7 +63,7 @@ func Day(s *Series, d int) (forecasts [][]float64) {
 			forecasts = append(forecasts, q.ridge(l))
 		}
 		if len(m.kernels) > 0 {
-			products := q.products(kernelWeight(s))
+			products := q.products(likeness(s))
 			for _, k := range m.kernels {
 				forecasts = append(forecasts, k.forecast(q, products))
 			}
