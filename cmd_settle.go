@@ -20,7 +20,7 @@ func settleCommand() *cobra.Command {
 		Use:   "settle",
 		Short: "Score regulation, make bills, and say why another party's differs",
 	}
-	c.AddCommand(settleScoreCommand(), settleBillCommand())
+	c.AddCommand(settleScoreCommand(), settleBillCommand(), settleRulesCommand())
 	return c
 }
 
@@ -161,6 +161,43 @@ again with the difference alone.`,
 	f.BoolVar(&items, "items", false, "with --json: every item too")
 	f.BoolVar(&asJSON, "json", false, "print the result as JSON")
 	return c
+}
+
+func settleRulesCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "rules [NAME]",
+		Short: "List the rules that ship, or print the file of one to start another from",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			w := c.OutOrStdout()
+			if len(args) == 1 {
+				src, err := settle.RuleText(args[0])
+				if err != nil {
+					return fail(exitInput, err)
+				}
+				_, err = w.Write(src)
+				return err
+			}
+			line := func(command, name, version, standing, title string) {
+				fmt.Fprintf(w, "%-6s %-24s %s  %-11s %s\n", command, name, version, standing, title)
+			}
+			for _, name := range settle.ScoreNames() {
+				r, err := settle.ShippedScore(name)
+				if err != nil {
+					return err
+				}
+				line("score", name, r.Version, r.Standing, r.Title)
+			}
+			for _, name := range settle.TariffNames() {
+				t, err := settle.ShippedTariff(name)
+				if err != nil {
+					return err
+				}
+				line("bill", name, t.Version, t.Standing, t.Title)
+			}
+			return nil
+		},
+	}
 }
 
 // printJSON prints a result for machines.

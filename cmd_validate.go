@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"yunchu/harness/billing"
 	"yunchu/harness/report"
 	"yunchu/harness/scenario"
 	"yunchu/harness/scenario/schema"
@@ -21,7 +22,7 @@ import (
 func validateCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "validate FILE...",
-		Short: "Check scenario, config, rig, load, procedure, model, cell, trace and parameter files",
+		Short: "Check scenario, config, rig, load, procedure, rule, model, cell, trace and parameter files",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, files []string) error {
 			var faults scenario.Faults
@@ -79,6 +80,10 @@ func check(file string) (kind string, err error) {
 		_, err = modbus.LoadProfile(file)
 	case "CANProfile":
 		_, err = can.LoadProfile(file)
+	case billing.ScoreKind:
+		_, err = billing.LoadScore(file)
+	case billing.BillKind:
+		_, err = billing.LoadTariff(file)
 	case "Model", "Aging", "Container", "Runaway", "BMS", "Converter", "Transformers", "Auxiliary":
 		err = parameters[kind](file)
 	default:

@@ -182,6 +182,30 @@ func TestScoreFaults(t *testing.T) {
 	}
 }
 
+// TestShippedRulesAsFiles: what ships is read as a file too, as its own kind and no other.
+func TestShippedRulesAsFiles(t *testing.T) {
+	t.Parallel()
+	for _, name := range append(settle.ScoreNames(), settle.TariffNames()...) {
+		src, err := settle.RuleText(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := file(t, name+".yaml", string(src))
+		_, asScore := billing.LoadScore(path)
+		_, asBill := billing.LoadTariff(path)
+		right, other := asScore, asBill
+		if strings.Contains(string(src), "kind: "+billing.BillKind) {
+			right, other = asBill, asScore
+		}
+		if right != nil || other == nil || !strings.Contains(other.Error(), ":2:7: this is a ") {
+			t.Errorf("%s: %v; as the other kind: %v", name, right, other)
+		}
+	}
+	if _, err := settle.RuleText("../doc"); err == nil {
+		t.Error("a rule that is none was found")
+	}
+}
+
 const twoLines = `name: own
 version: 2025-01-01
 standing: verified

@@ -148,7 +148,7 @@ func Kinds() []string {
 
 // allKinds are those of files that other packages read, too.
 func allKinds() []string {
-	return append(Kinds(), "Profile", "CANProfile", "Aging", "Container", "Runaway", "BMS", "Converter", "Transformers", "Auxiliary")
+	return append(Kinds(), "Profile", "CANProfile", "Aging", "Container", "Runaway", "BMS", "Converter", "Transformers", "Auxiliary", "ScoreRule", "BillRule")
 }
 
 func kindHint(kind string) string {

@@ -13,6 +13,9 @@ import (
 
 // Score is a rule by which regulation is scored, as its file says it.
 type Score struct {
+	APIVersion string `yaml:"apiVersion" json:"-"` // yunchu/v1, or left out
+	Kind       string `yaml:"kind" json:"-"`       // ScoreRule, or left out
+
 	Name     string   `yaml:"name" json:"name"`
 	Title    string   `yaml:"title" json:"title"`
 	Version  string   `yaml:"version" json:"version"` // date of the edition, 2025-10-24
@@ -74,8 +77,21 @@ var forms = map[string]func(x, s float64) float64{
 	"excess": func(x, s float64) float64 { return 2 - x/s },
 }
 
+// apiVersion is that of all files.
+const apiVersion = "yunchu/v1"
+
 //go:embed rules
 var ruleFiles embed.FS
+
+// RuleText is the file of a rule that ships, of either kind.
+func RuleText(name string) ([]byte, error) {
+	for _, kind := range []string{"score", "bill"} {
+		if src, err := ruleFiles.ReadFile(path.Join("rules", kind, name+".yaml")); err == nil {
+			return src, nil
+		}
+	}
+	return nil, fmt.Errorf("there is no rule %q: there are %s", name, strings.Join(append(ScoreNames(), TariffNames()...), ", "))
+}
 
 // ScoreNames are the rules for scores that ship.
 func ScoreNames() (names []string) {
@@ -126,6 +142,9 @@ type Wrong struct{ Key, Msg, Hint string }
 func (r *Score) Check() (list []Wrong) {
 	wrong := func(key, hint, format string, args ...any) {
 		list = append(list, Wrong{key, fmt.Sprintf(format, args...), hint})
+	}
+	if r.APIVersion != "" && r.APIVersion != apiVersion {
+		wrong("apiVersion", "write "+apiVersion, "%q is no version of files", r.APIVersion)
 	}
 	if r.Name == "" {
 		wrong("name", "", "the rule has no name")

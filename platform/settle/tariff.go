@@ -15,6 +15,9 @@ import (
 // Tariff is a rule by which is billed, as its file says it. One of its versions holds for
 // local dates from Valid.From to Valid.To, both included.
 type Tariff struct {
+	APIVersion string `yaml:"apiVersion" json:"-"` // yunchu/v1, or left out
+	Kind       string `yaml:"kind" json:"-"`       // BillRule, or left out
+
 	Name     string        `yaml:"name" json:"name"`
 	Title    string        `yaml:"title" json:"title"`
 	Version  string        `yaml:"version" json:"version"`
@@ -189,6 +192,9 @@ func (t *Tariff) Check() (list []Wrong) {
 		if !slices.Contains(known, word) {
 			wrong(key, "one of "+strings.Join(known, ", "), "%q is not known here", word)
 		}
+	}
+	if t.APIVersion != "" && t.APIVersion != apiVersion {
+		wrong("apiVersion", "write "+apiVersion, "%q is no version of files", t.APIVersion)
 	}
 	if t.Name == "" {
 		wrong("name", "", "the rule has no name")
