@@ -68,8 +68,11 @@ func DieboldMariano(first, second, truth []float64, perDay int) (statistic, p fl
 	for _, d := range diff {
 		variance += (d - mean) * (d - mean) / float64(n)
 	}
-	if variance == 0 {
+	switch {
+	case variance == 0 && mean == 0:
 		return 0, 0.5
+	case variance == 0: // the same difference every day
+		return math.Copysign(math.MaxFloat64, mean), max(0, math.Copysign(1, mean))
 	}
 	statistic = mean / math.Sqrt(variance/float64(n))
 	return statistic, 0.5 * math.Erfc(-statistic/math.Sqrt2)

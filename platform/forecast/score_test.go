@@ -49,4 +49,8 @@ func TestDieboldMariano(t *testing.T) {
 	if stat, p = forecast.DieboldMariano(first, first, truth, 2); stat != 0 || p != 0.5 {
 		t.Errorf("the same: statistic %g, p %g", stat, p)
 	}
+	// Always the same difference leaves no doubt, and is still a number.
+	if stat, p = forecast.DieboldMariano([]float64{1, 1}, []float64{2, 2}, make([]float64, 2), 1); stat > -1e300 || math.IsInf(stat, 0) || p != 0 {
+		t.Errorf("better by 1 every day: statistic %g, p %g", stat, p)
+	}
 }
