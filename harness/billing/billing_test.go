@@ -171,6 +171,7 @@ func TestScoreFaults(t *testing.T) {
 		{billing.ScoreOptions{Signal: good, Response: good, Rule: "texas"}, "there are guangdong, hunan"},
 		{billing.ScoreOptions{Signal: good, Response: good, Rule: "hunan", Variant: "block"}, "has no variants"},
 		{billing.ScoreOptions{Signal: good, Response: good, Rule: "pjm", Variant: "blocks"}, "rolling10s"},
+		{billing.ScoreOptions{Signal: good, Response: good, Rule: "pjm", Share: 2}, "a part of 1"},
 		{billing.ScoreOptions{Signal: good, Response: file(t, "b.csv", "t_s,power_kw\n0,1\n0,2\n"), Rule: "pjm"}, "b.csv:3:1: 0 s comes after 0 s"},
 		{billing.ScoreOptions{Signal: file(t, "c.csv", "t_s,kw\n0,1\n"), Response: good, Rule: "pjm"}, "c.csv:1:1: there is no column power_kw"},
 		{billing.ScoreOptions{Signal: good, Response: good, Rule: own}, `own.yaml:6:32: "rato" is no form`},

@@ -119,6 +119,9 @@ func Score(o ScoreOptions) (*ScoreResult, error) {
 	if o.Variant != "" && rule.Aggregation != "pjm" {
 		return nil, fmt.Errorf("rule %s has no variants; they are readings of PJM's manual", rule.Name)
 	}
+	if o.RatedKW < 0 || o.Share < 0 || o.Share > 1 {
+		return nil, fmt.Errorf("a rated power of %g kW and a share of %g: write one above 0, and a part of 1", o.RatedKW, o.Share)
+	}
 	reading := settle.PJMReading(o.Variant)
 	if o.Variant == "" {
 		reading = settle.Rolling

@@ -428,6 +428,7 @@ func TestLedger(t *testing.T) {
 		"the first removed": lines[1],
 		"one put in twice":  lines[0] + lines[0],
 		"cut off":           string(book[:len(book)-9]),
+		"its end cut off":   string(book[:len(book)-1]),
 	} {
 		if bad == string(book) {
 			t.Errorf("%s: nothing is", name)

@@ -45,8 +45,11 @@ type Ledger struct {
 func ReadLedger(src []byte) (*Ledger, error) {
 	var l Ledger
 	for line := range bytes.Lines(src) {
-		line = bytes.TrimSuffix(line, []byte("\n"))
 		n := len(l.Entries) + 1
+		line, whole := bytes.CutSuffix(line, []byte("\n"))
+		if !whole {
+			return nil, fmt.Errorf("line %d of the ledger, the last, is cut off: it was not booked, take it out", n)
+		}
 		var e Entry
 		if err := json.Unmarshal(line, &e); err != nil {
 			return nil, fmt.Errorf("line %d of the ledger: %w", n, err)
