@@ -20,7 +20,7 @@ func settleCommand() *cobra.Command {
 		Use:   "settle",
 		Short: "Score regulation, make bills, and say why another party's differs",
 	}
-	c.AddCommand(settleScoreCommand(), settleBillCommand(), settleRulesCommand())
+	c.AddCommand(settleScoreCommand(), settleBillCommand(), settleLedgerCommand(), settleRulesCommand())
 	return c
 }
 
@@ -161,6 +161,31 @@ again with the difference alone.`,
 	f.BoolVar(&items, "items", false, "with --json: every item too")
 	f.BoolVar(&asJSON, "json", false, "print the result as JSON")
 	return c
+}
+
+func settleLedgerCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "ledger FILE",
+		Short: "Prove a ledger, and say what is on its accounts",
+		Long: `Prove a ledger, and say what is on its accounts: entries have their place and follow from one another,
+and postings balance. Above 0 is a debit. The hash is that of the whole: whoever keeps it elsewhere
+finds a change in the last line too.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			l, err := billing.Ledger(args[0])
+			if _, ok := errors.AsType[*os.PathError](err); ok {
+				return fail(exitInput, err)
+			} else if err != nil {
+				return fail(exitFailed, err)
+			}
+			w := c.OutOrStdout()
+			for _, a := range l.Accounts() {
+				fmt.Fprintf(w, "%-30s %16s %s\n", a.Name, a.Balance, a.Currency)
+			}
+			fmt.Fprintf(w, "%d entries, hash %s\n", len(l.Entries), l.Hash())
+			return nil
+		},
+	}
 }
 
 func settleRulesCommand() *cobra.Command {

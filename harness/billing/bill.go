@@ -138,13 +138,11 @@ func names(t *settle.Tariff) (s string) {
 
 // Book appends the bills to a ledger on disk.
 func (r *BillResult) Book(path, party string, now time.Time) error {
-	src, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	l, err := Ledger(path)
+	if errors.Is(err, os.ErrNotExist) {
+		l = &settle.Ledger{}
+	} else if err != nil {
 		return err
-	}
-	l, err := settle.ReadLedger(src)
-	if err != nil {
-		return scenario.Faults{{Path: path, Msg: err.Error(), Hint: "nothing was booked"}}
 	}
 	before := len(l.Entries)
 	out, err := l.Settle(party, now, r.Bills...)
@@ -161,6 +159,19 @@ func (r *BillResult) Book(path, party string, now time.Time) error {
 	}
 	_, err = f.Write(out)
 	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// Ledger reads a ledger and proves it. An error of the file says its path.
+func Ledger(path string) (*settle.Ledger, error) {
+	src, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	l, err := settle.ReadLedger(src)
+	if err != nil {
+		return nil, scenario.Faults{{Path: path, Msg: err.Error()}}
+	}
+	return l, nil
 }
 
 // WriteCSV writes every item of every line.

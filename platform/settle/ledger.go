@@ -2,6 +2,7 @@ package settle
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -90,16 +91,35 @@ func (e *Entry) balance() error {
 	return nil
 }
 
-// Balance is what is on an account.
-func (l *Ledger) Balance(account string) (sum Amount) {
+// Hash is that of the last line, and so of the whole book; empty where nothing is booked.
+func (l *Ledger) Hash() string { return l.hash }
+
+// Account is what is on one, in one currency: above 0 a debit.
+type Account struct {
+	Name     string
+	Currency string
+	Balance  json.Number
+
+	Cents Amount
+}
+
+// Accounts are all that were posted to, by name.
+func (l *Ledger) Accounts() (list []Account) {
 	for _, e := range l.Entries {
+		r := Rounding{Digits: e.Digits}
 		for _, p := range e.Postings {
-			if p.Account == account {
-				sum += p.cents
+			i := slices.IndexFunc(list, func(a Account) bool { return a.Name == p.Account && a.Currency == e.Currency })
+			if i < 0 {
+				i, list = len(list), append(list, Account{Name: p.Account, Currency: e.Currency})
 			}
+			list[i].Cents += p.cents
+			list[i].Balance = json.Number(r.Text(list[i].Cents))
 		}
 	}
-	return sum
+	slices.SortFunc(list, func(a, b Account) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Currency, b.Currency))
+	})
+	return list
 }
 
 // Settle books the bills of a rule with a party by months, those of several versions of it
@@ -185,17 +205,4 @@ func (d *dues) post(account string, a Amount) {
 		d.accounts = append(d.accounts, account)
 	}
 	d.of[account] += a
-}
-
-// Accounts are all that were posted to, in order.
-func (l *Ledger) Accounts() (names []string) {
-	for _, e := range l.Entries {
-		for _, p := range e.Postings {
-			if !slices.Contains(names, p.Account) {
-				names = append(names, p.Account)
-			}
-		}
-	}
-	slices.Sort(names)
-	return names
 }
