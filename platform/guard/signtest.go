@@ -80,11 +80,12 @@ const (
 )
 
 // spans are those times for a device as slow as it has been: while it takes a setpoint it is
-// not read, and a phase needs patience readings after that.
+// not read, and what was read as it was written again does not count. So that is done at every
+// second reading at most, and a phase has room for patience readings between.
 func (d *state) spans() (within, hold, again int64) {
 	took, read := d.busy.took, d.env.StaleAfter.Milliseconds()/stalePolls
-	within = max(testWithin.Milliseconds(), 2*took+(patience+2)*(took+read))
-	return within, max(testHold.Milliseconds(), 4*took), max(testAgain.Milliseconds(), 2*took)
+	within = max(testWithin.Milliseconds(), 2*took+(2*patience+1)*(took+read))
+	return within, max(testHold.Milliseconds(), 4*took, 4*read), max(testAgain.Milliseconds(), 2*took, 2*read)
 }
 
 func (t *signTest) running() bool { return t.phase != testOff }

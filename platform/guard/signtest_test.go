@@ -242,3 +242,31 @@ func TestWrongSignUnderDispatch(t *testing.T) {
 	}
 	w.noted("disarmed: its power runs against")
 }
+
+// A device that is read seldom is read at the moments at which the test's setpoint is handed out
+// again: what was measured then was not measured under it, and there must be others.
+func TestSignTestOfADeviceThatIsReadSeldom(t *testing.T) {
+	for _, period := range []time.Duration{time.Second, 1500 * time.Millisecond, 3 * time.Second} {
+		w := wired(t, func(i *device.Info) { i.PollMS = int(period.Milliseconds()) })
+		step := func() {
+			w.now = w.now.Add(period)
+			given := w.g.Tick(w.now, nil)
+			r := w.reading()
+			w.g.Observe(&r)
+			for _, c := range given {
+				w.give(c.Command)
+			}
+			for _, n := range w.g.Notices() {
+				w.notes = append(w.notes, n.Kind+": "+n.Text)
+			}
+		}
+		step()
+		w.must(device.Arm, 0)
+		for range 40 {
+			step()
+		}
+		if !w.g.Armed(0) {
+			t.Errorf("read every %v: noted %q", period, w.notes)
+		}
+	}
+}
