@@ -30,7 +30,7 @@ const (
 
 // How the past counts. Chosen on 2015 and 2016 of Nord Pool, as docs/market.md says.
 const (
-	memberHalfLife = 28.0 // days, of what members have been off by
+	memberHalfLife = 60.0 // days, of what members have been off by
 	keenness       = 12.0 // a member that was off by 1 % more than the best weighs e^−0.12 of it
 	scaleHalfLife  = 10.0 // days, of how wide quantiles are
 	residualDays   = 182  // from which quantiles are taken
