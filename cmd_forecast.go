@@ -19,6 +19,8 @@ func forecastCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "forecast",
 		Short: "Forecast a price, a load or a production a day ahead",
+		Args:  cobra.NoArgs,
+		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(forecastBacktestCommand())
 	return c

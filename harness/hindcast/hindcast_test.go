@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -210,6 +211,18 @@ func TestFaults(t *testing.T) {
 				t.Errorf("%v, want %s", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestStop: who interrupts has no scores of the days that were done.
+func TestStop(t *testing.T) {
+	var asked atomic.Int64
+	_, err := hindcast.Run(hindcast.Options{
+		Data: write(t, "data.csv", rows(60)), Target: "Price", From: day(t, "2024-02-26"), Warm: 1,
+		Stop: func() error { asked.Add(1); return os.ErrDeadlineExceeded },
+	})
+	if err == nil || asked.Load() == 0 {
+		t.Errorf("%v after %d questions", err, asked.Load())
 	}
 }
 
