@@ -207,6 +207,9 @@ func outcomeOf(t *testing.T, dir string) string {
 			return "an error when read"
 		}
 		missing += damageReadings - len(page.Rows)
+		if len(page.Rows) < damageReadings && len(page.Gaps) == 0 {
+			t.Errorf("%d readings of %d are served, and no gap is told; damages %+v", len(page.Rows), damageReadings, o.Damages())
+		}
 		for _, r := range page.Rows {
 			want := damageReading(slot, int(r.At-1_700_000_000_000)/1000)
 			if r.At != want.At || r.SoC != want.SoC || r.Power != want.Power || r.Voltage != want.Voltage || r.Current != want.Current || r.Status != want.Status {

@@ -97,6 +97,30 @@ func (p *Plant) openHistory() error {
 	return nil
 }
 
+// missed tells the history what the log has lost behind what was covered when it was opened.
+func (p *Plant) missed(covered uint64) {
+	h, tells := p.History.(series.Misser)
+	c, checked := p.bus.(bus.Checked)
+	if !tells || !checked {
+		return
+	}
+	var list []series.Miss
+	for _, d := range c.Damages() {
+		if d.Stream != bus.Data || d.From == 0 || d.To <= covered {
+			continue
+		}
+		m := series.Miss{First: max(d.From, covered+1), Last: d.To, To: d.Found.UnixMilli() + 1, Why: "lost in the log: " + d.What}
+		if !d.Since.IsZero() {
+			m.From = d.Since.UnixMilli()
+		}
+		if !d.Until.IsZero() {
+			m.To = d.Until.UnixMilli() + 1
+		}
+		list = append(list, m)
+	}
+	h.Missed(list)
+}
+
 // readings is the log that a history elsewhere reads again.
 type readings struct{ bus bus.Bus }
 

@@ -265,6 +265,7 @@ func (p *Plant) open() (err error) {
 	if _, err = bus.Readings.Subscribe(p.bus, covered+1, p.History.Append); err != nil {
 		return fmt.Errorf("recover the history: %w", err)
 	}
+	p.missed(covered)
 	if _, err = bus.Metas.Subscribe(p.bus, 1, p.meta); err != nil {
 		return fmt.Errorf("recover the configuration: %w", err)
 	}

@@ -178,6 +178,11 @@ func (v *snapshot) gaps(step int64, lo, hi device.Slot, from, to int64) (out []G
 			out = append(out, gap)
 		}
 	}
+	for _, m := range v.missed {
+		if m.From < to && m.To > from {
+			out = append(out, Gap{max(from, m.From), min(to, m.To), m.Why})
+		}
+	}
 	return joinGaps(out)
 }
 

@@ -1,6 +1,9 @@
 package series
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 // FuzzManifest reads what may be a manifest. What is taken without a word is read again as
 // it is written.
@@ -10,7 +13,7 @@ func FuzzManifest(f *testing.F) {
 	for _, v := range []any{
 		manifestHead{"history", manifestVersion},
 		manifestEntry{ID: 1, First: 1, Last: 9, Readings: contents{Size: 5, Rows: 2}, Tiers: map[string]*contents{"1m": {Size: 3}}, Lost: map[string]string{"1h": "gone"}},
-		manifestEnd{1, 2},
+		manifestEnd{1, 2, []Miss{{First: 3, Last: 4, From: 5, To: 6, Why: "gone"}}},
 	} {
 		var err error
 		if b, chain, err = appendLine(b, chain, v); err != nil {
@@ -21,14 +24,14 @@ func FuzzManifest(f *testing.F) {
 	f.Add(b[:len(b)/2])
 	f.Add([]byte("\n\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		list, next, err := parseManifest("dir", text)
+		list, end, err := parseManifest("dir", text)
 		if err == nil { // it says what it is, down to the last line
-			again, err := manifestOf(list, next)
+			again, err := manifestOf(list, end)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if l, n, err := parseManifest("dir", again); err != nil || len(l) != len(list) || n != next {
-				t.Errorf("%d entries, next %d, %v; want %d, %d", len(l), n, err, len(list), next)
+			if l, e, err := parseManifest("dir", again); err != nil || len(l) != len(list) || e.NextID != end.NextID || !slices.Equal(e.Missed, end.Missed) {
+				t.Errorf("%d entries, then %+v, %v; want %d, %+v", len(l), e, err, len(list), end)
 			}
 		}
 		for _, g := range list {

@@ -20,8 +20,8 @@ const verifyAtOpen = 128 << 20
 
 // load reads what is in the folder.
 func (s *Store) load() error {
-	listed, nextID, err := readManifest(s.opt.Dir)
-	s.nextID = nextID
+	listed, end, err := readManifest(s.opt.Dir)
+	s.nextID, s.missed = end.NextID, end.Missed
 	missing := errors.Is(err, fs.ErrNotExist)
 	adopt := missing || errors.Is(err, errManifest)
 	if err != nil && !adopt {

@@ -45,8 +45,9 @@ type manifestEntry struct {
 
 // manifestEnd is the last line.
 type manifestEnd struct {
-	Entries int    `json:"entries"`
+	Entries int    `json:"entries"` // the first field: it tells the line from others
 	NextID  uint64 `json:"next_id"`
+	Missed  []Miss `json:"missed,omitempty"`
 }
 
 // appendLine adds v behind the hash that continues the chain.
@@ -68,8 +69,8 @@ func link(chain string, text []byte) string {
 }
 
 // writeManifest replaces the manifest.
-func writeManifest(dir string, list []*segment, nextID uint64) error {
-	b, err := manifestOf(list, nextID)
+func writeManifest(dir string, list []*segment, end manifestEnd) error {
+	b, err := manifestOf(list, end)
 	if err == nil {
 		err = durable.WriteFile(filepath.Join(dir, Manifest), b, 0o644)
 	}
@@ -80,7 +81,7 @@ func writeManifest(dir string, list []*segment, nextID uint64) error {
 }
 
 // manifestOf is the text of a manifest.
-func manifestOf(list []*segment, nextID uint64) ([]byte, error) {
+func manifestOf(list []*segment, end manifestEnd) ([]byte, error) {
 	version := 1
 	if slices.ContainsFunc(list, (*segment).joined) {
 		version = manifestVersion
@@ -105,7 +106,8 @@ func manifestOf(list []*segment, nextID uint64) ([]byte, error) {
 		}
 	}
 	if err == nil {
-		b, _, err = appendLine(b, chain, manifestEnd{len(list), nextID})
+		end.Entries = len(list)
+		b, _, err = appendLine(b, chain, end)
 	}
 	return b, err
 }
@@ -121,15 +123,15 @@ func lostName(step int64) string {
 var errManifest = errors.New("manifest damaged")
 
 // readManifest lists what the manifest says. With errManifest it lists what is left of it.
-func readManifest(dir string) (list []*segment, nextID uint64, err error) {
+func readManifest(dir string) (list []*segment, end manifestEnd, err error) {
 	b, err := os.ReadFile(filepath.Join(dir, Manifest))
 	if err != nil {
-		return nil, 0, err
+		return nil, end, err
 	}
 	return parseManifest(dir, b)
 }
 
-func parseManifest(dir string, b []byte) (list []*segment, nextID uint64, err error) {
+func parseManifest(dir string, b []byte) (list []*segment, end manifestEnd, err error) {
 	fault := func(line int, why string) {
 		if err == nil {
 			err = fmt.Errorf("%w: %s: line %d: %s", errManifest, filepath.Join(dir, Manifest), line, why)
@@ -150,16 +152,15 @@ func parseManifest(dir string, b []byte) (list []*segment, nextID uint64, err er
 			if e := json.Unmarshal(object, &h); e != nil || h.Store != "history" {
 				fault(n, "is not the manifest of a history")
 			} else if h.Version < 1 || h.Version > manifestVersion {
-				return nil, 0, fmt.Errorf("the manifest has version %d, this program reads 1 to %d", h.Version, manifestVersion)
+				return nil, end, fmt.Errorf("the manifest has version %d, this program reads 1 to %d", h.Version, manifestVersion)
 			}
 			continue
 		}
 		if bytes.HasPrefix(object, []byte(`{"entries":`)) {
-			var end manifestEnd
 			if e := json.Unmarshal(object, &end); e != nil || end.Entries != n-2 {
 				fault(n, "counts other lines")
 			}
-			nextID, ended = end.NextID, true
+			ended = true
 			continue
 		}
 		var e manifestEntry
@@ -172,7 +173,7 @@ func parseManifest(dir string, b []byte) (list []*segment, nextID uint64, err er
 	if !ended {
 		fault(n+1, "is missing")
 	}
-	return list, nextID, err
+	return list, end, err
 }
 
 // segment is what the entry says, with the tables that should be there.

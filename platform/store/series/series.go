@@ -99,8 +99,10 @@ type Store struct {
 	since    map[int64]int64 // by step: what is older may be gone
 	given    uint64          // from where on the log has given everything since something was lost; 0: nothing yet
 	nextID   uint64
-	failures int   // attempts to write that failed
-	failure  error // the last of them
+	missed   []Miss // of the log, before it was here
+	jumps    []Miss // of the sequences that were appended, since the store was opened
+	failures int    // attempts to write that failed
+	failure  error  // the last of them
 	faults   []Fault
 	dropped  int64 // rows of impossible slots
 	tooLate  int64 // steps of tiers that readings came too late for
@@ -229,6 +231,9 @@ func (s *Store) Append(seq uint64, f *device.Readings) {
 		if s.closed {
 			return
 		}
+	}
+	if seq > s.lastSeq+1 {
+		s.jump(seq, f)
 	}
 	h := s.active
 	if h == nil {
@@ -545,7 +550,7 @@ func (s *Store) write(w *writer, h *head) error {
 	}
 	err = s.settleNames(made)
 	if err == nil {
-		err = writeManifest(s.opt.Dir, append(slices.Clip(older), made...), s.upcoming())
+		err = writeManifest(s.opt.Dir, append(slices.Clip(older), made...), s.ending())
 	}
 	if err != nil {
 		discard(made)
@@ -592,11 +597,11 @@ func superseded(list []*segment, first, last uint64) (left, gone []*segment) {
 	return left, gone
 }
 
-// upcoming is the next number of a file.
-func (s *Store) upcoming() uint64 {
+// ending is what the manifest says besides segments.
+func (s *Store) ending() manifestEnd {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.nextID
+	return manifestEnd{NextID: s.nextID, Missed: slices.Clone(s.missed)}
 }
 
 // list writes the manifest as the segments are, and sets aside what is damaged.
@@ -605,7 +610,7 @@ func (s *Store) list() error {
 	list, damaged := s.segments, s.damaged
 	s.damaged = nil
 	s.mu.Unlock()
-	err := writeManifest(s.opt.Dir, list, s.upcoming())
+	err := writeManifest(s.opt.Dir, list, s.ending())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {

@@ -22,6 +22,7 @@ type snapshot struct {
 	headFirst, headLast uint64          // sequences of the log in the heads, and those before that came after the last loss
 	since               map[int64]int64 // by step: what is older may be gone
 	minAt, maxAt        int64           // of everything, ms UTC
+	missed              []Miss
 }
 
 // snapshot takes what there is; release gives it back.
@@ -33,7 +34,7 @@ func (s *Store) snapshot() (*snapshot, error) {
 	}
 	v := &snapshot{store: s, segments: s.segments, heads: s.heads(), era: s.enter()}
 	v.since, v.headFirst, v.headLast = s.since, math.MaxUint64, s.lastSeq
-	v.minAt, v.maxAt = math.MaxInt64, math.MinInt64
+	v.minAt, v.maxAt, v.missed = math.MaxInt64, math.MinInt64, s.missed
 	for _, g := range v.segments {
 		v.minAt, v.maxAt = min(v.minAt, g.MinAt), max(v.maxAt, g.MaxAt)
 	}
