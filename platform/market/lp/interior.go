@@ -18,11 +18,15 @@ type model struct {
 	of        []int     // the variable of a column; -1 for that of a row
 	colScale  []float64 // x of the problem = colScale · x
 	rowScale  []float64
+	size      float64 // of what x and b are counted in
 	costScale float64
 	quadratic bool
 
 	f *cholesky
 }
+
+// mostRows is how many rows a column stands in at most: all of them become neighbours of each other.
+const mostRows = 40
 
 func newModel(p *Problem) *model {
 	n, rows := p.Size()
@@ -49,7 +53,7 @@ func newModel(p *Problem) *model {
 			}
 			continue
 		}
-		m.add(v, all[v], p.cost[v], p.square[v], p.lo[v], p.hi[v])
+		m.stretch(v, all[v])
 		m.quadratic = m.quadratic || p.square[v] > 0
 	}
 	for r := range rows {
@@ -58,8 +62,31 @@ func newModel(p *Problem) *model {
 		}
 	}
 	m.scale()
-	m.f = newCholesky(rows, m.columns)
+	m.f = newCholesky(len(m.b), m.columns)
 	return m
+}
+
+// stretch adds a variable, as a chain of equal columns where it stands in many rows.
+func (m *model) stretch(v int, c column) {
+	p := m.p
+	first := true
+	for len(c.row) > mostRows {
+		link := int32(len(m.b))
+		m.b, m.rowScale = append(m.b, 0), append(m.rowScale, 1)
+		part := column{append(c.row[:mostRows:mostRows], link), append(c.by[:mostRows:mostRows], 1)}
+		c = column{append([]int32{link}, c.row[mostRows:]...), append([]float64{-1}, c.by[mostRows:]...)}
+		if first {
+			m.add(v, part, p.cost[v], p.square[v], p.lo[v], p.hi[v])
+		} else {
+			m.add(-1, part, 0, 0, p.lo[v], p.hi[v])
+		}
+		first = false
+	}
+	if first {
+		m.add(v, c, p.cost[v], p.square[v], p.lo[v], p.hi[v])
+	} else {
+		m.add(-1, c, 0, 0, p.lo[v], p.hi[v])
+	}
 }
 
 func (m *model) add(v int, c column, cost, square, lo, hi float64) {
@@ -101,8 +128,17 @@ func (m *model) scale() {
 			m.hi[j] /= s
 		}
 	}
+	m.size = m.extent()
+	for r := range m.b {
+		m.b[r] /= m.size
+	}
 	most := 0.0
 	for j := range m.c {
+		m.lo[j] /= m.size
+		m.hi[j] /= m.size
+		m.colScale[j] *= m.size
+		m.c[j] *= m.size
+		m.q[j] *= m.size * m.size
 		most = max(most, math.Abs(m.c[j]), m.q[j])
 	}
 	if most > 0 {
@@ -112,6 +148,32 @@ func (m *model) scale() {
 		m.c[j] *= m.costScale
 		m.q[j] *= m.costScale
 	}
+}
+
+// extent is the size of what the rows ask for, or else of the bounds, as a power of 2.
+func (m *model) extent() float64 {
+	rows, bounds := 0.0, 0.0
+	for _, b := range m.b {
+		rows = max(rows, math.Abs(b))
+	}
+	for j, v := range m.of {
+		for _, x := range []float64{m.lo[j], m.hi[j]} {
+			switch x = math.Abs(x); {
+			case math.IsInf(x, 0):
+			case v < 0:
+				rows = max(rows, x)
+			default:
+				bounds = max(bounds, x)
+			}
+		}
+	}
+	if rows == 0 {
+		rows = bounds
+	}
+	if rows == 0 {
+		return 1
+	}
+	return math.Exp2(math.Round(math.Log2(rows)))
 }
 
 // even is the power of 2 that is next to 1/√x.
@@ -145,6 +207,9 @@ type work struct {
 }
 
 func (m *model) solve() (*Solution, error) {
+	if m.empty() {
+		return nil, ErrInfeasible
+	}
 	n, rows := len(m.c), len(m.b)
 	w := &work{
 		rp: make([]float64, rows), rd: make([]float64, n), offDown: make([]float64, n), offUp: make([]float64, n),
@@ -156,10 +221,11 @@ func (m *model) solve() (*Solution, error) {
 	for round := range mostRounds {
 		mu, missed := m.residuals(s, w)
 		now := m.solution(s, round)
+		now.off = max(now.off, missed)
 		if best == nil || now.worth() < best.worth() {
 			best = now
 		}
-		if best.worth() <= nearEnough && missed <= nearEnough || !finite(mu) || mu < 1e-28 {
+		if best.worth() <= nearEnough || !finite(mu) || mu < 1e-28 && mu > 0 {
 			break
 		}
 		if best.worth() > passable && round%4 == 3 && m.impossible(s) {
@@ -176,13 +242,33 @@ func (m *model) solve() (*Solution, error) {
 	return nil, fmt.Errorf("%w: rows are missed by %.3g, the cost is %.9g, at least %.9g", ErrStalled, best.Missed, best.Objective, best.Bound)
 }
 
-// worth is how far a solution is from the optimum, and from the rows, relative to their sizes.
+// worth is how far a solution is from the optimum, and from rows and prices, relative to their sizes.
 func (s *Solution) worth() float64 {
-	gap := (s.Objective - s.Bound) / (1 + math.Abs(s.Objective))
+	gap := math.Abs(s.Objective-s.Bound) / (1 + math.Abs(s.Objective))
 	if math.IsNaN(gap) {
 		return math.Inf(1)
 	}
-	return max(gap, s.Missed)
+	return max(gap, s.off)
+}
+
+// empty reports whether a row without variables is not kept.
+func (m *model) empty() bool {
+	there := make([]bool, len(m.b))
+	for _, c := range m.columns {
+		for _, r := range c.row {
+			there[r] = true
+		}
+	}
+	for r, terms := range m.p.terms {
+		size := 1.0
+		for _, t := range terms {
+			size = max(size, math.Abs(t.By*m.p.lo[t.Var]))
+		}
+		if !there[r] && math.Abs(m.b[r]/m.rowScale[r]*m.size) > negligible*size {
+			return true
+		}
+	}
+	return false
 }
 
 // begin is a point with some distance to all bounds.
@@ -316,7 +402,10 @@ func (m *model) round(s *state, w *work, mu float64) {
 			pairs++
 		}
 	}
-	share := after / float64(max(1, pairs)) / mu
+	share := 0.0
+	if mu > 0 {
+		share = after / float64(pairs) / mu
+	}
 	target := mu * min(1, share*share*share)
 	for j := range s.x {
 		if s.zDown[j] > 0 {
@@ -459,34 +548,41 @@ func (m *model) solution(s *state, round int) *Solution {
 			out.X[v] = min(max(s.x[j]*m.colScale[j], p.lo[v]), p.hi[v])
 		}
 	}
-	out.Objective, out.Bound, out.Missed = p.value(out.X), p.bound(out.Y, true), p.missed(out.X)
+	out.Objective, out.Bound = p.value(out.X), p.bound(out.Y)
+	out.Missed, out.off = p.missed(out.X)
 	return out
 }
 
 // prices are those of the rows, unscaled.
 func (m *model) prices(y []float64) []float64 {
-	out := make([]float64, len(y))
+	out := make([]float64, len(m.p.terms)) // the links of chains come after them
 	for r := range out {
-		out[r] = y[r] * m.rowScale[r] / m.costScale
+		out[r] = y[r] * m.rowScale[r] / (m.costScale * m.size)
 	}
 	return out
 }
 
 // impossible reports whether the prices, which grow for ever where nothing keeps to the rows,
-// prove that (Farkas).
+// prove that (Farkas): whatever x is within its bounds, the rows times the prices are not met.
 func (m *model) impossible(s *state) bool {
-	y := m.prices(s.y)
 	most := 0.0
-	for _, p := range y {
+	for _, p := range s.y {
 		most = max(most, math.Abs(p))
 	}
 	if most == 0 || !finite(most) {
 		return false
 	}
-	for r := range y {
-		y[r] /= most
+	sum, size := 0.0, 0.0
+	for r, y := range s.y {
+		sum += m.b[r] * y / most
+		size += math.Abs(m.b[r] * y / most)
 	}
-	return m.p.bound(y, false) > negligible
+	for j := range m.columns {
+		x := least(-m.columns[j].dot(s.y)/most, 0, m.lo[j], m.hi[j], negligible)
+		sum += x
+		size += math.Abs(x)
+	}
+	return sum > 1e-9*size
 }
 
 // endless reports whether x has run away, along which the cost falls.

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Var is a variable of a problem, Row one of its rows.
@@ -50,7 +51,7 @@ func (p *Problem) Square(v Var, q float64) { p.square[v] += q }
 // Row adds lo <= sum of terms <= hi. A variable that stands in it twice counts with the sum.
 func (p *Problem) Row(lo, hi float64, terms ...Term) Row {
 	p.rowLo, p.rowHi = append(p.rowLo, lo), append(p.rowHi, hi)
-	p.terms = append(p.terms, terms)
+	p.terms = append(p.terms, slices.Clone(terms))
 	return Row(len(p.rowLo) - 1)
 }
 
@@ -64,12 +65,15 @@ type Solution struct {
 	// is moved up: the price of the row.
 	Y []float64
 	// Objective is the cost of X. No X that keeps to the problem costs less than Bound, which
-	// follows from Y alone (weak duality), whatever became of the rest. It is -Inf where a
-	// variable without a bound stands in the way.
+	// follows from Y alone (weak duality), whatever became of the rest, up to the rounding of its
+	// sum. Where a variable has no bound, a reduced cost of less than 1e-9 of the largest cost counts as 0,
+	// and a larger one that points there makes it -Inf.
 	Objective, Bound float64
 	// Missed is what X misses a row by at most, in the units of the row.
 	Missed float64
 	Rounds int
+
+	off float64 // the largest relative miss of rows and of prices
 }
 
 // Errors of Solve.
@@ -121,33 +125,29 @@ func (p *Problem) check() error {
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
 // bound is the least that the cost plus y times what the rows are off by can be, over all x
-// within their bounds: a lower bound of the optimum for any y. Without costs a value above 0
-// proves that nothing keeps to the rows.
-func (p *Problem) bound(y []float64, costs bool) float64 {
-	reduced := make([]float64, len(p.cost))
-	if costs {
-		copy(reduced, p.cost)
+// within their bounds: a lower bound of the optimum for any y.
+func (p *Problem) bound(y []float64) float64 {
+	reduced := slices.Clone(p.cost)
+	largest := 0.0
+	for _, c := range p.cost {
+		largest = max(largest, math.Abs(c))
 	}
 	sum := 0.0
 	for r, terms := range p.terms {
 		for _, t := range terms {
 			reduced[t.Var] -= y[r] * t.By
 		}
-		sum += least(-y[r], 0, -p.rowHi[r], -p.rowLo[r]) // y·s, s within the row's bounds
+		sum += least(-y[r], 0, -p.rowHi[r], -p.rowLo[r], negligible*largest) // y·s, s within the row's bounds
 	}
 	for v, c := range reduced {
-		q := 0.0
-		if costs {
-			q = p.square[v]
-		}
-		sum += least(c, q, p.lo[v], p.hi[v])
+		sum += least(c, p.square[v], p.lo[v], p.hi[v], negligible*largest)
 	}
 	return sum
 }
 
-// least is the minimum of c·x + q·x²/2 for lo <= x <= hi. What is 0 but for rounding does
-// not count where x has no bound.
-func least(c, q, lo, hi float64) float64 {
+// least is the minimum of c·x + q·x²/2 for lo <= x <= hi. What is 0 but for rounding, less
+// than nothing, does not count where x has no bound.
+func least(c, q, lo, hi, nothing float64) float64 {
 	if q > 0 {
 		x := min(max(-c/q, lo), hi)
 		return c*x + q*x*x/2
@@ -156,14 +156,13 @@ func least(c, q, lo, hi float64) float64 {
 	if c < 0 {
 		x = hi
 	}
-	switch {
-	case c == 0, math.IsInf(x, 0) && math.Abs(c) < negligible:
+	if c == 0 || math.IsInf(x, 0) && math.Abs(c) <= nothing {
 		return 0
 	}
 	return c * x
 }
 
-const negligible = 1e-7
+const negligible = 1e-9
 
 func (p *Problem) value(x []float64) float64 {
 	sum := 0.0
@@ -173,15 +172,16 @@ func (p *Problem) value(x []float64) float64 {
 	return sum
 }
 
-// missed is what x misses a row by at most.
-func (p *Problem) missed(x []float64) float64 {
-	most := 0.0
+// missed is what x misses a row by at most, and the same as a part of the largest number in the row.
+func (p *Problem) missed(x []float64) (most, part float64) {
 	for r, terms := range p.terms {
-		sum := 0.0
+		sum, size := 0.0, 1.0
 		for _, t := range terms {
 			sum += t.By * x[t.Var]
+			size = max(size, math.Abs(t.By*x[t.Var]))
 		}
-		most = max(most, p.rowLo[r]-sum, sum-p.rowHi[r])
+		miss := max(0, p.rowLo[r]-sum, sum-p.rowHi[r])
+		most, part = max(most, miss), max(part, miss/size)
 	}
-	return most
+	return most, part
 }

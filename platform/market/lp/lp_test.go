@@ -85,6 +85,74 @@ func TestNothingKeepsToIt(t *testing.T) {
 	}
 }
 
+// TestSizes: units of any size, and variables without bounds, are no trap.
+func TestSizes(t *testing.T) {
+	var tiny Problem // a cost per Wh
+	x := tiny.Var(0, inf, 5e-8)
+	tiny.Row(3e6, inf, Term{x, 1})
+	if s := solved(t, &tiny); !near(s.X[x], 3e6, 1e-6) {
+		t.Errorf("%v, want 3e6", s.X)
+	}
+	var endless Problem
+	endless.Var(0, inf, -5e-8)
+	if s, err := endless.Solve(); err == nil {
+		t.Errorf("a cost without end, and small, is solved: %+v", s)
+	}
+	var weak Problem // a row of a small number can be kept
+	x = weak.Var(0, inf, 1)
+	y := weak.Var(0, inf, 3)
+	weak.Row(1, inf, Term{x, 1e-8}, Term{y, 1e-8})
+	if s := solved(t, &weak); !near(s.X[x], 1e8, 1e-6) {
+		t.Errorf("%v, want 1e8 and 0", s.X)
+	}
+	var free Problem // no bounds at all
+	x, y = free.Var(-inf, inf, 0), free.Var(-inf, inf, 0)
+	free.Square(x, 1)
+	free.Square(y, 1)
+	free.Row(2, 2, Term{x, 1}, Term{y, 1})
+	if s := solved(t, &free); !near(s.X[x], 1, 1e-7) || !near(s.X[y], 1, 1e-7) {
+		t.Errorf("%v, want 1 and 1", s.X)
+	}
+	var large Problem
+	x, y = large.Var(0, 1e13, 1), large.Var(0, 1e13, 2)
+	large.Row(3e12, 3e12, Term{x, 1}, Term{y, 1})
+	large.Row(-inf, 2e12, Term{x, 1})
+	if s, err := large.Solve(); err != nil || !near(s.Objective, 4e12, 1e-6) {
+		t.Errorf("%+v, %v, want 4e12", s, err)
+	}
+	var fixed Problem
+	x = fixed.Var(2, 2, 0)
+	fixed.Row(3, 3, Term{x, 1})
+	if _, err := fixed.Solve(); !errors.Is(err, ErrInfeasible) {
+		t.Errorf("2 is 3: %v", err)
+	}
+}
+
+// TestPeak: a variable that stands in very many rows costs no more than the others, and rows are
+// the caller's no more once they are given.
+func TestPeak(t *testing.T) {
+	const n = 3000
+	rng := rand.New(rand.NewPCG(2, 3))
+	var p Problem
+	peak := p.Var(0, inf, 100)
+	highest := 0.0
+	terms := make([]Term, 2)
+	for range n {
+		load := 50 + 50*rng.Float64()
+		highest = max(highest, load-10)
+		shed := p.Var(0, 10, 0.01)
+		terms[0], terms[1] = Term{peak, 1}, Term{shed, 1}
+		p.Row(load, inf, terms...)
+	}
+	s := solved(t, &p)
+	if !near(s.X[peak], highest, 1e-6) {
+		t.Errorf("a peak of %v, want %v", s.X[peak], highest)
+	}
+	if n := len(newModel(&p).f.index); n > 60*len(p.terms) { // of 4.5 million
+		t.Errorf("the factor has %d entries", n)
+	}
+}
+
 // TestLikeSimplex: random problems have the optimum that a simplex method finds. A row may
 // follow from others, and variables may be fixed, or bounded on one side only.
 func TestLikeSimplex(t *testing.T) {
