@@ -56,7 +56,8 @@ type Nested struct {
 
 // Solve writes the least-cost power of each unit to out, so that no group goes beyond its
 // limits where its units can help it, and their sum is target where that is possible. Errors are those
-// of [Solver.Solve], and of a tree that is none.
+// of [Solver.Solve], of a tree that is none, and of a unit whose cost is a straight line but for
+// 1e-9 of its price: groups are told apart by prices.
 func (s *Nested) Solve(p Problem, t Tree, target float64, out []float64) (Within, error) {
 	n := p.Len()
 	if err := p.shape(); err != nil {
@@ -72,8 +73,11 @@ func (s *Nested) Solve(p Problem, t Tree, target float64, out []float64) (Within
 		return Within{}, fmt.Errorf("allocate to %d units: target %g kW is not a finite number up to %g", n, target, float64(Limit))
 	}
 	for i := range n {
-		if !p.sound(i) {
+		switch {
+		case !p.sound(i):
 			return Within{}, p.refusal()
+		case p.linear(i):
+			return Within{}, fmt.Errorf("allocate to %d units: %w", n, &UnitError{i, fmt.Sprintf("a = %g is nothing beside b = %g: groups cannot be told apart by their prices", p.A[i], p.B[i])})
 		}
 	}
 	s.arrange(p, t)
@@ -102,6 +106,14 @@ func (s *Nested) Solve(p Problem, t Tree, target float64, out []float64) (Within
 		w.Shortfall = short
 	}
 	return w, nil
+}
+
+// linear reports whether the way of a unit from one bound to the other is too short, in
+// multipliers, for a float64 to stand on it.
+func (p Problem) linear(i int) bool {
+	way := float64(p.A[i] * (p.Hi[i] - p.Lo[i]))
+	from, to := p.B[i]+float64(p.A[i]*(p.Lo[i]-p.R[i])), p.B[i]+float64(p.A[i]*(p.Hi[i]-p.R[i]))
+	return way > 0 && way < 0x1p-30*max(math.Abs(from), math.Abs(to))
 }
 
 func (t *Tree) check(units int) error {
@@ -203,7 +215,7 @@ func (s *Nested) reach(t Tree) (beyond []int) {
 		}
 		if g < len(t.Groups) {
 			limit := t.Groups[g]
-			if limit.Lo > hi || limit.Hi < lo {
+			if near := exact * max(math.Abs(lo), math.Abs(hi)); limit.Lo > hi+near || limit.Hi < lo-near {
 				beyond = append(beyond, g)
 			}
 			lo, hi = min(max(lo, limit.Lo), hi), max(min(hi, limit.Hi), lo)
@@ -239,7 +251,7 @@ func (p Problem) at(lambda float64, from, to int) (total, slope float64) {
 	b, r, lo, hi := p.B[from:to][:len(a)], p.R[from:to][:len(a)], p.Lo[from:to][:len(a)], p.Hi[from:to][:len(a)]
 	for i, a := range a {
 		w := 1 / a
-		x := r[i] + (lambda-b[i])*w
+		x := r[i] + float64((lambda-b[i])*w)
 		y := clip(x, lo[i], hi[i])
 		total += y
 		slope += when(x == y, w)
@@ -323,9 +335,12 @@ func (s *Nested) find(g int, target, near float64) float64 {
 	from, to := math.Inf(1), math.Inf(-1)
 	for k := s.from[g]; k < s.to[g]; k++ {
 		a, b, r := s.p.A[k], s.p.B[k], s.p.R[k]
-		from, to = min(from, b+a*(s.p.Lo[k]-r)), max(to, b+a*(s.p.Hi[k]-r))
+		from, to = min(from, b+float64(a*(s.p.Lo[k]-r))), max(to, b+float64(a*(s.p.Hi[k]-r)))
 	}
-	if !(from < to) {
+	switch {
+	case s.from[g] == s.to[g]:
+		return 0
+	case !(from < to):
 		return from
 	}
 	lambda := from/2 + to/2

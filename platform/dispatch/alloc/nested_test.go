@@ -190,6 +190,35 @@ func TestTreesThatAreNone(t *testing.T) {
 	}
 }
 
+// TestStraightCosts are refused, not divided wrongly; groups without units are nothing.
+func TestStraightCosts(t *testing.T) {
+	p := blank(2)
+	for i := range 2 {
+		p.A[i], p.B[i], p.Hi[i] = 1e-17, 30, 10
+	}
+	tree := alloc.Tree{Groups: []alloc.Group{{Parent: -1, Lo: 0, Hi: 5}, {Parent: -1, Lo: -1, Hi: 1}}, Of: []int32{0, -1}}
+	var s alloc.Nested
+	x := make([]float64, 2)
+	if _, err := s.Solve(p, tree, 12, x); err == nil || !strings.Contains(err.Error(), "unit 0") {
+		t.Errorf("%v: %v", x, err)
+	}
+	p.A[0], p.A[1] = 1e-6, 1e-6
+	w, err := s.Solve(p, tree, 12, x)
+	if err != nil || x[0] != 5 || x[1] != 7 || w.Sum[1] != 0 || math.IsInf(w.Lambda[1], 0) {
+		t.Errorf("%v, %v, %+v; want 5 and 7", x, err, w)
+	}
+	if w, err = s.Solve(blank(0), alloc.Tree{}, 3, nil); err != nil || w.Shortfall != 3 || w.Result.Lambda != 0 {
+		t.Errorf("nobody: %+v, %v", w, err)
+	}
+	for i := range 2 {
+		p.Lo[i], p.Hi[i] = 0.1, 0.1
+	}
+	tree = alloc.Tree{Groups: []alloc.Group{{Parent: -1, Lo: 0, Hi: 0.2}}, Of: []int32{0, 0}}
+	if w, err = s.Solve(p, tree, 0.2, x); err != nil || len(w.Beyond) != 0 {
+		t.Errorf("0.1 and 0.1 beyond 0.2: %+v, %v", w, err)
+	}
+}
+
 // BenchmarkNested divides among 100,000 units of 1,000 sites on 20 feeders.
 func BenchmarkNested(b *testing.B) {
 	const n = 100_000
