@@ -73,23 +73,27 @@ func (c *conn) longer() time.Duration {
 	if c.link.to.device == "" || c.wait == 0 {
 		return min(max(2*c.wait, firstBackoff), lastBackoff)
 	}
-	cost := 2 * c.opt.Timeout
-	return min(max(2*c.wait, cost), max(lineBackoff, 10*cost))
+	return min(max(2*c.wait, cost(c.opt.Timeout)), c.longest())
 }
+
+// longest is the most that longer comes to on a serial line.
+func (c *conn) longest() time.Duration { return max(lineBackoff, 10*cost(c.opt.Timeout)) }
 
 // Insistent is a Conn whose next request is sent even while its unit is left alone after a
 // failure that was at least within ago.
 type Insistent interface{ Insist(within time.Duration) }
 
 // Insist implements Insistent. On a serial line the units that are tried again and again have a
-// part of it, in turn: see lineShare.
+// part of it, in turn, from their second failure on: see turns.
 func (c *conn) Insist(within time.Duration) {
-	if c.shares = within > 0 && c.wait > 0; c.shares {
-		within = max(within, c.link.round(c.opt.Timeout))
+	if c.link.to.device != "" {
+		if c.shares = within > 0 && c.wait > firstBackoff; c.shares {
+			c.link.shared(func(t *turns) { t.join(c, c.failed, c.opt.Timeout) })
+			return
+		}
+		c.link.shared(func(t *turns) { t.leave(c) })
 	}
-	// From its second failure on it waits for its turn, however short its own back-off is: it
-	// would take that of others.
-	if at := c.failed.Add(within); at.Before(c.again) || c.shares && c.wait > firstBackoff && c.link.to.device != "" {
+	if at := c.failed.Add(within); at.Before(c.again) {
 		c.again = at
 	}
 }
@@ -102,12 +106,8 @@ func Insist(c Conn) {
 	}
 }
 
-// owedWithin is how long a unit is left alone that has yet to hear a stop; on a serial line all
-// such units take it from the others for one part in lineShare of the time at most.
-const (
-	owedWithin = time.Second
-	lineShare  = 3
-)
+// owedWithin is how long a unit is left alone that has yet to hear a stop.
+const owedWithin = time.Second
 
 // InsistOwed has the next request of c sent if it is Insistent and its last failure is a second
 // old: a unit that has yet to hear a stop is tried as often, or as its line has room for.
@@ -127,7 +127,7 @@ type conn struct {
 	failed time.Time
 	again  time.Time
 	why    error // it failed
-	shares bool  // its next request is one of those that have a part of the line
+	shares bool  // until it answers, its requests are some of those that have a part of the line
 }
 
 var (
@@ -243,32 +243,40 @@ func (c *conn) may(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", device.ErrOffline, net.ErrClosed)
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w: %w", device.ErrOffline, context.Cause(ctx))
+	case c.shares:
+		if !c.myTurn() {
+			return fmt.Errorf("%w: left alone for the others on its line after: %w", device.ErrOffline, c.why)
+		}
 	case time.Now().Before(c.again):
 		return fmt.Errorf("%w: left alone for %v after: %w", device.ErrOffline, time.Until(c.again).Round(time.Millisecond), c.why)
-	case c.shares && !c.link.spare(c.opt.Timeout):
-		return fmt.Errorf("%w: left alone for the others on its line after: %w", device.ErrOffline, c.why)
 	}
 	return nil
+}
+
+// myTurn takes the turn of a unit that has a part of its line, if there is one.
+func (c *conn) myTurn() (mine bool) {
+	c.link.shared(func(t *turns) { mine = t.take(c, time.Now(), owedWithin, c.longest(), c.opt.Timeout) })
+	return mine
 }
 
 // ended takes note of how an exchange ended.
 func (c *conn) ended(ctx context.Context, began time.Time, err error) error {
 	if _, answered := errors.AsType[Exception](err); err == nil || answered {
-		if c.wait > 0 {
-			c.link.mute(-1)
+		if c.shares { // what else its reader has to ask or to tell follows at once
+			c.shares = false
+			c.link.shared(func(t *turns) { t.leave(c) })
 		}
 		c.wait = 0
 		device.Heard(ctx)
 	} else if errors.Is(err, device.ErrStopFirst) { // before it was sent: that says nothing of the unit
 		err = fmt.Errorf("%w: %w", device.ErrOffline, err)
 	} else {
-		if c.wait == 0 {
-			c.link.mute(1)
-		}
-		c.link.took(c.opt.Timeout)
 		c.wait = c.longer()
 		c.failed, c.why = time.Now(), err
 		c.again = c.failed.Add(c.wait)
+		if c.shares {
+			c.link.shared(func(t *turns) { t.failed(c, c.failed, c.opt.Timeout) })
+		}
 		err = fmt.Errorf("%w: %w", device.ErrOffline, err)
 	}
 	if c.opt.Timed != nil {
@@ -304,9 +312,7 @@ func (c *conn) Close() error {
 		return nil
 	}
 	c.closed = true
-	if c.wait > 0 {
-		c.link.mute(-1)
-	}
+	c.link.shared(func(t *turns) { t.leave(c) })
 	return c.link.leave()
 }
 

@@ -33,9 +33,8 @@ type link struct {
 	heard   time.Time     // when the last exchange ended
 
 	// Of a serial line, guarded by lines.mu:
-	users  int
-	silent int       // how many of them have not answered last
-	spared time.Time // none is tried before only because it has yet to hear a stop
+	users int
+	turns turns // of those that have yet to hear a stop
 }
 
 type opened struct {
@@ -134,47 +133,11 @@ func (k *link) take(ctx context.Context) error {
 	}
 }
 
-// An attempt at a unit that does not answer takes a serial line for twice the timeout: until it
-// is over, and until nothing can come any more.
-
-// round is how long after a failure a silent unit is tried again, so that all of them together
-// leave most of the line to the others, and each has its turn.
-func (k *link) round(timeout time.Duration) time.Duration {
-	if k.to.device == "" {
-		return 0
-	}
+// shared has something done with the turns of a serial line.
+func (k *link) shared(do func(*turns)) {
 	lines.mu.Lock()
 	defer lines.mu.Unlock()
-	return time.Duration(k.silent)*lineShare*2*timeout - timeout
-}
-
-// spare reports whether the line has time for one more attempt at a silent unit, which then begins.
-func (k *link) spare(timeout time.Duration) bool {
-	if k.to.device == "" {
-		return true
-	}
-	lines.mu.Lock()
-	defer lines.mu.Unlock()
-	now := time.Now()
-	if now.Before(k.spared) {
-		return false
-	}
-	k.spared = now.Add(lineShare * 2 * timeout)
-	return true
-}
-
-// took leaves the line to the others after an attempt at a silent unit that is just over.
-func (k *link) took(timeout time.Duration) {
-	lines.mu.Lock()
-	defer lines.mu.Unlock()
-	k.spared = time.Now().Add(lineShare*2*timeout - timeout)
-}
-
-// mute counts the units that have not answered last.
-func (k *link) mute(n int) {
-	lines.mu.Lock()
-	defer lines.mu.Unlock()
-	k.silent += n
+	do(&k.turns)
 }
 
 func (k *link) give() { k.turn <- struct{}{} }

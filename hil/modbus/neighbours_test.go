@@ -166,3 +166,91 @@ func TestOwedStopsLeaveTheLineToTheNeighbours(t *testing.T) {
 		}
 	}
 }
+
+// TestOwedStopIsHeardWithTheFirstReading: a unit on a serial line that answers again gets the stop
+// that it is owed with the first reading, of which no request is taken for one more try.
+func TestOwedStopIsHeardWithTheFirstReading(t *testing.T) {
+	t.Parallel()
+	var dead atomic.Bool
+	var answered, failed atomic.Int32
+	bank := &emul.Memory{Holding: make([]uint16, 10), Discrete: make([]bool, 1)}
+	addr := serve(t, emul.Options{Address: pseudo(t), Units: map[byte]emul.Served{1: {
+		Bank: bank, Wire: func() unit.Wire { return unit.Wire{Down: dead.Load()} },
+	}}})
+	profile := filepath.Join(t.TempDir(), "simple.yaml")
+	if err := os.WriteFile(profile, []byte(simple), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d, err := modbus.New(modbus.Options{
+		Address: addr, Unit: 1, Profile: profile, Timeout: 300 * time.Millisecond,
+		Timed: func(_ time.Duration, err error) {
+			if err == nil {
+				answered.Add(1)
+			} else {
+				failed.Add(1)
+			}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	a, err := d.Write(t.Context(), time.Now(), device.Command{Verb: device.SetPower, Power: 5, Until: time.Now().Add(time.Minute).UnixMilli()})
+	if err != nil || a.Status != device.Done {
+		t.Fatalf("%v %s, %v", a.Status, a.Reason, err)
+	}
+	later := func() time.Time { return time.Now().Add(time.Hour) } // when its setpoint is over
+	dead.Store(true)
+	waitFor(t, func() bool { // until it has a part of the line
+		if _, err := d.Read(t.Context(), later()); err == nil {
+			t.Fatal("it answers")
+		}
+		return failed.Load() >= 2
+	})
+	dead.Store(false)
+	answered.Store(0)
+	waitFor(t, func() bool {
+		_, err = d.Read(t.Context(), later())
+		return answered.Load() > 0
+	})
+	if err != nil {
+		t.Errorf("the reading in which it has answered: %v", err)
+	}
+	bank.Do(func(m *emul.Memory) {
+		if m.Holding[setpoint] != 0 {
+			t.Errorf("the setpoint register holds %d kW after it", m.Holding[setpoint])
+		}
+	})
+}
+
+// TestDeadNeighboursDoNotDelayAnOwedStop: how often a unit is tried that has yet to hear a stop
+// depends on how many such units its line has, and not on who else does not answer there.
+func TestDeadNeighboursDoNotDelayAnOwedStop(t *testing.T) {
+	t.Parallel()
+	const timeout = 200 * time.Millisecond
+	o := modbus.Options{Address: "rtu://" + filepath.Join(t.TempDir(), "line"), Timeout: timeout} // which there is not
+	fails := func(c modbus.Conn, n int) {
+		for range n {
+			modbus.Insist(c)
+			if _, err := c.Read(t.Context(), modbus.Holding, 0, 1); err == nil {
+				t.Fatal("it answers")
+			}
+		}
+	}
+	for n := range byte(20) {
+		o.Unit = 10 + n
+		fails(dial(t, o), 6)
+	}
+	var tries atomic.Int32
+	o.Unit, o.Timed = 1, func(time.Duration, error) { tries.Add(1) }
+	c := dial(t, o)
+	fails(c, 6) // its own back-off is longer than what it is to wait
+	tries.Store(0)
+	for began := time.Now(); tries.Load() == 0; time.Sleep(20 * time.Millisecond) {
+		modbus.InsistOwed(c)
+		_, _ = c.Read(t.Context(), modbus.Holding, 0, 1)
+		if waited := time.Since(began); waited > 5*time.Second {
+			t.Fatalf("not tried for %v: its turn comes each second", waited)
+		}
+	}
+}
