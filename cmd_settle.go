@@ -99,7 +99,7 @@ needs (prices, awards, commitments) by time, in the same file or others. Times a
 
 The exit code is 1 where something is missing, and where another party's bill (--claims: line, amount,
 month) does not agree. --ledger books the bill in double entry; what was booked before is booked
-again with the difference alone.`,
+again with the difference alone. Where a party has several sites, --site says whose bill it is.`,
 		Example: `  yunchu settle bill --rule mengxi --readings meter.csv --data prices.csv --out items.csv --page bill.html
   yunchu settle bill --rule mengxi --readings meter.csv --data prices.csv --claims grid.csv --json
   yunchu settle bill --rule tariff.yaml --readings export.csv --ledger book.jsonl --party grid`,
@@ -158,6 +158,7 @@ again with the difference alone.`,
 	f.StringVar(&page, "page", "", "HTML file to print")
 	f.StringVar(&ledger, "ledger", "", "file of the ledger that the bill is booked in")
 	f.StringVar(&party, "party", "", "whom the bill is with, in the ledger")
+	f.StringVar(&o.Site, "site", "", "whose readings they are: several sites in one ledger are booked apart")
 	f.BoolVar(&items, "items", false, "with --json: every item too")
 	f.BoolVar(&asJSON, "json", false, "print the result as JSON")
 	return c

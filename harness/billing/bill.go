@@ -23,6 +23,7 @@ type BillOptions struct {
 	Data     []string // files of prices, awards, commitments
 	From, To string   // local dates, both included, or instants, the latter not
 	Gap      time.Duration
+	Site     string // whose readings they are, where a party has several
 	ProForma bool
 	Claims   string // another party's bill
 }
@@ -71,7 +72,7 @@ func Bill(o BillOptions) (*BillResult, error) {
 		} else if err != nil {
 			return nil, err
 		}
-		b.ProForma = d.simulated
+		b.ProForma, b.Site, b.Of = d.simulated, o.Site, d.devicesRead
 		r.Bills = append(r.Bills, b)
 		r.Complete = r.Complete && b.Complete
 		sum += b.Sum

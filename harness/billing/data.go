@@ -58,7 +58,8 @@ func readSeries(path string, step time.Duration) (*series, error) {
 // dataset is what bills are made of, and what of it is simulated.
 type dataset struct {
 	*settle.Data
-	simulated bool
+	simulated   bool
+	devicesRead []string // sorted
 }
 
 // span are the begins of the intervals that are billed.
@@ -288,6 +289,7 @@ func (d *dataset) devices(o *BillOptions, t *settle.Tariff, s *series, p span) e
 		}
 		of[id] = append(of[id], x)
 	}
+	d.devicesRead = slices.Sorted(slices.Values(order))
 	gap := o.Gap
 	if gap <= 0 {
 		gap = time.Minute

@@ -38,7 +38,7 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 {{if not .Complete}}<p class="none">Not complete: what is listed as missing is not billed.</p>{{end}}
 {{range .Bills}}{{$b := .}}
 <h2>{{.Title}}</h2>
-<p>Rule {{.Rule}}, version {{.Version}}, {{.Standing}}. {{local . .From}} to {{local . .To}} ({{.Zone}}). Rounded to {{.Rounding.Digits}} digits, {{.Rounding.Mode}}, by the {{.Rounding.Of}}. Above 0 is earned.</p>
+<p>{{with .Site}}Site {{.}}. {{end}}Rule {{.Rule}}, version {{.Version}}, {{.Standing}}. {{local . .From}} to {{local . .To}} ({{.Zone}}). Rounded to {{.Rounding.Digits}} digits, {{.Rounding.Mode}}, by the {{.Rounding.Of}}. Above 0 is earned.</p>
 {{range .Months}}<table>
 <tr><th>{{.Month}}</th><th class="text"></th><th>quantity</th><th>amount, {{$b.Currency}}</th></tr>
 {{range .Lines}}<tr><td>{{.Line}}</td><td class="text">{{.Title}}<br><small>{{.Formula}}</small></td><td>{{.Quantity}}</td><td>{{.Amount}}</td></tr>

@@ -22,6 +22,8 @@ type Data struct {
 type Bill struct {
 	Rule     string    `json:"rule"`
 	Title    string    `json:"title"`
+	Site     string    `json:"site,omitempty"` // whose readings they are; empty: the only one with the party
+	Of       []string  `json:"of,omitempty"`   // devices that were read, sorted; nil: a meter
 	Version  string    `json:"version"`
 	Standing string    `json:"standing"`
 	Currency string    `json:"currency"`

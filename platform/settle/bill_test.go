@@ -467,6 +467,36 @@ func TestLedger(t *testing.T) {
 	if _, err := both.Settle("grid", time.Unix(0, 0), early, rest); err != nil || len(both.Entries) != 1 || balance(&both) != early.Sum+rest.Sum || both.Entries[0].Version != "2025-06-01, 2025-07-21" {
 		t.Errorf("%+v, %v", both.Entries, err)
 	}
+	// Another site with the same party, rule and month is no correction of this one.
+	elsewhere := *first
+	elsewhere.Site = "south"
+	var sites settle.Ledger
+	for range 2 {
+		if _, err := sites.Settle("grid", time.Unix(0, 0), first); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sites.Settle("grid", time.Unix(0, 0), &elsewhere); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(sites.Entries) != 2 || sites.Entries[1].Ref != 0 || sites.Entries[1].Site != "south" || balance(&sites) != 2*first.Sum {
+		t.Errorf("two sites: %+v", sites.Entries)
+	}
+	// Nor are other devices, unless they are said to be of one site.
+	of := *first
+	of.Of = []string{"a", "b"}
+	var devices settle.Ledger
+	if _, err := devices.Settle("grid", time.Unix(0, 0), &of); err != nil {
+		t.Fatal(err)
+	}
+	of.Of = []string{"c"}
+	if _, err := devices.Settle("grid", time.Unix(0, 0), &of); err == nil || !strings.Contains(err.Error(), "was booked of a, b, and not of c: name the --site") {
+		t.Errorf("other devices under the same key: %v", err)
+	}
+	of.Site = "south"
+	if _, err := sites.Settle("grid", time.Unix(0, 0), &of); err != nil || len(sites.Entries) != 2 {
+		t.Errorf("a site with a device replaced: %v", err)
+	}
 	second.ProForma = true
 	if _, err := l.Settle("other", time.Unix(0, 0), second); err == nil {
 		t.Error("a bill of simulated readings was booked")

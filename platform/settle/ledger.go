@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -24,8 +25,10 @@ type Posting struct {
 type Entry struct {
 	N        int       `json:"n"`             // from 1
 	Ref      int       `json:"ref,omitempty"` // the first entry about the same
-	Key      string    `json:"key"`           // what it is about: party, rule and month
-	From     time.Time `json:"from"`          // what of the month was billed
+	Key      string    `json:"key"`           // what it is about, with the site: party, rule and month
+	Site     string    `json:"site,omitempty"`
+	Of       []string  `json:"of,omitempty"` // devices that were read; none: a meter
+	From     time.Time `json:"from"`         // what of the month was billed
 	To       time.Time `json:"to"`
 	Booked   time.Time `json:"booked"`
 	Version  string    `json:"version"` // of the rule
@@ -122,8 +125,8 @@ func (l *Ledger) Accounts() (list []Account) {
 	return list
 }
 
-// Settle books the bills of a rule with a party by months, those of several versions of it
-// together: what is earned is a debit of the party and a credit of the line's account. A
+// Settle books the bills of a rule and a site with a party by months, those of several
+// versions of it together: what is earned is a debit of the party and a credit of the line's account. A
 // month that was booked before is booked again with the difference alone, and refers to the
 // first entry; without a difference there is none. Such a bill has to cover what was booked.
 // The lines are what has to be appended to the book.
@@ -142,7 +145,7 @@ func (l *Ledger) Settle(party string, booked time.Time, bills ...*Bill) (lines [
 			key := party + " " + b.Rule + " " + m.Month
 			e := entries[key]
 			if e == nil {
-				e = &Entry{Key: key, From: m.From, Booked: booked.UTC(), Version: b.Version, Currency: b.Currency, Digits: b.Rounding.Digits}
+				e = &Entry{Key: key, Site: b.Site, Of: b.Of, From: m.From, Booked: booked.UTC(), Version: b.Version, Currency: b.Currency, Digits: b.Rounding.Digits}
 				entries[key], due[key], order = e, &dues{of: map[string]Amount{}}, append(order, key)
 			} else {
 				e.Version += ", " + b.Version
@@ -159,8 +162,10 @@ func (l *Ledger) Settle(party string, booked time.Time, bills ...*Bill) (lines [
 		e.N, e.Prev = len(l.Entries)+1, l.hash
 		for _, old := range l.Entries {
 			switch {
-			case old.Key != key:
+			case old.Key != key || old.Site != e.Site:
 				continue
+			case e.Site == "" && !slices.Equal(old.Of, e.Of):
+				return nil, fmt.Errorf("%s was booked of %s, and not of %s: name the --site of each, from its first bill on", key, readOf(old.Of), readOf(e.Of))
 			case old.Currency != e.Currency || old.Digits != e.Digits:
 				return nil, fmt.Errorf("%s was booked in %s with %d digits, and not in %s with %d", key, old.Currency, old.Digits, e.Currency, e.Digits)
 			case old.From.Before(e.From) || old.To.After(e.To):
@@ -192,6 +197,14 @@ func (l *Ledger) Settle(party string, booked time.Time, bills ...*Bill) (lines [
 		lines = append(append(lines, line...), '\n')
 	}
 	return lines, nil
+}
+
+// readOf names what was read.
+func readOf(devices []string) string {
+	if len(devices) == 0 {
+		return "a meter"
+	}
+	return strings.Join(devices, ", ")
 }
 
 // dues are debits by account, in the order they came up.
