@@ -137,12 +137,23 @@ func names(t *settle.Tariff) (s string) {
 	return s
 }
 
-// Book appends the bills to a ledger on disk.
-func (r *BillResult) Book(path, party string, now time.Time) error {
-	l, err := Ledger(path)
-	if errors.Is(err, os.ErrNotExist) {
-		l = &settle.Ledger{}
-	} else if err != nil {
+// Book appends the bills to a ledger on disk. Whoever else books waits until it is done.
+func (r *BillResult) Book(path, party string, now time.Time) (err error) {
+	if _, err := new(settle.Ledger).Settle(party, now, r.Bills...); err != nil {
+		return err // and leave no empty file
+	}
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	unlock, err := lock(f)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	l, err := readLedger(path, f)
+	if err != nil {
 		return err
 	}
 	before := len(l.Entries)
@@ -154,17 +165,22 @@ func (r *BillResult) Book(path, party string, now time.Time) error {
 	if len(out) == 0 {
 		return nil
 	}
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
 	_, err = f.Write(out)
-	return errors.Join(err, f.Sync(), f.Close())
+	return errors.Join(err, f.Sync())
 }
 
 // Ledger reads a ledger and proves it. An error of the file says its path.
 func Ledger(path string) (*settle.Ledger, error) {
-	src, err := os.ReadFile(path)
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readLedger(path, f)
+}
+
+func readLedger(path string, f io.Reader) (*settle.Ledger, error) {
+	src, err := io.ReadAll(f)
 	if err != nil {
 		return nil, err
 	}

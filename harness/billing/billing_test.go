@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -276,6 +277,51 @@ func TestBillFromFiles(t *testing.T) {
 	o.Claims = file(t, "claims.csv", "line,amount\nsold,72.00\nbought,-80.00\n")
 	if r, err = billing.Bill(o); err != nil || r.Reconciled.Trap != settle.TrapEnergy {
 		t.Errorf("kW taken for kWh: %+v, %v", r, err)
+	}
+}
+
+// TestBookingAtOnce: whoever books reads what all others have booked.
+func TestBookingAtOnce(t *testing.T) {
+	t.Parallel()
+	o := billing.BillOptions{
+		Rules: []string{file(t, "own.yaml", twoLines)}, Readings: file(t, "meter.csv", meterFile),
+		Data: []string{file(t, "prices.csv", "time,p\n2025-06-30T22:00:00Z,80\n2025-06-30T22:15:00Z,80\n2025-06-30T22:30:00Z,80\n2025-06-30T22:45:00Z,80\n")},
+	}
+	book := filepath.Join(t.TempDir(), "book.jsonl")
+	const n = 16
+	var all sync.WaitGroup
+	begin := make(chan struct{})
+	for i := range n {
+		r, err := billing.Bill(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Go(func() {
+			<-begin
+			for month := range 4 {
+				if err := r.Book(book, fmt.Sprintf("party%d-%d", i, month), time.Unix(0, 0)); err != nil || r.Booked != 1 {
+					t.Errorf("booked %d: %v", r.Booked, err)
+				}
+			}
+		})
+	}
+	close(begin)
+	all.Wait()
+	l, err := billing.Ledger(book)
+	if err != nil || len(l.Entries) != 4*n {
+		t.Errorf("%+v, %v", l, err)
+	}
+	o.Readings = file(t, "hole.csv", "time,power_kw\n2025-06-30T22:00:00Z,1\n2025-06-30T22:15:00Z,\n2025-06-30T22:30:00Z,0\n2025-06-30T22:45:00Z,0\n")
+	r, err := billing.Bill(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	none := filepath.Join(t.TempDir(), "none.jsonl")
+	if err := r.Book(none, "grid", time.Unix(0, 0)); err == nil {
+		t.Error("an incomplete bill was booked")
+	}
+	if _, err := os.Stat(none); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a ledger of nothing was left: %v", err)
 	}
 }
 
