@@ -497,6 +497,24 @@ func TestLedger(t *testing.T) {
 	if _, err := sites.Settle("grid", time.Unix(0, 0), &of); err != nil || len(sites.Entries) != 2 {
 		t.Errorf("a site with a device replaced: %v", err)
 	}
+	// In whatever order they are named; and a part is a part of both.
+	var turned settle.Ledger
+	if _, err := turned.Settle("grid", time.Unix(0, 0), rest, early); err != nil || len(turned.Entries) != 1 || !turned.Entries[0].From.Equal(early.From) || !turned.Entries[0].To.Equal(rest.To) || turned.Entries[0].Version != "2025-06-01, 2025-07-21" {
+		t.Errorf("the later one first: %+v, %v", turned.Entries, err)
+	}
+	for _, part := range []*settle.Bill{early, rest} {
+		if _, err := turned.Settle("grid", time.Unix(0, 0), part); err == nil || !strings.Contains(err.Error(), "bill the whole of it") {
+			t.Errorf("a part of both: %v", err)
+		}
+	}
+	late.Valid.From = "2025-07-25"
+	gap, err := late.Bill(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := new(settle.Ledger).Settle("grid", time.Unix(0, 0), early, gap); err == nil || !strings.Contains(err.Error(), "is billed by none") {
+		t.Errorf("days between two versions: %v", err)
+	}
 	second.ProForma = true
 	if _, err := l.Settle("other", time.Unix(0, 0), second); err == nil {
 		t.Error("a bill of simulated readings was booked")

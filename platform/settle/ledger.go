@@ -134,6 +134,7 @@ func (l *Ledger) Settle(party string, booked time.Time, bills ...*Bill) (lines [
 	entries := map[string]*Entry{}
 	due := map[string]*dues{}
 	var order []string
+	bills = slices.SortedStableFunc(slices.Values(bills), func(a, b *Bill) int { return a.From.Compare(b.From) })
 	for _, b := range bills {
 		if b.ProForma {
 			return nil, &SimulatedError{}
@@ -147,6 +148,8 @@ func (l *Ledger) Settle(party string, booked time.Time, bills ...*Bill) (lines [
 			if e == nil {
 				e = &Entry{Key: key, Site: b.Site, Of: b.Of, From: m.From, Booked: booked.UTC(), Version: b.Version, Currency: b.Currency, Digits: b.Rounding.Digits}
 				entries[key], due[key], order = e, &dues{of: map[string]Amount{}}, append(order, key)
+			} else if !m.From.Equal(e.To) {
+				return nil, fmt.Errorf("from %s to %s is billed by none of the versions, or by two", e.To.Format(time.RFC3339), m.From.Format(time.RFC3339))
 			} else {
 				e.Version += ", " + b.Version
 			}
