@@ -29,7 +29,8 @@ func forecastCommand() *cobra.Command {
 func forecastBacktestCommand() *cobra.Command {
 	var (
 		o                  hindcast.Options
-		exog, from, to     string
+		exog, zone         string
+		from, to           string
 		out, page, against string
 		asJSON             bool
 	)
@@ -43,11 +44,16 @@ was known of the day beforehand (forecasts of load, wind, ...), up to the day it
 calibrated anew. The rows are at equal steps that divide a day; a hole of up to 3 hours is filled
 with the value before it and not scored.
 
+An auction clears the hours of a local day together. Where the times of the file are instants,
+--zone names the zone whose days they are, or else a day of UTC is forecast from hours that were
+cleared together with it.
+
 rmae is the error against that of the week before (mae / mae_naive), pinball the mean over the
 quantiles 0.05, 0.10, ... 0.95, pinball_naive that of the week before with the quantiles of its own
 errors. --against is a CSV with forecasts of others, a column each, for the ratio of errors, the
 Diebold-Mariano statistic (negative: ours is better) and its probability.`,
 		Example: `  yunchu forecast backtest --data prices.csv --target Price --exog "Grid load forecast,Wind power forecast" --from 2016-12-27 --to 2017-12-31 --json
+  yunchu forecast backtest --data germany.csv --target Price --exog Load,Wind --zone Europe/Berlin --from 2024-03-01
   yunchu forecast backtest --data load.csv --target load_kw --from 2024-03-01 --out forecast.csv --page forecast.html`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -59,7 +65,7 @@ Diebold-Mariano statistic (negative: ours is better) and its probability.`,
 					o.Exog = append(o.Exog, name)
 				}
 			}
-			if err := errors.Join(parseDay(from, &o.From), parseDay(to, &o.To)); err != nil {
+			if err := errors.Join(parseDay(from, &o.From), parseDay(to, &o.To), parseZone(zone, &o.Zone)); err != nil {
 				return fail(exitInput, err)
 			}
 			o.Against = against
@@ -89,6 +95,7 @@ Diebold-Mariano statistic (negative: ours is better) and its probability.`,
 	f.StringVar(&o.Time, "time", "", "its column of times (default: the first)")
 	f.StringVar(&o.Target, "target", "", "its column that is forecast")
 	f.StringVar(&exog, "exog", "", "its columns that were known of a day beforehand, separated by commas")
+	f.StringVar(&zone, "zone", "", "whose days they are, as Europe/Berlin; the times then carry a zone (default: UTC, or the clock of the file where they carry none)")
 	f.StringVar(&from, "from", "", "the first day that is forecast")
 	f.StringVar(&to, "to", "", "the last day that is forecast (default: the last whole day of the file)")
 	f.StringVar(&against, "against", "", "CSV with forecasts of others")
@@ -105,6 +112,17 @@ func parseDay(text string, day *time.Time) (err error) {
 	}
 	if *day, err = time.Parse(time.DateOnly, text); err != nil {
 		return fmt.Errorf("%q is no day: write it as 2017-01-31", text)
+	}
+	return nil
+}
+
+// parseZone reads the name of a zone, where there is one.
+func parseZone(name string, zone **time.Location) (err error) {
+	if name == "" {
+		return nil
+	}
+	if *zone, err = time.LoadLocation(name); err != nil || name == "Local" {
+		return fmt.Errorf("--zone %s is no zone: write it as Europe/Berlin", name)
 	}
 	return nil
 }

@@ -17,12 +17,40 @@ const mostHole = 3 * time.Hour
 // data is a file as a series of whole days.
 type data struct {
 	series forecast.Series
-	first  time.Time // the begin of its first day
+	first  time.Time // the begin of its first day, by the clock of the days
 	step   time.Duration
-	filled []bool // of the target
+	came   [][]value // by day, in order of time
 }
 
-func read(path, timeColumn string, columns []string) (*sheet.Sheet, []time.Time, error) {
+// value is what came at an instant. A day has one for each of its steps, but where a zone changes its
+// clock: a step that no clock has shown has none, one that was shown twice has two.
+type value struct {
+	at     time.Time
+	step   int     // of the day
+	target float64 // NaN where it is missing
+}
+
+// wall is what a clock of the zone shows, written as UTC; without a zone it is the instant.
+func wall(t time.Time, zone *time.Location) time.Time {
+	if zone == nil {
+		return t
+	}
+	y, m, d := t.In(zone).Date()
+	h, min, s := t.In(zone).Clock()
+	return time.Date(y, m, d, h, min, s, t.Nanosecond(), time.UTC)
+}
+
+// instant is the first one when a clock of the zone shows that. It is not ok where none has.
+func instant(shown time.Time, zone *time.Location) (t time.Time, ok bool) {
+	if zone == nil {
+		return shown, true
+	}
+	y, m, d := shown.Date()
+	t = time.Date(y, m, d, shown.Hour(), shown.Minute(), shown.Second(), shown.Nanosecond(), zone)
+	return t, wall(t, zone).Equal(shown)
+}
+
+func read(path, timeColumn string, columns []string, zone *time.Location) (*sheet.Sheet, []time.Time, error) {
 	if timeColumn == "" { // the first line says its name
 		head, err := sheet.Read(path, func(string) bool { return false })
 		if err != nil {
@@ -44,11 +72,21 @@ func read(path, timeColumn string, columns []string) (*sheet.Sheet, []time.Time,
 		return nil, nil, err
 	}
 	times, err := s.Times(timeColumn)
-	return s, times, err
+	if err != nil || zone == nil {
+		return s, times, err
+	}
+	for k, word := range s.Texts(timeColumn) {
+		if _, err := time.Parse(time.RFC3339, word); err != nil {
+			return nil, nil, s.At(k, []string{timeColumn}, "write instants as 2020-01-31T13:00:00+01:00, or leave --zone out: days are then those of the file's clock",
+				"%s has no zone, and --zone asks for days of %s", word, zone)
+		}
+		times[k] = times[k].In(zone)
+	}
+	return s, times, nil
 }
 
 func readData(o Options) (*data, error) {
-	s, times, err := read(o.Data, o.Time, append([]string{o.Target}, o.Exog...))
+	s, times, err := read(o.Data, o.Time, append([]string{o.Target}, o.Exog...), o.Zone)
 	if err != nil {
 		return nil, err
 	}
@@ -67,20 +105,21 @@ func readData(o Options) (*data, error) {
 	}
 	// Whole days: from the first midnight to the last.
 	perDay := int(24 * time.Hour / d.step)
-	d.first = times[0].Truncate(24 * time.Hour)
-	if d.first.Before(times[0]) {
+	shown := make([]time.Time, len(times))
+	for k, t := range times {
+		shown[k] = wall(t, o.Zone)
+	}
+	d.first = shown[0].Truncate(24 * time.Hour)
+	if d.first.Before(shown[0]) {
 		d.first = d.first.Add(24 * time.Hour)
 	}
-	end := times[len(times)-1].Add(d.step).Truncate(24 * time.Hour)
+	end := shown[len(times)-1].Add(d.step).Truncate(24 * time.Hour)
 	n := max(int(end.Sub(d.first)/d.step), 0)
 	if n < perDay {
 		return nil, s.Fault(s.Line[0], 1, "", "there is no whole day in the file")
 	}
-	place := make([]int, n) // the row of each step, or −1
-	for i := range place {
-		place[i] = -1
-	}
-	for k, t := range times {
+	place := make([][]int, n) // the rows of each step
+	for k, t := range shown {
 		at := t.Sub(d.first)
 		if at < 0 || at >= time.Duration(n)*d.step {
 			continue
@@ -88,46 +127,66 @@ func readData(o Options) (*data, error) {
 		if at%d.step != 0 {
 			return nil, s.Fault(s.Line[k], 1, fmt.Sprintf("the first rows are %v apart; bring all to that grid", d.step), "this row is beside the grid of the others")
 		}
-		if hole := t.Sub(times[max(k-1, 0)]) - d.step; hole > mostHole {
+		if hole := t.Sub(shown[max(k-1, 0)]) - d.step; hole > mostHole {
 			return nil, s.Fault(s.Line[k], 1, fmt.Sprintf("write the missing rows; up to %v are filled", mostHole), "%v are missing before this row", hole)
 		}
-		place[at/d.step] = k
+		place[at/d.step] = append(place[at/d.step], k)
 	}
-	fill := func(name string) (out []float64, filled []bool, err error) {
+	fill := func(name string) ([]float64, error) {
 		c, err := column(name)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		out, filled = make([]float64, n), make([]bool, n)
-		last, since := math.NaN(), 0
-		for i, k := range place {
-			if k >= 0 && !math.IsNaN(c[k]) {
-				last, since = c[k], 0
+		out := make([]float64, n)
+		last, since, row := math.NaN(), 0, 0
+		for i, rows := range place {
+			sum, there := 0.0, 0
+			for _, k := range rows {
+				row = k
+				if !math.IsNaN(c[k]) {
+					sum += c[k]
+					there++
+				}
+			}
+			if there > 0 {
+				last, since = sum/float64(there), 0
 			} else {
 				since++
-				filled[i] = true
 				if math.IsNaN(last) || time.Duration(since)*d.step > mostHole {
-					row := max(k, 0)
-					for j := i; k < 0 && j >= 0; j-- {
-						row = max(row, place[j])
-					}
-					return nil, nil, s.At(row, []string{name}, fmt.Sprintf("write a value; up to %v are filled with the one before", mostHole), "column %s has no value in this row", name)
+					return nil, s.At(row, []string{name}, fmt.Sprintf("write a value; up to %v are filled with the one before", mostHole), "column %s has no value in this row", name)
 				}
 			}
 			out[i] = last
 		}
-		return out, filled, nil
+		return out, nil
 	}
 	d.series = forecast.Series{PerDay: perDay, Weekday: int(d.first.Weekday())}
-	if d.series.Target, d.filled, err = fill(o.Target); err != nil {
+	if d.series.Target, err = fill(o.Target); err != nil {
 		return nil, err
 	}
 	for _, name := range o.Exog {
-		x, _, err := fill(name)
+		x, err := fill(name)
 		if err != nil {
 			return nil, err
 		}
 		d.series.Exog = append(d.series.Exog, x)
+	}
+	target, err := column(o.Target)
+	if err != nil {
+		return nil, err
+	}
+	d.came = make([][]value, n/perDay)
+	for i, rows := range place {
+		day := &d.came[i/perDay]
+		for _, k := range rows {
+			*day = append(*day, value{times[k], i % perDay, target[k]})
+		}
+		if at, ok := instant(d.first.Add(time.Duration(i)*d.step), o.Zone); ok && len(rows) == 0 {
+			*day = append(*day, value{at, i % perDay, math.NaN()})
+		}
+	}
+	for _, day := range d.came { // steps shorter than the hour that is shown twice
+		slices.SortFunc(day, func(a, b value) int { return a.at.Compare(b.at) })
 	}
 	return d, nil
 }
@@ -135,36 +194,44 @@ func readData(o Options) (*data, error) {
 // other is a forecast of somebody else.
 type other struct {
 	name  string
-	value []float64 // by step of the days that are scored, NaN where it says nothing
+	value map[int64]float64 // by instant, Unix
 }
 
-// readOthers reads columns of forecasts for n steps from an instant. Columns that say what came
-// are left out.
-func readOthers(path, target string, from time.Time, step time.Duration, n int) ([]other, error) {
-	s, times, err := read(path, "", nil)
+// on is what it says of an instant, NaN where it says nothing.
+func (o other) on(_ int, v value) float64 {
+	if x, ok := o.value[v.at.Unix()]; ok {
+		return x
+	}
+	return math.NaN()
+}
+
+// readOthers reads columns of forecasts of days. Columns that say what came are left out.
+func readOthers(o Options, days [][]value) ([]other, error) {
+	s, times, err := read(o.Against, "", nil, o.Zone)
 	if err != nil {
 		return nil, err
 	}
+	wanted := map[int64]bool{}
+	for _, day := range days {
+		for _, v := range day {
+			wanted[v.at.Unix()] = true
+		}
+	}
 	var out []other
 	for i, name := range s.Header {
-		if s.Column[i] == nil || name == target || name == "real" {
+		if s.Column[i] == nil || name == o.Target || name == "real" {
 			continue
 		}
-		o := other{name, make([]float64, n)}
-		some := 0
-		for k := range o.value {
-			o.value[k] = math.NaN()
-		}
+		theirs := other{name, map[int64]float64{}}
 		for k, t := range times {
-			if at := t.Sub(from); at >= 0 && at < time.Duration(n)*step && at%step == 0 {
-				o.value[at/step] = s.Column[i][k]
-				some++
+			if wanted[t.Unix()] {
+				theirs.value[t.Unix()] = s.Column[i][k]
 			}
 		}
-		if some == 0 {
+		if len(theirs.value) == 0 {
 			return nil, s.Fault(s.Line[0], 1, "", "no row of this file is on the days that are forecast")
 		}
-		out = append(out, o)
+		out = append(out, theirs)
 	}
 	return out, nil
 }

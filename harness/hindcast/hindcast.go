@@ -22,9 +22,10 @@ type Options struct {
 	Time     string // its column of times; the first when empty
 	Target   string
 	Exog     []string
-	From, To time.Time // the first and the last day; To may be zero
-	Against  string    // a file with forecasts of others
-	Warm     int       // days that are forecast before, to learn weights and quantiles; forecast.Warm when 0
+	Zone     *time.Location // whose days they are; nil: UTC, or the clock of the file where its times have no zone
+	From, To time.Time      // the first and the last day; To may be zero
+	Against  string         // a file with forecasts of others
+	Warm     int            // days that are forecast before, to learn weights and quantiles; forecast.Warm when 0
 	Stop     func() error
 }
 
@@ -104,10 +105,9 @@ func Run(o Options) (*Result, error) {
 	if err := s.Check(first); err != nil {
 		return nil, err
 	}
-	n := (to - from + 1) * s.PerDay
 	var others []other
 	if o.Against != "" {
-		if others, err = readOthers(o.Against, o.Target, o.From, d.step, n); err != nil {
+		if others, err = readOthers(o, d.came[from:to+1]); err != nil {
 			return nil, err
 		}
 	}
@@ -150,41 +150,40 @@ func forecasts(s *forecast.Series, first, last int, stop func() error) ([][][]fl
 }
 
 func (r *Result) score(others []other, naive []forecast.Forecast) {
-	d, s := r.data, &r.data.series
+	d := r.data
 	var months []string
 	for _, f := range r.days {
 		if m := r.begin(f.Day).Format("2006-01"); !slices.Contains(months, m) {
 			months = append(months, m)
 		}
 	}
-	// ours and theirs of the steps that are scored, of a month or of all
-	pick := func(month string, rival []float64) (ours, theirs, truth []float64) {
+	// ours and theirs of what is scored, of a month or of all
+	pick := func(month string, rival func(i int, v value) float64) (ours, theirs, truth []float64) {
 		for i, f := range r.days {
 			if month != "" && r.begin(f.Day).Format("2006-01") != month {
 				continue
 			}
-			for k, x := range f.Value {
-				y, z := s.Target[f.Day*s.PerDay+k], rival[i*s.PerDay+k]
-				if d.filled[f.Day*s.PerDay+k] || math.IsNaN(z) {
+			for _, v := range d.came[f.Day] {
+				z := rival(i, v)
+				if math.IsNaN(v.target) || math.IsNaN(z) {
 					continue
 				}
-				ours, theirs, truth = append(ours, x), append(theirs, z), append(truth, y)
+				ours, theirs, truth = append(ours, f.Value[v.step]), append(theirs, z), append(truth, v.target)
 			}
 		}
 		return ours, theirs, truth
 	}
-	weekly := make([]float64, 0, len(r.days)*s.PerDay)
+	weekly := func(i int, v value) float64 { return naive[i].Value[v.step] }
 	var ours, theirs [][]float64
 	var truth []float64
 	for i, f := range r.days {
-		weekly = append(weekly, naive[i].Value...)
-		for k := range f.Value {
-			if d.filled[f.Day*s.PerDay+k] {
+		for _, v := range d.came[f.Day] {
+			if math.IsNaN(v.target) {
 				r.Filled++
 				continue
 			}
-			ours, theirs = append(ours, f.Quantiles[k]), append(theirs, naive[i].Quantiles[k])
-			truth = append(truth, s.Target[f.Day*s.PerDay+k])
+			ours, theirs = append(ours, f.Quantiles[v.step]), append(theirs, naive[i].Quantiles[v.step])
+			truth = append(truth, v.target)
 		}
 	}
 	x, z, y := pick("", weekly)
@@ -200,7 +199,7 @@ func (r *Result) score(others []other, naive []forecast.Forecast) {
 		score := forecast.Compare(x, y)
 		month := Month{Month: m, MAE: score.MAE, RMAE: ratio(score.MAE, forecast.Compare(z, y).MAE), N: score.N}
 		for _, o := range others {
-			if x, z, y := pick(m, o.value); len(y) > 0 {
+			if x, z, y := pick(m, o.on); len(y) > 0 {
 				if month.Against == nil {
 					month.Against = map[string]float64{}
 				}
@@ -210,7 +209,7 @@ func (r *Result) score(others []other, naive []forecast.Forecast) {
 		r.Months = append(r.Months, month)
 	}
 	for _, o := range others {
-		x, z, y := pick("", o.value)
+		x, z, y := pick("", o.on)
 		rival := Rival{Name: o.name, MAE: forecast.Compare(z, y).MAE, N: len(y)}
 		rival.Ratio = ratio(forecast.Compare(x, y).MAE, rival.MAE)
 		rival.Statistic, rival.P = r.dieboldMariano(o)
@@ -218,19 +217,20 @@ func (r *Result) score(others []other, naive []forecast.Forecast) {
 	}
 }
 
-// dieboldMariano tests over the days that both have in full.
+// dieboldMariano tests over the days that both have in full, those of 23 and 25 hours left out.
 func (r *Result) dieboldMariano(o other) (statistic, p float64) {
-	s := &r.data.series
+	perDay := r.data.series.PerDay
 	var ours, theirs, truth []float64
-	for i, f := range r.days {
-		at := f.Day * s.PerDay
-		said := o.value[i*s.PerDay : (i+1)*s.PerDay]
-		if slices.Contains(r.data.filled[at:at+s.PerDay], true) || slices.ContainsFunc(said, math.IsNaN) {
+	for _, f := range r.days {
+		day := r.data.came[f.Day]
+		if len(day) != perDay || slices.ContainsFunc(day, func(v value) bool { return math.IsNaN(v.target) || math.IsNaN(o.on(0, v)) }) {
 			continue
 		}
-		ours, theirs, truth = append(ours, f.Value...), append(theirs, said...), append(truth, s.Target[at:at+s.PerDay]...)
+		for _, v := range day {
+			ours, theirs, truth = append(ours, f.Value[v.step]), append(theirs, o.on(0, v)), append(truth, v.target)
+		}
 	}
-	return forecast.DieboldMariano(ours, theirs, truth, s.PerDay)
+	return forecast.DieboldMariano(ours, theirs, truth, perDay)
 }
 
 // ratio is 1 of 0 to 0.
@@ -277,15 +277,14 @@ func (r *Result) WriteCSV(w io.Writer) error {
 	}
 	number := func(x float64) string { return strconv.FormatFloat(x, 'f', 4, 64) }
 	for _, f := range r.days {
-		for k, x := range f.Value {
-			row := []string{r.begin(f.Day).Add(time.Duration(k) * r.data.step).Format(time.RFC3339), number(x)}
-			for _, q := range f.Quantiles[k] {
+		for _, v := range r.data.came[f.Day] {
+			row := []string{v.at.Format(time.RFC3339), number(f.Value[v.step])}
+			for _, q := range f.Quantiles[v.step] {
 				row = append(row, number(q))
 			}
-			at := f.Day*r.data.series.PerDay + k
 			truth := ""
-			if !r.data.filled[at] {
-				truth = number(r.data.series.Target[at])
+			if !math.IsNaN(v.target) {
+				truth = number(v.target)
 			}
 			if err := c.Write(append(row, truth)); err != nil {
 				return err

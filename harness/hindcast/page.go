@@ -56,14 +56,13 @@ type Coverage struct{ Level, Below float64 }
 
 // Coverage of every second level.
 func (r *Result) Coverage() (out []Coverage) {
-	s := &r.data.series
 	for i := 0; i < len(forecast.Levels); i += 2 {
 		c, n := Coverage{Level: forecast.Levels[i]}, 0.0
 		for _, f := range r.days {
-			for k := range f.Value {
-				if at := f.Day*s.PerDay + k; !r.data.filled[at] {
+			for _, v := range r.data.came[f.Day] {
+				if !math.IsNaN(v.target) {
 					n++
-					if s.Target[at] < f.Quantiles[k][i] {
+					if v.target < f.Quantiles[v.step][i] {
 						c.Below++
 					}
 				}
@@ -103,17 +102,12 @@ func (r *Result) WritePage(w io.Writer) error {
 
 func (r *Result) figure(title string, days []forecast.Forecast) plot.Figure {
 	var x, came, said, low, high []float64
-	s := &r.data.series
 	last := len(forecast.Levels) - 1
 	for i, f := range days {
-		for k, v := range f.Value {
-			at := f.Day*s.PerDay + k
-			y := s.Target[at]
-			if r.data.filled[at] {
-				y = math.NaN()
-			}
-			x, came, said = append(x, float64(i)+float64(k)/float64(s.PerDay)), append(came, y), append(said, v)
-			low, high = append(low, f.Quantiles[k][0]), append(high, f.Quantiles[k][last])
+		day := r.data.came[f.Day]
+		for k, v := range day {
+			x, came, said = append(x, float64(i)+float64(k)/float64(len(day))), append(came, v.target), append(said, f.Value[v.step])
+			low, high = append(low, f.Quantiles[v.step][0]), append(high, f.Quantiles[v.step][last])
 		}
 	}
 	return plot.Figure{
