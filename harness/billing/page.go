@@ -52,6 +52,7 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 <p>{{.Apart}} apart: {{.Because}}{{if ne .Trap "none"}} (trap: {{.Trap}}){{end}}.</p>
 <table><tr><th>line</th><th>month</th><th>ours</th><th>theirs</th><th>difference</th><th class="text">by itself</th></tr>
 {{range .Lines}}<tr><td>{{.Line}}</td><td>{{.Month}}</td><td>{{.Ours}}</td><td>{{.Theirs}}</td><td>{{.Differ}}</td><td class="text">{{.What}}</td></tr>
+{{end}}{{range .LeftOut}}<tr><td>{{.Line}}</td><td>{{.Month}}</td><td>{{.Ours}}</td><td></td><td></td><td class="text">left out</td></tr>
 {{end}}</table>
 <table><tr><th>how the data may have been read</th><th>apart</th></tr>
 {{range .Tried}}<tr><td>{{.What}}</td><td>{{.Apart}}{{if .Explains}} ✓{{end}}</td></tr>

@@ -616,6 +616,43 @@ func TestTraps(t *testing.T) {
 			t.Errorf("%s: %s, because %s (apart %s)", tt.name, r.Trap, r.Because, r.Apart)
 		}
 	}
+	// A line or a month that the other bill does not have is no agreement.
+	d := random(t, 32*96) // of which the last day of July and the first of August are taken
+	d.At, d.Energy, d.Rows = d.At[30*96:], d.Energy[30*96:], d.Rows[30*96:]
+	for c, x := range d.Column {
+		d.Column[c] = x[30*96:]
+	}
+	b, err := right.Bill(d)
+	if err != nil || len(b.Months) != 2 {
+		t.Fatal(err, b)
+	}
+	var whole []settle.Claim
+	for _, m := range b.Months {
+		for _, l := range m.Lines {
+			whole = append(whole, settle.Claim{Line: l.Line, Month: m.Month, Amount: l.Cents})
+		}
+	}
+	for _, tt := range []struct {
+		name   string
+		claims []settle.Claim
+		left   []string
+	}{
+		{"all of it", whole, nil},
+		{"a month", whole[:len(whole)/2], []string{"discharge 2025-08", "charge 2025-08", "contract 2025-08", "green 2025-08"}},
+		{"a line of a month", slices.Delete(slices.Clone(whole), 2, 3), []string{"contract 2025-07"}},
+	} {
+		r, err := right.Reconcile(d, tt.claims)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var left []string
+		for _, x := range r.LeftOut {
+			left = append(left, x.Line+" "+x.Month)
+		}
+		if r.Agrees != (tt.left == nil) || r.Trap != settle.TrapNone || !slices.Equal(left, tt.left) || strings.Contains(r.Because, "leaves out") != (tt.left != nil) {
+			t.Errorf("%s: agrees %v, left out %v, because %s", tt.name, r.Agrees, left, r.Because)
+		}
+	}
 	if _, err := right.Reconcile(random(t, 96), []settle.Claim{{Line: "fees", Amount: 1}}); err == nil {
 		t.Error("a line that the rule does not have was compared")
 	}

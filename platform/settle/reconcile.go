@@ -39,11 +39,19 @@ type Comparison struct {
 	What   string      `json:"because,omitempty"`
 }
 
+// LeftOut is a line of ours that the other bill does not have, and that comes to money.
+type LeftOut struct {
+	Line  string      `json:"line"`
+	Month string      `json:"month"`
+	Ours  json.Number `json:"ours"`
+}
+
 // Reconciled says how another party's bill differs, and why.
 type Reconciled struct {
 	Agrees  bool         `json:"agrees"`
-	Apart   json.Number  `json:"apart"`
+	Apart   json.Number  `json:"apart"` // of the lines that both have
 	Lines   []Comparison `json:"lines"`
+	LeftOut []LeftOut    `json:"left_out,omitempty"` // by the other bill
 	Trap    string       `json:"trap"` // which explains the difference; none, where it is none of them
 	Because string       `json:"because"`
 	Tried   []Reading    `json:"tried"`
@@ -58,7 +66,8 @@ const (
 	TrapHourly  = "hourly-mean" // the mean of the hour where the interval's own price holds, or the other way round
 )
 
-// Reconcile compares another party's bill with what the rule comes to, and says which of
+// Reconcile compares another party's bill with what the rule comes to, and says what it
+// leaves out and which of
 // the known traps explains the difference. Ours is made again as each trap would have it;
 // the trap is the one that leaves least, if what it leaves is nothing but rounding.
 func (t *Tariff) Reconcile(d *Data, theirs []Claim) (*Reconciled, error) {
@@ -66,12 +75,12 @@ func (t *Tariff) Reconcile(d *Data, theirs []Claim) (*Reconciled, error) {
 	if err != nil {
 		return nil, err
 	}
-	maker.lines = func(id string) bool { return slices.ContainsFunc(theirs, func(c Claim) bool { return c.Line == id }) }
 	ours, err := maker.bill(misread{})
 	if err != nil {
 		return nil, err
 	}
-	out := &Reconciled{Trap: TrapNone}
+	maker.lines = func(id string) bool { return slices.ContainsFunc(theirs, func(c Claim) bool { return c.Line == id }) }
+	out := &Reconciled{Trap: TrapNone, LeftOut: ours.leftOut(theirs)}
 	var size float64
 	for _, c := range theirs {
 		a, err := ours.Claimed(c)
@@ -171,6 +180,29 @@ func (r *Reconciled) judge(theirs []Claim, size float64) {
 			r.Trap = TrapSeveral
 		}
 	}
+	if len(r.LeftOut) == 0 {
+		return
+	}
+	var left []string
+	for _, x := range r.LeftOut {
+		left = append(left, fmt.Sprintf("%s of %s (%s)", x.Line, x.Month, x.Ours))
+	}
+	r.Agrees = false
+	r.Because = "the other bill leaves out " + strings.Join(left, ", ") + "; of the rest: " + r.Because
+}
+
+// leftOut are the lines of our bill that the other does not have. To leave out what comes to
+// nothing is no difference.
+func (b *Bill) leftOut(theirs []Claim) (list []LeftOut) {
+	for _, m := range b.Months {
+		for _, s := range m.Lines {
+			claimed := func(c Claim) bool { return c.Line == s.Line && (c.Month == "" || c.Month == m.Month) }
+			if s.Cents != 0 && !slices.ContainsFunc(theirs, claimed) {
+				list = append(list, LeftOut{s.Line, m.Month, s.Amount})
+			}
+		}
+	}
+	return list
 }
 
 // best is the reading that leaves least of those that explain; −1: none does.
