@@ -64,7 +64,8 @@ func Combine(s *Series, first int, members [][][]float64) []Forecast {
 			}
 		}
 		if i >= MinWarm {
-			f.Quantiles = c.quantiles(f.Value, spread)
+			low, high := s.reach(max(f.Day-longest(), 0), f.Day)
+			f.Quantiles = c.quantiles(f.Value, spread, low, high)
 		}
 		out[i] = f
 
@@ -131,8 +132,8 @@ func (c *combiner) learn(value, spread, truth []float64, count int) {
 	}
 }
 
-// quantiles are those of the residuals at the step and beside it, as wide as now.
-func (c *combiner) quantiles(value, spread []float64) [][]float64 {
+// quantiles are those of the residuals at the step and beside it, as wide as now, within low and high.
+func (c *combiner) quantiles(value, spread, low, high []float64) [][]float64 {
 	out := make([][]float64, len(value))
 	var pool []float64
 	for k := range value {
@@ -143,7 +144,8 @@ func (c *combiner) quantiles(value, spread []float64) [][]float64 {
 		slices.Sort(pool)
 		out[k] = make([]float64, len(Levels))
 		for i, level := range Levels {
-			out[k][i] = value[k] + c.scale(k, spread[k])*sortedQuantile(pool, level)
+			x := value[k] + c.scale(k, spread[k])*sortedQuantile(pool, level)
+			out[k][i] = min(max(x, low[k]), high[k])
 		}
 	}
 	return out

@@ -22,7 +22,7 @@ type design struct {
 	x           []float64 // (n+1) × p, the last row is of the day that is forecast
 	y           []float64 // n × steps
 	mean, sd    []float64 // of the columns of y, before they were standardised
-	low, high   []float64 // of the columns of y
+	low, high   []float64 // of the target at each step, in its own units
 	target      scale
 
 	gram  []float64 // XᵀX/n, p × p
@@ -82,10 +82,7 @@ func newDesign(s *Series, d, days int, asinh bool) *design {
 	q.y = slices.Clone(steps[deepest*s.PerDay:])
 	standardise(q.x, q.n, q.p)
 	q.mean, q.sd = standardise(q.y, q.n, q.steps)
-	q.low, q.high = make([]float64, q.steps), make([]float64, q.steps)
-	for i, v := range q.y {
-		q.low[i%q.steps], q.high[i%q.steps] = min(q.low[i%q.steps], v), max(q.high[i%q.steps], v)
-	}
+	q.low, q.high = s.reach(first, d)
 	return q
 }
 
@@ -150,13 +147,10 @@ func (q *design) correlation(k int) []float64 {
 // today is the row of the day that is forecast.
 func (q *design) today() []float64 { return q.x[q.n*q.p:] }
 
-// value is what a standardised forecast of step k means. It does not leave the window's range by
-// more than half of its width: a regression that is asked far from what it has seen may say
-// anything, and asinh would make that worse.
+// value is what a standardised forecast of step k means. A regression that is asked far from what it
+// has seen may say anything, and asinh would make that worse: it is kept within reach.
 func (q *design) value(k int, z float64) float64 {
-	room := 0.5 * (q.high[k] - q.low[k])
-	z = min(max(z, q.low[k]-room), q.high[k]+room)
-	return q.target.from(q.mean[k] + q.sd[k]*z)
+	return min(max(q.target.from(q.mean[k]+q.sd[k]*z), q.low[k]), q.high[k])
 }
 
 func dot(a, b []float64) float64 {

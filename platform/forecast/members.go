@@ -33,6 +33,14 @@ var all = []member{
 	}},
 }
 
+// longest is the longest window, in days.
+func longest() (days int) {
+	for _, m := range all {
+		days = max(days, m.days)
+	}
+	return days
+}
+
 // Members names the members in the order of what Day returns.
 func Members() (names []string) {
 	for _, m := range all {

@@ -11,6 +11,7 @@ package forecast
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Series is a target in steps of a day, and what was forecast of the same steps the day before.
@@ -71,6 +72,22 @@ func fold(out, day []float64) {
 		}
 		out[b] = sum / float64(n)
 	}
+}
+
+// reach is how far a forecast goes at each step: what the target was on the days first to before
+// d, and half of that range beyond.
+func (s *Series) reach(first, d int) (low, high []float64) {
+	low, high = slices.Clone(s.day(s.Target, first)), slices.Clone(s.day(s.Target, first))
+	for day := first + 1; day < d; day++ {
+		for k, x := range s.day(s.Target, day) {
+			low[k], high[k] = min(low[k], x), max(high[k], x)
+		}
+	}
+	for k := range low {
+		room := 0.5 * (high[k] - low[k])
+		low[k], high[k] = low[k]-room, high[k]+room
+	}
+	return low, high
 }
 
 // Naive is the target of a week before day d.
