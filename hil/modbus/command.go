@@ -383,10 +383,9 @@ func (d *Driver) eStop(ctx context.Context) error {
 		step{"connect", func(x *point) error { return d.setWord(ctx, x, inactive) }},
 		step{"setpoint", func(x *point) error { return d.holdsNone(ctx, x) }}, // last: it keeps no stop waiting
 	)
-	// What was refused will be refused again; what did not arrive, or did not take, is
+	// What was refused for good will be refused again; what did not arrive, or did not take, is
 	// tried with every reading until it does.
-	r, refused := errors.AsType[*refusal](err)
-	d.stopping = err != nil && (!refused || r.code == codeReadBack)
+	d.stopping = err != nil && !final(err)
 	return err
 }
 
@@ -408,6 +407,12 @@ func (d *Driver) reset(ctx context.Context) error {
 	return err
 }
 
+// final reports whether a refusal does not pass by itself.
+func final(err error) bool {
+	r, refused := errors.AsType[*refusal](err)
+	return refused && r.code != codeReadBack && !transient(err)
+}
+
 // step is one write to a point, where the device takes it.
 type step struct {
 	name string
@@ -415,7 +420,8 @@ type step struct {
 }
 
 // steps takes all of them, and tries to reach the device for each, whatever became of the one
-// before. An error that leaves open what the device did counts more than a refusal.
+// before. An error that leaves open what the device did, or will do, counts more than a refusal
+// for good.
 func (d *Driver) steps(list ...step) (first error) {
 	taken := 0
 	for _, s := range list {
@@ -426,7 +432,7 @@ func (d *Driver) steps(list ...step) (first error) {
 		taken++
 		Insist(d.conn)
 		err := s.do(x)
-		if _, refused := errors.AsType[*refusal](err); err != nil && (first == nil || !refused) {
+		if _, refused := errors.AsType[*refusal](err); err != nil && (first == nil || !refused || final(first) && !final(err)) {
 			first = err
 		}
 	}

@@ -310,3 +310,29 @@ func TestSetpointIsRoundedTowardsZero(t *testing.T) {
 		r.holds(fmt.Sprint(kw, " kW"), want)
 	}
 }
+
+// An emergency stop that the device was too busy for is told again, whatever else it refuses.
+func TestEmergencyStopOfABusyDevice(t *testing.T) {
+	r := newRig(t, simple+"  operate: {address: 4, values: {stop: 0, start: 1}}\n  connect: {address: 5, values: {inactive: 0, active: 1}}\n")
+	r.must(device.SetPower, 50)
+	r.link.Do(func(m *emul.Memory) { m.Holding[4], m.Holding[5] = 1, 1 })
+	busy := true
+	r.link.refuse, r.link.writes = true, func(addr uint16) error {
+		switch {
+		case addr == 4:
+			return modbus.IllegalValue
+		case addr == 5 && busy:
+			busy = false
+			return modbus.DeviceBusy
+		}
+		return nil
+	}
+	_, _ = r.command(device.EStop, 0)
+	r.reads(2)
+	r.holds("afterwards", 0)
+	r.link.Do(func(m *emul.Memory) {
+		if m.Holding[5] != 0 {
+			t.Error("the device is left connected")
+		}
+	})
+}

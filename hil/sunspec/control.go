@@ -1,10 +1,12 @@
 package sunspec
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"yunchu/hil/modbus"
@@ -280,8 +282,11 @@ func (l *layout) holdable(kw float64) float64 {
 // looks is how often a device is asked for what it holds that is too busy to tell.
 const looks = 3
 
-// transient reports whether an exception passes by itself.
+// transient reports whether an exception passes by itself, or one of several.
 func transient(err error) bool {
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		return slices.ContainsFunc(several.Unwrap(), transient)
+	}
 	e, ok := errors.AsType[modbus.Exception](err)
 	return ok && e.Transient()
 }
@@ -343,25 +348,49 @@ func (d *Driver) perform(ctx context.Context, kw float64, revert time.Duration) 
 	return nil
 }
 
+// zero writes power 0. What is refused of it does not keep the setpoint itself back: a power of 0
+// need not be taken back by itself. told: the device has answered that it has it.
+func (d *Driver) zero(ctx context.Context) (told bool, err error) {
+	steps, err := d.layout.setter.steps(0, d.deadMan)
+	if err != nil {
+		return false, err
+	}
+	for _, s := range steps {
+		e := d.write(ctx, s.block, s.at, s.regs)
+		told = told || s.power && e == nil
+		if err = errors.Join(err, e); e != nil && (s.power || !refused(e)) { // what it holds would be enabled
+			break
+		}
+	}
+	return told, err
+}
+
 // rest takes the power to 0, where it can be set. Where a setpoint was in force, or may be, that
-// is owed until the device has answered, and what it holds meanwhile is not known.
+// is owed until the device holds it, or will not have it and has no setpoint in force, and what
+// it holds meanwhile is not known.
 func (d *Driver) rest(ctx context.Context) error {
-	if d.live.on {
+	owed := d.live.on
+	if owed {
 		d.live.until, d.live.kw = d.now, math.NaN()
 	}
 	if d.layout.setter == nil {
 		d.live = live{}
 		return nil
 	}
-	err := d.perform(ctx, 0, d.deadMan)
-	if !errors.Is(err, device.ErrOffline) { // what was refused will be refused again
-		d.live = live{}
-	}
-	if err != nil {
+	told, err := d.zero(ctx)
+	if err != nil && (errors.Is(err, device.ErrOffline) || !told && !owed) {
 		return err
 	}
-	_, err = d.confirm(ctx, 0, math.NaN(), d.deadMan)
-	return err
+	_, back := d.confirm(ctx, 0, math.NaN(), d.deadMan)
+	_, on := d.layout.setter.holds()
+	idle := !on && errors.Is(back, device.ErrReadBack) && !refused(back)
+	if back == nil || idle && !transient(err) {
+		d.live = live{}
+	}
+	if told && back == nil {
+		return nil
+	}
+	return cmp.Or(err, back)
 }
 
 func (d *Driver) setMode(ctx context.Context, m device.Mode) error {
@@ -411,9 +440,9 @@ func (d *Driver) stop(ctx context.Context) error {
 	if !able {
 		return fmt.Errorf("an emergency stop: %w", device.ErrUnsupported)
 	}
-	// What was refused will be refused again; what did not arrive, or did not take, is
+	// What was refused for good will be refused again; what did not arrive, or did not take, is
 	// tried until it does.
-	d.stopping = errors.Is(err, device.ErrOffline) || errors.Is(err, device.ErrReadBack)
+	d.stopping = errors.Is(err, device.ErrOffline) || errors.Is(err, device.ErrReadBack) || transient(err)
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -210,5 +211,113 @@ func TestPowerOfUnknownFateIsTakenBack(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// moody answers writes as it likes.
+type moody struct {
+	*registers
+	says func(addr int) (err error, taken bool)
+}
+
+func (x *moody) Write(ctx context.Context, addr uint16, values []uint16) error {
+	if x.says == nil {
+		return x.registers.Write(ctx, addr, values)
+	}
+	err, taken := x.says(int(addr))
+	if err == nil || taken {
+		err = errors.Join(err, x.registers.Write(ctx, addr, values))
+	}
+	return err
+}
+
+// TestRefusalDoesNotCancelWhatIsOwed: a device that is busy, or refuses what a setpoint of 0 does
+// not need, is told 0 and its emergency stop all the same, and until it holds them.
+func TestRefusalDoesNotCancelWhatIsOwed(t *testing.T) {
+	const timer, setpoint, enable, operate = at704 + 30, at704 + 23, at704 + 22, at715 + 8
+	stop := device.Command{Verb: device.Stop}
+	for name, tt := range map[string]struct {
+		command device.Command
+		lost    bool  // the first setpoint is not answered, and has arrived
+		busy    []int // addresses that are refused, as often as they are here
+		never   int   // that is always refused
+	}{
+		"power of unknown fate, busy":           {command: power(20, 1, 600), lost: true, busy: []int{timer}},
+		"power of unknown fate, busy for long":  {command: power(20, 1, 600), lost: true, busy: []int{timer, setpoint, setpoint, timer}},
+		"power of unknown fate, no timer of 0":  {command: power(20, 1, 600), lost: true, never: timer},
+		"stop, busy before the setpoint":        {command: stop, busy: []int{timer}},
+		"stop, busy at the setpoint":            {command: stop, busy: []int{setpoint}},
+		"stop, busy behind the setpoint":        {command: stop, busy: []int{enable}},
+		"stop, busy all the time for a while":   {command: stop, busy: []int{timer, timer, setpoint, setpoint, enable}},
+		"stop, no timer of 0":                   {command: stop, never: timer},
+		"emergency stop, busy at the operation": {command: device.Command{Verb: device.EStop}, busy: []int{operate}},
+		"emergency stop, busy at the setpoint":  {command: device.Command{Verb: device.EStop}, busy: []int{setpoint}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := &moody{registers: pcs(t)}
+			d, err := sunspec.New(sunspec.Options{Conn: x, Base: 40000, Unit: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, d, 0, power(10, 0, 600))
+			lost, busy := tt.lost, tt.busy
+			x.says = func(addr int) (error, bool) {
+				if lost {
+					lost = addr != setpoint
+					if !lost {
+						return device.ErrOffline, true
+					}
+					return nil, true
+				}
+				if i := slices.Index(busy, addr); i >= 0 {
+					busy = slices.Concat(busy[:i], busy[i+1:])
+					return modbus.DeviceBusy, false
+				}
+				if tt.never == addr {
+					return modbus.IllegalValue, false
+				}
+				return nil, true
+			}
+			_, _ = d.Write(t.Context(), at(1), tt.command) // however it ends
+			for s := range 8 {
+				if _, err := d.Read(t.Context(), at(2+float64(s))); err != nil {
+					t.Errorf("after %d s: %v", s, err)
+				}
+			}
+			if hi, lo := x.get(at704+24), x.get(at704+25); hi != 0 || lo != 0 {
+				t.Errorf("it still holds %#x %#x", hi, lo)
+			}
+			if tt.command.Verb == device.EStop && x.get(operate) != 0 {
+				t.Error("it is left in operation")
+			}
+			n := len(x.writes)
+			read(t, d, 10.1)
+			for _, w := range x.writes[n:] {
+				if strings.HasPrefix(w, fmt.Sprintf("%d ", setpoint)) {
+					t.Errorf("told once more: %s", w)
+				}
+			}
+		})
+	}
+}
+
+// TestPowerThatIsNotTakenBackStaysOwed: a device that takes no write at all is asked with each
+// reading, until it takes one.
+func TestPowerThatIsNotTakenBackStaysOwed(t *testing.T) {
+	x := &moody{registers: pcs(t)}
+	d, err := sunspec.New(sunspec.Options{Conn: x, Base: 40000, Unit: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, d, 0, power(10, 0, 600))
+	x.says = func(int) (error, bool) { return modbus.IllegalFunction, false }
+	if a := write(t, d, 1, device.Command{Verb: device.Stop}); a.Status != device.Rejected {
+		t.Errorf("%+v", a)
+	}
+	read(t, d, 2)
+	x.says = nil
+	read(t, d, 3)
+	if hi, lo := x.get(at704+24), x.get(at704+25); hi != 0 || lo != 0 {
+		t.Errorf("it still holds %#x %#x", hi, lo)
 	}
 }
