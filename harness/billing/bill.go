@@ -48,7 +48,7 @@ func Bill(o BillOptions) (*BillResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := o.load(rules[0])
+	d, err := o.load(rules)
 	if err != nil {
 		return nil, err
 	}

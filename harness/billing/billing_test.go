@@ -364,6 +364,27 @@ func TestExportOfDevices(t *testing.T) {
 	}
 }
 
+// TestRoundingByField: what a rule does not say of its rounding is what it always is.
+func TestRoundingByField(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		says string
+		want settle.Rounding
+	}{
+		{"", settle.Rounding{Digits: 2, Mode: "half-up", Of: "month"}},
+		{"rounding: {}\n", settle.Rounding{Digits: 2, Mode: "half-up", Of: "month"}},
+		{"rounding: {of: interval}\n", settle.Rounding{Digits: 2, Mode: "half-up", Of: "interval"}},
+		{"rounding: {mode: half-even}\n", settle.Rounding{Digits: 2, Mode: "half-even", Of: "month"}},
+		{"rounding: {digits: 0}\n", settle.Rounding{Digits: 0, Mode: "half-up", Of: "month"}},
+		{"rounding: {digits: 4, of: interval}\n", settle.Rounding{Digits: 4, Mode: "half-up", Of: "interval"}},
+	} {
+		r, err := billing.LoadTariff(file(t, "own.yaml", strings.Replace(twoLines, "lines:\n", tt.says+"lines:\n", 1)))
+		if err != nil || r.Rounding != tt.want {
+			t.Errorf("%q: %+v, %v; want %+v", tt.says, r.Rounding, err, tt.want)
+		}
+	}
+}
+
 // TestVersionsOfARule: each date by the version that is valid, none by two or none.
 func TestVersionsOfARule(t *testing.T) {
 	t.Parallel()
@@ -384,6 +405,30 @@ func TestVersionsOfARule(t *testing.T) {
 	if _, err := billing.Bill(o); err == nil || !strings.Contains(err.Error(), "2025-07-01T00:00:00+02:00: 0 versions") {
 		t.Errorf("a date without a version: %v", err)
 	}
+	// A column that only the later version needs is read too.
+	fee := version("2025-07-01", "{from: 2025-07-01}")
+	src, err := os.ReadFile(fee)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fee = file(t, "fee.yaml", string(src)+"  - {id: fee, side: pays, quantity: charge, price_of: fee, per: MWh}\n")
+	o.Rules = append(o.Rules, fee)
+	if _, err := billing.Bill(o); err == nil || !strings.Contains(err.Error(), "rule own of 2025-07-01 needs a column fee") {
+		t.Errorf("without the column: %v", err)
+	}
+	fees := "time,fee\n"
+	for i := range 48 {
+		fees += time.Date(2025, 6, 29, 22+i, 0, 0, 0, time.UTC).Format(time.RFC3339) + ",50\n"
+	}
+	o.Data = []string{file(t, "fee.csv", fees)}
+	r, err = billing.Bill(o)
+	if err != nil || string(r.Total) != "-240.00" {
+		t.Fatalf("with the column: %+v, %v", r, err)
+	}
+	var page bytes.Buffer
+	if err := r.WritePage(&page); err != nil || strings.Count(page.String(), ">fee</text>") != 1 {
+		t.Errorf("the line of the later version is not drawn: %v", err)
+	}
 }
 
 // TestBillFaults: what is wrong is said with its place.
@@ -395,7 +440,7 @@ func TestBillFaults(t *testing.T) {
 		o    billing.BillOptions
 		want string
 	}{
-		{billing.BillOptions{Rules: []string{rule}, Readings: meter}, "rule own needs a column p"},
+		{billing.BillOptions{Rules: []string{rule}, Readings: meter}, "rule own of 2025-01-01 needs a column p"},
 		{billing.BillOptions{Rules: []string{"texas"}, Readings: meter}, "there are demand-response, mengxi"},
 		{billing.BillOptions{Rules: []string{rule}, Readings: file(t, "x.csv", "time,power\n2025-06-30T22:00:00Z,1\n"), Data: []string{prices}}, "x.csv:1:1: there is no column energy_kwh or power_kw"},
 		{billing.BillOptions{Rules: []string{rule}, Readings: file(t, "x.csv", "time,power_kw\n2025-06-30T22:00:00Z,1\n2025-06-30T22:15:00Z,1\n2025-06-30T22:40:00Z,1\n"), Data: []string{prices}}, "x.csv:4:1: rows are 15m0s apart"},

@@ -127,8 +127,10 @@ func (o *BillOptions) period(t *settle.Tariff, readings *series, others []*serie
 	return p, nil
 }
 
-// load reads the files and brings them to the intervals of the rule.
-func (o *BillOptions) load(t *settle.Tariff) (*dataset, error) {
+// load reads the files and brings them to the intervals of the rule, all of whose versions
+// have the same.
+func (o *BillOptions) load(rules []*settle.Tariff) (*dataset, error) {
+	t := rules[0]
 	readings, err := readSeries(o.Readings, t.Step)
 	if err != nil {
 		return nil, err
@@ -161,14 +163,19 @@ func (o *BillOptions) load(t *settle.Tariff) (*dataset, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range t.Columns() {
-		i := slices.IndexFunc(others, func(s *series) bool { return s.Has(name) })
-		if i < 0 {
-			files := append(slices.Clone(o.Data), o.Readings)
-			return nil, scenario.Faults{{Path: strings.Join(files, ", "), Msg: fmt.Sprintf("rule %s needs a column %s", t.Name, name), Hint: "it needs " + strings.Join(t.Columns(), ", ")}}
-		}
-		if d.Column[name], err = others[i].column(name, p); err != nil {
-			return nil, err
+	for _, t := range rules {
+		for _, name := range t.Columns() {
+			if d.Column[name] != nil {
+				continue
+			}
+			i := slices.IndexFunc(others, func(s *series) bool { return s.Has(name) })
+			if i < 0 {
+				files := append(slices.Clone(o.Data), o.Readings)
+				return nil, scenario.Faults{{Path: strings.Join(files, ", "), Msg: fmt.Sprintf("rule %s of %s needs a column %s", t.Name, t.Version, name), Hint: "it needs " + strings.Join(t.Columns(), ", ")}}
+			}
+			if d.Column[name], err = others[i].column(name, p); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return d, nil

@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"io"
 	"math"
+	"slices"
 	"time"
 
 	"yunchu/harness/plot"
@@ -132,7 +133,15 @@ func (r *BillResult) figure() plot.Figure {
 		power[i] = r.data.Energy[i] / hours
 	}
 	money := plot.Panel{Y: "earned so far, " + r.Currency}
-	for k, l := range r.rules[0].Lines {
+	var lines []settle.Line
+	for _, t := range r.rules {
+		for _, l := range t.Lines {
+			if !slices.ContainsFunc(lines, func(have settle.Line) bool { return have.ID == l.ID }) {
+				lines = append(lines, l)
+			}
+		}
+	}
+	for k, l := range lines {
 		c := plot.Curve{Name: l.ID, Color: plot.Cycle(k)}
 		sum := 0.0
 		for _, b := range r.Bills {

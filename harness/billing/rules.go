@@ -53,11 +53,11 @@ func LoadScore(path string) (*settle.Score, error) {
 
 // LoadTariff reads a file of a rule for bills.
 func LoadTariff(path string) (*settle.Tariff, error) {
-	var t settle.Tariff
-	if err := read(path, BillKind, &t, &t.Kind, func() []settle.Wrong { return t.Check() }); err != nil {
+	t := settle.NewTariff()
+	if err := read(path, BillKind, t, &t.Kind, func() []settle.Wrong { return t.Check() }); err != nil {
 		return nil, err
 	}
-	return &t, nil
+	return t, nil
 }
 
 // scoreRule is a rule that ships, or a file.

@@ -52,7 +52,7 @@ type Reconciled struct {
 	Apart   json.Number  `json:"apart"` // of the lines that both have
 	Lines   []Comparison `json:"lines"`
 	LeftOut []LeftOut    `json:"left_out,omitempty"` // by the other bill
-	Trap    string       `json:"trap"` // which explains the difference; none, where it is none of them
+	Trap    string       `json:"trap"`               // which explains the difference; none, where it is none of them
 	Because string       `json:"because"`
 	Tried   []Reading    `json:"tried"`
 }
@@ -67,9 +67,9 @@ const (
 )
 
 // Reconcile compares another party's bill with what the rule comes to, and says what it
-// leaves out and which of
-// the known traps explains the difference. Ours is made again as each trap would have it;
-// the trap is the one that leaves least, if what it leaves is nothing but rounding.
+// leaves out and which of the known traps explains the difference. Ours is made again as
+// each trap would have it; the trap is the one that leaves least, if what it leaves is
+// nothing but rounding.
 func (t *Tariff) Reconcile(d *Data, theirs []Claim) (*Reconciled, error) {
 	maker, err := t.biller(d)
 	if err != nil {

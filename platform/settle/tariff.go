@@ -182,8 +182,14 @@ func (t *Tariff) Holds(at time.Time) bool {
 	return t.Valid.From <= date && (t.Valid.To == "" || date <= t.Valid.To)
 }
 
+// NewTariff is a rule that says nothing yet, to be read into. What it leaves out of rounding
+// is half-up to two digits by the month.
+func NewTariff() *Tariff {
+	return &Tariff{Rounding: Rounding{Digits: 2, Mode: "half-up", Of: "month"}}
+}
+
 // Check tells all that is wrong with a rule, and fills in what it may leave out: rounding,
-// which is half-up to two digits by the month, and that readings cover 95 % of an interval.
+// which is that of [NewTariff], and that readings cover 95 % of an interval.
 func (t *Tariff) Check() (list []Wrong) {
 	wrong := func(key, hint, format string, args ...any) {
 		list = append(list, Wrong{key, fmt.Sprintf(format, args...), hint})
@@ -210,7 +216,7 @@ func (t *Tariff) Check() (list []Wrong) {
 		wrong("interval", "as in 15m", "an interval of %v does not divide a day", t.Step)
 	}
 	if t.Rounding == (Rounding{}) {
-		t.Rounding.Digits = 2
+		t.Rounding = NewTariff().Rounding
 	}
 	if t.Rounding.Mode == "" {
 		t.Rounding.Mode = "half-up"
@@ -302,12 +308,12 @@ func ShippedTariff(name string) (*Tariff, error) {
 	if err != nil {
 		return nil, fmt.Errorf("there is no rule %q: there are %s", name, strings.Join(TariffNames(), ", "))
 	}
-	var t Tariff
-	if err := yaml.UnmarshalWithOptions(src, &t, yaml.Strict()); err != nil {
+	t := NewTariff()
+	if err := yaml.UnmarshalWithOptions(src, t, yaml.Strict()); err != nil {
 		panic(name + ": " + err.Error())
 	}
 	if wrong := t.Check(); len(wrong) > 0 {
 		panic(name + ": " + wrong[0].Key + ": " + wrong[0].Msg)
 	}
-	return &t, nil
+	return t, nil
 }
