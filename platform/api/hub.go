@@ -389,7 +389,9 @@ func (h *hub) listen(c *client, key filterKey, k kinds) {
 	h.wants()
 	h.mu.Unlock()
 	if snapshot {
-		c.queue.release(newMessage(h.snapshot(key), 0, false))
+		m := answerTo(h.snapshot(key))
+		c.queue.release(m)
+		c.await(m)
 	}
 }
 

@@ -129,7 +129,8 @@ func (l *line) finish(frame []byte) {
 			_, err = conn.Write(frame)
 		}
 		if err != nil {
-			_ = conn.Close() // which ends the reader, and with it the client
+			_ = conn.Close()               // which ends the reader,
+			l.client.end(closeTooSlow, "") // also one that waits for its answer to be out
 			return
 		}
 	}

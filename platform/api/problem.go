@@ -164,6 +164,7 @@ type Problem struct {
 	RequestID string      `json:"requestId,omitempty" doc:"also in the header X-Request-Id"`
 	Accepted  *int        `json:"accepted,omitempty" doc:"of an array of readings: how many were stored"`
 	Rejected  []Rejection `json:"rejected,omitempty" doc:"of an array of readings: which were not stored"`
+	More      int         `json:"more,omitempty" doc:"how many others of them were not stored; over the WebSocket"`
 
 	retry int // s; 0: no Retry-After
 	allow string

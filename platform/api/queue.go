@@ -17,16 +17,34 @@ const (
 // message is one frame on its way to many clients. It is encoded and framed
 // once.
 type message struct {
-	frame    []byte // as it goes out
-	raw      []byte // of frame, the text; nil for a control frame
-	readings int    // rows that are lost when it is dropped
-	old      bool   // may be dropped for something newer: readings and states
-	value    any    // what it tells, for who writes it another way; nobody changes it
+	frame    []byte        // as it goes out
+	raw      []byte        // of frame, the text; nil for a control frame
+	readings int           // rows that are lost when it is dropped
+	old      bool          // may be dropped for something newer: readings and states
+	done     chan struct{} // of what one client has asked for and waits for: closed when it is written
+	value    any           // what it tells, for who writes it another way; nobody changes it
 }
 
 func newMessage(raw []byte, readings int, old bool) *message {
 	frame := frameOf(opText, raw)
 	return &message{frame: frame, raw: frame[len(frame)-len(raw):], readings: readings, old: old}
+}
+
+// answerTo is what one client has asked for. It is read no further before that is out, so
+// there is one of them.
+func answerTo(raw []byte) *message {
+	m := newMessage(raw, 0, false)
+	m.done = make(chan struct{})
+	return m
+}
+
+// weight is what counts of it against the bound of the bytes that wait: an answer may be
+// longer than that by itself.
+func (m *message) weight() int {
+	if m.done != nil {
+		return 0
+	}
+	return len(m.frame)
 }
 
 // Opcodes of frames (RFC 6455, section 5.2).
@@ -73,13 +91,14 @@ type queue struct {
 
 	mu     sync.Mutex
 	list   []*message
-	next   int    // of list, what is taken next
-	bytes  int    // of messages that may be dropped
-	held   bool   // nothing is taken until release
-	called bool   // notify was, and take has found something ever since
-	lag    uint64 // readings dropped so far
-	told   uint64 // of lag, what the client knows
-	stale  uint64 // states of the fleet dropped so far
+	next   int      // of list, what is taken next
+	bytes  int      // the weights of what waits
+	asked  *message // an answer that was taken and may not be written yet
+	held   bool     // nothing is taken until release
+	called bool     // notify was, and take has found something ever since
+	lag    uint64   // readings dropped so far
+	told   uint64   // of lag, what the client knows
+	stale  uint64   // states of the fleet dropped so far
 }
 
 // push appends m. It returns how many readings went for it; ok is false when the
@@ -93,9 +112,7 @@ func (q *queue) push(m *message) (dropped int, ok bool) {
 		q.list, q.next = q.list[:n], 0
 	}
 	q.list = append(q.list, m)
-	if m.old {
-		q.bytes += len(m.raw)
-	}
+	q.bytes += m.weight()
 	for len(q.list)-q.next > queueFrames || q.bytes > queueBytes {
 		n, found := q.drop()
 		if !found {
@@ -113,7 +130,7 @@ func (q *queue) drop() (readings int, found bool) {
 	for i, m := range q.list[q.next:] {
 		if m.old {
 			q.list = slices.Delete(q.list, q.next+i, q.next+i+1)
-			q.bytes -= len(m.raw)
+			q.bytes -= m.weight()
 			q.lag += uint64(m.readings)
 			if m.readings == 0 {
 				q.stale++
@@ -148,10 +165,14 @@ func (q *queue) release(m *message) {
 }
 
 // take is the oldest message, and the lag where the client does not know it yet,
-// else 0.
+// else 0. What was taken before is written when it is called.
 func (q *queue) take() (m *message, lag uint64, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.asked != nil {
+		close(q.asked.done)
+		q.asked = nil
+	}
 	if q.held || q.next == len(q.list) {
 		q.called = false
 		return nil, 0, false
@@ -183,8 +204,9 @@ func (q *queue) pop() (m *message, lag uint64) {
 	default:
 		q.list, q.next = q.list[:0], 0
 	}
-	if m.old {
-		q.bytes -= len(m.raw)
+	q.bytes -= m.weight()
+	if m.done != nil {
+		q.asked = m
 	}
 	if q.lag > q.told && m.raw != nil {
 		q.told, lag = q.lag, q.lag

@@ -137,7 +137,7 @@ func (s *Server) syncMany(w http.ResponseWriter, r *http.Request, p *auth.Princi
 		return refused.write(w, r)
 	}
 	w.Header()["Content-Type"] = jsonType
-	w.Write(answerOf(accepted, b.rejected))
+	w.Write(answerOf(accepted, b.rejected, 0))
 	return http.StatusOK
 }
 
@@ -212,8 +212,8 @@ func (b *batch) register(ctx context.Context) *Problem {
 	return nil
 }
 
-// answerOf says what became of an array.
-func answerOf(accepted int, rejected []Rejection) []byte {
+// answerOf says what became of an array; more are the rejected ones that are not told singly.
+func answerOf(accepted int, rejected []Rejection, more int) []byte {
 	out := make([]byte, 0, 64+96*len(rejected))
 	if len(rejected) == 0 {
 		out = append(out, `{"code":"SUCCESS","accepted":`...)
@@ -234,5 +234,9 @@ func answerOf(accepted int, rejected []Rejection) []byte {
 		out = appendString(out, x.Detail)
 		out = append(out, '}')
 	}
-	return append(out, "]}"...)
+	out = append(out, ']')
+	if more > 0 {
+		out = strconv.AppendInt(append(out, `,"more":`...), int64(more), 10)
+	}
+	return append(out, '}')
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -182,7 +183,13 @@ func wsToken(r *http.Request) (token, chosen string) {
 // read follows what the client asks for until the connection ends.
 func (c *client) read(s *Server) {
 	c.conn.SetReadLimit(maxRequest)
-	alive := func() error { return c.conn.SetReadDeadline(time.Now().Add(pongWithin)) }
+	within := false // a message, which must be whole in time whatever comes between its frames
+	alive := func() error {
+		if within {
+			return nil
+		}
+		return c.conn.SetReadDeadline(time.Now().Add(pongWithin))
+	}
 	c.conn.SetPongHandler(func(string) error { return alive() })
 	// Nobody but the writer may put in a word, and bye the last one.
 	c.conn.SetPingHandler(func(text string) error {
@@ -194,8 +201,13 @@ func (c *client) read(s *Server) {
 		return nil
 	})
 	for alive() == nil {
-		kind, b, err := c.conn.ReadMessage()
-		if err != nil {
+		kind, r, err := c.conn.NextReader()
+		if err != nil || c.conn.SetReadDeadline(time.Now().Add(smallWithin)) != nil {
+			return
+		}
+		within = true
+		b, err := io.ReadAll(r)
+		if within = false; err != nil {
 			return
 		}
 		if kind != websocket.TextMessage || !utf8.Valid(b) {
@@ -274,7 +286,22 @@ func (c *client) complain(code Code, detail string) {
 	b = append(b, code...)
 	b = append(b, `","detail":`...)
 	b = appendString(b, detail)
-	c.hub.push(c, newMessage(append(b, "}}"...), 0, false))
+	c.answer(append(b, "}}"...))
+}
+
+// answer tells the client what it has asked for. It returns when that is written, or the
+// client ended: who asks without taking the answers is not listened to meanwhile.
+func (c *client) answer(raw []byte) {
+	m := answerTo(raw)
+	c.hub.push(c, m)
+	c.await(m)
+}
+
+func (c *client) await(m *message) {
+	select {
+	case <-m.done:
+	case <-c.ending:
+	}
 }
 
 // end has somebody say why the client is ended, and end it; a writer that hangs in a

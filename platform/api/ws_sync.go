@@ -9,8 +9,10 @@ import (
 	"yunchu/platform/auth"
 )
 
-// maxMessageID is how long the id of a message may be, as it stands there.
-const maxMessageID = 64
+const (
+	maxMessageID = 64  // how long the id of a message may be, as it stands there
+	maxTold      = 512 // readings that were refused, more than a message has room for whole ones
+)
 
 // take stores the readings of one message and answers it when they are on the disk. The next
 // message is read after that, so a client has one of them on its way; whoever has many
@@ -26,10 +28,11 @@ func (s *Server) take(c *client, id, body json.RawMessage) {
 	}
 	b = append(b, `,"data":`...)
 	b = append(b, s.taken(c, body)...)
-	c.hub.push(c, newMessage(append(b, '}'), 0, false))
+	c.answer(append(b, '}'))
 }
 
-// taken is what a sync over HTTP would be answered.
+// taken is what a sync over HTTP would be answered, but for refusals beyond maxTold, which
+// are counted: an answer over HTTP waits in no queue.
 func (s *Server) taken(c *client, body []byte) []byte {
 	if !s.readings.enter() {
 		return s.readings.full().text()
@@ -49,6 +52,8 @@ func (s *Server) taken(c *client, body []byte) []byte {
 	}
 	d := &Delivery{By: c.principal, Body: body}
 	s.Deliver(context.Background(), []*Delivery{d})
+	more := max(0, len(d.Rejected)-maxTold)
+	d.Rejected = d.Rejected[:len(d.Rejected)-more]
 	switch {
 	case !bytes.HasPrefix(body, []byte("[")):
 		if d.Problem != nil {
@@ -57,10 +62,10 @@ func (s *Server) taken(c *client, body []byte) []byte {
 		return success
 	case d.Problem != nil && len(d.Rejected) > 0:
 		p := refuse(CodeAllRejected, "none of the readings was stored")
-		p.Accepted, p.Rejected = &d.Accepted, d.Rejected
+		p.Accepted, p.Rejected, p.More = &d.Accepted, d.Rejected, more
 		return p.text()
 	case d.Problem != nil:
 		return d.Problem.text()
 	}
-	return answerOf(d.Accepted, d.Rejected)
+	return answerOf(d.Accepted, d.Rejected, more)
 }
