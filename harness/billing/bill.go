@@ -194,12 +194,15 @@ func readLedger(path string, f io.Reader) (*settle.Ledger, error) {
 // WriteCSV writes every item of every line.
 func (r *BillResult) WriteCSV(w io.Writer) error {
 	c := csv.NewWriter(w)
-	_ = c.Write([]string{"time", "month", "line", "period", "quantity", "price", "factor", "amount", "first_row", "last_row", "rule", "version"})
+	_ = c.Write([]string{"time", "month", "line", "period", "quantity", "price", "factor", "amount", "first_row", "last_row", "rule", "version", "estimated"})
 	for _, b := range r.Bills {
 		for _, m := range b.Months {
 			for _, l := range m.Lines {
 				for _, x := range l.Items {
-					row := []string{x.At.Format(time.RFC3339), m.Month, x.Line, x.Period, string(x.Quantity), string(x.Price), string(x.Factor), string(x.Amount), "", "", b.Rule, b.Version}
+					row := []string{x.At.Format(time.RFC3339), m.Month, x.Line, x.Period, string(x.Quantity), string(x.Price), string(x.Factor), string(x.Amount), "", "", b.Rule, b.Version, ""}
+					if x.Estimated {
+						row[12] = "yes"
+					}
 					if x.Rows != nil && x.Rows[0] > 0 {
 						row[8], row[9] = strconv.Itoa(x.Rows[0]), strconv.Itoa(x.Rows[1])
 					}
@@ -233,6 +236,9 @@ func (r *BillResult) Print(w io.Writer) {
 			for _, l := range m.Lines {
 				fmt.Fprintf(w, "%s  %-16s %16s %s  %s\n", m.Month, l.Line, l.Amount, b.Currency, l.Title)
 			}
+		}
+		if b.Estimated > 0 {
+			fmt.Fprintf(w, "estimated: %d intervals that were read in part\n", b.Estimated)
 		}
 		for i, m := range b.Missing {
 			if i == 10 {

@@ -251,7 +251,7 @@ func TestBillFromFiles(t *testing.T) {
 	if err := errors.Join(r.WriteCSV(&items), r.WritePage(&page)); err != nil {
 		t.Fatal(err)
 	}
-	if want := "2025-06-30T22:45:00Z,2025-07,sold,,225,80,,18,5,5,own,2025-01-01\n"; !strings.Contains(items.String(), want) {
+	if want := "2025-06-30T22:45:00Z,2025-07,sold,,225,80,,18,5,5,own,2025-01-01,\n"; !strings.Contains(items.String(), want) {
 		t.Errorf("items:\n%s\nwant %s", items.String(), want)
 	}
 	for _, want := range []string{"<svg", "-2.00 EUR", "Europe/Berlin", "2025-07-01 00:00 &#43;02:00"} {
@@ -344,6 +344,39 @@ func TestExportOfDevices(t *testing.T) {
 	if err != nil || string(r.Total) != "8.00" || !r.Complete { // 2 · 200 kW · 0.25 h
 		t.Fatal(r, err)
 	}
+	// The last 30 s are not there: nothing is billed, or what the rule fills in and says so.
+	src, err := os.ReadFile(o.Readings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := o.Readings
+	var short []string
+	for line := range strings.Lines(string(src)) {
+		if !strings.Contains(line, "22:15:00") {
+			short = append(short, line)
+		}
+	}
+	o.Readings = file(t, "short.csv", strings.Join(short, ""))
+	if r, err = billing.Bill(o); err != nil || r.Complete || string(r.Total) != "0.00" {
+		t.Errorf("870 of 900 s: %+v, %v", r, err)
+	}
+	own := o.Rules
+	o.Rules = []string{file(t, "fill.yaml", strings.Replace(twoLines, "lines:", "fill: time\nlines:", 1))}
+	if r, err = billing.Bill(o); err != nil || !r.Complete || string(r.Total) != "8.00" || r.Bills[0].Estimated != 1 {
+		t.Fatalf("870 of 900 s, filled: %+v, %v", r, err)
+	}
+	var items, said bytes.Buffer
+	if err := r.WriteCSV(&items); err != nil || !strings.Contains(items.String(), ",sold,,100,80,,8,2,61,own,2025-01-01,yes\n") {
+		t.Errorf("%s, %v", items.String(), err)
+	}
+	if r.Print(&said); !strings.Contains(said.String(), "estimated: 1 intervals") {
+		t.Error(said.String())
+	}
+	o.Readings = whole
+	if r, err = billing.Bill(o); err != nil || r.Bills[0].Estimated != 0 {
+		t.Errorf("nothing to fill: %+v, %v", r, err)
+	}
+	o.Rules = own
 	o.Readings = export("simulated")
 	_, err = billing.Bill(o)
 	if faults, ok := errors.AsType[scenario.Faults](err); !ok || faults[0].Line != 2 || !strings.Contains(err.Error(), "simulated reading is not billed") {

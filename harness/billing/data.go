@@ -302,16 +302,17 @@ func (d *dataset) devices(o *BillOptions, t *settle.Tariff, s *series, p span) e
 		gap = time.Minute
 	}
 	for _, id := range order {
-		energy, rows, err := settle.Meter(of[id], p.from, p.to, p.step, gap, t.Coverage)
+		energy, rows, known, err := settle.Meter(of[id], p.from, p.to, p.step, gap, t.Needs())
 		if err != nil {
 			return err
 		}
 		if d.Energy == nil {
-			d.Energy, d.Rows = energy, rows
+			d.Energy, d.Rows, d.Known = energy, rows, known
 			continue
 		}
 		for j := range energy {
 			d.Energy[j] = math.Round((d.Energy[j]+energy[j])*1e6) / 1e6
+			d.Known[j] = min(d.Known[j], known[j])
 			d.Rows[j] = [2]int{min(d.Rows[j][0], rows[j][0]), max(d.Rows[j][1], rows[j][1])}
 		}
 	}

@@ -45,6 +45,7 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 {{range .Lines}}<tr><td>{{.Line}}</td><td class="text">{{.Title}}<br><small>{{.Formula}}</small></td><td>{{.Quantity}}</td><td>{{.Amount}}</td></tr>
 {{end}}<tr><th>total</th><td></td><td></td><th>{{.Total}}</th></tr>
 </table>{{end}}
+{{with .Estimated}}<p class="none">{{.}} intervals were read in part, and are estimated for the rest: the CSV file says which.</p>{{end}}
 {{with .Missing}}<h3>Missing</h3><table><tr><th>interval</th><th class="text">line</th><th class="text">what</th></tr>
 {{range first .}}<tr><td>{{local $b .At}}</td><td class="text">{{.Line}}</td><td class="text">{{.What}}</td></tr>
 {{end}}</table><p>{{len .}} in all.</p>{{end}}

@@ -82,8 +82,8 @@ func tariffs(names []string) (list []*settle.Tariff, err error) {
 		list = append(list, t)
 	}
 	for _, t := range list[1:] {
-		if a := list[0]; t.Step != a.Step || t.Zone != a.Zone || t.Currency != a.Currency || t.Rounding.Digits != a.Rounding.Digits {
-			return nil, fmt.Errorf("versions %s and %s of a rule have the same interval, time zone and currency", a.Version, t.Version)
+		if a := list[0]; t.Step != a.Step || t.Zone != a.Zone || t.Currency != a.Currency || t.Rounding.Digits != a.Rounding.Digits || t.Needs() != a.Needs() {
+			return nil, fmt.Errorf("versions %s and %s of a rule have the same interval, time zone, currency and coverage", a.Version, t.Version)
 		}
 	}
 	return list, nil

@@ -15,6 +15,7 @@ type Data struct {
 	At     []time.Time // begins, UTC
 	Energy []float64   // kWh into the device or site, net of the interval
 	Rows   [][2]int    // of the file of readings, those behind each interval; nil: not known
+	Known  []float64   // part of each interval that was read, 0..1, the rest is estimated; nil: all of it
 	Column map[string][]float64
 }
 
@@ -36,6 +37,8 @@ type Bill struct {
 	Total    json.Number `json:"total"`
 	Complete bool        `json:"complete"`
 	Missing  []Missing   `json:"missing,omitempty"` // what was not billed, since something of it is not there
+	// Estimated intervals were read in part, and filled as the rule says.
+	Estimated int `json:"estimated,omitempty"`
 	// ProForma: it rests on simulated readings. It shows what a bill would be, and is none.
 	ProForma bool `json:"pro_forma,omitempty"`
 
@@ -73,6 +76,8 @@ type Item struct {
 	Factor   json.Number `json:"factor,omitempty"`
 	Amount   json.Number `json:"amount"` // exact, or rounded where the rule rounds each interval
 	Rows     *[2]int     `json:"rows,omitempty"`
+	// Estimated: what the meter says is that of a part of the interval, scaled by time.
+	Estimated bool `json:"estimated,omitempty"`
 }
 
 // Missing is an interval of a line that could not be billed.
@@ -148,6 +153,9 @@ func (b *biller) bill(m misread) (*Bill, error) {
 			out.From = at
 		}
 		last = at
+		if b.estimated(i) {
+			out.Estimated++
+		}
 		month := local.Format("2006-01")
 		if months[month] == nil {
 			order = append(order, month)
@@ -323,8 +331,14 @@ func (b *biller) item(l *Line, i int) (item Item, q, a *big.Rat, what string) {
 		if b.d.Rows != nil {
 			item.Rows = &b.d.Rows[i]
 		}
+		item.Estimated = b.estimated(i) && l.metered()
 	}
 	return item, q, a, ""
+}
+
+// estimated tells whether interval i was read in part.
+func (b *biller) estimated(i int) bool {
+	return b.d.Known != nil && b.d.Known[i] < 1 && !math.IsNaN(b.d.Energy[i])
 }
 
 var perMWh = big.NewRat(1, 1000) // of a kWh

@@ -533,7 +533,7 @@ func TestMeter(t *testing.T) {
 		s[i].Quality = device.Bad
 	}
 	s[200].Quality = device.Suspect // 20 s are still a reading apart
-	energy, rows, err := settle.Meter(s, from, from.Add(time.Hour), 15*time.Minute, time.Minute, 95)
+	energy, rows, _, err := settle.Meter(s, from, from.Add(time.Hour), 15*time.Minute, time.Minute, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -544,10 +544,21 @@ func TestMeter(t *testing.T) {
 	}
 	gap := slices.Clone(s)
 	gap[300] = settle.Sample{At: gap[300].At, Gap: true, Row: 302}
-	energy, _, err = settle.Meter(gap, from, from.Add(time.Hour), 15*time.Minute, time.Minute, 99)
+	energy, _, _, err = settle.Meter(gap, from, from.Add(time.Hour), 15*time.Minute, time.Minute, 99)
 	if err != nil || !math.IsNaN(energy[3]) {
 		t.Errorf("across a gap: %v, %v", energy, err)
 	}
+	// 20 s of a quarter are not known: nothing, unless it may be filled by its mean power.
+	late := s[2:]
+	energy, _, _, err = settle.Meter(late, from, from.Add(15*time.Minute), 15*time.Minute, time.Minute, 100)
+	if err != nil || !math.IsNaN(energy[0]) {
+		t.Errorf("880 of 900 s: %v, %v", energy, err)
+	}
+	energy, _, known, err := settle.Meter(late, from, from.Add(15*time.Minute), 15*time.Minute, time.Minute, 95)
+	if err != nil || known[0] != 880.0/900 {
+		t.Fatal(known, err)
+	}
+	near(t, "filled by time", energy[0], (102+190)/2.0/4, 1e-6)
 	if err := settle.Refuse(s); err != nil {
 		t.Error(err)
 	}
@@ -670,14 +681,14 @@ func TestShippedTariffs(t *testing.T) {
 		}
 	}
 	var bad settle.Tariff
-	bad.Coverage = 101
+	bad.Coverage, bad.Fill = 101, "mean"
 	bad.Lines = []settle.Line{{Kind: "fee", Mean: time.Minute, Price: 1, Periods: []settle.Period{{Hours: []int{1}, Days: "holiday"}}}}
 	bad.Valid.From = "yesterday"
 	var keys []string
 	for _, w := range bad.Check() {
 		keys = append(keys, w.Key)
 	}
-	for _, key := range []string{"name", "version", "standing", "time_zone", "interval", "valid.from", "lines[0].id", "lines[0].kind", "lines[0].side", "lines[0].per", "lines[0].quantity", "lines[0].price", "lines[0].price_mean", "coverage_percent", "lines[0].periods[0]", "lines[0].periods[0].days"} {
+	for _, key := range []string{"name", "version", "standing", "time_zone", "interval", "valid.from", "lines[0].id", "lines[0].kind", "lines[0].side", "lines[0].per", "lines[0].quantity", "lines[0].price", "lines[0].price_mean", "coverage_percent", "fill", "lines[0].periods[0]", "lines[0].periods[0].days"} {
 		if !slices.Contains(keys, key) {
 			t.Errorf("%s is wrong, and was not told: %v", key, keys)
 		}

@@ -36,14 +36,15 @@ func Refuse(samples []Sample) error {
 
 // Meter integrates the good readings of one device over intervals of step: trapezoids
 // between readings that are no further apart than gap. An interval of which less than
-// coveragePercent is known has NaN. The others say from and to which row they were read.
-func Meter(samples []Sample, from, to time.Time, step, gap time.Duration, coveragePercent float64) (energy []float64, rows [][2]int, err error) {
+// coveragePercent is known has NaN. The others say from and to which row they were read and
+// which part of them is known, 0..1: for the rest of it the mean power of that part is taken.
+func Meter(samples []Sample, from, to time.Time, step, gap time.Duration, coveragePercent float64) (energy []float64, rows [][2]int, known []float64, err error) {
 	n := int(to.Sub(from) / step)
 	if n < 1 {
-		return nil, nil, fmt.Errorf("from %s to %s there is no interval of %v: %w", from.Format(time.RFC3339), to.Format(time.RFC3339), step, ErrNoData)
+		return nil, nil, nil, fmt.Errorf("from %s to %s there is no interval of %v: %w", from.Format(time.RFC3339), to.Format(time.RFC3339), step, ErrNoData)
 	}
 	energy, rows = make([]float64, n), make([][2]int, n)
-	known := make([]float64, n) // ms
+	known = make([]float64, n) // in ms, until the end
 	begin, ms := from.UnixMilli(), step.Milliseconds()
 	var last *Sample
 	for i := range samples {
@@ -73,11 +74,13 @@ func Meter(samples []Sample, from, to time.Time, step, gap time.Duration, covera
 		last = s
 	}
 	for k := range energy {
-		if known[k] < coveragePercent/100*float64(ms) {
+		if known[k] == 0 || known[k] < coveragePercent/100*float64(ms) {
 			energy[k] = math.NaN()
 			continue
 		}
+		known[k] /= float64(ms)
+		energy[k] /= known[k]
 		energy[k] = math.Round(energy[k]*1e6) / 1e6 // mWh: what a sum of products leaves behind is no reading
 	}
-	return energy, rows, nil
+	return energy, rows, known, nil
 }

@@ -26,9 +26,10 @@ type Tariff struct {
 	Doubts   []string      `yaml:"doubts" json:"doubts,omitempty"`
 	Valid    Validity      `yaml:"valid" json:"valid"`
 	Currency string        `yaml:"currency" json:"currency"`
-	Zone     string        `yaml:"time_zone" json:"time_zone"` // days, months and hours of the rule are in it
-	Step     time.Duration `yaml:"interval" json:"-"`          // of settlement
-	Coverage float64       `yaml:"coverage_percent" json:"coverage_percent"`
+	Zone     string        `yaml:"time_zone" json:"time_zone"`                         // days, months and hours of the rule are in it
+	Step     time.Duration `yaml:"interval" json:"-"`                                  // of settlement
+	Fill     string        `yaml:"fill" json:"fill,omitempty"`                         // time: what is not known of an interval is estimated; else it is missing
+	Coverage float64       `yaml:"coverage_percent" json:"coverage_percent,omitempty"` // with fill: how much of it has to be known
 	Rounding Rounding      `yaml:"rounding" json:"rounding"`
 	Lines    []Line        `yaml:"lines" json:"lines"`
 
@@ -153,6 +154,11 @@ func within(x int, span []int, last bool) bool {
 	return x >= from || x < to
 }
 
+// metered tells whether a quantity of the line is the meter's.
+func (l *Line) metered() bool {
+	return slices.ContainsFunc([]string{l.Quantity, l.Plus, l.Minus, l.Least}, func(c string) bool { return slices.Contains(meterColumns, c) })
+}
+
 // meterColumns are the quantities of the meter.
 var meterColumns = []string{"charge", "discharge", "net_in", "net_out"}
 
@@ -166,6 +172,14 @@ func (t *Tariff) Columns() (names []string) {
 		}
 	}
 	return names
+}
+
+// Needs is how much of an interval has to be known, percent.
+func (t *Tariff) Needs() float64 {
+	if t.Fill == "" {
+		return 100
+	}
+	return t.Coverage
 }
 
 // Location is the rule's time zone.
@@ -189,7 +203,7 @@ func NewTariff() *Tariff {
 }
 
 // Check tells all that is wrong with a rule, and fills in what it may leave out: rounding,
-// which is that of [NewTariff], and that readings cover 95 % of an interval.
+// which is that of [NewTariff], and that with fill 95 % of an interval have to be known.
 func (t *Tariff) Check() (list []Wrong) {
 	wrong := func(key, hint, format string, args ...any) {
 		list = append(list, Wrong{key, fmt.Sprintf(format, args...), hint})
@@ -229,8 +243,12 @@ func (t *Tariff) Check() (list []Wrong) {
 	if t.Rounding.Digits < 0 || t.Rounding.Digits > 6 {
 		wrong("rounding.digits", "", "a currency has 0 to 6 digits")
 	}
-	if t.Coverage == 0 {
+	oneOf("fill", t.Fill, "", "time")
+	switch {
+	case t.Fill != "" && t.Coverage == 0:
 		t.Coverage = 95
+	case t.Fill == "" && t.Coverage != 0 && t.Coverage != 100:
+		wrong("coverage_percent", "write fill: time with it", "an interval that is known in part is not billed, unless the rule fills it")
 	}
 	for _, end := range []struct{ key, date string }{{"valid.from", t.Valid.From}, {"valid.to", t.Valid.To}} {
 		if _, err := time.Parse(time.DateOnly, end.date); end.date != "" && err != nil {
