@@ -124,7 +124,7 @@ timeline:
 	want := hashOf(t, alone, "watched.yaml")
 	p := fresh(t, "YUNCHU_TOKEN="+token)
 	write(t, p, "watched.yaml", text)
-	x := p.start(t, "run", "watched.yaml", "--json", "--listen", "127.0.0.1:0", "--speed", "800") // 1.5 s
+	x := p.start(t, "run", "watched.yaml", "--json", "--listen", "127.0.0.1:0", "--speed", "200") // 6 s
 	base, _, _ := strings.Cut(x.says(t, "portal: "), "/#")
 	c := client{base: base, token: token}
 	looks, after := 0, 0

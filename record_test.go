@@ -65,7 +65,7 @@ step: 250ms
 journal: full
 fleet:
   - {id: rig-1, device: replay, recording: %q}
-`, max(1, int(r.Length().Seconds())), file))
+`, 1+int(math.Ceil(r.Length().Seconds())), file))
 		if o := x.p.run(t, "run", "again.yaml", "--out", out, "--quiet"); o.code == exitInput || o.code == exitEnvironment {
 			t.Fatalf("%d %s", o.code, o.stderr)
 		}
