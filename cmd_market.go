@@ -42,6 +42,8 @@ const (
 // backtest are the flags of market backtest.
 type backtest struct {
 	prices, window, out, currency string
+	zoneName                      string
+	zone                          *time.Location
 	products                      []string
 	powerKW, energyKWh            float64
 	duration                      time.Duration
@@ -59,7 +61,8 @@ func marketBacktestCommand() *cobra.Command {
 
 The file has the columns time (of the begin of an interval; UTC, or with a zone), energy_per_mwh
 and, for the products that need them, regup_per_mw and regdown_per_mw (per MW and hour). Each window is
-optimised by itself, the battery empty at both ends: each day in UTC, or the file as one.
+optimised by itself, the battery empty at both ends: each day in UTC or of --zone, or the file as one.
+Days that the file does not have in full are told as incomplete.
 The objective is the revenue less the variable cost. The efficiency acts on charging. Of what is offered
 for regulation, parts are called on average, and the whole must be possible for the duration.
 
@@ -77,6 +80,7 @@ both are at most.`,
 	f.Float64Var(&o.energyKWh, "energy-kwh", 0, "energy that can be taken out, kWh")
 	f.Float64Var(&o.battery.Efficiency, "efficiency", 1, "what of the energy bought can be sold again, 0..1")
 	f.StringVar(&o.window, "window", string(market.Daily), "what is optimised as one: daily or all")
+	f.StringVar(&o.zoneName, "zone", "UTC", "whose days they are, as Europe/Berlin")
 	f.StringSliceVar(&o.products, "products", []string{"energy"}, "what is sold: energy, regup, regdown")
 	f.Float64Var(&o.battery.VariableCost, "variable-cost", 0, "cost of each MWh sold")
 	f.Float64Var(&o.regulation.EnergyUp, "regulation-energy-up", 0.30, "part of regulation up that is called on average, 0..1")
@@ -91,10 +95,11 @@ both are at most.`,
 
 // backtested is what market backtest prints.
 type backtested struct {
-	Total    float64         `json:"total"`
-	Daily    []backtestedDay `json:"daily"`
-	Currency string          `json:"currency"`
-	Gap      float64         `json:"gap"`
+	Total      float64         `json:"total"`
+	Daily      []backtestedDay `json:"daily"`
+	Incomplete []string        `json:"incomplete,omitempty"` // days that are not whole, or not there
+	Currency   string          `json:"currency"`
+	Gap        float64         `json:"gap"`
 }
 
 type backtestedDay struct {
@@ -110,6 +115,9 @@ func (o *backtest) run(c *cobra.Command) error {
 	if err != nil {
 		return failed(c.Context(), err)
 	}
+	if r := o.regulation; r.Down && r.Balanced && r.EnergyDown > 0 && !(r.Up && r.EnergyUp > 0) {
+		fmt.Fprintln(c.ErrOrStderr(), "regulation down is 0 under --regulation-balanced: no regulation up gives the energy that it takes in; --regulation-balanced=false lifts it")
+	}
 	days, err := market.Backtest(o.battery, o.regulation, at, p, market.Window(o.window))
 	if err != nil {
 		return fail(exitInput, err)
@@ -119,6 +127,9 @@ func (o *backtest) run(c *cobra.Command) error {
 		r.Daily = append(r.Daily, backtestedDay{d.Date, d.Objective})
 		r.Total += d.Objective
 		r.Gap += d.AtMost - d.Objective
+	}
+	if o.window == string(market.Daily) {
+		r.Incomplete = market.Incomplete(at, at[1].Sub(at[0]))
 	}
 	if o.out != "" {
 		b, err := plansCSV(at, p, days)
@@ -138,6 +149,14 @@ func (o *backtest) run(c *cobra.Command) error {
 	best := slices.MaxFunc(r.Daily, func(a, b backtestedDay) int { return int(math.Copysign(1, a.Objective-b.Objective)) })
 	fmt.Fprintf(w, "%.2f %s in %d windows, at most %.2g more\n", r.Total, r.Currency, len(r.Daily), r.Gap)
 	fmt.Fprintf(w, "%.2f %s in the best, from %s on\n", best.Objective, r.Currency, best.Date)
+	if n := len(r.Incomplete); n > 0 {
+		const most = 10
+		more := ""
+		if n > most {
+			more = ", …"
+		}
+		fmt.Fprintf(w, "%d days are not whole: %s%s\n", n, strings.Join(r.Incomplete[:min(n, most)], ", "), more)
+	}
 	return nil
 }
 
@@ -161,6 +180,9 @@ func (o *backtest) check() error {
 	}
 	if o.duration < 0 {
 		return fmt.Errorf("--regulation-duration %v is below 0", o.duration)
+	}
+	if err := parseZone(o.zoneName, &o.zone); err != nil {
+		return err
 	}
 	energy := false
 	for _, name := range o.products {
@@ -212,10 +234,15 @@ func (o *backtest) read() ([]time.Time, market.Prices, error) {
 	if len(at) < 2 {
 		return nil, p, scenario.Faults{{Path: o.prices, Msg: "one row does not say how long an interval is"}}
 	}
+	if o.zone != nil {
+		for k := range at {
+			at[k] = at[k].In(o.zone)
+		}
+	}
 	step := at[1].Sub(at[0])
 	p.Hours = step.Hours()
 	for k := 1; k < len(at); k++ {
-		within := o.window == string(market.All) || at[k].Truncate(24*time.Hour).Equal(at[k-1].Truncate(24*time.Hour))
+		within := o.window == string(market.All) || at[k].Format(time.DateOnly) == at[k-1].Format(time.DateOnly)
 		if d := at[k].Sub(at[k-1]); within && d != step {
 			return nil, p, s.At(k, []string{timeColumn}, "intervals are equally long, and none is left out within a window",
 				"%v after the row before, where the first two are %v apart", d, step)

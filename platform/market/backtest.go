@@ -10,7 +10,7 @@ type Window string
 
 // The windows of a backtest.
 const (
-	Daily Window = "daily" // each day, in UTC as the instants of the prices are
+	Daily Window = "daily" // each day, of the zone that the instants carry
 	All   Window = "all"   // everything
 )
 
@@ -51,6 +51,35 @@ func Backtest(b Battery, r Regulation, at []time.Time, p Prices, w Window) ([]Re
 		from = to
 	}
 	return out, nil
+}
+
+// Incomplete are the days, of the zone that the instants carry, that have other than all of their
+// intervals, from the first instant's to the last one's. A day of 23 or 25 hours has that many.
+func Incomplete(at []time.Time, step time.Duration) (days []string) {
+	if len(at) == 0 {
+		return nil
+	}
+	zone, last := at[0].Location(), at[len(at)-1]
+	begin := func(days int) time.Time {
+		y, m, d := at[0].Date()
+		t := time.Date(y, m, d+days, 0, 0, 0, 0, zone)
+		if t.Day() != time.Date(y, m, d+days, 12, 0, 0, 0, zone).Day() { // the clock has left midnight out
+			t = t.Add(time.Hour)
+		}
+		return t
+	}
+	k := 0
+	for i := 0; !begin(i).After(last); i++ {
+		from, to := begin(i), begin(i+1)
+		n := k
+		for k < len(at) && at[k].Before(to) {
+			k++
+		}
+		if time.Duration(k-n)*step != to.Sub(from) {
+			days = append(days, from.Format(time.DateOnly))
+		}
+	}
+	return days
 }
 
 // part are the prices of the intervals from, to, the last one left out.

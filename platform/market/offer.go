@@ -49,6 +49,7 @@ type Plan struct {
 	// Regulation offered, MW, while charging and while discharging.
 	UpCharge, UpDischarge, DownCharge, DownDischarge []float64
 	Stored                                           []float64 // MWh at the begin of each interval and at the end of the last
+	Earned                                           []float64 // by interval, the variable cost taken off
 	// Value is the revenue less the variable cost. No plan is worth more than AtMost.
 	Value, AtMost float64
 }
@@ -109,10 +110,32 @@ func Best(b Battery, r Regulation, p Prices) (*Plan, error) {
 	}
 	if !r.Up && !r.Down {
 		if plan := trade(b, p); plan != nil {
+			plan.earn(b, r, p)
 			return plan, nil
 		}
 	}
-	return program(b, r, p)
+	plan, err := program(b, r, p)
+	if err == nil {
+		plan.earn(b, r, p)
+	}
+	return plan, err
+}
+
+// earn says what each interval brings: the summands of what is maximised.
+func (plan *Plan) earn(b Battery, r Regulation, p Prices) {
+	plan.Earned = make([]float64, len(p.Energy))
+	for t, price := range p.Energy {
+		up, down := plan.UpCharge[t]+plan.UpDischarge[t], plan.DownCharge[t]+plan.DownDischarge[t]
+		sum := price * (plan.Discharge[t] - plan.Charge[t] + r.EnergyUp*up - r.EnergyDown*down)
+		sum -= b.VariableCost * (plan.Discharge[t] + r.EnergyUp*plan.UpDischarge[t] - r.EnergyDown*plan.DownDischarge[t])
+		if r.Up {
+			sum += p.RegUp[t] * up
+		}
+		if r.Down {
+			sum += p.RegDown[t] * down
+		}
+		plan.Earned[t] = p.Hours * sum
+	}
 }
 
 // program is the plan that the linear program has.
