@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,7 +25,7 @@ type Parts struct {
 
 	moved   moved
 	stated  map[statement]float64
-	pressed string // parts whose emergency stop is
+	pressed []string // parts whose emergency stop is
 }
 
 // statement is a quantity of a part that has given it.
@@ -110,7 +111,7 @@ func (p *Parts) Read(ctx context.Context, now time.Time) (device.Reading, error)
 	if err := errors.Join(silent...); err != nil {
 		return device.Reading{}, err
 	}
-	p.pressed = strings.Join(pressed, " and ")
+	p.pressed = pressed
 	// A part that has given a quantity once is asked for it for ever: where it becomes silent
 	// about it, another's must not stand for it.
 	first := func(quantity string, field func(*device.Reading) float64, order ...string) float64 {
@@ -247,6 +248,7 @@ func (p *Parts) writeAll(ctx context.Context, now time.Time, c device.Command) (
 		taken, refused *device.Ack
 		errs           []error
 		reasons        []string
+		open           bool // one that refuses does not say that it is stopped
 	)
 	for i, x := range parts {
 		switch a := &acks[i]; {
@@ -257,6 +259,7 @@ func (p *Parts) writeAll(ctx context.Context, now time.Time, c device.Command) (
 		case a.Code != "UNSUPPORTED":
 			refused = cmp.Or(refused, a)
 			reasons = append(reasons, x.name+": "+a.Reason)
+			open = open || !slices.Contains(p.pressed, x.name)
 		}
 	}
 	told := strings.Join(reasons, "; ")
@@ -267,6 +270,9 @@ func (p *Parts) writeAll(ctx context.Context, now time.Time, c device.Command) (
 		return device.Ack{}, err
 	case refused != nil:
 		refused.Reason = told
+		if c.Verb == device.EStop && open && len(p.pressed) > 0 { // else another's word would be taken for its own
+			refused.Status = device.Failure
+		}
 		return *refused, nil
 	case taken != nil:
 		return *taken, nil
@@ -275,7 +281,7 @@ func (p *Parts) writeAll(ctx context.Context, now time.Time, c device.Command) (
 }
 
 // Pressed implements device.Parted.
-func (p *Parts) Pressed() string { return p.pressed }
+func (p *Parts) Pressed() string { return strings.Join(p.pressed, " and ") }
 
 // Remarks are those of the parts.
 func (p *Parts) Remarks() (list []device.Remark) {

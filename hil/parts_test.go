@@ -345,3 +345,23 @@ func TestWhosePartIsPressed(t *testing.T) {
 		}
 	}
 }
+
+// A part that refuses an emergency stop has it only if it says itself that it is stopped: that
+// another one says so is no word of its own.
+func TestPartThatRefusesItsStop(t *testing.T) {
+	for _, tt := range []struct {
+		pcs, bms device.Flags
+		want     device.AckStatus
+	}{{0, 0, device.Rejected}, {0, device.FlagEStop, device.Failure}, {device.FlagEStop, 0, device.Rejected}, {device.FlagEStop, device.FlagEStop, device.Rejected}} {
+		pcs, bms, _, p := three()
+		pcs.code, bms.code = "REJECTED", ""
+		pcs.r.Flags, bms.r.Flags = tt.pcs, tt.bms
+		if _, err := p.Read(t.Context(), now); err != nil {
+			t.Fatal(err)
+		}
+		a, err := p.Write(t.Context(), now, device.Command{Verb: device.EStop})
+		if err != nil || a.Status != tt.want || a.Reason != "pcs: no" {
+			t.Errorf("the converter says %v and the battery %v: %+v, %v", tt.pcs, tt.bms, a, err)
+		}
+	}
+}

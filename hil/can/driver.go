@@ -390,9 +390,6 @@ func (d *Driver) reading(now time.Time) (device.Reading, error) {
 	}
 	d.backoff = 0
 	r := pic.reading()
-	if d.sender.estop {
-		r.Flags |= device.FlagEStop
-	}
 	r.At = now.Add(-max(clock.Sub(pic.measured), 0)).UnixMilli()
 	r.Arrived = max(now.UnixMilli(), r.At)
 	return r, nil
