@@ -2,6 +2,7 @@ package settle
 
 import (
 	"fmt"
+	"math"
 	"path"
 	"slices"
 	"strconv"
@@ -67,6 +68,9 @@ type Line struct {
 	Less    string        `yaml:"price_less" json:"price_less,omitempty"`
 	Per     string        `yaml:"per" json:"per"` // kWh, MWh, kW or unit
 	Periods []Period      `yaml:"periods" json:"periods,omitempty"`
+	// Otherwise is what holds where none of the periods does: none, nothing is billed. Without
+	// it they have to leave no time out.
+	Otherwise string `yaml:"otherwise" json:"otherwise,omitempty"`
 
 	Beyond float64 `yaml:"cliff_percent" json:"cliff_percent,omitempty"` // of double-min: a larger deviation earns nothing
 }
@@ -126,32 +130,80 @@ func (l *Line) Formula() string {
 
 // Period is a part of the year in which a price of its own holds. The first that fits does.
 type Period struct {
-	Name   string  `yaml:"name" json:"name"`
-	Months []int   `yaml:"months" json:"months,omitempty"` // first and last, 1..12; from 11 to 2 is winter
-	Hours  []int   `yaml:"hours" json:"hours,omitempty"`   // from ≤ local hour < to
-	Days   string  `yaml:"days" json:"days,omitempty"`     // workdays (Monday to Friday), weekend or empty for all
-	Price  float64 `yaml:"price" json:"price"`
+	Name   string    `yaml:"name" json:"name"`
+	Months []int     `yaml:"months" json:"months,omitempty"` // first and last, 1..12; from 11 to 2 is winter
+	Hours  []float64 `yaml:"hours" json:"hours,omitempty"`   // from ≤ local hour < to; 8.5 is half past eight
+	Days   string    `yaml:"days" json:"days,omitempty"`     // workdays (Monday to Friday), weekend or empty for all
+	Price  float64   `yaml:"price" json:"price"`
 }
 
 // covers tells whether a local time lies in the period.
 func (p *Period) covers(t time.Time) bool {
 	weekend := t.Weekday() == time.Saturday || t.Weekday() == time.Sunday
-	return within(int(t.Month()), p.Months, true) && within(t.Hour(), p.Hours, false) &&
+	return p.has(int(t.Month()), t.Hour()*3600+t.Minute()*60+t.Second(), weekend)
+}
+
+// has tells the same of a second of any workday or weekend of a month.
+func (p *Period) has(month, second int, weekend bool) bool {
+	return (len(p.Months) != 2 || within(month, p.Months[0], p.Months[1]+1)) &&
+		(len(p.Hours) != 2 || within(second, seconds(p.Hours[0]), seconds(p.Hours[1]))) &&
 		(p.Days == "" || (p.Days == "weekend") == weekend)
 }
 
-func within(x int, span []int, last bool) bool {
-	if len(span) != 2 {
-		return true
-	}
-	from, to := span[0], span[1]
-	if last {
-		to++
-	}
+func seconds(hour float64) int { return int(math.Round(hour * 3600)) }
+
+func within(x, from, to int) bool {
 	if from < to {
 		return from <= x && x < to
 	}
 	return x >= from || x < to
+}
+
+// hole is a time that none of the periods has, in words; empty where there is none.
+func (l *Line) hole() string {
+	begins := []int{0} // a hole begins where a period ends, or with the day
+	for _, p := range l.Periods {
+		if len(p.Hours) == 2 {
+			begins = append(begins, seconds(p.Hours[1])%(24*3600))
+		}
+	}
+	slices.Sort(begins)
+	for month := 1; month <= 12; month++ {
+		for _, days := range []string{"workdays", "weekend"} {
+			for _, s := range begins {
+				if !slices.ContainsFunc(l.Periods, func(p Period) bool { return p.has(month, s, days == "weekend") }) {
+					return fmt.Sprintf("%s of month %d from %02d:%02d on", days, month, s/3600, s/60%60)
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// check tells what is wrong with a period of a rule that bills by step.
+func (p *Period) check(step time.Duration, wrong func(key, hint, format string, args ...any)) (good bool) {
+	good = true
+	fault := func(key, hint, format string, args ...any) {
+		good = false
+		wrong(key, hint, format, args...)
+	}
+	if (len(p.Months) != 0 && len(p.Months) != 2) || (len(p.Hours) != 0 && len(p.Hours) != 2) {
+		fault("", "as in months: [6, 9], hours: [12, 18]", "months and hours have a first and a last")
+	}
+	if slices.ContainsFunc(p.Months, func(m int) bool { return m < 1 || m > 12 }) {
+		fault(".months", "as in [6, 9], or [11, 2] for a winter", "months are 1 to 12")
+	}
+	off := func(h float64) bool {
+		s := time.Duration(seconds(h)) * time.Second
+		return h < 0 || h > 24 || s%max(step, 1) != 0 || math.Abs(h*3600-s.Seconds()) > 1e-3
+	}
+	if slices.ContainsFunc(p.Hours, off) {
+		fault(".hours", "as in [12, 18], or [8.5, 12] from half past eight on", "hours are 0 to 24, and begin an interval of %v", step)
+	}
+	if !slices.Contains([]string{"", "workdays", "weekend"}, p.Days) {
+		fault(".days", "one of workdays, weekend", "%q is not known here", p.Days)
+	}
+	return good
 }
 
 // metered tells whether a quantity of the line is the meter's.
@@ -298,11 +350,18 @@ func (t *Tariff) Check() (list []Wrong) {
 		if l.Kind == "double-min" && l.Least == "" {
 			wrong(at("least"), "the column of what was promised", "double-min needs what was promised")
 		}
-		for j, p := range l.Periods {
-			if (len(p.Months) != 0 && len(p.Months) != 2) || (len(p.Hours) != 0 && len(p.Hours) != 2) {
-				wrong(fmt.Sprintf("lines[%d].periods[%d]", i, j), "as in months: [6, 9], hours: [12, 18]", "months and hours have a first and a last")
-			}
-			oneOf(fmt.Sprintf("lines[%d].periods[%d].days", i, j), p.Days, "", "workdays", "weekend")
+		good := true
+		for j := range l.Periods {
+			good = l.Periods[j].check(t.Step, func(key, hint, format string, args ...any) {
+				wrong(fmt.Sprintf("lines[%d].periods[%d]%s", i, j, key), hint, format, args...)
+			}) && good
+		}
+		oneOf(at("otherwise"), l.Otherwise, "", "none")
+		switch hole := l.hole(); {
+		case l.Otherwise != "" && len(l.Periods) == 0:
+			wrong(at("otherwise"), "", "it is said of what no period has, and there are none")
+		case good && l.Otherwise == "" && len(l.Periods) > 0 && hole != "":
+			wrong(at("periods"), "end with one without months, hours and days, or write otherwise: none", "no period has %s", hole)
 		}
 	}
 	return list
