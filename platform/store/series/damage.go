@@ -46,14 +46,18 @@ func (s *Store) Faults() []Fault {
 
 // lose gives up what is damaged of a table and reports it: the pages of readings that cannot be
 // read, or else the whole table, which is set aside under the name *.bad. A tier is made again
-// where the readings are there.
-func (s *Store) lose(d *damage) {
-	v := s.salvage(d.t)
+// where the readings are there. The error is of what could not be looked at now, and nothing is
+// given up then.
+func (s *Store) lose(d *damage) error {
+	v, err := s.salvage(d.t)
+	if err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i := slices.IndexFunc(s.segments, func(g *segment) bool { return g.table(d.t.step) == d.t })
 	if i < 0 { // somebody else has found it
-		return
+		return nil
 	}
 	s.given = 0
 	if v != nil {
@@ -62,7 +66,7 @@ func (s *Store) lose(d *damage) {
 		}
 		s.segments, s.dirty = s.without(i, v), true
 		s.change.Broadcast()
-		return
+		return nil
 	}
 	g := s.segments[i].clone()
 	rebuilt := d.t.step > 0 && g.readings != nil && !g.partial()
@@ -76,6 +80,7 @@ func (s *Store) lose(d *damage) {
 	s.damaged = append(s.damaged, d.t.path)
 	s.dirty = true
 	s.change.Broadcast()
+	return nil
 }
 
 // Verify compares the manifest with itself and every file with it, byte for byte. What is damaged is taken out
@@ -110,8 +115,9 @@ func (s *Store) Verify(ctx context.Context) error {
 			err = t.compare(true)
 			v.release()
 			if d, ok := errors.AsType[*damage](err); ok {
-				s.lose(d)
-			} else if err != nil {
+				err = s.lose(d)
+			}
+			if err != nil {
 				errs = append(errs, err)
 			}
 		}
@@ -133,7 +139,9 @@ func (s *Store) ask(question func(v *snapshot) error) error {
 		if !ok {
 			return err
 		}
-		s.lose(d)
+		if err := s.lose(d); err != nil {
+			return err
+		}
 	}
 }
 

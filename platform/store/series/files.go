@@ -3,6 +3,7 @@ package series
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"sync"
@@ -13,6 +14,16 @@ import (
 // many files an answer comes from.
 const maxIdle = 64
 
+// handle is a file that is read.
+type handle interface {
+	io.ReadCloser
+	io.ReaderAt
+	Stat() (fs.FileInfo, error)
+}
+
+// openHandle opens a file of the store; tests put faults in between.
+var openHandle = func(path string) (handle, error) { return os.Open(path) }
+
 // openFiles are the files that were read last. The zero value is ready.
 type openFiles struct {
 	mu    sync.Mutex
@@ -22,7 +33,7 @@ type openFiles struct {
 }
 
 type openFile struct {
-	*os.File
+	handle
 	path string
 	refs int
 	used uint64
@@ -41,7 +52,7 @@ func (o *openFiles) get(g *table) (*openFile, error) {
 		if o.held == nil {
 			o.held = map[string]*openFile{}
 		}
-		f = &openFile{File: opened, path: g.path}
+		f = &openFile{handle: opened, path: g.path}
 		o.held[g.path] = f
 	} else if f.refs == 0 {
 		o.idle--
@@ -107,8 +118,8 @@ func (o *openFiles) close() {
 }
 
 // reopen opens the file of a table that is part of the store.
-func (g *table) reopen() (*os.File, error) {
-	f, err := os.Open(g.path)
+func (g *table) reopen() (handle, error) {
+	f, err := openHandle(g.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, g.damaged(errors.New("the file is gone"))

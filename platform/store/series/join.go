@@ -183,9 +183,9 @@ func (s *Store) joinNext(after func(worked time.Duration) error) (more bool, err
 	s.leave(era)
 	if d, ok := errors.AsType[*damage](err); ok {
 		s.mu.Unlock()
-		s.lose(d)
+		err := s.lose(d)
 		s.mu.Lock()
-		return true, nil
+		return err == nil, err
 	}
 	if err != nil {
 		return false, err

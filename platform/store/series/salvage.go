@@ -2,6 +2,8 @@ package series
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"math"
 	"slices"
 )
@@ -20,14 +22,15 @@ type lostPages struct {
 
 // salvage finds the pages of a damaged table of readings that cannot be read. It is nil when
 // that does not tell what is damaged, or when nothing else is left: then the whole table is
-// lost. What a tier tells is made again instead.
-func (s *Store) salvage(t *table) *salvaged {
+// lost. What a tier tells is made again instead. The error is of what passes: a file that
+// cannot be opened, or that reads well now.
+func (s *Store) salvage(t *table) (*salvaged, error) {
 	if t.step != 0 {
-		return nil
+		return nil, nil
 	}
 	x, err := t.readIndex()
 	if err != nil {
-		return nil
+		return nil, passing(err)
 	}
 	left := *t
 	left.Bad = slices.Clone(t.Bad)
@@ -42,7 +45,7 @@ func (s *Store) salvage(t *table) *salvaged {
 			continue
 		}
 		if !errors.Is(err, ErrCorrupt) {
-			return nil
+			return nil, passing(err)
 		}
 		n := len(out.lost)
 		if n == 0 || left.Bad[len(left.Bad)-1] != p-1 {
@@ -54,14 +57,30 @@ func (s *Store) salvage(t *table) *salvaged {
 		c.MinAt, c.MaxAt, c.MaxSlot = min(c.MinAt, x.loAt[p]), max(c.MaxAt, x.hiAt[p]), x.hiSlot[p]
 		left.Bad = append(left.Bad, p)
 	}
-	if len(out.lost) == 0 || len(left.Bad) == len(x.loAt) {
+	switch {
+	case len(out.lost) == 0:
+		if err := t.compare(true); err != nil {
+			return nil, passing(err)
+		}
+		return nil, fmt.Errorf("read history: %s could not be read and can be now", t.path)
+	case len(left.Bad) == len(x.loAt):
+		return nil, nil
+	}
+	// From now on the file is as it should be when it is as it is now, or where it cannot be
+	// read whole, when its other pages are.
+	if left.SHA256, err = t.sum(); err != nil && !errors.Is(err, errUnread) {
+		return nil, passing(err)
+	}
+	return out, nil
+}
+
+// passing is an error that says nothing of the file's contents; nil when it is damage, or the
+// file is gone.
+func passing(err error) error {
+	if errors.Is(err, ErrCorrupt) || errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	// From now on the file is as it should be when it is as it is now.
-	if left.SHA256, err = t.sum(); err != nil {
-		return nil
-	}
-	return out
+	return err
 }
 
 // check reads all columns of a page.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -141,6 +143,114 @@ func TestDamagedPage(t *testing.T) {
 		}
 		s.Close()
 	}
+}
+
+// badDisk is a file of which some bytes cannot be read.
+type badDisk struct {
+	series.Handle
+	from, to int64
+	on       *atomic.Bool
+	at       int64 // of Read
+}
+
+func (b *badDisk) ReadAt(p []byte, at int64) (int, error) {
+	if b.on.Load() && at < b.to && b.from < at+int64(len(p)) {
+		return 0, syscall.EIO
+	}
+	return b.Handle.ReadAt(p, at)
+}
+
+func (b *badDisk) Read(p []byte) (int, error) {
+	if b.on.Load() && b.at < b.to && b.from < b.at+int64(len(p)) {
+		return 0, syscall.EIO
+	}
+	n, err := b.Handle.Read(p)
+	b.at += int64(n)
+	return n, err
+}
+
+// TestUnreadablePage: a sector that the disk does not give costs its page and nothing else, also
+// after a restart; and where there are no more files to open, or the disk gives it after all,
+// nothing is given up.
+func TestUnreadablePage(t *testing.T) {
+	const devices, seconds = 12, 2400
+	dir := t.TempDir()
+	f := newFleet(devices)
+	from := f.at
+	var full, bad atomic.Bool
+	defer series.Between(func(path string, open func(string) (series.Handle, error)) (series.Handle, error) {
+		if full.Load() {
+			return nil, &os.PathError{Op: "open", Path: path, Err: syscall.EMFILE}
+		}
+		h, err := open(path)
+		if err != nil {
+			return nil, err
+		}
+		st, err := h.Stat()
+		if err != nil || st.Size() < 100_000 {
+			return h, err
+		}
+		return &badDisk{Handle: h, from: st.Size() / 2, to: st.Size()/2 + 512, on: &bad}, nil
+	})()
+	opt := series.Options{Dir: dir, SealRows: devices * 800, JoinFrom: 1 << 20}
+	s := open(t, opt)
+	seq := uint64(0)
+	push := func() {
+		seq++
+		s.Append(seq, clone(f.next()))
+	}
+	for range seconds {
+		push()
+	}
+	f.at += 2 * 24 * hour // the day is over
+	push()
+	if err := errors.Join(s.Seal(t.Context()), s.Join(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	// count is how many readings are served, and whether gaps tell of others.
+	count := func() (n int, told bool, err error) {
+		t.Helper()
+		for slot := range device.Slot(devices) {
+			p, err := s.Query(t.Context(), series.Query{Slot: slot, From: from, To: from + hour})
+			if err != nil {
+				return n, told, err
+			}
+			n, told = n+len(p.Rows), told || len(p.Gaps) > 0
+		}
+		return n, told, nil
+	}
+	whole := func(when string) {
+		t.Helper()
+		if n, told, err := count(); n != devices*seconds || told || err != nil {
+			t.Fatalf("%s: %d of %d readings, a gap is told: %v, %v", when, n, devices*seconds, told, err)
+		}
+	}
+	whole("at first")
+	bad.Store(true)
+	full.Store(true)
+	if _, _, err := count(); !errors.Is(err, syscall.EMFILE) {
+		t.Fatalf("with no more files to open: %v", err)
+	}
+	bad.Store(false)
+	full.Store(false)
+	whole("after that")
+	bad.Store(true)
+	check := func(when string) {
+		t.Helper()
+		n, told, err := count()
+		if lost := devices*seconds - n; lost <= 0 || lost > seconds || !told || err != nil {
+			t.Fatalf("%s: %d of %d readings are missing, a gap is told: %v, %v", when, lost, devices*seconds, told, err)
+		}
+	}
+	check("a bad sector")
+	if err := s.Verify(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	check("verified")
+	s.Close()
+	s = open(t, opt)
+	defer s.Close()
+	check("opened again")
 }
 
 // TestLostWhileRunning: what was given before it was lost is not given again by what follows it.

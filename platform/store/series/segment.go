@@ -11,7 +11,6 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"sort"
 	"strings"
@@ -91,7 +90,7 @@ type table struct {
 // contents are what a table holds, as the manifest says it.
 type contents struct {
 	Size    int64       `json:"size"`
-	SHA256  string      `json:"sha256"` // of the file
+	SHA256  string      `json:"sha256"` // of the file; empty: it cannot be read whole
 	Rows    int64       `json:"rows"`
 	MinAt   int64       `json:"min_time_ms"`
 	MaxAt   int64       `json:"max_time_ms"`
@@ -120,8 +119,8 @@ func (g *table) damaged(err error) error {
 }
 
 // open opens the file and reads its footer, which is checked.
-func (g *table) open() (f *os.File, file *format.FileMetaData, m *meta, err error) {
-	f, err = os.Open(g.path)
+func (g *table) open() (f handle, file *format.FileMetaData, m *meta, err error) {
+	f, err = openHandle(g.path)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -132,7 +131,7 @@ func (g *table) open() (f *os.File, file *format.FileMetaData, m *meta, err erro
 	return f, file, m, nil
 }
 
-func (g *table) footer(f *os.File) (*format.FileMetaData, *meta, error) {
+func (g *table) footer(f handle) (*format.FileMetaData, *meta, error) {
 	st, err := f.Stat()
 	if err != nil {
 		return nil, nil, err
@@ -149,7 +148,7 @@ func (g *table) footer(f *os.File) (*format.FileMetaData, *meta, error) {
 	}
 	footer := make([]byte, n)
 	if _, err := f.ReadAt(footer, g.Size-8-n); err != nil {
-		return nil, nil, err
+		return nil, nil, g.damaged(err)
 	}
 	file, m, err := parseFooter(footer)
 	if err != nil {
@@ -165,7 +164,7 @@ func (g *table) footer(f *os.File) (*format.FileMetaData, *meta, error) {
 }
 
 // footerLength is how long the footer is that ends eight bytes before the file.
-func (g *table) footerLength(f *os.File) (int64, error) {
+func (g *table) footerLength(f handle) (int64, error) {
 	var tail [8]byte
 	if g.Size < int64(len(magic)+len(tail)) {
 		return 0, errors.New("too short")
@@ -260,7 +259,7 @@ func (g *table) readIndex() (*index, error) {
 	return x, nil
 }
 
-func (g *table) parseIndex(f *os.File, file *format.FileMetaData, m *meta) (*index, error) {
+func (g *table) parseIndex(f handle, file *format.FileMetaData, m *meta) (*index, error) {
 	tail, err := g.footerLength(f)
 	if err != nil {
 		return nil, err

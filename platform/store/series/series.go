@@ -518,8 +518,7 @@ func (s *Store) run() {
 			}
 		}
 		if d, ok := errors.AsType[*damage](err); ok {
-			s.lose(d)
-			continue
+			err = s.lose(d)
 		}
 		if err == nil {
 			continue
