@@ -464,6 +464,50 @@ func TestVersionsOfARule(t *testing.T) {
 	}
 }
 
+// TestHoursOfTheZone: hours begin where they do in the rule's zone, which may be at half past
+// of UTC; and columns that nobody needs may hold anything.
+func TestHoursOfTheZone(t *testing.T) {
+	t.Parallel()
+	hourly := strings.NewReplacer("Europe/Berlin", "Asia/Kolkata", "interval: 15m", "interval: 1h").Replace(twoLines)
+	quarterly := strings.Replace(twoLines, "Europe/Berlin", "Asia/Kolkata", 1)
+	const prices = "time,node,p\n2025-07-01T10:00:00+05:30,north,80\n2025-07-01T11:00:00+05:30,north,100\n"
+	var export, quarters strings.Builder
+	export.WriteString("device,time,power_kw,quality,temperature\n")
+	quarters.WriteString("time,station,energy_kwh\n")
+	for m := 0; m <= 120; m++ {
+		at := time.Date(2025, 7, 1, 4, 30+m, 0, 0, time.UTC).Format(time.RFC3339)
+		fmt.Fprintf(&export, "a,%s,-1000,good,warm\n", at)
+		if m%15 == 0 && m < 120 {
+			fmt.Fprintf(&quarters, "%s,S1,-250\n", at)
+		}
+	}
+	for name, tt := range map[string]struct{ rule, readings string }{
+		"a meter of hours":    {hourly, "time,station,energy_kwh\n2025-07-01T10:00:00+05:30,S1,-1000\n2025-07-01T11:00:00+05:30,S1,-1000\n"},
+		"a meter of quarters": {hourly, quarters.String()},
+		"devices":             {hourly, export.String()},
+		"hourly prices":       {quarterly, quarters.String()},
+	} {
+		o := billing.BillOptions{Rules: []string{file(t, "own.yaml", tt.rule)}, Readings: file(t, "r.csv", tt.readings), Data: []string{file(t, "p.csv", prices)}}
+		r, err := billing.Bill(o)
+		if err != nil || !r.Complete || string(r.Total) != "180.00" {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
+		o.From, o.To = "2025-07-01T11:00:00+05:30", "2025-07-01T12:00:00+05:30"
+		if r, err = billing.Bill(o); err != nil || string(r.Total) != "100.00" {
+			t.Errorf("%s, the second hour: %+v, %v", name, r, err)
+		}
+	}
+	own := strings.ReplaceAll(hourly, "price_of: p", "price: 80")
+	r, err := billing.Bill(billing.BillOptions{Rules: []string{file(t, "own.yaml", own)}, Readings: file(t, "r.csv", export.String())})
+	if err != nil || string(r.Total) != "160.00" || !r.Complete {
+		t.Errorf("hours that readings span: %+v, %v", r, err)
+	}
+	_, err = billing.Bill(billing.BillOptions{Rules: []string{file(t, "own.yaml", own)}, Readings: file(t, "r.csv", "time,energy_kwh\n2025-07-01T04:00:00Z,1\n2025-07-01T05:00:00Z,1\n")})
+	if err == nil || !strings.Contains(err.Error(), "r.csv:2:1: rows are 1h0m0s apart, and 2025-07-01T09:30:00+05:30 is not at a multiple of it") {
+		t.Errorf("from half past to half past: %v", err)
+	}
+}
+
 // TestBillFaults: what is wrong is said with its place.
 func TestBillFaults(t *testing.T) {
 	t.Parallel()

@@ -13,7 +13,7 @@ import (
 	"yunchu/platform/settle"
 )
 
-// The columns of a file of readings. What yunchu export writes has device and flags.
+// The columns of a file of readings; others are read where a rule needs them. What yunchu export writes has device and flags.
 const (
 	timeColumn   = "time"
 	deviceColumn = "device"
@@ -30,12 +30,17 @@ type series struct {
 	width time.Duration
 }
 
-func readSeries(path string, step time.Duration) (*series, error) {
-	s, err := sheet.Read(path, func(string) bool { return true }, textColumns...)
+// readSeries reads of a file what the rules need, and of columns besides.
+func readSeries(path string, rules []*settle.Tariff, besides ...string) (*series, error) {
+	needed := func(column string) bool {
+		return slices.Contains(besides, column) || slices.ContainsFunc(rules, func(t *settle.Tariff) bool { return slices.Contains(t.Columns(), column) })
+	}
+	s, err := sheet.Read(path, needed, textColumns...)
 	if err != nil {
 		return nil, err
 	}
-	f := &series{Sheet: s, width: step}
+	t := rules[0]
+	f := &series{Sheet: s, width: t.Step}
 	if s.Has(deviceColumn) {
 		return f, nil // by device and then time
 	}
@@ -48,8 +53,8 @@ func readSeries(path string, step time.Duration) (*series, error) {
 		}
 	}
 	for i := range f.at {
-		if f.at[i].UnixNano()%int64(f.width) != 0 {
-			return nil, s.At(i, []string{timeColumn}, "intervals are equally long, and begin where they should", "rows are %v apart, and %s is not at a multiple of it", f.width, f.at[i].Format(time.RFC3339))
+		if !t.Begins(f.at[i], f.width) {
+			return nil, s.At(i, []string{timeColumn}, "intervals are equally long, and begin where they should in "+t.Zone, "rows are %v apart, and %s is not at a multiple of it", f.width, f.at[i].In(t.Location()).Format(time.RFC3339))
 		}
 	}
 	return f, nil
@@ -100,7 +105,7 @@ func (o *BillOptions) period(t *settle.Tariff, readings *series, others []*serie
 				p.to = at
 			}
 		}
-		p.from, p.to = p.from.Truncate(p.step), p.to.Add(p.step-1).Truncate(p.step)
+		p.from, p.to = t.Floor(p.from, p.step), t.Floor(p.to.Add(p.step-1), p.step)
 	}
 	loc := t.Location()
 	for _, day := range []struct {
@@ -116,7 +121,7 @@ func (o *BillOptions) period(t *settle.Tariff, readings *series, others []*serie
 			continue
 		}
 		at, ok := sheet.Instant(day.text)
-		if !ok || at.UnixNano()%int64(p.step) != 0 {
+		if !ok || !t.Begins(at, p.step) {
 			return p, fmt.Errorf("--%s %s: write a date, as in 2025-01-31, or the begin of an interval, as in 2025-01-31T13:00:00Z", day.flag, day.text)
 		}
 		*day.to = at
@@ -131,13 +136,13 @@ func (o *BillOptions) period(t *settle.Tariff, readings *series, others []*serie
 // have the same.
 func (o *BillOptions) load(rules []*settle.Tariff) (*dataset, error) {
 	t := rules[0]
-	readings, err := readSeries(o.Readings, t.Step)
+	readings, err := readSeries(o.Readings, rules, powerColumn, energyColumn)
 	if err != nil {
 		return nil, err
 	}
 	var others []*series
 	for _, path := range o.Data {
-		s, err := readSeries(path, t.Step)
+		s, err := readSeries(path, rules)
 		if err != nil {
 			return nil, err
 		}

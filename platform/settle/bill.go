@@ -143,7 +143,7 @@ func (b *biller) bill(m misread) (*Bill, error) {
 		if !t.Holds(at) {
 			continue
 		}
-		if at.Unix()%int64(t.Step/time.Second) != 0 {
+		if !t.Begins(at, t.Step) {
 			return nil, fmt.Errorf("%s does not begin an interval of %v", at.Format(time.RFC3339), t.Step)
 		}
 		for next := last.Add(t.Step); !last.IsZero() && next.Before(at); next = next.Add(t.Step) {
@@ -434,19 +434,10 @@ func (b *biller) price(l *Line, i int) (p *big.Rat, what string) {
 	if mean <= b.t.Step {
 		return p, ""
 	}
-	if p = b.meansOf(l.PriceOf, mean)[b.slot(b.d.At[i], mean)]; p == nil {
+	if p = b.meansOf(l.PriceOf, mean)[b.t.Floor(b.d.At[i], mean).Unix()]; p == nil {
 		return nil, l.PriceOf + " over the hour"
 	}
 	return p, ""
-}
-
-// slot is the begin of the step of local clock that a time lies in. An hour that comes
-// twice when summer time ends is two.
-func (b *biller) slot(at time.Time, step time.Duration) int64 {
-	_, offset := at.In(b.t.Location()).Zone()
-	n := int64(step / time.Second)
-	local := at.Unix() + int64(offset)
-	return local - local%n - int64(offset)
 }
 
 // meansOf are the means of a column over steps of local clock; nil where one of its values is missing.
@@ -457,7 +448,7 @@ func (b *biller) meansOf(column string, step time.Duration) map[int64]*big.Rat {
 	}
 	sum, n := map[int64]*big.Rat{}, map[int64]int64{}
 	for i, at := range b.d.At {
-		k := b.slot(at, step)
+		k := b.t.Floor(at, step).Unix()
 		if x := b.column(column)[b.priced(i)]; x != nil {
 			if sum[k] == nil {
 				sum[k] = new(big.Rat)

@@ -242,6 +242,20 @@ func (t *Tariff) Location() *time.Location {
 	return t.zone
 }
 
+// Floor is the begin of the step of local clock that a time lies in. An hour that comes
+// twice when summer time ends is two.
+func (t *Tariff) Floor(at time.Time, step time.Duration) time.Time {
+	_, offset := at.In(t.Location()).Zone()
+	local := at.UnixNano() + int64(offset)*int64(time.Second)
+	return at.Add(-time.Duration(local % int64(step)))
+}
+
+// Begins tells whether a step begins at a time. One of several hours may also be one of UTC:
+// those of local clock are not equally long where clocks change.
+func (t *Tariff) Begins(at time.Time, step time.Duration) bool {
+	return t.Floor(at, step).Equal(at) || (step > time.Hour && at.UnixNano()%int64(step) == 0)
+}
+
 // Holds tells whether the version is valid at a time.
 func (t *Tariff) Holds(at time.Time) bool {
 	date := at.In(t.Location()).Format(time.DateOnly)
