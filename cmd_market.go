@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"slices"
@@ -42,7 +43,7 @@ const (
 // backtest are the flags of market backtest.
 type backtest struct {
 	prices, window, out, currency string
-	zoneName                      string
+	zoneName, page                string
 	zone                          *time.Location
 	products                      []string
 	powerKW, energyKWh            float64
@@ -70,7 +71,7 @@ The optimum is exact for energy alone, and proved by its dual for regulation; ga
 both are at most.`,
 		Example: `  yunchu market backtest --prices 2020.csv --power-kw 1000 --energy-kwh 4000 --efficiency 0.85 --window daily --json
   yunchu market backtest --prices 2020.csv --power-kw 1000 --energy-kwh 4000 --efficiency 0.85 \
-    --products energy,regup,regdown --variable-cost 2 --out plan.csv`,
+    --products energy,regup,regdown --variable-cost 2 --out plan.csv --page page.html`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return o.run(c) },
 	}
@@ -89,6 +90,7 @@ both are at most.`,
 	f.BoolVar(&o.regulation.Balanced, "regulation-balanced", true, "regulation takes in no more energy than it gives, interval by interval")
 	f.StringVar(&o.currency, "currency", "USD", "what the prices are in; a name, nothing is converted")
 	f.StringVar(&o.out, "out", "", "CSV file for what is done in each interval")
+	f.StringVar(&o.page, "page", "", "HTML file with the value of the days, and prices and stored energy of two of them")
 	f.BoolVar(&o.json, "json", false, "print the result as JSON")
 	return c
 }
@@ -139,6 +141,9 @@ func (o *backtest) run(c *cobra.Command) error {
 		if err != nil {
 			return fail(exitEnvironment, err)
 		}
+	}
+	if err := writeFile(o.page, func(w io.Writer) error { return o.writePage(w, &r, at, p, days) }); err != nil {
+		return fail(exitEnvironment, err)
 	}
 	w := c.OutOrStdout()
 	if o.json {

@@ -1,7 +1,6 @@
 package billing
 
 import (
-	"bytes"
 	"fmt"
 	"html/template"
 	"io"
@@ -12,15 +11,6 @@ import (
 	"yunchu/harness/plot"
 	"yunchu/platform/settle"
 )
-
-// style of a page that is printed.
-const style = `<style>
-body {font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #202020}
-table {border-collapse: collapse; margin: 1rem 0} th, td {padding: .2rem .9rem .2rem 0; text-align: right; border-bottom: 1px solid #ddd}
-th:first-child, td:first-child, .text {text-align: left} svg {max-width: 100%; height: auto; break-inside: avoid}
-.none {border: 2px solid #c8500a; padding: .5rem 1rem}
-@media print {body {margin: 0; max-width: none}}
-</style>`
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"local": func(b *settle.Bill, t time.Time) string {
@@ -33,7 +23,7 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"first": func(list []settle.Missing) []settle.Missing { return list[:min(len(list), 50)] },
 }).Parse(`<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>Settlement</title>
-` + style + `</head><body>
+` + plot.PageStyle + `</head><body>
 <h1>{{if .ProForma}}Pro forma settlement{{else}}Settlement{{end}}: {{.Total}} {{.Currency}}</h1>
 {{if .ProForma}}<p class="none">The readings are simulated. This shows what a bill would be, and is none.</p>{{end}}
 {{if not .Complete}}<p class="none">Not complete: what is listed as missing is not billed.</p>{{end}}
@@ -68,7 +58,7 @@ var scorePage = template.Must(template.New("score").Funcs(template.FuncMap{
 	"number": func(x float64) string { return fmt.Sprintf("%.4f", x) },
 }).Parse(`<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>Score of regulation</title>
-` + style + `</head><body>
+` + plot.PageStyle + `</head><body>
 <h1>{{.Rule}}: {{number .Score}}</h1>
 <p>Version {{.Version}}, {{.Standing}}{{with .Variant}}, read as {{.}}{{end}}. Over {{.N}} {{if .PJMResult}}samples{{else}}commands{{end}}, against {{.RatedKW}} kW ({{.From}}). {{.Source}}.</p>
 {{with .Doubts}}<ul>{{range .}}<li>in doubt: {{.}}</li>{{end}}</ul>{{end}}
@@ -98,28 +88,28 @@ func (r *ScoreResult) WritePage(w io.Writer) error {
 	f := plot.Figure{Title: "Signal and response", X: label, Panels: []plot.Panel{{Y: "power, kW", Curves: []plot.Curve{
 		{Name: "signal", X: x, Y: r.signal.kw, Color: plot.Gray}, {Name: "response", X: y, Y: r.response.kw},
 	}}}}
-	var b bytes.Buffer
-	if err := f.WriteSVG(&b); err != nil {
+	svg, err := f.HTML()
+	if err != nil {
 		return err
 	}
 	return scorePage.Execute(w, struct {
 		*ScoreResult
 		Names  []string
 		Figure template.HTML
-	}{r, r.terms, template.HTML(b.String())}) // our own drawing
+	}{r, r.terms, svg})
 }
 
 // WritePage writes the bills as one HTML file to print, without scripts.
 func (r *BillResult) WritePage(w io.Writer) error {
 	f := r.figure()
-	var b bytes.Buffer
-	if err := f.WriteSVG(&b); err != nil {
+	svg, err := f.HTML()
+	if err != nil {
 		return err
 	}
 	return page.Execute(w, struct {
 		*BillResult
 		Figure template.HTML
-	}{r, template.HTML(b.String())}) // our own drawing
+	}{r, svg})
 }
 
 // figure shows the power of the meter, and each line as it adds up.

@@ -1,7 +1,6 @@
 package hindcast
 
 import (
-	"bytes"
 	"fmt"
 	"html/template"
 	"io"
@@ -17,12 +16,7 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"percent": func(x float64) string { return fmt.Sprintf("%.1f %%", 100*x) },
 }).Parse(`<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>Forecast of {{.Options.Target}}</title>
-<style>
-body {font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #202020}
-table {border-collapse: collapse; margin: 1rem 0} th, td {padding: .2rem .9rem .2rem 0; text-align: right; border-bottom: 1px solid #ddd}
-th:first-child, td:first-child {text-align: left} svg {max-width: 100%; height: auto; break-inside: avoid}
-@media print {body {margin: 0; max-width: none}}
-</style></head><body>
+` + plot.PageStyle + `</head><body>
 <h1>Forecast of {{.Options.Target}}, {{.From}} to {{.To}}</h1>
 <p>{{.Options.Data}}. Each day is forecast from the days before it{{with .Options.Exog}} and from what was known of it: {{range $i, $x := .}}{{if $i}}, {{end}}{{$x}}{{end}}{{end}}. {{.N}} steps{{with .Filled}}; {{.}} that were missing are not scored{{end}}.</p>
 <table>
@@ -86,11 +80,11 @@ func (r *Result) WritePage(w io.Writer) error {
 	}
 	drawn := make([]template.HTML, 0, len(figures))
 	for i := range figures {
-		var b bytes.Buffer
-		if err := figures[i].WriteSVG(&b); err != nil {
+		svg, err := figures[i].HTML()
+		if err != nil {
 			return err
 		}
-		drawn = append(drawn, template.HTML(b.String())) // our own drawing
+		drawn = append(drawn, svg)
 	}
 	return page.Execute(w, struct {
 		*Result
