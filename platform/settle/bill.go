@@ -243,6 +243,12 @@ func (b *biller) interval(item *Item, a *big.Rat, s *Sum) *big.Rat {
 // q is nil where the line does not apply; what names a column that has no value.
 func (b *biller) item(l *Line, i int) (item Item, q, a *big.Rat, what string) {
 	j := b.priced(i)
+	if l.Where != "" {
+		x, what := b.quantity(l.Where, i)
+		if what != "" || x.Sign() <= 0 {
+			return item, nil, nil, what
+		}
+	}
 	period, price := "", exact(l.Price)
 	if len(l.Periods) > 0 {
 		local := b.d.At[i].Add(b.m.shift).In(b.t.Location())

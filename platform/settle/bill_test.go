@@ -98,6 +98,12 @@ func TestBillsByHand(t *testing.T) {
 			map[string][]float64{"baseline_kwh": {100}, "committed_kwh": {40}, "comp_price": {3}, "pen_price": {1.5}},
 			"compensation 0.00, penalty -135.00, total -135.00",
 		},
+		{ // nothing is committed outside of the event, and nobody needs to know a baseline there
+			"demand-response",
+			[]float64{150, 20, 150},
+			map[string][]float64{"baseline_kwh": {100, 100, math.NaN()}, "committed_kwh": {0, 100, 0}, "comp_price": {3, 3, 3}, "pen_price": {1.5, 1.5, 1.5}},
+			"compensation 240.00, penalty -30.00, total 210.00",
+		},
 		{ // 80 of 100: 2 · 0.8 · 80; 120: 2 · 100; 69 and 131 are beyond the cliff; 70 and 130 are not
 			"peak-shaving-double-min",
 			[]float64{-80, -120, -69, -131, -70, -130},

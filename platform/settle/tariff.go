@@ -54,6 +54,7 @@ type Line struct {
 	Kind   string `yaml:"kind" json:"kind"`               // energy, demand (the month's largest mean power) or double-min
 	Side   string `yaml:"side" json:"side"`               // earns or pays; amounts that are paid are below 0
 
+	Where    string  `yaml:"where" json:"where,omitempty"` // only in intervals in which this column is above 0
 	Quantity string  `yaml:"quantity" json:"quantity"`
 	Plus     string  `yaml:"plus" json:"plus,omitempty"`             // added to it
 	Minus    string  `yaml:"minus" json:"minus,omitempty"`           // taken from it
@@ -124,6 +125,9 @@ func (l *Line) Formula() string {
 	}
 	if l.Beyond > 0 {
 		s += fmt.Sprintf(", nothing beyond %g %% of deviation", l.Beyond)
+	}
+	if l.Where != "" {
+		s += fmt.Sprintf(", where %s > 0", l.Where)
 	}
 	return s
 }
@@ -217,7 +221,7 @@ var meterColumns = []string{"charge", "discharge", "net_in", "net_out"}
 // Columns are those that the data must have beside the meter.
 func (t *Tariff) Columns() (names []string) {
 	for _, l := range t.Lines {
-		for _, c := range []string{l.Quantity, l.Plus, l.Minus, l.Least, l.Times, l.PriceOf, l.Less} {
+		for _, c := range []string{l.Where, l.Quantity, l.Plus, l.Minus, l.Least, l.Times, l.PriceOf, l.Less} {
 			if c != "" && !slices.Contains(meterColumns, c) && !slices.Contains(names, c) {
 				names = append(names, c)
 			}
