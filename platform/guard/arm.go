@@ -458,7 +458,7 @@ func (d *state) lost(silence time.Duration) string {
 }
 
 // mayArm judges whether a device can be armed now.
-func (d *state) mayArm(now int64, c *device.Command) Verdict {
+func (d *state) mayArm(now int64, c *device.Command, lease time.Duration) Verdict {
 	l := &d.life
 	switch {
 	case !d.env.Wired:
@@ -483,6 +483,8 @@ func (d *state) mayArm(now int64, c *device.Command) Verdict {
 		return refuse(CodeNotArmed, "its rating is not known")
 	case d.chargeless():
 		return refuse(CodeNotArmed, "its state of charge is not known, and without it nothing keeps a battery from being emptied or overcharged: let it report it, or, where its entry is to answer for that, add arm_without_soc: true there")
+	case d.brief(lease) != "":
+		return refuse(CodeLease, "%s", d.brief(lease))
 	case d.resting() == device.MaintenanceMode:
 		return refuse(CodeMode, "the device is in maintenance: who has ended that puts it into standby first")
 	}

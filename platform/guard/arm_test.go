@@ -28,6 +28,8 @@ type wire struct {
 	refuse  func(c *device.Command) string // why it does not do as it is told; nil: it does
 	bend    func(r *device.Reading)        // what it says of it
 	silent  bool
+	slow    time.Duration // until it has taken a command
+	holds   time.Duration // the longest that the guard let a setpoint of its own hold
 	seq     uint64
 	notes   []string
 	codes   []string // of notes
@@ -105,6 +107,10 @@ func (w *wire) give(c device.Command) {
 	} else {
 		w.told = append(w.told, c.Power)
 	}
+	if c.Source == guard.Source && c.Verb == device.SetPower {
+		w.holds = max(w.holds, time.Duration(c.Until-c.At)*time.Millisecond)
+	}
+	w.now = w.now.Add(w.slow)
 	if w.kw = c.Power; w.mode != device.Run {
 		w.kw = 0
 	}

@@ -109,7 +109,7 @@ func (d *state) admit(now int64, c *device.Command, lease time.Duration) Verdict
 	case c.Verb == device.Reset: // which starts it again
 		return timely(now, c)
 	case c.Verb == device.Arm:
-		return d.mayArm(now, c)
+		return d.mayArm(now, c, lease)
 	case d.life.stopped:
 		return refuse(CodeEStop, "the emergency stop is latched: reset it first")
 	case d.env.Wired && !d.life.armed && !d.endsMaintenance(c):

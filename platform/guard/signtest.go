@@ -28,6 +28,7 @@ type signTest struct {
 	last    string          // the newest complaint
 	bound   string          // what keeps the device from the test's power
 	unfit   string          // why the device could not be put into mode run
+	brief   string          // why its setpoints hold for too short
 
 	differs bool    // it is not what it is held against
 	was     float64 // kW, its power when the phase began
@@ -86,6 +87,17 @@ func (d *state) spans() (within, hold, again int64) {
 	took, read := d.busy.took, d.env.StaleAfter.Milliseconds()/stalePolls
 	within = max(testWithin.Milliseconds(), 2*took+(2*patience+1)*(took+read))
 	return within, max(testHold.Milliseconds(), 4*took, 4*read), max(testAgain.Milliseconds(), 2*took, 2*read)
+}
+
+// brief says why a lease is too short for the test, whose setpoints hold for no longer either and
+// must not lapse before they are written again: half as long is for that to arrive.
+func (d *state) brief(lease time.Duration) string {
+	_, _, again := d.spans()
+	need := millis(again + again/2)
+	if lease >= need {
+		return ""
+	}
+	return fmt.Sprintf("a setpoint holds at most %v unless it is renewed, and for the sign test of this device, which is told every %v, it must hold for %v: raise guard.lease", lease, millis(again), need)
 }
 
 func (t *signTest) running() bool { return t.phase != testOff }
@@ -178,6 +190,8 @@ func (t *signTest) due(d *state, now int64) (done bool, why string) {
 		return true, "sign test: its voltage is higher while it discharges: setpoint and power both have the wrong sign"
 	case t.phase == testDone:
 		return true, ""
+	case t.brief != "":
+		return true, "sign test: " + t.brief
 	case t.unfit != "":
 		return true, "it is not put into mode run: " + t.unfit
 	case t.wrong >= patience:
@@ -231,6 +245,11 @@ func (g *Guard) test(s device.Slot, d *state, now int64, out []Correction) []Cor
 		t.from, t.was = now, d.life.power
 	}
 	_, hold, again := d.spans()
+	lease := g.lease(&device.Command{Source: Source})
+	if t.brief = d.brief(lease); t.brief != "" {
+		return out
+	}
+	hold = min(hold, lease.Milliseconds())
 	lately := now-t.sent < again
 	switch {
 	case d.asked.source == Source && now-t.sent < max(hold, busyMost): // a wire answers for all that it is handed

@@ -270,3 +270,41 @@ func TestSignTestOfADeviceThatIsReadSeldom(t *testing.T) {
 		}
 	}
 }
+
+// What the sign test asks for holds no longer than a lease does, and a device for which that is
+// too short is not tested at all.
+func TestSignTestKeepsToTheLease(t *testing.T) {
+	w := wired(t)
+	w.g.Lease = 2 * time.Second
+	w.pass(time.Second)
+	w.must(device.Arm, 0)
+	for range 50 {
+		if w.pass(100 * time.Millisecond); w.g.Armed(0) {
+			break
+		}
+	}
+	if !w.g.Armed(0) || w.holds > 2*time.Second {
+		t.Errorf("armed %v, with setpoints that hold for %v: %q", w.g.Armed(0), w.holds, w.notes)
+	}
+
+	w = wired(t)
+	w.g.Lease = time.Second
+	w.pass(time.Second)
+	w.refused(device.Arm, 0, guard.CodeLease, "a setpoint holds at most 1s unless it is renewed, and for the sign test of this device, which is told every 1.332s, it must hold for 1.998s: raise guard.lease")
+	if w.pass(time.Minute); len(w.told) > 0 {
+		t.Errorf("told %v kW", w.told)
+	}
+
+	w = wired(t) // one that proves to be slow
+	w.g.Lease = 2 * time.Second
+	w.pass(time.Second)
+	w.must(device.Arm, 0)
+	w.slow = 900 * time.Millisecond
+	w.pass(time.Minute)
+	if want := "for the sign test of this device, which is told every 1.8s"; w.g.Armed(0) || !slices.ContainsFunc(w.notes, func(n string) bool { return strings.HasPrefix(n, "arm-failed") && strings.Contains(n, want) }) {
+		t.Errorf("armed %v, noted %q, want %q", w.g.Armed(0), w.notes, want)
+	}
+	if w.holds > 2*time.Second || w.kw != 0 {
+		t.Errorf("left at %g kW; setpoints held for %v", w.kw, w.holds)
+	}
+}
