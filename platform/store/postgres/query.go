@@ -281,7 +281,7 @@ func (v *view) raw(ctx context.Context, page *series.Page, q *series.Query, from
 // stepped answers in steps: from the coarsest tier that does, and from readings where it is
 // not made, or the bounds cut a step of it.
 func (v *view) stepped(ctx context.Context, page *series.Page, q *series.Query, from, step int64) error {
-	tier, gaps := v.choose(step, from, q.To)
+	tier, gaps := v.choose(step, func(tier int64) []series.Gap { return series.GapsOfSteps(tier, from, q.To, v.gaps) })
 	page.Gaps = gaps
 	var b series.Bucket
 	begin := int64(math.MinInt64)
@@ -474,7 +474,7 @@ func (s *Store) Aggregate(ctx context.Context, q series.AggregateQuery) (page se
 	err = s.ask(ctx, func(v *view) error {
 		a := &aggregate{view: v, step: step, fields: fields}
 		var gaps []series.Gap
-		a.tier, gaps = v.choose(step, from, to)
+		a.tier, gaps = v.choose(step, func(tier int64) []series.Gap { return v.gaps(tier, from, to) })
 		window := day
 		if a.tier > 0 {
 			window = windowSteps * a.tier
@@ -662,18 +662,17 @@ func (v *view) gaps(step, from, to int64) (out []series.Gap) {
 
 // choose is the coarsest tier, 0 for readings, that answers steps exactly with the least
 // missing.
-func (v *view) choose(step, from, to int64) (best int64, gaps []series.Gap) {
+func (v *view) choose(step int64, gapsOf func(tier int64) []series.Gap) (best int64, gaps []series.Gap) {
 	candidates := []int64{0}
 	for _, t := range v.store.opt.Tiers {
 		candidates = append(candidates, t.Step.Milliseconds())
 	}
 	least := int64(-1)
-	from, to = max(from, -farthest), min(to, farthest)
 	for _, c := range slices.Backward(candidates) {
 		if c > 0 && step%c != 0 {
 			continue
 		}
-		list := v.gaps(c, from, to)
+		list := gapsOf(c)
 		missing := int64(0)
 		for _, g := range list {
 			missing += g.To - g.From

@@ -115,7 +115,7 @@ func (s *Store) Aggregate(ctx context.Context, q AggregateQuery) (page Aggregate
 	err = s.ask(func(v *snapshot) error {
 		page = AggregatePage{}
 		a := &aggregator{snapshot: v, fields: q.Fields, from: from, to: to, step: step, yield: collect(&page, q.Limit)}
-		a.tier, page.Gaps = v.choose(step, q.Slots[0], q.Slots[len(q.Slots)-1], from, to)
+		a.tier, page.Gaps = v.choose(step, func(tier int64) []Gap { return v.gaps(tier, q.Slots[0], q.Slots[len(q.Slots)-1], from, to) })
 		// Steps without anything near have no row, so the rest is not looked at.
 		a.from = max(a.from, Floor(v.minAt-maxGap, step))
 		a.to = min(a.to, ceil(v.maxAt+1+maxGap, step))

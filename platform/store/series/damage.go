@@ -213,14 +213,14 @@ func (v *snapshot) restored(g *segment) bool { return v.headFirst <= g.first && 
 
 // choose is the coarsest step of tables, 0 for readings, that answers steps exactly without
 // a gap, or else the one with the least.
-func (v *snapshot) choose(step int64, lo, hi device.Slot, from, to int64) (best int64, gaps []Gap) {
+func (v *snapshot) choose(step int64, gapsOf func(tier int64) []Gap) (best int64, gaps []Gap) {
 	least := int64(-1)
 	candidates := append([]int64{0}, stepsOfTiers(v.store.opt.Tiers)...)
 	for _, c := range slices.Backward(candidates) {
 		if c > 0 && (step%c != 0 || step < c) {
 			continue
 		}
-		list := v.gaps(c, lo, hi, from, to)
+		list := gapsOf(c)
 		missing := int64(0)
 		for _, g := range list {
 			missing += g.To - g.From
@@ -233,6 +233,36 @@ func (v *snapshot) choose(step int64, lo, hi device.Slot, from, to int64) (best 
 		}
 	}
 	return best, gaps
+}
+
+// GapsOfSteps are those of an answer in from ≤ t < to that is made of a tier, 0 for readings.
+// Where the bounds cut a step of the tier it is made of readings too.
+func GapsOfSteps(tier, from, to int64, gaps func(step, from, to int64) []Gap) (out []Gap) {
+	from, to = max(from, -farthest), min(to, farthest)
+	whole, end := wholeSteps(tier, from, to)
+	if from < whole {
+		out = gaps(0, from, whole)
+	}
+	if whole < end {
+		out = append(out, gaps(tier, whole, end)...)
+	}
+	if end < to {
+		out = append(out, gaps(0, end, to)...)
+	}
+	return joinGaps(out)
+}
+
+// wholeSteps are those of a tier in from ≤ t < to: they begin at whole and end at end, both to
+// where there are none.
+func wholeSteps(tier, from, to int64) (whole, end int64) {
+	if tier == 0 {
+		return to, to
+	}
+	whole, end = ceil(max(from, -farthest), tier), Floor(min(to, farthest), tier)
+	if whole >= end {
+		return to, to
+	}
+	return whole, end
 }
 
 func stepsOfTiers(list []Tier) (out []int64) {

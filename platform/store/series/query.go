@@ -208,7 +208,9 @@ func (v *snapshot) raw(ctx context.Context, page *Page, q Query, from int64) err
 // stepped answers in steps: from the coarsest tier that does, and from readings where the
 // bounds cut a step of it.
 func (v *snapshot) stepped(ctx context.Context, page *Page, q Query, from, step int64) error {
-	tier, gaps := v.choose(step, q.Slot, q.Slot, from, q.To)
+	tier, gaps := v.choose(step, func(tier int64) []Gap {
+		return GapsOfSteps(tier, from, q.To, func(step, from, to int64) []Gap { return v.gaps(step, q.Slot, q.Slot, from, to) })
+	})
 	page.Gaps = gaps
 	var b Bucket
 	var r device.Reading
@@ -238,13 +240,7 @@ func (v *snapshot) stepped(ctx context.Context, page *Page, q Query, from, step 
 			return true
 		})
 	}
-	whole, end := q.To, q.To // the steps of the tier lie in between
-	if tier > 0 {
-		whole, end = ceil(max(from, -farthest), tier), Floor(min(q.To, farthest), tier)
-		if whole >= end {
-			whole, end = q.To, q.To
-		}
-	}
+	whole, end := wholeSteps(tier, from, q.To)
 	if from < whole {
 		if err := readings(from, whole); err != nil {
 			return err

@@ -414,6 +414,28 @@ func expired(t *testing.T, h *harness) {
 				t.Fatalf("%s: an hour has become %+v, it was %+v", when, a, b)
 			}
 		}
+		// Where the bounds cut an hour its readings are asked; what is not there of them is told.
+		for _, b := range []struct{ from, to int64 }{
+			{T0, T0 + 6*day}, {T0 + 60_000, T0 + 6*day}, {T0 + 60_000, T0 + 3*3_600_000}, {T0 + 60_000, T0 + 1_800_000}, {T0, T0 + 5_400_000},
+			{T0 + 2*day + 60_000, T0 + 3*day}, {T0 + 4*day + 60_000, T0 + 4*day + 7_300_000}, {T0 + 4*day + 30_500, T0 + 5*day + 1},
+		} {
+			page, err := h.Query(t.Context(), series.Query{Slot: 3, From: b.from, To: b.to, Step: time.Hour})
+			if err != nil {
+				t.Fatal(err)
+			}
+			left := (b.to-T0+599_999)/600_000 - (b.from-T0+599_999)/600_000
+			for _, r := range page.Rows {
+				left -= int64(r.Count)
+			}
+			missing := int64(0)
+			for _, g := range page.Gaps {
+				missing += g.To - g.From
+			}
+			if left > 0 && missing == 0 || left < 0 || missing > 2*3_600_000 || (b.to-b.from)%3_600_000 == 0 && b.from%3_600_000 == 0 && (left > 0 || missing > 0) {
+				t.Errorf("%s, hours of T0%+d s to %+d s: %d readings are missing in %d rows, gaps %v",
+					when, (b.from-T0)/1000, (b.to-T0)/1000, left, len(page.Rows), page.Gaps)
+			}
+		}
 		minutes := whole(time.Minute)
 		if len(minutes.Gaps) == 0 || len(minutes.Rows) == 0 || minutes.Rows[0].At < T0+2*day || minutes.Rows[0].At > T0+4*day {
 			t.Errorf("%s: the minutes begin with %+v, gaps %v", when, minutes.Rows[:min(1, len(minutes.Rows))], minutes.Gaps)
