@@ -112,7 +112,7 @@ func TestIndexFromFiles(t *testing.T) {
 	for s := range 241 {
 		power = append(power, min(max(float64(s)-64, 0)*1000, 10300)) // 4 s dead, then 1 MW a second, 0.3 MW too high
 	}
-	o := billing.ScoreOptions{Signal: signal, Response: curve(t, 1, power), Rule: "north-china", RatedKW: 100e3}
+	o := billing.ScoreOptions{Signal: signal, Response: curve(t, 1, power), Rule: "north-china", RatedKW: 100e3, Share: 1}
 	r, err := billing.Score(o)
 	if err != nil || r.N != 1 || r.MileageMW != 10 {
 		t.Fatal(r, err)
@@ -126,6 +126,11 @@ func TestIndexFromFiles(t *testing.T) {
 	if r, err = billing.Score(o); err != nil || r.Settled != math.Round(100*r.Score)/100 || !*r.Admitted || *r.Fee != math.Round(100*10*8*min(r.Settled, 2))/100 {
 		t.Errorf("%+v, %v", r, err)
 	}
+	o.Share = 0 // nothing of the award was for regulation
+	if r, err := billing.Score(o); err != nil || *r.Fee != 0 {
+		t.Errorf("no share: %v, %v", r, err)
+	}
+	o.Share = 1
 	o.Price = 40
 	if _, err := billing.Score(o); err == nil || !strings.Contains(err.Error(), "4 to 15") {
 		t.Errorf("a price beyond the rule's: %v", err)
@@ -157,6 +162,65 @@ func TestIndexFromFiles(t *testing.T) {
 	still.Signal = file(t, "still.csv", "t_s,power_kw\n0,5\n300,5\n")
 	if _, err := billing.Score(still); !errors.Is(err, settle.ErrNoData) {
 		t.Errorf("no command at all: %v", err)
+	}
+}
+
+// TestHolesAreNotScored: the last value of a response holds until the next row, and not over
+// half an hour in which nothing was written.
+func TestHolesAreNotScored(t *testing.T) {
+	t.Parallel()
+	rows := func(from, to int) (s string) {
+		for i := 0; i < 4200; i += 2 {
+			if i < from || i >= to {
+				s += fmt.Sprintf("%d,%g\n", i, 500*math.Sin(float64(i)/90))
+			}
+		}
+		return "t_s,power_kw\n" + s
+	}
+	whole := file(t, "whole.csv", rows(0, 0))
+	few := file(t, "few.csv", rows(600, 650))                                   // a minute and less
+	half := file(t, "half.csv", rows(600, 2400))                                // line 302 is that of 2400 s
+	steps := file(t, "steps.csv", "t_s,power_kw\n0,0\n10,400\n600,0\n4190,0\n") // a signal that is written when it changes
+	for _, tt := range []struct{ rule, signal, response, want string }{
+		{"pjm", whole, whole, ""},
+		{"pjm", whole, few, ""},
+		{"pjm", whole, half, "half.csv:302:1: 1802 s after the row above, where rows are 2 s apart"},
+		{"pjm", half, whole, "half.csv:302:1: 1802 s"},
+		{"hunan", steps, half, "half.csv:302:1: 1802 s"},
+		{"hunan", steps, whole, ""},
+	} {
+		_, err := billing.Score(billing.ScoreOptions{Signal: tt.signal, Response: tt.response, Rule: tt.rule, Share: 1})
+		if (tt.want == "") != (err == nil) || (err != nil && !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s %s %s: %v; want %s", tt.rule, filepath.Base(tt.signal), filepath.Base(tt.response), err, tt.want)
+		}
+	}
+}
+
+// TestHoursThatEarn: an hour earns when its last sample can look ten minutes ahead, and it is
+// said which did not.
+func TestHoursThatEarn(t *testing.T) {
+	t.Parallel()
+	score := func(seconds int) (*billing.ScoreResult, string) {
+		var kw []float64
+		for i := 0; i < seconds; i += 10 {
+			kw = append(kw, 1000*math.Sin(float64(i)/90))
+		}
+		path := curve(t, 10, kw)
+		r, err := billing.Score(billing.ScoreOptions{Signal: path, Response: path, Rule: "pjm", RatedKW: 1000, RMCCP: 10, RMPCP: 2, MileageRatio: 1, Share: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var said bytes.Buffer
+		r.Print(&said)
+		return r, said.String()
+	}
+	r, said := score(3600)
+	if r.Earning != 0 || *r.Fee != 0 || r.Hours[0].Earns || !strings.Contains(said, "0 of 1 hours earn; not that from 0 s, which is not whole") {
+		t.Errorf("an hour alone: %+v\n%s", r.PJMResult, said)
+	}
+	r, said = score(2 * 3600)
+	if r.Earning != 1 || *r.Fee < 11 || !r.Hours[0].Earns || r.Hours[1].Earns || !strings.Contains(said, "1 of 2 hours earn; not that from 3600 s") {
+		t.Errorf("two: %+v\n%s", r.PJMResult, said)
 	}
 }
 

@@ -18,7 +18,8 @@ type ScoreOptions struct {
 	Rule             string // one that ships, or a file
 	Variant          string // of pjm
 	RatedKW          float64
-	Price, Share     float64 // of a MW of mileage; what of an award was for regulation
+	Price            float64 // of a MW of mileage; 0: that of the rule
+	Share            float64 // what of an award was for regulation, 0..1
 	RMCCP, RMPCP     float64 // of an hour and MW
 	MileageRatio     float64
 }
@@ -54,13 +55,26 @@ type PJMResult struct {
 	Precision float64 `json:"precision"`
 	Qualified bool    `json:"qualified"`
 	Hours     []Hour  `json:"hours"`
+	Earning   int     `json:"hours_that_earn"`
 }
 
 // Hour is the score of an hour.
 type Hour struct {
 	At int `json:"t_s"`
 	settle.PJM
-	Whole bool `json:"whole"`
+	Whole bool `json:"whole"` // its last sample can look ten minutes ahead
+	Earns bool `json:"earns"` // whole, and good enough
+}
+
+// why the hour earns nothing; empty where it does.
+func (h *Hour) why() string {
+	switch {
+	case h.Earns:
+		return ""
+	case !h.Whole:
+		return "not whole"
+	}
+	return "below what earns"
 }
 
 // KResult are the terms of an index.
@@ -80,13 +94,17 @@ type Adjusted struct {
 }
 
 // curve is a file of t_s and power_kw.
-type curve struct{ t, kw []float64 }
+type curve struct {
+	t, kw []float64
+	sheet *sheet.Sheet
+}
 
 func readCurve(path string) (c curve, err error) {
 	s, err := sheet.Read(path, func(name string) bool { return name == "t_s" || name == "power_kw" })
 	if err != nil {
 		return c, err
 	}
+	c.sheet = s
 	if c.t, err = s.Full("t_s"); err != nil {
 		return c, err
 	}
@@ -99,6 +117,23 @@ func readCurve(path string) (c curve, err error) {
 		}
 	}
 	return c, nil
+}
+
+// holes is an error where more than a few samples are missing between two times: there the
+// last value does not hold. Rows within a minute are a few at any pace.
+func (c *curve) holes(from, to float64) error {
+	steps := make([]float64, 0, len(c.t))
+	for i := 1; i < len(c.t); i++ {
+		steps = append(steps, c.t[i]-c.t[i-1])
+	}
+	slices.Sort(steps)
+	usual := steps[len(steps)/2]
+	for i := 1; i < len(c.t); i++ {
+		if step := c.t[i] - c.t[i-1]; step > max(60, 5*usual) && c.t[i] > from && c.t[i-1] < to {
+			return c.sheet.At(i, []string{"t_s"}, "score what is before and what is after it by itself", "%g s after the row above, where rows are %g s apart: what was between is not known", step, usual)
+		}
+	}
+	return nil
 }
 
 // at is the value of the last row up to t.
@@ -153,8 +188,14 @@ func Score(o ScoreOptions) (*ScoreResult, error) {
 	if to <= from {
 		return nil, fmt.Errorf("%s and %s have no time in common: %w", o.Signal, o.Response, settle.ErrNoData)
 	}
+	if err := response.holes(from, to); err != nil {
+		return nil, err
+	}
 	r.signal, r.response = signal, response
 	if rule.Aggregation == "pjm" {
+		if err := signal.holes(from, to); err != nil { // one of commands is written when it changes
+			return nil, err
+		}
 		r.Variant = string(reading)
 		return r, r.pjm(rule, o, reading, &signal, &response, from, to)
 	}
@@ -187,10 +228,13 @@ func (r *ScoreResult) pjm(rule *settle.Score, o ScoreOptions, reading settle.PJM
 		if h.Samples == 0 {
 			continue
 		}
-		r.Hours = append(r.Hours, Hour{At: int(from) + h.At*settle.PJMPeriodS, PJM: h.PJM, Whole: h.Whole})
+		r.Hours = append(r.Hours, Hour{At: int(from) + h.At*settle.PJMPeriodS, PJM: h.PJM, Whole: h.Whole, Earns: h.Whole && h.Score >= rule.Earns})
 		if h.Whole {
 			c, p := rule.Credit(r.RatedKW/1000, h.Score, o.RMCCP, o.RMPCP, o.MileageRatio)
 			fee += c + p
+		}
+		if r.Hours[len(r.Hours)-1].Earns {
+			r.Earning++
 		}
 	}
 	if o.RMCCP != 0 || o.RMPCP != 0 {
@@ -225,12 +269,9 @@ func (r *ScoreResult) index(rule *settle.Score, o ScoreOptions, signal, response
 		admitted := r.Score >= rule.Admission
 		k.Admitted = &admitted
 	}
-	price, share := o.Price, o.Share
+	price := o.Price
 	if price == 0 {
 		price = rule.Price.Fixed
-	}
-	if share == 0 {
-		share = 1
 	}
 	var each []settle.Mileage
 	for _, a := range list {
@@ -249,7 +290,7 @@ func (r *ScoreResult) index(rule *settle.Score, o ScoreOptions, signal, response
 		if p := rule.Price; p.Most > 0 && (price < p.Least || price > p.Most) {
 			return fmt.Errorf("a price of %g %s a %s is outside of %g to %g, which rule %s allows", price, p.Currency, p.Per, p.Least, p.Most, rule.Name)
 		}
-		r.charge(rule, rule.Fee(share, each))
+		r.charge(rule, rule.Fee(o.Share, each))
 	}
 	return nil
 }
@@ -265,9 +306,9 @@ func (r *ScoreResult) WriteCSV(w io.Writer) error {
 		_ = c.Write(text) // told by Error
 	}
 	if p := r.PJMResult; p != nil {
-		row("t_s", "score", "accuracy", "delay", "precision", "whole")
+		row("t_s", "score", "accuracy", "delay", "precision", "whole", "earns")
 		for _, h := range p.Hours {
-			row(h.At, h.Score, h.Accuracy, h.Delay, h.Precision, h.Whole)
+			row(h.At, h.Score, h.Accuracy, h.Delay, h.Precision, h.Whole, h.Earns)
 		}
 	}
 	if k := r.KResult; k != nil {
@@ -293,6 +334,18 @@ func (r *ScoreResult) Print(w io.Writer) {
 	fmt.Fprintf(w, "%s %s (%s): %.4f over %d", r.Rule, r.Version, r.Standing, r.Score, r.N)
 	if p := r.PJMResult; p != nil {
 		fmt.Fprintf(w, " samples, %s: accuracy %.4f, delay %.4f, precision %.4f\n", r.Variant, p.Accuracy, p.Delay, p.Precision)
+		fmt.Fprintf(w, "%d of %d hours earn", p.Earning, len(p.Hours))
+		told := 0
+		for _, h := range p.Hours {
+			if why := h.why(); why != "" && told < 5 {
+				fmt.Fprintf(w, "; not that from %d s, which is %s", h.At, why)
+				told++
+			}
+		}
+		if more := len(p.Hours) - p.Earning - told; more > 0 {
+			fmt.Fprintf(w, "; and %d more", more)
+		}
+		fmt.Fprintln(w)
 	}
 	if k := r.KResult; k != nil {
 		var terms []string
