@@ -29,7 +29,7 @@ type Watch struct {
 	count  Counting
 	rated  float64 // kW
 	open   bool    // an adjustment is being measured
-	target float64 // kW; NaN before the first
+	target float64 // of the last command, kW; NaN before the first
 	t0, p0 float64 // when, and from which power, it was asked for
 	left   float64 // last time it was seen inside the band around p0, s
 	seen   float64 // first time it was seen outside, NaN until then
@@ -50,9 +50,10 @@ func NewWatch(c Counting, ratedKW float64) Watch {
 func (w *Watch) Last() float64 { return w.lastT }
 
 // Step takes the state at t, the end of a step of dt seconds, and returns the adjustment
-// that ended with it, if one did. No target ends what was open.
+// that ended with it, if one did. What was open is ended by no target, and by one that is
+// further from the command's than what counts.
 func (w *Watch) Step(t, dt, target, power float64) (done Adjustment, ok bool) {
-	if target != w.target { // true also while either is NaN
+	if target != w.target && !w.trembles(target) { // true also while either is NaN
 		done, ok = w.Close(t - dt)
 		w.open = math.Abs(target-w.lastP) > w.count.Counts/100*w.rated
 		w.target, w.t0, w.p0 = target, t-dt, w.lastP
@@ -75,6 +76,12 @@ func (w *Watch) Step(t, dt, target, power float64) (done Adjustment, ok bool) {
 	}
 	w.lastT, w.lastP = t, power
 	return done, ok
+}
+
+// trembles tells whether a target is too near that of the command that is measured to be
+// another one. It is what power is compared with from now on; the command is still the same.
+func (w *Watch) trembles(target float64) bool {
+	return w.open && math.Abs(target-w.target) <= w.count.Counts/100*w.rated
 }
 
 // toward is how far power has moved from p0 in the direction asked for.
