@@ -585,6 +585,7 @@ func TestBillFaults(t *testing.T) {
 		{billing.BillOptions{Rules: []string{"texas"}, Readings: meter}, "there are demand-response, mengxi"},
 		{billing.BillOptions{Rules: []string{rule}, Readings: file(t, "x.csv", "time,power\n2025-06-30T22:00:00Z,1\n"), Data: []string{prices}}, "x.csv:1:1: there is no column energy_kwh or power_kw"},
 		{billing.BillOptions{Rules: []string{rule}, Readings: file(t, "x.csv", "time,power_kw\n2025-06-30T22:00:00Z,1\n2025-06-30T22:15:00Z,1\n2025-06-30T22:40:00Z,1\n"), Data: []string{prices}}, "x.csv:4:1: rows are 15m0s apart"},
+		{billing.BillOptions{Rules: []string{file(t, "q.yaml", strings.ReplaceAll(twoLines, "price_of: p", "price_of: quality"))}, Readings: meter}, "meter.csv:1:1: column quality is one of texts"},
 		{billing.BillOptions{Rules: []string{rule}, Readings: meter, Data: []string{prices}, From: "July"}, "write a date"},
 		{billing.BillOptions{Rules: []string{rule}, Readings: meter, Data: []string{prices}, From: "2025-06-30T22:01:00Z"}, "begin of an interval"},
 		{billing.BillOptions{Rules: []string{rule}, Readings: meter, Data: []string{prices}, To: "2025-06-30T22:00:00Z"}, "there is nothing to bill"},

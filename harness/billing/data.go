@@ -192,6 +192,9 @@ func (s *series) column(name string, p span) ([]float64, error) {
 	if s.width < p.step || s.width%p.step != 0 {
 		return nil, s.Fault(1, 1, "", "the rows are %v apart, where the rule bills by %v", s.width, p.step)
 	}
+	if s.Texts(name) != nil {
+		return nil, s.Fault(1, 1, "a rule needs numbers: give the column another name", "column %s is one of texts", name)
+	}
 	out := make([]float64, p.n())
 	for i := range out {
 		out[i] = math.NaN()
