@@ -156,20 +156,20 @@ func (u *user) hear(s *subscriber) error {
 		if err != nil {
 			return err
 		}
-		if f.kind != "error" && !u.counts(now) {
+		if f.kind == "error" {
+			return fmt.Errorf("the server complains: %.200s", buf.Bytes())
+		}
+		if !u.counts(now) { // u.start is not known yet
 			s.lag = max(s.lag, f.lag)
 			continue
 		}
 		since := now.Sub(u.start)
 		a := metric.Answer{DueS: since.Seconds(), Ramp: since < u.Ramp}
-		switch f.kind {
-		case "reading", "readings":
+		if f.kind == "reading" || f.kind == "readings" {
 			a.Items = 1
 			// The machine that stamps a reading may be ahead of ours by a little.
 			a.MS = max(float64(now.UnixMicro())/1000-float64(f.at), 0)
 			u.note(a)
-		case "error":
-			return fmt.Errorf("the server complains: %.200s", buf.Bytes())
 		}
 		for ; s.lag < f.lag; s.lag++ { // each of them was due and did not come
 			u.note(metric.Answer{DueS: a.DueS, Ramp: a.Ramp, Code: "missed", MS: a.MS})
