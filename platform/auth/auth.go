@@ -131,7 +131,8 @@ type Authority struct {
 	refusals refusals
 
 	change sync.Mutex // one change at a time, held while it becomes durable
-	swept  time.Time  // under change
+	looked time.Time  // for what has expired, under change
+	swept  time.Time  // likewise
 
 	mu     sync.RWMutex
 	tokens map[[sha256.Size]byte]*Principal
@@ -142,7 +143,7 @@ type Authority struct {
 
 	sessions map[string]*session
 	families map[[sha256.Size]byte]*session // those that are not over
-	stale    []string                       // sessions to be deleted, under change
+	expired  []expired                      // to be deleted from the records, under change
 }
 
 type setup struct {
@@ -168,7 +169,7 @@ type token struct {
 // New reads the records. The error names the record that cannot be read.
 func New(r Records, now time.Time, o Options) (*Authority, error) {
 	a := &Authority{
-		records: r, rand: o.Rand, log: o.Log, attempts: newAttempts(), swept: now,
+		records: r, rand: o.Rand, log: o.Log, attempts: newAttempts(), looked: now,
 		tokens: map[[sha256.Size]byte]*Principal{}, byID: map[string]*token{}, users: map[string]*user{},
 		sessions: map[string]*session{}, families: map[[sha256.Size]byte]*session{}, keys: o.Keys, issuer: cmp.Or(o.Issuer, "yunchu"),
 	}

@@ -401,3 +401,43 @@ func BenchmarkCheck(b *testing.B) {
 		}
 	}
 }
+
+// TestWhatExpiresLeavesTheRecordsALittleAtATime: thousands of tokens that end together do not
+// fill the log.
+func TestWhatExpiresLeavesTheRecordsALittleAtATime(t *testing.T) {
+	m := &memory{}
+	a, err := auth.New(m, start, auth.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	issue := func(now time.Time, life time.Duration) {
+		t.Helper()
+		if _, err := a.Issue(t.Context(), now, "user:alice", auth.Grant{Role: auth.Viewer, Name: "x", Life: life}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := func() int {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return len(m.values[auth.KindToken])
+	}
+	const short = 50
+	for range short {
+		issue(start, time.Minute)
+	}
+	const rounds = short/8 + 1
+	for i := range rounds {
+		now, before := start.Add(2*time.Hour+time.Duration(i)*time.Second), left()
+		issue(now, 0)
+		if gone := before + 1 - left(); gone > 8 || gone < 1 {
+			t.Fatalf("%d records went at once", gone)
+		}
+		before = left()
+		if issue(now, 0); left() != before+1 {
+			t.Fatalf("%d records within the same second, they were %d", left(), before)
+		}
+	}
+	if left() != 2*rounds {
+		t.Fatalf("%d records are left, want the %d that do not expire", left(), 2*rounds)
+	}
+}

@@ -94,7 +94,7 @@ func (u *user) holds(s *session) bool {
 // gone, or has another role or password, is over.
 func (a *Authority) resume(s *session, now time.Time) {
 	if s.Expires <= now.UnixMilli() || !a.findUser(s.User).holds(s) {
-		a.stale = append(a.stale, s.ID)
+		a.expired = append(a.expired, expired{KindSession, s.ID})
 		return
 	}
 	s.open()

@@ -184,38 +184,50 @@ func (a *Authority) revoke(ctx context.Context, id, by string) error {
 	return nil
 }
 
-// sweep forgets, now and then, tokens and sessions that have expired. What cannot be
-// deleted from the records is found again at the next start.
+// expired is a record of something that is over.
+type expired struct{ kind, id string }
+
+// sweepAtOnce is how many expired records are deleted at once, and a second at the most: each
+// is a frame of the log, where commands need room.
+const sweepAtOnce = 8
+
+// sweep forgets, now and then, tokens and sessions that have expired, and deletes some of
+// their records. What is left of them is found again at the next start.
 func (a *Authority) sweep(now time.Time) {
-	if now.Sub(a.swept) < time.Hour {
+	if now.Sub(a.looked) >= time.Hour {
+		a.looked = now
+		a.expire(now)
+	}
+	if now.Sub(a.swept) < time.Second {
 		return
 	}
 	a.swept = now
-	over := map[string][]string{KindSession: a.stale}
-	a.stale = nil
+	n := min(len(a.expired), sweepAtOnce)
+	for _, x := range a.expired[:n] {
+		a.records.Put(x.kind, x.id, "expiry", nil, func(err error) {
+			if err != nil {
+				a.log.Warn("what has expired is kept in the records", "kind", x.kind, "id", x.id, "error", err)
+			}
+		})
+	}
+	a.expired = slices.Delete(a.expired, 0, n)
+}
+
+func (a *Authority) expire(now time.Time) {
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	for id, t := range a.byID {
 		if t.Expires != 0 && t.Expires <= now.UnixMilli() {
 			delete(a.tokens, [sha256.Size]byte(t.Hash))
 			delete(a.byID, id)
-			over[KindToken] = append(over[KindToken], id)
+			a.expired = append(a.expired, expired{KindToken, id})
 		}
 	}
 	for id, s := range a.sessions {
 		if s.Expires <= now.UnixMilli() {
 			a.dropSession(s)
 			delete(a.sessions, id)
-			over[KindSession] = append(over[KindSession], id)
-		}
-	}
-	a.mu.Unlock()
-	for kind, ids := range over {
-		for _, id := range ids {
-			a.records.Put(kind, id, "expiry", nil, func(err error) {
-				if err != nil {
-					a.log.Warn("what has expired is kept in the records", "kind", kind, "id", id, "error", err)
-				}
-			})
+			a.expired = append(a.expired, expired{KindSession, id})
 		}
 	}
 }
