@@ -1,6 +1,8 @@
 package platform
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"testing"
@@ -116,6 +118,103 @@ func TestSessionsLeaveTheLog(t *testing.T) {
 	for name, p := range map[string]*Plant{"this plant": p, "one that starts": start()} {
 		if got := held(p); !maps.Equal(got, want) {
 			t.Errorf("%s has sessions %v, want %v", name, got, want)
+		}
+	}
+}
+
+// lossy is a bus whose log.meta can be full, and that tells of damages.
+type lossy struct {
+	*local.Bus
+	full    error // of log.meta
+	damages []bus.Damage
+}
+
+func (b *lossy) Publish(stream string, f device.Frame, done func(uint64, error)) {
+	if b.full != nil && stream == bus.Meta {
+		done(0, b.full)
+		return
+	}
+	b.Bus.Publish(stream, f, done)
+}
+
+func (b *lossy) Damages() []bus.Damage { return b.damages }
+
+func (b *lossy) Scrub(context.Context) error { return nil }
+
+// TestSessionsEndWhereTheirEndMayBeLost: a session that ended may not live again. Its end is done
+// when it is wherever the session is, and where log.control has lost frames, those sessions are
+// over whose newest record is older.
+func TestSessionsEndWhereTheirEndMayBeLost(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	s, b := sched.New(sched.NewVirtual(now)), &lossy{Bus: local.New(0)}
+	start := func() *Plant {
+		t.Helper()
+		p, err := New(Config{Name: "test", Bus: b, Sched: s, Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { p.Close() })
+		return p
+	}
+	settle := func() {
+		t.Helper()
+		if err := s.Run(t.Context(), now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	held := func(p *Plant) (out []string) {
+		t.Helper()
+		if err := p.Records().Load(auth.KindSession, func(key string, _ []byte) { out = append(out, key) }); err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	p := start()
+	put := func(key, value string) (err error) {
+		t.Helper()
+		err = errors.New("not answered")
+		p.Records().Put(auth.KindSession, key, "user:ann", []byte(value), func(e error) { err = e })
+		settle()
+		return err
+	}
+	bus.Metas.Publish(b, &device.Meta{Kind: auth.KindSession, Key: "old", Value: []byte(`{"n":1}`), At: now.UnixMilli()}, nil)
+	settle()
+	b.full = errors.New("full")
+	if err := put("old", ""); !errors.Is(err, b.full) {
+		t.Fatalf("the end that log.meta does not have is answered %v", err)
+	}
+	b.full = nil
+	if err := errors.Join(put("old", ""), put("early", `{"n":1}`), put("lost", `{"n":1}`), put("late", `{"n":1}`)); err != nil {
+		t.Fatal(err)
+	}
+	_, last, err := b.Bounds(bus.Control)
+	if err != nil {
+		t.Fatal(err)
+	}
+	acts := 0
+	if _, err := b.Subscribe(bus.Control, last+1, func(_ uint64, f device.Frame) {
+		if a, ok := f.(*device.Acts); ok && a.List[0].Type == "sessions-ended" {
+			acts++
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		damage bus.Damage
+		want   string
+	}{
+		{bus.Damage{Stream: bus.Data, From: 1, To: last}, "[early late lost]"},
+		{bus.Damage{Stream: bus.Control, From: 1, To: last - 3}, "[early late lost]"},
+		{bus.Damage{Stream: bus.Control, From: last - 1, To: last - 1}, "[late lost]"},
+		{bus.Damage{Stream: bus.Control, From: last + 1, To: last + 1}, "[]"},
+		{bus.Damage{Stream: bus.Control, Found: now}, "[]"},
+		{bus.Damage{Stream: bus.Control, Found: now.Add(-time.Hour)}, "[early late lost]"},
+	} {
+		b.damages, acts = []bus.Damage{c.damage}, 0
+		got := held(start())
+		settle()
+		if fmt.Sprint(got) != c.want || (acts > 0) != (len(got) < 3) {
+			t.Errorf("%+v: sessions %v and %d acts, want %s", c.damage, got, acts, c.want)
 		}
 	}
 }

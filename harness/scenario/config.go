@@ -118,7 +118,7 @@ type ConfigSite struct {
 
 // Retention is how long what is kept; 0 is for ever.
 type Retention struct {
-	Control time.Duration `yaml:"control,omitempty" jsonschema:"minimum=0,default=7d" doc:"Commands, acknowledgements, events and sessions: about 100 bytes for each setpoint, 4.5 GB a day for 1,000 devices in a 2 s cycle."`
+	Control time.Duration `yaml:"control,omitempty" jsonschema:"minimum=0,default=7d" doc:"Commands, acknowledgements, events and sessions, 12h or more, 0s for ever: about 100 bytes for each setpoint, 4.5 GB a day for 1,000 devices in a 2 s cycle."`
 	History time.Duration `yaml:"history,omitempty" jsonschema:"minimum=0,default=0s" doc:"Readings, in whole files of the history; 0s keeps them for ever."`
 	Tiers   []Tier        `yaml:"tiers,omitempty" doc:"What readings amount to in steps, stored beside them, the shortest step first; without the key by the minute, 15 minutes and hour, for ever."`
 }
@@ -236,7 +236,13 @@ func ParseConfig(name string, data []byte, opt Options) (*Config, error) {
 // tierSteps are the steps that tiers may have.
 var tierSteps = []time.Duration{time.Second, time.Minute, 15 * time.Minute, time.Hour}
 
+// sessionLife is that of a login: what a session was last must be in the log as long.
+const sessionLife = 12 * time.Hour
+
 func (r *Retention) check(s *source) {
+	if c := r.Control; c > 0 && c < sessionLife {
+		s.wrong("retention.control", "write 12h or more, or 0s to keep all", "sessions of 12 hours are kept there, and %s is less", c)
+	}
 	for i, t := range r.Tiers {
 		at := fmt.Sprintf("retention.tiers[%d].step", i)
 		if !slices.Contains(tierSteps, t.Step) {
