@@ -343,7 +343,7 @@ func (r *Record) one(name string, w *Window) (measured, error) {
 		return r.reactive(w, &t, m)
 	case "trips":
 		from := t.a + settleTrip
-		if w.ToKW == valueAt(r.Setpoints, t.a-1e-3) { // it has that power already
+		if w.ToKW == valueAt(r.Setpoints, t.a-1e-3) && !r.letGo(t.a-1e-3) { // it has that power already
 			from = t.a + stepTime
 		}
 		m.counts, m.n = true, len(r.samples(from, t.last()))
@@ -499,6 +499,12 @@ func (r *Record) lost(pts []metric.Point, toKW float64) (n int) {
 		was = is
 	}
 	return n
+}
+
+// letGo reports whether the setpoint that came last before t is not in force any more then.
+func (r *Record) letGo(t float64) bool {
+	set := within(r.Setpoints, 0, t)
+	return len(set) > 0 && slices.ContainsFunc(r.Let, func(at float64) bool { return at >= set[len(set)-1].T && at <= t })
 }
 
 // settleTrip is how long a device may take to have the power that it is asked for, s.

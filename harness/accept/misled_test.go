@@ -49,6 +49,19 @@ func zeroed(kw float64) func(*accept.Record) {
 	}
 }
 
+// again asks for 100 kW once more at 20 s of a device that is at rest, and slow; what it had before
+// was let go at these times.
+func again(let ...float64) func(*accept.Record) {
+	return func(r *accept.Record) {
+		r.Setpoints = append(r.Setpoints, metric.Point{T: 20, V: 100})
+		r.Let = let
+		w := window("trip", 20, 30)
+		w.ToKW = 100
+		r.Windows = []*accept.Window{w}
+		powers(15, func(t float64) float64 { return min(max(t-21, 0)*50, 100) })(r)
+	}
+}
+
 // twice adds a window in which the device is at rest, and changes it.
 func twice(change func(w *accept.Window)) func(*accept.Record) {
 	return func(r *accept.Record) {
@@ -264,6 +277,8 @@ func TestBadDevicesDoNotPass(t *testing.T) {
 			r.Windows[0].Kind, r.Reference = "trip", nil
 			shown(fine, until(25, 100, 0))(r)
 		}), "trips", "== 0", report.Failed, "reference 1"},
+		{"the same power once more behind a cut, on its way from rest", again(15), "trips", "== 0", report.Passed, ""},
+		{"the same power once more, though it was never let go", again(), "trips", "== 0", report.Failed, ""},
 		{"a reference that is known to be apart, of what is followed", tracked(98.5, 97.2), "within_percent", ">= 95", report.Passed, ""},
 		{"one further apart than that", tracked(98.5, 94), "within_percent", ">= 95", report.Failed, "reference 0"},
 		{"a reference that is known to be apart, of a slope", later(echoes(fine, step(10, 20, 88)), apartBy(0.03)), "slope_percent_per_s", ">= 20", report.Passed, "cannot tell"},

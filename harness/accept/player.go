@@ -221,7 +221,7 @@ func (p *Player) command(now time.Time, c device.Command, out *[]Action) string 
 }
 
 func (p *Player) setpoint(now time.Time, kw float64, out *[]Action) string {
-	if p.sentKW != kw || len(p.rec.Setpoints) == 0 {
+	if p.sentKW != kw || math.IsNaN(p.setKW) {
 		p.rec.Setpoints = append(p.rec.Setpoints, point(p.rec.at(now), kw))
 	}
 	p.setKW, p.sentKW, p.renewed = kw, kw, now
@@ -233,6 +233,15 @@ func (p *Player) rest(now time.Time, verb device.Verb, out *[]Action) string {
 	p.rec.Setpoints = append(p.rec.Setpoints, point(p.rec.at(now), 0))
 	p.setKW, p.sentKW = nan, 0
 	return p.command(now, device.Command{Verb: verb, Duration: lease.Milliseconds()}, out)
+}
+
+// let has the setpoint not be renewed any more, whatever the device has of it for as long as it
+// holds: the same power once more is a new one.
+func (p *Player) let(now time.Time) {
+	if !math.IsNaN(p.setKW) {
+		p.rec.Let = append(p.rec.Let, p.rec.at(now))
+	}
+	p.setKW = nan
 }
 
 func (p *Player) job(j Job, out *[]Action) string {
@@ -276,7 +285,7 @@ func (p *Player) begin(now time.Time, o *Observation, out *[]Action) {
 		if w != nil {
 			w.Tried++
 		}
-		p.setKW = nan
+		p.let(now)
 		p.waits = p.command(now, device.Command{Verb: device.SetPower, Power: x.kw, Duration: 1000}, out)
 		p.done = time.Time{}
 	case actEStop:
@@ -287,7 +296,7 @@ func (p *Player) begin(now time.Time, o *Observation, out *[]Action) {
 	case actReset:
 		p.wait(p.command(now, device.Command{Verb: device.Reset}, out))
 	case actDisarm:
-		p.setKW = nan
+		p.let(now)
 		p.wait(p.command(now, device.Command{Verb: device.Disarm}, out))
 	case actArm:
 		if !o.Armed {
@@ -296,7 +305,7 @@ func (p *Player) begin(now time.Time, o *Observation, out *[]Action) {
 	case actCheck: // is looked at until it holds
 		p.done = time.Time{}
 	case actCut:
-		p.setKW = nan // who cannot reach the device cannot renew its setpoint
+		p.let(now) // who cannot reach the device cannot renew its setpoint
 		p.wait(p.job(Job{Kind: JobCut, Name: x.name}, out))
 	case actFault:
 		p.wait(p.job(Job{Kind: JobFault, Name: x.name, Numbers: x.numbers}, out))
@@ -310,7 +319,7 @@ func (p *Player) begin(now time.Time, o *Observation, out *[]Action) {
 			if !math.IsNaN(p.setKW) { // so that it is not the end of the setpoint that takes its power
 				p.setpoint(now, p.setKW, out)
 			}
-			p.setKW = nan // nor can one that is disconnected
+			p.let(now) // nor can one that is disconnected
 		}
 		p.wait(p.job(Job{Kind: JobSetting, Name: x.name, Value: x.value}, out))
 	case actSettingsAll:
@@ -399,7 +408,7 @@ func (p *Player) leave(now time.Time, out *[]Action) {
 	case x.disconnects():
 		p.rest(now, device.Release, out) // it is to come back without
 	case x.until == untilRest:
-		p.setKW = nan // it has none, and is not asked for any more
+		p.let(now) // it has none, and is not asked for any more
 	}
 	p.cur, p.pc = nil, p.pc+1
 }
@@ -527,7 +536,7 @@ func (p *Player) acknowledged(now time.Time, a *device.Ack) {
 	case (x.act == actFault || x.act == actSetting) && !answers: // what was done is to make it refuse
 	case a.Status == device.Rejected && a.Code == guard.CodeEnvelope && x.until == untilRest:
 		// It is full or empty: the power goes to rest by itself, and that ends the step.
-		p.setKW = nan
+		p.let(now)
 	case a.Code == gateway.CodeSuperseded && !answers: // the newer one is answered too
 	case a.Verb == device.SetPower && !answers && a.Status != device.Rejected:
 		if w != nil {

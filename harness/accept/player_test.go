@@ -309,3 +309,27 @@ func TestOverrides(t *testing.T) {
 		t.Errorf("%v: %+v, and the file's own %+v", err, g.Procedure.Limits[0].Limit, p.Limits[0].Limit)
 	}
 }
+
+// A setpoint that is not renewed any more is let go: the same power once more is a new one.
+func TestSetpointThatIsLetGo(t *testing.T) {
+	for name, step := range map[string]string{
+		"cut":     "{cut: {for_s: 30}}",
+		"refused": "{refused_percent: 30}",
+		"disarm":  "{disarm: true}",
+	} {
+		p := procedure(t, fmt.Sprintf("requires: [power, link]\nsteps:\n  - {power_percent: 50, hold_s: 5}\n  - %s\n  - {arm: true}\n  - {power_percent: 50, hold_s: 5}\n", step))
+		rec, _, err := play(p, &unit{rng: rand.New(rand.NewPCG(1, 1)), soc: 50, armed: true}, 0)
+		if err != nil || rec.Aborted != "" {
+			t.Fatalf("%s: %v, %s", name, err, rec.Aborted)
+		}
+		var at []float64
+		for _, x := range rec.Setpoints {
+			if x.V == 50 {
+				at = append(at, x.T)
+			}
+		}
+		if len(at) != 2 || len(rec.Let) != 1 || rec.Let[0] <= at[0] || rec.Let[0] >= at[1] {
+			t.Errorf("%s: asked for 50 kW at %v s and let go at %v s", name, at, rec.Let)
+		}
+	}
+}

@@ -35,6 +35,7 @@ type Record struct {
 	Apart     float64         // parts of the rated power that the reference may be apart from the device
 	Reactive  []metric.Point  // s since Begin, kvar, above zero absorbed: what the device shows
 	Setpoints []metric.Point  // s since Begin, kW: what was asked for, each until the next
+	Let       []float64       // s since Begin: when one was not renewed any more, and none was in its place
 	Windows   []*Window
 	Exchanges []Exchange
 	Events    []device.Event
