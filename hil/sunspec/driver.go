@@ -55,6 +55,7 @@ type Driver struct {
 	master   time.Time // somebody else was found to command the device; zero: never
 	beat     beat
 	pulses   map[string]*pulse
+	alarmed  map[place]bool // alarms that the device has told
 
 	now        time.Time        // of the last Read or Write
 	told       uint64           // commands that came
@@ -81,7 +82,7 @@ func New(o Options) (*Driver, error) {
 	if o.Base != Anywhere && (o.Base < 0 || o.Base >= addresses) {
 		return nil, fmt.Errorf("base address %d, want 0 to %d, or %d to look for it", o.Base, addresses-1, Anywhere)
 	}
-	d := &Driver{opt: o, sign: 1, deadMan: cmp.Or(o.DeadMan, DefaultDeadMan), pulses: map[string]*pulse{}}
+	d := &Driver{opt: o, sign: 1, deadMan: cmp.Or(o.DeadMan, DefaultDeadMan), pulses: map[string]*pulse{}, alarmed: map[place]bool{}}
 	switch o.BatteryPositive {
 	case "", Charge:
 	case Discharge:

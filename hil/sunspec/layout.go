@@ -69,8 +69,7 @@ type layout struct {
 	ratedChargeW, ratedDischargeW                  point // as they were when the device was scanned or adjusted
 	inverter, inverter10x                          point // operating states, of 701 and 101 to 103
 	alarms, alarms10x                              point
-	alarmed                                        []point // alarms that were implemented when the device was scanned
-	battery, charging, request, events             point   // of 802
+	battery, charging, request, events             point // of 802
 	localPCS, localBMS                             point
 	pulses                                         []point // the device's heartbeats
 	beats                                          []point // ours
@@ -139,11 +138,6 @@ func newLayout(d *Device) *layout {
 	}
 	if l.inverter.value().OK() { // one source is enough, and the newer one is asked
 		l.inverter10x, l.alarms10x = point{}, point{}
-	}
-	for _, p := range []point{l.alarms, l.alarms10x, l.events} {
-		if p.value().OK() {
-			l.alarmed = append(l.alarmed, p)
-		}
 	}
 	for _, name := range []string{"715.DERHb", "802.Hb"} {
 		l.pulses = appendOK(l.pulses, only(d, name))

@@ -2,7 +2,6 @@ package sunspec
 
 import (
 	"math"
-	"slices"
 	"time"
 
 	"yunchu/platform/device"
@@ -76,6 +75,9 @@ func (d *Driver) reading(now time.Time) device.Reading {
 	r.Power = 0 - l.power.float()/1000
 	r.Temperature = l.temperature.float()
 	r.MaxCharge, r.MaxDischarge = l.limits()
+	if d.silent() {
+		r.MaxCharge, r.MaxDischarge = 0, 0
+	}
 	r.Own = l.windows().Told()
 	r.Status = d.status(r.Power)
 	if d.still(now) {
@@ -96,11 +98,8 @@ func (d *Driver) reading(now time.Time) device.Reading {
 // limits are in kW what the device can take and give now: the least of what its battery
 // says in amperes and in watts and of what its converter is set to or rated, and nothing
 // of what it forbids or of what the battery's voltage has no room for. NaN when it says
-// nothing. Alarms that it does not tell any more may be any.
+// nothing.
 func (l *layout) limits() (charge, discharge float64) {
-	if slices.ContainsFunc(l.alarmed, func(p point) bool { return !p.value().OK() }) {
-		return 0, 0
-	}
 	volts := l.voltage.float()
 	charge = least(l.chargeA.float()*volts, l.chargeW.float(), l.ratedChargeW.float()) / 1000
 	discharge = least(l.dischargeA.float()*volts, l.dischargeW.float(), l.ratedDischargeW.float()) / 1000
@@ -117,6 +116,29 @@ func (l *layout) limits() (charge, discharge float64) {
 		}
 	}
 	return charge, discharge
+}
+
+// place is where a device has a point.
+type place struct {
+	model uint16
+	addr  int
+	name  string
+}
+
+// silent takes note of the alarms that the device tells, and reports whether it has ceased to
+// tell some: these may be any. That it was lost, or has started again, since does not excuse it.
+func (d *Driver) silent() (silent bool) {
+	for _, p := range []point{d.layout.alarms, d.layout.alarms10x, d.layout.events} {
+		if p.block == nil {
+			continue
+		}
+		at := place{p.block.ID, p.block.Addr, p.field.Name}
+		if p.value().OK() {
+			d.alarmed[at] = true
+		}
+		silent = silent || d.alarmed[at] && !p.value().OK()
+	}
+	return silent
 }
 
 // windows are those that the battery tells of itself: of charge the inner one of what it is

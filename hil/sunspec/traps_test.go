@@ -81,6 +81,45 @@ func TestAlarmsThatSayNothing(t *testing.T) {
 	}
 }
 
+// TestAlarmsOfADeviceThatComesBack: the alarms of a device that has restarted, or whose link was
+// lost, and that says nothing of them any more, are not taken for none.
+func TestAlarmsOfADeviceThatComesBack(t *testing.T) {
+	field := func(id uint16, name string) int {
+		f, _ := sunspec.NewBlock(sunspec.Lookup(id), 0, 0).Field(name)
+		return f.At
+	}
+	for name, addr := range map[string]int{"701.Alrm": at701 + field(701, "Alrm"), "802.Evt1": at802 + field(802, "Evt1")} {
+		r := pcs(t)
+		d := open(t, r)
+		if got := read(t, d, 0); got.MaxCharge != 80 || got.MaxDischarge != 160 {
+			t.Fatalf("%s is 0: %+v", name, got)
+		}
+		r.onRead = func(int) error { return device.ErrOffline }
+		if _, err := d.Read(t.Context(), at(1)); !errors.Is(err, device.ErrOffline) {
+			t.Fatal(err)
+		}
+		r.onRead = nil
+		r.set(addr, 0xFFFF, 0xFFFF)
+		for s := 2.0; s < 4; s++ {
+			if got := read(t, d, s); got.MaxCharge != 0 || got.MaxDischarge != 0 {
+				t.Errorf("back without %s: at most %v and %v kW", name, got.MaxCharge, got.MaxDischarge)
+			}
+		}
+		r.set(addr, 0, 0)
+		if got := read(t, d, 4); got.MaxCharge != 80 || got.MaxDischarge != 160 {
+			t.Errorf("%s is 0 again: %+v", name, got)
+		}
+		// Another device there has models of its own.
+		other := chain(40000, fresh(t, 1, 0, nil), fresh(t, 103, 0, map[string]any{"W_SF": int64(0), "W": 5000.0}),
+			fresh(t, 802, 0, map[string]any{"V_SF": int64(-1), "V": 800.0, "AMax_SF": int64(0), "AChaMax": 100.0, "ADisChaMax": 200.0}))
+		r.regs = append(other.regs, make([]uint16, 400)...)
+		_, _ = d.Read(t.Context(), at(5)) // which finds that the map has changed
+		if got := read(t, d, 6); got.MaxCharge != 80 || got.MaxDischarge != 160 {
+			t.Errorf("another one, without alarms from the start: %+v", got)
+		}
+	}
+}
+
 // TestVoltagesEndChargeAndDischarge: 802.VMax and VMin bound where there is no limit of
 // current, and where there is one.
 func TestVoltagesEndChargeAndDischarge(t *testing.T) {
