@@ -179,8 +179,11 @@ func (g *table) compare(whole bool) error {
 		return g.readable()
 	}
 	sum, err := g.sum()
-	if err == nil && sum != g.SHA256 {
-		err = g.damaged(errors.New("SHA-256 is not that of what was written"))
+	switch {
+	case errors.Is(err, errUnread):
+		return g.damaged(err)
+	case err == nil && sum != g.SHA256:
+		return g.damaged(errors.New("SHA-256 is not that of what was written"))
 	}
 	return err
 }
