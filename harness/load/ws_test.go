@@ -89,6 +89,34 @@ func TestSubscribers(t *testing.T) {
 	}
 }
 
+// TestComplaintBeforeTheLoad: a server that complains before the load has begun is heard, and
+// nobody asks when that was.
+func TestComplaintBeforeTheLoad(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var u websocket.Upgrader
+		c, err := u.Upgrade(w, r, nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.Close()
+		_ = c.WriteMessage(websocket.TextMessage, []byte(`{"type":"error","data":{"code":"OVERLOAD","detail":"no"}}`))
+		_, _, _ = c.ReadMessage() // until the client goes
+	}))
+	t.Cleanup(server.Close)
+	r, err := Run(t.Context(), Spec{
+		Name: "test", API: WS, Users: 20, Asked: []string{"a"}, Profile: Steady(1, time.Second, 0),
+		Target: Target{Address: strings.TrimPrefix(server.URL, "http://"), Token: "secret"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Err == nil || !strings.Contains(r.Err.Error(), "OVERLOAD") {
+		t.Errorf("the complaint is told as %v", r.Err)
+	}
+}
+
 // TestFrames: the first reading of a frame of many says how old it is, with a lag too.
 func TestFrames(t *testing.T) {
 	t.Parallel()
