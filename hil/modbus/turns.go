@@ -54,9 +54,9 @@ func (t *turns) take(who *conn, now time.Time, within, longest, timeout time.Dur
 	}
 	x := &t.list[i]
 	round := min(time.Duration(len(t.list))*lineShare*cost(timeout)-timeout, longest)
-	first := !slices.ContainsFunc(t.list, func(y turn) bool { return y.tried.Before(x.tried) })
+	behind := slices.ContainsFunc(t.list, func(y turn) bool { return y.tried.Before(x.tried) })
 	since := now.Sub(x.tried)
-	if since < within || since < round && !(first && !now.Before(t.spared)) {
+	if since < within || since < round && (behind || now.Before(t.spared)) {
 		return false
 	}
 	x.tried = now
