@@ -416,8 +416,14 @@ func expired(t *testing.T, h *harness) {
 		}
 		// Where the bounds cut an hour its readings are asked; what is not there of them is told.
 		for _, b := range []struct{ from, to int64 }{
-			{T0, T0 + 6*day}, {T0 + 60_000, T0 + 6*day}, {T0 + 60_000, T0 + 3*3_600_000}, {T0 + 60_000, T0 + 1_800_000}, {T0, T0 + 5_400_000},
-			{T0 + 2*day + 60_000, T0 + 3*day}, {T0 + 4*day + 60_000, T0 + 4*day + 7_300_000}, {T0 + 4*day + 30_500, T0 + 5*day + 1},
+			{T0, T0 + 6*day},
+			{T0 + 60_000, T0 + 6*day},
+			{T0 + 60_000, T0 + 3*3_600_000},
+			{T0 + 60_000, T0 + 1_800_000},
+			{T0, T0 + 5_400_000},
+			{T0 + 2*day + 60_000, T0 + 3*day},
+			{T0 + 4*day + 60_000, T0 + 4*day + 7_300_000},
+			{T0 + 4*day + 30_500, T0 + 5*day + 1},
 		} {
 			page, err := h.Query(t.Context(), series.Query{Slot: 3, From: b.from, To: b.to, Step: time.Hour})
 			if err != nil {
