@@ -145,6 +145,9 @@ func (o *backtest) run(c *cobra.Command) error {
 	if err := writeFile(o.page, func(w io.Writer) error { return o.writePage(w, &r, at, p, days) }); err != nil {
 		return fail(exitEnvironment, err)
 	}
+	if n := both(days); n > 0 {
+		fmt.Fprintf(c.ErrOrStderr(), "in %d intervals the optimum charges and discharges at once, as the linear program allows: a bound that one converter may not reach\n", n)
+	}
 	w := c.OutOrStdout()
 	if o.json {
 		e := json.NewEncoder(w)
@@ -254,6 +257,19 @@ func (o *backtest) read() ([]time.Time, market.Prices, error) {
 		}
 	}
 	return at, p, nil
+}
+
+// both counts the intervals in which a plan charges and discharges.
+func both(days []market.Result) (n int) {
+	const nothing = 1e-6 // MW
+	for _, d := range days {
+		for i := range d.Plan.Charge {
+			if d.Plan.Charge[i] > nothing && d.Plan.Discharge[i] > nothing {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // plansCSV has a line for each interval.
