@@ -124,19 +124,31 @@ func (p *Problem) check() error {
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
-// bound is the least that the cost plus y times what the rows are off by can be, over all x
-// within their bounds: a lower bound of the optimum for any y.
+// Bound is the least that the cost plus y times what the rows are off by can be, over all x
+// within their bounds: a lower bound of the optimum for any y by row, such as the prices that a problem
+// with slightly other costs has.
+func (p *Problem) Bound(y []float64) float64 { return p.bound(y) }
+
+// Reduced are the costs of the variables less what they bring to the rows at the prices y: where a
+// variable lies at a bound, what the objective changes by for each unit by which that is moved up.
+func (p *Problem) Reduced(y []float64) []float64 {
+	out := slices.Clone(p.cost)
+	for r, terms := range p.terms {
+		for _, t := range terms {
+			out[t.Var] -= y[r] * t.By
+		}
+	}
+	return out
+}
+
 func (p *Problem) bound(y []float64) float64 {
-	reduced := slices.Clone(p.cost)
+	reduced := p.Reduced(y)
 	largest := 0.0
 	for _, c := range p.cost {
 		largest = max(largest, math.Abs(c))
 	}
 	sum := 0.0
-	for r, terms := range p.terms {
-		for _, t := range terms {
-			reduced[t.Var] -= y[r] * t.By
-		}
+	for r := range p.terms {
 		sum += least(-y[r], 0, -p.rowHi[r], -p.rowLo[r], negligible*largest) // y·s, s within the row's bounds
 	}
 	for v, c := range reduced {
