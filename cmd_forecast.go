@@ -22,7 +22,7 @@ func forecastCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(forecastBacktestCommand())
+	c.AddCommand(forecastBacktestCommand(), forecastNextCommand())
 	return c
 }
 
@@ -60,11 +60,7 @@ Diebold-Mariano statistic (negative: ours is better) and its probability.`,
 			if o.Data == "" || o.Target == "" || from == "" {
 				return fail(exitInput, errors.New("name a file, its target and the first day: yunchu forecast backtest --data FILE --target COLUMN --from DATE"))
 			}
-			for name := range strings.SplitSeq(exog, ",") {
-				if name = strings.TrimSpace(name); name != "" {
-					o.Exog = append(o.Exog, name)
-				}
-			}
+			o.Exog = names(exog)
 			if err := errors.Join(parseDay(from, &o.From), parseDay(to, &o.To), parseZone(zone, &o.Zone)); err != nil {
 				return fail(exitInput, err)
 			}
@@ -103,6 +99,77 @@ Diebold-Mariano statistic (negative: ours is better) and its probability.`,
 	f.StringVar(&page, "page", "", "HTML file with scores and plots")
 	f.BoolVar(&asJSON, "json", false, "print the scores as JSON")
 	return c
+}
+
+func forecastNextCommand() *cobra.Command {
+	var (
+		o                     hindcast.Options
+		exog, zone, out, page string
+		asJSON                bool
+	)
+	c := &cobra.Command{
+		Use:   "next --data FILE --target COLUMN --exog COLUMN,COLUMN",
+		Short: "Forecast the day after the last one that is known",
+		Long: `Forecast the day after the last one that is known.
+
+It is the first day of which the target is not known to its end. The --exog columns must be known of
+that day: its rows are in the file, with the target left empty. The forecast is what backtest would
+have had for that day, and --out has the same form: the time, the forecast and its quantiles.
+
+Anything that goes by days can be forecast: a price, a load, a production, or what a fleet could give
+and take, as a run or a plant has written it.`,
+		Example: `  yunchu forecast next --data prices.csv --target Price --exog "Grid load forecast,Wind power forecast" --out tomorrow.csv
+  yunchu forecast next --data load.csv --target load_kw --json`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if o.Data == "" || o.Target == "" {
+				return fail(exitInput, errors.New("name a file and its target: yunchu forecast next --data FILE --target COLUMN"))
+			}
+			o.Exog = names(exog)
+			if err := parseZone(zone, &o.Zone); err != nil {
+				return fail(exitInput, err)
+			}
+			o.Stop = c.Context().Err
+			a, err := hindcast.Next(o)
+			if err != nil {
+				return failed(c.Context(), err)
+			}
+			if err := errors.Join(writeFile(out, a.WriteCSV), writeFile(page, a.WritePage)); err != nil {
+				return fail(exitEnvironment, err)
+			}
+			w := c.OutOrStdout()
+			if !asJSON {
+				a.Print(w)
+				return nil
+			}
+			e := json.NewEncoder(w)
+			e.SetIndent("", "  ")
+			if err := e.Encode(a); err != nil {
+				return fail(exitEnvironment, err)
+			}
+			return nil
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.Data, "data", "", "CSV with the time, the target and the columns that are known beforehand")
+	f.StringVar(&o.Time, "time", "", "its column of times (default: the first)")
+	f.StringVar(&o.Target, "target", "", "its column that is forecast")
+	f.StringVar(&exog, "exog", "", "its columns that are known of a day beforehand, separated by commas")
+	f.StringVar(&zone, "zone", "", "whose day it is, as Europe/Berlin; the times then carry a zone (default: UTC, or the clock of the file where they carry none)")
+	f.StringVar(&out, "out", "", "CSV file for the forecast and its quantiles")
+	f.StringVar(&page, "page", "", "HTML file with a plot")
+	f.BoolVar(&asJSON, "json", false, "print the forecast as JSON")
+	return c
+}
+
+// names are those of a list with commas.
+func names(list string) (out []string) {
+	for name := range strings.SplitSeq(list, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 // parseDay reads a day, where there is one.

@@ -33,7 +33,8 @@ func settleScoreCommand() *cobra.Command {
 		Short: "Score how a regulation signal was followed, by a market's rule",
 		Long: `Score how a regulation signal was followed, by a market's rule.
 
-Both files have t_s and power_kw, with the same sign; the last value holds until the next row.
+Both files have t_s and power_kw, with the same sign; the last value holds until the next row. The
+signals.csv of a run is both: its target_kw is the signal.
 Rules that ship are ` + strings.Join(settle.ScoreNames(), ", ") + `; a file of the same form (.yaml) is one too.
 
 pjm is scored in samples of 10 s by the hour, and its score is the mean of the hours that are whole;

@@ -19,6 +19,7 @@ import (
 func main() {
 	regulation("inputs/regulation-1h.csv", 3600, 2)
 	regulation("inputs/regulation-8h.csv", 8*3600, 4)
+	regulationDay("inputs/regulation-day.csv")
 	site("inputs/site-day.csv")
 	station("inputs/station-day.csv")
 	cycles("inputs/daily-cycles.csv")
@@ -30,13 +31,46 @@ func write(path string, b *bytes.Buffer) {
 	}
 }
 
-// regulation is so many seconds of a fast regulation signal in -1..1 every dt: noise
-// through two first-order filters (20 s and 180 s), as an area control error has
-// a fast and a slow part, without its mean, so that it is neutral in energy, and
-// scaled so that it reaches full range. Positive asks for injection.
+// regulation is so many seconds of a fast regulation signal in -1..1 every dt, neutral in energy.
+// Positive asks for injection.
 func regulation(path string, seconds, dt float64) {
-	rng := rand.New(rand.NewPCG(2026, 1))
-	n := int(seconds/dt) + 1
+	var b bytes.Buffer
+	b.WriteString("t_s,regulation\n")
+	for i, v := range noise(rand.New(rand.NewPCG(2026, 1)), int(seconds/dt)+1, dt) {
+		fmt.Fprintf(&b, "%d,%.4f\n", int(float64(i)*dt), v)
+	}
+	write(path, &b)
+}
+
+// regulationDay is a day of regulation in -1..1, positive asks for injection: until noon the fast signal
+// of regulation every 4 s, then what a dispatch centre sends, setpoints that hold for one to three minutes and
+// move by 5 % at least. Both halves are neutral in energy, but for what is left of the second by its last steps.
+func regulationDay(path string) {
+	const half, dt = 12 * 3600, 4.0
+	rng := rand.New(rand.NewPCG(2026, 4))
+	var b bytes.Buffer
+	b.WriteString("t_s,regulation\n")
+	x := noise(rng, half/dt, dt)
+	for i, v := range x {
+		fmt.Fprintf(&b, "%d,%.4f\n", i*dt, v)
+	}
+	for t, at, sum := half, 0.0, 0.0; t < 2*half; {
+		next := min(max(rng.NormFloat64()*0.45-sum/1200, -1), 1)
+		if math.Abs(next-at) < 0.05 {
+			next = at + math.Copysign(0.05, next-at)
+		}
+		at = next
+		hold := 60 + 4*rng.IntN(31)
+		fmt.Fprintf(&b, "%d,%.4f\n", t, at)
+		sum += at * float64(hold)
+		t += hold
+	}
+	write(path, &b)
+}
+
+// noise is that of a fast regulation signal: through two first-order filters (20 s and 180 s), as an area control
+// error has a fast and a slow part, without its mean, and scaled so that it reaches full range.
+func noise(rng *rand.Rand, n int, dt float64) []float64 {
 	x := make([]float64, n)
 	var fast, slow, mean float64
 	for i := range x {
@@ -45,12 +79,10 @@ func regulation(path string, seconds, dt float64) {
 		x[i] = 0.5*fast + slow
 		mean += x[i] / float64(n)
 	}
-	var b bytes.Buffer
-	b.WriteString("t_s,regulation\n")
 	for i, v := range x {
-		fmt.Fprintf(&b, "%d,%.4f\n", int(float64(i)*dt), math.Tanh((v-mean)/1.6))
+		x[i] = math.Tanh((v - mean) / 1.6)
 	}
-	write(path, &b)
+	return x
 }
 
 // site is a working day of a factory with solar panels, every minute: load with

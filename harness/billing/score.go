@@ -14,7 +14,8 @@ import (
 
 // ScoreOptions say what is scored, and by which rule.
 type ScoreOptions struct {
-	Signal, Response string // CSV with t_s and power_kw
+	// CSV with t_s and power_kw; of the signals of a run, target_kw is the signal.
+	Signal, Response string
 	Rule             string // one that ships, or a file
 	Variant          string // of pjm
 	RatedKW          float64
@@ -99,8 +100,9 @@ type curve struct {
 	sheet *sheet.Sheet
 }
 
-func readCurve(path string) (c curve, err error) {
-	s, err := sheet.Read(path, func(name string) bool { return name == "t_s" || name == "power_kw" })
+// readCurve reads the first of the columns that a file has.
+func readCurve(path string, columns ...string) (c curve, err error) {
+	s, err := sheet.Read(path, func(name string) bool { return name == "t_s" || slices.Contains(columns, name) })
 	if err != nil {
 		return c, err
 	}
@@ -108,7 +110,14 @@ func readCurve(path string) (c curve, err error) {
 	if c.t, err = s.Full("t_s"); err != nil {
 		return c, err
 	}
-	if c.kw, err = s.Full("power_kw"); err != nil {
+	have := columns[len(columns)-1]
+	for _, name := range columns {
+		if s.Has(name) {
+			have = name
+			break
+		}
+	}
+	if c.kw, err = s.Full(have); err != nil {
 		return c, err
 	}
 	for i := 1; i < len(c.t); i++ {
@@ -164,11 +173,11 @@ func Score(o ScoreOptions) (*ScoreResult, error) {
 	if !slices.Contains([]settle.PJMReading{settle.Rolling, settle.Rolling10s, settle.Block}, reading) {
 		return nil, fmt.Errorf("variant %q: there are rolling, rolling10s and block", o.Variant)
 	}
-	signal, err := readCurve(o.Signal)
+	signal, err := readCurve(o.Signal, "target_kw", "power_kw")
 	if err != nil {
 		return nil, err
 	}
-	response, err := readCurve(o.Response)
+	response, err := readCurve(o.Response, "power_kw")
 	if err != nil {
 		return nil, err
 	}

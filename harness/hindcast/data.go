@@ -85,7 +85,9 @@ func read(path, timeColumn string, columns []string, zone *time.Location) (*shee
 	return s, times, nil
 }
 
-func readData(o Options) (*data, error) {
+// readData reads a file as whole days. Ahead, the last of them is the first day of which the target is
+// not known to its end, and nothing of the target is there.
+func readData(o Options, ahead bool) (*data, error) {
 	s, times, err := read(o.Data, o.Time, append([]string{o.Target}, o.Exog...), o.Zone)
 	if err != nil {
 		return nil, err
@@ -114,6 +116,19 @@ func readData(o Options) (*data, error) {
 		d.first = d.first.Add(24 * time.Hour)
 	}
 	end := shown[len(times)-1].Add(d.step).Truncate(24 * time.Hour)
+	known := math.MaxInt // steps of the target
+	if ahead {
+		target, err := column(o.Target)
+		if err != nil {
+			return nil, err
+		}
+		newest := len(target) - 1
+		for newest > 0 && math.IsNaN(target[newest]) {
+			newest--
+		}
+		begin := shown[newest].Add(d.step).Truncate(24 * time.Hour)
+		known, end = int(begin.Sub(d.first)/d.step), begin.Add(24*time.Hour)
+	}
 	n := max(int(end.Sub(d.first)/d.step), 0)
 	if n < perDay {
 		return nil, s.Fault(s.Line[0], 1, "", "there is no whole day in the file")
@@ -140,6 +155,17 @@ func readData(o Options) (*data, error) {
 		out := make([]float64, n)
 		last, since, row := math.NaN(), 0, 0
 		for i, rows := range place {
+			if i >= known {
+				if name == o.Target {
+					out[i] = math.NaN()
+					continue
+				}
+				if len(rows) == 0 && i >= int(shown[len(shown)-1].Sub(d.first)/d.step) {
+					at := d.first.Add(time.Duration(i) * d.step)
+					return nil, s.Fault(s.Line[len(s.Line)-1], 1, "write rows of that day with what is known of it, and leave "+o.Target+" empty in them",
+						"%s is forecast, and after this row there is none of %s to say what column %s will be", at.Format(time.DateOnly), at.Format("15:04"), name)
+				}
+			}
 			sum, there := 0.0, 0
 			for _, k := range rows {
 				row = k

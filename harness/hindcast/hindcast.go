@@ -33,7 +33,9 @@ type Options struct {
 type Result struct {
 	MAE          float64 `json:"mae"`
 	RMAE         float64 `json:"rmae"`
-	SMAPE        float64 `json:"smape"` // %
+	MAEBefore    float64 `json:"mae_persistence"`   // of the day before
+	SkillBefore  float64 `json:"skill_persistence"` // 1 − mae / mae_persistence
+	SMAPE        float64 `json:"smape"`             // %
 	RMSE         float64 `json:"rmse"`
 	Pinball      float64 `json:"pinball"`
 	N            int     `json:"n"`
@@ -77,7 +79,7 @@ func Run(o Options) (*Result, error) {
 	if slices.Contains(o.Exog, o.Target) {
 		return nil, fmt.Errorf("%s is the target and cannot be known beforehand", o.Target)
 	}
-	d, err := readData(o)
+	d, err := readData(o, false)
 	if err != nil {
 		return nil, err
 	}
@@ -122,6 +124,31 @@ func Run(o Options) (*Result, error) {
 	}
 	r.score(others, forecast.NaiveQuantiles(s, first, to)[from-first:])
 	return r, nil
+}
+
+// Next forecasts the first day of which the target is not known to its end: of what is known of that day only
+// the columns count. Options.From, To and Against mean nothing.
+func Next(o Options) (*Ahead, error) {
+	if slices.Contains(o.Exog, o.Target) {
+		return nil, fmt.Errorf("%s is the target and cannot be known beforehand", o.Target)
+	}
+	d, err := readData(o, true)
+	if err != nil {
+		return nil, err
+	}
+	s := &d.series
+	day := s.Days() - 1
+	if least := forecast.MinDays + forecast.MinWarm; day < least {
+		return nil, fmt.Errorf("%s has %d whole days before %s, and a forecast with its quantiles is learned from %d at least",
+			o.Data, day, d.first.AddDate(0, 0, day).Format(time.DateOnly), least)
+	}
+	first := max(forecast.MinDays, day-forecast.Warm)
+	members, err := forecasts(s, first, day, o.Stop)
+	if err != nil {
+		return nil, err
+	}
+	days := forecast.Combine(s, first, members)[day-first:]
+	return &Ahead{Result{data: d, days: days, names: forecast.Members(), options: o}}, nil
 }
 
 // forecasts runs the members over days on all processors. A day depends on no other.
@@ -191,6 +218,12 @@ func (r *Result) score(others []other, naive []forecast.Forecast) {
 	r.MAE, r.SMAPE, r.RMSE, r.N = score.MAE, score.SMAPE, score.RMSE, score.N
 	r.MAENaive, r.RMAE = base.MAE, ratio(score.MAE, base.MAE)
 	r.Skill = 1 - r.RMAE
+	_, z, y = pick("", func(i int, v value) float64 {
+		s := &d.series
+		return s.Target[(r.days[i].Day-1)*s.PerDay+v.step]
+	})
+	r.MAEBefore = forecast.Compare(z, y).MAE
+	r.SkillBefore = 1 - ratio(r.MAE, r.MAEBefore)
 	r.Pinball = forecast.MeanPinball(forecast.Levels, ours, truth)
 	r.PinballNaive = forecast.MeanPinball(forecast.Levels, theirs, truth)
 	r.SkillPinball = 1 - ratio(r.Pinball, r.PinballNaive)
@@ -250,6 +283,7 @@ func (r *Result) begin(day int) time.Time { return r.data.first.AddDate(0, 0, da
 func (r *Result) Print(w io.Writer) {
 	fmt.Fprintf(w, "%s to %s, %d steps\n", r.From, r.To, r.N)
 	fmt.Fprintf(w, "MAE      %.4g, %.1f %% of the week before's %.4g; RMSE %.4g, sMAPE %.2f %%\n", r.MAE, 100*r.RMAE, r.MAENaive, r.RMSE, r.SMAPE)
+	fmt.Fprintf(w, "         the day before's %.4g, skill against it %.3f\n", r.MAEBefore, r.SkillBefore)
 	fmt.Fprintf(w, "pinball  %.4g, the week before's %.4g\n", r.Pinball, r.PinballNaive)
 	for _, o := range r.Against {
 		fmt.Fprintf(w, "%-10s MAE %.4g, ours %.1f %% of it; Diebold-Mariano %.2f, p %.3g\n", o.Name, o.MAE, 100*o.Ratio, o.Statistic, o.P)

@@ -5,9 +5,11 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -15,6 +17,7 @@ import (
 	"time"
 
 	"yunchu/harness/hindcast"
+	"yunchu/harness/sheet"
 	"yunchu/platform/forecast"
 )
 
@@ -211,6 +214,101 @@ func TestFaults(t *testing.T) {
 				t.Errorf("%v, want %s", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestNext: the day that nobody has seen is forecast as a backtest forecasts it, whatever the
+// file has of it.
+func TestNext(t *testing.T) {
+	lines := rows(70)
+	o := hindcast.Options{Data: write(t, "data.csv", lines), Target: "Price", Exog: []string{"Load forecast"}, From: day(t, "2024-03-05")}
+	o.To = o.From
+	r, err := hindcast.Run(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := func(w interface{ WriteCSV(io.Writer) error }) []string {
+		t.Helper()
+		var b bytes.Buffer
+		if err := w.WriteCSV(&b); err != nil {
+			t.Fatal(err)
+		}
+		return strings.Split(strings.TrimSpace(b.String()), "\n")
+	}
+	want := text(r)
+	first := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(l, "2024-03-05 00:00") })
+	for name, known := range map[string]int{"nothing": 0, "half of it": 2} {
+		unseen := slices.Clone(lines[:first+4])
+		for k := first + known; k < len(unseen); k++ {
+			unseen[k] = unseen[k][:strings.LastIndex(unseen[k], ",")+1]
+		}
+		o.Data = write(t, "unseen.csv", unseen)
+		a, err := hindcast.Next(o)
+		if err != nil {
+			t.Fatalf("%s known: %v", name, err)
+		}
+		got := text(a)
+		for k := range want {
+			cut := strings.LastIndex(want[k], ",")
+			if !strings.HasPrefix(got[k], want[k][:cut+1]) {
+				t.Errorf("%s known: %s, and the backtest has %s", name, got[k], want[k])
+			}
+		}
+		if !a.Day().Equal(o.From) {
+			t.Errorf("%s known: the day is %s", name, a.Day())
+		}
+	}
+
+	// Without columns no row of the day is needed.
+	o.Exog, o.Data = nil, write(t, "short.csv", lines[:first])
+	if a, err := hindcast.Next(o); err != nil || !a.Day().Equal(o.From) || len(text(a)) != 1+4 {
+		t.Errorf("without columns: %v", err)
+	}
+	o.Exog = []string{"Load forecast"}
+	if _, err := hindcast.Next(o); err == nil || !strings.Contains(err.Error(), "2024-03-05 is forecast, and after this row there is none of 00:00") {
+		t.Errorf("a column that nobody knows: %v", err)
+	}
+	o.Exog, o.Data = nil, write(t, "few.csv", lines[:4*30])
+	if _, err := hindcast.Next(o); err == nil || !strings.Contains(err.Error(), "whole days before") {
+		t.Errorf("a month: %v", err)
+	}
+}
+
+// TestHomes: the load of 17 homes, and what their roofs yield, are forecast better than by the day before and
+// than by the week before, without anybody's forecast of the weather (the data of CityLearn).
+func TestHomes(t *testing.T) {
+	folder := os.Getenv("YUNCHU_DATA")
+	if folder == "" {
+		t.Skip("YUNCHU_DATA does not name the folder of the reference data")
+	}
+	s, err := sheet.Read(filepath.Join(folder, "market", "citylearn2022_load_pv_17.csv"), func(string) bool { return true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := []string{"time,load,pv"}
+	begin := time.Date(2021, 7, 31, 23, 0, 0, 0, time.UTC) // the file has hours alone
+	for k := range s.Line {
+		var load, pv float64
+		for i, name := range s.Header {
+			switch {
+			case strings.HasPrefix(name, "load"):
+				load += s.Column[i][k]
+			case strings.HasPrefix(name, "pv"):
+				pv += s.Column[i][k]
+			}
+		}
+		lines = append(lines, fmt.Sprintf("%s,%g,%g", begin.Add(time.Duration(k)*time.Hour).Format("2006-01-02 15:04"), load, pv))
+	}
+	data := write(t, "homes.csv", lines)
+	for target, skill := range map[string]float64{"load": 0.08, "pv": 0.05} {
+		r, err := hindcast.Run(hindcast.Options{Data: data, Target: target, From: day(t, "2022-06-01"), To: day(t, "2022-06-30"), Warm: 28})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%s: skill %.3f against the day before, %.3f against the week before", target, r.SkillBefore, r.Skill)
+		if r.SkillBefore < skill || r.Skill < 2*skill || r.Pinball > 0.9*r.PinballNaive {
+			t.Errorf("%s: skill %.3f and %.3f, pinball %.4g of %.4g", target, r.SkillBefore, r.Skill, r.Pinball, r.PinballNaive)
+		}
 	}
 }
 

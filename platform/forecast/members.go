@@ -2,6 +2,7 @@ package forecast
 
 import (
 	"fmt"
+	"slices"
 
 	"gonum.org/v1/gonum/mat"
 )
@@ -33,6 +34,26 @@ var all = []member{
 	}},
 }
 
+// usualDays is over how many days a usual one is looked for. Of 7, 14, 28 and 56 it was the best for
+// the load of 17 homes, and for their solar production.
+const usualDays = 14
+
+// plain are what needs no regression: the day before, and the median of the last days at each step.
+// A sky that nobody has forecast leaves little more to say, and a price that has been forecast
+// gives them no weight.
+func plain(s *Series, d int) [][]float64 {
+	usual := make([]float64, s.PerDay)
+	var days []float64
+	for k := range usual {
+		days = days[:0]
+		for before := 1; before <= usualDays; before++ {
+			days = append(days, s.day(s.Target, d-before)[k])
+		}
+		usual[k] = middle(days)
+	}
+	return [][]float64{slices.Clone(s.day(s.Target, d-1)), usual}
+}
+
 // longest is the longest window, in days.
 func longest() (days int) {
 	for _, m := range all {
@@ -55,7 +76,7 @@ func Members() (names []string) {
 			names = append(names, fmt.Sprintf("kernel %g %g %g %g, %s", k.linear, k.reach, k.noise, k.halfLife, over))
 		}
 	}
-	return names
+	return append(names, "the day before", fmt.Sprintf("median of %d days", usualDays))
 }
 
 // Day is what each member says of day d. It reads the target before d and what was forecast up
@@ -77,7 +98,7 @@ func Day(s *Series, d int) (forecasts [][]float64) {
 			}
 		}
 	}
-	return forecasts
+	return append(forecasts, plain(s, d)...)
 }
 
 // lassos forecasts with each of the penalties.
