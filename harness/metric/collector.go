@@ -22,7 +22,8 @@ type Config struct {
 // per device, always in the same order, and are not kept.
 type Sample struct {
 	T, DT     float64 // s since the start; DT 0 is the state before the first step
-	TargetKW  float64 // NaN: none in force
+	TargetKW  float64 // in force during the step; NaN: none
+	AskedKW   float64 // what is asked for from T on, which a meter sees together with the power at T; NaN: nothing
 	PowerKW   float64 // delivered: the sum over all units, faulted or not
 	ImportKW  float64 // at the grid meter of the site; NaN: no site
 	StoredKWh float64 // energy held by all batteries; NaN: unknown
@@ -234,7 +235,7 @@ func (c *Collector) track(s Sample) {
 	// A tenth of a millisecond forgives the rounding of k·dt.
 	if next := float64(len(c.signal)) * settle.PJMPeriodS; s.T-c.first >= next-1e-4 {
 		c.gap = c.gap || s.T-c.first >= next+settle.PJMPeriodS-1e-4
-		c.signal = append(c.signal, s.TargetKW/c.cfg.RegulationKW)
+		c.signal = append(c.signal, s.AskedKW/c.cfg.RegulationKW)
 		c.reply = append(c.reply, s.PowerKW/c.cfg.RegulationKW)
 	}
 	for i := range c.recoveries {

@@ -16,7 +16,7 @@ var nan = math.NaN()
 func follow(seconds int, target, power func(t float64) float64) *metric.Collector {
 	c := metric.New(metric.Config{RatedKW: 1000, Devices: 10, DurationS: float64(seconds)})
 	for i := range seconds + 1 {
-		s := metric.Sample{T: float64(i), DT: 1, TargetKW: target(float64(i)), PowerKW: power(float64(i)), ImportKW: nan, StoredKWh: nan}
+		s := metric.Sample{T: float64(i), DT: 1, TargetKW: target(float64(i)), AskedKW: target(float64(i)), PowerKW: power(float64(i)), ImportKW: nan, StoredKWh: nan}
 		if i == 0 {
 			s.DT = 0
 		}
@@ -220,6 +220,22 @@ func TestRegulationScoreOfARun(t *testing.T) {
 		return target(s)
 	}
 	want(t, follow(3600, ends, target), "regulation.pjm_score", "", 1, 1e-9)
+}
+
+// TestLateIsNotPerfect: a market's meter sees what is asked and what is delivered at one instant. Who
+// follows every setpoint a second late has that in the precision.
+func TestLateIsNotPerfect(t *testing.T) {
+	asked := func(s float64) float64 { return 1000 * math.Sin(math.Floor(s/10)) } // moves when it is sampled
+	c := metric.New(metric.Config{RatedKW: 1000, Devices: 10})
+	for i := range 3601 {
+		before := asked(float64(i) - 1)
+		c.Step(metric.Sample{T: float64(i), DT: 1, TargetKW: before, AskedKW: asked(float64(i)), PowerKW: before, ImportKW: nan, StoredKWh: nan})
+	}
+	want(t, c, "tracking.rms_error_ratio", "", 0, 0)
+	v, _, _, _, err := c.Value("regulation.pjm_score", "")
+	if err != nil || v > 0.9 {
+		t.Errorf("scored %.3f, %v", v, err)
+	}
 }
 
 func TestAvailability(t *testing.T) {

@@ -34,7 +34,7 @@ func synthetic(t testing.TB) *report.Run {
 	s := &run.Signals
 	s.PriceUnit = "EUR/MWh"
 	target, power, hot := 0.0, 0.0, 0.0
-	c.Step(metric.Sample{TargetKW: target, StoredKWh: stored, ImportKW: math.NaN(), SoC: soc, TempC: temp, UnitKW: kw})
+	c.Step(metric.Sample{TargetKW: target, AskedKW: target, StoredKWh: stored, ImportKW: math.NaN(), SoC: soc, TempC: temp, UnitKW: kw})
 	for i := 1; i <= n; i++ {
 		if i%2 == 0 {
 			x := float64(i)
@@ -68,7 +68,7 @@ func synthetic(t testing.TB) *report.Run {
 			}
 			temp[k] += math.Abs(kw[k])*0.00004 - (temp[k]-23)*0.0006 + hot
 		}
-		c.Step(metric.Sample{T: float64(i), DT: 1, TargetKW: target, PowerKW: sum, StoredKWh: stored, ImportKW: 3000 + sum, SoC: soc, TempC: temp, UnitKW: kw})
+		c.Step(metric.Sample{T: float64(i), DT: 1, TargetKW: target, AskedKW: target, PowerKW: sum, StoredKWh: stored, ImportKW: 3000 + sum, SoC: soc, TempC: temp, UnitKW: kw})
 		c.Available(int64(online), devices)
 		if i == 1500 {
 			c.FaultEnded(1500, "link-down ess-00*")
