@@ -87,7 +87,7 @@ func TestGoldenScoresFromFiles(t *testing.T) {
 			for i := range signal {
 				x[i], y[i] = kw*signal[i], kw*of(i)
 			}
-			r, err := billing.Score(billing.ScoreOptions{Signal: curve(t, 2, x), Response: curve(t, 2, y), Rule: "pjm", Variant: row[1]})
+			r, err := billing.Score(billing.ScoreOptions{Signal: curve(t, 2, x), Response: curve(t, 2, y), Rule: "pjm", Terms: settle.Terms{Variant: row[1]}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -112,7 +112,7 @@ func TestIndexFromFiles(t *testing.T) {
 	for s := range 241 {
 		power = append(power, min(max(float64(s)-64, 0)*1000, 10300)) // 4 s dead, then 1 MW a second, 0.3 MW too high
 	}
-	o := billing.ScoreOptions{Signal: signal, Response: curve(t, 1, power), Rule: "north-china", RatedKW: 100e3, Share: 1}
+	o := billing.ScoreOptions{Signal: signal, Response: curve(t, 1, power), Rule: "north-china", Terms: settle.Terms{RatedKW: 100e3, Share: 1}}
 	r, err := billing.Score(o)
 	if err != nil || r.N != 1 || r.MileageMW != 10 {
 		t.Fatal(r, err)
@@ -189,7 +189,7 @@ func TestHolesAreNotScored(t *testing.T) {
 		{"hunan", steps, half, "half.csv:302:1: 1802 s"},
 		{"hunan", steps, whole, ""},
 	} {
-		_, err := billing.Score(billing.ScoreOptions{Signal: tt.signal, Response: tt.response, Rule: tt.rule, Share: 1})
+		_, err := billing.Score(billing.ScoreOptions{Signal: tt.signal, Response: tt.response, Rule: tt.rule, Terms: settle.Terms{Share: 1}})
 		if (tt.want == "") != (err == nil) || (err != nil && !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("%s %s %s: %v; want %s", tt.rule, filepath.Base(tt.signal), filepath.Base(tt.response), err, tt.want)
 		}
@@ -206,7 +206,7 @@ func TestHoursThatEarn(t *testing.T) {
 			kw = append(kw, 1000*math.Sin(float64(i)/90))
 		}
 		path := curve(t, 10, kw)
-		r, err := billing.Score(billing.ScoreOptions{Signal: path, Response: path, Rule: "pjm", RatedKW: 1000, RMCCP: 10, RMPCP: 2, MileageRatio: 1, Share: 1})
+		r, err := billing.Score(billing.ScoreOptions{Signal: path, Response: path, Rule: "pjm", Terms: settle.Terms{RatedKW: 1000, RMCCP: 10, RMPCP: 2, MileageRatio: 1, Share: 1}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -234,9 +234,9 @@ func TestScoreFaults(t *testing.T) {
 		want string
 	}{
 		{billing.ScoreOptions{Signal: good, Response: good, Rule: "texas"}, "there are guangdong, hunan"},
-		{billing.ScoreOptions{Signal: good, Response: good, Rule: "hunan", Variant: "block"}, "has no variants"},
-		{billing.ScoreOptions{Signal: good, Response: good, Rule: "pjm", Variant: "blocks"}, "rolling10s"},
-		{billing.ScoreOptions{Signal: good, Response: good, Rule: "pjm", Share: 2}, "a part of 1"},
+		{billing.ScoreOptions{Signal: good, Response: good, Rule: "hunan", Terms: settle.Terms{Variant: "block"}}, "has no variants"},
+		{billing.ScoreOptions{Signal: good, Response: good, Rule: "pjm", Terms: settle.Terms{Variant: "blocks"}}, "rolling10s"},
+		{billing.ScoreOptions{Signal: good, Response: good, Rule: "pjm", Terms: settle.Terms{Share: 2}}, "a part of 1"},
 		{billing.ScoreOptions{Signal: good, Response: file(t, "b.csv", "t_s,power_kw\n0,1\n0,2\n"), Rule: "pjm"}, "b.csv:3:1: 0 s comes after 0 s"},
 		{billing.ScoreOptions{Signal: file(t, "c.csv", "t_s,kw\n0,1\n"), Response: good, Rule: "pjm"}, "c.csv:1:1: there is no column power_kw"},
 		{billing.ScoreOptions{Signal: good, Response: good, Rule: own}, `own.yaml:6:32: "rato" is no form`},

@@ -75,18 +75,18 @@ var scorePage = template.Must(template.New("score").Funcs(template.FuncMap{
 
 // WritePage writes the score as one HTML file to print, without scripts.
 func (r *ScoreResult) WritePage(w io.Writer) error {
-	x, label := plot.Seconds(r.signal.t)
+	x, label := plot.Seconds(r.signal.T)
 	// Both in the unit of the longer one.
-	y := make([]float64, len(r.response.t))
+	y := make([]float64, len(r.response.T))
 	unit := 1.0
 	if n := len(x) - 1; x[n] != 0 {
-		unit = r.signal.t[n] / x[n]
+		unit = r.signal.T[n] / x[n]
 	}
-	for i, t := range r.response.t {
+	for i, t := range r.response.T {
 		y[i] = t / unit
 	}
 	f := plot.Figure{Title: "Signal and response", X: label, Panels: []plot.Panel{{Y: "power, kW", Curves: []plot.Curve{
-		{Name: "signal", X: x, Y: r.signal.kw, Color: plot.Gray}, {Name: "response", X: y, Y: r.response.kw},
+		{Name: "signal", X: x, Y: r.signal.KW, Color: plot.Gray}, {Name: "response", X: y, Y: r.response.KW},
 	}}}}
 	svg, err := f.HTML()
 	if err != nil {
