@@ -64,6 +64,7 @@ func (s *Server) routes() error {
 	s.auditRoutes()
 	s.systemRoutes()
 	s.queryRoutes()
+	s.computeRoutes()
 	s.describe()
 	for path, item := range s.huma.OpenAPI().Paths {
 		for method := range operations(item) {

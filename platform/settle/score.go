@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/lexer"
+	"github.com/goccy/go-yaml/token"
 )
 
 // Score is a rule by which regulation is scored, as its file says it.
@@ -111,12 +113,32 @@ func ShippedScore(name string) (*Score, error) {
 	if err != nil {
 		return nil, fmt.Errorf("there is no rule %q: there are %s", name, strings.Join(ScoreNames(), ", "))
 	}
-	var s Score
-	if err := yaml.UnmarshalWithOptions(src, &s, yaml.Strict()); err != nil {
+	s, err := ParseScore(src)
+	if err != nil {
 		panic(name + ": " + err.Error())
 	}
+	return s, nil
+}
+
+// decode reads a rule. It has no aliases, which would let a short text become a long one.
+func decode(src []byte, into any) error {
+	for _, t := range lexer.Tokenize(string(src)) {
+		if t.Type == token.AliasType || t.Type == token.AnchorType {
+			return fmt.Errorf("line %d has an alias or an anchor", t.Position.Line)
+		}
+	}
+	return yaml.UnmarshalWithOptions(src, into, yaml.Strict())
+}
+
+// ParseScore reads the text of a rule. The error is of its form, or says the first thing that is
+// wrong with it.
+func ParseScore(src []byte) (*Score, error) {
+	var s Score
+	if err := decode(src, &s); err != nil {
+		return nil, fmt.Errorf("a rule for scores: %w", err)
+	}
 	if wrong := s.Check(); len(wrong) > 0 {
-		panic(name + ": " + wrong[0].Msg)
+		return nil, fmt.Errorf("%s: %s", wrong[0].Key, wrong[0].Msg)
 	}
 	return &s, nil
 }

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 	_ "time/tzdata" // a bill is the same on a machine without a database of zones
-
-	"github.com/goccy/go-yaml"
 )
 
 // Tariff is a rule by which is billed, as its file says it. One of its versions holds for
@@ -403,12 +401,22 @@ func ShippedTariff(name string) (*Tariff, error) {
 	if err != nil {
 		return nil, fmt.Errorf("there is no rule %q: there are %s", name, strings.Join(TariffNames(), ", "))
 	}
-	t := NewTariff()
-	if err := yaml.UnmarshalWithOptions(src, t, yaml.Strict()); err != nil {
+	t, err := ParseTariff(src)
+	if err != nil {
 		panic(name + ": " + err.Error())
 	}
+	return t, nil
+}
+
+// ParseTariff reads the text of a rule. The error is of its form, or says the first thing that is
+// wrong with it.
+func ParseTariff(src []byte) (*Tariff, error) {
+	t := NewTariff()
+	if err := decode(src, t); err != nil {
+		return nil, fmt.Errorf("a rule for bills: %w", err)
+	}
 	if wrong := t.Check(); len(wrong) > 0 {
-		panic(name + ": " + wrong[0].Key + ": " + wrong[0].Msg)
+		return nil, fmt.Errorf("%s: %s", wrong[0].Key, wrong[0].Msg)
 	}
 	return t, nil
 }

@@ -1,0 +1,214 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+	_ "time/tzdata" // days of a zone are the same on a machine without a database of zones
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"yunchu/platform/auth"
+	"yunchu/platform/forecast"
+	"yunchu/platform/market"
+)
+
+// Bounds of what is computed for somebody: a year of quarter-hours, and five years of hours
+// with a few columns.
+const (
+	maxIntervals = 366 * 96
+	maxSteps     = 5 * 366 * 24
+	maxColumns   = 16
+)
+
+// compute takes one of the places for work that may keep a processor busy for seconds, for
+// somebody who sees the whole plant.
+func (s *Server) compute(ctx context.Context) (release func(), err error) {
+	if !callerOf(ctx).MayWhole(auth.Read) {
+		return nil, refuse(CodeForbidden, "a device token sees nothing but its device")
+	}
+	return s.heavy()
+}
+
+type backtestInput struct {
+	Body struct {
+		Start       time.Time `json:"start" doc:"begin of the first interval"`
+		Minutes     int       `json:"interval_minutes,omitempty" enum:"5,15,30,60" default:"60" doc:"of an interval"`
+		Zone        string    `json:"time_zone,omitempty" example:"Europe/Berlin" doc:"whose days they are; default UTC"`
+		Window      string    `json:"window,omitempty" enum:"daily,all" default:"daily" doc:"what is optimised as one, empty at both ends"`
+		PowerKW     float64   `json:"power_kw" exclusiveMinimum:"0" doc:"of charge and of discharge"`
+		EnergyKWh   float64   `json:"energy_kwh" exclusiveMinimum:"0" doc:"that can be taken out"`
+		Efficiency  float64   `json:"efficiency,omitempty" exclusiveMinimum:"0" maximum:"1" default:"1" doc:"of charging"`
+		Cost        float64   `json:"variable_cost,omitempty" doc:"of each MWh sold"`
+		Energy      []float64 `json:"energy_per_mwh" minItems:"1" maxItems:"35136" nullable:"false" doc:"price of each interval"`
+		RegUp       []float64 `json:"regup_per_mw,omitempty" maxItems:"35136" nullable:"false" doc:"price of regulation up, per MW and hour; left out: it is not offered"`
+		RegDown     []float64 `json:"regdown_per_mw,omitempty" maxItems:"35136" nullable:"false" doc:"of regulation down"`
+		EnergyUp    *float64  `json:"regulation_energy_up,omitempty" minimum:"0" maximum:"1" doc:"part of regulation up that is called on average; default 0.30"`
+		EnergyDown  *float64  `json:"regulation_energy_down,omitempty" minimum:"0" maximum:"1" doc:"of regulation down; default 0.15"`
+		Duration    float64   `json:"regulation_hours,omitempty" minimum:"0" default:"1" doc:"for which the whole of an offer must be possible"`
+		NotBalanced bool      `json:"regulation_not_balanced,omitempty" doc:"regulation may take in more than it gives, interval by interval"`
+		Rows        bool      `json:"rows,omitempty" doc:"the answer has what each interval does"`
+	}
+}
+
+// Backtest is what a battery would have earned.
+type Backtest struct {
+	Total  float64        `json:"total" doc:"revenue less the variable cost"`
+	AtMost float64        `json:"at_most" doc:"no plan earns more"`
+	Daily  []BacktestDay  `json:"daily" doc:"an entry for each window"`
+	Rows   []BacktestStep `json:"rows,omitempty"`
+}
+
+// BacktestDay is a window of it.
+type BacktestDay struct {
+	Date      string  `json:"date"`
+	Objective float64 `json:"objective"`
+}
+
+// BacktestStep is what the battery does in an interval.
+type BacktestStep struct {
+	Time      time.Time `json:"time"`
+	PowerKW   float64   `json:"power_kw" doc:"+ charges; regulation left out"`
+	RegUpKW   float64   `json:"regup_kw,omitempty"`
+	RegDownKW float64   `json:"regdown_kw,omitempty"`
+	StoredKWh float64   `json:"stored_kwh" doc:"at the begin"`
+	Earned    float64   `json:"earned"`
+}
+
+type backtestOutput struct{ Body Backtest }
+
+func (s *Server) backtest(ctx context.Context, in *backtestInput) (*backtestOutput, error) {
+	release, err := s.compute(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	q := &in.Body
+	zone, err := time.LoadLocation(q.Zone)
+	if err != nil || q.Zone == "Local" {
+		return nil, refuse(CodeInvalidRequest, "time_zone "+quote(q.Zone)+" is no zone: write it as Europe/Berlin")
+	}
+	part := func(of *float64, otherwise float64) float64 {
+		if of == nil {
+			return otherwise
+		}
+		return *of
+	}
+	b := market.Battery{PowerMW: q.PowerKW / 1000, EnergyMWh: q.EnergyKWh / 1000, Efficiency: q.Efficiency, VariableCost: q.Cost}
+	r := market.Regulation{
+		Up: len(q.RegUp) > 0, Down: len(q.RegDown) > 0, EnergyUp: part(q.EnergyUp, 0.30), EnergyDown: part(q.EnergyDown, 0.15),
+		Hours: q.Duration, Balanced: !q.NotBalanced,
+	}
+	p := market.Prices{Hours: float64(q.Minutes) / 60, Energy: q.Energy, RegUp: q.RegUp, RegDown: q.RegDown}
+	step := time.Duration(q.Minutes) * time.Minute
+	at := make([]time.Time, len(q.Energy))
+	for i := range at {
+		at[i] = q.Start.Add(time.Duration(i) * step).In(zone)
+	}
+	list, err := market.Backtest(b, r, at, p, market.Window(q.Window))
+	if err != nil {
+		return nil, refuse(CodeInvalidRequest, err.Error())
+	}
+	out := &backtestOutput{}
+	from := 0
+	for _, w := range list {
+		out.Body.Total += w.Objective
+		out.Body.AtMost += w.AtMost
+		out.Body.Daily = append(out.Body.Daily, BacktestDay{w.Date, w.Objective})
+		for t, x := range w.Plan.Charge {
+			if !q.Rows {
+				break
+			}
+			out.Body.Rows = append(out.Body.Rows, BacktestStep{
+				Time: at[from+t].UTC(), PowerKW: 1000 * (x - w.Plan.Discharge[t]), StoredKWh: 1000 * w.Plan.Stored[t], Earned: w.Plan.Earned[t],
+				RegUpKW: 1000 * (w.Plan.UpCharge[t] + w.Plan.UpDischarge[t]), RegDownKW: 1000 * (w.Plan.DownCharge[t] + w.Plan.DownDischarge[t]),
+			})
+		}
+		from += len(w.Plan.Charge)
+	}
+	return out, nil
+}
+
+type forecastInput struct {
+	Body struct {
+		First  string      `json:"first_day" format:"date" doc:"the first day of the series"`
+		PerDay int         `json:"per_day" minimum:"1" maximum:"1440" doc:"steps of a day"`
+		Target []float64   `json:"target" minItems:"1" maxItems:"43920" nullable:"false" doc:"whole days, oldest first; the day after them is forecast"`
+		Exog   [][]float64 `json:"exog,omitempty" maxItems:"16" nullable:"false" doc:"columns that are known beforehand, each a day longer than the target"`
+	}
+}
+
+// Forecast is what is said of a day.
+type Forecast struct {
+	Day       string      `json:"day"`
+	Levels    []float64   `json:"levels" doc:"of the quantiles"`
+	Value     []float64   `json:"forecast" doc:"by step"`
+	Quantiles [][]float64 `json:"quantiles" doc:"by step, then level"`
+}
+
+type forecastOutput struct{ Body Forecast }
+
+func (s *Server) forecast(ctx context.Context, in *forecastInput) (*forecastOutput, error) {
+	release, err := s.compute(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	q := &in.Body
+	first, err := time.Parse(time.DateOnly, q.First)
+	if err != nil {
+		return nil, refuse(CodeInvalidRequest, "first_day "+quote(q.First)+": write it as 2017-01-31")
+	}
+	n := len(q.Target)
+	if n%q.PerDay != 0 {
+		return nil, refuse(CodeInvalidRequest, fmt.Sprintf("target has %d steps, which are no whole days of %d", n, q.PerDay))
+	}
+	for i, x := range q.Exog {
+		if len(x) != n+q.PerDay {
+			return nil, refuse(CodeInvalidRequest, fmt.Sprintf("exog column %d has %d steps, and must have %d: those of the target and of the day that is forecast", i, len(x), n+q.PerDay))
+		}
+	}
+	series := &forecast.Series{
+		PerDay: q.PerDay, Weekday: int(first.Weekday()), Exog: q.Exog,
+		Target: append(q.Target[:n:n], make([]float64, q.PerDay)...), // what stands there for the day is not read
+	}
+	day := n / q.PerDay
+	if least := forecast.MinDays + forecast.MinWarm; day < least {
+		return nil, refuse(CodeInvalidRequest, fmt.Sprintf("target has %d days, and a forecast with its quantiles is learned from %d at least", day, least))
+	}
+	begin := max(forecast.MinDays, day-forecast.Warm)
+	var members [][][]float64
+	for d := begin; d <= day; d++ {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		members = append(members, forecast.Day(series, d))
+	}
+	said := forecast.Combine(series, begin, members)[day-begin]
+	return &forecastOutput{Forecast{
+		Day: first.AddDate(0, 0, day).Format(time.DateOnly), Levels: forecast.Levels, Value: said.Value, Quantiles: said.Quantiles,
+	}}, nil
+}
+
+func (s *Server) computeRoutes() {
+	guarded(s, auth.Read, huma.Operation{
+		OperationID: "market-backtest", Method: http.MethodPost, Path: "/api/v1/market/backtest", Tags: []string{"market"},
+		Summary:     "What a battery would have earned, prices being known",
+		Description: "Each window is optimised by itself, the battery empty at both ends; at_most is a bound that no plan passes. Amounts are in the currency of the prices.",
+	}, s.backtest)
+	guarded(s, auth.Read, huma.Operation{
+		OperationID: "forecast", Method: http.MethodPost, Path: "/api/v1/forecast", Tags: []string{"market"},
+		Summary:     "Forecast the day after the last one of a series, with quantiles",
+		Description: "The series may be a price, a load or a production. It takes about half a second of a processor for each year of hours.",
+	}, s.forecast)
+	guarded(s, auth.Read, huma.Operation{
+		OperationID: "settle-score", Method: http.MethodPost, Path: "/api/v1/settle/score", Tags: []string{"market"},
+		Summary: "Score how a regulation signal was followed, by a market's rule",
+	}, s.score)
+	guarded(s, auth.Read, huma.Operation{
+		OperationID: "settle-bill", Method: http.MethodPost, Path: "/api/v1/settle/bill", Tags: []string{"market"},
+		Summary:     "Bill what devices have measured, by a rule",
+		Description: "The readings are those of the history, integrated by trapezoids; only good ones count. Simulated ones are refused, unless pro_forma asks what a bill would be.",
+	}, s.bill)
+}

@@ -1,0 +1,181 @@
+package api_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"yunchu/platform/device"
+	"yunchu/platform/forecast"
+	"yunchu/platform/settle"
+)
+
+// TestBacktestRoute: a day whose optimum is known by hand: buy all that fits at 10, sell it at 50.
+func TestBacktestRoute(t *testing.T) {
+	w := newWorld(t)
+	m := w.do("POST", "/api/v1/market/backtest", "viewer",
+		`{"start":"2020-03-29T00:00:00+01:00","time_zone":"Europe/Berlin","power_kw":1000,"energy_kwh":1500,"efficiency":0.8,"energy_per_mwh":[10,10,50,50],"rows":true}`).want(200, "").json()
+	// 1 MWh bought and 0.8 stored, 0.875 MWh bought and 0.7 stored; 1.5 sold.
+	if want := 1.5*50 - 1.875*10; math.Abs(m["total"].(float64)-want) > 1e-9 || m["at_most"].(float64) < want-1e-9 {
+		t.Errorf("%v and at most %v, want %v", m["total"], m["at_most"], want)
+	}
+	rows := m["rows"].([]any)
+	if first := rows[0].(map[string]any); len(rows) != 4 || first["time"] != "2020-03-28T23:00:00Z" || first["power_kw"].(float64) <= 0 {
+		t.Errorf("rows %v", rows)
+	}
+	if day := m["daily"].([]any); len(day) != 1 || day[0].(map[string]any)["date"] != "2020-03-29" {
+		t.Errorf("days %v", day)
+	}
+	for name, bad := range map[string]string{
+		"no power":   `{"start":"2020-01-01T00:00:00Z","power_kw":0,"energy_kwh":1,"energy_per_mwh":[1]}`,
+		"efficiency": `{"start":"2020-01-01T00:00:00Z","power_kw":1,"energy_kwh":1,"efficiency":1.5,"energy_per_mwh":[1]}`,
+		"minutes":    `{"start":"2020-01-01T00:00:00Z","interval_minutes":7,"power_kw":1,"energy_kwh":1,"energy_per_mwh":[1]}`,
+		"regulation": `{"start":"2020-01-01T00:00:00Z","power_kw":1,"energy_kwh":1,"energy_per_mwh":[1,2],"regup_per_mw":[1]}`,
+		"zone":       `{"start":"2020-01-01T00:00:00Z","time_zone":"Berlin","power_kw":1,"energy_kwh":1,"energy_per_mwh":[1]}`,
+		"too many":   `{"start":"2020-01-01T00:00:00Z","power_kw":1,"energy_kwh":1,"energy_per_mwh":[1` + strings.Repeat(",1", 366*96) + `]}`,
+	} {
+		if a := w.do("POST", "/api/v1/market/backtest", "viewer", bad); a.Code != 400 {
+			t.Errorf("%s: %d %s", name, a.Code, a.Body)
+		}
+	}
+}
+
+// TestForecastRoute: the answer is what package forecast says.
+func TestForecastRoute(t *testing.T) {
+	w := newWorld(t)
+	const perDay, days = 4, 60
+	var target, exog []float64
+	for i := range perDay * (days + 1) {
+		exog = append(exog, 100+10*math.Sin(float64(i)))
+		if i < perDay*days {
+			target = append(target, 0.5*exog[i]+math.Sin(float64(i/perDay)))
+		}
+	}
+	text, err := json.Marshal(map[string]any{"first_day": "2024-01-01", "per_day": perDay, "target": target, "exog": [][]float64{exog}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Day       string
+		Forecast  []float64
+		Quantiles [][]float64
+	}
+	if err := json.Unmarshal(w.do("POST", "/api/v1/forecast", "viewer", string(text)).want(200, "").Body.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	s := &forecast.Series{PerDay: perDay, Weekday: 1, Target: append(target, make([]float64, perDay)...), Exog: [][]float64{exog}}
+	var members [][][]float64
+	for d := forecast.MinDays; d <= days; d++ {
+		members = append(members, forecast.Day(s, d))
+	}
+	want := forecast.Combine(s, forecast.MinDays, members)[days-forecast.MinDays]
+	if got.Day != "2024-03-01" || len(got.Forecast) != perDay || len(got.Quantiles) != perDay {
+		t.Fatalf("%+v", got)
+	}
+	for k, x := range want.Value {
+		if math.Abs(got.Forecast[k]-x) > 1e-9 || math.Abs(got.Quantiles[k][0]-want.Quantiles[k][0]) > 1e-9 {
+			t.Errorf("step %d: %v, want %v", k, got.Forecast[k], x)
+		}
+	}
+	for name, bad := range map[string]string{
+		"no whole day": `{"first_day":"2024-01-01","per_day":7,"target":[1,2,3]}`,
+		"short":        `{"first_day":"2024-01-01","per_day":1,"target":[1,2,3]}`,
+		"exog":         `{"first_day":"2024-01-01","per_day":1,"target":[1,2,3],"exog":[[1,2,3]]}`,
+	} {
+		if a := w.do("POST", "/api/v1/forecast", "viewer", bad); a.Code != 400 {
+			t.Errorf("%s: %d %s", name, a.Code, a.Body)
+		}
+	}
+}
+
+// TestScoreRoute: the answer is that of the command.
+func TestScoreRoute(t *testing.T) {
+	w := newWorld(t)
+	const text = `"period_s":10,"signal_kw":[0,10000,10000,10000,10000,10000,10000,10000,10000],"response_kw":[0,0,9000,9900,10000,10000,10000,10000,10000]`
+	m := w.do("POST", "/api/v1/settle/score", "viewer", `{"rule":"north-china","rated_kw":100000,`+text+`}`).want(200, "").json()
+	if m["rule"] != "north-china" || m["n"] != 1.0 || m["fee"].(float64) <= 0 {
+		t.Errorf("%v", m)
+	}
+	own, err := settle.RuleText("north-china")
+	if err != nil {
+		t.Fatal(err)
+	}
+	quoted, err := json.Marshal(string(own))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if same := w.do("POST", "/api/v1/settle/score", "viewer", `{"rule":"","rule_text":`+string(quoted)+`,"rated_kw":100000,`+text+`}`).want(200, "").json(); same["score"] != m["score"] {
+		t.Errorf("%v by its text, %v by its name", same["score"], m["score"])
+	}
+	for name, bad := range map[string]string{
+		"no such rule": `{"rule":"texas",` + text + `}`,
+		"variant":      `{"rule":"hunan","variant":"block",` + text + `}`,
+		"two rules":    `{"rule":"hunan","rule_text":"name: x",` + text + `}`,
+		"an alias":     `{"rule":"","rule_text":"name: &a x\ntitle: *a",` + text + `}`,
+		"still":        `{"rule":"hunan","period_s":1,"signal_kw":[0,0],"response_kw":[0,0]}`,
+	} {
+		if a := w.do("POST", "/api/v1/settle/score", "viewer", bad); a.Code != 400 {
+			t.Errorf("%s: %d %s", name, a.Code, a.Body)
+		}
+	}
+}
+
+// TestBillRoute: what devices have measured is billed to the cent, what is simulated or not known is not.
+func TestBillRoute(t *testing.T) {
+	w := newWorld(t)
+	begin := time.UnixMilli(start).UTC().Truncate(time.Hour).Add(-24 * time.Hour)
+	push := func(id string, kw float64, flags device.Flags, seconds ...int) {
+		t.Helper()
+		slot, ok := w.Slot(device.ID(id))
+		if !ok {
+			t.Fatal(id)
+		}
+		var rows []device.Reading
+		for _, s := range seconds {
+			rows = append(rows, device.Reading{Slot: slot, At: begin.Add(time.Duration(s) * time.Second).UnixMilli(), Power: kw, SoC: 50, Quality: device.Good, Flags: flags})
+		}
+		if err := w.Push(t.Context(), rows); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var all []int
+	for s := 0; s <= 3600; s += 30 {
+		all = append(all, s)
+	}
+	push("MINE", 100, 0, all...)
+	push("FOREIGN", -30, 0, all...)
+	rule := `{"rule":"","rule_text":"name: t\ntitle: t\nversion: \"1\"\nsource: own\nstanding: unverified\ncurrency: CNY\ntime_zone: UTC\ninterval: 15m\nrounding: {digits: 2, mode: half-up, of: month}\nlines:\n  - {id: energy, title: e, side: pays, quantity: charge, price_of: price, per: kWh}\n",`
+	span := fmt.Sprintf(`"from":%q,"to":%q,`, begin.Format(time.RFC3339), begin.Add(time.Hour).Format(time.RFC3339))
+	prices := `"columns":[{"name":"price","values":[0.1,0.2,0.3,0.4]}]}`
+	m := w.do("POST", "/api/v1/settle/bill", "viewer", rule+span+`"devices":"[FM]*",`+prices).want(200, "").json()
+	// 70 kW net for a quarter of an hour each: 17.5 kWh · 1.0
+	if m["total"] != -17.5 || m["complete"] != true || fmt.Sprint(m["of"]) != "[FOREIGN MINE]" {
+		t.Errorf("%v", m)
+	}
+	if m := w.do("POST", "/api/v1/settle/bill", "viewer", rule+span+`"devices":"MINE","columns":[{"name":"price","values":[0.1,null,0.3,0.4]}]}`).want(200, "").json(); m["total"] != -20.0 || m["complete"] != false {
+		t.Errorf("with a price that nobody knows: %v", m)
+	}
+	for name, bad := range map[string]string{
+		"nobody":     rule + span + `"devices":"NOBODY*",` + prices,
+		"no column":  rule + span + `"devices":"MINE"}`,
+		"few values": rule + span + `"devices":"MINE","columns":[{"name":"price","values":[1]}]}`,
+		"no time":    rule + fmt.Sprintf(`"from":%q,"to":%q,`, begin.Format(time.RFC3339), begin.Format(time.RFC3339)) + prices,
+		"askew":      rule + fmt.Sprintf(`"from":%q,"to":%q,`, begin.Add(time.Minute).Format(time.RFC3339), begin.Add(time.Hour).Format(time.RFC3339)) + prices,
+	} {
+		if a := w.do("POST", "/api/v1/settle/bill", "viewer", bad); a.Code != 400 {
+			t.Errorf("%s: %d %s", name, a.Code, a.Body)
+		}
+	}
+
+	push("MINE", 100, device.FlagSimulated, 1801)
+	a := w.do("POST", "/api/v1/settle/bill", "viewer", rule+span+`"devices":"MINE",`+prices)
+	if a.Code != 400 || !strings.Contains(a.Body.String(), "simulated") {
+		t.Errorf("simulated: %d %s", a.Code, a.Body)
+	}
+	if m := w.do("POST", "/api/v1/settle/bill", "viewer", rule+span+`"devices":"MINE","pro_forma":true,`+prices).want(200, "").json(); m["pro_forma"] != true {
+		t.Errorf("pro forma: %v", m)
+	}
+}

@@ -1,0 +1,240 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"yunchu/platform/device"
+	"yunchu/platform/settle"
+	"yunchu/platform/store/series"
+)
+
+type scoreInput struct {
+	Body struct {
+		Rule         string    `json:"rule" example:"pjm" doc:"one that ships: pjm, hunan, north-china, guangdong, shanxi"`
+		RuleText     string    `json:"rule_text,omitempty" maxLength:"65536" doc:"the file of a rule, instead of rule"`
+		Period       float64   `json:"period_s" exclusiveMinimum:"0" maximum:"60" doc:"distance of the samples"`
+		Signal       []float64 `json:"signal_kw" minItems:"2" maxItems:"400000" nullable:"false" doc:"what was asked for"`
+		Response     []float64 `json:"response_kw" minItems:"2" maxItems:"400000" nullable:"false" doc:"what was delivered, with the same sign"`
+		Variant      string    `json:"variant,omitempty" enum:",rolling,rolling10s,block" doc:"of pjm"`
+		RatedKW      float64   `json:"rated_kw,omitempty" minimum:"0" doc:"what is measured against; default: the largest power of the signal"`
+		Price        float64   `json:"price,omitempty" doc:"of a MW of mileage; default: that of the rule"`
+		Share        float64   `json:"share,omitempty" minimum:"0" maximum:"1" default:"1" doc:"part of an award that was for regulation"`
+		RMCCP        float64   `json:"rmccp,omitempty" doc:"of pjm: price of capability, per MWh"`
+		RMPCP        float64   `json:"rmpcp,omitempty" doc:"of pjm: price of performance, per MWh"`
+		MileageRatio float64   `json:"mileage_ratio,omitempty" default:"1" doc:"of pjm"`
+	}
+}
+
+// settled is what package settle answers, in the form that its commands print.
+type settled struct{ of any }
+
+func (a settled) MarshalJSON() ([]byte, error) { return json.Marshal(a.of) }
+
+// Schema implements huma.SchemaProvider: amounts are numbers of exact digits, which no type of Go's is.
+func (settled) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true, Description: "as yunchu settle prints it with --json"}
+}
+
+type settledOutput struct{ Body settled }
+
+func (s *Server) score(ctx context.Context, in *scoreInput) (*settledOutput, error) {
+	release, err := s.compute(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	q := &in.Body
+	rule, err := chosen(q.Rule, q.RuleText, settle.ShippedScore, settle.ParseScore)
+	if err != nil {
+		return nil, err
+	}
+	curve := func(kw []float64) settle.Curve {
+		t := make([]float64, len(kw))
+		for i := range t {
+			t[i] = float64(i) * q.Period
+		}
+		return settle.Curve{T: t, KW: kw}
+	}
+	j, err := rule.Judge(settle.Terms{
+		Variant: q.Variant, RatedKW: q.RatedKW, Price: q.Price, Share: q.Share, RMCCP: q.RMCCP, RMPCP: q.RMPCP, MileageRatio: q.MileageRatio,
+	}, curve(q.Signal), curve(q.Response))
+	if err != nil {
+		return nil, refuse(CodeInvalidRequest, err.Error())
+	}
+	return &settledOutput{settled{j}}, nil
+}
+
+// chosen is a rule that ships, or the text of one.
+func chosen[R any](name, text string, ships func(string) (*R, error), parse func([]byte) (*R, error)) (rule *R, err error) {
+	switch {
+	case text == "":
+		rule, err = ships(name)
+	case name == "":
+		rule, err = parse([]byte(text))
+	default:
+		err = errors.New("name a rule or write one, not both")
+	}
+	if err != nil {
+		return nil, refuse(CodeInvalidRequest, err.Error())
+	}
+	return rule, nil
+}
+
+// mostBilled bounds the readings of one bill: a device for a year at a second.
+const mostBilled = 40_000_000
+
+type billInput struct {
+	Body struct {
+		Rule     string       `json:"rule" example:"two-settlement" doc:"one that ships: two-settlement, mengxi, demand-response, peak-shaving-double-min, regulation-mileage, tou-demand"`
+		RuleText string       `json:"rule_text,omitempty" maxLength:"65536" doc:"the file of a rule, instead of rule"`
+		Devices  string       `json:"devices,omitempty" default:"*" maxLength:"256" doc:"glob of device ids, whose readings are added up"`
+		From     time.Time    `json:"from" doc:"begin of an interval of the rule"`
+		To       time.Time    `json:"to" doc:"not included"`
+		GapS     float64      `json:"gap_s,omitempty" exclusiveMinimum:"0" maximum:"3600" default:"60" doc:"readings that are further apart have nothing between them"`
+		ProForma bool         `json:"pro_forma,omitempty" doc:"simulated readings are taken; the answer is no bill then"`
+		Columns  []billColumn `json:"columns,omitempty" maxItems:"32" nullable:"false" doc:"what the rule needs besides, one value for each interval"`
+		Items    bool         `json:"items,omitempty" doc:"the answer has each interval of each line"`
+	}
+}
+
+type billColumn struct {
+	Name   string     `json:"name"`
+	Values []*float64 `json:"values" maxItems:"40000" nullable:"false" doc:"null: not known"`
+}
+
+func (s *Server) bill(ctx context.Context, in *billInput) (*settledOutput, error) {
+	release, err := s.compute(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	q := &in.Body
+	rule, err := chosen(q.Rule, q.RuleText, settle.ShippedTariff, settle.ParseTariff)
+	if err != nil {
+		return nil, err
+	}
+	n := int(q.To.Sub(q.From) / rule.Step)
+	switch {
+	case n < 1 || n > maxIntervals:
+		return nil, refuse(CodeInvalidRequest, fmt.Sprintf("from %s to %s are %d intervals of %v: a bill has 1 to %d", q.From.Format(time.RFC3339), q.To.Format(time.RFC3339), n, rule.Step, maxIntervals))
+	case !rule.Begins(q.From, rule.Step) || !rule.Begins(q.To, rule.Step):
+		return nil, refuse(CodeInvalidRequest, fmt.Sprintf("from and to are begins of intervals of %v in %s", rule.Step, rule.Zone))
+	}
+	data := &settle.Data{Column: map[string][]float64{}}
+	for i := range n {
+		data.At = append(data.At, q.From.Add(time.Duration(i)*rule.Step).UTC())
+	}
+	for _, c := range q.Columns {
+		if len(c.Values) != n {
+			return nil, refuse(CodeInvalidRequest, fmt.Sprintf("column %s has %d values for %d intervals", quote(c.Name), len(c.Values), n))
+		}
+		list := make([]float64, n)
+		for i, x := range c.Values {
+			if list[i] = math.NaN(); x != nil {
+				list[i] = *x
+			}
+		}
+		data.Column[c.Name] = list
+	}
+	simulated, of, err := s.meter(ctx, in, rule, data)
+	if err != nil {
+		return nil, err
+	}
+	b, err := rule.Bill(data)
+	if err != nil {
+		return nil, refuse(CodeInvalidRequest, err.Error())
+	}
+	b.Of, b.ProForma = of, simulated
+	if !q.Items {
+		for m := range b.Months {
+			for l := range b.Months[m].Lines {
+				b.Months[m].Lines[l].Items = nil
+			}
+		}
+	}
+	return &settledOutput{settled{b}}, nil
+}
+
+// meter fills in what the devices have measured. Readings are taken a day at a time.
+func (s *Server) meter(ctx context.Context, in *billInput, rule *settle.Tariff, d *settle.Data) (simulated bool, of []string, err error) {
+	q := &in.Body
+	slots, err := s.match(ctx, q.Devices)
+	if err != nil {
+		return false, nil, err
+	}
+	if len(slots) == 0 {
+		return false, nil, refuse(CodeInvalidRequest, "no device is named "+quote(q.Devices))
+	}
+	gap := time.Duration(q.GapS * float64(time.Second))
+	perPart := max(1, int(24*time.Hour/rule.Step))
+	n, read := len(d.At), 0
+	d.Energy, d.Known = make([]float64, n), make([]float64, n)
+	for i := range d.Known {
+		d.Known[i] = 1
+	}
+	for _, slot := range slots {
+		info, ok := s.plant.Registry.Device(slot)
+		if !ok {
+			continue
+		}
+		of = append(of, string(info.ID))
+		for from := 0; from < n; from += perPart {
+			to := min(from+perPart, n)
+			begin, end := d.At[from], d.At[to-1].Add(rule.Step)
+			samples, err := s.samples(ctx, slot, begin.Add(-gap), end.Add(gap))
+			if err != nil {
+				return false, nil, err
+			}
+			if read += len(samples); read > mostBilled {
+				return false, nil, refuse(CodeInvalidRequest, fmt.Sprintf("there are more than %d readings: bill fewer devices or a shorter time", mostBilled))
+			}
+			if err := settle.Refuse(samples); err != nil {
+				if !q.ProForma {
+					return false, nil, refuse(CodeInvalidRequest, fmt.Sprintf("%s: %v; pro_forma shows what the bill would be", info.ID, err))
+				}
+				simulated = true
+			}
+			energy, _, known, err := settle.Meter(samples, begin, end, rule.Step, gap, rule.Needs())
+			if err != nil {
+				return false, nil, err
+			}
+			for i := range energy {
+				d.Energy[from+i] = math.Round((d.Energy[from+i]+energy[i])*1e6) / 1e6
+				d.Known[from+i] = min(d.Known[from+i], known[i])
+			}
+		}
+	}
+	slices.Sort(of)
+	return simulated, of, nil
+}
+
+// samples are the readings of a device in order, with the gaps that the history tells.
+func (s *Server) samples(ctx context.Context, slot device.Slot, from, to time.Time) (list []settle.Sample, err error) {
+	q := Query{Slot: slot, From: from.UnixMilli(), To: to.UnixMilli() + 1, Fields: series.Power, Limit: MaxPage}
+	for {
+		page, err := s.plant.History.Query(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		for i := range page.Rows {
+			r := &page.Rows[i]
+			list = append(list, settle.Sample{At: r.At, KW: r.Power, Quality: r.Quality, Flags: r.Flags})
+		}
+		for _, g := range page.Gaps {
+			list = append(list, settle.Sample{At: g.From, Gap: true})
+		}
+		if q.Cursor = page.Next; q.Cursor == "" {
+			break
+		}
+	}
+	slices.SortStableFunc(list, func(a, b settle.Sample) int { return int(min(max(a.At-b.At, -1), 1)) })
+	return list, nil
+}
