@@ -344,6 +344,42 @@ func TestBillFromFiles(t *testing.T) {
 	}
 }
 
+// TestPartOfAnInterval: a meter whose rows end or begin within an interval leaves it out, and says so.
+func TestPartOfAnInterval(t *testing.T) {
+	t.Parallel()
+	rows := "time,power_kw\n"
+	for m := 5; m < 40; m++ {
+		rows += fmt.Sprintf("2025-06-30T22:%02d:00Z,100\n", m)
+	}
+	prices := "time,p\n"
+	for m := 0; m < 60; m += 15 {
+		prices += fmt.Sprintf("2025-06-30T22:%02d:00Z,1000\n", m)
+	}
+	own := strings.ReplaceAll(twoLines, "price_of: p", "price: 1000") // nothing but readings
+	for _, o := range []billing.BillOptions{
+		{Rules: []string{file(t, "own.yaml", twoLines)}, Data: []string{file(t, "prices.csv", prices)}},
+		{Rules: []string{file(t, "own.yaml", own)}},
+	} {
+		o.Readings = file(t, "meter.csv", rows)
+		r, err := billing.Bill(o)
+		if err != nil || string(r.Total) != "-25.00" || r.Complete || len(r.Bills[0].Missing) < 4 {
+			t.Errorf("%v, %+v", err, r)
+		}
+	}
+}
+
+// TestSignalsAreNoReadings: what a run has drawn is not billed as if it was a meter's.
+func TestSignalsAreNoReadings(t *testing.T) {
+	t.Parallel()
+	_, err := billing.Bill(billing.BillOptions{
+		Rules:    []string{"tou-demand"},
+		Readings: file(t, "signals.csv", "t_s,time,target_kw,power_kw,available_charge_kw,available_discharge_kw,soc_mean_percent\n0,2025-01-01T00:00:00Z,1,1,1,1,50\n900,2025-01-01T00:15:00Z,1,1,1,1,50\n"),
+	})
+	if err == nil || !strings.Contains(err.Error(), "these are the signals of a run") {
+		t.Error(err)
+	}
+}
+
 // TestBookingAtOnce: whoever books reads what all others have booked.
 func TestBookingAtOnce(t *testing.T) {
 	t.Parallel()

@@ -44,6 +44,9 @@ func readSeries(path string, rules []*settle.Tariff, besides ...string) (*series
 	if s.Has(deviceColumn) {
 		return f, nil // by device and then time
 	}
+	if s.Has("available_discharge_kw") && s.Has("soc_mean_percent") {
+		return nil, s.Fault(1, 1, "bill its readings.csv, which says of each reading what it is worth: record: {readings: \"*\"} in the scenario", "these are the signals of a run, which may be simulated, and no meter's readings")
+	}
 	if f.at, err = s.Times(timeColumn); err != nil {
 		return nil, err
 	}
@@ -77,10 +80,11 @@ func (p span) n() int { return int(p.to.Sub(p.from) / p.step) }
 
 // index is the interval that t lies in, -1 outside.
 func (p span) index(t time.Time) int {
-	if t.Before(p.from) || !t.Before(p.to) {
+	i := int(t.Sub(p.from) / p.step)
+	if t.Before(p.from) || i >= p.n() { // behind the last whole one
 		return -1
 	}
-	return int(t.Sub(p.from) / p.step)
+	return i
 }
 
 // period is what is billed: from one local date or instant to another, where they are given, else what
@@ -91,7 +95,7 @@ func (o *BillOptions) period(t *settle.Tariff, readings *series, others []*serie
 	case len(others) > 0:
 		p.from, p.to = others[0].at[0], others[0].at[len(others[0].at)-1].Add(others[0].width)
 	case readings.at != nil:
-		p.from, p.to = readings.at[0], readings.at[len(readings.at)-1].Add(readings.width)
+		p.from, p.to = t.Floor(readings.at[0], p.step), t.Floor(readings.at[len(readings.at)-1].Add(readings.width+p.step-1), p.step)
 	default:
 		for _, word := range readings.Texts(timeColumn) {
 			at, ok := sheet.Instant(word)

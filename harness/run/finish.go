@@ -1,10 +1,12 @@
 package run
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -14,6 +16,7 @@ import (
 	"yunchu/harness/report"
 	"yunchu/harness/scenario"
 	"yunchu/platform/device"
+	"yunchu/platform/export"
 )
 
 // energyTolerance is how large the energy residual of a unit may be in parts of
@@ -105,6 +108,13 @@ func (r *Run) finish(loopErr error) (*report.Run, error) {
 	if r.opt.Out == "" {
 		return out, nil
 	}
+	if s.Record.Readings != "" {
+		kept, err := r.readingsFile()
+		if err != nil {
+			return nil, err
+		}
+		out.Kept = append(out.Kept, kept)
+	}
 	for _, path := range s.Inputs { // for the manifest
 		name := path
 		if rel, err := filepath.Rel(filepath.Dir(s.Path), path); err == nil {
@@ -117,6 +127,24 @@ func (r *Run) finish(loopErr error) (*report.Run, error) {
 		out.Inputs = append(out.Inputs, f)
 	}
 	return out, nil
+}
+
+// readingsFile writes what the history has of the devices that are asked for, as an export does.
+func (r *Run) readingsFile() (kept report.Kept, err error) {
+	q := export.Request{From: math.MinInt64, To: math.MaxInt64}
+	for _, id := range r.Scenario.MatchDevices(r.Scenario.Record.Readings) {
+		if slot, ok := r.plant.Fleet.Slot(device.ID(id)); ok {
+			q.Devices = append(q.Devices, export.Device{ID: device.ID(id), Slot: slot})
+		}
+	}
+	kept = report.Kept{File: report.File{Name: "readings.csv"}, Path: filepath.Join(r.dir, "readings.csv")}
+	f, err := os.Create(kept.Path)
+	if err != nil {
+		return kept, err
+	}
+	w := bufio.NewWriter(f)
+	_, err = export.Write(context.Background(), w, export.CSV, q, r.plant.History.Query)
+	return kept, errors.Join(err, w.Flush(), f.Close())
 }
 
 // lost compares the readings that were acknowledged with the history: by number

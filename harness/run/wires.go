@@ -332,7 +332,7 @@ func (r *Run) rest() error {
 
 // keep adds to the report what crossed the links, and the audit of what was written.
 func (r *Run) keep(out *report.Run) error {
-	out.Kept = r.kept
+	out.Kept = append(out.Kept, r.kept...)
 	if !r.audited() {
 		return nil
 	}

@@ -28,6 +28,9 @@ func (s *Scenario) check(f *source) {
 		s.Timeline[i].check(f, fmt.Sprintf("timeline[%d]", i), s)
 	}
 	s.overrides = overrides(s.Timeline)
+	if f.has("record.readings") {
+		s.mustMatch(f, "record.readings", s.Record.Readings)
+	}
 	if f.has("record.devices") {
 		s.mustMatch(f, "record.devices", s.Record.Devices)
 	}

@@ -105,6 +105,7 @@ type Dispatch struct {
 type Record struct {
 	Every        time.Duration `yaml:"every,omitempty" jsonschema:"exclusiveMinimum=0" doc:"Distance of the rows of signals; default duration/3600, at least a step."`
 	Devices      string        `yaml:"devices,omitempty" hint:"a glob over device ids, such as ess-00*" doc:"Which devices go into devices.parquet (a glob); default none."`
+	Readings     string        `yaml:"readings,omitempty" hint:"a glob over device ids, such as ess-00*" doc:"Which devices' readings go into readings.csv, as yunchu export writes them (a glob); default none."`
 	DevicesEvery time.Duration `yaml:"devices_every,omitempty" jsonschema:"exclusiveMinimum=0" doc:"Distance of their rows; default record.every."`
 }
 
