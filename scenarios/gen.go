@@ -23,6 +23,7 @@ func main() {
 	site("inputs/site-day.csv")
 	station("inputs/station-day.csv")
 	cycles("inputs/daily-cycles.csv")
+	response("inputs/demand-response.csv")
 }
 
 func write(path string, b *bytes.Buffer) {
@@ -138,6 +139,21 @@ func station(path string) {
 		}
 		noise += -noise*dt/60 + rng.NormFloat64()*math.Sqrt(2*dt/60)
 		fmt.Fprintf(&b, "%d,%.4f\n", int(t), plan+0.03*noise)
+	}
+	write(path, &b)
+}
+
+// response is what a grid pays for 800 kW from 17:00 to 19:00, by the quarter of an hour: the batteries' own
+// power without the event is their baseline, 0.
+func response(path string) {
+	var b bytes.Buffer
+	b.WriteString("time,baseline_kwh,committed_kwh,comp_price,pen_price\n")
+	for q := range 96 {
+		committed := 0
+		if q >= 17*4 && q < 19*4 {
+			committed = 800 / 4
+		}
+		fmt.Fprintf(&b, "2026-01-01T%02d:%02d:00Z,0,%d,2.8,4.2\n", q/4, q%4*15, committed)
 	}
 	write(path, &b)
 }
