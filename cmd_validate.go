@@ -14,6 +14,7 @@ import (
 	"yunchu/harness/report"
 	"yunchu/harness/scenario"
 	"yunchu/harness/scenario/schema"
+	"yunchu/harness/trading"
 	"yunchu/hil/can"
 	"yunchu/hil/modbus"
 	"yunchu/twin/params"
@@ -84,6 +85,10 @@ func check(file string) (kind string, err error) {
 		_, err = billing.LoadScore(file)
 	case billing.BillKind:
 		_, err = billing.LoadTariff(file)
+	case trading.RulesKind:
+		_, err = trading.LoadRules(file)
+	case trading.LimitsKind:
+		_, err = trading.LoadLimits(file)
 	case "Model", "Aging", "Container", "Runaway", "BMS", "Converter", "Transformers", "Auxiliary":
 		err = parameters[kind](file)
 	default:

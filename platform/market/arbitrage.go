@@ -22,6 +22,12 @@ type Arbitrage struct {
 // which has room for one more than there are prices. It is not ok where a price is so far below
 // 0 that wasting energy would pay (p·(1/η − 1) + v < 0): see Best.
 func (a *Arbitrage) Best(b Battery, hours float64, prices, stored []float64) (value float64, ok bool) {
+	return a.From(0, b, hours, prices, stored)
+}
+
+// From is Best of a battery that holds something at the begin: what it holds can be sold within
+// the intervals. The value is that of an empty one.
+func (a *Arbitrage) From(start float64, b Battery, hours float64, prices, stored []float64) (value float64, ok bool) {
 	var (
 		n       = len(prices)
 		in, out = hours * b.Efficiency * b.PowerMW, hours * b.PowerMW // MWh that fit into an interval
@@ -52,8 +58,8 @@ func (a *Arbitrage) Best(b Battery, hours float64, prices, stored []float64) (va
 			top = b.EnergyMWh
 		}
 	}
-	at := 0.0
-	stored[0] = 0
+	at := start
+	stored[0] = start
 	for t := range n {
 		switch {
 		case at < a.low[t]:

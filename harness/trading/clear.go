@@ -1,0 +1,366 @@
+package trading
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/big"
+	"slices"
+	"strings"
+	"time"
+
+	"yunchu/harness/scenario"
+	"yunchu/platform/market/auction"
+	"yunchu/platform/market/order"
+)
+
+// ClearOptions say what is cleared.
+type ClearOptions struct {
+	Market string
+	Bids   string
+	Others string  // bids of the others
+	Prices string  // or prices that they come to by themselves
+	Column string  // of energy in it
+	Slope  float64 // and what a MW besides moves it by
+	Demand float64 // MW of regulation, where the market ranks
+	Risk   CheckOptions
+}
+
+// Cleared is what a product of a delivery came to.
+type Cleared struct {
+	Time      time.Time     `json:"time"`
+	Product   order.Product `json:"product"`
+	Price     json.Number   `json:"price_per_mwh,omitempty"`
+	Low       json.Number   `json:"low"`
+	High      json.Number   `json:"high"`
+	Volume    json.Number   `json:"volume_mw"`
+	Curtailed json.Number   `json:"curtailed_mw,omitempty"`
+	Awarded   json.Number   `json:"awarded_mw"` // ours, bought less sold
+}
+
+// ClearResult is a cleared market.
+type ClearResult struct {
+	Market   string      `json:"market"`
+	Currency string      `json:"currency"`
+	From     time.Time   `json:"from"`
+	To       time.Time   `json:"to"`
+	Earned   json.Number `json:"earned"` // of our awards, to the cent; below 0 is paid
+	Bought   json.Number `json:"bought_mwh"`
+	Sold     json.Number `json:"sold_mwh"`
+	Unfilled json.Number `json:"unfilled_mwh"` // of our orders of energy
+	Cleared  []Cleared   `json:"cleared"`
+	Risk     *Checked    `json:"risk,omitempty"`
+	NotShown int         `json:"-"`
+
+	awards []order.Award
+	books  []book
+	rules  *order.Rules
+}
+
+// book is what met in one delivery of a product.
+type book struct {
+	at     time.Time
+	terms  *order.Terms
+	orders []order.Order
+	ours   []bool
+	result *auction.Result
+}
+
+// Clear clears the bids against those of others, for all deliveries of the days that are bid for.
+func Clear(o ClearOptions) (*ClearResult, error) {
+	rules, err := Rules(o.Market)
+	if err != nil {
+		return nil, err
+	}
+	ours, err := readBids(o.Bids, rules, time.Time{})
+	if err != nil {
+		return nil, err
+	}
+	out := &ClearResult{Market: rules.Name, Currency: rules.Currency, rules: rules}
+	if rules.Ranking != nil {
+		if err := out.rank(ours, o.Demand); err != nil {
+			return nil, err
+		}
+		return out, out.sum(ours)
+	}
+	var theirs []order.Order
+	var market *prices
+	switch {
+	case o.Others != "" && o.Prices != "":
+		return nil, fmt.Errorf("--others are orders, --prices what they come to: one of the two")
+	case o.Others != "":
+		b, err := readBids(o.Others, rules, time.Time{})
+		if err != nil {
+			return nil, err
+		}
+		for i := range b.orders {
+			if b.orders[i].Party == "" {
+				b.orders[i].Party = "others"
+			}
+		}
+		theirs = b.orders
+	case o.Prices != "":
+		columns := []string{o.Column, regUpColumn, regDownColumn}
+		if market, err = readPrices(o.Prices, func(c string) bool { return slices.Contains(columns, c) }); err != nil {
+			return nil, err
+		}
+	default:
+		return nil, fmt.Errorf("name the orders of the others, or their prices: --others FILE or --prices FILE")
+	}
+	days := map[int64]bool{}
+	for i := range ours.orders {
+		from, _ := rules.Begin(ours.orders[i].At)
+		days[from.Unix()] = true
+	}
+	bidFor := func(at time.Time) bool { from, _ := rules.Begin(at); return days[from.Unix()] }
+	for i := range rules.Products {
+		t := &rules.Products[i]
+		at := map[int64][]int{} // our orders by delivery
+		for k := range ours.orders {
+			if ours.orders[k].Product == t.Product {
+				at[ours.orders[k].At.Unix()] = append(at[ours.orders[k].At.Unix()], k)
+			}
+		}
+		if len(at) == 0 {
+			continue
+		}
+		met := map[int64][]order.Order{}
+		for _, x := range theirs {
+			if x.Product == t.Product && bidFor(x.At) {
+				met[x.At.Unix()] = append(met[x.At.Unix()], x)
+			}
+		}
+		if market != nil {
+			if met, err = o.residual(market, rules, t, ours, at, bidFor); err != nil {
+				return nil, err
+			}
+		}
+		for k := range at {
+			if met[k] == nil {
+				return nil, ours.At(at[k][0], []string{timeColumn}, "", "nobody else trades %s of this delivery", t.Product)
+			}
+		}
+		var times []int64
+		for k := range met {
+			times = append(times, k)
+		}
+		slices.Sort(times)
+		for _, k := range times {
+			b := book{at: time.Unix(k, 0).UTC(), terms: t}
+			for _, i := range at[k] { // ours first: at equal limits they are the earlier ones
+				b.orders, b.ours = append(b.orders, ours.orders[i]), append(b.ours, ours.orders[i].Party == "")
+			}
+			for _, x := range met[k] {
+				b.orders, b.ours = append(b.orders, x), append(b.ours, false)
+			}
+			b.result = auction.Clear(b.orders, auction.RuleOf(rules, t))
+			out.take(&b)
+		}
+	}
+	if err := out.sum(ours); err != nil {
+		return nil, err
+	}
+	if o.Risk.Limits != "" {
+		o.Risk.Market, o.Risk.Bids = o.Market, o.Bids
+		if out.Risk, err = Check(o.Risk); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// Columns of prices of capacity, per MW and hour.
+const (
+	regUpColumn   = "regup_per_mw"
+	regDownColumn = "regdown_per_mw"
+)
+
+// residual are the orders of others at known prices, by delivery.
+func (o *ClearOptions) residual(market *prices, rules *order.Rules, t *order.Terms, ours *bids, at map[int64][]int, bidFor func(time.Time) bool) (map[int64][]order.Order, error) {
+	name := map[order.Product]string{order.Energy: o.Column, order.RegUp: regUpColumn, order.RegDown: regDownColumn}[t.Product]
+	if name == "" {
+		return nil, fmt.Errorf("--prices has none of %s: give --others", t.Product)
+	}
+	column, err := market.column(name)
+	if err != nil {
+		return nil, err
+	}
+	if market.width%t.Interval != 0 {
+		return nil, market.Fault(1, 1, "", "the rows are %v apart, where %s is traded by %v", market.width, t.Product, t.Interval)
+	}
+	out := map[int64][]order.Order{}
+	for k := range market.at {
+		for d := time.Duration(0); d < market.width; d += t.Interval {
+			begin := market.at[k].Add(d)
+			x, ok := market.value(column, begin)
+			if !ok || !bidFor(begin) {
+				continue
+			}
+			price := order.Near(x)
+			if lo, hi := t.Bounds(); price < lo || price > hi {
+				return nil, market.At(k, []string{name}, "the rules of the market say floor and cap", "%s is outside of %s to %s of %s", price, lo, hi, rules.Name)
+			}
+			sum := 2 * t.Lot()
+			for _, i := range at[begin.Unix()] {
+				sum += ours.orders[i].KW
+			}
+			slope := o.Slope
+			if t.Product != order.Energy {
+				slope = 0
+			}
+			out[begin.Unix()] = auction.Others(price, order.Near(slope), t.Lot(), sum)
+			for i := range out[begin.Unix()] {
+				out[begin.Unix()][i].Product = t.Product
+			}
+		}
+	}
+	return out, nil
+}
+
+// take books what a delivery came to.
+func (r *ClearResult) take(b *book) {
+	a := order.Award{At: b.at, Length: b.terms.Interval, Product: b.terms.Product, Price: b.result.Price}
+	net := order.KW(0)
+	for i := range b.orders {
+		if !b.ours[i] {
+			continue
+		}
+		if b.orders[i].Side == order.Buy {
+			net += b.result.Fill[i]
+		} else {
+			net -= b.result.Fill[i]
+		}
+	}
+	a.KW = net
+	if net < 0 {
+		a.Side, a.KW = order.Sell, -net
+	}
+	c := Cleared{
+		Time: b.at, Product: a.Product, Low: json.Number(b.result.Low.String()), High: json.Number(b.result.High.String()),
+		Volume: json.Number(b.result.Volume.String()), Awarded: json.Number(net.String()),
+	}
+	if b.result.Curtailed > 0 {
+		c.Curtailed = json.Number(b.result.Curtailed.String())
+	}
+	if b.result.Traded {
+		c.Price = json.Number(b.result.Price.String())
+		r.awards = append(r.awards, a)
+	}
+	r.Cleared, r.books = append(r.Cleared, c), append(r.books, *b)
+}
+
+// rank clears a market that ranks offers of regulation.
+func (r *ClearResult) rank(b *bids, demand float64) error {
+	kw, ok := order.OfMW(demand)
+	if !ok || kw <= 0 {
+		return fmt.Errorf("%s ranks offers: say how much it needs, as in --demand-mw 300", r.rules.Name)
+	}
+	if b.index == nil {
+		return b.Fault(1, 1, "its columns are "+strings.Join(b.Header, ", "), "offers are ranked by the column %s", indexColumn)
+	}
+	type key struct {
+		at      int64
+		product order.Product
+	}
+	groups := map[key][]int{}
+	var keys []key
+	for i := range b.orders {
+		k := key{b.orders[i].At.Unix(), b.orders[i].Product}
+		if groups[k] == nil {
+			keys = append(keys, k)
+		}
+		groups[k] = append(groups[k], i)
+	}
+	slices.SortStableFunc(keys, func(a, b key) int { return int(a.at - b.at) })
+	for _, k := range keys {
+		t := r.rules.Terms(k.product)
+		var offers []auction.Offer
+		lo, _ := t.Bounds()
+		for _, i := range groups[k] {
+			o := &b.orders[i]
+			offers = append(offers, auction.Offer{Party: o.Party, KW: o.KW, Price: max(o.Limit, lo), Index: b.index[i], Storage: b.storage == nil || b.storage[i]})
+		}
+		x := auction.Rank(offers, kw, *r.rules.Ranking)
+		a := order.Award{At: time.Unix(k.at, 0).UTC(), Length: t.Interval, Product: k.product, Side: order.Sell, Price: x.Price}
+		for n, i := range groups[k] {
+			if b.orders[i].Party == "" {
+				a.KW += x.Fill[n]
+			}
+		}
+		r.awards = append(r.awards, a)
+		c := Cleared{
+			Time: a.At, Product: a.Product, Price: json.Number(x.Price.String()), Low: json.Number(x.Price.String()), High: json.Number(x.Price.String()),
+			Volume: json.Number((kw - x.Short).String()), Awarded: json.Number((-a.KW).String()),
+		}
+		if x.Short > 0 {
+			c.Curtailed = json.Number(x.Short.String())
+		}
+		r.Cleared = append(r.Cleared, c)
+	}
+	return nil
+}
+
+// sum adds up our awards.
+func (r *ClearResult) sum(ours *bids) error {
+	if len(r.Cleared) == 0 {
+		return scenario.Faults{{Path: ours.Path, Msg: "there are no bids"}}
+	}
+	earned, bought, sold, asked := new(big.Rat), 0.0, 0.0, 0.0
+	r.From = r.Cleared[0].Time
+	for i := range r.awards {
+		a := &r.awards[i]
+		if r.rules.Ranking == nil { // of a ranking the price is that of mileage, which nobody knows yet
+			earned.Add(earned, a.Earns())
+		}
+		if a.At.Before(r.From) {
+			r.From = a.At
+		}
+		if end := a.At.Add(a.Length); end.After(r.To) {
+			r.To = end
+		}
+		if a.Product != order.Energy {
+			continue
+		}
+		if a.Side == order.Buy {
+			bought += a.KW.MW() * a.Length.Hours()
+		} else {
+			sold += a.KW.MW() * a.Length.Hours()
+		}
+	}
+	for i := range ours.orders {
+		if o := &ours.orders[i]; o.Product == order.Energy && o.Party == "" {
+			asked += o.KW.MW() * r.rules.Terms(o.Product).Interval.Hours()
+		}
+	}
+	r.Earned = json.Number(money(earned))
+	r.Bought, r.Sold, r.Unfilled = number(bought), number(sold), number(asked-bought-sold)
+	return nil
+}
+
+// number is a float with no more digits than a kWh in MWh has.
+func number(x float64) json.Number { return json.Number(trim(fmt.Sprintf("%.6f", x))) }
+
+// WriteCSV writes our awards.
+func (r *ClearResult) WriteCSV(w io.Writer) error { return WriteAwards(w, r.awards) }
+
+// Print prints for people.
+func (r *ClearResult) Print(w io.Writer) {
+	fmt.Fprintf(w, "%s, %s to %s: %d deliveries cleared\n", r.Market, r.From.Format(time.RFC3339), r.To.Format(time.RFC3339), len(r.Cleared))
+	fmt.Fprintf(w, "bought %s MWh, sold %s MWh, %s MWh of our orders not awarded\n", r.Bought, r.Sold, r.Unfilled)
+	if r.rules.Ranking != nil {
+		fmt.Fprintf(w, "the price is that of a MW of mileage: what it comes to is the bill's\n")
+	} else {
+		fmt.Fprintf(w, "earned %s %s\n", r.Earned, r.Currency)
+	}
+	for _, c := range r.Cleared {
+		if c.Price == "" {
+			fmt.Fprintf(w, "%s %s: nobody agrees, %s is bid and %s asked\n", c.Time.Format(time.RFC3339), c.Product, c.Low, c.High)
+		}
+		if c.Curtailed != "" {
+			fmt.Fprintf(w, "%s %s: %s MW curtailed\n", c.Time.Format(time.RFC3339), c.Product, c.Curtailed)
+		}
+	}
+	if r.Risk != nil {
+		r.Risk.Print(w)
+	}
+}

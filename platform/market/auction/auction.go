@@ -1,0 +1,175 @@
+// Package auction clears what was bid for one product and delivery at once: at one price for
+// all, or by the ranking of a regulation market.
+package auction
+
+import (
+	"cmp"
+	"slices"
+
+	"yunchu/platform/market/order"
+)
+
+// Rule is how an auction is cleared. Prices stay within Floor and Cap.
+type Rule struct {
+	Floor, Cap order.Price
+	Tick       order.Price // a midpoint is rounded down to it, where such a price clears too
+	Lot        order.KW    // in which pro rata is shared
+	ByTime     bool        // at the margin first come first served, else pro rata by quantity
+	Pricing    string      // of several prices that clear: midpoint, lowest or highest
+}
+
+// RuleOf is how a market clears a product.
+func RuleOf(r *order.Rules, t *order.Terms) Rule {
+	lo, hi := t.Bounds()
+	return Rule{Floor: lo, Cap: hi, Tick: t.Ticks(), Lot: t.Lot(), ByTime: r.Margin == "time", Pricing: r.Pricing}
+}
+
+// Result is what an auction comes to.
+type Result struct {
+	Traded bool // where nothing is, there is no price, and Low and High are best bid and offer
+	Price  order.Price
+	Volume order.KW
+	Fill   []order.KW // by order
+	// Low and High bound the prices at which nobody is left who would rather trade more, or less.
+	Low, High order.Price
+	// Curtailed is what was asked for at the cap, or offered at the floor, and not traded.
+	Curtailed order.KW
+}
+
+// Clear trades as much as buyers and sellers agree on, in the order of their limits, at one
+// price. The orders are those of one product and delivery, in the order in which they came.
+//
+// It has the most welfare, sum of what buyers would pay less what sellers would take, and its
+// price is the dual of the balance of the linear program for that.
+func Clear(orders []order.Order, r Rule) *Result {
+	out := &Result{Fill: make([]order.KW, len(orders))}
+	limit := func(i int) order.Price { return min(max(orders[i].Limit, r.Floor), r.Cap) }
+	var buys, sells []int
+	for i := range orders {
+		if orders[i].Side == order.Buy {
+			buys = append(buys, i)
+		} else {
+			sells = append(sells, i)
+		}
+	}
+	slices.SortStableFunc(buys, func(a, b int) int { return cmp.Compare(limit(b), limit(a)) })
+	slices.SortStableFunc(sells, func(a, b int) int { return cmp.Compare(limit(a), limit(b)) })
+
+	var b, s int              // the next that trade
+	var restB, restS order.KW // of them
+	lastB, lastS := r.Cap, r.Floor
+	for {
+		for ; restB == 0 && b < len(buys); b++ {
+			restB = orders[buys[b]].KW
+		}
+		for ; restS == 0 && s < len(sells); s++ {
+			restS = orders[sells[s]].KW
+		}
+		if restB == 0 || restS == 0 || limit(buys[b-1]) < limit(sells[s-1]) {
+			break
+		}
+		q := min(restB, restS)
+		lastB, lastS = limit(buys[b-1]), limit(sells[s-1])
+		restB, restS = restB-q, restS-q
+		out.Volume += q
+	}
+	out.Traded = out.Volume > 0
+	share(orders, buys, limit, out, r)
+	share(orders, sells, limit, out, r)
+
+	// Whoever trades less than all of an order does not find the price better than its limit.
+	low, high := lastS, lastB
+	if !out.Traded {
+		low, high = r.Floor, r.Cap
+	}
+	for i := range orders {
+		switch {
+		case out.Fill[i] == orders[i].KW:
+			continue
+		case orders[i].Side == order.Buy:
+			low = max(low, limit(i))
+			if limit(i) == r.Cap {
+				out.Curtailed += orders[i].KW - out.Fill[i]
+			}
+		default:
+			high = min(high, limit(i))
+			if limit(i) == r.Floor {
+				out.Curtailed += orders[i].KW - out.Fill[i]
+			}
+		}
+	}
+	out.Low, out.High = low, high
+	if out.Traded {
+		out.Price = r.price(low, high)
+	}
+	return out
+}
+
+// price is one of those from low to high.
+func (r *Rule) price(low, high order.Price) order.Price {
+	switch r.Pricing {
+	case "lowest":
+		return low
+	case "highest":
+		return high
+	}
+	middle := low + (high-low)/2
+	if r.Tick > 0 {
+		whole := middle / r.Tick * r.Tick
+		if whole > middle {
+			whole -= r.Tick
+		}
+		if whole >= low {
+			return whole
+		}
+	}
+	return middle
+}
+
+// share fills one side, sorted by limit, up to the volume.
+func share(orders []order.Order, side []int, limit func(int) order.Price, out *Result, r Rule) {
+	left := out.Volume
+	for from := 0; from < len(side) && left > 0; {
+		to, sum := from, order.KW(0)
+		for ; to < len(side) && limit(side[to]) == limit(side[from]); to++ {
+			sum += orders[side[to]].KW
+		}
+		group := side[from:to]
+		from = to
+		if sum <= left || r.ByTime {
+			for _, i := range group {
+				out.Fill[i] = min(orders[i].KW, left)
+				left -= out.Fill[i]
+			}
+			continue
+		}
+		proRata(orders, group, left, sum, max(r.Lot, 1), out.Fill)
+		return
+	}
+}
+
+// proRata shares less than the sum of a group by quantity, in whole lots; what is left goes, a
+// lot each, to the largest remainders, of equal ones to who came first (Hamilton's method).
+func proRata(orders []order.Order, group []int, amount, sum, lot order.KW, fill []order.KW) {
+	left := amount
+	rest := make([]order.KW, len(group))
+	for k, i := range group {
+		exact := orders[i].KW * amount // of sum
+		fill[i] = exact / sum / lot * lot
+		rest[k] = exact - fill[i]*sum
+		left -= fill[i]
+	}
+	turn := make([]int, len(group))
+	for k := range turn {
+		turn[k] = k
+	}
+	slices.SortStableFunc(turn, func(a, b int) int { return cmp.Compare(rest[b], rest[a]) })
+	for left > 0 {
+		for _, k := range turn {
+			i := group[k]
+			more := min(lot, left, orders[i].KW-fill[i])
+			fill[i] += more
+			left -= more
+		}
+	}
+}
