@@ -13,6 +13,7 @@ import (
 	"math"
 	"path"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -359,6 +360,9 @@ func (p *Plant) Add(ctx context.Context, infos []device.Info, f device.Fleet) er
 func (p *Plant) register(ctx context.Context, info device.Info) (device.Info, error) {
 	if old, ok := p.Fleet.Info(info.ID); ok {
 		info.Slot, info.Narrowed = old.Slot, old.Narrowed
+		if reflect.DeepEqual(info.Use, device.Use{}) { // the file says nothing of it, the API may have
+			info.Use = old.Use
+		}
 		if sameInfo(&old, &info) {
 			return old, nil
 		}

@@ -52,6 +52,10 @@ type registerInput struct {
 		Location     *device.Location `json:"location,omitempty" doc:"degrees in WGS 84"`
 		InstallDate  *string          `json:"installDate,omitempty" format:"date"`
 		Limits       *device.Limits   `json:"limits,omitempty" doc:"limits in place of those that the API has set before; {} lifts them. None may be wider than the configuration's"`
+		Tier         *int             `json:"tier,omitempty" minimum:"0" maximum:"100" doc:"0 is dispatched first, the next tier only for what those before it cannot give"`
+		Wear         *device.Wear     `json:"wear,omitempty" doc:"cost of depth, the shallowest step first, as yunchu wear writes it; [] takes it away"`
+		Loss         *device.Loss     `json:"loss,omitempty" doc:"what its converter loses while it runs"`
+		SoCSD        *float64         `json:"socSd,omitempty" minimum:"0" maximum:"50" doc:"standard deviation of its state of charge, percent; 0: not known"`
 	}
 }
 
@@ -274,6 +278,21 @@ func (s *Server) devices(ctx context.Context, in *devicesInput) (*devicesOutput,
 	return out, nil
 }
 
+// used takes over what dispatch is told of a device.
+func used(info *device.Info, in *registerInput) error {
+	b := &in.Body
+	set(&info.Tier, b.Tier)
+	set(&info.Wear, b.Wear)
+	set(&info.SoCSD, b.SoCSD)
+	if b.Loss != nil {
+		info.Loss = b.Loss
+	}
+	if err := info.Use.Validate(); err != nil {
+		return refuse(CodeInvalidRequest, err.Error())
+	}
+	return nil
+}
+
 // toCursor is the cursor of what follows a device.
 func toCursor(id device.ID) string { return base64.RawURLEncoding.EncodeToString([]byte(id)) }
 
@@ -313,6 +332,9 @@ func (s *Server) register(ctx context.Context, in *registerInput) (*deviceOutput
 		if err := narrow(&info, *b.Limits); err != nil {
 			return nil, err
 		}
+	}
+	if err := used(&info, in); err != nil {
+		return nil, err
 	}
 	info, err := s.plant.Registry.Register(ctx, info)
 	if err == nil {

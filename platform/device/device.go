@@ -107,6 +107,8 @@ type Info struct {
 	// charge.
 	ArmWithoutSoC bool `json:"armWithoutSoc,omitempty"`
 
+	Use // what dispatch is told of it
+
 	PollMS    int  `json:"pollMs,omitempty"` // how often it is read, where that is its own
 	Simulated bool `json:"simulated,omitempty"`
 

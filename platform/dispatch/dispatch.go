@@ -29,10 +29,13 @@ const (
 	SoCBalancing Strategy = "soc-balancing"
 	// Cost minimises what the energy costs in losses and in wear.
 	Cost Strategy = "cost"
+	// TimeToGo lets the devices give first that could go on longest, so that none is
+	// empty while others could still give; charging, those that are longest from full.
+	TimeToGo Strategy = "time-to-go"
 )
 
 // Strategies lists all of them.
-var Strategies = []Strategy{Proportional, SoCBalancing, Cost}
+var Strategies = []Strategy{Proportional, SoCBalancing, Cost, TimeToGo}
 
 // Valid reports whether the strategy exists.
 func (s Strategy) Valid() bool { return slices.Contains(Strategies, s) }
@@ -42,34 +45,30 @@ type Settings struct {
 	Every    time.Duration // the cycle
 	Strategy Strategy
 	MaxAge   time.Duration // older readings make a device unreachable; 0 = 3 s
+
+	// SoHWeight lets devices of lower state of health do less: a share is as if multiplied
+	// with (SoH/100)^SoHWeight. 0: health does not count.
+	SoHWeight float64
+	// Risk is how likely, at most, a device may leave its window of charge within the life
+	// of a setpoint where its state of charge is known to a standard deviation of SoCSD
+	// percent, or of its own. 0: readings are taken as they are.
+	Risk  float64
+	SoCSD float64
+	// Rest lets devices rest whose converters would lose more by running than it saves to
+	// share with them. It needs their losses, and strategy cost.
+	Rest bool
 }
 
 // Life is how long the setpoints of a cycle hold: three cycles, at least 5 s.
 func (s Settings) Life() time.Duration { return max(3*s.Every, 5*time.Second) }
 
-// Weights of the costs.
-const (
-	// balanceHours is the time in which soc-balancing would close a difference
-	// in state of charge if nothing else was asked of the fleet.
-	balanceHours = 0.5
-	// keep is the weight of staying at the previous setpoint against the
-	// strategy's own curvature. It removes flapping between devices that are
-	// equal but for noise, and moves a share by a factor 1/(1+keep) less per
-	// cycle.
-	keep = 0.25
-	// Wear of lithium iron phosphate per throughput grows with the C-rate c as
-	// 0.0630 c + 0.0971 (Naumann et al., J. Power Sources 451 (2020) 227666,
-	// stress factor of the capacity loss): relative to rest, by 0.649 per C.
-	wearPerC = 0.0630 / 0.0971
-	// lossShare is the part of conversion loss that grows with the square of
-	// power, at rated power; typical of the inverters in twin/params.
-	lossShare = 0.035
-	// lossPrice and wearPrice weigh a kWh lost against a kWh put through: a
-	// battery of 150 $/kWh that lasts 6,000 cycles wears 0.0125 $ per kWh in or
-	// out; energy at 0.1 $/kWh.
-	wearPrice = 0.0125
-	lossPrice = 0.1
-)
+// age is how old a reading of a device may be.
+func (s *Settings) age() time.Duration {
+	if s.MaxAge <= 0 {
+		return 3 * time.Second
+	}
+	return s.MaxAge
+}
 
 // Decision is one cycle's outcome. All powers in kW.
 type Decision struct {
@@ -82,12 +81,15 @@ type Decision struct {
 	Held, Unreachable  int     // devices outside the allocation
 	HeldPower          float64
 	Assumed            float64 // power that unreachable devices are taken to run at
-	Reason             string  // why there is a shortfall, empty without one
+	Reason             string  // why there is a shortfall, or a limit that cannot be kept; else empty
+	Bounds             []Bound // limits of groups that hold devices back
+	Resting            int     // devices that rest for others to run at less loss
 	Commands           []device.Command
 }
 
 // Planner makes the decisions of one fleet, cycle after cycle. It remembers the
-// previous setpoints and nothing else; it has no clock.
+// previous setpoints, how deep batteries with known wear have been used, and which units
+// rest; it has no clock.
 type Planner struct {
 	Settings Settings
 	Seq      uint64 // of the last command given out
@@ -95,18 +97,18 @@ type Planner struct {
 	// commands, lo <= 0 <= hi, and why no more: what they would refuse others carry.
 	Window func(s device.Slot) (lo, hi float64, why string)
 
-	solver   alloc.Solver
-	units    []unit
-	problem  alloc.Problem
-	out      []float64
-	previous []float64 // by slot; NaN = none
-}
-
-// unit is a device that takes part in the allocation.
-type unit struct {
-	slot      device.Slot
-	mute      bool   // takes no setpoint now
-	low, high string // what keeps it from its rating, giving and taking
+	solver         alloc.Solver
+	nested         alloc.Nested
+	groups         groups
+	units          []unit
+	problem        alloc.Problem
+	low, high      []float64 // by unit: what it can do, whatever the fleet's direction
+	tierLo, tierHi []float64
+	out            []float64
+	previous       []float64 // by slot; NaN = none
+	depth          []depth   // by slot
+	able           []able    // by slot
+	rest           rest
 }
 
 // Decide allocates target over the devices of img at now. The commands of the
@@ -118,27 +120,27 @@ func (p *Planner) Decide(now time.Time, img *image.Image, target float64, cmds [
 		return d, fmt.Errorf("a target of %v kW cannot be allocated", target)
 	}
 	ms := now.UnixMilli()
-	p.collect(ms, img, &d)
+	p.collect(now, img, &d)
 	free := target - d.HeldPower - d.Assumed
-	for i := range p.problem.Lo {
-		d.AvailableDischarge -= p.problem.Lo[i]
-		d.AvailableCharge += p.problem.Hi[i]
-	}
+	p.available(now, img, &d)
 	p.oneWay(free)
+	if p.groups.on() {
+		p.turn()
+	}
 	p.costs(img)
 	p.out = resize(p.out, len(p.units))
 	// What lies beyond the fleet is as far as one step beyond it.
 	within := min(max(free, -d.AvailableDischarge-1), d.AvailableCharge+1)
-	res, err := p.solver.Solve(p.problem, within, p.out)
+	sum, err := p.run(img, within, &d)
 	if err != nil {
 		return d, fmt.Errorf("allocate %.6g kW over %d devices: %w", free, len(p.units), err)
 	}
-	d.Planned = d.HeldPower + d.Assumed + res.Sum
+	d.Planned = d.HeldPower + d.Assumed + sum
 	d.Shortfall = target - d.Planned
 	if math.Abs(d.Shortfall) <= 1e-6*max(1, math.Abs(target)) {
 		d.Shortfall = 0
 	}
-	d.Reason = p.reason(&d)
+	d.Reason = p.reason(img, &d)
 	life := p.Settings.Life().Milliseconds()
 	for i := range p.units {
 		u := &p.units[i]
@@ -149,7 +151,7 @@ func (p *Planner) Decide(now time.Time, img *image.Image, target float64, cmds [
 		p.Seq++
 		cmds = append(cmds, device.Command{
 			Slot: u.slot, Seq: p.Seq, Verb: device.SetPower, Priority: device.Dispatch, Power: p.out[i],
-			At: ms, Duration: life, Until: ms + life, Source: device.Planner, Reason: u.why(free),
+			At: ms, Duration: life, Until: ms + life, Source: device.Planner, Reason: p.why(u, free),
 		})
 	}
 	d.Commands = cmds
@@ -158,25 +160,38 @@ func (p *Planner) Decide(now time.Time, img *image.Image, target float64, cmds [
 
 // collect sorts the devices into those that can be told, those that are held and
 // those that cannot be reached.
-func (p *Planner) collect(now int64, img *image.Image, d *Decision) {
-	maxAge := p.Settings.MaxAge
-	if maxAge <= 0 {
-		maxAge = 3 * time.Second
-	}
+func (p *Planner) collect(at time.Time, img *image.Image, d *Decision) {
+	now, grouped := at.UnixMilli(), p.groups.on()
+	maxAge := p.Settings.age()
 	for len(p.previous) < len(img.Devices) {
 		p.previous = append(p.previous, math.NaN())
 	}
 	q := &p.problem
 	p.units, q.Lo, q.Hi = p.units[:0], q.Lo[:0], q.Hi[:0]
+	g := &p.groups
+	if grouped {
+		g.place(img)
+		g.begin()
+	}
+	chance := p.chance()
 	for i := range img.Devices {
 		dev := &img.Devices[i]
+		if grouped {
+			g.see(i, dev, now, maxAge)
+		}
 		if dev.Info.State != device.Active || !(dev.Info.RatedKW >= minRatedKW && dev.Info.RatedKW <= maxRatedKW) {
+			if grouped && dev.Fresh(now, maxAge) { // not ours to tell, but it is there
+				g.count(i, number(dev.Good.Power))
+			}
 			continue
 		}
 		if !dev.Fresh(now, maxAge) {
 			d.Unreachable++
 			if dev.Told.Live(now) {
 				d.Assumed += number(dev.Told.Power)
+				if grouped {
+					g.count(i, number(dev.Told.Power))
+				}
 			}
 			p.previous[i] = math.NaN()
 			continue
@@ -184,13 +199,22 @@ func (p *Planner) collect(now int64, img *image.Image, d *Decision) {
 		if dev.Told.Held(now) {
 			d.Held++
 			d.HeldPower += held(dev, now)
+			if grouped {
+				g.count(i, held(dev, now))
+			}
 			p.previous[i] = math.NaN()
 			continue
 		}
-		u := unit{slot: device.Slot(i)}
+		u := unit{slot: device.Slot(i), limit: -1}
 		lo, hi := u.limits(dev)
 		if p.Window != nil {
 			lo, hi = u.within(lo, hi, p.Window)
+		}
+		if chance > 0 {
+			lo, hi = u.likely(dev, lo, hi, p.Settings.SoCSD*chance, dev.Info.SoCSD*chance, p.Settings.Life())
+		}
+		if grouped {
+			lo, hi = g.take(i, &u, dev, lo, hi)
 		}
 		p.units = append(p.units, u)
 		q.Lo = append(q.Lo, lo)
@@ -198,170 +222,34 @@ func (p *Planner) collect(now int64, img *image.Image, d *Decision) {
 	}
 }
 
-// number is v, or 0 where nothing was said.
-func number(v float64) float64 {
-	if device.Finite(v) {
-		return v
-	}
-	return 0
-}
-
-// settle is how long a held device may take to be where it was told to be. After
-// that its reading says what it does: one that lost its setpoint in a restart, or
-// cannot keep it, must not be planned with as if it did.
-const settle = 5 * time.Second
-
-// held is the power that a held device is planned with.
-func held(dev *image.Device, now int64) float64 {
-	if now-dev.Told.At > settle.Milliseconds() && device.Finite(dev.Good.Power) {
-		return dev.Good.Power
-	}
-	return number(dev.Told.Power)
-}
-
-// limits is what a device can do now by its last good reading, lo <= 0 <= hi, and
-// notes what keeps it from its rating.
-func (u *unit) limits(dev *image.Device) (lo, hi float64) {
-	g := &dev.Good
-	if dev.Mode != device.Run { // whatever its status word says
-		u.mute, u.low, u.high = true, "mode "+dev.Mode.String(), "mode "+dev.Mode.String()
-		return 0, 0
-	}
-	switch g.Status {
-	case device.Fault, device.Offline, device.Maintenance, device.Standby:
-		u.mute, u.low, u.high = true, g.Status.String(), g.Status.String()
-		return 0, 0
-	}
-	hi = dev.Info.Cap()
-	if hi < dev.Info.RatedKW {
-		u.low, u.high = "cap", "cap"
-	}
-	lo = -hi
-	if l := min(0, -g.MaxDischarge); l > lo { // NaN compares false
-		lo, u.low = l, "discharge limit"
-	}
-	if h := max(0, g.MaxCharge); h < hi {
-		hi, u.high = h, "charge limit"
-	}
-	soc := dev.Info.ChargeWindow()
-	if g.SoC <= soc[0] {
-		lo, u.low = 0, "state of charge low"
-	}
-	if g.SoC >= soc[1] {
-		hi, u.high = 0, "state of charge high"
-	}
-	return lo, hi
-}
-
-// within is what a window leaves of lo and hi.
-func (u *unit) within(lo, hi float64, window func(device.Slot) (lo, hi float64, why string)) (float64, float64) {
-	l, h, why := window(u.slot)
-	if l > lo {
-		lo, u.low = l, why
-	}
-	if h < hi {
-		hi, u.high = h, why
-	}
-	return lo, hi
-}
-
-// why is what limits the device in the direction of the fleet.
-func (u *unit) why(free float64) string {
-	if free < 0 {
-		return u.low
-	}
-	return u.high
-}
-
-// oneWay keeps devices from working against each other: when the fleet
-// discharges none charges, and the other way round.
-func (p *Planner) oneWay(free float64) {
+// available is what the fleet can do in either direction; with groups, within their limits.
+func (p *Planner) available(now time.Time, img *image.Image, d *Decision) {
 	q := &p.problem
-	for i := range q.Lo {
-		if free <= 0 {
-			q.Hi[i] = 0
+	if !p.groups.on() {
+		for i := range q.Lo {
+			d.AvailableDischarge -= q.Lo[i]
+			d.AvailableCharge += q.Hi[i]
 		}
-		if free >= 0 {
-			q.Lo[i] = 0
-		}
+		return
 	}
+	p.low, p.high = append(p.low[:0], q.Lo...), append(p.high[:0], q.Hi...)
+	p.groups.bound(now, img, p.Settings.age())
+	lo, hi := p.groups.reach(q.Lo, q.Hi, func(int, int8) {})
+	d.AvailableDischarge, d.AvailableCharge = max(0, -lo), max(0, hi)
 }
 
-// costs fills in the columns A, B and R of the strategy.
-func (p *Planner) costs(img *image.Image) {
-	n := len(p.units)
-	q := &p.problem
-	q.A, q.B, q.R = resize(q.A, n), resize(q.B, n), resize(q.R, n)
-	var mean, energy float64
-	if p.Settings.Strategy == SoCBalancing {
-		for i := range p.units {
-			dev := &img.Devices[p.units[i].slot]
-			if e := capacity(dev); charged(dev) {
-				mean += e * dev.Good.SoC
-				energy += e
-			}
-		}
-		if energy > 0 {
-			mean /= energy
-		}
+// why is what limits a unit where the fleet moves free.
+func (p *Planner) why(u *unit, free float64) string {
+	if w := u.why(free); w != "" || u.limit < 0 {
+		return w
 	}
-	for i := range p.units {
-		s := p.units[i].slot
-		dev := &img.Devices[s]
-		span := max(q.Hi[i]-q.Lo[i], 1e-6*dev.Info.RatedKW)
-		a, b, r := 1/span, 0.0, 0.0
-		switch p.Settings.Strategy {
-		case SoCBalancing:
-			if e := capacity(dev); charged(dev) {
-				r = e * (mean - dev.Good.SoC) / 100 / balanceHours
-			}
-		case Cost:
-			a = 2*lossPrice*lossShare/dev.Info.RatedKW + wearPrice*wearPerC*2/capacity(dev)
-			b = wearPrice
-			if q.Hi[i] <= 0 {
-				b = -wearPrice
-			}
-		}
-		if prev := p.previous[s]; prev*(q.Lo[i]+q.Hi[i]) > 0 { // same direction; NaN compares false
-			w := keep * a
-			r = (a*r + w*prev) / (a + w)
-			a += w
-		}
-		q.A[i], q.B[i], q.R[i] = a, b, r
-	}
+	return "limit " + p.groups.limits[u.limit].Name
 }
 
-// What a nameplate can say, so that one wrong entry does not put an end to all
-// decisions.
-const (
-	minRatedKW = 1e-3
-	maxRatedKW = 1e7
-	minHours   = 1e-2 // capacity over rating
-	maxHours   = 1e4
-)
-
-// charged reports whether the device says how full it is.
-func charged(d *image.Device) bool { return d.Good.SoC >= 0 && d.Good.SoC <= 100 }
-
-// capacity is the device's energy in kWh; where it is not known or makes no
-// sense, two hours of rated power.
-func capacity(d *image.Device) float64 {
-	if e, kw := d.Info.CapacityKWh, d.Info.RatedKW; e >= minHours*kw && e <= maxHours*kw {
-		return e
-	}
-	return 2 * d.Info.RatedKW
-}
-
-func resize(s []float64, n int) []float64 {
-	if cap(s) < n {
-		return make([]float64, n, n+n/4)
-	}
-	return s[:n]
-}
-
-func (p *Planner) reason(d *Decision) string {
+func (p *Planner) reason(img *image.Image, d *Decision) string {
+	limits := p.groups.said(d.Bounds, d.Shortfall != 0)
 	if d.Shortfall == 0 {
-		return ""
+		return limits
 	}
 	limited, most := 0, ""
 	counts := map[string]int{}
@@ -387,6 +275,12 @@ func (p *Planner) reason(d *Decision) string {
 	}
 	if d.Unreachable > 0 {
 		s += fmt.Sprintf("; %d unreachable", d.Unreachable)
+	}
+	if limits != "" {
+		s += "; " + limits
+	}
+	if p.Settings.Strategy == TimeToGo {
+		s += "; " + p.unavoidable(img, d)
 	}
 	return s
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"sort"
 	"sync"
@@ -290,6 +291,6 @@ func (f *Fleet) begin(ctx context.Context, info *device.Info) (done func(), err 
 
 // bare reports whether info says only that there is such a device.
 func bare(info *device.Info) bool {
-	return *info == device.Info{ID: info.ID, Slot: info.Slot} ||
-		*info == device.Info{ID: info.ID, Slot: info.Slot, Kind: "push", State: device.Inactive}
+	return reflect.DeepEqual(*info, device.Info{ID: info.ID, Slot: info.Slot}) ||
+		reflect.DeepEqual(*info, device.Info{ID: info.ID, Slot: info.Slot, Kind: "push", State: device.Inactive})
 }

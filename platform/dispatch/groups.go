@@ -1,0 +1,352 @@
+package dispatch
+
+import (
+	"fmt"
+	"math"
+	"path"
+	"strings"
+	"time"
+
+	"yunchu/platform/device"
+	"yunchu/platform/dispatch/alloc"
+	"yunchu/platform/fleet/image"
+)
+
+// Limit is what the devices behind one connection may have together: of a site, a feeder, a
+// transformer. Limits may lie within each other; a device counts in the innermost one that
+// it matches and in all around that.
+type Limit struct {
+	Name    string
+	Devices string  // a glob over ids, as of path.Match; "" is all
+	Edge    string  // only devices that this site serves; "" is any
+	Import  float64 // the most that may flow in, kW >= 0; +Inf for any
+	Export  float64 // the most that may flow out, kW >= 0; +Inf for any
+	Within  string  // the limit around it; "" for none
+	// Load is what else flows behind the connection, kW, positive is consumed; nil: nothing.
+	Load func(now time.Time) float64
+	// Meter is the device that measures all that flows through the connection, in place of
+	// Load; "" for none. What is not the fleet's of it is other load.
+	Meter device.ID
+}
+
+// Bound is a limit that holds devices back, or that cannot be kept.
+type Bound struct {
+	Name  string
+	KW    float64 // the limit, positive for import and negative for export
+	SumKW float64 // what the plan makes of it, held devices and other load with it
+	// Price is what the fleet's cost would fall by with one kW more of it, in the money of
+	// the strategy; only cost has one that is money.
+	Price float64
+	Kept  bool // false: its devices cannot keep it, the plan is as near as they can
+}
+
+// groups are the limits as the allocation sees them.
+type groups struct {
+	limits []Limit
+	tree   alloc.Tree
+	of     []int32 // by slot: the innermost limit; -1 none
+	known  []device.ID
+	order  []int32 // limits in which each comes after the one around it: index in limits
+	meters []device.Slot
+	fixed  []float64 // by group: what flows in it without the devices that are free, kW
+	seen   []float64 // by group: what its devices were seen to have, kW
+	other  []float64 // by group: other load as last known, kW
+	silent []bool    // by group: its meter does not report
+	turned []int8    // by group: 1 its devices must charge, -1 discharge, against the fleet
+}
+
+// CheckLimits returns what is wrong with limits: names that are not there or twice, limits
+// that lie within each other in a circle, globs that are none, numbers below 0.
+func CheckLimits(list []Limit) error {
+	_, err := ordered(list)
+	return err
+}
+
+// ordered are the indices of list, each after the one that it lies within.
+func ordered(list []Limit) ([]int32, error) {
+	at := map[string]int{}
+	for i, l := range list {
+		if _, twice := at[l.Name]; twice || l.Name == "" {
+			return nil, fmt.Errorf("limit %d: the name %q is none or is given twice", i+1, l.Name)
+		}
+		if _, err := path.Match(l.Devices, "x"); err != nil {
+			return nil, fmt.Errorf("limit %s: %q is no glob", l.Name, l.Devices)
+		}
+		if !(l.Import >= 0 && l.Export >= 0) {
+			return nil, fmt.Errorf("limit %s: import %g kW and export %g kW are not both at least 0", l.Name, l.Import, l.Export)
+		}
+		at[l.Name] = i
+	}
+	var out []int32
+	done := make([]bool, len(list))
+	for len(out) < len(list) {
+		before := len(out)
+		for i, l := range list {
+			up, ok := at[l.Within]
+			if l.Within != "" && !ok {
+				return nil, fmt.Errorf("limit %s lies within %q, which is not there", l.Name, l.Within)
+			}
+			if !done[i] && (l.Within == "" || done[up]) {
+				out, done[i] = append(out, int32(i)), true
+			}
+		}
+		if len(out) == before {
+			return nil, fmt.Errorf("limits lie within each other in a circle")
+		}
+	}
+	return out, nil
+}
+
+// SetLimits sets the limits of groups, none with an empty list, from the next decision on.
+func (p *Planner) SetLimits(list []Limit) error {
+	order, err := ordered(list)
+	if err != nil {
+		return err
+	}
+	g := groups{order: order}
+	at := map[string]int{}
+	for k, i := range order {
+		l := list[i]
+		at[l.Name] = k
+		up := -1
+		if l.Within != "" {
+			up = at[l.Within]
+		}
+		g.limits = append(g.limits, l)
+		g.tree.Groups = append(g.tree.Groups, alloc.Group{Parent: up})
+		g.meters = append(g.meters, device.Plant)
+	}
+	n := len(list)
+	g.fixed, g.seen, g.other = make([]float64, n), make([]float64, n), make([]float64, n)
+	g.silent, g.turned = make([]bool, n), make([]int8, n)
+	p.groups = g
+	return nil
+}
+
+// on reports whether there are limits.
+func (g *groups) on() bool { return len(g.limits) > 0 }
+
+// depth is how many limits lie around one.
+func (g *groups) depth(k int32) (n int) {
+	for k >= 0 {
+		k = int32(g.tree.Groups[k].Parent)
+		n++
+	}
+	return n
+}
+
+// place finds the innermost limit of each device that is new.
+func (g *groups) place(img *image.Image) {
+	for i := range img.Devices {
+		info := &img.Devices[i].Info
+		if i < len(g.known) && g.known[i] == info.ID {
+			continue
+		}
+		for len(g.known) <= i {
+			g.known, g.of = append(g.known, ""), append(g.of, -1)
+		}
+		g.known[i], g.of[i] = info.ID, -1
+		if info.ID == "" {
+			continue
+		}
+		meter := false
+		for k := range g.limits {
+			if g.limits[k].Meter == info.ID {
+				g.meters[k], meter = info.Slot, true
+			}
+		}
+		if meter {
+			continue
+		}
+		for k := range g.limits {
+			if k := int32(k); g.limits[k].has(info) && g.depth(k) > g.depth(g.of[i]) {
+				g.of[i] = k
+			}
+		}
+	}
+}
+
+// has reports whether a device is one of the limit's own.
+func (l *Limit) has(info *device.Info) bool {
+	if l.Edge != "" && l.Edge != info.Edge {
+		return false
+	}
+	ok, err := path.Match(l.Devices, string(info.ID))
+	return l.Devices == "" || ok && err == nil
+}
+
+// begin forgets what the groups had.
+func (g *groups) begin() {
+	clear(g.fixed)
+	clear(g.seen)
+	clear(g.turned)
+	g.tree.Of = g.tree.Of[:0]
+}
+
+// count adds what flows through a device that is not free.
+func (g *groups) count(slot int, kw float64) {
+	if k := g.of[slot]; k >= 0 {
+		g.fixed[k] += kw
+	}
+}
+
+// take puts a unit into its group. Bounds of less than a thousandth of its rating are none
+// there: the allocation tells groups apart by prices, for which a unit needs some way to go.
+func (g *groups) take(slot int, u *unit, dev *image.Device, lo, hi float64) (float64, float64) {
+	g.tree.Of = append(g.tree.Of, g.of[slot])
+	if u.mute { // it may still have power
+		g.count(slot, number(dev.Good.Power))
+	}
+	least := 1e-3 * dev.Info.RatedKW
+	if -lo < least {
+		lo = 0
+	}
+	if hi < least {
+		hi = 0
+	}
+	return lo, hi
+}
+
+// see adds what a device was seen to have.
+func (g *groups) see(slot int, dev *image.Device, now int64, maxAge time.Duration) {
+	if k := g.of[slot]; k >= 0 && dev.Fresh(now, maxAge) {
+		g.seen[k] += number(dev.Good.Power)
+	}
+}
+
+// bound gives the groups the limits of their free devices: those of the connection less
+// all else that flows through it.
+func (g *groups) bound(now time.Time, img *image.Image, maxAge time.Duration) {
+	for k := len(g.limits) - 1; k >= 0; k-- { // inner ones come later
+		l := &g.limits[k]
+		switch {
+		case l.Meter != "":
+			g.silent[k] = true
+			if s := g.meters[k]; int(s) < len(img.Devices) && img.Devices[s].Fresh(now.UnixMilli(), maxAge) && device.Finite(img.Devices[s].Good.Power) {
+				g.silent[k] = false
+				g.other[k] = img.Devices[s].Good.Power - g.seen[k]
+			}
+			g.fixed[k] += g.other[k]
+		case l.Load != nil:
+			g.other[k] = number(l.Load(now))
+			g.fixed[k] += g.other[k]
+		}
+		b := &g.tree.Groups[k]
+		b.Lo, b.Hi = -l.Export-g.fixed[k], l.Import-g.fixed[k]
+		if b.Parent >= 0 {
+			g.fixed[b.Parent] += g.fixed[k]
+			// An inner load stands behind the outer meter as well, so that it is not
+			// counted twice there.
+			g.seen[b.Parent] += g.seen[k] + g.other[k]
+		}
+	}
+}
+
+// reach is what the devices of each group can have together between lo and hi, cut at the
+// limits, and calls beyond for groups that cannot keep theirs, with the side: 1 above the
+// limit, -1 below. It returns what all devices can have.
+func (g *groups) reach(lo, hi []float64, beyond func(k int, side int8)) (low, high float64) {
+	n := len(g.limits)
+	sumLo, sumHi := make([]float64, n+1), make([]float64, n+1)
+	for i, k := range g.tree.Of {
+		if k < 0 {
+			k = int32(n)
+		}
+		sumLo[k] += lo[i]
+		sumHi[k] += hi[i]
+	}
+	for k := n - 1; k >= 0; k-- {
+		b := g.tree.Groups[k]
+		near := 1e-9 * max(1, math.Abs(sumLo[k]), math.Abs(sumHi[k]))
+		switch {
+		case b.Hi < sumLo[k]-near:
+			beyond(k, 1)
+		case b.Lo > sumHi[k]+near:
+			beyond(k, -1)
+		}
+		up := b.Parent
+		if up < 0 {
+			up = n
+		}
+		sumLo[up] += min(max(sumLo[k], b.Lo), sumHi[k])
+		sumHi[up] += max(min(sumHi[k], b.Hi), sumLo[k])
+	}
+	return sumLo[n], sumHi[n]
+}
+
+// turn lets the devices of groups that cannot keep their limits in the fleet's direction
+// go against it: what is held, or loads that are not ours, have brought the group beyond.
+// lo and hi are what each device can do; the problem's bounds become one-way by group.
+func (p *Planner) turn() {
+	g, q := &p.groups, &p.problem
+	for range g.limits {
+		changed := false
+		g.reach(q.Lo, q.Hi, func(k int, side int8) {
+			if g.turned[k] == 0 {
+				g.turned[k], changed = -side, true
+			}
+		})
+		if !changed {
+			return
+		}
+		for i, k := range g.tree.Of {
+			way := int8(0)
+			for ; k >= 0 && way == 0; k = int32(g.tree.Groups[k].Parent) {
+				way = g.turned[k]
+			}
+			switch {
+			case way > 0:
+				q.Lo[i], q.Hi[i] = 0, p.high[i]
+			case way < 0:
+				q.Lo[i], q.Hi[i] = p.low[i], 0
+			}
+		}
+	}
+}
+
+// bounds are the limits that bind in a solution, and those that are not kept.
+func (g *groups) bounds(w *alloc.Within) (out []Bound) {
+	for k := range g.limits {
+		l, b := &g.limits[k], g.tree.Groups[k]
+		x := Bound{Name: l.Name, SumKW: w.Sum[k] + g.fixed[k], Kept: true}
+		for _, broken := range w.Beyond {
+			if broken == k {
+				x.Kept = false
+			}
+		}
+		switch {
+		case w.Binds[k] > 0 || !x.Kept && w.Sum[k] > b.Hi:
+			x.KW = l.Import
+		case w.Binds[k] < 0 || !x.Kept && w.Sum[k] < b.Lo:
+			x.KW = -l.Export
+		default:
+			continue
+		}
+		outside := w.Result.Lambda
+		if b.Parent >= 0 {
+			outside = w.Lambda[b.Parent]
+		}
+		x.Price = math.Abs(outside - w.Lambda[k])
+		out = append(out, x)
+	}
+	return out
+}
+
+// said is what limits have to do with a decision, for its reason.
+func (g *groups) said(list []Bound, short bool) string {
+	var parts []string
+	for _, b := range list {
+		switch {
+		case !b.Kept:
+			parts = append(parts, fmt.Sprintf("limit %s of %.6g kW cannot be kept: %.6g kW", b.Name, b.KW, b.SumKW))
+		case short:
+			parts = append(parts, fmt.Sprintf("limit %s binds at %.6g kW", b.Name, b.KW))
+		}
+	}
+	for k, l := range g.limits {
+		if g.silent[k] && len(parts) > 0 {
+			parts = append(parts, fmt.Sprintf("the meter of %s is silent, its other load taken as %.6g kW", l.Name, g.other[k]))
+		}
+	}
+	return strings.Join(parts, "; ")
+}

@@ -1,0 +1,129 @@
+package dispatch
+
+import (
+	"fmt"
+	"math"
+
+	"yunchu/platform/device"
+	"yunchu/platform/fleet/image"
+)
+
+// The rule of time to go: M. Evans, S. Tindemans, D. Angeli, "Robustly maximal utilisation
+// of energy-constrained distributed resources", PSCC 2018. A device could go on at its full
+// power for x = energy/power. Those with the largest x give first, until they have come down
+// to the others. Whatever is asked of the fleet later, a target that any sharing could have
+// met is met.
+//
+// Over τ hours the device gives P = Pmax·(x − z)/τ within 0 and Pmax, z being the level that
+// the target asks for: the optimum of Σ τ/(2 Pmax) P² − x P. Here giving is negative.
+
+const (
+	// goHours is the longest τ. A shorter one follows the rule more closely and makes power
+	// of what is noise in the states of charge: 0.05 % of a two-hour battery are 4 s.
+	goHours = 1.0 / 6
+	// goShare bounds τ by the time that is left, so that the devices run out together.
+	goShare = 0.2
+	// ableHours is how slowly a device's own limit of power is followed, which moves with
+	// each reading of some.
+	ableHours = 1.0 / 12
+	// mostHours is as long as a time to go may be: longer ones are not told apart.
+	mostHours = 1000
+)
+
+// toGo is for how many hours a device could go on, with the sign of the slope of its cost.
+func (p *Planner) toGo(s device.Slot, dev *image.Device, charging bool) float64 {
+	kw := p.able[s].give
+	if charging {
+		kw = p.able[s].take
+	}
+	x := min(remaining(dev, charging)/max(kw, 1e-6*dev.Info.RatedKW), mostHours)
+	if charging {
+		return -x
+	}
+	return x
+}
+
+// able is the power of a device in both directions, kW, smoothed.
+type able struct{ give, take float64 }
+
+// follow moves on to what the units can do now, in the direction of the fleet.
+func (p *Planner) follow(img *image.Image) {
+	for len(p.able) < len(img.Devices) {
+		p.able = append(p.able, able{})
+	}
+	part := p.Settings.Every.Hours() / (ableHours + p.Settings.Every.Hours())
+	for i := range p.units {
+		x := &p.able[p.units[i].slot]
+		for _, way := range [...]struct {
+			to  *float64
+			now float64
+		}{{&x.give, -p.problem.Lo[i]}, {&x.take, p.problem.Hi[i]}} {
+			if way.now <= 0 {
+				continue // full or empty, or not asked
+			}
+			if *way.to == 0 {
+				*way.to = img.Devices[p.units[i].slot].Info.Cap()
+			}
+			*way.to += part * (way.now - *way.to)
+		}
+	}
+}
+
+// remaining is what a device can still give, or take, kWh; half of it where it does not
+// report its charge.
+func remaining(dev *image.Device, charging bool) float64 {
+	w := dev.Info.ChargeWindow()
+	share := (w[1] - w[0]) / 2
+	if !device.Finite(share) { // nobody knows a window
+		return capacity(dev) / 2
+	}
+	if charged(dev) {
+		share = dev.Good.SoC - w[0]
+		if charging {
+			share = w[1] - dev.Good.SoC
+		}
+	}
+	return max(0, share) / 100 * capacity(dev)
+}
+
+// level is the τ of this cycle, hours.
+func (p *Planner) level(img *image.Image) float64 {
+	p.follow(img)
+	most := 0.0
+	for i := range p.units {
+		lo, hi := p.problem.Lo[i], p.problem.Hi[i]
+		if lo == hi {
+			continue
+		}
+		s := p.units[i].slot
+		most = max(most, math.Abs(p.toGo(s, &img.Devices[s], hi > 0)))
+	}
+	return max(p.Settings.Every.Hours(), min(goHours, goShare*most))
+}
+
+// unavoidable says of a shortfall whether another sharing could have kept it away: only
+// where some devices are empty, or full, while others are not.
+func (p *Planner) unavoidable(img *image.Image, d *Decision) string {
+	charging := d.Shortfall > 0
+	out, left := 0, 0.0
+	for i := range p.units {
+		u := &p.units[i]
+		dev := &img.Devices[u.slot]
+		if e := remaining(dev, charging); e > 0 {
+			left += e
+		} else if !u.mute {
+			out++
+		}
+	}
+	what := "empty"
+	if charging {
+		what = "full"
+	}
+	switch {
+	case out == 0:
+		return "unavoidable: all devices are at their power"
+	case out == len(p.units):
+		return "unavoidable: all devices are " + what
+	}
+	return fmt.Sprintf("%d devices are %s while others have %.6g kWh to go: unavoidable unless they were used otherwise before", out, what, left)
+}
