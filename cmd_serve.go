@@ -26,7 +26,6 @@ import (
 	"yunchu/platform/bus"
 	"yunchu/platform/bus/nats"
 	"yunchu/platform/device"
-	"yunchu/platform/dispatch"
 	"yunchu/platform/ops"
 	"yunchu/platform/sched"
 	"yunchu/platform/store/series"
@@ -87,6 +86,8 @@ func notYet(cfg *scenario.Config) error {
 		return fmt.Errorf("%s: nats.credentials: this version joins clusters without credentials only", cfg.Path)
 	case cfg.Dispatch.Target != nil && cfg.Dispatch.Target.Import:
 		return fmt.Errorf("%s: dispatch.target.import_kw: this version reads no meter; give the fleet's power", cfg.Path)
+	case cfg.Dispatch.Droop != nil:
+		return fmt.Errorf("%s: dispatch.droop: this version reads no frequency; let the converters answer it", cfg.Path)
 	case cfg.Site.ImportLimitKW != nil:
 		return fmt.Errorf("%s: site.import_limit_kw: this version reads no meter and could not keep it", cfg.Path)
 	}
@@ -126,7 +127,8 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 	var p *platform.Plant
 	pc := platform.Config{
 		Name: cfg.Name, Bus: b, Sched: s, Log: log, Dir: cfg.Data, Period: 500 * time.Millisecond,
-		Dispatch:   dispatch.Settings{Every: cfg.Dispatch.Every, Strategy: dispatch.Strategy(cfg.Dispatch.Strategy)},
+		Dispatch:   cfg.Dispatch.Settings(),
+		Limits:     cfg.Dispatch.GroupLimits(func(now time.Time) time.Duration { return time.Duration(now.UnixNano()) }),
 		RampKWPerS: cfg.Dispatch.Ramp, Lease: cfg.Guard.Lease, CommandsPerS: cfg.Guard.CommandsPerS,
 		Retain: cfg.Retention.Control, RetainHistory: cfg.Retention.History, Tiers: tiers(cfg.Retention.Tiers),
 		Audit: true,
@@ -395,6 +397,7 @@ func openWire(d *scenario.ConfigDevice, p *platform.Plant, on platform.Config, t
 		return platform.Wired{}, err
 	}
 	w := platform.Wired{Info: spec.Info(), Period: d.Poll, Twin: twin}
+	w.Info.Use = d.Use()
 	if roll := tapes.begin(&d.Device, &spec, p); roll != nil {
 		w.Told = roll.Told
 	}

@@ -36,7 +36,7 @@ var twinOf = simworld.Compare
 // addSimulated serves the simulated devices of a configuration, and puts shadows
 // beside those that ask for one.
 func addSimulated(ctx context.Context, p *platform.Plant, on platform.Config, devices []scenario.ConfigDevice, dir string) error {
-	s := &scenario.Scenario{Path: filepath.Join(dir, "config"), Seed: 1}
+	s := &scenario.Scenario{Path: filepath.Join(dir, "config"), Seed: 1, Dispatch: scenario.Dispatch{Rest: on.Dispatch.Rest}}
 	for _, d := range devices {
 		s.Fleet = append(s.Fleet, scenario.FleetEntry{Device: d.Device, Shadow: d.Shadow})
 	}

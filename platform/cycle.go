@@ -3,6 +3,7 @@ package platform
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +15,9 @@ import (
 
 // cycle decides once and publishes the commands.
 func (p *Plant) cycle(now time.Time) {
+	if p.cfg.Droop != nil {
+		p.Fleet.View(func(img *image.Image) { p.charge = chargeOf(img) })
+	}
 	asked, limit, ok := p.asked(now)
 	if !ok {
 		return
@@ -34,6 +38,7 @@ func (p *Plant) cycle(now time.Time) {
 		d.Reason = strings.TrimSuffix(fmt.Sprintf("the import limit of the site leaves %.6g kW; %s", target, d.Reason), "; ")
 	}
 	p.shortfall(now, &d)
+	p.limits(now, &d)
 	for from := 0; from < len(d.Commands); from += device.MaxRows {
 		list := d.Commands[from:min(from+device.MaxRows, len(d.Commands))]
 		bus.Commands.Publish(p.bus, &device.Commands{List: list}, func(_ uint64, err error) {
@@ -90,12 +95,19 @@ func (p *Plant) asked(now time.Time) (kw, limit float64, ok bool) {
 	if p.cfg.Site != nil {
 		site = p.cfg.Site(now)
 	}
+	if p.cfg.Droop != nil && math.IsNaN(t.KW) {
+		t.KW = 0
+	}
 	if !t.Enabled || math.IsNaN(t.KW) || (t.Import && !site.OK) {
 		return 0, limit, false
 	}
 	kw = t.KW
 	if t.Import {
 		kw -= site.Net
+	}
+	if p.cfg.Droop != nil {
+		hz := p.cfg.Frequency(now)
+		kw += p.cfg.Droop.Power(hz, p.charge.ratedKW) + p.cfg.Droop.Recover(hz, p.charge.soc, p.charge.kwh)
 	}
 	if site.OK && p.cfg.ImportLimitKW > 0 {
 		limit = p.cfg.ImportLimitKW - site.Net
@@ -120,6 +132,54 @@ func (p *Plant) shortfall(now time.Time, d *dispatch.Decision) {
 	}
 	p.Gateway.Event(now, device.Plant, "shortfall", device.Warning,
 		fmt.Sprintf("target %.6g kW, %.6g kW short: %s", d.Target, d.Shortfall, d.Reason))
+}
+
+// charge is what a fleet has and could do.
+type charge struct{ ratedKW, kwh, soc float64 } // soc in percent, the mean by energy
+
+func chargeOf(img *image.Image) (c charge) {
+	for i := range img.Devices {
+		d := &img.Devices[i]
+		if d.Info.State != device.Active || d.Info.RatedKW <= 0 {
+			continue
+		}
+		c.ratedKW += d.Info.RatedKW
+		if e := d.Info.CapacityKWh; e > 0 && d.Good.SoC >= 0 {
+			c.kwh += e
+			c.soc += e * d.Good.SoC
+		}
+	}
+	c.soc /= c.kwh
+	return c
+}
+
+// limits reports when a limit of a group begins and ends to be out of reach of what its
+// devices can do, and when its meter falls silent and comes back.
+func (p *Plant) limits(now time.Time, d *dispatch.Decision) {
+	for _, l := range p.cfg.Limits {
+		broken := ""
+		for _, b := range d.Bounds {
+			if b.Name == l.Name && !b.Kept {
+				broken = fmt.Sprintf("limit %s of %.6g kW cannot be kept by its devices: %.6g kW", b.Name, b.KW, b.SumKW)
+			}
+		}
+		if was := p.broken[l.Name]; was != (broken != "") {
+			p.broken[l.Name] = !was
+			if was {
+				p.Gateway.Event(now, device.Plant, "limit-kept", device.Information, fmt.Sprintf("limit %s is within what its devices can do again", l.Name))
+			} else {
+				p.Gateway.Event(now, device.Plant, "limit-broken", device.Critical, broken)
+			}
+		}
+		if was, is := p.mute[l.Name], slices.Contains(d.Silent, l.Name); was != is {
+			p.mute[l.Name] = is
+			if is {
+				p.Gateway.Event(now, device.Plant, "meter-silent", device.Warning, fmt.Sprintf("limit %s: its meter %s does not report, its other load is taken as it was last", l.Name, l.Meter))
+			} else {
+				p.Gateway.Event(now, device.Plant, "meter-back", device.Information, fmt.Sprintf("limit %s: its meter %s reports again", l.Name, l.Meter))
+			}
+		}
+	}
 }
 
 // Decision is the newest decision of dispatch, without its commands.

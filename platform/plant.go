@@ -70,6 +70,12 @@ type Config struct {
 	// Site, when set, is asked for the import target and limit.
 	Site          func(now time.Time) Site
 	ImportLimitKW float64 // 0 = none
+	// Limits bound what the devices behind one connection have together.
+	Limits []dispatch.Limit
+	// Droop, when set, adds the fleet's answer to the frequency, in Hz, to every target; a
+	// target is 0 where there is none.
+	Droop     *dispatch.Droop
+	Frequency func(now time.Time) float64
 	// RampKWPerS bounds how fast the sum of all setpoints may change; 0 = none.
 	RampKWPerS float64
 	// Lease is how long a setpoint may hold unless it is renewed, and CommandsPerS how many
@@ -135,7 +141,10 @@ type Plant struct {
 	converts bool // some profile has units of its own
 	planner  dispatch.Planner
 	cmds     []device.Command
-	wasGood  bool // no shortfall was reported
+	wasGood  bool            // no shortfall was reported
+	broken   map[string]bool // limits that could not be kept in the last cycle
+	mute     map[string]bool // limits whose meter was silent
+	charge   charge          // of the fleet in the last cycle, for its droop
 	onPlan   []func(*dispatch.Decision)
 
 	damage    damage
@@ -228,6 +237,11 @@ func New(cfg Config) (*Plant, error) {
 	}
 	p.life, p.end = context.WithCancel(context.Background())
 	p.planner.Settings, p.planner.Window = cfg.Dispatch, p.guard.Window
+	p.broken, p.mute = map[string]bool{}, map[string]bool{}
+	if err := p.planner.SetLimits(cfg.Limits); err != nil {
+		p.end()
+		return nil, fmt.Errorf("limits of dispatch: %w", err)
+	}
 	p.converts = slices.ContainsFunc(cfg.Quality, func(r QualityRule) bool { return !r.Profile.Units.Plain() })
 	p.waiters.open = map[awaited][]waiter{}
 	if err := p.open(); err != nil {

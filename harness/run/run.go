@@ -29,7 +29,6 @@ import (
 	"yunchu/platform/bus"
 	"yunchu/platform/bus/local"
 	"yunchu/platform/device"
-	"yunchu/platform/dispatch"
 	"yunchu/platform/sched"
 )
 
@@ -336,7 +335,9 @@ func (r *Run) assemble() error {
 		Name: s.Name, Bus: r.bus, Sched: r.Sched, Log: r.opt.Log, Dir: filepath.Join(r.dir, "data"),
 		Period:        r.period(),
 		Origin:        r.start,
-		Dispatch:      dispatch.Settings{Every: s.Dispatch.Every, Strategy: dispatch.Strategy(s.Dispatch.Strategy)},
+		Dispatch:      s.Dispatch.Settings(),
+		Limits:        s.Dispatch.GroupLimits(r.elapsed),
+		Droop:         s.Dispatch.Droop.Device(),
 		Site:          r.site,
 		Initial:       r.opt.Initial,
 		Retain:        retain,
@@ -348,7 +349,10 @@ func (r *Run) assemble() error {
 		AuditOf:       r.real,
 		Later:         slices.ContainsFunc(r.wires, func(w *wire) bool { return w.spec.Recording != "" }),
 	}
-	if s.Dispatch.Target != nil || r.hasTargets() {
+	if d := s.Dispatch.Droop; d != nil {
+		cfg.Frequency = func(now time.Time) float64 { return d.Frequency.At(r.elapsed(now)) }
+	}
+	if s.Dispatch.Target != nil || s.Dispatch.Droop != nil || r.hasTargets() {
 		cfg.Target = r.target
 	}
 	p, err := platform.New(cfg)
@@ -408,7 +412,7 @@ func (r *Run) Start() time.Time { return r.start }
 
 func (r *Run) target(now time.Time) platform.Target {
 	t, ok := r.Scenario.TargetAt(r.elapsed(now))
-	return platform.Target{KW: t.KW, Import: t.Import, Enabled: ok}
+	return platform.Target{KW: t.KW, Import: t.Import, Enabled: ok || r.Scenario.Dispatch.Droop != nil}
 }
 
 func (r *Run) site(now time.Time) platform.Site {

@@ -81,6 +81,7 @@ func (r *Run) connect(ctx context.Context) error {
 			return fmt.Errorf("fleet %s: %w", e.ID, err)
 		}
 		w := &wire{index: n, entry: e, spec: spec, info: spec.Info()}
+		w.info.Use = e.Use()
 		n++
 		if err := r.find(ctx, w); err != nil {
 			return fmt.Errorf("fleet %s: %w", e.ID, err)
@@ -103,7 +104,7 @@ func (r *Run) find(ctx context.Context, w *wire) (err error) {
 		known := w.info
 		w.info = rec.Info
 		w.info.Limits = rec.Info.Limits.Within(known.Limits)
-		w.info.ID, w.info.Slot, w.info.Kind = known.ID, 0, known.Kind
+		w.info.ID, w.info.Slot, w.info.Kind, w.info.Use = known.ID, 0, known.Kind, known.Use
 		return nil
 	}
 	d, err := hil.Open(w.spec)

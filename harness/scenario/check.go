@@ -19,7 +19,7 @@ func (s *Scenario) check(f *source) {
 	s.checkFleet(f)
 	s.checkTimes(f)
 	s.Site.load(f, s.Start, s.Duration)
-	s.Dispatch.check(f, s.Start, s.Duration)
+	s.Dispatch.check(f, s.Start, s.Duration, s.ids)
 	if t := s.Dispatch.Target; t != nil && t.Import && s.Site.Load == nil && !f.has("site.load") {
 		f.needsLoad("dispatch.target.import_kw")
 	}

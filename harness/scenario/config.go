@@ -294,7 +294,11 @@ func (c *Config) check(s *source) {
 		}
 		s.wrong("site.meter", suggest(m, slices.Compact(ids)), "there is no device %q", short(m))
 	}
-	c.Dispatch.check(s, time.Unix(0, 0).UTC(), 0)
+	var ids []string
+	for _, d := range c.Devices {
+		ids = append(ids, d.ID)
+	}
+	c.Dispatch.check(s, time.Unix(0, 0).UTC(), 0, ids)
 	if t := c.Dispatch.Target; t != nil && t.Import && c.Site.Meter == "" && !s.has("site.meter") {
 		s.wrong("dispatch.target.import_kw", "add site: {meter: DEVICE}", "an import target needs the meter of the site")
 	}

@@ -40,11 +40,12 @@ type Device struct {
 	SoC           SoC    `yaml:"soc,omitempty" jsonschema:"default=50" doc:"State of charge at the start, percent."`
 	SpreadPercent Spread `yaml:"spread_percent,omitempty" doc:"Standard deviation of the units' properties, percent."`
 	Link          `yaml:",inline"`
-	Recording     string   `yaml:"recording,omitempty" doc:"What a replay device answers from."`
-	RatedKW       float64  `yaml:"rated_kw,omitempty" jsonschema:"exclusiveMinimum=0" doc:"Rated power on the nameplate of a wire device, kW."`
-	RatedKWh      float64  `yaml:"rated_kwh,omitempty" jsonschema:"exclusiveMinimum=0" doc:"Rated energy on its nameplate, kWh."`
-	Limits        Limits   `yaml:"limits,omitempty" doc:"What the guard keeps it to, whoever commands; of this and what the device says itself the tighter acts."`
-	ArmWithoutSoC bool     `yaml:"arm_without_soc,omitempty" doc:"Let a device on a wire act that does not report its state of charge: nothing but itself then keeps it from being emptied or overcharged. Each arming says so in the audit."`
+	Recording     string  `yaml:"recording,omitempty" doc:"What a replay device answers from."`
+	RatedKW       float64 `yaml:"rated_kw,omitempty" jsonschema:"exclusiveMinimum=0" doc:"Rated power on the nameplate of a wire device, kW."`
+	RatedKWh      float64 `yaml:"rated_kwh,omitempty" jsonschema:"exclusiveMinimum=0" doc:"Rated energy on its nameplate, kWh."`
+	Limits        Limits  `yaml:"limits,omitempty" doc:"What the guard keeps it to, whoever commands; of this and what the device says itself the tighter acts."`
+	ArmWithoutSoC bool    `yaml:"arm_without_soc,omitempty" doc:"Let a device on a wire act that does not report its state of charge: nothing but itself then keeps it from being emptied or overcharged. Each arming says so in the audit."`
+	Uses          `yaml:",inline"`
 	Compare       *Compare `yaml:"compare,omitempty" doc:"What a device on a wire may be apart from the twin of its model by when it is armed."`
 	Parts         *Parts   `yaml:"parts,omitempty" doc:"PCS, BMS and meter on wires of their own, as one device."`
 }
@@ -209,6 +210,7 @@ func (d *Device) check(s *source, at string, served bool) {
 		d.checkKind(s, at, served)
 	}
 	d.checkModel(s, at)
+	d.checkWear(s, at)
 	if s.has(at+".compare") && !s.has(at+".model") && d.Kind != Sim && d.Kind != Replay && !served {
 		s.fault(s.key(at+".compare"), "add: model: NAME", "there is no model to compare the device with")
 	}

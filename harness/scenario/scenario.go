@@ -93,14 +93,6 @@ type Site struct {
 	ImportLimitKW *float64 `yaml:"import_limit_kw,omitempty" jsonschema:"minimum=0" doc:"The most the site may draw from the grid, kW."`
 }
 
-// Dispatch is what the fleet is asked for. Without a target nothing is dispatched.
-type Dispatch struct {
-	Every    time.Duration `yaml:"every,omitempty" jsonschema:"exclusiveMinimum=0,default=2s" doc:"The cycle."`
-	Strategy string        `yaml:"strategy,omitempty" jsonschema:"enum=proportional,enum=soc-balancing,enum=cost,default=soc-balancing" doc:"How a target is shared out."`
-	Target   *Target       `yaml:"target,omitempty" doc:"What is asked for: a series, {kw: …} or {import_kw: …}."`
-	Ramp     float64       `yaml:"ramp_kw_per_s,omitempty" jsonschema:"exclusiveMinimum=0" doc:"The most the sum of all setpoints may change in a second, kW/s; the guard keeps it whoever commands. No limit when left out."`
-}
-
 // Record is what is written during the run, beside the journal.
 type Record struct {
 	Every        time.Duration `yaml:"every,omitempty" jsonschema:"exclusiveMinimum=0" doc:"Distance of the rows of signals; default duration/3600, at least a step."`

@@ -387,10 +387,3 @@ func (t *table) time(column int, start time.Time) (float64, error) {
 	}
 	return x.Sub(start).Seconds(), nil
 }
-
-// check loads the target.
-func (d *Dispatch) check(f *source, start time.Time, length time.Duration) {
-	if d.Target != nil {
-		d.Target.Series.load(f, "dispatch.target", start, length)
-	}
-}

@@ -16,7 +16,7 @@ type Event struct {
 	For      time.Duration `yaml:"for,omitempty" jsonschema:"exclusiveMinimum=0" doc:"How long a target_kw or import_kw acts; without it, to the end."`
 	Fault    *Injection    `yaml:"fault,omitempty" doc:"A fault begins."`
 	Command  *Command      `yaml:"command,omitempty" doc:"A user sends a command."`
-	Strategy string        `yaml:"strategy,omitempty" jsonschema:"enum=proportional,enum=soc-balancing,enum=cost" doc:"Dispatch changes its strategy."`
+	Strategy string        `yaml:"strategy,omitempty" jsonschema:"enum=proportional,enum=soc-balancing,enum=cost,enum=time-to-go" doc:"Dispatch changes its strategy."`
 }
 
 // actions are the keys of which an event has exactly one.

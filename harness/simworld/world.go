@@ -77,6 +77,7 @@ type part struct {
 	twins *twin.Fleet
 	model *params.Model
 	limit device.Limits // of each unit, as the file sets them
+	use   device.Use    // likewise
 	first int
 	bound []binding // by unit
 }
@@ -119,7 +120,11 @@ func (w *World) add(s *scenario.Scenario, e *scenario.FleetEntry, ids []string, 
 	if err != nil {
 		return fmt.Errorf("fleet %s: %w", e.ID, err)
 	}
-	w.parts = append(w.parts, part{twins, model, e.Acting(), w.n, make([]binding, twins.Len())})
+	use := e.Use()
+	if s.Dispatch.Rest && use.Loss == nil {
+		use.Loss = lossOf(model)
+	}
+	w.parts = append(w.parts, part{twins, model, e.Acting(), use, w.n, make([]binding, twins.Len())})
 	return nil
 }
 
@@ -151,7 +156,7 @@ func (w *World) Fleets() []run.Fleet {
 			infos := make([]device.Info, f.Size())
 			for i := range infos {
 				infos[i] = Info(p.model, p.twins.ID(f.Index(i)))
-				infos[i].Limits = p.limit
+				infos[i].Limits, infos[i].Use = p.limit, p.use
 			}
 			out = append(out, run.Fleet{Infos: infos, Devices: f, First: p.first + f.Index(0)})
 		}
@@ -169,6 +174,17 @@ func Info(m *params.Model, id string) device.Info {
 		RatedKW: m.RatedKW, CapacityKWh: m.RatedKWh,
 		LossKW: m.RatedKW*max(worst(m.PCS.Charge), worst(m.PCS.Discharge)) + m.PCS.StandbyW/1000,
 		SoCMin: m.Limits.SoC.Min, SoCMax: m.Limits.SoC.Max,
+	}
+}
+
+// lossOf is what the converter of a model loses while it runs, the mean of both directions,
+// less what it draws at rest.
+func lossOf(m *params.Model) *device.Loss {
+	c, d := m.PCS.Charge, m.PCS.Discharge
+	return &device.Loss{
+		FixedKW: max(0, (c.P0+d.P0)/2*m.RatedKW-m.PCS.StandbyW/1000),
+		PerKW:   max(0, (c.K1+d.K1)/2),
+		PerKW2:  max(1e-9, (c.K2+d.K2)/2/m.RatedKW),
 	}
 }
 

@@ -63,9 +63,9 @@ func (p *Planner) costs(img *image.Image) {
 			mean /= energy
 		}
 	}
-	hours := 0.0
+	tau := 0.0
 	if p.Settings.Strategy == TimeToGo {
-		hours = p.level(img)
+		tau = p.level(img)
 	}
 	for i := range p.units {
 		s := p.units[i].slot
@@ -80,10 +80,14 @@ func (p *Planner) costs(img *image.Image) {
 		case Cost:
 			a, b = p.money(s, dev, q.Hi[i] > 0)
 		case TimeToGo:
-			a, b = hours/span, p.toGo(s, dev, q.Hi[i] > 0)
+			a, b = p.toGo(s, dev, q.Hi[i] > 0, tau)
 		}
 		if w := p.Settings.SoHWeight; w > 0 && dev.Good.SoH > 0 && dev.Good.SoH < 100 {
 			a *= math.Pow(100/max(dev.Good.SoH, 1), w)
+		}
+		if p.Settings.Strategy == TimeToGo { // τ smooths
+			q.A[i], q.B[i], q.R[i] = a, b, 0
+			continue
 		}
 		if prev := p.previous[s]; prev*(q.Lo[i]+q.Hi[i]) > 0 { // same direction; NaN compares false
 			w := keep * a

@@ -80,10 +80,11 @@ type Decision struct {
 	AvailableDischarge float64 // what the fleet could give, >= 0
 	Held, Unreachable  int     // devices outside the allocation
 	HeldPower          float64
-	Assumed            float64 // power that unreachable devices are taken to run at
-	Reason             string  // why there is a shortfall, or a limit that cannot be kept; else empty
-	Bounds             []Bound // limits of groups that hold devices back
-	Resting            int     // devices that rest for others to run at less loss
+	Assumed            float64  // power that unreachable devices are taken to run at
+	Reason             string   // why there is a shortfall, or a limit that cannot be kept; else empty
+	Bounds             []Bound  // limits of groups that hold devices back
+	Silent             []string // limits whose meter does not report
+	Resting            int      // devices that rest for others to run at less loss
 	Commands           []device.Command
 }
 
@@ -122,15 +123,16 @@ func (p *Planner) Decide(now time.Time, img *image.Image, target float64, cmds [
 	ms := now.UnixMilli()
 	p.collect(now, img, &d)
 	free := target - d.HeldPower - d.Assumed
-	p.available(now, img, &d)
+	low, high := p.reach(now, img, &d)
+	d.AvailableDischarge, d.AvailableCharge = max(0, -low), max(0, high)
 	p.oneWay(free)
 	if p.groups.on() {
-		p.turn()
+		p.turn(free)
 	}
 	p.costs(img)
 	p.out = resize(p.out, len(p.units))
 	// What lies beyond the fleet is as far as one step beyond it.
-	within := min(max(free, -d.AvailableDischarge-1), d.AvailableCharge+1)
+	within := min(max(free, low-1), high+1)
 	sum, err := p.run(img, within, &d)
 	if err != nil {
 		return d, fmt.Errorf("allocate %.6g kW over %d devices: %w", free, len(p.units), err)
@@ -222,20 +224,24 @@ func (p *Planner) collect(at time.Time, img *image.Image, d *Decision) {
 	}
 }
 
-// available is what the fleet can do in either direction; with groups, within their limits.
-func (p *Planner) available(now time.Time, img *image.Image, d *Decision) {
+// reach is what the units can have together, kW; with groups, within their limits.
+func (p *Planner) reach(now time.Time, img *image.Image, d *Decision) (low, high float64) {
 	q := &p.problem
 	if !p.groups.on() {
 		for i := range q.Lo {
-			d.AvailableDischarge -= q.Lo[i]
-			d.AvailableCharge += q.Hi[i]
+			low += q.Lo[i]
+			high += q.Hi[i]
 		}
-		return
+		return low, high
 	}
 	p.low, p.high = append(p.low[:0], q.Lo...), append(p.high[:0], q.Hi...)
 	p.groups.bound(now, img, p.Settings.age())
-	lo, hi := p.groups.reach(q.Lo, q.Hi, func(int, int8) {})
-	d.AvailableDischarge, d.AvailableCharge = max(0, -lo), max(0, hi)
+	for k, l := range p.groups.limits {
+		if p.groups.silent[k] {
+			d.Silent = append(d.Silent, l.Name)
+		}
+	}
+	return p.groups.reach(q.Lo, q.Hi, func(int, int8) {})
 }
 
 // why is what limits a unit where the fleet moves free.

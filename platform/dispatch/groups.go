@@ -46,7 +46,9 @@ type groups struct {
 	tree   alloc.Tree
 	of     []int32 // by slot: the innermost limit; -1 none
 	known  []device.ID
-	order  []int32 // limits in which each comes after the one around it: index in limits
+	order  []int32  // limits in which each comes after the one around it: index in limits
+	begins []string // by group: how the ids that its glob matches begin
+	depths []int    // by group: how many limits lie around it, itself too
 	meters []device.Slot
 	fixed  []float64 // by group: what flows in it without the devices that are free, kW
 	seen   []float64 // by group: what its devices were seen to have, kW
@@ -115,6 +117,12 @@ func (p *Planner) SetLimits(list []Limit) error {
 		g.limits = append(g.limits, l)
 		g.tree.Groups = append(g.tree.Groups, alloc.Group{Parent: up})
 		g.meters = append(g.meters, device.Plant)
+		g.begins = append(g.begins, l.Devices[:strings.IndexAny(l.Devices+"*", `*?[\\`)])
+		depth := 1
+		if up >= 0 {
+			depth += g.depths[up]
+		}
+		g.depths = append(g.depths, depth)
 	}
 	n := len(list)
 	g.fixed, g.seen, g.other = make([]float64, n), make([]float64, n), make([]float64, n)
@@ -125,15 +133,6 @@ func (p *Planner) SetLimits(list []Limit) error {
 
 // on reports whether there are limits.
 func (g *groups) on() bool { return len(g.limits) > 0 }
-
-// depth is how many limits lie around one.
-func (g *groups) depth(k int32) (n int) {
-	for k >= 0 {
-		k = int32(g.tree.Groups[k].Parent)
-		n++
-	}
-	return n
-}
 
 // place finds the innermost limit of each device that is new.
 func (g *groups) place(img *image.Image) {
@@ -158,9 +157,10 @@ func (g *groups) place(img *image.Image) {
 		if meter {
 			continue
 		}
+		deepest := 0
 		for k := range g.limits {
-			if k := int32(k); g.limits[k].has(info) && g.depth(k) > g.depth(g.of[i]) {
-				g.of[i] = k
+			if strings.HasPrefix(string(info.ID), g.begins[k]) && g.depths[k] > deepest && g.limits[k].has(info) {
+				g.of[i], deepest = int32(k), g.depths[k]
 			}
 		}
 	}
@@ -274,31 +274,50 @@ func (g *groups) reach(lo, hi []float64, beyond func(k int, side int8)) (low, hi
 	return sumLo[n], sumHi[n]
 }
 
-// turn lets the devices of groups that cannot keep their limits in the fleet's direction
-// go against it: what is held, or loads that are not ours, have brought the group beyond.
-// lo and hi are what each device can do; the problem's bounds become one-way by group.
-func (p *Planner) turn() {
+// turn lets the devices of groups that cannot keep their limits in the fleet's direction go
+// against it: what is held, or loads that are not ours, have brought the group beyond. Where
+// they must do more than is asked of all, the others turn.
+func (p *Planner) turn(free float64) {
 	g, q := &p.groups, &p.problem
-	for range g.limits {
+	way, turned := int8(0), false // of the others; whether they have turned
+	switch {
+	case free > 0:
+		way = 1
+	case free < 0:
+		way = -1
+	}
+	for range len(g.limits) + 2 {
 		changed := false
-		g.reach(q.Lo, q.Hi, func(k int, side int8) {
+		low, high := g.reach(q.Lo, q.Hi, func(k int, side int8) {
 			if g.turned[k] == 0 {
 				g.turned[k], changed = -side, true
 			}
 		})
+		near := 1e-9 * max(1, math.Abs(free))
+		if !changed && !turned {
+			switch {
+			case free > high+near && way <= 0:
+				way, turned, changed = 1, true, true
+			case free < low-near && way >= 0:
+				way, turned, changed = -1, true, true
+			}
+		}
 		if !changed {
 			return
 		}
 		for i, k := range g.tree.Of {
-			way := int8(0)
-			for ; k >= 0 && way == 0; k = int32(g.tree.Groups[k].Parent) {
-				way = g.turned[k]
+			to := int8(0)
+			for ; k >= 0 && to == 0; k = int32(g.tree.Groups[k].Parent) {
+				to = g.turned[k]
 			}
-			switch {
-			case way > 0:
-				q.Lo[i], q.Hi[i] = 0, p.high[i]
-			case way < 0:
-				q.Lo[i], q.Hi[i] = p.low[i], 0
+			if to == 0 {
+				to = way
+			}
+			q.Lo[i], q.Hi[i] = 0, 0
+			if to > 0 {
+				q.Hi[i] = p.high[i]
+			} else if to < 0 {
+				q.Lo[i] = p.low[i]
 			}
 		}
 	}

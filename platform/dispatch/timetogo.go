@@ -30,43 +30,49 @@ const (
 	mostHours = 1000
 )
 
-// toGo is for how many hours a device could go on, with the sign of the slope of its cost.
-func (p *Planner) toGo(s device.Slot, dev *image.Device, charging bool) float64 {
+// toGo is the slope of the cost of a device's power, for how many hours it could go on,
+// and half of it times τ its curvature.
+func (p *Planner) toGo(s device.Slot, dev *image.Device, charging bool, tau float64) (a, b float64) {
 	kw := p.able[s].give
 	if charging {
 		kw = p.able[s].take
 	}
-	x := min(remaining(dev, charging)/max(kw, 1e-6*dev.Info.RatedKW), mostHours)
+	kw = max(kw, 1e-6*dev.Info.RatedKW)
+	x := min(remaining(dev, charging)/kw, mostHours)
 	if charging {
-		return -x
+		x = -x
 	}
-	return x
+	return tau / kw, x
 }
 
-// able is the power of a device in both directions, kW, smoothed.
+// able is the power of a device in both directions as its nameplate and its own readings
+// have it, kW, smoothed. What the guard or the fleet's direction bounds is not in it.
 type able struct{ give, take float64 }
 
-// follow moves on to what the units can do now, in the direction of the fleet.
+// follow moves on to what the units say now.
 func (p *Planner) follow(img *image.Image) {
 	for len(p.able) < len(img.Devices) {
 		p.able = append(p.able, able{})
 	}
 	part := p.Settings.Every.Hours() / (ableHours + p.Settings.Every.Hours())
 	for i := range p.units {
+		dev := &img.Devices[p.units[i].slot]
+		most := dev.Info.Cap()
 		x := &p.able[p.units[i].slot]
-		for _, way := range [...]struct {
-			to  *float64
-			now float64
-		}{{&x.give, -p.problem.Lo[i]}, {&x.take, p.problem.Hi[i]}} {
-			if way.now <= 0 {
-				continue // full or empty, or not asked
-			}
-			if *way.to == 0 {
-				*way.to = img.Devices[p.units[i].slot].Info.Cap()
-			}
-			*way.to += part * (way.now - *way.to)
-		}
+		x.give = smooth(x.give, dev.Good.MaxDischarge, most, part)
+		x.take = smooth(x.take, dev.Good.MaxCharge, most, part)
 	}
+}
+
+// smooth moves from was a part of the way to now, which says something from above 0 to most.
+func smooth(was, now, most, part float64) float64 {
+	if !(was > 0 && was <= most) {
+		was = most
+	}
+	if !(now > 0 && now < most) { // no number, none stated, or full and empty
+		now = most
+	}
+	return was + part*(now-was)
 }
 
 // remaining is what a device can still give, or take, kWh; half of it where it does not
@@ -83,7 +89,11 @@ func remaining(dev *image.Device, charging bool) float64 {
 			share = w[1] - dev.Good.SoC
 		}
 	}
-	return max(0, share) / 100 * capacity(dev)
+	e := max(0, share) / 100 * capacity(dev)
+	if h := dev.Good.SoH; h > 0 && h < 100 {
+		e *= h / 100
+	}
+	return e
 }
 
 // level is the τ of this cycle, hours.
@@ -91,12 +101,11 @@ func (p *Planner) level(img *image.Image) float64 {
 	p.follow(img)
 	most := 0.0
 	for i := range p.units {
-		lo, hi := p.problem.Lo[i], p.problem.Hi[i]
-		if lo == hi {
-			continue
-		}
 		s := p.units[i].slot
-		most = max(most, math.Abs(p.toGo(s, &img.Devices[s], hi > 0)))
+		if hi := p.problem.Hi[i]; hi > p.problem.Lo[i] {
+			_, x := p.toGo(s, &img.Devices[s], hi > 0, 0)
+			most = max(most, math.Abs(x))
+		}
 	}
 	return max(p.Settings.Every.Hours(), min(goHours, goShare*most))
 }

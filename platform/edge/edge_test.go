@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -404,7 +405,7 @@ func TestSiteSpeaksForItselfOnly(t *testing.T) {
 	u, _ := s.uplink(line)
 	s.reads(1)
 	eventually(t, "it is refused", func() bool { return u.Failures.Load() > 0 })
-	if info, _ := plant.Slot("pcs-1"); info != own {
+	if info, _ := plant.Slot("pcs-1"); !reflect.DeepEqual(info, own) {
 		t.Errorf("it is now %+v", info)
 	}
 	if n := len(plant.times("pcs-1")); n != 0 {

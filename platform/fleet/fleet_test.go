@@ -65,10 +65,10 @@ func TestRegister(t *testing.T) {
 	}
 	a2 := register(t, f, device.Info{ID: "a", Model: "m", RatedKW: 50, Slot: 77})
 	want := device.Info{ID: "a", Slot: 0, Kind: "sim", State: device.Active, Model: "m", RatedKW: 50}
-	if a2 != want {
+	if !reflect.DeepEqual(a2, want) {
 		t.Errorf("changed: %+v, want %+v", a2, want)
 	}
-	if got, ok := f.Info("a"); !ok || got != want {
+	if got, ok := f.Info("a"); !ok || !reflect.DeepEqual(got, want) {
 		t.Errorf("known: %+v", got)
 	}
 	if c := register(t, f, device.Info{ID: "c"}); c.Slot != 2 || f.Len() != 3 {
@@ -156,7 +156,7 @@ func TestRegistrationThatFails(t *testing.T) {
 	}
 	b.refuse = nil
 	a := register(t, f, device.Info{ID: "a"})
-	if got, ok := f.Device(a.Slot); !ok || got.Info != a || f.Len() != 1 {
+	if got, ok := f.Device(a.Slot); !ok || !reflect.DeepEqual(got.Info, a) || f.Len() != 1 {
 		t.Errorf("again: %+v", got.Info)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -200,7 +200,7 @@ func TestDamagedRegistrationsArePassedOver(t *testing.T) {
 	b.Publish(bus.Meta, &device.Meta{Kind: "device", Key: "b", Value: []byte(`{"deviceId":`)}, nil)
 	b.Publish(bus.Meta, &device.Meta{Kind: "device", Key: "b"}, nil)
 	b.Publish(bus.Meta, &device.Meta{Kind: "user", Key: "b", Value: []byte(`{"deviceId":"b","slot":9}`)}, nil)
-	if got, ok := f.Info("a"); !ok || got != good || f.Len() != 1 {
+	if got, ok := f.Info("a"); !ok || !reflect.DeepEqual(got, good) || f.Len() != 1 {
 		t.Errorf("known: %+v and %d devices, want %+v alone", got, f.Len(), good)
 	}
 	publish(t, b, "gap", device.Info{ID: "gap", Slot: 100}) // registrations before it have failed

@@ -3,6 +3,7 @@ package emul_test
 import (
 	"errors"
 	"math"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -69,7 +70,7 @@ func TestReadingIsTheUnit(t *testing.T) {
 		Kind: "sunspec", DeviceType: "battery-storage", Manufacturer: "Yunchu", Model: "ess-100kw-215kwh",
 		RatedKW: 100, CapacityKWh: 215, SoCMin: 5, SoCMax: 95, Serial: "rig-1", Firmware: "1", VoltStep: 0.1,
 	}
-	if err != nil || info != want {
+	if err != nil || !reflect.DeepEqual(info, want) {
 		t.Errorf("describes itself as %+v, %v, want %+v", info, err, want)
 	}
 }

@@ -107,7 +107,7 @@ type DevicePage struct {
 
 type Dispatch struct {
 	Enabled bool `json:"enabled"`
-	// proportional, soc-balancing, cost
+	// proportional, soc-balancing, cost, time-to-go
 	Strategy string `json:"strategy"`
 	// Power of the fleet, + charges; null: nothing is dispatched.
 	TargetKw *float64 `json:"targetKw,omitempty"`

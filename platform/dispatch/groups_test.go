@@ -1,0 +1,306 @@
+package dispatch_test
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"yunchu/platform/device"
+	"yunchu/platform/dispatch"
+	"yunchu/platform/fleet/image"
+)
+
+// named is a fleet whose devices have the names.
+func named(soc float64, names ...string) *image.Image {
+	img := fleet(len(names), soc)
+	for i, n := range names {
+		img.Devices[i].Info.ID = device.ID(n)
+	}
+	return img
+}
+
+func limited(t testing.TB, s dispatch.Strategy, list ...dispatch.Limit) *dispatch.Planner {
+	t.Helper()
+	p := planner(s)
+	if err := p.SetLimits(list); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+var (
+	inf    = math.Inf(1)
+	feeder = dispatch.Limit{Name: "feeder", Devices: "n-*", Import: 120, Export: 80, Within: "site"}
+	site   = dispatch.Limit{Name: "site", Import: 250, Export: 200}
+)
+
+func TestLimits(t *testing.T) {
+	now := start.Add(time.Second)
+	told := func(d *image.Device, kw float64) {
+		d.Told = image.Told{Verb: device.SetPower, Priority: device.Normal, Power: kw, At: now.UnixMilli(), Until: now.Add(time.Minute).UnixMilli()}
+	}
+	meter := func(img *image.Image, kw float64) {
+		d := image.Device{Info: device.Info{ID: "meter", Slot: device.Slot(len(img.Devices)), State: device.Inactive}}
+		r := device.Empty()
+		r.At, r.Arrived, r.Power = now.UnixMilli(), now.UnixMilli(), kw
+		d.Put(&r)
+		img.Devices = append(img.Devices, d)
+	}
+	metered := feeder
+	metered.Meter = "meter"
+	loaded := feeder
+	loaded.Load = func(time.Time) float64 { return 70 }
+	for _, tt := range []struct {
+		name   string
+		limits []dispatch.Limit
+		change func(img *image.Image)
+		target float64
+		want   []float64 // of n-1, n-2, s-1, s-2; NaN: told nothing
+		short  float64
+		reason string
+		bounds string // name, limit, sum, kept
+	}{
+		{"not bound", []dispatch.Limit{feeder, site}, nil, 200, []float64{50, 50, 50, 50}, 0, "", ""},
+		{"the feeder binds", []dispatch.Limit{feeder, site}, nil, -190, []float64{-40, -40, -55, -55}, 0, "", "[feeder -80 -80 true]"},
+		{"the site binds too", []dispatch.Limit{feeder, site}, nil, 400, []float64{60, 60, 65, 65}, 150, "limit site binds at 250 kW; limit feeder binds at 120 kW", "[site 250 250 true feeder 120 120 true]"},
+		{"another order", []dispatch.Limit{site, feeder}, nil, -190, []float64{-40, -40, -55, -55}, 0, "", "[feeder -80 -80 true]"},
+		{"held counts", []dispatch.Limit{feeder, site}, func(img *image.Image) { told(&img.Devices[0], 100) }, 250, []float64{math.NaN(), 20, 65, 65}, 0, "", "[site 250 250 true feeder 120 120 true]"},
+		{"held beyond: the other works against it", []dispatch.Limit{feeder, site}, func(img *image.Image) { told(&img.Devices[0], 150) }, 200, []float64{math.NaN(), -30, 40, 40}, 0, "", "[feeder 120 120 true]"},
+		{"held too far beyond", []dispatch.Limit{feeder, site}, func(img *image.Image) { told(&img.Devices[0], 260) }, 250, []float64{math.NaN(), -100, 45, 45}, 0, "limit feeder of 120 kW cannot be kept: 160 kW", "[site 250 250 true feeder 120 160 false]"},
+		{"held beyond, and the fleet discharges: the others take what is left", []dispatch.Limit{feeder, site}, func(img *image.Image) { told(&img.Devices[0], 170) }, 160, []float64{math.NaN(), -50, 20, 20}, 0, "", "[feeder 120 120 true]"},
+		{"nothing is asked, and held is beyond", []dispatch.Limit{feeder, site}, func(img *image.Image) { told(&img.Devices[0], 170) }, 170, []float64{math.NaN(), -50, 25, 25}, 0, "", "[feeder 120 120 true]"},
+		{"unreachable counts", []dispatch.Limit{feeder, site}, func(img *image.Image) {
+			told(&img.Devices[0], 90)
+			img.Devices[0].Good.At, img.Devices[0].Good.Arrived = 1, 1
+		}, 220, []float64{math.NaN(), 30, 50, 50}, 0, "", "[feeder 120 120 true]"},
+		{"other load", []dispatch.Limit{loaded, site}, nil, 180, []float64{25, 25, 65, 65}, 0, "", "[site 250 250 true feeder 120 120 true]"},
+		{"other load takes from the site as well", []dispatch.Limit{loaded, site}, nil, -300, []float64{-67.5, -67.5, -67.5, -67.5}, -30, "limit site binds at -200 kW", "[site -200 -200 true]"},
+		{"a meter", []dispatch.Limit{metered, site}, func(img *image.Image) {
+			img.Devices[0].Good.Power, img.Devices[1].Good.Power = 20, 20
+			meter(img, 110) // 70 of others
+		}, 180, []float64{25, 25, 65, 65}, 0, "", "[site 250 250 true feeder 120 120 true]"},
+		{"a meter that is silent", []dispatch.Limit{metered, site}, nil, -190, []float64{-40, -40, -55, -55}, 0, "", "[feeder -80 -80 true]"},
+		{"one that is not ours to tell", []dispatch.Limit{feeder, site}, func(img *image.Image) {
+			img.Devices[0].Info.State, img.Devices[0].Good.Power = device.Inactive, 100
+		}, 200, []float64{math.NaN(), 20, 65, 65}, 50, "limit site binds at 250 kW; limit feeder binds at 120 kW", "[site 250 250 true feeder 120 120 true]"},
+		{"nothing may flow", []dispatch.Limit{{Name: "off", Devices: "s-*"}}, nil, -300, []float64{-100, -100, 0, 0}, -100, "limit off binds at", "[off 0 0 true]"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			img := named(50, "n-1", "n-2", "s-1", "s-2")
+			if tt.change != nil {
+				tt.change(img)
+			}
+			d := decide(t, limited(t, dispatch.Proportional, tt.limits...), now, img, tt.target)
+			got := powers(&d, len(img.Devices))
+			for i, want := range tt.want {
+				if math.IsNaN(want) != math.IsNaN(got[i]) || !math.IsNaN(want) && !near(got[i], want) {
+					t.Errorf("told %v, want %v", got, tt.want)
+					break
+				}
+			}
+			if !near(d.Shortfall, tt.short) || !strings.Contains(d.Reason, tt.reason) || (tt.reason == "") != (d.Reason == "") {
+				t.Errorf("%g kW short, %q; want %g, %q", d.Shortfall, d.Reason, tt.short, tt.reason)
+			}
+			var bounds []any
+			for _, b := range d.Bounds {
+				bounds = append(bounds, b.Name, b.KW, math.Round(1e6*b.SumKW)/1e6, b.Kept)
+			}
+			text := ""
+			if bounds != nil {
+				text = strings.ReplaceAll(fmt.Sprint(bounds), "-0 ", "0 ")
+			}
+			if text != tt.bounds {
+				t.Errorf("bounds %s, want %s", text, tt.bounds)
+			}
+		})
+	}
+}
+
+// TestPriceOfALimit: what a limit costs is what the fleet saves with a kW more of it.
+func TestPriceOfALimit(t *testing.T) {
+	cost := func(export float64) (money, price float64) {
+		img := named(50, "n-1", "n-2", "s-1", "s-2")
+		l := feeder
+		l.Export, l.Within = export, ""
+		d := decide(t, limited(t, dispatch.Cost, l), start, img, -250)
+		for _, kw := range powers(&d, 4) { // of strategy cost, see costs.go
+			money += (2*0.1*0.035/100+0.0125*0.0630/0.0971*2/200)*kw*kw/2 + 0.0125*math.Abs(kw)
+		}
+		if len(d.Bounds) != 1 {
+			t.Fatalf("bounds %+v", d.Bounds)
+		}
+		return money, d.Bounds[0].Price
+	}
+	less, _ := cost(79.5)
+	more, _ := cost(80.5)
+	if _, price := cost(80); !near(less-more, price) || price <= 0 {
+		t.Errorf("a kW more saves %g, the price is %g", less-more, price)
+	}
+}
+
+// TestNoLimitIsPassed: whatever the image holds and whatever is asked, the plan of a group
+// with all that is held in it stays within its limit, or as near as its devices can.
+func TestNoLimitIsPassed(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, 12).Draw(t, "devices")
+		img := fleet(n, 50)
+		limits := make([]dispatch.Limit, rapid.IntRange(1, 4).Draw(t, "limits"))
+		for i := range limits {
+			limits[i] = dispatch.Limit{
+				Name: fmt.Sprint("g", i), Devices: fmt.Sprintf("*-g%d-*", i),
+				Import: rapid.SampledFrom([]float64{0, 50, 120, 400, inf}).Draw(t, "import"),
+				Export: rapid.SampledFrom([]float64{0, 50, 120, 400, inf}).Draw(t, "export"),
+			}
+			if i > 0 && rapid.Bool().Draw(t, "nested") {
+				limits[i].Within = fmt.Sprint("g", rapid.IntRange(0, i-1).Draw(t, "within"))
+			}
+		}
+		of := make([]int, n)
+		for i := range img.Devices {
+			of[i] = rapid.IntRange(0, len(limits)-1).Draw(t, "group")
+			img.Devices[i].Info.ID = device.ID(fmt.Sprintf("d%d-g%d-", i, of[i]))
+			img.Devices[i].Info.Tier = rapid.IntRange(0, 2).Draw(t, "tier")
+		}
+		p := planner(rapid.SampledFrom(dispatch.Strategies).Draw(t, "strategy"))
+		if err := p.SetLimits(limits); err != nil {
+			t.Fatal(err)
+		}
+		for cycle := range 3 {
+			now := start.Add(time.Duration(cycle) * 2 * time.Second)
+			held := make([]float64, n)
+			for i := range img.Devices {
+				d := &img.Devices[i]
+				see(d, now, rapid.Float64Range(0, 100).Draw(t, "soc"))
+				d.Good.MaxCharge, d.Good.MaxDischarge = rapid.Float64Range(0, 120).Draw(t, "take"), rapid.Float64Range(0, 120).Draw(t, "give")
+				d.Told = image.Told{}
+				if rapid.IntRange(0, 4).Draw(t, "is held") == 0 {
+					held[i] = rapid.Float64Range(-150, 150).Draw(t, "held")
+					d.Told = image.Told{Verb: device.SetPower, Priority: device.Normal, Power: held[i], At: now.UnixMilli(), Until: now.UnixMilli() + 9000}
+				}
+			}
+			target := rapid.Float64Range(-1500, 1500).Draw(t, "target")
+			d, err := p.Decide(now, img, target, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			told := powers(&d, n)
+			sum := make([]float64, len(limits))
+			bent := false
+			for i, kw := range told {
+				if math.IsNaN(kw) {
+					kw = held[i]
+				} else if math.Abs(kw) > 100 || kw > img.Devices[i].Good.MaxCharge+1e-9 || -kw > img.Devices[i].Good.MaxDischarge+1e-9 {
+					t.Fatalf("%g kW for device %d", kw, i)
+				}
+				for g := of[i]; g >= 0; {
+					sum[g] += kw
+					up := -1
+					for k := range limits {
+						if limits[k].Name == limits[g].Within {
+							up = k
+						}
+					}
+					g = up
+				}
+			}
+			for g, l := range limits {
+				kept := true
+				for _, b := range d.Bounds {
+					if b.Name == l.Name {
+						kept = b.Kept
+						if !near(b.SumKW, sum[g]) {
+							t.Fatalf("limit %s has %g kW, %g are told", l.Name, sum[g], b.SumKW)
+						}
+					}
+				}
+				if over := max(sum[g]-l.Import, -l.Export-sum[g]); kept && over > 1e-6 {
+					t.Fatalf("limit %s of %g and %g kW has %g kW", l.Name, l.Import, l.Export, sum[g])
+				}
+				bent = bent || !kept
+			}
+			if (d.Shortfall != 0 || bent) != (d.Reason != "") {
+				t.Fatalf("short of %g kW, a limit not kept: %v, reason %q", d.Shortfall, bent, d.Reason)
+			}
+		}
+	})
+}
+
+func TestLimitsThatAreNone(t *testing.T) {
+	for want, list := range map[string][]dispatch.Limit{
+		"given twice":    {site, site},
+		"not there":      {feeder},
+		"in a circle":    {{Name: "a", Within: "b", Import: 1}, {Name: "b", Within: "a", Import: 1}},
+		"no glob":        {{Name: "a", Devices: "[", Import: 1}},
+		"not both":       {{Name: "a", Import: -1}},
+		"name \"\" is n": {{Import: 1}},
+	} {
+		if err := dispatch.CheckLimits(list); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want %s", list, err, want)
+		}
+	}
+}
+
+// TestTiers: of each tier nothing is used while those before it could do more.
+func TestTiers(t *testing.T) {
+	for _, s := range dispatch.Strategies {
+		for _, tt := range []struct {
+			target float64
+			want   [3]float64 // by tier 0, 1, 5
+		}{{-150, [3]float64{-150, 0, 0}}, {150, [3]float64{150, 0, 0}}, {-250, [3]float64{-200, -50, 0}}, {450, [3]float64{200, 200, 50}}, {-900, [3]float64{-200, -200, -200}}} {
+			img := fleet(6, 50)
+			rng := rand.New(rand.NewPCG(1, 2))
+			for i := range img.Devices {
+				img.Devices[i].Info.Tier = []int{5, 0, 1}[i%3]
+				see(&img.Devices[i], start, 30+40*rng.Float64())
+			}
+			d := decide(t, planner(s), start, img, tt.target)
+			var got [3]float64
+			for i, kw := range powers(&d, 6) {
+				got[[]int{2, 0, 1}[i%3]] += kw
+			}
+			for k := range got {
+				if !near(got[k], tt.want[k]) {
+					t.Errorf("%s: %g kW are %v by tier, want %v", s, tt.target, got, tt.want)
+					break
+				}
+			}
+		}
+	}
+}
+
+// BenchmarkDecideWithin: a decision for 100,000 devices of 1,000 sites on 20 feeders.
+func BenchmarkDecideWithin(b *testing.B) {
+	const n = 100_000
+	rng := rand.New(rand.NewPCG(1, 2))
+	img := fleet(n, 50)
+	var limits []dispatch.Limit
+	for f := range 20 {
+		limits = append(limits, dispatch.Limit{Name: fmt.Sprint("feeder-", f), Devices: "none", Import: 200_000, Export: 200_000})
+	}
+	for s := range 1000 {
+		limits = append(limits, dispatch.Limit{Name: fmt.Sprint("site-", s), Devices: fmt.Sprintf("ess-%03d-*", s), Import: 4500, Export: 4500, Within: fmt.Sprint("feeder-", s%20)})
+	}
+	for i := range img.Devices {
+		img.Devices[i].Info.ID = device.ID(fmt.Sprintf("ess-%03d-%d", i%1000, i))
+		img.Devices[i].Good.SoC = 20 + 60*rng.Float64()
+	}
+	p := limited(b, dispatch.SoCBalancing, limits...)
+	var cmds []device.Command
+	i, bound := 0, 0
+	decide(b, p, start, img, 0) // finds the group of each device
+	for b.Loop() {
+		d, err := p.Decide(start, img, -float64(n)*(36+float64(i%10)), cmds[:0])
+		if err != nil {
+			b.Fatal(err)
+		}
+		cmds = d.Commands
+		bound += len(d.Bounds)
+		i++
+	}
+	b.ReportMetric(float64(bound)/float64(i), "limits/op")
+}
