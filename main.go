@@ -94,7 +94,7 @@ port is not there; 130 interrupted.`,
 	root.SetErr(stderr)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
-		runCommand(), loadCommand(), acceptCommand(), validateCommand(), schemaCommand(), serveCommand(), backupCommand(), restoreCommand(), exportCommand(), historyCommand(), demoCommand(), rigCommand(), traceCommand(), fitCommand(), trackCommand(), marketCommand(), forecastCommand(), settleCommand(), reportCommand(), auditCommand(), hashPasswordCommand(), keysCommand(),
+		runCommand(), loadCommand(), acceptCommand(), validateCommand(), schemaCommand(), serveCommand(), backupCommand(), restoreCommand(), exportCommand(), historyCommand(), demoCommand(), rigCommand(), traceCommand(), fitCommand(), trackCommand(), wearCommand(), marketCommand(), forecastCommand(), settleCommand(), reportCommand(), auditCommand(), hashPasswordCommand(), keysCommand(),
 	)
 	err := root.ExecuteContext(ctx)
 	if err == nil {

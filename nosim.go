@@ -71,6 +71,10 @@ func trackCommand() *cobra.Command {
 	return without("track", "Run the estimator over a record and score it against counted charge")
 }
 
+func wearCommand() *cobra.Command {
+	return without("wear", "Write what the depth of a battery's use costs, from the laws of ageing of its cells")
+}
+
 // without is a command that this build does not have.
 func without(name, short string) *cobra.Command {
 	return &cobra.Command{

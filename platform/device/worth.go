@@ -17,14 +17,14 @@ type WearStep struct {
 // others the energy that is cheapest to use next is not known.
 type Wear []WearStep
 
-// maxWearSteps bounds what a device may bring with it.
-const maxWearSteps = 64
+// MaxWearSteps bounds what a device may bring with it.
+const MaxWearSteps = 64
 
 // Validate returns what is wrong with w; steps that none are is not.
 func (w Wear) Validate() error {
 	var errs []error
-	if len(w) > maxWearSteps {
-		return fmt.Errorf("wear has %d steps, the most are %d", len(w), maxWearSteps)
+	if len(w) > MaxWearSteps {
+		return fmt.Errorf("wear has %d steps, the most are %d", len(w), MaxWearSteps)
 	}
 	depth, cost := 0.0, 0.0
 	for i, s := range w {
