@@ -31,6 +31,7 @@ var layers = []layer{
 	{"platform/market", "platform/device platform/market/lp", "what an offer is worth is a function of prices and of the battery"},
 	{"platform/market/order", "", "orders, awards and the rules of a market are what everybody who trades shares"},
 	{"platform/market/auction", "platform/market/order", "a market clears what it is given; it knows no battery"},
+	{"platform/market/book", "platform/market/order", "a book matches what comes in, whoever sends it"},
 	{"platform/market/delivery", "platform/market/order", "a schedule follows from awards alone"},
 	{"platform/market/risk", "platform/market/order", "a limit judges orders, whoever thought of them"},
 	{"platform/market/bid", "platform/market platform/market/order platform/market/auction platform/market/risk !platform/market/lp", "a bid is a function of a plan or a forecast; a past is traded again on the simulated market"},
