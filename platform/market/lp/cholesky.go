@@ -5,62 +5,25 @@ import (
 	"slices"
 )
 
-// cholesky factors A·D·Aᵀ for one A and many diagonal D.
-type cholesky struct {
+// pattern is where a symmetric matrix and its Cholesky factor have entries. It is shared by
+// all matrices that look the same.
+type pattern struct {
 	n      int
-	place  []int32   // of a row of A in the order of elimination
-	rows   [][]int32 // by row of the factor, in order: columns of A·D·Aᵀ left of the diagonal, ascending
-	sums   []sum     // how an entry is made: first the diagonal of each row, then what rows has
-	at     []int32   // by row: its first of sums behind the diagonals
+	place  []int32   // of a row in the order of elimination
+	rows   [][]int32 // by place: places left of the diagonal that have an entry, ascending
+	at     []int32   // by place: where the first of them is among all entries; the diagonals are the first n
 	parent []int32   // elimination tree; -1 for a root
 
-	// The factor L by columns, the diagonal first, rows ascending.
-	start []int
+	// The factor by columns, the diagonal first, rows ascending.
+	start []int32
 	index []int32
-	value []float64
-
-	free []int     // by column: where its next entry goes
-	work []float64 // a row
-	path []int32
-	mark []int32
 }
 
-// sum is an entry of A·D·Aᵀ: the sum of by·d over columns of A.
-type sum struct {
-	columns []int32
-	by      []float64
-}
-
-// column is one of A.
-type column struct {
-	row []int32
-	by  []float64
-}
-
-func newCholesky(rows int, columns []column) *cholesky {
-	// The pattern: rows that share a column.
-	sets := make([]map[int32]int32, rows)
-	for i := range sets {
-		sets[i] = map[int32]int32{}
-	}
-	for _, c := range columns {
-		for _, i := range c.row {
-			for _, k := range c.row {
-				if i != k {
-					sets[i][k] = 0
-				}
-			}
-		}
-	}
-	adjacent := make([][]int32, rows)
-	for i, set := range sets {
-		for k := range set {
-			adjacent[i] = append(adjacent[i], k)
-		}
-		slices.Sort(adjacent[i])
-	}
-	f := &cholesky{n: rows, place: make([]int32, rows), rows: make([][]int32, rows), at: make([]int32, rows)}
-	copied := make([][]int32, rows)
+// newPattern takes the neighbours of each row, ascending, without itself.
+func newPattern(adjacent [][]int32) *pattern {
+	n := len(adjacent)
+	f := &pattern{n: n, place: make([]int32, n), rows: make([][]int32, n), at: make([]int32, n+1)}
+	copied := make([][]int32, n)
 	for i := range adjacent {
 		copied[i] = slices.Clone(adjacent[i])
 	}
@@ -68,43 +31,28 @@ func newCholesky(rows int, columns []column) *cholesky {
 	for k, i := range by {
 		f.place[i] = int32(k)
 	}
-	f.sums = make([]sum, rows)
+	entries := int32(n)
 	for k, i := range by {
-		f.at[k] = int32(len(f.sums))
+		f.at[k] = entries
 		for _, other := range adjacent[i] {
 			if at := f.place[other]; at < int32(k) {
 				f.rows[k] = append(f.rows[k], at)
 			}
 		}
 		slices.Sort(f.rows[k])
-		for x, at := range f.rows[k] {
-			sets[i][by[at]] = f.at[k] + int32(x)
-			f.sums = append(f.sums, sum{})
-		}
+		entries += int32(len(f.rows[k]))
 	}
-	for j, c := range columns {
-		for x, i := range c.row {
-			for y, k := range c.row {
-				at := f.place[i]
-				switch {
-				case i == k:
-				case f.place[k] < f.place[i]:
-					at = sets[i][k]
-				default:
-					continue
-				}
-				s := &f.sums[at]
-				s.columns, s.by = append(s.columns, int32(j)), append(s.by, c.by[x]*c.by[y])
-			}
-		}
-	}
+	f.at[n] = entries
 	f.analyse()
 	return f
 }
 
-// analyse finds the elimination tree and how long the columns of the factor are.
-func (f *cholesky) analyse() {
-	f.parent, f.mark = make([]int32, f.n), make([]int32, f.n)
+// entries is how many there are on the diagonal and below it.
+func (f *pattern) entries() int { return int(f.at[f.n]) }
+
+// analyse finds the elimination tree and the columns of the factor.
+func (f *pattern) analyse() {
+	f.parent = make([]int32, f.n)
 	ancestor := make([]int32, f.n)
 	for k := range f.n {
 		f.parent[k], ancestor[k] = -1, -1
@@ -119,79 +67,100 @@ func (f *cholesky) analyse() {
 			}
 		}
 	}
-	f.work, f.path, f.free = make([]float64, f.n), make([]int32, f.n), make([]int, f.n)
-	length := make([]int, f.n)
+	w := newScratch(f.n)
+	f.start = make([]int32, f.n+1)
 	for k := range f.n {
-		f.mark[k] = -1
-	}
-	for k := range f.n {
-		length[k]++
-		for _, i := range f.reach(k) {
-			length[i]++
+		f.start[k+1]++
+		for _, i := range f.reach(k, w) {
+			f.start[i+1]++
 		}
 	}
-	f.start = make([]int, f.n+1)
-	for k, n := range length {
-		f.start[k+1] = f.start[k] + n
-	}
-	f.index, f.value = make([]int32, f.start[f.n]), make([]float64, f.start[f.n])
 	for k := range f.n {
-		f.mark[k] = -1
+		f.start[k+1] += f.start[k]
+	}
+	f.index = make([]int32, f.start[f.n])
+	w.reset(f.n)
+	for k := range f.n {
+		f.index[f.start[k]] = int32(k)
+		w.free[k] = f.start[k] + 1
+		for _, i := range f.reach(k, w) {
+			f.index[w.free[i]] = int32(k)
+			w.free[i]++
+		}
+	}
+}
+
+// scratch is what a factorisation needs besides; its length is that of the largest matrix.
+type scratch struct {
+	free, path, mark []int32
+	work             []float64 // a row, 0 outside of its use
+}
+
+func newScratch(n int) *scratch {
+	w := &scratch{free: make([]int32, n), path: make([]int32, n), mark: make([]int32, n), work: make([]float64, n)}
+	w.reset(n)
+	return w
+}
+
+func (w *scratch) reset(n int) {
+	for k := range n {
+		w.mark[k] = -1
 	}
 }
 
 // reach are the columns of row k of the factor, left of the diagonal, each before those that
 // depend on it.
-func (f *cholesky) reach(k int) []int32 {
+func (f *pattern) reach(k int, w *scratch) []int32 {
 	top := f.n
-	f.mark[k] = int32(k)
+	w.mark[k] = int32(k)
 	for _, i := range f.rows[k] {
 		n := 0
-		for ; f.mark[i] != int32(k); i = f.parent[i] {
-			f.path[n] = i
+		for ; w.mark[i] != int32(k); i = f.parent[i] {
+			w.path[n] = i
 			n++
-			f.mark[i] = int32(k)
+			w.mark[i] = int32(k)
 		}
 		for n > 0 {
 			n--
 			top--
-			f.path[top] = f.path[n]
+			w.path[top] = w.path[n]
 		}
 	}
-	return f.path[top:]
+	return w.path[top:f.n]
 }
 
-// factor makes L of A·D·Aᵀ row by row. A pivot that is nothing beside the diagonal that it
-// comes from is a row that follows from others: it is left out, which is to make its pivot huge.
-func (f *cholesky) factor(d []float64) {
+// factor makes the factor, as long as index is, row by row of the entries of a matrix. A pivot that is
+// nothing beside the diagonal that it comes from is a row that follows from others: it is left
+// out, which is to make its pivot huge.
+func (f *pattern) factor(entries, value []float64, w *scratch) {
+	w.reset(f.n)
 	for k := range f.n {
-		f.mark[k] = -1
-	}
-	for k := range f.n {
-		diagonal := f.sums[k].of(d)
-		pivot := diagonal
+		pivot := entries[k]
 		for x, i := range f.rows[k] {
-			f.work[i] = f.sums[int(f.at[k])+x].of(d)
+			w.work[i] = entries[int(f.at[k])+x]
 		}
-		f.free[k] = f.start[k]
-		for _, i := range f.reach(k) {
-			from, to := f.start[i], f.free[i]
-			l := f.work[i] / f.value[from]
-			f.work[i] = 0
-			index, value := f.index[from+1:to], f.value[from+1:to]
-			for x, r := range index {
-				f.work[r] -= value[x] * l
+		for _, i := range f.reach(k, w) {
+			from, to := f.start[i], w.free[i]
+			l := w.work[i] / value[from]
+			w.work[i] = 0
+			below := value[from+1 : to]
+			for x, r := range f.index[from+1 : to] {
+				w.work[r] -= below[x] * l
 			}
 			pivot -= l * l
-			f.index[to], f.value[to] = int32(k), l
-			f.free[i]++
+			value[to] = l
+			w.free[i]++
 		}
-		if !(pivot > dependent*diagonal) {
-			pivot = huge
-		}
-		f.index[f.start[k]], f.value[f.start[k]] = int32(k), math.Sqrt(pivot)
-		f.free[k]++
+		value[f.start[k]] = root(pivot, entries[k])
+		w.free[k] = f.start[k] + 1
 	}
+}
+
+func root(pivot, diagonal float64) float64 {
+	if !(pivot > dependent*diagonal) {
+		return math.Sqrt(huge)
+	}
+	return math.Sqrt(pivot)
 }
 
 const (
@@ -199,38 +168,27 @@ const (
 	huge      = 1e128
 )
 
-func (s *sum) of(d []float64) float64 {
-	out := 0.0
-	for x, j := range s.columns {
-		out += s.by[x] * d[j]
-	}
-	return out
-}
-
-// solve replaces b, by row of A, by what A·D·Aᵀ makes it of.
-func (f *cholesky) solve(b []float64) {
-	x := f.work
-	for i, at := range f.place {
-		x[at] = b[i]
-	}
+// forth and back solve with the factor and with its transpose, in the order of elimination.
+func (f *pattern) forth(value, x []float64) {
 	for k := range f.n {
 		from, to := f.start[k], f.start[k+1]
-		v := x[k] / f.value[from]
+		v := x[k] / value[from]
 		x[k] = v
-		for y := from + 1; y < to; y++ {
-			x[f.index[y]] -= f.value[y] * v
+		below := value[from+1 : to]
+		for y, r := range f.index[from+1 : to] {
+			x[r] -= below[y] * v
 		}
 	}
+}
+
+func (f *pattern) back(value, x []float64) {
 	for k := f.n - 1; k >= 0; k-- {
 		from, to := f.start[k], f.start[k+1]
 		v := x[k]
-		for y := from + 1; y < to; y++ {
-			v -= f.value[y] * x[f.index[y]]
+		below := value[from+1 : to]
+		for y, r := range f.index[from+1 : to] {
+			v -= below[y] * x[r]
 		}
-		x[k] = v / f.value[from]
+		x[k] = v / value[from]
 	}
-	for i, at := range f.place {
-		b[i] = x[at]
-	}
-	clear(x)
 }

@@ -3,190 +3,12 @@ package lp
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
-// model is a problem as the method takes it: A·x = b, lo <= x <= hi. Each row that is no
-// equation has a variable of its own, so that its sum may lie between its bounds; what has one
-// value only is none. Rows and columns are scaled, so that numbers are near 1.
-type model struct {
-	p *Problem
-
-	columns   []column
-	c, q      []float64 // cost, by column
-	lo, hi    []float64
-	b         []float64 // by row
-	of        []int     // the variable of a column; -1 for that of a row
-	colScale  []float64 // x of the problem = colScale · x
-	rowScale  []float64
-	size      float64 // of what x and b are counted in
-	costScale float64
-	quadratic bool
-
-	f *cholesky
-}
-
-// mostRows is how many rows a column stands in at most: all of them become neighbours of each other.
-const mostRows = 40
-
-func newModel(p *Problem) *model {
-	n, rows := p.Size()
-	m := &model{p: p, b: make([]float64, rows), rowScale: make([]float64, rows), costScale: 1}
-	all := make([]column, n)
-	for r, terms := range p.terms {
-		for _, t := range terms {
-			c := &all[t.Var]
-			if k := len(c.row); k > 0 && c.row[k-1] == int32(r) {
-				c.by[k-1] += t.By
-				continue
-			}
-			c.row, c.by = append(c.row, int32(r)), append(c.by, t.By)
-		}
-		m.rowScale[r] = 1
-		if p.rowLo[r] == p.rowHi[r] {
-			m.b[r] = p.rowLo[r]
-		}
-	}
-	for v := range all {
-		if p.lo[v] == p.hi[v] {
-			for x, r := range all[v].row {
-				m.b[r] -= all[v].by[x] * p.lo[v]
-			}
-			continue
-		}
-		m.stretch(v, all[v])
-		m.quadratic = m.quadratic || p.square[v] > 0
-	}
-	for r := range rows {
-		if p.rowLo[r] != p.rowHi[r] {
-			m.add(-1, column{row: []int32{int32(r)}, by: []float64{-1}}, 0, 0, p.rowLo[r], p.rowHi[r])
-		}
-	}
-	m.scale()
-	m.f = newCholesky(len(m.b), m.columns)
-	return m
-}
-
-// stretch adds a variable, as a chain of equal columns where it stands in many rows.
-func (m *model) stretch(v int, c column) {
-	p := m.p
-	first := true
-	for len(c.row) > mostRows {
-		link := int32(len(m.b))
-		m.b, m.rowScale = append(m.b, 0), append(m.rowScale, 1)
-		part := column{append(c.row[:mostRows:mostRows], link), append(c.by[:mostRows:mostRows], 1)}
-		c = column{append([]int32{link}, c.row[mostRows:]...), append([]float64{-1}, c.by[mostRows:]...)}
-		if first {
-			m.add(v, part, p.cost[v], p.square[v], p.lo[v], p.hi[v])
-		} else {
-			m.add(-1, part, 0, 0, p.lo[v], p.hi[v])
-		}
-		first = false
-	}
-	if first {
-		m.add(v, c, p.cost[v], p.square[v], p.lo[v], p.hi[v])
-	} else {
-		m.add(-1, c, 0, 0, p.lo[v], p.hi[v])
-	}
-}
-
-func (m *model) add(v int, c column, cost, square, lo, hi float64) {
-	m.of, m.columns = append(m.of, v), append(m.columns, c)
-	m.c, m.q = append(m.c, cost), append(m.q, square)
-	m.lo, m.hi = append(m.lo, lo), append(m.hi, hi)
-	m.colScale = append(m.colScale, 1)
-}
-
-// scale divides rows and columns by the roots of their largest entries, three times (D. Ruiz,
-// RAL-TR-2001-034), by powers of 2, so that nothing is rounded; then the costs.
-func (m *model) scale() {
-	for range 3 {
-		rows := make([]float64, len(m.b))
-		for _, c := range m.columns {
-			for x, r := range c.row {
-				rows[r] = max(rows[r], math.Abs(c.by[x]))
-			}
-		}
-		for r, most := range rows {
-			rows[r] = even(most)
-			m.rowScale[r] *= rows[r]
-			m.b[r] *= rows[r]
-		}
-		for j, c := range m.columns {
-			most := 0.0
-			for x, r := range c.row {
-				c.by[x] *= rows[r]
-				most = max(most, math.Abs(c.by[x]))
-			}
-			s := even(most)
-			for x := range c.by {
-				c.by[x] *= s
-			}
-			m.colScale[j] *= s
-			m.c[j] *= s
-			m.q[j] *= s * s
-			m.lo[j] /= s
-			m.hi[j] /= s
-		}
-	}
-	m.size = m.extent()
-	for r := range m.b {
-		m.b[r] /= m.size
-	}
-	most := 0.0
-	for j := range m.c {
-		m.lo[j] /= m.size
-		m.hi[j] /= m.size
-		m.colScale[j] *= m.size
-		m.c[j] *= m.size
-		m.q[j] *= m.size * m.size
-		most = max(most, math.Abs(m.c[j]), m.q[j])
-	}
-	if most > 0 {
-		m.costScale = math.Exp2(-math.Round(math.Log2(most)))
-	}
-	for j := range m.c {
-		m.c[j] *= m.costScale
-		m.q[j] *= m.costScale
-	}
-}
-
-// extent is the size of what the rows ask for, or else of the bounds, as a power of 2.
-func (m *model) extent() float64 {
-	rows, bounds := 0.0, 0.0
-	for _, b := range m.b {
-		rows = max(rows, math.Abs(b))
-	}
-	for j, v := range m.of {
-		for _, x := range []float64{m.lo[j], m.hi[j]} {
-			switch x = math.Abs(x); {
-			case math.IsInf(x, 0):
-			case v < 0:
-				rows = max(rows, x)
-			default:
-				bounds = max(bounds, x)
-			}
-		}
-	}
-	if rows == 0 {
-		rows = bounds
-	}
-	if rows == 0 {
-		return 1
-	}
-	return math.Exp2(math.Round(math.Log2(rows)))
-}
-
-// even is the power of 2 that is next to 1/√x.
-func even(x float64) float64 {
-	if x == 0 {
-		return 1
-	}
-	return math.Exp2(-math.Round(math.Log2(x) / 2))
-}
-
-// state is where the method stands. down and up are the distances to the bounds, which need
-// not be those of x yet; zDown and zUp are their prices. They stay above 0 where there is a
-// bound, and are 0 where there is none.
+// state is where the method stands, or a step from there. down and up are the distances to the
+// bounds, which need not be those of x yet; zDown and zUp are their prices. They stay above 0 where
+// there is a bound, and are 0 where there is none.
 type state struct {
 	x, y, down, up, zDown, zUp []float64
 }
@@ -198,51 +20,95 @@ func newState(n, rows int) *state {
 	}
 }
 
-// work is what each round needs.
-type work struct {
-	rp, rd, offDown, offUp []float64 // what the state misses: rows, prices, bounds
-	d, g, cDown, cUp       []float64
-	right, kept            []float64 // by row
-	step, guess            *state
+func (s *state) set(to *state) {
+	copy(s.x, to.x)
+	copy(s.y, to.y)
+	copy(s.down, to.down)
+	copy(s.up, to.up)
+	copy(s.zDown, to.zDown)
+	copy(s.zUp, to.zUp)
 }
 
-func (m *model) solve() (*Solution, error) {
-	if m.empty() {
+// method is what a run of rounds needs.
+type method struct {
+	*model
+	columns, lines pieces
+
+	s, best *state
+	// What the state misses: rows, prices, bounds.
+	rp, rd, offDown, offUp []float64
+	sizeB, sizeC           float64
+	// 1 by the distances and by their prices; 0 where there is no bound.
+	perDown, perUp, perZDown, perZUp []float64
+	d, g, cDown, cUp                 []float64
+	left, none                       []float64 // by row: what a direction still misses; 0
+	step, more                       *state
+}
+
+func newMethod(m *model) *method {
+	n, rows := len(m.c), len(m.b)
+	w := &method{
+		model: m, columns: cut(n), lines: cut(rows),
+		s: newState(n, rows), best: newState(n, rows), step: newState(n, rows), more: newState(n, rows),
+		rp: make([]float64, rows), left: make([]float64, rows), none: make([]float64, rows),
+	}
+	at := make([]float64, 11*n)
+	for _, to := range []*[]float64{&w.rd, &w.offDown, &w.offUp, &w.perDown, &w.perUp, &w.perZDown, &w.perZUp, &w.d, &w.g, &w.cDown, &w.cUp} {
+		*to, at = at[:n:n], at[n:]
+	}
+	return w
+}
+
+// solve goes round by round. Solutions in the terms of the problem, with their proof, are made
+// only when the state looks like one.
+func (w *method) solve() (*Solution, error) {
+	if w.empty() {
 		return nil, ErrInfeasible
 	}
-	n, rows := len(m.c), len(m.b)
-	w := &work{
-		rp: make([]float64, rows), rd: make([]float64, n), offDown: make([]float64, n), offUp: make([]float64, n),
-		d: make([]float64, n), g: make([]float64, n), cDown: make([]float64, n), cUp: make([]float64, n),
-		right: make([]float64, rows), kept: make([]float64, rows), step: newState(n, rows), guess: newState(n, rows),
-	}
-	s := m.begin(w)
+	w.begin()
 	var best *Solution
+	nearest, at := math.Inf(1), 0
 	for round := range mostRounds {
-		mu, missed := m.residuals(s, w)
-		now := m.solution(s, round)
-		now.off = max(now.off, missed)
-		if best == nil || now.worth() < best.worth() {
-			best = now
+		mu, off := w.residuals()
+		near := max(off, mu*float64(w.pairs)/(w.costScale+math.Abs(w.cost())))
+		if near < nearest {
+			nearest, at = near, round
+			if near <= passable {
+				w.best.set(w.s)
+			}
 		}
-		if best.worth() <= nearEnough || !finite(mu) || mu < 1e-28 && mu > 0 {
+		if near <= nearEnough {
+			if now := w.solution(w.s, round); best == nil || now.worth() < best.worth() {
+				best = now
+			}
+			if best.worth() <= nearEnough {
+				break
+			}
+		}
+		if !finite(mu) || mu < 1e-28 && mu > 0 {
 			break
 		}
-		if best.worth() > passable && round%4 == 3 && m.impossible(s) {
+		if nearest > passable && round%4 == 3 && w.impossible(w.s) {
 			return nil, ErrInfeasible
 		}
-		m.round(s, w, mu)
+		w.round(mu)
+	}
+	if best == nil {
+		if nearest > passable {
+			w.best.set(w.s)
+		}
+		best = w.solution(w.best, at)
 	}
 	switch {
 	case best.worth() <= passable:
 		return best, nil
-	case m.endless(s):
+	case w.endless(w.s):
 		return nil, ErrUnbounded
 	}
 	return nil, fmt.Errorf("%w: rows are missed by %.3g, the cost is %.9g, at least %.9g", ErrStalled, best.Missed, best.Objective, best.Bound)
 }
 
-// worth is how far a solution is from the optimum, and from rows and prices, relative to their sizes.
+// worth is how far a solution is from the optimum, and from rows, relative to their sizes.
 func (s *Solution) worth() float64 {
 	gap := math.Abs(s.Objective-s.Bound) / (1 + math.Abs(s.Objective))
 	if math.IsNaN(gap) {
@@ -251,52 +117,48 @@ func (s *Solution) worth() float64 {
 	return max(gap, s.off)
 }
 
-// empty reports whether a row without variables is not kept.
-func (m *model) empty() bool {
-	there := make([]bool, len(m.b))
-	for _, c := range m.columns {
-		for _, r := range c.row {
-			there[r] = true
+// cost is that of the state, scaled, without what has one value only.
+func (w *method) cost() float64 {
+	return w.columns.sum(func(from, to int) float64 {
+		sum := 0.0
+		for j := from; j < to; j++ {
+			sum += (w.c[j] + w.q[j]*w.s.x[j]/2) * w.s.x[j]
 		}
-	}
-	for r, terms := range m.p.terms {
-		size := 1.0
-		for _, t := range terms {
-			size = max(size, math.Abs(t.By*m.p.lo[t.Var]))
-		}
-		if !there[r] && math.Abs(m.b[r]/m.rowScale[r]*m.size) > negligible*size {
-			return true
-		}
-	}
-	return false
+		return sum
+	})
 }
 
 // begin is a point with some distance to all bounds.
-func (m *model) begin(w *work) *state {
-	s := newState(len(m.c), len(m.b))
-	// The least x that keeps to the rows shows the size of things.
-	for j := range w.d {
-		w.d[j] = 1
+func (w *method) begin() {
+	s := w.s
+	w.sizeB, w.sizeC = 1, 1
+	for _, b := range w.b {
+		w.sizeB = max(w.sizeB, math.Abs(b))
 	}
-	copy(w.right, m.b)
-	for j, c := range m.columns {
-		w.g[j] = middle(m.lo[j], m.hi[j])
-		for k, r := range c.row {
-			w.right[r] -= c.by[k] * w.g[j]
+	for _, c := range w.c {
+		w.sizeC = max(w.sizeC, math.Abs(c))
+	}
+	// The x next to the middle that keeps to the rows shows the size of things.
+	for j := range w.d {
+		w.d[j], w.g[j] = 1, middle(w.lo[j], w.hi[j])
+		if w.fixed(j) {
+			w.d[j], w.g[j] = 0, 0 // it is part of b
 		}
 	}
-	m.f.factor(w.d)
-	m.f.solve(w.right)
+	w.miss(w.b, w.g)
+	w.f.factor(w.d)
+	w.f.solve(w.left)
 	size := 1.0
 	for j := range s.x {
-		s.x[j] = w.g[j] + m.columns[j].dot(w.right)
+		s.x[j] = w.g[j] + w.d[j]*w.a.dot(j, w.left)
 		size = max(size, math.Abs(s.x[j]-w.g[j]))
 	}
 	size = min(size, 1e6)
+	clear(s.y)
 	for j := range s.x {
-		lo, hi := m.lo[j], m.hi[j]
-		price := 1 + math.Abs(m.c[j])
-		inDown, inUp := !math.IsInf(lo, 0), !math.IsInf(hi, 0)
+		lo, hi := w.lo[j], w.hi[j]
+		inDown, inUp := !math.IsInf(lo, 0) && lo < hi, !math.IsInf(hi, 0) && lo < hi
+		price := 1 + math.Abs(w.c[j])
 		switch {
 		case inDown && inUp:
 			room := (hi - lo) / 10
@@ -306,14 +168,14 @@ func (m *model) begin(w *work) *state {
 		case inUp:
 			s.x[j] = min(s.x[j], hi-size)
 		}
+		s.down[j], s.zDown[j], s.up[j], s.zUp[j] = 0, 0, 0, 0
 		if inDown {
-			s.down[j], s.zDown[j] = s.x[j]-lo, price+max(m.c[j], 0)
+			s.down[j], s.zDown[j] = s.x[j]-lo, price+max(w.c[j], 0)
 		}
 		if inUp {
-			s.up[j], s.zUp[j] = hi-s.x[j], price-min(m.c[j], 0)
+			s.up[j], s.zUp[j] = hi-s.x[j], price-min(w.c[j], 0)
 		}
 	}
-	return s
 }
 
 // middle is a value between bounds.
@@ -329,141 +191,149 @@ func middle(lo, hi float64) float64 {
 	return 0
 }
 
-func (c *column) dot(y []float64) float64 {
-	sum := 0.0
-	for k, r := range c.row {
-		sum += c.by[k] * y[r]
-	}
-	return sum
+// miss puts into left what the rows miss of right with x, and returns the most of it.
+func (w *method) miss(right, x []float64) float64 {
+	return w.lines.most(func(from, to int) float64 {
+		most := 0.0
+		for r := from; r < to; r++ {
+			w.left[r] = right[r] - w.rows.dot(r, x)
+			most = max(most, math.Abs(w.left[r]))
+		}
+		return most
+	})
 }
 
-// residuals fills what the state misses. mu is the mean product of a distance and its price,
-// missed the largest relative miss.
-func (m *model) residuals(s *state, w *work) (mu, missed float64) {
-	copy(w.rp, m.b)
-	pairs := 0
-	sizeB, sizeC := 1.0, 1.0
-	for _, b := range m.b {
-		sizeB = max(sizeB, math.Abs(b))
-	}
-	mostD := 0.0
-	for j := range s.x {
-		c := &m.columns[j]
-		for k, r := range c.row {
-			w.rp[r] -= c.by[k] * s.x[j]
+// residuals fills what the state misses, and what else depends on it alone. mu is the mean
+// product of a distance and its price, off the largest relative miss.
+func (w *method) residuals() (mu, off float64) {
+	s := w.s
+	missed := w.miss(w.b, s.x)
+	copy(w.rp, w.left)
+	offD := w.columns.most(func(from, to int) float64 {
+		most := 0.0
+		for j := from; j < to; j++ {
+			w.perDown[j], w.perUp[j], w.perZDown[j], w.perZUp[j] = 0, 0, 0, 0
+			w.offDown[j], w.offUp[j], w.rd[j], w.d[j] = 0, 0, 0, 0
+			if w.fixed(j) {
+				continue
+			}
+			theta := w.q[j]
+			if s.zDown[j] > 0 {
+				w.offDown[j] = w.lo[j] + s.down[j] - s.x[j]
+				w.perDown[j], w.perZDown[j] = 1/s.down[j], 1/s.zDown[j]
+				theta += s.zDown[j] * w.perDown[j]
+			}
+			if s.zUp[j] > 0 {
+				w.offUp[j] = w.hi[j] - s.x[j] - s.up[j]
+				w.perUp[j], w.perZUp[j] = 1/s.up[j], 1/s.zUp[j]
+				theta += s.zUp[j] * w.perUp[j]
+			}
+			w.rd[j] = w.a.dot(j, s.y) + s.zDown[j] - s.zUp[j] - w.c[j] - w.q[j]*s.x[j]
+			w.d[j] = 1 / max(theta, freeWeight)
+			most = max(most, math.Abs(w.rd[j]))
 		}
-		w.rd[j] = c.dot(s.y) + s.zDown[j] - s.zUp[j] - m.c[j] - m.q[j]*s.x[j]
-		sizeC = max(sizeC, math.Abs(m.c[j]))
-		mostD = max(mostD, math.Abs(w.rd[j]))
-		w.offDown[j], w.offUp[j] = 0, 0
-		if s.zDown[j] > 0 {
-			w.offDown[j] = m.lo[j] + s.down[j] - s.x[j]
-			mu += s.down[j] * s.zDown[j]
-			pairs++
-		}
-		if s.zUp[j] > 0 {
-			w.offUp[j] = m.hi[j] - s.x[j] - s.up[j]
-			mu += s.up[j] * s.zUp[j]
-			pairs++
-		}
-	}
-	mostP := 0.0
-	for _, r := range w.rp {
-		mostP = max(mostP, math.Abs(r))
-	}
-	return mu / float64(max(1, pairs)), max(mostP/sizeB, mostD/sizeC)
+		return most
+	})
+	return w.products(s, 0, 0) / float64(max(1, w.pairs)), max(missed/w.sizeB, offD/w.sizeC)
 }
 
-// round makes one step: towards the optimum as if all were linear first, which tells how
-// far to stay from the bounds, and what the products of steps add.
-func (m *model) round(s *state, w *work, mu float64) {
-	for j := range s.x {
-		theta := m.q[j]
-		if s.zDown[j] > 0 {
-			theta += s.zDown[j] / s.down[j]
+// products adds up those of distances and prices after a part of a step.
+func (w *method) products(d *state, primal, dual float64) float64 {
+	s := w.s
+	return w.columns.sum(func(from, to int) float64 {
+		sum := 0.0
+		for j := from; j < to; j++ {
+			sum += (s.down[j] + primal*d.down[j]) * (s.zDown[j] + dual*d.zDown[j])
+			sum += (s.up[j] + primal*d.up[j]) * (s.zUp[j] + dual*d.zUp[j])
 		}
-		if s.zUp[j] > 0 {
-			theta += s.zUp[j] / s.up[j]
+		return sum
+	})
+}
+
+// round makes one step: towards the optimum as if all were linear first, which tells how far to
+// stay from the bounds. Then what the products of steps add is taken back, as much of it as makes
+// the step long (M. Colombo, J. Gondzio, Computational Optimization and Applications 41, 2008).
+func (w *method) round(mu float64) {
+	s := w.s
+	w.f.factor(w.d)
+	w.columns.each(func(_, from, to int) {
+		for j := from; j < to; j++ {
+			w.cDown[j], w.cUp[j] = -s.down[j]*s.zDown[j], -s.up[j]*s.zUp[j]
 		}
-		w.d[j] = 1 / max(theta, freeWeight)
-		w.cDown[j], w.cUp[j] = -s.down[j]*s.zDown[j], -s.up[j]*s.zUp[j]
-	}
-	m.f.factor(w.d)
-	m.direction(s, w, w.guess)
-	primal, dual := s.room(w.guess)
-	after, pairs := 0.0, 0
-	for j := range s.x {
-		if s.zDown[j] > 0 {
-			after += (s.down[j] + primal*w.guess.down[j]) * (s.zDown[j] + dual*w.guess.zDown[j])
-			pairs++
-		}
-		if s.zUp[j] > 0 {
-			after += (s.up[j] + primal*w.guess.up[j]) * (s.zUp[j] + dual*w.guess.zUp[j])
-			pairs++
-		}
-	}
+	})
+	w.direction(w.step, true)
+	primal, dual := w.room()
 	share := 0.0
 	if mu > 0 {
-		share = after / float64(pairs) / mu
+		share = w.products(w.step, primal, dual) / float64(w.pairs) / mu
 	}
-	target := mu * min(1, share*share*share)
-	for j := range s.x {
-		if s.zDown[j] > 0 {
-			w.cDown[j] += target - w.guess.down[j]*w.guess.zDown[j]
+	target := mu * min(boldest, share*share*share)
+	w.columns.each(func(_, from, to int) {
+		for j := from; j < to; j++ {
+			w.cDown[j], w.cUp[j] = 0, 0
+			if w.perDown[j] > 0 {
+				w.cDown[j] = target - w.step.down[j]*w.step.zDown[j]
+			}
+			if w.perUp[j] > 0 {
+				w.cUp[j] = target - w.step.up[j]*w.step.zUp[j]
+			}
 		}
-		if s.zUp[j] > 0 {
-			w.cUp[j] += target - w.guess.up[j]*w.guess.zUp[j]
-		}
-	}
-	m.direction(s, w, w.step)
-	primal, dual = m.centre(s, w, target)
-	keep := max(0.9, 1-mu) // of the way to the next bound
-	keep = min(keep, 0.9995)
+	})
+	w.direction(w.more, false)
+	primal, dual = w.blend(primal * dual)
+	primal, dual = w.centre(target, primal, dual)
+	keep := min(max(0.9, 1-mu), 0.9995) // of the way to the next bound
 	primal, dual = min(1, keep*primal), min(1, keep*dual)
-	if m.quadratic { // prices depend on x
+	if w.quadratic { // prices depend on x
 		primal = min(primal, dual)
 		dual = primal
 	}
-	for j := range s.x {
-		s.x[j] += primal * w.step.x[j]
-		s.down[j] += primal * w.step.down[j]
-		s.up[j] += primal * w.step.up[j]
-		s.zDown[j] += dual * w.step.zDown[j]
-		s.zUp[j] += dual * w.step.zUp[j]
-	}
+	w.columns.each(func(_, from, to int) {
+		for j := from; j < to; j++ {
+			s.x[j] += primal * w.step.x[j]
+			s.down[j] += primal * w.step.down[j]
+			s.up[j] += primal * w.step.up[j]
+			s.zDown[j] += dual * w.step.zDown[j]
+			s.zUp[j] += dual * w.step.zUp[j]
+		}
+	})
 	for r := range s.y {
 		s.y[r] += dual * w.step.y[r]
 	}
 }
 
-// centre improves w.step with the factor that is there: where a full step would leave a
+// centre improves the step with the factor that is there: where a longer step would leave a
 // product of distance and price far from the others, the next steps would be short (J. Gondzio,
 // Computational Optimization and Applications 6, 1996). It returns how far the step can go.
-func (m *model) centre(s *state, w *work, target float64) (primal, dual float64) {
-	primal, dual = s.room(w.step)
+func (w *method) centre(target, primal, dual float64) (float64, float64) {
+	s, d := w.s, w.step
 	for range mostCentred {
 		longP, longD := min(1, primal+longer), min(1, dual+longer)
-		for j := range s.x {
-			if s.zDown[j] > 0 {
-				w.cDown[j] += towards(target, (s.down[j]+longP*w.step.down[j])*(s.zDown[j]+longD*w.step.zDown[j]))
+		w.columns.each(func(_, from, to int) {
+			for j := from; j < to; j++ {
+				w.cDown[j], w.cUp[j] = 0, 0
+				if w.perDown[j] > 0 {
+					w.cDown[j] = towards(target, (s.down[j]+longP*d.down[j])*(s.zDown[j]+longD*d.zDown[j]))
+				}
+				if w.perUp[j] > 0 {
+					w.cUp[j] = towards(target, (s.up[j]+longP*d.up[j])*(s.zUp[j]+longD*d.zUp[j]))
+				}
 			}
-			if s.zUp[j] > 0 {
-				w.cUp[j] += towards(target, (s.up[j]+longP*w.step.up[j])*(s.zUp[j]+longD*w.step.zUp[j]))
-			}
-		}
-		m.direction(s, w, w.guess)
-		p, d := s.room(w.guess)
-		if min(1, p)+min(1, d) < min(1, primal)+min(1, dual)+longer/10 {
+		})
+		w.direction(w.more, false)
+		p, q := w.blend(longP * longD)
+		enough := min(1, p)+min(1, q) < min(1, primal)+min(1, dual)+longer/5
+		primal, dual = p, q
+		if enough {
 			break
 		}
-		w.step, w.guess = w.guess, w.step
-		primal, dual = p, d
 	}
 	return primal, dual
 }
 
 const (
-	mostCentred = 3
+	boldest     = 0.03 // of mu is aimed at, or less
+	mostCentred = 2
 	longer      = 0.3
 )
 
@@ -476,121 +346,152 @@ func towards(target, product float64) float64 {
 const freeWeight = 1e-8
 
 // direction solves the linear system of a step (S. Wright, Primal-Dual Interior-Point Methods,
-// 1997, chapter 11) into d, once more with what the first solution misses.
-func (m *model) direction(s *state, w *work, d *state) {
-	for j := range s.x {
-		g := w.rd[j]
-		if s.zDown[j] > 0 {
-			g += (w.cDown[j] + s.zDown[j]*w.offDown[j]) / s.down[j]
+// 1997, chapter 11) into d, until what it misses is little; what the state misses is made good
+// only if it shall be.
+func (w *method) direction(d *state, whole bool) {
+	s := w.s
+	w.columns.each(func(_, from, to int) {
+		for j := from; j < to; j++ {
+			g := w.cDown[j]*w.perDown[j] - w.cUp[j]*w.perUp[j]
+			if whole {
+				g += w.rd[j] + s.zDown[j]*w.offDown[j]*w.perDown[j] + s.zUp[j]*w.offUp[j]*w.perUp[j]
+			}
+			w.g[j] = g
+			d.x[j] = w.d[j] * g
 		}
-		if s.zUp[j] > 0 {
-			g -= (w.cUp[j] - s.zUp[j]*w.offUp[j]) / s.up[j]
-		}
-		w.g[j] = g
-	}
+	})
 	clear(d.y)
-	for range 3 {
-		// What the rows still miss with dx = D·(g + Aᵀ·dy).
-		copy(w.kept, w.rp)
-		for j := range s.x {
-			c := &m.columns[j]
-			dx := w.d[j] * (w.g[j] + c.dot(d.y))
-			for k, r := range c.row {
-				w.kept[r] -= c.by[k] * dx
+	right := w.rp
+	if !whole {
+		right = w.none
+	}
+	most := w.miss(right, d.x)
+	for range mostRefined {
+		w.f.solve(w.left)
+		for r := range d.y {
+			d.y[r] += w.left[r]
+		}
+		w.columns.each(func(_, from, to int) {
+			for j := from; j < to; j++ {
+				d.x[j] = w.d[j] * (w.g[j] + w.a.dot(j, d.y))
+			}
+		})
+		if left := w.miss(right, d.x); left <= refined*most {
+			break
+		}
+	}
+	w.columns.each(func(_, from, to int) {
+		for j := from; j < to; j++ {
+			down, up := d.x[j], -d.x[j]
+			if whole {
+				down -= w.offDown[j]
+				up += w.offUp[j]
+			}
+			d.zDown[j] = (w.cDown[j] - s.zDown[j]*down) * w.perDown[j]
+			d.zUp[j] = (w.cUp[j] - s.zUp[j]*up) * w.perUp[j]
+			d.down[j], d.up[j] = down, up
+		}
+	})
+}
+
+const (
+	mostRefined = 3
+	refined     = 1e-10 // of what there was to be missed at first
+)
+
+// room is how many times the step both kinds of numbers can take until one is 0; at most 1/0.9.
+func (w *method) room() (primal, dual float64) {
+	d := w.step
+	p, q := make([]float64, w.columns.parts), make([]float64, w.columns.parts)
+	w.columns.each(func(at, from, to int) {
+		x, z := 0.9, 0.9
+		for j := from; j < to; j++ {
+			if v := -d.down[j] * w.perDown[j]; v > x {
+				x = v
+			}
+			if v := -d.up[j] * w.perUp[j]; v > x {
+				x = v
+			}
+			if v := -d.zDown[j] * w.perZDown[j]; v > z {
+				z = v
+			}
+			if v := -d.zUp[j] * w.perZUp[j]; v > z {
+				z = v
 			}
 		}
-		m.f.solve(w.kept)
-		for r := range d.y {
-			d.y[r] += w.kept[r]
+		p[at], q[at] = x, z
+	})
+	return 1 / slices.Max(p), 1 / slices.Max(q)
+}
+
+// try is how much of more is added to the step, and 1 by the room that there is then, at least 0.9.
+type try struct{ part, primal, dual float64 }
+
+// tried fills in the room.
+func (w *method) tried(tries [4]try) [4]try {
+	d, e := w.step, w.more
+	all := make([][4]try, w.columns.parts)
+	w.columns.each(func(at, from, to int) {
+		t := tries
+		for i := range t {
+			t[i].primal, t[i].dual = 0.9, 0.9
+		}
+		for j := from; j < to; j++ {
+			down, moreDown := -d.down[j]*w.perDown[j], -e.down[j]*w.perDown[j]
+			up, moreUp := -d.up[j]*w.perUp[j], -e.up[j]*w.perUp[j]
+			zDown, moreZDown := -d.zDown[j]*w.perZDown[j], -e.zDown[j]*w.perZDown[j]
+			zUp, moreZUp := -d.zUp[j]*w.perZUp[j], -e.zUp[j]*w.perZUp[j]
+			for i := range t {
+				t := &t[i]
+				if x := down + t.part*moreDown; x > t.primal {
+					t.primal = x
+				}
+				if x := up + t.part*moreUp; x > t.primal {
+					t.primal = x
+				}
+				if x := zDown + t.part*moreZDown; x > t.dual {
+					t.dual = x
+				}
+				if x := zUp + t.part*moreZUp; x > t.dual {
+					t.dual = x
+				}
+			}
+		}
+		all[at] = t
+	})
+	for _, t := range all {
+		for i := range t {
+			all[0][i].primal, all[0][i].dual = max(all[0][i].primal, t[i].primal), max(all[0][i].dual, t[i].dual)
 		}
 	}
-	for j := range s.x {
-		dx := w.d[j] * (w.g[j] + m.columns[j].dot(d.y))
-		d.x[j] = dx
-		d.down[j], d.up[j], d.zDown[j], d.zUp[j] = 0, 0, 0, 0
-		if s.zDown[j] > 0 {
-			d.down[j] = dx - w.offDown[j]
-			d.zDown[j] = (w.cDown[j] - s.zDown[j]*d.down[j]) / s.down[j]
+	return all[0]
+}
+
+// blend adds as much of more to the step as makes it longest, at least a part where it is of any
+// use, and returns how far the step can go.
+func (w *method) blend(part float64) (primal, dual float64) {
+	tries := w.tried([4]try{{part: 0}, {part: part}, {part: (1 + part) / 2}, {part: 1}})
+	byP, byD := tries[0], tries[0]
+	for _, t := range tries {
+		if t.primal <= byP.primal {
+			byP = t
 		}
-		if s.zUp[j] > 0 {
-			d.up[j] = w.offUp[j] - dx
-			d.zUp[j] = (w.cUp[j] - s.zUp[j]*d.up[j]) / s.up[j]
-		}
-	}
-}
-
-// room is how many times d both kinds of numbers can take until one is 0; at most 1/0.9.
-func (s *state) room(d *state) (primal, dual float64) {
-	primal, dual = 1/0.9, 1/0.9
-	for j := range s.x {
-		primal = reach(reach(primal, s.down[j], d.down[j]), s.up[j], d.up[j])
-		dual = reach(reach(dual, s.zDown[j], d.zDown[j]), s.zUp[j], d.zUp[j])
-	}
-	return primal, dual
-}
-
-func reach(most, at, step float64) float64 {
-	if step < 0 && at > 0 {
-		return min(most, -at/step)
-	}
-	return most
-}
-
-// solution is the state in the terms of the problem.
-func (m *model) solution(s *state, round int) *Solution {
-	p := m.p
-	out := &Solution{X: make([]float64, len(p.cost)), Y: m.prices(s.y), Rounds: round}
-	for v := range out.X {
-		out.X[v] = p.lo[v] // of those that are no columns
-	}
-	for j, v := range m.of {
-		if v >= 0 {
-			out.X[v] = min(max(s.x[j]*m.colScale[j], p.lo[v]), p.hi[v])
+		if t.dual <= byD.dual {
+			byD = t
 		}
 	}
-	out.Objective, out.Bound = p.value(out.X), p.bound(out.Y)
-	out.Missed, out.off = p.missed(out.X)
-	return out
-}
-
-// prices are those of the rows, unscaled.
-func (m *model) prices(y []float64) []float64 {
-	out := make([]float64, len(m.p.terms)) // the links of chains come after them
-	for r := range out {
-		out[r] = y[r] * m.rowScale[r] / (m.costScale * m.size)
+	d, e := w.step, w.more
+	w.columns.each(func(_, from, to int) {
+		for j := from; j < to; j++ {
+			d.x[j] += byP.part * e.x[j]
+			d.down[j] += byP.part * e.down[j]
+			d.up[j] += byP.part * e.up[j]
+			d.zDown[j] += byD.part * e.zDown[j]
+			d.zUp[j] += byD.part * e.zUp[j]
+		}
+	})
+	for r := range d.y {
+		d.y[r] += byD.part * e.y[r]
 	}
-	return out
-}
-
-// impossible reports whether the prices, which grow for ever where nothing keeps to the rows,
-// prove that (Farkas): whatever x is within its bounds, the rows times the prices are not met.
-func (m *model) impossible(s *state) bool {
-	most := 0.0
-	for _, p := range s.y {
-		most = max(most, math.Abs(p))
-	}
-	if most == 0 || !finite(most) {
-		return false
-	}
-	sum, size := 0.0, 0.0
-	for r, y := range s.y {
-		sum += m.b[r] * y / most
-		size += math.Abs(m.b[r] * y / most)
-	}
-	for j := range m.columns {
-		x := least(-m.columns[j].dot(s.y)/most, 0, m.lo[j], m.hi[j], negligible)
-		sum += x
-		size += math.Abs(x)
-	}
-	return sum > 1e-9*size
-}
-
-// endless reports whether x has run away, along which the cost falls.
-func (m *model) endless(s *state) bool {
-	size, cost := 0.0, 0.0
-	for j := range s.x {
-		size = max(size, math.Abs(s.x[j]))
-		cost += m.c[j] * s.x[j]
-	}
-	return size > 1e9 && cost < -1e6
+	return 1 / byP.primal, 1 / byD.dual
 }

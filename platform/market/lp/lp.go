@@ -3,9 +3,10 @@
 //
 // The method is a primal-dual interior-point method with predictor and corrector (S. Mehrotra,
 // SIAM J. Optimization 2(4), 1992) for variables with bounds on both sides, on normal equations
-// that a sparse Cholesky factorisation solves. A problem of many batteries over many intervals
-// with a few limits in common is solved in time that grows with the number of batteries, since
-// the order of elimination leaves what is common to the end.
+// that a Cholesky factorisation solves. Where a problem falls into blocks once a few rows are set
+// aside that many variables share, as batteries with the limits of a feeder do, each block is
+// factored by itself, and its part in the shared rows after that. Large problems are worked on by as
+// many processors as there are; the result is the same on any number of them.
 package lp
 
 import (
@@ -97,7 +98,8 @@ func (p *Problem) Solve() (*Solution, error) {
 		return nil, err
 	}
 	m := newModel(p)
-	return m.solve()
+	m.load()
+	return newMethod(m).solve()
 }
 
 func (p *Problem) check() error {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"gonum.org/v1/gonum/mat"
@@ -148,7 +149,11 @@ func TestPeak(t *testing.T) {
 	if !near(s.X[peak], highest, 1e-6) {
 		t.Errorf("a peak of %v, want %v", s.X[peak], highest)
 	}
-	if n := len(newModel(&p).f.index); n > 60*len(p.terms) { // of 4.5 million
+	entries := 0
+	for _, b := range newModel(&p).f.blocks {
+		entries += len(b.index)
+	}
+	if n := entries; n > 60*len(p.terms) { // of 4.5 million
 		t.Errorf("the factor has %d entries", n)
 	}
 }
@@ -273,11 +278,11 @@ func simplex(p *Problem) (float64, error) {
 // its factor as sparse as it is.
 func TestOrder(t *testing.T) {
 	const n = 50
-	columns := []column{}
+	star := make([][]int32, n)
 	for i := int32(1); i < n; i++ {
-		columns = append(columns, column{row: []int32{0, i}, by: []float64{1, 1}})
+		star[0], star[i] = append(star[0], i), []int32{0}
 	}
-	f := newCholesky(n, columns)
+	f := newPattern(star)
 	if got := len(f.index); got != 2*n-1 {
 		t.Errorf("the factor of a star of %d has %d entries, want %d", n, got, 2*n-1)
 	}
@@ -290,25 +295,26 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// TestCholesky: what is solved is what was asked, for random matrices.
-func TestCholesky(t *testing.T) {
+// TestNormal: what is solved is what was asked, for random matrices, with any border.
+func TestNormal(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	for range 50 {
+	for range 100 {
 		rows := 1 + rng.IntN(40)
-		var columns []column
+		a := &matrix{start: []int32{0}}
+		end := func() { a.start = append(a.start, int32(len(a.row))) }
 		for i := range rows { // so that none follows from others
-			columns = append(columns, column{row: []int32{int32(i)}, by: []float64{1}})
+			a.row, a.by = append(a.row, int32(i)), append(a.by, 1)
+			end()
 		}
 		for range rng.IntN(60) {
-			var c column
 			for i := range rows {
 				if rng.IntN(8) == 0 {
-					c.row, c.by = append(c.row, int32(i)), append(c.by, rng.NormFloat64())
+					a.row, a.by = append(a.row, int32(i)), append(a.by, rng.NormFloat64())
 				}
 			}
-			columns = append(columns, c)
+			end()
 		}
-		d := make([]float64, len(columns))
+		d := make([]float64, len(a.start)-1)
 		for j := range d {
 			d[j] = math.Exp(rng.NormFloat64())
 		}
@@ -316,18 +322,26 @@ func TestCholesky(t *testing.T) {
 		for i := range x {
 			x[i] = rng.NormFloat64()
 		}
-		for j, c := range columns {
-			v := d[j] * c.dot(x)
-			for k, r := range c.row {
-				b[r] += c.by[k] * v
+		for j := range d {
+			v := d[j] * a.dot(j, x)
+			row, by := a.of(j)
+			for k, r := range row {
+				b[r] += by[k] * v
 			}
 		}
-		f := newCholesky(rows, columns)
+		border := rng.Perm(rows)[:rng.IntN(rows+1)]
+		var set []int32
+		for _, r := range border {
+			set = append(set, int32(r))
+		}
+		slices.Sort(set)
+		home, blocks := apart(a, rows, set)
+		f := newNormal(a, home, blocks, set)
 		f.factor(d)
 		f.solve(b)
 		for i := range x {
 			if !near(b[i], x[i], 1e-9) {
-				t.Fatalf("%d rows: %v, want %v", rows, b[i], x[i])
+				t.Fatalf("%d rows, %d in the border: %v, want %v", rows, len(set), b[i], x[i])
 			}
 		}
 	}
