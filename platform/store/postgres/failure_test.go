@@ -357,6 +357,63 @@ func TestHole(t *testing.T) {
 	told("reopened")
 }
 
+// TestWhatTheLogHasLostIsAGap: frames that the log does not give, wherever they lie in what is read again,
+// are told in every answer, also after a restart.
+func TestWhatTheLogHasLostIsAGap(t *testing.T) {
+	t.Parallel() // they wait for servers, most of the time
+	p := newPlant(t, pgtest.New(t))
+	p.start()
+	p.add(storetest.T0, 1)
+	p.seal()
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range int64(6) {
+		p.add(storetest.T0+1000+1000*i, 2) // closed: only the log has them
+	}
+	for _, seq := range []uint64{2, 5, 6} {
+		p.at.Log.Lose(seq)
+		delete(p.want[0], storetest.T0+1000*int64(seq-1))
+	}
+	p.start()
+	p.seal()
+	p.compare()
+	told := func(when string) {
+		t.Helper()
+		page, err := p.Query(t.Context(), series.Query{Slot: 0, From: 0, To: math.MaxInt64})
+		if err != nil || len(page.Gaps) != 2 {
+			t.Fatalf("%s: gaps %+v, %v", when, page.Gaps, err)
+		}
+		for i, lost := range []struct {
+			from, to int64
+			why      string
+		}{{1000, 1000, "sequences 2 to 2"}, {4000, 5000, "sequences 5 to 6"}} {
+			if g := page.Gaps[i]; g.From > storetest.T0+lost.from || g.To <= storetest.T0+lost.to || !strings.Contains(g.Reason, lost.why) {
+				t.Errorf("%s: gap %+v, want %+v", when, g, lost)
+			}
+		}
+		if page, err = p.Query(t.Context(), series.Query{Slot: 0, From: storetest.T0 + 7_000, To: math.MaxInt64}); err != nil || len(page.Gaps) != 0 {
+			t.Errorf("%s: gaps of what came later %+v, %v", when, page.Gaps, err)
+		}
+	}
+	told("at first")
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p.start()
+	told("reopened")
+
+	// The same while it runs, and at one millisecond.
+	p.at.Log.Publish(new(device.Readings))
+	p.at.Log.Lose(8)
+	p.add(storetest.T0+6001, 3)
+	p.seal()
+	if page, err := p.Query(t.Context(), series.Query{Slot: 0, From: 0, To: math.MaxInt64}); err != nil || len(page.Gaps) != 3 || !strings.Contains(page.Gaps[2].Reason, "8 to 8") {
+		t.Errorf("while it runs: %+v, %v", page.Gaps, err)
+	}
+	p.compare()
+}
+
 // TestLateBeforeTheClock: what comes late before a reopened store, or one whose clock was set
 // back, has an hour to make tiers of is not forgotten.
 func TestLateBeforeTheClock(t *testing.T) {

@@ -137,11 +137,19 @@ func (s *Store) write(w *pgx.Conn) error {
 			return nil
 		}
 		if again {
-			if err := s.replay(next, &b); err != nil {
+			begin, err := s.replay(next, &b)
+			if err != nil {
 				return fmt.Errorf("read the log again: %w", err)
 			}
-			if b.empty() {
+			if begin == 0 {
 				return fmt.Errorf("the log does not give sequence %d", next)
+			}
+			if begin > next {
+				s.skip(next, begin)
+				next = begin
+			}
+			if b.empty() {
+				continue // what comes behind the hole is in memory
 			}
 		}
 		ctx, cancel := context.WithTimeout(s.life, writeTimeout)
@@ -174,8 +182,24 @@ func (s *Store) next(b *batch) (next uint64, again, ok bool) {
 	return next, false, true
 }
 
-// replay reads the log from a sequence on, up to as much as a batch holds.
-func (s *Store) replay(from uint64, b *batch) error {
+// skip notes that the log does not give the sequences from next on, before begin. The next batch with
+// readings says so in the database.
+func (s *Store) skip(next, begin uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	why := fmt.Sprintf("the log has lost its sequences %d to %d, whose readings were not here yet", next, begin-1)
+	if s.hole != "" {
+		why = s.hole + "; " + why
+	}
+	s.hole, s.covered = why, begin-1
+	s.faults = append(s.faults, series.Fault{Err: errors.New(why)})
+	s.log.Error("history damaged", "store", Kind, "error", why)
+}
+
+// replay reads the log from a sequence on, up to as much as a batch holds or to where the log lacks
+// something. It says where it begins to give: behind from where it has lost something there, and then b
+// may be empty, since the buffer has what follows; 0: it gives nothing.
+func (s *Store) replay(from uint64, b *batch) (begin uint64, err error) {
 	enough, stop := context.WithCancel(s.life)
 	defer stop()
 	s.mu.Lock()
@@ -184,15 +208,18 @@ func (s *Store) replay(from uint64, b *batch) error {
 		last = s.buffer.first() - 1
 	}
 	s.mu.Unlock()
-	err := s.opt.Source.Replay(enough, from, func(seq uint64, f *device.Readings) {
+	err = s.opt.Source.Replay(enough, from, func(seq uint64, f *device.Readings) {
 		if enough.Err() != nil {
 			return
 		}
-		if seq <= last {
-			b.add(seq, f)
-		} else if b.empty() { // the log has lost what lies between, and says so itself
-			b.marks = append(b.marks, mark{seq: last})
+		if begin == 0 {
+			begin = min(seq, last+1)
 		}
+		if seq > last || !b.empty() && seq != b.last()+1 {
+			stop()
+			return
+		}
+		b.add(seq, f)
 		if seq >= last || b.rows() >= bufferRows-device.MaxRows {
 			stop()
 		}
@@ -201,9 +228,9 @@ func (s *Store) replay(from uint64, b *batch) error {
 	s.stats.Replayed += int64(len(b.marks))
 	s.mu.Unlock()
 	if enough.Err() != nil && s.life.Err() == nil { // because it is enough
-		return nil
+		return begin, nil
 	}
-	return err
+	return begin, err
 }
 
 var readingColumns = []string{
@@ -331,9 +358,7 @@ func (s *Store) tell(ctx context.Context, tx pgx.Tx, why string, rows []device.R
 	if err := tx.QueryRow(ctx, `select arrived_ms from state`).Scan(&g.From); err != nil {
 		return nil, err
 	}
-	if g.From >= g.To {
-		return nil, nil
-	}
+	g.To = max(g.To, g.From+1)
 	_, err := tx.Exec(ctx, `insert into gap values ($1, $2, $3)`, g.From, g.To, g.Reason)
 	return g, err
 }

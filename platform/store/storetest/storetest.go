@@ -45,7 +45,7 @@ func (l *Log) Replay(ctx context.Context, from uint64, fn func(seq uint64, f *de
 	first, frames := l.first, l.frames
 	l.mu.Unlock()
 	for i, f := range frames {
-		if seq := first + uint64(i) + 1; seq >= from {
+		if seq := first + uint64(i) + 1; seq >= from && f != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -61,6 +61,14 @@ func (l *Log) Publish(f *device.Readings) uint64 {
 	defer l.mu.Unlock()
 	l.frames = append(l.frames, f)
 	return l.first + uint64(len(l.frames))
+}
+
+// Lose loses a frame. What asks for it gets the next one.
+func (l *Log) Lose(seq uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.frames = slices.Clone(l.frames) // whoever replays has the others
+	l.frames[seq-l.first-1] = nil
 }
 
 // Trim forgets what lies before a sequence.
