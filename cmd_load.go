@@ -100,6 +100,9 @@ func (f *loadFlags) file(c *cobra.Command, args []string) (*scenario.LoadFile, e
 		}
 		file, err = scenario.LoadLoad(args[0], scenarioOptions())
 	} else {
+		if f.entry.API == "mqtt" && f.mqtt == "" {
+			return nil, errors.New("say where the broker is: --mqtt mqtt://127.0.0.1:1883")
+		}
 		file, err = scenario.ParseLoad("flags", []byte(f.text(changed)), scenarioOptions())
 	}
 	if err != nil {
