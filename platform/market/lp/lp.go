@@ -29,17 +29,21 @@ type Term struct {
 }
 
 // Problem is: minimise sum of cost·x + square·x²/2, with lo <= x <= hi for each variable, and
-// lo <= sum of terms <= hi for each row. The zero value has neither.
+// lo <= sum of terms <= hi for each row. The zero value has neither. It is used by one goroutine
+// at a time.
 type Problem struct {
 	cost, square, lo, hi []float64 // by variable
 	rowLo, rowHi         []float64 // by row
 	terms                [][]Term  // by row
+
+	kept *method // of the last Solve, as long as its rows are those of the problem
 }
 
 // Var adds a variable. Its bounds may be infinite.
 func (p *Problem) Var(lo, hi, cost float64) Var {
 	p.cost, p.square = append(p.cost, cost), append(p.square, 0)
 	p.lo, p.hi = append(p.lo, lo), append(p.hi, hi)
+	p.kept = nil
 	return Var(len(p.cost) - 1)
 }
 
@@ -53,7 +57,24 @@ func (p *Problem) Square(v Var, q float64) { p.square[v] += q }
 func (p *Problem) Row(lo, hi float64, terms ...Term) Row {
 	p.rowLo, p.rowHi = append(p.rowLo, lo), append(p.rowHi, hi)
 	p.terms = append(p.terms, slices.Clone(terms))
+	p.kept = nil
 	return Row(len(p.rowLo) - 1)
+}
+
+// SetCost, SetBounds and SetRow change what is there. To solve a problem again after that is
+// cheaper than to build it anew: what follows from its terms alone is kept, with the memory.
+// Only a row that becomes an equation, or is one no more, starts from the beginning.
+func (p *Problem) SetCost(v Var, cost float64) { p.cost[v] = cost }
+
+// SetBounds sets those of a variable; lo = hi fixes it. See SetCost.
+func (p *Problem) SetBounds(v Var, lo, hi float64) { p.lo[v], p.hi[v] = lo, hi }
+
+// SetRow sets the bounds of a row. See SetCost.
+func (p *Problem) SetRow(r Row, lo, hi float64) {
+	if (p.rowLo[r] == p.rowHi[r]) != (lo == hi) {
+		p.kept = nil
+	}
+	p.rowLo[r], p.rowHi[r] = lo, hi
 }
 
 // Size is how many variables and rows there are.
@@ -97,9 +118,11 @@ func (p *Problem) Solve() (*Solution, error) {
 	if err := p.check(); err != nil {
 		return nil, err
 	}
-	m := newModel(p)
-	m.load()
-	return newMethod(m).solve()
+	if p.kept == nil {
+		p.kept = newMethod(newModel(p))
+	}
+	p.kept.load(p)
+	return p.kept.solve()
 }
 
 func (p *Problem) check() error {

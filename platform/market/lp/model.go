@@ -115,8 +115,8 @@ func (m *model) scale() {
 }
 
 // load takes bounds and costs as they are now.
-func (m *model) load() {
-	p := m.p
+func (m *model) load(p *Problem) {
+	m.p = p
 	m.quadratic, m.pairs = false, 0
 	clear(m.b)
 	for r := range p.rowLo {

@@ -61,7 +61,7 @@ func TestBlocks(t *testing.T) {
 		if len(m.f.border) > 0 {
 			bordered++
 		}
-		m.load()
+		m.load(p)
 		home, blocks := apart(m.a, len(m.b), nil)
 		m.f = newNormal(m.a, home, blocks, nil)
 		whole, err := newMethod(m).solve()
@@ -170,6 +170,35 @@ func TestNone(t *testing.T) {
 		p.Row(0, 1, Term{p.Var(0, inf, -1), 1}, Term{p.Var(0, inf, 0.5), -1})
 		if _, err := p.Solve(); !errors.Is(err, ErrUnbounded) {
 			t.Errorf("trial %d: %v, want that it has no end", trial, err)
+		}
+	}
+}
+
+// TestAgain: a problem that is changed has the optimum of one that is built so.
+func TestAgain(t *testing.T) {
+	rng := rand.New(rand.NewPCG(9, 10))
+	for trial := range 10 {
+		p := sites(rng)
+		solved(t, p)
+		for range 5 {
+			v := Var(rng.IntN(len(p.cost)))
+			p.SetCost(v, rng.NormFloat64())
+			v = Var(rng.IntN(len(p.cost)))
+			p.SetBounds(v, p.lo[v], p.lo[v]+(p.hi[v]-p.lo[v])*float64(rng.IntN(3))/2)
+			r := Row(rng.IntN(len(p.rowLo)))
+			p.SetRow(r, p.rowLo[r], p.rowHi[r]+float64(rng.IntN(2)))
+		}
+		again, err := p.Solve()
+		p.kept = nil
+		fresh, other := p.Solve()
+		if errors.Is(err, ErrInfeasible) && errors.Is(other, ErrInfeasible) {
+			continue
+		}
+		if err != nil || other != nil {
+			t.Fatalf("trial %d: %v, built anew: %v", trial, err, other)
+		}
+		if again.Objective != fresh.Objective || !slices.Equal(again.X, fresh.X) {
+			t.Errorf("trial %d: %.12g, built anew %.12g", trial, again.Objective, fresh.Objective)
 		}
 	}
 }
