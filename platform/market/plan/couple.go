@@ -1,0 +1,187 @@
+package plan
+
+import (
+	"math"
+
+	"yunchu/platform/market/lp"
+)
+
+// common writes down what ties the sites together in a world.
+func (m *model) common(k int) {
+	w, inf := &m.worlds[k], math.Inf(1)
+	for x, l := range m.p.Limits {
+		for t := range m.n {
+			var more, less []lp.Term
+			constant, most, least := 0.0, 0.0, 0.0
+			for _, i := range l.Sites {
+				scheduled, _, c := m.net(w, i, t)
+				more = append(append(more, scheduled...), m.offered(i, t, false)...)
+				less = append(append(less, scheduled...), m.offered(i, t, true)...)
+				constant += c
+				b := &m.p.Sites[i].Battery
+				most, least = most+b.ChargeMW, least+b.DischargeMW
+				if w.sites[i].cur[t] != none {
+					most += w.sites[i].PV[t]
+				}
+			}
+			both := len(m.p.Products) == 0 && constant+most > l.ImportMW && least-constant > l.ExportMW
+			switch {
+			case both:
+				m.row(tag{feeder, x, t}, -l.ExportMW-constant, l.ImportMW-constant, more...)
+				continue
+			case constant+most > l.ImportMW:
+				m.row(tag{feeder, x, t}, -inf, l.ImportMW-constant, more...)
+			}
+			if least-constant > l.ExportMW {
+				m.row(tag{feeder, x, t}, -l.ExportMW-constant, inf, less...)
+			}
+		}
+	}
+	if x := m.p.Position; x != nil {
+		for t := range m.n {
+			short, long := m.variable(tag{}, 0, inf), m.variable(tag{}, 0, inf)
+			terms, constant := m.total(w, t)
+			w.settled = append(w.settled, m.row(tag{}, -constant-x.Sold[t], -constant-x.Sold[t], append(terms, lp.Term{Var: short, By: -1}, lp.Term{Var: long, By: 1})...))
+			m.costs(w, energy, []lp.Term{{Var: short, By: 1}}, m.h*x.Short[t], 0)
+			m.costs(w, energy, []lp.Term{{Var: long, By: 1}}, -m.h*x.Long[t], 0)
+		}
+	}
+	if m.peak != none {
+		for t := range m.n {
+			terms, constant := m.total(w, t)
+			m.row(tag{}, -inf, -constant, append(terms, lp.Term{Var: m.peak, By: -1})...)
+		}
+	}
+}
+
+// total is what all sites are expected to take.
+func (m *model) total(w *world, t int) (terms []lp.Term, constant float64) {
+	for i := range m.p.Sites {
+		_, expected, c := m.net(w, i, t)
+		terms = append(terms, expected...)
+		constant += c
+	}
+	return terms, constant
+}
+
+// shares bounds what is offered of each product by all, or holds it to what has been committed.
+func (m *model) shares() {
+	for k, x := range m.p.Products {
+		for t := range m.n {
+			var terms []lp.Term
+			for i := range m.sites {
+				if v := &m.sites[i]; v.offers != nil {
+					terms = append(terms, lp.Term{Var: v.offers[k].ch[t], By: 1}, lp.Term{Var: v.offers[k].dis[t], By: 1})
+				}
+			}
+			switch {
+			case x.Committed != nil:
+				short := m.variable(tag{}, 0, x.Committed[t])
+				m.cost(product, short, m.h*x.Penalty)
+				m.row(tag{committed, k, t}, x.Committed[t], x.Committed[t], append(terms, lp.Term{Var: short, By: 1})...)
+			case !math.IsInf(x.MostMW, 1) && len(terms) > 0:
+				m.row(tag{asked, k, t}, math.Inf(-1), x.MostMW, terms...)
+			}
+		}
+	}
+}
+
+// risk writes down what is counted of bad outcomes, and returns its cost.
+func (m *model) risk() (tail []lp.Term) {
+	r, inf := m.p.Risk, math.Inf(1)
+	if r.Weight > 0 {
+		at := m.variable(tag{}, -inf, inf)
+		tail = append(tail, lp.Term{Var: at, By: r.Weight})
+		for k := range m.worlds {
+			w := &m.worlds[k]
+			over := m.variable(tag{}, 0, inf)
+			m.row(tag{}, w.fixed, inf, append(times(w.costs, -1), lp.Term{Var: over, By: 1}, lp.Term{Var: at, By: 1})...)
+			tail = append(tail, lp.Term{Var: over, By: r.Weight * w.weight / (1 - r.Level)})
+		}
+	}
+	if r.Budget > 0 {
+		each := m.variable(tag{}, 0, inf)
+		tail = append(tail, lp.Term{Var: each, By: r.Budget})
+		for t := range m.n {
+			worse, size := m.variable(tag{}, 0, inf), m.variable(tag{}, 0, inf)
+			tail = append(tail, lp.Term{Var: worse, By: 1})
+			terms, constant := m.total(&m.worlds[0], t)
+			m.row(tag{}, constant, inf, append(times(terms, -1), lp.Term{Var: size, By: 1})...)
+			m.row(tag{}, -constant, inf, append(times(terms, 1), lp.Term{Var: size, By: 1})...)
+			m.row(tag{}, 0, inf, lp.Term{Var: each, By: 1}, lp.Term{Var: worse, By: 1}, lp.Term{Var: size, By: -m.h * math.Abs(r.Deviation[t])})
+		}
+	}
+	return tail
+}
+
+// share of the mean price of energy that deciding between equal plans may cost, for each MWh moved.
+const tieShare = 5e-7
+
+// finish adds the costs up.
+func (m *model) finish(a aim, tail []lp.Term) {
+	mean, count := 0.0, 0
+	for k := range m.worlds {
+		for i := range m.worlds[k].sites {
+			for _, price := range m.worlds[k].sites[i].Buy {
+				mean, count = mean+math.Abs(price), count+1
+			}
+		}
+	}
+	mean = tieShare * mean / float64(max(count, 1))
+	for k := range m.ties {
+		m.ties[k].cost *= mean * m.h
+	}
+	for i := range m.sites {
+		// Of equal plans the one that moves less, and earlier, and equal batteries alike.
+		b := &m.p.Sites[i].Battery
+		for t := range m.sites[i].ch {
+			cost := mean * m.h * (0.1 + 0.9*float64(t)/float64(m.n))
+			for _, x := range []struct {
+				v    lp.Var
+				most float64
+			}{{m.sites[i].ch[t], b.ChargeMW}, {m.sites[i].dis[t], b.DischargeMW}} {
+				if x.most > 0 {
+					m.ties = append(m.ties, tie{x.v, cost, 0.01 * mean * m.h / x.most})
+				}
+			}
+		}
+	}
+	for k := range kinds {
+		weight := m.weight(k)
+		if m.p.Risk.Weight > 0 && (k == energy || k == demand || k == carbon) {
+			weight *= 1 - m.p.Risk.Weight
+		}
+		for _, t := range m.terms[k] {
+			m.prog.Cost(t.Var, weight*a.counts(k)*t.By)
+		}
+	}
+	for _, t := range tail {
+		m.prog.Cost(t.Var, t.By)
+	}
+	m.aim(a)
+}
+
+// solve finds the optimum; bound is of the cost without ties, which no plan goes below.
+func (m *model) solve() (s *lp.Solution, bound float64, err error) {
+	for _, t := range m.ties {
+		m.prog.Cost(t.v, t.cost)
+		m.prog.Square(t.v, t.square)
+	}
+	s, err = m.prog.Solve()
+	for _, t := range m.ties {
+		m.prog.Cost(t.v, -t.cost)
+		m.prog.Square(t.v, -t.square)
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	return s, m.prog.Bound(s.Y), nil
+}
+
+// sum is what terms come to.
+func sum(terms []lp.Term, x []float64) (total float64) {
+	for _, t := range terms {
+		total += t.By * x[t.Var]
+	}
+	return total
+}

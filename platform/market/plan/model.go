@@ -1,0 +1,452 @@
+package plan
+
+import (
+	"math"
+
+	"yunchu/platform/market/lp"
+)
+
+// kind is what a cost is for.
+type kind int
+
+const (
+	energy  kind = iota
+	product      // less what is paid for capacity that is not kept
+	wear         // and variable cost
+	demand
+	carbon // in t
+	ending // less what is stored at the end is worth
+	kinds
+)
+
+// way is what a battery or a grid connection may do in an interval.
+type way int8
+
+const (
+	either way = iota // both at once, as far as the program goes
+	shared            // both, but of each only so much of its power as the other leaves
+	in                // charge, import
+	out
+)
+
+const none = lp.Var(-1)
+
+// model is a portfolio as a linear program.
+type model struct {
+	p     *Portfolio
+	n     int
+	h     float64
+	prog  lp.Problem
+	ties  []tie
+	terms [kinds][]lp.Term // cost by kind
+	fixed [kinds]float64   // that no decision changes
+
+	sites  []siteVars
+	worlds []world
+	peak   lp.Var // the most that all sites take together, where that is asked for
+
+	rows, bounds []tag // what rows and upper or lower bounds of variables are
+}
+
+// tie is a cost that decides between plans of equal value.
+type tie struct {
+	v            lp.Var
+	cost, square float64
+}
+
+// siteVars are what is decided at a site before anything is known.
+type siteVars struct {
+	ch, dis, stored []lp.Var // nil without a battery
+	balance         []lp.Row // of the store, by interval
+	put, taken      []lp.Row // of its slices of depth
+	segments        [][]lp.Var
+	offers          []offer // by product
+}
+
+// offer is capacity kept while charging and while discharging, by interval.
+type offer struct{ ch, dis []lp.Var }
+
+// world is how it may come.
+type world struct {
+	weight  float64
+	sites   []worldSite
+	settled []lp.Row  // of the position, by interval
+	costs   []lp.Term // what differs between worlds
+	fixed   float64
+}
+
+type worldSite struct {
+	Outlook
+	cur, imp, exp []lp.Var // turned down of PV; exchange, where it has variables of its own: exp none where imp is net
+	balance       []lp.Row
+	peaks         []lp.Var // by demand charge
+}
+
+// newModel writes the program down. ways are what batteries and connections may do, see ways.
+func newModel(p *Portfolio, w *ways, aim aim) *model {
+	m := &model{p: p, n: p.Intervals, h: p.Hours}
+	total := 0.0
+	for _, s := range p.Scenarios {
+		total += s.Weight
+	}
+	for _, s := range p.Scenarios {
+		m.worlds = append(m.worlds, world{weight: s.Weight / total, sites: outlooks(s.Sites)})
+	}
+	if len(p.Scenarios) == 0 {
+		list := make([]Outlook, len(p.Sites))
+		for i := range list {
+			list[i] = p.Sites[i].Outlook
+		}
+		m.worlds = []world{{weight: 1, sites: outlooks(list)}}
+	}
+	m.sites, m.peak = make([]siteVars, len(p.Sites)), none
+	if aim.measure == Peak {
+		m.peak = m.variable(tag{}, math.Inf(-1), math.Inf(1))
+	}
+	for i := range p.Sites {
+		m.battery(i, w)
+	}
+	for k := range m.worlds {
+		for i := range p.Sites {
+			m.exchange(k, i, w)
+		}
+		m.common(k)
+	}
+	m.shares()
+	tail := m.risk()
+	m.finish(aim, tail)
+	return m
+}
+
+func outlooks(list []Outlook) []worldSite {
+	out := make([]worldSite, len(list))
+	for i := range list {
+		out[i].Outlook = list[i]
+	}
+	return out
+}
+
+func (m *model) variable(g tag, lo, hi float64) lp.Var {
+	m.bounds = append(m.bounds, g)
+	return m.prog.Var(lo, hi, 0)
+}
+
+func (m *model) row(g tag, lo, hi float64, terms ...lp.Term) lp.Row {
+	m.rows = append(m.rows, g)
+	return m.prog.Row(lo, hi, terms...)
+}
+
+func (m *model) cost(k kind, v lp.Var, by float64) {
+	if by != 0 {
+		m.terms[k] = append(m.terms[k], lp.Term{Var: v, By: by})
+	}
+}
+
+// costs of a world are expected ones, and counted for its outcome where risk is.
+func (m *model) costs(w *world, k kind, terms []lp.Term, by, constant float64) {
+	weight := m.weight(k)
+	for _, t := range terms {
+		m.cost(k, t.Var, w.weight*by*t.By)
+		if m.p.Risk.Weight > 0 {
+			w.costs = append(w.costs, lp.Term{Var: t.Var, By: weight * by * t.By})
+		}
+	}
+	m.fixed[k] += w.weight * by * constant
+	w.fixed += weight * by * constant
+}
+
+// weight is what a unit of a kind counts.
+func (m *model) weight(k kind) float64 {
+	switch k {
+	case wear:
+		return m.p.Weights.Wear
+	case demand:
+		return m.p.Weights.Demand
+	case carbon:
+		return m.p.CarbonPrice
+	}
+	return 1
+}
+
+// battery writes down what a battery can do, as market.Best has it, with two efficiencies:
+//
+//	E[t+1] = E[t] + h·(In·(ch − Σu·uc + Σd·dc) − (dis + Σu·ud − Σd·dd)/Out)
+func (m *model) battery(i int, w *ways) {
+	b, v := &m.p.Sites[i].Battery, &m.sites[i]
+	if !b.there() {
+		return
+	}
+	n, inf := m.n, math.Inf(1)
+	v.ch, v.dis, v.stored, v.balance = vars(n), vars(n), vars(n+1), make([]lp.Row, n)
+	v.offers = make([]offer, len(m.p.Products))
+	for k := range v.offers {
+		v.offers[k] = offer{vars(n), vars(n)}
+	}
+	for t := range n {
+		most, least := b.ChargeMW, b.DischargeMW
+		switch w.battery(i, t) {
+		case in:
+			least = 0
+		case out:
+			most = 0
+		}
+		v.ch[t] = m.variable(tag{chargePower, i, t}, 0, most)
+		v.dis[t] = m.variable(tag{dischargePower, i, t}, 0, least)
+		for k := range m.p.Products {
+			v.offers[k].ch[t] = m.variable(tag{}, 0, b.ChargeMW)
+			v.offers[k].dis[t] = m.variable(tag{}, 0, b.DischargeMW)
+		}
+		lo, hi, g := b.Least, b.Most, tag{content, i, t}
+		if t == 0 {
+			lo, hi, g = b.Start, b.Start, tag{}
+		}
+		v.stored[t] = m.variable(g, lo, hi)
+		if w.battery(i, t) == shared {
+			m.row(tag{kind: inner}, -inf, 1, lp.Term{Var: v.ch[t], By: 1 / b.ChargeMW}, lp.Term{Var: v.dis[t], By: 1 / b.DischargeMW})
+		}
+	}
+	v.stored[n] = m.variable(tag{final, i, n}, max(b.Least, b.End.Least), min(b.Most, b.End.Most))
+	m.cost(ending, v.stored[n], -b.End.Price)
+	m.fixed[ending] += b.End.Price * b.Start
+	for t := range n {
+		inside, outside := m.flows(i, t)
+		terms := []lp.Term{{Var: v.stored[t+1], By: -1}, {Var: v.stored[t], By: 1}}
+		terms = append(append(terms, times(inside, 1)...), times(outside, -1)...)
+		v.balance[t] = m.row(tag{kind: inner}, 0, 0, terms...)
+		for _, x := range outside {
+			m.cost(wear, x.Var, b.VariableCost*b.Out*x.By)
+		}
+		if len(m.p.Products) > 0 {
+			m.room(i, t)
+		}
+	}
+	m.depths(i)
+}
+
+func vars(n int) []lp.Var {
+	out := make([]lp.Var, n)
+	for i := range out {
+		out[i] = none
+	}
+	return out
+}
+
+func times(terms []lp.Term, by float64) []lp.Term {
+	out := make([]lp.Term, len(terms))
+	for k, t := range terms {
+		out[k] = lp.Term{Var: t.Var, By: by * t.By}
+	}
+	return out
+}
+
+// flows are what goes into the store and out of it in an interval, MWh, calls included.
+func (m *model) flows(i, t int) (inside, outside []lp.Term) {
+	b, v := &m.p.Sites[i].Battery, &m.sites[i]
+	inside = append(inside, lp.Term{Var: v.ch[t], By: m.h * b.In})
+	outside = append(outside, lp.Term{Var: v.dis[t], By: m.h / b.Out})
+	for k, x := range m.p.Products {
+		if x.Called == 0 {
+			continue
+		}
+		sign := 1.0
+		if x.Up {
+			sign = -1
+		}
+		inside = append(inside, lp.Term{Var: v.offers[k].ch[t], By: sign * m.h * b.In * x.Called})
+		outside = append(outside, lp.Term{Var: v.offers[k].dis[t], By: -sign * m.h / b.Out * x.Called})
+	}
+	return inside, outside
+}
+
+// room keeps what is offered possible: as power and as energy.
+func (m *model) room(i, t int) {
+	b, v, inf := &m.p.Sites[i].Battery, &m.sites[i], math.Inf(1)
+	less := []lp.Term{{Var: v.ch[t], By: -1}}      // up, while charging: to charge less
+	more := []lp.Term{{Var: v.dis[t], By: 1}}      // up, while discharging
+	fuller := []lp.Term{{Var: v.ch[t], By: 1}}     // down, while charging
+	weaker := []lp.Term{{Var: v.dis[t], By: -1}}   // down, while discharging
+	down := []lp.Term{{Var: v.stored[t], By: 1}}   // what is stored after everything was called
+	filled := []lp.Term{{Var: v.stored[t], By: 1}} // likewise
+	var even []lp.Term
+	ups, downs := false, false
+	for k, x := range m.p.Products {
+		c, d := v.offers[k].ch[t], v.offers[k].dis[t]
+		m.cost(product, c, -m.h*x.Price[t])
+		m.cost(product, d, -m.h*x.Price[t])
+		if x.Up {
+			ups = true
+			less, more = append(less, lp.Term{Var: c, By: 1}), append(more, lp.Term{Var: d, By: 1})
+			down = append(down, lp.Term{Var: c, By: -x.Hours * b.In}, lp.Term{Var: d, By: -x.Hours / b.Out})
+			even = append(even, lp.Term{Var: c, By: (1 + b.In) * x.Called}, lp.Term{Var: d, By: 2 * x.Called})
+		} else {
+			downs = true
+			fuller, weaker = append(fuller, lp.Term{Var: c, By: 1}), append(weaker, lp.Term{Var: d, By: 1})
+			filled = append(filled, lp.Term{Var: c, By: x.Hours * b.In}, lp.Term{Var: d, By: x.Hours / b.Out})
+			even = append(even, lp.Term{Var: c, By: -(1 + b.In) * x.Called}, lp.Term{Var: d, By: -2 * x.Called})
+		}
+	}
+	if ups {
+		m.row(tag{kind: inner}, -inf, 0, less...)
+		m.row(tag{dischargePower, i, t}, -inf, b.DischargeMW, more...)
+		m.row(tag{content, i, t}, b.Least, inf, down...)
+	}
+	if downs {
+		m.row(tag{chargePower, i, t}, -inf, b.ChargeMW, fuller...)
+		m.row(tag{kind: inner}, -inf, 0, weaker...)
+		m.row(tag{content, i, t}, -inf, b.Most, filled...)
+	}
+	if m.p.Balanced {
+		m.row(tag{kind: inner}, 0, inf, even...)
+	}
+}
+
+// depths writes down the wear: each slice of depth holds what was put into it, and gives it back at
+// its cost.
+func (m *model) depths(i int) {
+	b, v := &m.p.Sites[i].Battery, &m.sites[i]
+	if len(b.Wear) == 0 {
+		return
+	}
+	n, from := m.n, 0.0
+	put, taken := make([][]lp.Term, n), make([][]lp.Term, n)
+	for _, s := range b.Wear {
+		size, full := (s.To-from)*b.MWh, min(max(b.Start-from*b.MWh, 0), (s.To-from)*b.MWh)
+		from = s.To
+		held := m.variable(tag{}, full, full)
+		list := make([]lp.Var, n)
+		for t := range n {
+			more, less := m.variable(tag{}, 0, math.Inf(1)), m.variable(tag{}, 0, math.Inf(1))
+			next := m.variable(tag{}, 0, size)
+			m.row(tag{}, 0, 0, lp.Term{Var: next, By: -1}, lp.Term{Var: held, By: 1}, lp.Term{Var: more, By: 1}, lp.Term{Var: less, By: -1})
+			m.cost(wear, less, s.PerMWh)
+			put[t], taken[t] = append(put[t], lp.Term{Var: more, By: -1}), append(taken[t], lp.Term{Var: less, By: -1})
+			held, list[t] = next, less
+		}
+		v.segments = append(v.segments, list)
+	}
+	for t := range n {
+		inside, outside := m.flows(i, t)
+		v.put = append(v.put, m.row(tag{kind: inner}, 0, 0, append(put[t], inside...)...))
+		v.taken = append(v.taken, m.row(tag{kind: inner}, 0, 0, append(taken[t], outside...)...))
+	}
+}
+
+// net is what a site takes, as it is scheduled and as it is expected with calls.
+func (m *model) net(w *world, i, t int) (scheduled, expected []lp.Term, constant float64) {
+	v, o := &m.sites[i], &w.sites[i]
+	if o.Load != nil {
+		constant += o.Load[t]
+	}
+	if o.PV != nil {
+		constant -= o.PV[t]
+	}
+	if o.cur != nil && o.cur[t] != none {
+		scheduled = append(scheduled, lp.Term{Var: o.cur[t], By: 1})
+	}
+	if v.ch != nil {
+		scheduled = append(scheduled, lp.Term{Var: v.ch[t], By: 1}, lp.Term{Var: v.dis[t], By: -1})
+	}
+	if v.ch == nil || len(m.p.Products) == 0 {
+		return scheduled, scheduled, constant
+	}
+	expected = append(expected, scheduled...)
+	for k, x := range m.p.Products {
+		called := x.Called
+		if x.Up {
+			called = -called
+		}
+		if called != 0 {
+			expected = append(expected, lp.Term{Var: v.offers[k].ch[t], By: called}, lp.Term{Var: v.offers[k].dis[t], By: called})
+		}
+	}
+	return scheduled, expected, constant
+}
+
+// offered are what a site would take more, or less, with everything called.
+func (m *model) offered(i, t int, up bool) (terms []lp.Term) {
+	by := 1.0
+	if up {
+		by = -1
+	}
+	for k, x := range m.p.Products {
+		if v := &m.sites[i]; x.Up == up && v.offers != nil {
+			terms = append(terms, lp.Term{Var: v.offers[k].ch[t], By: by}, lp.Term{Var: v.offers[k].dis[t], By: by})
+		}
+	}
+	return terms
+}
+
+// exchange writes down what a site takes from the grid in a world, within its limits, and what that costs.
+func (m *model) exchange(k, i int, ways *ways) {
+	s, w := &m.p.Sites[i], &m.worlds[k]
+	o, b := &w.sites[i], &s.Battery
+	o.cur, o.imp, o.exp, o.balance = vars(m.n), vars(m.n), vars(m.n), make([]lp.Row, m.n)
+	for _, d := range s.Demand {
+		o.peaks = append(o.peaks, m.variable(tag{}, d.SoFar, math.Inf(1)))
+		m.costs(w, demand, []lp.Term{{Var: o.peaks[len(o.peaks)-1], By: 1}}, d.PerMW, -d.SoFar)
+	}
+	for t := range m.n {
+		if s.Curtail && o.PV != nil && o.PV[t] > 0 {
+			o.cur[t] = m.variable(tag{pv, i, t}, 0, o.PV[t])
+			m.ties = append(m.ties, tie{v: o.cur[t], cost: 1})
+		}
+		scheduled, expected, constant := m.net(w, i, t)
+		most, least := constant+b.ChargeMW, constant-b.DischargeMW // of what it can take
+		if o.cur[t] != none {
+			most += o.PV[t]
+		}
+		reach := func(up bool, lo, hi float64, g tag) {
+			terms := m.offered(i, t, up)
+			if len(terms)+len(scheduled) > 0 || lo > 0 || hi < 0 {
+				m.row(g, lo, hi, append(terms, scheduled...)...)
+			}
+		}
+		if most > s.ImportMW {
+			reach(false, math.Inf(-1), s.ImportMW-constant, tag{importLimit, i, t})
+		}
+		if -least > s.ExportMW {
+			reach(true, -s.ExportMW-constant, math.Inf(1), tag{exportLimit, i, t})
+		}
+		buy, sell := o.Buy[t], o.sell(t)
+		most, least = max(0, most), max(0, -least) // of import and of export
+		switch {
+		case buy == sell && m.p.Risk.Weight == 0:
+			m.costs(w, energy, expected, m.h*buy, constant)
+		case buy == sell:
+			o.imp[t] = m.variable(tag{}, -least, most)
+			m.costs(w, energy, []lp.Term{{Var: o.imp[t], By: 1}}, m.h*buy, 0)
+			o.balance[t] = m.row(tag{}, -constant, -constant, append([]lp.Term{{Var: o.imp[t], By: -1}}, expected...)...)
+		default:
+			way := ways.grid(k, i, t)
+			switch way {
+			case in:
+				least = 0
+			case out:
+				most = 0
+			}
+			o.imp[t], o.exp[t] = m.variable(tag{}, 0, most), m.variable(tag{}, 0, least)
+			if way == shared && most > 0 && least > 0 {
+				m.row(tag{}, math.Inf(-1), 1, lp.Term{Var: o.imp[t], By: 1 / most}, lp.Term{Var: o.exp[t], By: 1 / least})
+			}
+			m.costs(w, energy, []lp.Term{{Var: o.imp[t], By: 1}}, m.h*buy, 0)
+			m.costs(w, energy, []lp.Term{{Var: o.exp[t], By: 1}}, -m.h*sell, 0)
+			o.balance[t] = m.row(tag{}, -constant, -constant, append([]lp.Term{{Var: o.imp[t], By: -1}, {Var: o.exp[t], By: 1}}, expected...)...)
+		}
+		if s.Carbon != nil {
+			m.costs(w, carbon, expected, m.h*s.Carbon[t], constant)
+		}
+		for d, peak := range o.peaks {
+			if in := s.Demand[d].Within; in == nil || in[t] {
+				m.row(tag{peakSoFar, i, t}, math.Inf(-1), -constant, append([]lp.Term{{Var: peak, By: -1}}, expected...)...)
+			}
+		}
+	}
+}
+
+// sell is the price of export.
+func (o *Outlook) sell(t int) float64 {
+	if o.Sell == nil {
+		return o.Buy[t]
+	}
+	return o.Sell[t]
+}

@@ -1,0 +1,235 @@
+package plan
+
+import (
+	"errors"
+	"maps"
+	"math"
+
+	"yunchu/platform/market/lp"
+)
+
+// ways are what batteries and grid connections may do, by interval: where nothing is said, both at once.
+type ways struct {
+	batteries map[[2]int]way // by site and interval
+	grids     map[[3]int]way // by world, site and interval
+}
+
+func (w *ways) battery(i, t int) way { return w.batteries[[2]int{i, t}] }
+func (w *ways) grid(k, i, t int) way { return w.grids[[3]int{k, i, t}] }
+
+func (w *ways) clone() *ways { return &ways{maps.Clone(w.batteries), maps.Clone(w.grids)} }
+
+// clash is a place where a solution does both at once.
+type clash struct {
+	grid    bool
+	k, i, t int
+	toIn    bool    // the way that it leans to
+	share   float64 // of the smaller one, of its power
+}
+
+func (w *ways) set(c clash, to way) {
+	if c.grid {
+		w.grids[[3]int{c.k, c.i, c.t}] = to
+	} else {
+		w.batteries[[2]int{c.i, c.t}] = to
+	}
+}
+
+func (w *ways) at(c clash) way {
+	if c.grid {
+		return w.grid(c.k, c.i, c.t)
+	}
+	return w.battery(c.i, c.t)
+}
+
+// nothing is the part of a power that is none: what the solver leaves of 0.
+const nothing = 1e-6
+
+// clashes are where a solution charges and discharges, or imports and exports, at once.
+func (m *model) clashes(x []float64) (out []clash) {
+	for i := range m.sites {
+		v, b := &m.sites[i], &m.p.Sites[i].Battery
+		for t := range v.ch {
+			ch, dis := x[v.ch[t]]/max(b.ChargeMW, 1e-300), x[v.dis[t]]/max(b.DischargeMW, 1e-300)
+			if share := min(ch, dis); share > nothing {
+				lean := x[v.ch[t]]*b.In > x[v.dis[t]]/b.Out
+				out = append(out, clash{i: i, t: t, toIn: lean, share: share})
+			}
+		}
+	}
+	for k := range m.worlds {
+		for i := range m.worlds[k].sites {
+			o := &m.worlds[k].sites[i]
+			for t, e := range o.exp {
+				if e == none || o.Buy[t] >= o.sell(t) {
+					continue
+				}
+				imp, exp := x[o.imp[t]], x[e]
+				if share := min(imp, exp); share > nothing*(1+imp+exp) {
+					out = append(out, clash{grid: true, k: k, i: i, t: t, toIn: imp > exp, share: share / (imp + exp)})
+				}
+			}
+		}
+	}
+	return out
+}
+
+// found is a solution of a model.
+type found struct {
+	m     *model
+	s     *lp.Solution
+	ways  *ways
+	bound float64 // cost that no plan of these ways goes below
+	cost  float64
+	clash []clash
+}
+
+func attempt(p *Portfolio, w *ways, a aim) (*found, error) {
+	m := newModel(p, w, a)
+	s, bound, err := m.solve()
+	if err != nil {
+		return nil, err
+	}
+	// The cost without ties.
+	cost := s.Objective
+	for _, t := range m.ties {
+		cost -= t.cost*s.X[t.v] + t.square*s.X[t.v]*s.X[t.v]/2
+	}
+	return &found{m, s, w, min(bound, cost), cost, m.clashes(s.X)}, nil
+}
+
+// How near the bound is as good as reached, relative to the cost.
+const proved = 1e-7
+
+// search finds the best solution without clashes: the program first; where it clashes, with what
+// is left of the power of the one for the other, which no plan is hurt by; then by branch and bound, the
+// least bound first.
+func search(p *Portfolio, a aim) (best *found, bound float64, nodes int, err error) {
+	limit := p.Nodes
+	if limit == 0 {
+		limit = 200
+	}
+	w := &ways{map[[2]int]way{}, map[[3]int]way{}}
+	root, err := attempt(p, w, a)
+	nodes = 1
+	for ; err == nil && len(root.clash) > 0 && nodes < 6; nodes++ {
+		tighter, more := root.ways.clone(), false
+		for _, c := range root.clash {
+			if tighter.at(c) == either {
+				tighter.set(c, shared)
+				more = true
+			}
+		}
+		if !more {
+			break
+		}
+		root, err = attempt(p, tighter, a)
+	}
+	if err != nil {
+		return nil, 0, nodes, err
+	}
+	near := func() float64 { return proved * (1 + math.Abs(best.cost)) }
+	lost := math.Inf(1) // the least bound of what is not looked into further
+	take := func(f *found) {
+		if len(f.clash) == 0 && (best == nil || f.cost < best.cost) {
+			best = f
+		}
+	}
+	take(root)
+	// A good plan early: each place goes the way it leans to.
+	dive := func(from *found) error {
+		at := from
+		for range 30 {
+			if len(at.clash) == 0 {
+				break
+			}
+			next := at.ways.clone()
+			for _, c := range at.clash {
+				to := out
+				if c.toIn {
+					to = in
+				}
+				next.set(c, to)
+			}
+			f, err := attempt(p, next, a)
+			nodes++
+			if errors.Is(err, lp.ErrInfeasible) || errors.Is(err, lp.ErrStalled) {
+				return nil
+			} else if err != nil {
+				return err
+			}
+			at = f
+		}
+		take(at)
+		return nil
+	}
+	if best == nil {
+		if err := dive(root); err != nil {
+			return nil, 0, nodes, err
+		}
+	}
+	open := []*found{root}
+	for len(open) > 0 {
+		at := 0
+		for k := range open {
+			if open[k].bound < open[at].bound {
+				at = k
+			}
+		}
+		f := open[at]
+		if best != nil && f.bound > best.cost-near() || len(f.clash) == 0 || nodes >= limit {
+			break
+		}
+		open[at] = open[len(open)-1]
+		open = open[:len(open)-1]
+		worst := f.clash[0]
+		for _, c := range f.clash {
+			if c.share > worst.share {
+				worst = c
+			}
+		}
+		for _, to := range []way{in, out} {
+			next := f.ways.clone()
+			next.set(worst, to)
+			child, err := attempt(p, next, a)
+			nodes++
+			switch {
+			case errors.Is(err, lp.ErrInfeasible):
+				continue
+			case errors.Is(err, lp.ErrStalled):
+				lost = min(lost, f.bound)
+				continue
+			case err != nil:
+				return nil, 0, nodes, err
+			}
+			child.bound = max(child.bound, f.bound)
+			take(child)
+			if len(child.clash) == 0 {
+				lost = min(lost, child.bound)
+			} else {
+				// What is not shared yet is shared from here on.
+				for _, c := range child.clash {
+					if child.ways.at(c) == either {
+						child.ways.set(c, shared)
+					}
+				}
+				open = append(open, child)
+			}
+		}
+		if best == nil && nodes%20 < 2 && len(open) > 0 {
+			if err := dive(open[len(open)-1]); err != nil {
+				return nil, 0, nodes, err
+			}
+		}
+	}
+	if best == nil {
+		return nil, 0, nodes, errNone
+	}
+	bound = min(best.cost, lost)
+	for _, f := range open {
+		bound = min(bound, f.bound)
+	}
+	return best, bound, nodes, nil
+}
+
+var errNone = errors.New("no plan that does not charge and discharge at once was found")

@@ -1,0 +1,80 @@
+package plan
+
+import "slices"
+
+// Settle is what a schedule earns with the prices, loads and production of p, which need not be
+// those that it was made with: batteries do what the schedule says and keep what it has offered; only
+// PV is turned down anew. Prices that the schedule did not know are put into p for that. It fails with
+// lp.ErrInfeasible where limits are passed.
+func (p *Portfolio) Settle(s *Plan) (Money, error) {
+	if err := p.check(); err != nil {
+		return Money{}, err
+	}
+	if len(s.Sites) != len(p.Sites) {
+		return Money{}, wrong("a schedule of %d sites for %d", len(s.Sites), len(p.Sites))
+	}
+	rest := *p
+	rest.Sites, rest.Products, rest.Risk, rest.Weights = slices.Clone(p.Sites), nil, Risk{}, Even
+	rest.Scenarios = slices.Clone(p.Scenarios)
+	for k := range rest.Scenarios {
+		rest.Scenarios[k].Sites = slices.Clone(rest.Scenarios[k].Sites)
+	}
+	var earned Money
+	for i := range rest.Sites {
+		site, moves := &rest.Sites[i], &s.Sites[i]
+		b := site.Battery
+		site.Battery = Battery{}
+		if !b.there() || moves.Charge == nil {
+			continue
+		}
+		taken := make([]float64, p.Intervals)
+		for t := range taken {
+			taken[t] = moves.Charge[t] - moves.Discharge[t]
+			earned.Wear -= moves.Wear[t]
+			for k, x := range p.Products {
+				offered := moves.Offers[k][t]
+				earned.Products += p.Hours * x.Price[t] * offered
+				if x.Up {
+					offered = -offered
+				}
+				taken[t] += x.Called * offered
+			}
+		}
+		earned.Ending += b.End.Price * (moves.Stored[p.Intervals] - b.Start)
+		site.Load = added(site.Load, taken)
+		for k := range rest.Scenarios {
+			o := &rest.Scenarios[k].Sites[i]
+			o.Load = added(o.Load, taken)
+		}
+	}
+	for k, x := range p.Products {
+		for t := range x.Committed {
+			kept := 0.0
+			for i := range s.Sites {
+				if s.Sites[i].Offers != nil {
+					kept += s.Sites[i].Offers[k][t]
+				}
+			}
+			earned.Products -= p.Hours * x.Penalty * max(0, x.Committed[t]-kept)
+		}
+	}
+	f, bound, nodes, err := search(&rest, aim{})
+	if err != nil {
+		return Money{}, err
+	}
+	t := f.plan(bound, nodes).Totals
+	t.Wear, t.Products, t.Ending = earned.Wear, earned.Products, earned.Ending
+	return t, nil
+}
+
+// Idle is what comes of leaving all batteries alone.
+func (p *Portfolio) Idle() (Money, error) { return p.Settle(&Plan{Sites: make([]SitePlan, len(p.Sites))}) }
+
+// added is a load with what a battery takes; a nil load is none.
+func added(load, taken []float64) []float64 {
+	out := slices.Clone(taken)
+	for t := range load {
+		out[t] += load[t]
+	}
+	return out
+}

@@ -1,0 +1,305 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// limit is what a row or a bound of a variable stands for.
+type limit int
+
+const (
+	unnamed limit = iota
+	inner         // of a battery: nothing that lies between it and the market
+	chargePower
+	dischargePower
+	content // the energy stored
+	final   // likewise, at the end
+	importLimit
+	exportLimit
+	feeder
+	pv
+	peakSoFar
+	committed
+	asked
+	capped
+)
+
+// tag is what a row or a bound stands for, of which site, limit or product, and when.
+type tag struct {
+	kind limit
+	of   int
+	t    int
+}
+
+// own is whether it bounds the battery itself.
+func (g tag) own() bool {
+	return g.kind == inner || g.kind == chargePower || g.kind == dischargePower || g.kind == content
+}
+
+// Bound is a limit that binds.
+type Bound struct {
+	Name, Of string // what, and of which site, limit or product
+	// Worth is what one unit (MW or MWh) more room would be worth over the whole plan, Intervals in
+	// how many it binds, First the first of them.
+	Worth     float64
+	Intervals int
+	First     int
+}
+
+var limitNames = map[limit]string{
+	chargePower: "charge power", dischargePower: "discharge power", importLimit: "import limit", exportLimit: "export limit",
+	feeder: "common limit", committed: "commitment", asked: "most that is asked for", capped: "bound of the front",
+}
+
+// explain finds what binds and why each interval is as it is.
+func (f *found) explain(out *Plan) {
+	m := f.m
+	size := 0.0 // of a price
+	for k := range m.worlds {
+		for i := range m.worlds[k].sites {
+			for _, x := range m.worlds[k].sites[i].Buy {
+				size = max(size, math.Abs(x))
+			}
+		}
+	}
+	little := 1e-5 * (size + 1e-9)
+	// Between a battery and the market: prices of rows that are not the battery's own.
+	between := slices.Clone(f.s.Y)
+	for r, g := range m.rows {
+		if g.own() {
+			between[r] = 0
+		}
+	}
+	outside := m.prog.Reduced(between)
+	for i := range m.sites {
+		v, s, b := &m.sites[i], &out.Sites[i], &m.p.Sites[i].Battery
+		for t := range v.ch {
+			s.Price[t] = outside[v.ch[t]] / m.h
+			worth, take := f.s.Y[v.balance[t]], f.s.Y[v.balance[t]]
+			if v.put != nil {
+				worth, take = worth+f.s.Y[v.put[t]], take-f.s.Y[v.taken[t]]
+			}
+			s.Below[t], s.Above[t] = b.In*worth, take/b.Out+m.weight(wear)*b.VariableCost
+		}
+	}
+	out.Bounds = f.binding(little)
+	held := f.held(little)
+	for i := range m.sites {
+		for t := range m.n {
+			out.Sites[i].Why[t] = f.why(i, t, &out.Sites[i], held[[2]int{i, t}], little)
+		}
+	}
+}
+
+// binding are the limits that have a price.
+func (f *found) binding(little float64) []Bound {
+	m := f.m
+	type key struct {
+		name string
+		of   int
+		kind limit
+	}
+	list := map[key]*Bound{}
+	var order []key
+	add := func(name string, g tag, worth float64) {
+		if !(worth > little*m.h) {
+			return
+		}
+		k := key{name, g.of, g.kind}
+		b := list[k]
+		if b == nil {
+			b = &Bound{Name: name, Of: m.name(g), First: g.t}
+			list[k] = b
+			order = append(order, k)
+		}
+		b.Worth += worth
+		b.Intervals++
+		b.First = min(b.First, g.t)
+	}
+	named := func(g tag, atTop bool) string {
+		switch g.kind {
+		case content:
+			if atTop {
+				return "energy: full"
+			}
+			return "energy: empty"
+		case final:
+			return "energy at the end"
+		}
+		return limitNames[g.kind]
+	}
+	for r, g := range m.rows {
+		if name := named(g, f.s.Y[r] < 0); name != "" {
+			add(name, g, math.Abs(f.s.Y[r]))
+		}
+	}
+	reduced := m.prog.Reduced(f.s.Y)
+	for v, g := range m.bounds {
+		if name := named(g, reduced[v] < 0); name != "" && !(reduced[v] > 0 && (g.kind == chargePower || g.kind == dischargePower)) {
+			if w := f.ways.battery(g.of, g.t); g.kind == chargePower && w == out || g.kind == dischargePower && w == in {
+				continue
+			}
+			add(name, g, math.Abs(reduced[v]))
+		}
+	}
+	var found []Bound
+	for _, k := range order {
+		found = append(found, *list[k])
+	}
+	slices.SortStableFunc(found, func(a, b Bound) int { return cmp.Compare(b.Worth, a.Worth) })
+	return found
+}
+
+func (m *model) name(g tag) string {
+	switch g.kind {
+	case feeder:
+		return m.p.Limits[g.of].Name
+	case committed, asked:
+		return m.p.Products[g.of].Name
+	case capped:
+		return ""
+	}
+	return m.p.Sites[g.of].Name
+}
+
+// held says by site and interval which limits stand between battery and market.
+func (f *found) held(little float64) map[[2]int][]string {
+	m, out := f.m, map[[2]int][]string{}
+	add := func(i, t int, what string) {
+		if at := [2]int{i, t}; !slices.Contains(out[at], what) {
+			out[at] = append(out[at], what)
+		}
+	}
+	for r, g := range m.rows {
+		if !(math.Abs(f.s.Y[r]) > little*m.h) {
+			continue
+		}
+		switch g.kind {
+		case importLimit:
+			add(g.of, g.t, "the import limit")
+		case exportLimit:
+			add(g.of, g.t, "the export limit")
+		case peakSoFar:
+			add(g.of, g.t, "the peak that is paid for")
+		case feeder:
+			for _, i := range m.p.Limits[g.of].Sites {
+				add(i, g.t, "the limit of "+m.p.Limits[g.of].Name)
+			}
+		}
+	}
+	return out
+}
+
+// why is a sentence about an interval.
+func (f *found) why(i, t int, s *SitePlan, held []string, little float64) string {
+	m := f.m
+	b := &m.p.Sites[i].Battery
+	if m.sites[i].ch == nil {
+		return ""
+	}
+	price := s.Price[t]
+	var offers []string
+	for k, x := range s.Offers {
+		if x[t] > 0 {
+			offers = append(offers, fmt.Sprintf("%s of %s at %s", power(x[t]), m.p.Products[k].Name, money(m.p.Products[k].Price[t])))
+		}
+	}
+	says := ""
+	switch {
+	case s.Charge[t] > 0:
+		says = "charges" + fully(s.Charge[t], b.ChargeMW)
+		if price <= s.Below[t]+little || len(offers) == 0 {
+			says += fmt.Sprintf(": %s is %s %s, what a MWh bought now is worth%s", money(price), versus(price, s.Below[t], little, "below"), money(s.Below[t]), m.later(s, i, t))
+		} else {
+			says += fmt.Sprintf(": %s is above %s, what a MWh bought now is worth, but it carries what is offered", money(price), money(s.Below[t]))
+		}
+	case s.Discharge[t] > 0:
+		says = "discharges" + fully(s.Discharge[t], b.DischargeMW)
+		if price >= s.Above[t]-little || len(offers) == 0 {
+			says += fmt.Sprintf(": %s is %s %s, what a MWh sold now costs to replace%s", money(price), versus(price, s.Above[t], little, "above"), money(s.Above[t]), m.earlier(s, i, t))
+		} else {
+			says += fmt.Sprintf(": %s is below %s, what a MWh sold now costs to replace, but it carries what is offered", money(price), money(s.Above[t]))
+		}
+	default:
+		says = fmt.Sprintf("idle: %s pays neither for charging, worth %s, nor for discharging, %s", money(price), money(s.Below[t]), money(s.Above[t]))
+	}
+	if market := m.market(i, t, s.Net[t]); len(held) > 0 && math.Abs(price-market) > little {
+		says += fmt.Sprintf("; %s makes it %s where the market asks %s", strings.Join(held, " and "), money(price), money(market))
+	}
+	if len(offers) > 0 {
+		says += "; keeps " + strings.Join(offers, ", ")
+	}
+	if s.Curtailed[t] > 0 {
+		says += "; turns PV down by " + power(s.Curtailed[t])
+	}
+	return says
+}
+
+func fully(x, most float64) string {
+	if x == most {
+		return " at full power"
+	}
+	return ""
+}
+
+// versus is a word of comparison, where there is a difference.
+func versus(a, b, little float64, word string) string {
+	if math.Abs(a-b) <= little || money(a) == money(b) {
+		return "just"
+	}
+	return word
+}
+
+// market is the mean price of the scenarios at which the site exchanges.
+func (m *model) market(i, t int, net float64) (price float64) {
+	for k := range m.worlds {
+		o := &m.worlds[k].sites[i]
+		if net < 0 {
+			price += m.worlds[k].weight * o.sell(t)
+		} else {
+			price += m.worlds[k].weight * o.Buy[t]
+		}
+	}
+	return price
+}
+
+// later says where what is bought goes.
+func (m *model) later(s *SitePlan, i, t int) string {
+	for u := t + 1; u < m.n; u++ {
+		if s.Discharge[u] > 0 {
+			return fmt.Sprintf(" (sold at %s for %s)", m.p.label(u), money(s.Price[u]))
+		}
+	}
+	return " at the end"
+}
+
+// earlier says where what is sold came from.
+func (m *model) earlier(s *SitePlan, i, t int) string {
+	for u := t - 1; u >= 0; u-- {
+		if s.Charge[u] > 0 {
+			return fmt.Sprintf(" (bought at %s for %s)", m.p.label(u), money(s.Price[u]))
+		}
+	}
+	return " (stored before the begin)"
+}
+
+func (p *Portfolio) label(t int) string {
+	if t < len(p.Labels) {
+		return p.Labels[t]
+	}
+	return fmt.Sprintf("interval %d", t)
+}
+
+func money(x float64) string { return fmt.Sprintf("%.2f", x+0) }
+
+// power is one in the unit that suits it.
+func power(mw float64) string {
+	if mw < 10 {
+		return fmt.Sprintf("%.4g kW", 1000*mw)
+	}
+	return fmt.Sprintf("%.4g MW", mw)
+}
