@@ -28,7 +28,7 @@ func marketCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(append(tradingCommands(), marketBacktestCommand())...)
+	c.AddCommand(append(tradingCommands(), marketBacktestCommand(), marketPlanCommand())...)
 	return c
 }
 

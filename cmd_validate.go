@@ -23,7 +23,7 @@ import (
 func validateCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "validate FILE...",
-		Short: "Check scenario, config, rig, load, procedure, rule, model, cell, trace and parameter files",
+		Short: "Check scenario, config, rig, load, procedure, portfolio, rule, model, cell, trace and parameter files",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, files []string) error {
 			var faults scenario.Faults
@@ -77,6 +77,8 @@ func check(file string) (kind string, err error) {
 		if t, err = scenario.LoadTrace(file, opt); err == nil {
 			_, err = params.LoadCell(t.Cell)
 		}
+	case "Portfolio":
+		_, err = scenario.LoadPortfolio(file, opt)
 	case "Profile":
 		_, err = modbus.LoadProfile(file)
 	case "CANProfile":
@@ -135,9 +137,9 @@ func schemaCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:       "schema KIND",
 		Short:     "Print the JSON Schema of a kind of file",
-		Long:      "Print the JSON Schema (2020-12) of scenario, config, rig, model, cell, trace, procedure,\nload, aging, container, runaway, bms, converter, profile, rules or report.",
+		Long:      "Print the JSON Schema (2020-12) of scenario, config, rig, model, cell, trace, procedure,\nload, portfolio, aging, container, runaway, bms, converter, profile, rules or report.",
 		Args:      cobra.ExactArgs(1),
-		ValidArgs: []string{"scenario", "config", "rig", "model", "cell", "trace", "procedure", "load", "aging", "container", "runaway", "bms", "converter", "profile", "rules", "report"},
+		ValidArgs: []string{"scenario", "config", "rig", "model", "cell", "trace", "procedure", "load", "portfolio", "aging", "container", "runaway", "bms", "converter", "profile", "rules", "report"},
 		RunE: func(c *cobra.Command, args []string) error {
 			return writeSchema(c.OutOrStdout(), args[0])
 		},
@@ -153,6 +155,7 @@ func writeSchema(w io.Writer, kind string) error {
 	set.Register("runaway", params.Runaway{})
 	set.Register("bms", params.BMS{})
 	set.Register("converter", params.Converter{})
+	set.Register("portfolio", scenario.Portfolio{})
 	set.Register("profile", modbus.Profile{})
 	set.Register("report", report.Report{})
 	b, err := set.JSON(kind)

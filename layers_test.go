@@ -28,6 +28,7 @@ var layers = []layer{
 	{"platform/dispatch/alloc", "", "an optimiser knows numbers"},
 	{"platform/dispatch", "platform/device platform/fleet/image platform/dispatch/alloc", "a decision is a pure function of image and target"},
 	{"platform/market/lp", "", "an optimiser knows numbers"},
+	{"platform/market/plan", "platform/market/lp", "a plan is a program of numbers; it knows neither devices nor files"},
 	{"platform/market", "platform/device platform/market/lp", "what an offer is worth is a function of prices and of the battery"},
 	{"platform/market/order", "", "orders, awards and the rules of a market are what everybody who trades shares"},
 	{"platform/market/auction", "platform/market/order", "a market clears what it is given; it knows no battery"},

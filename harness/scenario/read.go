@@ -143,7 +143,7 @@ func (s *source) isKind(doc ast.Node, want string) bool {
 
 // Kinds are the kinds of files of apiVersion yunchu/v1.
 func Kinds() []string {
-	return []string{"Scenario", "Rig", "Config", "Model", "Trace", "Procedure", "Load"}
+	return []string{"Scenario", "Rig", "Config", "Model", "Trace", "Procedure", "Load", "Portfolio"}
 }
 
 // allKinds are those of files that other packages read, too.
@@ -165,6 +165,8 @@ func kindHint(kind string) string {
 		return "procedures are done by: yunchu accept FILE"
 	case "Load":
 		return "loads are put on by: yunchu load FILE"
+	case "Portfolio":
+		return "portfolios are planned by: yunchu market plan --site FILE"
 	case "Model":
 		return "models are named by the model key of a device"
 	}

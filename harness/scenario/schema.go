@@ -112,6 +112,9 @@ func (Rig) JSONSchemaExtend(s *jsonschema.Schema) { fixKind(s, "Rig") }
 // JSONSchemaExtend fixes the kind.
 func (Config) JSONSchemaExtend(s *jsonschema.Schema) { fixKind(s, "Config") }
 
+// JSONSchemaExtend fixes the kind.
+func (Portfolio) JSONSchemaExtend(s *jsonschema.Schema) { fixKind(s, "Portfolio") }
+
 // JSONSchema is a number or the name of a parameter.
 func (Value) JSONSchema() *jsonschema.Schema {
 	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "number"}, {Type: "string", Pattern: `^-?[a-z][a-z0-9_]*$`}}}

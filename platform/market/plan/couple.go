@@ -37,9 +37,11 @@ func (m *model) common(k int) {
 			}
 		}
 	}
+	all := m.all()
 	if x := m.p.Position; x != nil {
 		for t := range m.n {
-			short, long := m.variable(tag{}, 0, inf), m.variable(tag{}, 0, inf)
+			most := all + math.Abs(x.Sold[t])
+			short, long := m.variable(tag{}, 0, most), m.variable(tag{}, 0, most)
 			terms, constant := m.total(w, t)
 			w.settled = append(w.settled, m.row(tag{}, -constant-x.Sold[t], -constant-x.Sold[t], append(terms, lp.Term{Var: short, By: -1}, lp.Term{Var: long, By: 1})...))
 			m.costs(w, energy, []lp.Term{{Var: short, By: 1}}, m.h*x.Short[t], 0)
@@ -52,6 +54,14 @@ func (m *model) common(k int) {
 			m.row(tag{}, -inf, -constant, append(terms, lp.Term{Var: m.peak, By: -1})...)
 		}
 	}
+}
+
+// all is more than all sites together take or give.
+func (m *model) all() (sum float64) {
+	for i := range m.p.Sites {
+		sum += m.most(i)
+	}
+	return sum
 }
 
 // total is what all sites are expected to take.
@@ -103,7 +113,7 @@ func (m *model) risk() (tail []lp.Term) {
 		each := m.variable(tag{}, 0, inf)
 		tail = append(tail, lp.Term{Var: each, By: r.Budget})
 		for t := range m.n {
-			worse, size := m.variable(tag{}, 0, inf), m.variable(tag{}, 0, inf)
+			worse, size := m.variable(tag{}, 0, inf), m.variable(tag{}, 0, m.all())
 			tail = append(tail, lp.Term{Var: worse, By: 1})
 			terms, constant := m.total(&m.worlds[0], t)
 			m.row(tag{}, constant, inf, append(times(terms, -1), lp.Term{Var: size, By: 1})...)

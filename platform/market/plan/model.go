@@ -56,11 +56,11 @@ type tie struct {
 
 // siteVars are what is decided at a site before anything is known.
 type siteVars struct {
-	ch, dis, stored []lp.Var // nil without a battery
-	balance         []lp.Row // of the store, by interval
-	put, taken      []lp.Row // of its slices of depth
-	segments        [][]lp.Var
-	offers          []offer // by product
+	ch, dis, stored []lp.Var   // nil without a battery
+	balance         []lp.Row   // of the store, by interval
+	put, taken      []lp.Row   // of its slices of depth
+	segments, held  [][]lp.Var // what is taken of each slice, and what is in it after that
+	offers          []offer    // by product
 }
 
 // offer is capacity kept while charging and while discharging, by interval.
@@ -101,7 +101,7 @@ func newModel(p *Portfolio, w *ways, aim aim) *model {
 	}
 	m.sites, m.peak = make([]siteVars, len(p.Sites)), none
 	if aim.measure == Peak {
-		m.peak = m.variable(tag{}, math.Inf(-1), math.Inf(1))
+		m.peak = m.variable(tag{}, -m.all(), m.all())
 	}
 	for i := range p.Sites {
 		m.battery(i, w)
@@ -309,20 +309,23 @@ func (m *model) depths(i int) {
 	}
 	n, from := m.n, 0.0
 	put, taken := make([][]lp.Term, n), make([][]lp.Term, n)
-	for _, s := range b.Wear {
+	for k, s := range b.Wear {
 		size, full := (s.To-from)*b.MWh, min(max(b.Start-from*b.MWh, 0), (s.To-from)*b.MWh)
 		from = s.To
+		if b.Held != nil {
+			full = b.Held[k]
+		}
 		held := m.variable(tag{}, full, full)
-		list := make([]lp.Var, n)
+		list, after := make([]lp.Var, n), make([]lp.Var, n)
 		for t := range n {
 			more, less := m.variable(tag{}, 0, math.Inf(1)), m.variable(tag{}, 0, math.Inf(1))
 			next := m.variable(tag{}, 0, size)
 			m.row(tag{}, 0, 0, lp.Term{Var: next, By: -1}, lp.Term{Var: held, By: 1}, lp.Term{Var: more, By: 1}, lp.Term{Var: less, By: -1})
 			m.cost(wear, less, s.PerMWh)
 			put[t], taken[t] = append(put[t], lp.Term{Var: more, By: -1}), append(taken[t], lp.Term{Var: less, By: -1})
-			held, list[t] = next, less
+			held, list[t], after[t] = next, less, next
 		}
-		v.segments = append(v.segments, list)
+		v.segments, v.held = append(v.segments, list), append(v.held, after)
 	}
 	for t := range n {
 		inside, outside := m.flows(i, t)
@@ -382,7 +385,7 @@ func (m *model) exchange(k, i int, ways *ways) {
 	o, b := &w.sites[i], &s.Battery
 	o.cur, o.imp, o.exp, o.balance = vars(m.n), vars(m.n), vars(m.n), make([]lp.Row, m.n)
 	for _, d := range s.Demand {
-		o.peaks = append(o.peaks, m.variable(tag{}, d.SoFar, math.Inf(1)))
+		o.peaks = append(o.peaks, m.variable(tag{}, d.SoFar, max(d.SoFar, m.most(i))))
 		m.costs(w, demand, []lp.Term{{Var: o.peaks[len(o.peaks)-1], By: 1}}, d.PerMW, -d.SoFar)
 	}
 	for t := range m.n {
@@ -441,6 +444,24 @@ func (m *model) exchange(k, i int, ways *ways) {
 			}
 		}
 	}
+}
+
+// most is more than a site takes or gives in any world. What has no bound of its own and perhaps no cost has this
+// one, or else what is best would reach to infinity.
+func (m *model) most(i int) float64 {
+	b := &m.p.Sites[i].Battery
+	out := 0.0
+	for k := range m.worlds {
+		o := &m.worlds[k].sites[i]
+		for _, list := range [][]float64{o.Load, o.PV} {
+			largest := 0.0
+			for _, x := range list {
+				largest = max(largest, math.Abs(x))
+			}
+			out = max(out, largest)
+		}
+	}
+	return 1 + b.ChargeMW + b.DischargeMW + 2*out
 }
 
 // sell is the price of export.

@@ -29,6 +29,7 @@ type Battery struct {
 	// VariableCost of each MWh discharged, at the grid.
 	VariableCost float64
 	Wear         []Segment
+	Held         []float64 // MWh in each segment of wear at the begin; nil: the shallow ones are full
 }
 
 // End is what is asked of the energy stored at the end: to lie from Least to Most MWh, and each MWh
@@ -268,6 +269,9 @@ func (b *Battery) check() error {
 			return wrong("a segment of wear up to depth %v at %v per MWh after one up to %v at %v: depths rise, costs do not fall", s.To, s.PerMWh, to, cost)
 		}
 		to, cost = s.To, s.PerMWh
+	}
+	if b.Held != nil && len(b.Held) != len(b.Wear) {
+		return wrong("%d segments of wear hold %d energies", len(b.Wear), len(b.Held))
 	}
 	if len(b.Wear) > 0 && math.Abs(to-1) > 1e-9 {
 		return wrong("the segments of wear end at depth %v: the last one ends at 1", to)

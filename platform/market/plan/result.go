@@ -19,6 +19,7 @@ type SitePlan struct {
 	Charge, Discharge []float64   // MW
 	Stored            []float64   // MWh at the begin of each interval, and at the end of the last
 	Offers            [][]float64 // by product, MW
+	Held              [][]float64 // by segment of wear, MWh in it at the end of each interval
 	Curtailed, Net    []float64   // MW; of the mean of the scenarios
 	Earned            []float64   // with energy and products
 	Wear              []float64   // what that costs, variable cost included
@@ -154,7 +155,13 @@ func (f *found) site(i int, out *SitePlan) {
 	for k := range out.Offers {
 		out.Offers[k] = list()
 	}
+	for range v.held {
+		out.Held = append(out.Held, list())
+	}
 	for t := range m.n {
+		for k, list := range v.held {
+			out.Held[k][t] = max(0, x[list[t]])
+		}
 		if v.ch != nil {
 			out.Charge[t], out.Discharge[t] = clean(x[v.ch[t]], b.ChargeMW), clean(x[v.dis[t]], b.DischargeMW)
 			out.Stored[t], out.Stored[t+1] = x[v.stored[t]], x[v.stored[t+1]]

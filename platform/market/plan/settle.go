@@ -68,7 +68,9 @@ func (p *Portfolio) Settle(s *Plan) (Money, error) {
 }
 
 // Idle is what comes of leaving all batteries alone.
-func (p *Portfolio) Idle() (Money, error) { return p.Settle(&Plan{Sites: make([]SitePlan, len(p.Sites))}) }
+func (p *Portfolio) Idle() (Money, error) {
+	return p.Settle(&Plan{Sites: make([]SitePlan, len(p.Sites))})
+}
 
 // added is a load with what a battery takes; a nil load is none.
 func added(load, taken []float64) []float64 {

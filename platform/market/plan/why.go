@@ -103,7 +103,7 @@ func (f *found) binding(little float64) []Bound {
 		of   int
 		kind limit
 	}
-	list := map[key]*Bound{}
+	list, counted := map[key]*Bound{}, map[tag]bool{}
 	var order []key
 	add := func(name string, g tag, worth float64) {
 		if !(worth > little*m.h) {
@@ -117,7 +117,10 @@ func (f *found) binding(little float64) []Bound {
 			order = append(order, k)
 		}
 		b.Worth += worth
-		b.Intervals++
+		if at := (tag{g.kind, g.of, g.t}); !counted[at] {
+			counted[at] = true
+			b.Intervals++
+		}
 		b.First = min(b.First, g.t)
 	}
 	named := func(g tag, atTop bool) string {
@@ -208,24 +211,23 @@ func (f *found) why(i, t int, s *SitePlan, held []string, little float64) string
 			offers = append(offers, fmt.Sprintf("%s of %s at %s", power(x[t]), m.p.Products[k].Name, money(m.p.Products[k].Price[t])))
 		}
 	}
+	const bought, sold = "what a MWh bought now is worth", "what a MWh sold now costs to replace"
 	says := ""
-	switch {
+	switch carries := len(offers) > 0; {
+	case s.Charge[t] > 0 && (!carries || price <= s.Below[t]+little):
+		says = fmt.Sprintf("charges%s: %s is %s %s%s", fully(s.Charge[t], b.ChargeMW), money(price), versus(price, s.Below[t], little, "below"), bought, m.later(s, t, little))
 	case s.Charge[t] > 0:
-		says = "charges" + fully(s.Charge[t], b.ChargeMW)
-		if price <= s.Below[t]+little || len(offers) == 0 {
-			says += fmt.Sprintf(": %s is %s %s, what a MWh bought now is worth%s", money(price), versus(price, s.Below[t], little, "below"), money(s.Below[t]), m.later(s, i, t))
-		} else {
-			says += fmt.Sprintf(": %s is above %s, what a MWh bought now is worth, but it carries what is offered", money(price), money(s.Below[t]))
-		}
+		says = fmt.Sprintf("charges%s to carry what is offered: %s is above %s, %s", fully(s.Charge[t], b.ChargeMW), money(price), money(s.Below[t]), bought)
+	case s.Discharge[t] > 0 && (!carries || price >= s.Above[t]-little):
+		says = fmt.Sprintf("discharges%s: %s is %s %s%s", fully(s.Discharge[t], b.DischargeMW), money(price), versus(price, s.Above[t], little, "above"), sold, m.earlier(s, t, little))
 	case s.Discharge[t] > 0:
-		says = "discharges" + fully(s.Discharge[t], b.DischargeMW)
-		if price >= s.Above[t]-little || len(offers) == 0 {
-			says += fmt.Sprintf(": %s is %s %s, what a MWh sold now costs to replace%s", money(price), versus(price, s.Above[t], little, "above"), money(s.Above[t]), m.earlier(s, i, t))
-		} else {
-			says += fmt.Sprintf(": %s is below %s, what a MWh sold now costs to replace, but it carries what is offered", money(price), money(s.Above[t]))
-		}
+		says = fmt.Sprintf("discharges%s to carry what is offered: %s is below %s, %s", fully(s.Discharge[t], b.DischargeMW), money(price), money(s.Above[t]), sold)
+	case carries && price < s.Below[t]-little:
+		says = fmt.Sprintf("does not charge for the sake of what is offered: %s is below %s, %s", money(price), money(s.Below[t]), bought)
+	case carries && price > s.Above[t]+little:
+		says = fmt.Sprintf("does not discharge for the sake of what is offered: %s is above %s, %s", money(price), money(s.Above[t]), sold)
 	default:
-		says = fmt.Sprintf("idle: %s pays neither for charging, worth %s, nor for discharging, %s", money(price), money(s.Below[t]), money(s.Above[t]))
+		says = fmt.Sprintf("idle: %s lies between %s, below which charging pays, and %s, above which discharging does", money(price), money(s.Below[t]), money(s.Above[t]))
 	}
 	if market := m.market(i, t, s.Net[t]); len(held) > 0 && math.Abs(price-market) > little {
 		says += fmt.Sprintf("; %s makes it %s where the market asks %s", strings.Join(held, " and "), money(price), money(market))
@@ -246,12 +248,12 @@ func fully(x, most float64) string {
 	return ""
 }
 
-// versus is a word of comparison, where there is a difference.
+// versus compares a price with a value, in words.
 func versus(a, b, little float64, word string) string {
 	if math.Abs(a-b) <= little || money(a) == money(b) {
 		return "just"
 	}
-	return word
+	return word + " " + money(b) + ","
 }
 
 // market is the mean price of the scenarios at which the site exchanges.
@@ -268,23 +270,23 @@ func (m *model) market(i, t int, net float64) (price float64) {
 }
 
 // later says where what is bought goes.
-func (m *model) later(s *SitePlan, i, t int) string {
+func (m *model) later(s *SitePlan, t int, little float64) string {
 	for u := t + 1; u < m.n; u++ {
-		if s.Discharge[u] > 0 {
+		if s.Discharge[u] > 0 && s.Price[u] >= s.Above[u]-little {
 			return fmt.Sprintf(" (sold at %s for %s)", m.p.label(u), money(s.Price[u]))
 		}
 	}
-	return " at the end"
+	return " in the end"
 }
 
 // earlier says where what is sold came from.
-func (m *model) earlier(s *SitePlan, i, t int) string {
+func (m *model) earlier(s *SitePlan, t int, little float64) string {
 	for u := t - 1; u >= 0; u-- {
-		if s.Charge[u] > 0 {
+		if s.Charge[u] > 0 && s.Price[u] <= s.Below[u]+little {
 			return fmt.Sprintf(" (bought at %s for %s)", m.p.label(u), money(s.Price[u]))
 		}
 	}
-	return " (stored before the begin)"
+	return ""
 }
 
 func (p *Portfolio) label(t int) string {

@@ -1,0 +1,251 @@
+package planning
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"yunchu/harness/scenario"
+	"yunchu/harness/sheet"
+	"yunchu/platform/market/plan"
+)
+
+// Columns of a file of prices.
+const (
+	timeColumn   = "time"
+	energyColumn = "energy_per_mwh"
+	exportColumn = "export_per_mwh"
+	carbonColumn = "carbon_t_per_mwh"
+)
+
+// productColumns are those of products.
+var productColumns = map[string]string{"regup": "regup_per_mw", "regdown": "regdown_per_mw", "reserve": "reserve_per_mw"}
+
+// Prices are those of consecutive intervals.
+type Prices struct {
+	At             []time.Time
+	Step           time.Duration
+	Energy, Export []float64 // Export is nil where it is Energy
+	Carbon         []float64 // t/MWh; nil: not known
+	Product        map[string][]float64
+}
+
+func (p *Prices) end() time.Time { return p.At[len(p.At)-1].Add(p.Step) }
+
+// mostIntervals is what is planned as one at most: a quarter of a year of quarter-hours.
+const mostIntervals = 9000
+
+// readPrices reads a file of prices, from an instant up to another one.
+func readPrices(path string, p *scenario.Portfolio, from, to time.Time) (*Prices, error) {
+	zone, err := time.LoadLocation(p.Zone)
+	if err != nil {
+		return nil, err
+	}
+	wanted := []string{energyColumn, exportColumn, carbonColumn}
+	for _, name := range p.Products {
+		wanted = append(wanted, productColumns[name])
+	}
+	s, err := sheet.Read(path, func(column string) bool { return slices.Contains(wanted, column) }, timeColumn)
+	if err != nil {
+		return nil, err
+	}
+	at, err := s.Times(timeColumn)
+	if err != nil {
+		return nil, err
+	}
+	first, last := 0, len(at)
+	for first < len(at) && at[first].Before(from) {
+		first++
+	}
+	for !to.IsZero() && last > first && !at[last-1].Before(to) {
+		last--
+	}
+	switch n := last - first; {
+	case n == 0:
+		return nil, scenario.Faults{{Path: path, Msg: fmt.Sprintf("no row lies within --from and --to; there are rows from %s to %s", at[0].Format(time.RFC3339), at[len(at)-1].Format(time.RFC3339))}}
+	case len(at) < 2:
+		return nil, scenario.Faults{{Path: path, Msg: "one row does not say how long an interval is"}}
+	case n > mostIntervals:
+		return nil, scenario.Faults{{Path: path, Msg: fmt.Sprintf("%d intervals are more than are planned as one, %d", n, mostIntervals), Hint: "pick some: --from 2020-01-01 --to 2020-01-02"}}
+	}
+	out := &Prices{Step: at[1].Sub(at[0]), Product: map[string][]float64{}}
+	if first+1 < len(at) {
+		out.Step = at[first+1].Sub(at[first])
+	}
+	for k := first; k < last; k++ {
+		if k > first && at[k].Sub(at[k-1]) != out.Step {
+			return nil, s.At(k, []string{timeColumn}, "intervals are equally long, and none is left out", "%v after the row before, where the first two are %v apart", at[k].Sub(at[k-1]), out.Step)
+		}
+		out.At = append(out.At, at[k].In(zone))
+	}
+	column := func(name string) (list []float64) {
+		if err == nil {
+			if list, err = s.Full(name); err == nil {
+				list = list[first:last]
+			}
+		}
+		return list
+	}
+	out.Energy = column(energyColumn)
+	if s.Has(exportColumn) {
+		out.Export = column(exportColumn)
+	}
+	if s.Has(carbonColumn) {
+		out.Carbon = column(carbonColumn)
+	}
+	for _, name := range p.Products {
+		if name != "energy" {
+			out.Product[name] = column(productColumns[name])
+		}
+	}
+	return out, err
+}
+
+// build makes of a portfolio what is optimised.
+func build(p *scenario.Portfolio, prices *Prices) (*plan.Portfolio, error) {
+	inf := math.Inf(1)
+	out := &plan.Portfolio{Hours: prices.Step.Hours(), Intervals: len(prices.At), Weights: plan.Even, CarbonPrice: p.CarbonPrice, Balanced: p.Regulation.Balanced}
+	form := "15:04"
+	if prices.end().Sub(prices.At[0]) > 24*time.Hour {
+		form = "Jan 2 15:04"
+	}
+	for _, at := range prices.At {
+		out.Labels = append(out.Labels, at.Format(form))
+	}
+	for _, name := range []string{"regup", "regdown", "reserve"} {
+		if !slices.Contains(p.Products, name) {
+			continue
+		}
+		x := plan.Product{Name: name, Up: name != "regdown", Price: prices.Product[name], Hours: p.Regulation.Duration.Hours(), MostMW: inf}
+		switch name {
+		case "regup":
+			x.Called = p.Regulation.EnergyUp
+		case "regdown":
+			x.Called = p.Regulation.EnergyDown
+		case "reserve":
+			x.Hours = p.Regulation.ReserveDuration.Hours()
+		}
+		out.Products = append(out.Products, x)
+	}
+	out.Balanced = out.Balanced && slices.ContainsFunc(out.Products, func(x plan.Product) bool { return x.Called > 0 })
+	places := make([][]int, len(p.Sites)) // of the sites that an entry stands for
+	for i := range p.Sites {
+		x := &p.Sites[i]
+		s, err := site(x, prices)
+		if err != nil {
+			return nil, err
+		}
+		for k := range max(1, x.Count) {
+			one := s
+			if x.Count > 0 {
+				one.Name = fmt.Sprintf("%s-%0*d", x.ID, max(3, len(fmt.Sprint(x.Count))), k+1)
+			}
+			places[i] = append(places[i], len(out.Sites))
+			out.Sites = append(out.Sites, one)
+		}
+	}
+	for _, l := range p.Limits {
+		x := plan.Limit{Name: l.Name, ImportMW: inf, ExportMW: inf}
+		if l.ImportKW != nil {
+			x.ImportMW = *l.ImportKW / 1000
+		}
+		if l.ExportKW != nil {
+			x.ExportMW = *l.ExportKW / 1000
+		}
+		for _, i := range p.Among(l) {
+			x.Sites = append(x.Sites, places[i]...)
+		}
+		out.Limits = append(out.Limits, x)
+	}
+	return out, nil
+}
+
+func site(x *scenario.PortfolioSite, prices *Prices) (plan.Site, error) {
+	inf := math.Inf(1)
+	s := plan.Site{
+		Name: x.ID, Outlook: tariff(x, prices.Energy, prices.Export), Curtail: x.Curtail,
+		ImportMW: inf, ExportMW: inf, Carbon: prices.Carbon,
+	}
+	if x.ImportLimitKW > 0 {
+		s.ImportMW = x.ImportLimitKW / 1000
+	}
+	if x.ExportLimitKW != nil {
+		s.ExportMW = *x.ExportLimitKW / 1000
+	}
+	for _, c := range []struct {
+		what string
+		s    *scenario.Series
+		to   *[]float64
+		by   float64
+	}{{"load", x.Load, &s.Load, 1e-3}, {"pv", x.PV, &s.PV, -1e-3}} {
+		if c.s == nil {
+			continue
+		}
+		if !c.s.Spans(prices.At[0], prices.end()) {
+			return s, scenario.Faults{{Path: c.s.CSV, Msg: fmt.Sprintf("the %s of %s does not reach from %s to %s", c.what, x.ID, prices.At[0].Format(time.RFC3339), prices.end().Format(time.RFC3339)), Hint: "pick what it has: --from, --to"}}
+		}
+		*c.to = make([]float64, len(prices.At))
+		for t, at := range prices.At {
+			(*c.to)[t] = c.by * c.s.Mean(at, at.Add(prices.Step))
+		}
+	}
+	if x.DemandCharge > 0 {
+		s.Demand = months(x, prices)
+	}
+	b := &x.Battery
+	if b.EnergyKWh == 0 {
+		return s, nil
+	}
+	s.Battery = plan.Battery{
+		ChargeMW: b.ChargeKW / 1000, DischargeMW: b.PowerKW / 1000, MWh: b.EnergyKWh / 1000, Least: b.LeastKWh / 1000, Most: b.MostKWh / 1000,
+		In: b.Efficiency, Out: b.DischargeEfficiency, Start: b.BeginKWh / 1000, VariableCost: b.VariableCost,
+		End: plan.End{Least: b.BeginKWh / 1000, Most: b.BeginKWh / 1000},
+	}
+	switch {
+	case b.EndValue != nil:
+		s.Battery.End = plan.End{Least: s.Battery.Least, Most: s.Battery.Most, Price: *b.EndValue}
+	case b.EndKWh != nil:
+		s.Battery.End = plan.End{Least: *b.EndKWh / 1000, Most: *b.EndKWh / 1000}
+	}
+	for _, w := range b.Wear {
+		s.Battery.Wear = append(s.Battery.Wear, plan.Segment{To: w.To, PerMWh: w.Cost})
+	}
+	return s, nil
+}
+
+// tariff is what a site pays and is paid.
+func tariff(x *scenario.PortfolioSite, energy, export []float64) (o plan.Outlook) {
+	o.Buy = plus(energy, x.ImportFee)
+	switch {
+	case export != nil:
+		o.Sell = plus(export, -x.ExportFee)
+	case x.ImportFee+x.ExportFee != 0:
+		o.Sell = plus(energy, -x.ExportFee)
+	}
+	return o
+}
+
+func plus(list []float64, x float64) []float64 {
+	if x == 0 {
+		return list
+	}
+	out := slices.Clone(list)
+	for k := range out {
+		out[k] += x
+	}
+	return out
+}
+
+// months are the demand charges of the calendar months that prices lie in.
+func months(x *scenario.PortfolioSite, prices *Prices) (out []plan.Demand) {
+	const month = "2006-01"
+	for t, at := range prices.At {
+		if t == 0 || at.Format(month) != prices.At[t-1].Format(month) {
+			out = append(out, plan.Demand{PerMW: 1000 * x.DemandCharge, Within: make([]bool, len(prices.At))})
+		}
+		out[len(out)-1].Within[t] = true
+	}
+	out[0].SoFar = x.PeakKW / 1000
+	return out
+}

@@ -1,0 +1,156 @@
+// Package planning makes a plan from files: a portfolio, prices, and what is known of how they may
+// come. It writes what comes of it as CSV, JSON and a page. The optimisation is platform/market/plan's.
+package planning
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"yunchu/harness/scenario"
+	"yunchu/platform/market/lp"
+	"yunchu/platform/market/plan"
+)
+
+// Options are what is asked for.
+type Options struct {
+	Portfolio *scenario.Portfolio
+	From, To  time.Time // of the prices; zero: all of them
+	Nodes     int       // of the search; 0: as the package has it
+
+	// Scenarios is a CSV of prices that may come: a column each, or columns q05 … q95 of quantiles, from which
+	// Draws are drawn with Seed.
+	Scenarios string
+	Draws     int
+	Seed      uint64
+	// Tail is what the worst outcomes count (β), those of the part 1−Level. Budget is in how many
+	// intervals prices go against the plan at once, as far as Scenarios says.
+	Tail, Level, Budget float64
+
+	Actual         string // CSV of the prices that came
+	Front          plan.Measure
+	Points         int
+	Horizon, Every time.Duration // of planning again and again against Actual; 0: once
+}
+
+// Result is a plan and what is to be said of it.
+type Result struct {
+	Options  Options
+	Market   *Prices
+	Problem  *plan.Portfolio
+	Plan     *plan.Plan
+	Nothing  *float64 // what leaving the batteries alone is worth; nil: it keeps to no limit
+	Front    []plan.Point
+	Realized *Realized
+	names    []string
+}
+
+// Realized is what the plan comes to with the prices that came.
+type Realized struct {
+	Plan     float64    `json:"plan"`              // made once, with what was expected
+	Rolling  *float64   `json:"rolling,omitempty"` // made again and again
+	Nothing  *float64   `json:"nothing"`
+	Perfect  float64    `json:"perfect"` // with the prices known
+	Executed *plan.Plan `json:"-"`
+}
+
+// Run makes a plan. Its errors are scenario.Faults, and those of what cannot be planned.
+func Run(o Options) (*Result, error) {
+	prices, err := readPrices(o.Portfolio.Prices, o.Portfolio, o.From, o.To)
+	if err != nil {
+		return nil, err
+	}
+	p, err := build(o.Portfolio, prices)
+	if err != nil {
+		return nil, err
+	}
+	p.Nodes = o.Nodes
+	r := &Result{Options: o, Market: prices, Problem: p}
+	if o.Scenarios != "" {
+		if err := o.uncertain(p, prices); err != nil {
+			return nil, err
+		}
+	}
+	if r.Plan, err = p.Best(); err != nil {
+		return nil, said(err)
+	}
+	idle, err := p.Idle()
+	switch {
+	case err == nil:
+		x := idle.Sum()
+		r.Nothing = &x
+	case !errors.Is(err, lp.ErrInfeasible):
+		return nil, said(err)
+	}
+	if o.Front != "" {
+		alone := *p
+		alone.Scenarios, alone.Risk = nil, plan.Risk{}
+		if r.Front, err = alone.Front(o.Front, o.Points); err != nil {
+			return nil, said(err)
+		}
+	}
+	if o.Actual != "" {
+		if err := r.realize(); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// said is an error of the optimisation in words for those who wrote the portfolio.
+func said(err error) error {
+	if errors.Is(err, lp.ErrInfeasible) {
+		return fmt.Errorf("no plan keeps to all limits: look at import and export limits against load and PV, and at what is to be stored at the end (%w)", err)
+	}
+	return err
+}
+
+// realize compares with the prices that came.
+func (r *Result) realize() error {
+	o := &r.Options
+	came, err := readPrices(o.Actual, o.Portfolio, r.Market.At[0], r.Market.end())
+	if err != nil {
+		return err
+	}
+	if len(came.At) != len(r.Market.At) || !came.At[0].Equal(r.Market.At[0]) || came.Step != r.Market.Step {
+		return scenario.Faults{{Path: o.Actual, Msg: fmt.Sprintf("the prices that came have %d intervals of %v from %s, those of the plan %d of %v from %s", len(came.At), came.Step, came.At[0].Format(time.RFC3339),
+			len(r.Market.At), r.Market.Step, r.Market.At[0].Format(time.RFC3339)), Hint: "both files have the same intervals"}}
+	}
+	actual, err := build(o.Portfolio, came)
+	if err != nil {
+		return err
+	}
+	actual.Nodes = o.Nodes
+	var x Realized
+	var failed error
+	worth := func(s *plan.Plan) float64 {
+		m, err := actual.Settle(s)
+		failed = errors.Join(failed, err)
+		return m.Sum()
+	}
+	best, err := actual.Best()
+	if err != nil {
+		return said(err)
+	}
+	x.Perfect, x.Plan = worth(best), worth(r.Plan)
+	if r.Nothing != nil {
+		nothing := worth(&plan.Plan{Sites: make([]plan.SitePlan, len(actual.Sites))})
+		x.Nothing = &nothing
+	}
+	if o.Horizon > 0 {
+		expected := *r.Problem
+		expected.Scenarios, expected.Risk = nil, plan.Risk{}
+		steps := func(d time.Duration) int { return int(math.Round(float64(d) / float64(r.Market.Step))) }
+		if x.Executed, err = plan.Roll(&expected, actual, steps(o.Every), steps(o.Horizon)); err != nil {
+			return said(err)
+		}
+		rolling := worth(x.Executed)
+		x.Rolling = &rolling
+	}
+	r.Realized = &x
+	if failed != nil {
+		return said(failed)
+	}
+	return nil
+}

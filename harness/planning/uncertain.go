@@ -1,0 +1,129 @@
+package planning
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"yunchu/harness/scenario"
+	"yunchu/harness/sheet"
+	"yunchu/platform/market/plan"
+)
+
+// hourly is how much of how high a price lies among its quantiles is left after an hour.
+const hourly = 0.9
+
+// uncertain adds the prices that may come.
+func (o *Options) uncertain(p *plan.Portfolio, prices *Prices) error {
+	s, err := sheet.Read(o.Scenarios, func(column string) bool { return column != timeColumn }, timeColumn)
+	if err != nil {
+		return err
+	}
+	at, err := s.Times(timeColumn)
+	if err != nil {
+		return err
+	}
+	first := slices.IndexFunc(at, prices.At[0].Equal)
+	if first < 0 || first+len(prices.At) > len(at) || !at[first+len(prices.At)-1].Equal(prices.At[len(prices.At)-1]) {
+		return scenario.Faults{{Path: o.Scenarios, Msg: fmt.Sprintf("the scenarios do not have all %d intervals from %s to %s", len(prices.At), prices.At[0].Format(time.RFC3339), prices.end().Format(time.RFC3339)), Hint: "both files have the same intervals"}}
+	}
+	var levels []float64
+	var columns [][]float64
+	quantiles := slices.ContainsFunc(s.Header, func(name string) bool { return level(name) > 0 })
+	for _, name := range s.Header {
+		if name == timeColumn || quantiles && level(name) == 0 {
+			continue
+		}
+		list, err := s.Full(name)
+		if err != nil {
+			return err
+		}
+		levels, columns = append(levels, level(name)), append(columns, list[first:first+len(prices.At)])
+	}
+	if len(columns) < 2 || quantiles && !slices.IsSorted(levels) {
+		return scenario.Faults{{Path: o.Scenarios, Msg: fmt.Sprintf("%d columns of prices that may come", len(columns)), Hint: "a column for each scenario, or columns q05, q10, … q95 of quantiles in their order"}}
+	}
+	if o.Budget > 0 {
+		p.Risk.Budget, p.Risk.Deviation = o.Budget, spread(columns, levels, quantiles)
+		return nil
+	}
+	if quantiles {
+		columns = draw(columns, levels, o.Draws, prices.Step, rand.New(rand.NewPCG(o.Seed, 0)))
+	}
+	for _, energy := range columns {
+		sc := plan.Scenario{Weight: 1}
+		for i := range o.Portfolio.Sites {
+			x := &o.Portfolio.Sites[i]
+			for range max(1, x.Count) {
+				base := p.Sites[len(sc.Sites)].Outlook
+				export := prices.Export
+				outlook := tariff(x, energy, export)
+				outlook.Load, outlook.PV = base.Load, base.PV
+				sc.Sites = append(sc.Sites, outlook)
+			}
+		}
+		p.Scenarios = append(p.Scenarios, sc)
+	}
+	p.Risk.Weight, p.Risk.Level = o.Tail, o.Level
+	return nil
+}
+
+// level is that of a column of quantiles as q05 names it, 0 of any other.
+func level(name string) float64 {
+	digits, ok := strings.CutPrefix(name, "q")
+	x, err := strconv.Atoi(digits)
+	if !ok || err != nil || len(digits) != 2 || x < 1 || x > 99 {
+		return 0
+	}
+	return float64(x) / 100
+}
+
+// spread is how far prices may go against a plan: half of what lies between the outer quantiles, or columns.
+func spread(columns [][]float64, levels []float64, quantiles bool) []float64 {
+	out := make([]float64, len(columns[0]))
+	for t := range out {
+		lo, hi := math.Inf(1), math.Inf(-1)
+		for k, c := range columns {
+			if quantiles && (levels[k] < 0.1-1e-9 || levels[k] > 0.9+1e-9) {
+				continue
+			}
+			lo, hi = min(lo, c[t]), max(hi, c[t])
+		}
+		out[t] = max(0, hi-lo) / 2
+	}
+	return out
+}
+
+// draw makes paths from quantiles. How high a path lies among them fades from interval to interval, as a normal
+// variable that remembers a part of itself (a Gaussian copula of first order).
+func draw(quantiles [][]float64, levels []float64, n int, step time.Duration, rng *rand.Rand) [][]float64 {
+	keep := math.Pow(hourly, step.Hours())
+	out := make([][]float64, n)
+	for k := range out {
+		z := rng.NormFloat64()
+		for t := range quantiles[0] {
+			if t > 0 {
+				z = keep*z + math.Sqrt(1-keep*keep)*rng.NormFloat64()
+			}
+			out[k] = append(out[k], between(quantiles, levels, t, 0.5*math.Erfc(-z/math.Sqrt2)))
+		}
+	}
+	return out
+}
+
+// between is the value at a level, along straight lines, and of the outer quantiles beyond them.
+func between(quantiles [][]float64, levels []float64, t int, u float64) float64 {
+	k, _ := slices.BinarySearch(levels, u)
+	switch {
+	case k == 0:
+		return quantiles[0][t]
+	case k == len(levels):
+		return quantiles[k-1][t]
+	}
+	share := (u - levels[k-1]) / (levels[k] - levels[k-1])
+	return (1-share)*quantiles[k-1][t] + share*quantiles[k][t]
+}

@@ -1,0 +1,178 @@
+package plan
+
+import (
+	"math"
+	"slices"
+)
+
+// Roll plans again and again as time goes on: every so many intervals for the horizon of so many, with
+// what is known of the first of them and what is expected of the rest. Only those are carried
+// out. Products are sold once for each horizon and kept from then on. Where a horizon ends before all does, what is stored
+// then is worth the median of its prices.
+//
+// expected and actual are the same portfolio with what is expected and with what came. The plan that
+// is returned is what was carried out, with reasons of the moment, and no bounds; what it earned is for
+// actual.Settle.
+func Roll(expected, actual *Portfolio, every, horizon int) (*Plan, error) {
+	n := expected.Intervals
+	if every < 1 || horizon < every || actual.Intervals != n || len(actual.Sites) != len(expected.Sites) || len(actual.Products) != len(expected.Products) {
+		return nil, wrong("a horizon of %d intervals, planned every %d, of %d and %d", horizon, every, n, actual.Intervals)
+	}
+	done := &Plan{Sites: make([]SitePlan, len(expected.Sites))}
+	sold := make([][]float64, len(expected.Products))
+	for k := range sold {
+		sold[k] = make([]float64, n)
+	}
+	for from := 0; from < n; from += every {
+		to, known := min(n, from+horizon), min(n, from+every)
+		p := expected.part(from, to)
+		for i := range p.Sites {
+			s := &p.Sites[i]
+			s.Outlook = actual.Sites[i].upTo(expected.Sites[i].Outlook, from, known, to)
+			b := &s.Battery
+			if done.Sites[i].Stored != nil {
+				b.Start = min(max(done.Sites[i].Stored[from], b.Least), b.Most)
+			}
+			if len(b.Wear) > 0 && from > 0 {
+				b.Held = nil
+				for _, held := range done.Sites[i].Held {
+					b.Held = append(b.Held, held[from-1])
+				}
+			}
+			if to < n && b.there() {
+				b.End = End{Least: b.Least, Most: b.Most, Price: b.Out * median(s.Buy)}
+			}
+			for d := range s.Demand {
+				x := &s.Demand[d]
+				whole := expected.Sites[i].Demand[d].Within
+				for t := range from {
+					if whole == nil || whole[t] {
+						x.SoFar = max(x.SoFar, done.Sites[i].Net[t])
+					}
+				}
+			}
+		}
+		if from%horizon != 0 {
+			for k := range p.Products {
+				x := &p.Products[k]
+				x.Committed = slices.Clone(sold[k][from:to])
+				if x.Penalty == 0 {
+					x.Penalty = 10 * (1 + slices.Max(x.Price))
+				}
+			}
+		}
+		plan, err := p.Best()
+		if err != nil {
+			return nil, err
+		}
+		if from%horizon == 0 {
+			for k := range sold {
+				for i := range plan.Sites {
+					for t, mw := range plan.Sites[i].Offers[k] {
+						sold[k][from+t] += mw
+					}
+				}
+			}
+		}
+		for i := range plan.Sites {
+			done.Sites[i].follow(&plan.Sites[i], known-from)
+		}
+		done.Nodes += plan.Nodes
+	}
+	return done, nil
+}
+
+// follow carries out the first intervals of a plan after what was done before.
+func (s *SitePlan) follow(next *SitePlan, n int) {
+	for _, x := range []struct {
+		to   *[]float64
+		from []float64
+	}{
+		{&s.Charge, next.Charge}, {&s.Discharge, next.Discharge}, {&s.Curtailed, next.Curtailed}, {&s.Net, next.Net}, {&s.Earned, next.Earned},
+		{&s.Wear, next.Wear}, {&s.Price, next.Price}, {&s.Below, next.Below}, {&s.Above, next.Above},
+	} {
+		*x.to = append(*x.to, x.from[:n]...)
+	}
+	s.Why = append(s.Why, next.Why[:n]...)
+	if s.Stored == nil {
+		s.Stored = []float64{next.Stored[0]}
+		s.Offers, s.Held = make([][]float64, len(next.Offers)), make([][]float64, len(next.Held))
+		s.Peaks = slices.Clone(next.Peaks)
+	}
+	s.Stored = append(s.Stored, next.Stored[1:n+1]...)
+	for k := range s.Offers {
+		s.Offers[k] = append(s.Offers[k], next.Offers[k][:n]...)
+	}
+	for k := range s.Held {
+		s.Held[k] = append(s.Held[k], next.Held[k][:n]...)
+	}
+	copy(s.Peaks, next.Peaks)
+}
+
+// part are the intervals from, to, the last one left out.
+func (p *Portfolio) part(from, to int) *Portfolio {
+	out := *p
+	out.Intervals = to - from
+	out.Sites, out.Products = slices.Clone(p.Sites), slices.Clone(p.Products)
+	if p.Labels != nil {
+		out.Labels = p.Labels[from:to]
+	}
+	out.Risk.Deviation = cut(p.Risk.Deviation, from, to)
+	for i := range out.Sites {
+		s := &out.Sites[i]
+		s.Outlook = s.Outlook.part(from, to)
+		s.Carbon = cut(s.Carbon, from, to)
+		s.Demand = slices.Clone(s.Demand)
+		for d := range s.Demand {
+			if in := s.Demand[d].Within; in != nil {
+				s.Demand[d].Within = in[from:to]
+			}
+		}
+	}
+	for k := range out.Products {
+		out.Products[k].Price, out.Products[k].Committed = cut(out.Products[k].Price, from, to), cut(out.Products[k].Committed, from, to)
+	}
+	if x := p.Position; x != nil {
+		out.Position = &Position{cut(x.Sold, from, to), cut(x.Short, from, to), cut(x.Long, from, to)}
+	}
+	out.Scenarios = slices.Clone(p.Scenarios)
+	for k := range out.Scenarios {
+		sites := slices.Clone(out.Scenarios[k].Sites)
+		for i := range sites {
+			sites[i] = sites[i].part(from, to)
+		}
+		out.Scenarios[k].Sites = sites
+	}
+	return &out
+}
+
+func (o Outlook) part(from, to int) Outlook {
+	return Outlook{cut(o.Buy, from, to), cut(o.Sell, from, to), cut(o.Load, from, to), cut(o.PV, from, to)}
+}
+
+func cut(list []float64, from, to int) []float64 {
+	if list == nil {
+		return nil
+	}
+	return list[from:to]
+}
+
+// upTo is what came up to known and what is expected from there on.
+func (o Outlook) upTo(expected Outlook, from, known, to int) Outlook {
+	join := func(came, comes []float64) []float64 {
+		if came == nil || comes == nil {
+			return cut(comes, from, to)
+		}
+		return slices.Concat(came[from:known], comes[known:to])
+	}
+	return Outlook{join(o.Buy, expected.Buy), join(o.Sell, expected.Sell), join(o.Load, expected.Load), join(o.PV, expected.PV)}
+}
+
+func median(list []float64) float64 {
+	sorted := slices.Sorted(slices.Values(list))
+	n := len(sorted)
+	if n == 0 {
+		return math.NaN()
+	}
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+}
