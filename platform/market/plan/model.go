@@ -205,7 +205,12 @@ func (m *model) battery(i int, w *ways) {
 			m.row(tag{kind: inner}, -inf, 1, lp.Term{Var: v.ch[t], By: 1 / b.ChargeMW}, lp.Term{Var: v.dis[t], By: 1 / b.DischargeMW})
 		}
 	}
-	v.stored[n] = m.variable(tag{final, i, n}, max(b.Least, b.End.Least), min(b.Most, b.End.Most))
+	last := tag{kind: final, of: i, t: n}
+	lo, hi := max(b.Least, b.End.Least), min(b.Most, b.End.Most)
+	if lo == hi { // the price of what has one value only has two sides
+		last = tag{}
+	}
+	v.stored[n] = m.variable(last, lo, hi)
 	m.cost(ending, v.stored[n], -b.End.Price)
 	m.fixed[ending] += b.End.Price * b.Start
 	for t := range n {

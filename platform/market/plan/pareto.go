@@ -89,6 +89,9 @@ func (p *Portfolio) Front(x Measure, points int) ([]Point, error) {
 		plan := f.plan(bound, nodes)
 		terms, constant := f.m.of(x)
 		out := Point{Plan: plan, Measure: sum(terms, f.s.X) + constant}
+		if x == Peak { // the variable may lie above it where it costs nothing
+			out.Measure = plan.PeakMW
+		}
 		for r, g := range f.m.rows {
 			if g.kind == capped {
 				out.Rate = -f.s.Y[r]

@@ -187,7 +187,7 @@ func (f *found) held(little float64) map[[2]int][]string {
 		case exportLimit:
 			add(g.of, g.t, "the export limit")
 		case peakSoFar:
-			add(g.of, g.t, "the peak that is paid for")
+			add(g.of, g.t, "the peak of the month")
 		case feeder:
 			for _, i := range m.p.Limits[g.of].Sites {
 				add(i, g.t, "the limit of "+m.p.Limits[g.of].Name)
@@ -296,7 +296,7 @@ func (p *Portfolio) label(t int) string {
 	return fmt.Sprintf("interval %d", t)
 }
 
-func money(x float64) string { return fmt.Sprintf("%.2f", x+0) }
+func money(x float64) string { return fmt.Sprintf("%.2f", math.Round(100*x)/100+0) }
 
 // power is one in the unit that suits it.
 func power(mw float64) string {
