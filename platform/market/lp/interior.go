@@ -68,6 +68,10 @@ func (w *method) solve() (*Solution, error) {
 	w.begin()
 	var best *Solution
 	nearest, at := math.Inf(1), 0
+	wanted, idle := nearEnough, 0 // idle rounds bring nothing
+	if w.p.Near > 0 {
+		wanted = min(wanted, w.p.Near)
+	}
 	for round := range mostRounds {
 		mu, off := w.residuals()
 		near := max(off, mu*float64(w.pairs)/(w.costScale+math.Abs(w.cost())))
@@ -78,10 +82,11 @@ func (w *method) solve() (*Solution, error) {
 			}
 		}
 		if near <= nearEnough {
+			idle++
 			if now := w.solution(w.s, round); best == nil || now.worth() < best.worth() {
-				best = now
+				best, idle = now, 0
 			}
-			if best.worth() <= nearEnough {
+			if best.worth() <= wanted || best.worth() <= nearEnough && idle >= mostIdle {
 				break
 			}
 		}

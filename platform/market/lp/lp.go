@@ -32,6 +32,10 @@ type Term struct {
 // lo <= sum of terms <= hi for each row. The zero value has neither. It is used by one goroutine
 // at a time.
 type Problem struct {
+	// Near is how near to the optimum the solution is wanted, relative to the cost, where it is nearer than 1e-9:
+	// as far as the arithmetic gives it.
+	Near float64
+
 	cost, square, lo, hi []float64 // by variable
 	rowLo, rowHi         []float64 // by row
 	terms                [][]Term  // by row
@@ -109,6 +113,7 @@ var (
 const (
 	nearEnough = 1e-9
 	mostRounds = 150
+	mostIdle   = 3
 	// passable is what is still taken for a solution where the arithmetic gives no more.
 	passable = 1e-6
 )

@@ -346,3 +346,14 @@ func TestNormal(t *testing.T) {
 		}
 	}
 }
+
+// TestNear: a solution that is wanted nearer is, and takes a few rounds more.
+func TestNear(t *testing.T) {
+	p := fleet(5)
+	plain := solved(t, p)
+	p.Near = 1e-12
+	near := solved(t, p)
+	if gap := near.Objective - near.Bound; gap > 1e-11*(1+math.Abs(near.Objective)) || near.Rounds > plain.Rounds+10 {
+		t.Errorf("the gap is %g after %d rounds, %g after %d", gap, near.Rounds, plain.Objective-plain.Bound, plain.Rounds)
+	}
+}

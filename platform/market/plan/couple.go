@@ -125,7 +125,7 @@ func (m *model) risk() (tail []lp.Term) {
 }
 
 // share of the mean price of energy that deciding between equal plans may cost, for each MWh moved.
-const tieShare = 5e-7
+const tieShare = 1e-7
 
 // finish adds the costs up.
 func (m *model) finish(a aim, tail []lp.Term) {
@@ -177,6 +177,7 @@ func (m *model) solve() (s *lp.Solution, bound float64, err error) {
 		m.prog.Cost(t.v, t.cost)
 		m.prog.Square(t.v, t.square)
 	}
+	m.prog.Near = 1e-11 // so near that ties decide
 	s, err = m.prog.Solve()
 	for _, t := range m.ties {
 		m.prog.Cost(t.v, -t.cost)

@@ -31,6 +31,9 @@ const (
 
 const none = lp.Var(-1)
 
+// little is a part of a site's power that is small.
+const little = 1e-3
+
 // model is a portfolio as a linear program.
 type model struct {
 	p     *Portfolio
@@ -393,8 +396,9 @@ func (m *model) exchange(k, i int, ways *ways) {
 		o.peaks = append(o.peaks, m.variable(tag{}, d.SoFar, max(d.SoFar, m.most(i))))
 		m.costs(w, demand, []lp.Term{{Var: o.peaks[len(o.peaks)-1], By: 1}}, d.PerMW, -d.SoFar)
 	}
+	size := m.most(i)
 	for t := range m.n {
-		if s.Curtail && o.PV != nil && o.PV[t] > 0 {
+		if s.Curtail && o.PV != nil && o.PV[t] > nothing*size {
 			o.cur[t] = m.variable(tag{pv, i, t}, 0, o.PV[t])
 			m.ties = append(m.ties, tie{v: o.cur[t], cost: 1})
 		}
@@ -416,7 +420,8 @@ func (m *model) exchange(k, i int, ways *ways) {
 			reach(true, -s.ExportMW-constant, math.Inf(1), tag{exportLimit, i, t})
 		}
 		buy, sell := o.Buy[t], o.sell(t)
-		most, least = max(0, most), max(0, -least) // of import and of export
+		// Of import and of export; they bind nothing, and a range of next to nothing is none for the solver.
+		most, least = max(little*size, most), max(little*size, -least)
 		switch {
 		case buy == sell && m.p.Risk.Weight == 0:
 			m.costs(w, energy, expected, m.h*buy, constant)
@@ -433,7 +438,7 @@ func (m *model) exchange(k, i int, ways *ways) {
 				most = 0
 			}
 			o.imp[t], o.exp[t] = m.variable(tag{}, 0, most), m.variable(tag{}, 0, least)
-			if way == shared && most > 0 && least > 0 {
+			if way == shared {
 				m.row(tag{}, math.Inf(-1), 1, lp.Term{Var: o.imp[t], By: 1 / most}, lp.Term{Var: o.exp[t], By: 1 / least})
 			}
 			m.costs(w, energy, []lp.Term{{Var: o.imp[t], By: 1}}, m.h*buy, 0)

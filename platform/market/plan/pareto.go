@@ -107,6 +107,7 @@ func (p *Portfolio) Front(x Measure, points int) ([]Point, error) {
 			total.Demand = 0
 		}
 		out.Money = total.Sum()
+		plan.Value, plan.AtMost = plan.Totals.Sum(), plan.Totals.Sum()+max(0, f.cost-bound)
 		return out, nil
 	}
 	inf := math.Inf(1)
@@ -119,10 +120,14 @@ func (p *Portfolio) Front(x Measure, points int) ([]Point, error) {
 		return nil, err
 	}
 	span := free.Measure - least.Measure
-	room := 1e-7 * (1 + math.Abs(least.Measure) + math.Abs(span))
+	if !(span > nothing*(math.Abs(least.Measure)+math.Abs(free.Measure))) {
+		return []Point{free}, nil // nothing to choose
+	}
 	var out []Point
 	for k := range points {
-		one, err := at(aim{most: least.Measure + span*float64(k)/float64(points-1) + room, money: 1})
+		// The least itself leaves no room to move in; next to it there is some.
+		share := max(float64(k)/float64(points-1), aside)
+		one, err := at(aim{most: least.Measure + span*share, money: 1})
 		if err != nil {
 			return nil, err
 		}
@@ -130,3 +135,6 @@ func (p *Portfolio) Front(x Measure, points int) ([]Point, error) {
 	}
 	return out, nil
 }
+
+// aside is how far from the least a front begins, of its span.
+const aside = 1e-3

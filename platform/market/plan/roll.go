@@ -30,14 +30,8 @@ func Roll(expected, actual *Portfolio, every, horizon int) (*Plan, error) {
 			s := &p.Sites[i]
 			s.Outlook = actual.Sites[i].upTo(expected.Sites[i].Outlook, from, known, to)
 			b := &s.Battery
-			if done.Sites[i].Stored != nil {
-				b.Start = min(max(done.Sites[i].Stored[from], b.Least), b.Most)
-			}
-			if len(b.Wear) > 0 && from > 0 {
-				b.Held = nil
-				for _, held := range done.Sites[i].Held {
-					b.Held = append(b.Held, held[from-1])
-				}
+			if from > 0 && b.there() {
+				b.resume(&done.Sites[i], from)
 			}
 			if to < n && b.there() {
 				b.End = End{Least: b.Least, Most: b.Most, Price: b.Out * median(s.Buy)}
@@ -63,7 +57,14 @@ func Roll(expected, actual *Portfolio, every, horizon int) (*Plan, error) {
 		}
 		plan, err := p.Best()
 		if err != nil {
-			return nil, err
+			// What the solver leaves may be what an end that is fixed lacks.
+			for i := range p.Sites {
+				b := &p.Sites[i].Battery
+				b.End.Least, b.End.Most = max(b.Least, b.End.Least-aside*b.MWh), min(b.Most, b.End.Most+aside*b.MWh)
+			}
+			if plan, err = p.Best(); err != nil {
+				return nil, err
+			}
 		}
 		if from%horizon == 0 {
 			for k := range sold {
@@ -80,6 +81,32 @@ func Roll(expected, actual *Portfolio, every, horizon int) (*Plan, error) {
 		done.Nodes += plan.Nodes
 	}
 	return done, nil
+}
+
+// resume begins where what was done has led to, what the solver leaves of bounds taken for the bounds.
+func (b *Battery) resume(done *SitePlan, from int) {
+	snap := func(x, most float64) float64 {
+		switch slight := nothing * b.MWh; {
+		case x < slight:
+			return 0
+		case x > most-slight:
+			return most
+		}
+		return x
+	}
+	b.Start = b.Least + snap(done.Stored[from]-b.Least, b.Most-b.Least)
+	if len(b.Wear) == 0 {
+		return
+	}
+	b.Held = nil
+	sum, before := 0.0, 0.0
+	for k, held := range done.Held {
+		width := (b.Wear[k].To - before) * b.MWh
+		before = b.Wear[k].To
+		b.Held = append(b.Held, snap(held[from-1], width))
+		sum += b.Held[k]
+	}
+	b.Start = min(max(sum, b.Least), b.Most)
 }
 
 // follow carries out the first intervals of a plan after what was done before.

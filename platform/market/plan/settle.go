@@ -20,10 +20,14 @@ func (p *Portfolio) Settle(s *Plan) (Money, error) {
 		rest.Scenarios[k].Sites = slices.Clone(rest.Scenarios[k].Sites)
 	}
 	var earned Money
+	room := 0.0
 	for i := range rest.Sites {
 		site, moves := &rest.Sites[i], &s.Sites[i]
 		b := site.Battery
 		site.Battery = Battery{}
+		// What the solver leaves of a limit is not its breach.
+		slack := nothing * (1 + b.ChargeMW + b.DischargeMW)
+		site.ImportMW, site.ExportMW, room = site.ImportMW+slack, site.ExportMW+slack, room+slack
 		if !b.there() || moves.Charge == nil {
 			continue
 		}
@@ -46,6 +50,10 @@ func (p *Portfolio) Settle(s *Plan) (Money, error) {
 			o := &rest.Scenarios[k].Sites[i]
 			o.Load = added(o.Load, taken)
 		}
+	}
+	rest.Limits = slices.Clone(p.Limits)
+	for k := range rest.Limits {
+		rest.Limits[k].ImportMW, rest.Limits[k].ExportMW = rest.Limits[k].ImportMW+room, rest.Limits[k].ExportMW+room
 	}
 	for k, x := range p.Products {
 		for t := range x.Committed {

@@ -66,7 +66,7 @@ func (f *found) explain(out *Plan) {
 			}
 		}
 	}
-	little := 1e-5 * (size + 1e-9)
+	slight := 1e-5 * (size + 1e-9)
 	// Between a battery and the market: prices of rows that are not the battery's own.
 	between := slices.Clone(f.s.Y)
 	for r, g := range m.rows {
@@ -86,17 +86,17 @@ func (f *found) explain(out *Plan) {
 			s.Below[t], s.Above[t] = b.In*worth, take/b.Out+m.weight(wear)*b.VariableCost
 		}
 	}
-	out.Bounds = f.binding(little)
-	held := f.held(little)
+	out.Bounds = f.binding(slight)
+	held := f.held(slight)
 	for i := range m.sites {
 		for t := range m.n {
-			out.Sites[i].Why[t] = f.why(i, t, &out.Sites[i], held[[2]int{i, t}], little)
+			out.Sites[i].Why[t] = f.why(i, t, &out.Sites[i], held[[2]int{i, t}], slight)
 		}
 	}
 }
 
 // binding are the limits that have a price.
-func (f *found) binding(little float64) []Bound {
+func (f *found) binding(slight float64) []Bound {
 	m := f.m
 	type key struct {
 		name string
@@ -106,7 +106,7 @@ func (f *found) binding(little float64) []Bound {
 	list, counted := map[key]*Bound{}, map[tag]bool{}
 	var order []key
 	add := func(name string, g tag, worth float64) {
-		if !(worth > little*m.h) {
+		if !(worth > slight*m.h) {
 			return
 		}
 		k := key{name, g.of, g.kind}
@@ -170,7 +170,7 @@ func (m *model) name(g tag) string {
 }
 
 // held says by site and interval which limits stand between battery and market.
-func (f *found) held(little float64) map[[2]int][]string {
+func (f *found) held(slight float64) map[[2]int][]string {
 	m, out := f.m, map[[2]int][]string{}
 	add := func(i, t int, what string) {
 		if at := [2]int{i, t}; !slices.Contains(out[at], what) {
@@ -178,7 +178,7 @@ func (f *found) held(little float64) map[[2]int][]string {
 		}
 	}
 	for r, g := range m.rows {
-		if !(math.Abs(f.s.Y[r]) > little*m.h) {
+		if !(math.Abs(f.s.Y[r]) > slight*m.h) {
 			continue
 		}
 		switch g.kind {
@@ -198,7 +198,7 @@ func (f *found) held(little float64) map[[2]int][]string {
 }
 
 // why is a sentence about an interval.
-func (f *found) why(i, t int, s *SitePlan, held []string, little float64) string {
+func (f *found) why(i, t int, s *SitePlan, held []string, slight float64) string {
 	m := f.m
 	b := &m.p.Sites[i].Battery
 	if m.sites[i].ch == nil {
@@ -214,22 +214,22 @@ func (f *found) why(i, t int, s *SitePlan, held []string, little float64) string
 	const bought, sold = "what a MWh bought now is worth", "what a MWh sold now costs to replace"
 	says := ""
 	switch carries := len(offers) > 0; {
-	case s.Charge[t] > 0 && (!carries || price <= s.Below[t]+little):
-		says = fmt.Sprintf("charges%s: %s is %s %s%s", fully(s.Charge[t], b.ChargeMW), money(price), versus(price, s.Below[t], little, "below"), bought, m.later(s, t, little))
+	case s.Charge[t] > 0 && (!carries || price <= s.Below[t]+slight):
+		says = fmt.Sprintf("charges%s: %s is %s %s%s", fully(s.Charge[t], b.ChargeMW), money(price), versus(price, s.Below[t], slight, "below"), bought, m.later(s, t, slight))
 	case s.Charge[t] > 0:
 		says = fmt.Sprintf("charges%s to carry what is offered: %s is above %s, %s", fully(s.Charge[t], b.ChargeMW), money(price), money(s.Below[t]), bought)
-	case s.Discharge[t] > 0 && (!carries || price >= s.Above[t]-little):
-		says = fmt.Sprintf("discharges%s: %s is %s %s%s", fully(s.Discharge[t], b.DischargeMW), money(price), versus(price, s.Above[t], little, "above"), sold, m.earlier(s, t, little))
+	case s.Discharge[t] > 0 && (!carries || price >= s.Above[t]-slight):
+		says = fmt.Sprintf("discharges%s: %s is %s %s%s", fully(s.Discharge[t], b.DischargeMW), money(price), versus(price, s.Above[t], slight, "above"), sold, m.earlier(s, t, slight))
 	case s.Discharge[t] > 0:
 		says = fmt.Sprintf("discharges%s to carry what is offered: %s is below %s, %s", fully(s.Discharge[t], b.DischargeMW), money(price), money(s.Above[t]), sold)
-	case carries && price < s.Below[t]-little:
+	case carries && price < s.Below[t]-slight:
 		says = fmt.Sprintf("does not charge for the sake of what is offered: %s is below %s, %s", money(price), money(s.Below[t]), bought)
-	case carries && price > s.Above[t]+little:
+	case carries && price > s.Above[t]+slight:
 		says = fmt.Sprintf("does not discharge for the sake of what is offered: %s is above %s, %s", money(price), money(s.Above[t]), sold)
 	default:
 		says = fmt.Sprintf("idle: %s lies between %s, below which charging pays, and %s, above which discharging does", money(price), money(s.Below[t]), money(s.Above[t]))
 	}
-	if market := m.market(i, t, s.Net[t]); len(held) > 0 && math.Abs(price-market) > little {
+	if market := m.market(i, t, s.Net[t]); len(held) > 0 && math.Abs(price-market) > slight {
 		says += fmt.Sprintf("; %s makes it %s where the market asks %s", strings.Join(held, " and "), money(price), money(market))
 	}
 	if len(offers) > 0 {
@@ -249,8 +249,8 @@ func fully(x, most float64) string {
 }
 
 // versus compares a price with a value, in words.
-func versus(a, b, little float64, word string) string {
-	if math.Abs(a-b) <= little || money(a) == money(b) {
+func versus(a, b, slight float64, word string) string {
+	if math.Abs(a-b) <= slight || money(a) == money(b) {
 		return "just"
 	}
 	return word + " " + money(b) + ","
@@ -270,9 +270,9 @@ func (m *model) market(i, t int, net float64) (price float64) {
 }
 
 // later says where what is bought goes.
-func (m *model) later(s *SitePlan, t int, little float64) string {
+func (m *model) later(s *SitePlan, t int, slight float64) string {
 	for u := t + 1; u < m.n; u++ {
-		if s.Discharge[u] > 0 && s.Price[u] >= s.Above[u]-little {
+		if s.Discharge[u] > 0 && s.Price[u] >= s.Above[u]-slight {
 			return fmt.Sprintf(" (sold at %s for %s)", m.p.label(u), money(s.Price[u]))
 		}
 	}
@@ -280,9 +280,9 @@ func (m *model) later(s *SitePlan, t int, little float64) string {
 }
 
 // earlier says where what is sold came from.
-func (m *model) earlier(s *SitePlan, t int, little float64) string {
+func (m *model) earlier(s *SitePlan, t int, slight float64) string {
 	for u := t - 1; u >= 0; u-- {
-		if s.Charge[u] > 0 && s.Price[u] <= s.Below[u]+little {
+		if s.Charge[u] > 0 && s.Price[u] <= s.Below[u]+slight {
 			return fmt.Sprintf(" (bought at %s for %s)", m.p.label(u), money(s.Price[u]))
 		}
 	}
