@@ -265,8 +265,10 @@ func (f *planFlags) portfolio() (*scenario.Portfolio, error) {
 		flag, key string
 		value     float64
 	}{
-		{"import-limit-kw", "import_limit_kw", f.importKW}, {"export-limit-kw", "export_limit_kw", f.exportKW},
-		{"demand-charge", "demand_charge_per_kw", f.demand}, {"peak-kw", "peak_so_far_kw", f.peak},
+		{"import-limit-kw", "import_limit_kw", f.importKW},
+		{"export-limit-kw", "export_limit_kw", f.exportKW},
+		{"demand-charge", "demand_charge_per_kw", f.demand},
+		{"peak-kw", "peak_so_far_kw", f.peak},
 	} {
 		if f.given(x.flag) {
 			line(4, x.key, x.value)

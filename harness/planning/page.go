@@ -5,6 +5,7 @@ import (
 	"html/template"
 	"io"
 	"slices"
+	"strings"
 
 	"yunchu/harness/plot"
 	"yunchu/platform/market/plan"
@@ -70,9 +71,9 @@ func (r *Result) WritePage(w io.Writer) error {
 		}
 		figures = append(figures, html)
 	}
-	products := "energy"
+	products := []string{"energy"}
 	for _, x := range r.Problem.Products {
-		products += ", " + x.Name
+		products = append(products, x.Name)
 	}
 	sites := fmt.Sprintf("%d sites", len(r.Problem.Sites))
 	if len(r.Problem.Sites) == 1 {
@@ -88,7 +89,7 @@ func (r *Result) WritePage(w io.Writer) error {
 		Tail                                       float64
 		Figures                                    []template.HTML
 	}{
-		s, r.Market.At[0].Format(form), r.Market.end().Format(form), sites, products, r.Options.Portfolio.Prices, r.against(), left,
+		s, r.Market.At[0].Format(form), r.Market.end().Format(form), sites, strings.Join(products, ", "), r.Options.Portfolio.Prices, r.against(), left,
 		100 * (1 - r.Options.Level), figures,
 	})
 }

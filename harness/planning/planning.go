@@ -43,7 +43,6 @@ type Result struct {
 	Nothing  *float64 // what leaving the batteries alone is worth; nil: it keeps to no limit
 	Front    []plan.Point
 	Realized *Realized
-	names    []string
 }
 
 // Realized is what the plan comes to with the prices that came.

@@ -3,6 +3,7 @@ package plan_test
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"yunchu/platform/market"
@@ -167,15 +168,15 @@ func exhaustive(b plan.Battery, h float64, prices []float64, step float64) float
 		value[k] = math.Inf(-1)
 	}
 	value[int(math.Round(b.End.Most/step))] = 0
-	for t := len(prices) - 1; t >= 0; t-- {
+	for _, price := range slices.Backward(prices) {
 		before := make([]float64, levels)
 		for from := range before {
 			before[from] = math.Inf(-1)
 			for to := range value {
 				move := float64(to-from) * step
-				earned := -prices[t] * move / b.In
+				earned := -price * move / b.In
 				if move < 0 {
-					earned = -prices[t] * move * b.Out
+					earned = -price * move * b.Out
 				}
 				if move/b.In <= h*b.ChargeMW+1e-9 && -move*b.Out <= h*b.DischargeMW+1e-9 {
 					before[from] = max(before[from], earned+value[to])

@@ -115,8 +115,15 @@ func (s *SitePlan) follow(next *SitePlan, n int) {
 		to   *[]float64
 		from []float64
 	}{
-		{&s.Charge, next.Charge}, {&s.Discharge, next.Discharge}, {&s.Curtailed, next.Curtailed}, {&s.Net, next.Net}, {&s.Earned, next.Earned},
-		{&s.Wear, next.Wear}, {&s.Price, next.Price}, {&s.Below, next.Below}, {&s.Above, next.Above},
+		{&s.Charge, next.Charge},
+		{&s.Discharge, next.Discharge},
+		{&s.Curtailed, next.Curtailed},
+		{&s.Net, next.Net},
+		{&s.Earned, next.Earned},
+		{&s.Wear, next.Wear},
+		{&s.Price, next.Price},
+		{&s.Below, next.Below},
+		{&s.Above, next.Above},
 	} {
 		*x.to = append(*x.to, x.from[:n]...)
 	}
@@ -147,7 +154,7 @@ func (p *Portfolio) part(from, to int) *Portfolio {
 	out.Risk.Deviation = cut(p.Risk.Deviation, from, to)
 	for i := range out.Sites {
 		s := &out.Sites[i]
-		s.Outlook = s.Outlook.part(from, to)
+		s.Outlook = s.part(from, to)
 		s.Carbon = cut(s.Carbon, from, to)
 		s.Demand = slices.Clone(s.Demand)
 		for d := range s.Demand {
