@@ -2,6 +2,8 @@ package plan
 
 import (
 	"math"
+
+	"yunchu/platform/market/lp"
 )
 
 // Money is what a plan earns, by what it is for: costs are below 0.
@@ -61,6 +63,7 @@ func (p *Portfolio) Best() (*Plan, error) {
 // plan reads a solution.
 func (f *found) plan(bound float64, nodes int) *Plan {
 	m, x := f.m, f.s.X
+	f.tidy()
 	constant := 0.0
 	for k := range kinds {
 		weight := m.weight(k)
@@ -130,6 +133,37 @@ func (o *Outlook) price(t int, net float64) float64 {
 	return o.Buy[t] * net
 }
 
+// tidy takes what the solver leaves of 0 and of the most for that.
+func (f *found) tidy() {
+	m, x := f.m, f.s.X
+	tidy := func(v lp.Var, most float64) {
+		if v != none {
+			x[v] = clean(x[v], most)
+		}
+	}
+	for i := range m.sites {
+		v, b := &m.sites[i], &m.p.Sites[i].Battery
+		for t := range v.ch {
+			tidy(v.ch[t], b.ChargeMW)
+			tidy(v.dis[t], b.DischargeMW)
+			for k := range v.offers {
+				tidy(v.offers[k].ch[t], b.ChargeMW)
+				tidy(v.offers[k].dis[t], b.DischargeMW)
+			}
+		}
+	}
+	for k := range m.worlds {
+		for i := range m.worlds[k].sites {
+			o := &m.worlds[k].sites[i]
+			for t, v := range o.cur {
+				if v != none {
+					tidy(v, o.PV[t])
+				}
+			}
+		}
+	}
+}
+
 // clean is a power without what the solver leaves of 0 and of the most.
 func clean(x, most float64) float64 {
 	switch {
@@ -163,10 +197,10 @@ func (f *found) site(i int, out *SitePlan) {
 			out.Held[k][t] = max(0, x[list[t]])
 		}
 		if v.ch != nil {
-			out.Charge[t], out.Discharge[t] = clean(x[v.ch[t]], b.ChargeMW), clean(x[v.dis[t]], b.DischargeMW)
+			out.Charge[t], out.Discharge[t] = x[v.ch[t]], x[v.dis[t]]
 			out.Stored[t], out.Stored[t+1] = x[v.stored[t]], x[v.stored[t+1]]
 			for k := range out.Offers {
-				out.Offers[k][t] = clean(x[v.offers[k].ch[t]]+x[v.offers[k].dis[t]], b.ChargeMW+b.DischargeMW)
+				out.Offers[k][t] = x[v.offers[k].ch[t]] + x[v.offers[k].dis[t]]
 				out.Earned[t] += m.h * m.p.Products[k].Price[t] * out.Offers[k][t]
 			}
 			_, outside := m.flows(i, t)
@@ -183,7 +217,7 @@ func (f *found) site(i int, out *SitePlan) {
 			out.Net[t] += w.weight * net
 			out.Earned[t] -= w.weight * m.h * w.sites[i].price(t, net)
 			if o.cur[t] != none {
-				out.Curtailed[t] += w.weight * clean(x[o.cur[t]], o.PV[t])
+				out.Curtailed[t] += w.weight * x[o.cur[t]]
 			}
 			for d, peak := range o.peaks {
 				if t == 0 {
