@@ -28,7 +28,9 @@ func marketCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(append(tradingCommands(), marketBacktestCommand(), marketPlanCommand())...)
+	c.AddCommand(marketPlanCommand(), marketBacktestCommand())
+	c.AddCommand(tradingCommands()...)
+	c.AddCommand(exchangeCommands()...)
 	return c
 }
 

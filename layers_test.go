@@ -36,6 +36,7 @@ var layers = []layer{
 	{"platform/market/delivery", "platform/market/order", "a schedule follows from awards alone"},
 	{"platform/market/risk", "platform/market/order", "a limit judges orders, whoever thought of them"},
 	{"platform/market/bid", "platform/market platform/market/order platform/market/auction platform/market/risk !platform/market/lp", "a bid is a function of a plan or a forecast; a past is traded again on the simulated market"},
+	{"platform/exchange", "platform/market/order platform/market/auction platform/durable", "the way to a market: orders and awards cross it, whoever bids and whatever for"},
 	{"platform/settle", "platform/device", "a bill is a function of rules, readings and prices"},
 	{"platform/forecast", "platform/device", "a forecast is a function of what came before; it knows no file and no clock"},
 	{"platform/promql", "", "a query is text, and samples come from a source"},

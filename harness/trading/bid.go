@@ -130,7 +130,7 @@ func Bid(o BidOptions) (*BidResult, error) {
 }
 
 // WriteCSV writes the bids.
-func (r *BidResult) WriteCSV(w io.Writer) error { return WriteBids(w, r.orders) }
+func (r *BidResult) WriteCSV(w io.Writer) error { return order.WriteOrders(w, r.orders) }
 
 // Print prints for people.
 func (r *BidResult) Print(w io.Writer) {

@@ -341,7 +341,7 @@ func (r *ClearResult) sum(ours *bids) error {
 func number(x float64) json.Number { return json.Number(trim(fmt.Sprintf("%.6f", x))) }
 
 // WriteCSV writes our awards.
-func (r *ClearResult) WriteCSV(w io.Writer) error { return WriteAwards(w, r.awards) }
+func (r *ClearResult) WriteCSV(w io.Writer) error { return order.WriteAwards(w, r.awards) }
 
 // Print prints for people.
 func (r *ClearResult) Print(w io.Writer) {

@@ -3,14 +3,13 @@
 package trading
 
 import (
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"math/big"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -30,7 +29,6 @@ const (
 	partyColumn    = "party"
 	quantityColumn = "quantity_mw"
 	priceColumn    = "price_per_mwh"
-	amountColumn   = "amount"
 	indexColumn    = "index_k"
 	storageColumn  = "storage"
 )
@@ -195,40 +193,6 @@ func readBids(path string, r *order.Rules, now time.Time) (*bids, error) {
 	return b, nil
 }
 
-// WriteBids writes orders as a file of bids.
-func WriteBids(w io.Writer, orders []order.Order) error {
-	c := csv.NewWriter(w)
-	_ = c.Write([]string{timeColumn, productColumn, sideColumn, quantityColumn, priceColumn}) // told by Error
-	for _, o := range orders {
-		limit := ""
-		if !o.Limit.IsAny() {
-			limit = o.Limit.String()
-		}
-		_ = c.Write([]string{o.At.UTC().Format(time.RFC3339), string(o.Product), o.Side.String(), o.KW.String(), limit})
-	}
-	c.Flush()
-	return c.Error()
-}
-
-// WriteAwards writes awards, with what each earns.
-func WriteAwards(w io.Writer, awards []order.Award) error {
-	c := csv.NewWriter(w)
-	_ = c.Write([]string{timeColumn, minutesColumn, productColumn, sideColumn, quantityColumn, priceColumn, amountColumn}) // told by Error
-	for i := range awards {
-		a := &awards[i]
-		side := a.Side.String()
-		if a.KW == 0 {
-			side = ""
-		}
-		_ = c.Write([]string{
-			a.At.UTC().Format(time.RFC3339), strconv.Itoa(int(a.Length / time.Minute)), string(a.Product), side, a.KW.String(), a.Price.String(),
-			trim(a.Earns().FloatString(9)),
-		})
-	}
-	c.Flush()
-	return c.Error()
-}
-
 func trim(s string) string {
 	if !strings.Contains(s, ".") {
 		return s
@@ -354,5 +318,14 @@ func (p *prices) column(name string) ([]float64, error) {
 	return p.Column[i], nil
 }
 
-// money is an exact amount to the cent, as a bill has it.
-func money(r interface{ FloatString(int) string }) string { return fmt.Sprint(r.FloatString(2)) }
+// money is an exact amount to the cent, rounded as a bill is: a half away from 0.
+func money(x *big.Rat) string { return x.FloatString(2) }
+
+// earned is what awards come to, exactly.
+func earned(awards []order.Award) *big.Rat {
+	sum := new(big.Rat)
+	for i := range awards {
+		sum.Add(sum, awards[i].Earns())
+	}
+	return sum
+}

@@ -252,7 +252,7 @@ func (r *Replayed) WriteCSV(w io.Writer) error {
 	for _, d := range r.days[r.Strategies[0].Strategy] {
 		all = append(all, d.Awards...)
 	}
-	return WriteAwards(w, all)
+	return order.WriteAwards(w, all)
 }
 
 // Print prints for people.

@@ -6,6 +6,7 @@ package book
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"yunchu/platform/market/order"
 )
@@ -237,8 +238,8 @@ func (b *Book) Best(s order.Side) (price order.Price, kw order.KW, ok bool) {
 // Waiting yields the orders of a side that wait, in the order in which they will trade.
 func (b *Book) Waiting(s order.Side) func(yield func(Order) bool) {
 	return func(yield func(Order) bool) {
-		for l := len(b.sides[s]) - 1; l >= 0; l-- {
-			for i := b.sides[s][l].first; i != none; i = b.slab[i].next {
+		for _, l := range slices.Backward(b.sides[s]) {
+			for i := l.first; i != none; i = b.slab[i].next {
 				r := &b.slab[i]
 				if !yield(Order{ID: r.id, Party: r.party, Side: r.side, KW: r.kw, Limit: r.limit}) {
 					return

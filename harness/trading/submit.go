@@ -1,0 +1,174 @@
+package trading
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"yunchu/platform/exchange"
+	"yunchu/platform/market/auction"
+	"yunchu/platform/market/order"
+)
+
+// SubmitOptions say what is handed in to whom.
+type SubmitOptions struct {
+	Market string
+	Bids   string
+	To     string // a folder, or the URL of a market
+	Token  string
+	ID     string        // empty: it follows from the orders
+	Wait   time.Duration // for awards
+	Every  time.Duration // how often they are asked for
+	Now    time.Time
+}
+
+// Submitted is what was handed in.
+type Submitted struct {
+	ID      string      `json:"id"`
+	Orders  int         `json:"orders"`
+	Status  string      `json:"status"` // open or cleared
+	Awarded int         `json:"awards"`
+	Earned  json.Number `json:"earned,omitempty"`
+
+	awards []order.Award
+}
+
+// Submit hands bids in, and waits for awards.
+func Submit(ctx context.Context, o SubmitOptions) (*Submitted, error) {
+	rules, err := Rules(o.Market)
+	if err != nil {
+		return nil, err
+	}
+	b, err := readBids(o.Bids, rules, o.Now)
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(b.orders, func(x order.Order) bool { return x.Party != "" }) {
+		return nil, b.Fault(1, 1, "leave out the column party", "orders of others are theirs to hand in")
+	}
+	if o.ID == "" {
+		o.ID = exchange.IDOf(b.orders)
+	}
+	var g exchange.Gateway = exchange.Folder{Dir: o.To}
+	if strings.HasPrefix(o.To, "http://") || strings.HasPrefix(o.To, "https://") {
+		g = &exchange.Client{URL: o.To, Token: o.Token}
+	}
+	out := &Submitted{ID: o.ID, Orders: len(b.orders), Status: "open"}
+	if err := g.Submit(ctx, exchange.Batch{ID: o.ID, Orders: b.orders}); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, max(o.Wait, time.Second))
+	defer cancel()
+	for {
+		awards, err := g.Awards(ctx, o.ID)
+		if err == nil {
+			out.Status, out.awards, out.Awarded = "cleared", awards, len(awards)
+			out.Earned = json.Number(money(earned(awards)))
+			return out, nil
+		}
+		if !errors.Is(err, exchange.ErrOpen) {
+			return nil, err
+		}
+		if o.Wait <= 0 {
+			return out, nil
+		}
+		select {
+		case <-ctx.Done():
+			return out, nil
+		case <-time.After(max(o.Every, 100*time.Millisecond)):
+		}
+	}
+}
+
+// WriteCSV writes the awards.
+func (s *Submitted) WriteCSV(w io.Writer) error { return order.WriteAwards(w, s.awards) }
+
+// Cleared tells whether there are awards.
+func (s *Submitted) Cleared() bool { return s.Status == "cleared" }
+
+// Print prints for people.
+func (s *Submitted) Print(w io.Writer) {
+	fmt.Fprintf(w, "batch %s of %d orders is handed in\n", s.ID, s.Orders)
+	if s.Cleared() {
+		fmt.Fprintf(w, "%d awards, earned %s\n", s.Awarded, s.Earned)
+	} else {
+		fmt.Fprintln(w, "not cleared yet: the same command asks again, and hands nothing in twice")
+	}
+}
+
+// Simulated is a market of which the others come to known prices.
+type Simulated struct {
+	*exchange.Simulator
+	Folder string // served too, where there is one
+}
+
+// Simulate makes a market. It clears energy, and capacity that the file has prices of.
+func Simulate(o ClearOptions, folder string) (*Simulated, error) {
+	rules, err := Rules(o.Market)
+	if err != nil {
+		return nil, err
+	}
+	if rules.Ranking != nil {
+		return nil, fmt.Errorf("%s ranks offers: yunchu market clear does that", rules.Name)
+	}
+	columns := map[order.Product]string{order.Energy: o.Column, order.RegUp: regUpColumn, order.RegDown: regDownColumn}
+	market, err := readPrices(o.Prices, func(c string) bool { return c == o.Column || c == regUpColumn || c == regDownColumn })
+	if err != nil {
+		return nil, err
+	}
+	if _, err := market.column(o.Column); err != nil {
+		return nil, err
+	}
+	others := func(t *order.Terms, at time.Time, sum order.KW) []order.Order {
+		i := slices.Index(market.Header, columns[t.Product])
+		if i < 0 {
+			return nil
+		}
+		x, ok := market.value(market.Column[i], at)
+		if !ok {
+			return nil
+		}
+		slope := o.Slope
+		if t.Product != order.Energy {
+			slope = 0
+		}
+		return auction.Others(order.Near(x), order.Near(slope), t.Lot(), sum+2*t.Lot())
+	}
+	return &Simulated{&exchange.Simulator{Rules: rules, Others: others}, folder}, nil
+}
+
+// Handler answers by REST, and clears on POST /clear.
+func (s *Simulated) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", exchange.Handler(s))
+	mux.HandleFunc("POST /clear", func(w http.ResponseWriter, r *http.Request) {
+		n, err := s.Round(r.Context())
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(map[string]int{"cleared": n}) // the client may have gone
+	})
+	return mux
+}
+
+// Round takes what lies in the folder, clears, and brings the answers.
+func (s *Simulated) Round(ctx context.Context) (cleared int, err error) {
+	if s.Folder != "" {
+		if err := exchange.Carry(ctx, s.Folder, s); err != nil {
+			return 0, err
+		}
+	}
+	cleared = s.Clear()
+	if s.Folder != "" {
+		err = exchange.Carry(ctx, s.Folder, s)
+	}
+	return cleared, err
+}

@@ -1,0 +1,168 @@
+package exchange
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"yunchu/platform/market/order"
+)
+
+func someBatch(id string) Batch {
+	return Batch{ID: id, Orders: []order.Order{{At: time.Date(2026, 3, 1, 3, 0, 0, 0, time.UTC), Product: order.Energy, Side: order.Buy, KW: 1300, Limit: order.Any(order.Buy)}}}
+}
+
+// TestFolderAfterACrash: wherever a process ends while it hands in a batch, the next one hands it
+// in once; also where the market has taken it already.
+func TestFolderAfterACrash(t *testing.T) {
+	t.Parallel()
+	text := func() string { b := someBatch("a"); return b.text() }()
+	for name, files := range map[string]map[string]string{
+		"nothing is written":             {},
+		"half of what is sent":           {"journal/a.send.tmp": text[:9]},
+		"what is sent, and no record":    {"journal/a.send": text},
+		"half of the record":             {"journal/a.send": text, "journal/a.csv.tmp": text[:3]},
+		"record, nothing sent":           {"journal/a.send": text, "journal/a.csv": text},
+		"sent":                           {"journal/a.csv": text, "out/a.csv": text},
+		"sent, and taken by the market":  {"journal/a.csv": text, "taken/a.csv": text},
+		"sent, and cleared":              {"journal/a.csv": text, "taken/a.csv": text, "in/a.csv": "time,minutes,product,side,quantity_mw,price_per_mwh,amount\n"},
+		"another batch has been sent":    {"journal/b.csv": "x", "taken/b.csv": "x"},
+		"a record of another one's file": {"journal/b.send": "x", "journal/b.csv": "x"},
+	} {
+		dir := t.TempDir()
+		for path, text := range files {
+			path = filepath.Join(dir, path)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 {
+			if err := (Folder{dir}).Submit(t.Context(), someBatch("a")); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		sent, _ := filepath.Glob(filepath.Join(dir, "[ot]*", "a.csv")) // out or taken
+		if len(sent) != 1 {
+			t.Errorf("%s: the batch is at %v", name, sent)
+			continue
+		}
+		if got, _ := os.ReadFile(sent[0]); string(got) != text {
+			t.Errorf("%s: %s holds %q", name, sent[0], got)
+		}
+	}
+}
+
+// TestClientTriesAgain: what fails on the way is tried again, with pauses that grow and are as
+// long as the market wants, and a batch whose answer was lost is in once.
+func TestClientTriesAgain(t *testing.T) {
+	t.Parallel()
+	rules, err := order.Shipped("day-ahead-hourly")
+	if err != nil {
+		t.Fatal(err)
+	}
+	market := &Simulator{Rules: rules, Others: func(*order.Terms, time.Time, order.KW) []order.Order { return nil }}
+	good := Handler(market)
+	var calls int
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		calls++
+		switch calls {
+		case 1:
+			http.Error(w, "down", http.StatusBadGateway)
+		case 2:
+			w.Header().Set("Retry-After", "7")
+			http.Error(w, "slowly", http.StatusTooManyRequests)
+		case 3: // it is in, and the answer breaks off
+			good.ServeHTTP(httptest.NewRecorder(), r)
+			w.Header().Set("Content-Length", "100")
+			_, _ = w.Write([]byte("{"))
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		default:
+			if r.Header.Get("Authorization") != "Bearer secret" || r.Header.Get("Idempotency-Key") != "a" {
+				t.Errorf("headers %v", r.Header)
+			}
+			good.ServeHTTP(w, r)
+		}
+	}))
+	defer server.Close()
+	var pauses []time.Duration
+	c := &Client{URL: server.URL + "/", Token: "secret", patient: func(_ context.Context, d time.Duration) error {
+		pauses = append(pauses, d)
+		return nil
+	}}
+	if err := c.Submit(t.Context(), someBatch("a")); err != nil {
+		t.Fatal(err)
+	}
+	if want := []time.Duration{500 * time.Millisecond, 7 * time.Second, 2 * time.Second}; !slices.Equal(pauses, want) {
+		t.Errorf("pauses %v, want %v", pauses, want)
+	}
+	if n := market.Clear(); n != 1 || calls != 4 {
+		t.Errorf("%d batches are in after %d calls", n, calls)
+	}
+}
+
+// TestClientGivesUp: what cannot help is not tried again, and trying has an end.
+func TestClientGivesUp(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		status int
+		body   string
+		calls  int
+		want   error
+	}{
+		{http.StatusInternalServerError, "", 3, nil},
+		{http.StatusUnauthorized, "", 1, nil},
+		{http.StatusUnprocessableEntity, `{"code":"REFUSED","detail":"too late"}`, 1, ErrRefused},
+		{http.StatusConflict, `{"code":"CONFLICT"}`, 1, ErrConflict},
+		{http.StatusOK, `no json`, 1, nil},
+	} {
+		calls := 0
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			calls++
+			w.WriteHeader(tt.status)
+			_, _ = w.Write([]byte(tt.body))
+		}))
+		c := &Client{URL: server.URL, Tries: 3, patient: func(context.Context, time.Duration) error { return nil }}
+		err := c.Submit(t.Context(), someBatch("a"))
+		server.Close()
+		if err == nil || calls != tt.calls || tt.want != nil && !errors.Is(err, tt.want) {
+			t.Errorf("%d: %v after %d calls, want %v after %d", tt.status, err, calls, tt.want, tt.calls)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := (&Client{URL: "http://127.0.0.1:1"}).Submit(ctx, someBatch("a")); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// TestHandlerRefuses: what is no batch is told so.
+func TestHandlerRefuses(t *testing.T) {
+	t.Parallel()
+	rules, _ := order.Shipped("day-ahead-hourly")
+	h := Handler(&Simulator{Rules: rules})
+	for body, code := range map[string]string{
+		`{`:                codeForm,
+		`{"id":"a","x":1}`: codeForm,
+		`{"id":"other"}`:   codeForm,
+		`{"id":"a"}`:       codeRefused,
+		`{"id":"a","orders":[{"time":"2026-03-01T03:00:00Z","product":"energy","side":"up","quantity_mw":1}]}`:                          codeRefused,
+		`{"id":"a","orders":[{"time":"2026-03-01T03:00:00Z","product":"energy","side":"buy","quantity_mw":0.0001}]}`:                    codeRefused,
+		`{"id":"a","orders":[{"time":"2026-03-01T03:00:00Z","product":"energy","side":"buy","quantity_mw":1,"price_per_mwh":9999999}]}`: codeRefused,
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/orders", strings.NewReader(body))
+		r.Header.Set("Idempotency-Key", "a")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if !strings.Contains(w.Body.String(), `"code":"`+code+`"`) || w.Code < 400 {
+			t.Errorf("%s: %d %s", body, w.Code, w.Body)
+		}
+	}
+}

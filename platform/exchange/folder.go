@@ -1,0 +1,162 @@
+package exchange
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"yunchu/platform/durable"
+	"yunchu/platform/market/order"
+)
+
+// Folder is a gateway of files: a batch appears as out/ID.csv, whole or not at all, and whoever
+// takes it away answers with in/ID.csv, or with in/ID.refused and the reason in it.
+//
+// What has been handed in stands in journal, which only we touch. A batch is written there first,
+// twice: as the record of it and as what is sent. Sending is renaming the latter into out, which
+// happens or does not: where there is a record and nothing left to send, it was sent.
+type Folder struct{ Dir string }
+
+func (f Folder) path(parts ...string) string {
+	return filepath.Join(append([]string{f.Dir}, parts...)...)
+}
+
+// Submit implements [Gateway]. One caller at a time.
+func (f Folder) Submit(_ context.Context, b Batch) error {
+	if err := b.check(); err != nil {
+		return err
+	}
+	for _, dir := range []string{"journal", "out", "in"} {
+		if err := os.MkdirAll(f.path(dir), 0o755); err != nil {
+			return err
+		}
+	}
+	record, send, out := f.path("journal", b.ID+".csv"), f.path("journal", b.ID+".send"), f.path("out", b.ID+".csv")
+	text := b.text()
+	have, err := os.ReadFile(record)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if err := durable.WriteFile(send, []byte(text), 0o644); err != nil {
+			return err
+		}
+		if err := durable.WriteFile(record, []byte(text), 0o644); err != nil {
+			return err
+		}
+	case err != nil:
+		return err
+	case string(have) != text:
+		return fmt.Errorf("%s: %w", b.ID, ErrConflict)
+	}
+	if err := os.Rename(send, out); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return errors.Join(durable.SyncDir(f.path("out")), durable.SyncDir(f.path("journal")), f.refused(b.ID))
+}
+
+// refused is what the market has answered instead of awards.
+func (f Folder) refused(id string) error {
+	why, err := os.ReadFile(f.path("in", id+".refused"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %s", ErrRefused, strings.TrimPrefix(strings.TrimSpace(string(why)), ErrRefused.Error()+": "))
+}
+
+// Awards implements [Gateway].
+func (f Folder) Awards(_ context.Context, id string) ([]order.Award, error) {
+	if !idForm.MatchString(id) {
+		return nil, fmt.Errorf("%q: %w", id, ErrUnknown)
+	}
+	if _, err := os.Stat(f.path("journal", id+".csv")); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: %w", id, ErrUnknown)
+	} else if err != nil {
+		return nil, err
+	}
+	if err := f.refused(id); err != nil {
+		return nil, err
+	}
+	file, err := os.Open(f.path("in", id+".csv"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: %w", id, ErrOpen)
+	} else if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	awards, err := order.ReadAwards(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file.Name(), err)
+	}
+	return awards, nil
+}
+
+// Carry is the other side of a folder: it hands what lies in out to a market, takes it away, and
+// brings answers that are there. It can be called again after any error, and of a market that
+// has forgotten what was taken.
+func Carry(ctx context.Context, dir string, market Gateway) error {
+	f := Folder{dir}
+	for _, name := range []string{"in", "out", "taken"} {
+		if err := os.MkdirAll(f.path(name), 0o755); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{"taken", "out"} {
+		files, err := filepath.Glob(f.path(name, "*.csv"))
+		if err != nil {
+			return err
+		}
+		for _, path := range files {
+			if err := f.carry(ctx, path, market); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// carry hands one file to the market, takes it away, and brings its answer.
+func (f Folder) carry(ctx context.Context, path string, market Gateway) error {
+	id := strings.TrimSuffix(filepath.Base(path), ".csv")
+	for _, answer := range []string{".csv", ".refused"} {
+		if _, err := os.Stat(f.path("in", id+answer)); err == nil {
+			return os.Rename(path, f.path("taken", id+".csv"))
+		}
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	orders, err := order.ReadOrders(file)
+	file.Close()
+	if err == nil {
+		err = market.Submit(ctx, Batch{id, orders})
+	}
+	var awards []order.Award
+	if err == nil {
+		awards, err = market.Awards(ctx, id)
+	}
+	var text strings.Builder
+	switch {
+	case errors.Is(err, ErrOpen):
+	case errors.Is(err, ErrRefused), errors.Is(err, ErrConflict), errors.Is(err, order.ErrFile):
+		err = durable.WriteFile(f.path("in", id+".refused"), []byte(err.Error()+"\n"), 0o644)
+		if err != nil {
+			return err
+		}
+	case err != nil:
+		return err
+	default:
+		if err := order.WriteAwards(&text, awards); err != nil {
+			return err
+		}
+		if err := durable.WriteFile(f.path("in", id+".csv"), []byte(text.String()), 0o644); err != nil {
+			return err
+		}
+	}
+	return os.Rename(path, f.path("taken", id+".csv"))
+}

@@ -1,0 +1,142 @@
+package order
+
+import (
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The columns of a file of orders and of one of awards. A limit that is empty takes any price.
+var (
+	OrderColumns = []string{"time", "product", "side", "quantity_mw", "price_per_mwh"}
+	AwardColumns = []string{"time", "minutes", "product", "side", "quantity_mw", "price_per_mwh", "amount"}
+)
+
+// WriteOrders writes orders as CSV.
+func WriteOrders(w io.Writer, orders []Order) error {
+	c := csv.NewWriter(w)
+	_ = c.Write(OrderColumns) // told by Error
+	for i := range orders {
+		o := &orders[i]
+		limit := ""
+		if !o.Limit.IsAny() {
+			limit = o.Limit.String()
+		}
+		_ = c.Write([]string{o.At.UTC().Format(time.RFC3339), string(o.Product), o.Side.String(), o.KW.String(), limit})
+	}
+	c.Flush()
+	return c.Error()
+}
+
+// WriteAwards writes awards as CSV, with what each earns.
+func WriteAwards(w io.Writer, awards []Award) error {
+	c := csv.NewWriter(w)
+	_ = c.Write(AwardColumns) // told by Error
+	for i := range awards {
+		a := &awards[i]
+		side := a.Side.String()
+		if a.KW == 0 {
+			side = ""
+		}
+		earns := a.Earns().FloatString(9)
+		earns = strings.TrimSuffix(strings.TrimRight(earns, "0"), ".")
+		_ = c.Write([]string{a.At.UTC().Format(time.RFC3339), strconv.Itoa(int(a.Length / time.Minute)), string(a.Product), side, a.KW.String(), a.Price.String(), earns})
+	}
+	c.Flush()
+	return c.Error()
+}
+
+// ErrFile is what is wrong with a file of orders or awards.
+var ErrFile = errors.New("no file of its kind")
+
+// rows reads the rows of a file with just these columns.
+func rows(r io.Reader, columns []string, each func(field map[string]string) error) error {
+	c := csv.NewReader(r)
+	head, err := c.Read()
+	if err != nil || !slices.Equal(head, columns) {
+		return fmt.Errorf("%w: its columns are %s, not %s", ErrFile, strings.Join(head, ","), strings.Join(columns, ","))
+	}
+	field := make(map[string]string, len(columns))
+	for {
+		row, err := c.Read()
+		if errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("%w: %w", ErrFile, err)
+		}
+		for i, name := range columns {
+			field[name] = row[i]
+		}
+		if err := each(field); err != nil {
+			line, _ := c.FieldPos(0)
+			return fmt.Errorf("%w: line %d: %w", ErrFile, line, err)
+		}
+	}
+}
+
+// ReadOrders reads what [WriteOrders] writes.
+func ReadOrders(r io.Reader) (out []Order, err error) {
+	err = rows(r, OrderColumns, func(f map[string]string) error {
+		o, err := ParseOrder(f["time"], f["product"], f["side"], f["quantity_mw"], f["price_per_mwh"])
+		out = append(out, o)
+		return err
+	})
+	return out, err
+}
+
+// ReadAwards reads what [WriteAwards] writes.
+func ReadAwards(r io.Reader) (out []Award, err error) {
+	err = rows(r, AwardColumns, func(f map[string]string) error {
+		side := f["side"]
+		if side == "" {
+			side = Buy.String()
+		}
+		o, err := ParseOrder(f["time"], f["product"], side, f["quantity_mw"], f["price_per_mwh"])
+		if err != nil {
+			return err
+		}
+		minutes, err := strconv.Atoi(f["minutes"])
+		if err != nil || minutes <= 0 {
+			return fmt.Errorf("%q minutes", f["minutes"])
+		}
+		out = append(out, Award{o.At, time.Duration(minutes) * time.Minute, o.Product, o.Side, o.KW, o.Limit})
+		return nil
+	})
+	return out, err
+}
+
+// ParseOrder reads an order from the words of a file or of a message.
+func ParseOrder(at, product, side, quantity, limit string) (o Order, err error) {
+	if o.At, err = time.Parse(time.RFC3339, at); err != nil {
+		return o, fmt.Errorf("%q is no instant", at)
+	}
+	o.At = o.At.UTC()
+	if o.Product = Product(product); !slices.Contains(Products, o.Product) {
+		return o, fmt.Errorf("%q is no product", product)
+	}
+	switch side {
+	case "buy":
+	case "sell":
+		o.Side = Sell
+	default:
+		return o, fmt.Errorf("%q is no side", side)
+	}
+	x, err := strconv.ParseFloat(quantity, 64)
+	kw, ok := OfMW(x)
+	if err != nil || !ok || kw < 0 {
+		return o, fmt.Errorf("%q is no quantity", quantity)
+	}
+	o.KW, o.Limit = kw, Any(o.Side)
+	if limit != "" {
+		x, err := strconv.ParseFloat(limit, 64)
+		if o.Limit, ok = Of(x); err != nil || !ok {
+			return o, fmt.Errorf("%q is no price", limit)
+		}
+	}
+	return o, nil
+}
