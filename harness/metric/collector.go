@@ -12,21 +12,23 @@ type Config struct {
 	RatedKW      float64 // rated power of the whole fleet
 	RegulationKW float64 // capability assigned to regulation; 0: RatedKW
 	Devices      int
-	Shadows      int     // devices with a shadow beside them
-	UnitKW       float64 // largest rated power of one device; 0: RatedKW/Devices
-	DurationS    float64 // expected length of the run; only saves allocation
+	Shadows      int      // devices with a shadow beside them
+	UnitKW       float64  // largest rated power of one device; 0: RatedKW/Devices
+	Units        []Device // by device, in the order of samples; nil: nothing is known of them
+	DurationS    float64  // expected length of the run; only saves allocation
 }
 
 // Sample is the state of the run at T, the end of a step of DT seconds. NaN is
 // a number nobody knows, a nil slice one nobody asked. The slices are one entry
 // per device, always in the same order, and are not kept.
 type Sample struct {
-	T, DT     float64 // s since the start; DT 0 is the state before the first step
-	TargetKW  float64 // in force during the step; NaN: none
-	AskedKW   float64 // what is asked for from T on, which a meter sees together with the power at T; NaN: nothing
-	PowerKW   float64 // delivered: the sum over all units, faulted or not
-	ImportKW  float64 // at the grid meter of the site; NaN: no site
-	StoredKWh float64 // energy held by all batteries; NaN: unknown
+	T, DT       float64 // s since the start; DT 0 is the state before the first step
+	TargetKW    float64 // in force during the step; NaN: none
+	AskedKW     float64 // what is asked for from T on, which a meter sees together with the power at T; NaN: nothing
+	PowerKW     float64 // delivered: the sum over all units, faulted or not
+	ImportKW    float64 // at the grid meter of the site; NaN: no site
+	PricePerKWh float64 // of energy during the step; NaN: not known
+	StoredKWh   float64 // energy held by all batteries; NaN: unknown
 	// Drawn and delivered, both >= 0, means over the step: sums over units and instants,
 	// so of a unit that turns within the step both count. Both 0: as UnitKW says at T.
 	InKW, OutKW float64
@@ -90,6 +92,7 @@ type Collector struct {
 	agc           settle.Watch
 	adjustments   series
 	recoveries    []Recovery
+	money         money
 
 	guardChecks, violations int64
 	acked, lost             int64
@@ -130,6 +133,7 @@ func New(c Config) *Collector {
 		signal: make([]float64, 0, pts), reply: make([]float64, 0, pts),
 		agc:        settle.NewWatch(settle.Hunan.Counting, c.RatedKW),
 		recoveries: make([]Recovery, 0, 64),
+		money:      newMoney(c.Units),
 	}
 }
 
@@ -175,6 +179,9 @@ func (c *Collector) Step(s Sample) {
 		c.out += out * s.DT / 3600
 		c.energyS += s.DT
 	}
+	c.money.earn((in-out)*s.DT/3600, s.DT, s.PricePerKWh)
+	c.money.hold(s.SoC)
+	c.money.use(s.SoC)
 	c.track(s)
 }
 

@@ -16,7 +16,7 @@ var nan = math.NaN()
 func follow(seconds int, target, power func(t float64) float64) *metric.Collector {
 	c := metric.New(metric.Config{RatedKW: 1000, Devices: 10, DurationS: float64(seconds)})
 	for i := range seconds + 1 {
-		s := metric.Sample{T: float64(i), DT: 1, TargetKW: target(float64(i)), AskedKW: target(float64(i)), PowerKW: power(float64(i)), ImportKW: nan, StoredKWh: nan}
+		s := metric.Sample{T: float64(i), DT: 1, TargetKW: target(float64(i)), AskedKW: target(float64(i)), PowerKW: power(float64(i)), ImportKW: nan, StoredKWh: nan, PricePerKWh: nan}
 		if i == 0 {
 			s.DT = 0
 		}
@@ -229,7 +229,7 @@ func TestLateIsNotPerfect(t *testing.T) {
 	c := metric.New(metric.Config{RatedKW: 1000, Devices: 10})
 	for i := range 3601 {
 		before := asked(float64(i) - 1)
-		c.Step(metric.Sample{T: float64(i), DT: 1, TargetKW: before, AskedKW: asked(float64(i)), PowerKW: before, ImportKW: nan, StoredKWh: nan})
+		c.Step(metric.Sample{T: float64(i), DT: min(float64(i), 1), TargetKW: before, AskedKW: asked(float64(i)), PowerKW: before, ImportKW: nan, StoredKWh: nan})
 	}
 	want(t, c, "tracking.rms_error_ratio", "", 0, 0)
 	v, _, _, _, err := c.Value("regulation.pjm_score", "")

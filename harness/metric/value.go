@@ -118,6 +118,12 @@ func (c *Collector) scalar(name, stat string) (v float64, n int64, ci [2]float64
 		v, n, err = counted(c.lost, c.acked, "no reading was acknowledged")
 	case "availability_percent":
 		v, n, ci, err = c.availability()
+	case "market.revenue":
+		v, n, err = c.money.earned()
+	case "market.revenue_ratio":
+		v, n, err = c.revenueRatio()
+	case "fleet.wear_cost":
+		v, n, err = c.money.wearCost()
 	case "regulation.pjm_score":
 		var s settle.PJM
 		s, n, err = c.PJM(settle.Rolling)
@@ -317,6 +323,10 @@ func (c *Collector) Note(name string) string {
 	case "regulation.pjm_score":
 		if s, _, err := c.PJM(settle.Rolling); err == nil {
 			return fmt.Sprintf("accuracy %.3f, delay %.3f, precision %.3f (reading: rolling)", s.Accuracy, s.Delay, s.Precision)
+		}
+	case "market.revenue_ratio":
+		if most, err := c.foresight(); err == nil {
+			return fmt.Sprintf("%.2f of at most %.2f with all prices known, from the same charge to the same charge", c.money.revenue, most)
 		}
 	case "sync.delay_ms":
 		if c.back.n > 0 {

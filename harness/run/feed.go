@@ -328,7 +328,7 @@ func (r *Run) clockwork() {
 func (r *Run) measure(now time.Time, dt float64) {
 	x := &r.sample
 	m := metric.Sample{
-		T: r.elapsed(now).Seconds(), DT: dt, TargetKW: math.NaN(), AskedKW: math.NaN(), PowerKW: x.SumKW, ImportKW: math.NaN(),
+		T: r.elapsed(now).Seconds(), DT: dt, TargetKW: math.NaN(), AskedKW: math.NaN(), PricePerKWh: math.NaN(), PowerKW: x.SumKW, ImportKW: math.NaN(),
 		InKW: x.InKW, OutKW: x.OutKW, StoredKWh: x.StoredKWh, SoC: x.SoC, TempC: x.TempC, UnitKW: x.PowerKW,
 		CellMinV: x.CellMinV, CellMaxV: x.CellMaxV, SoH: x.SoH, Resistance: x.Resistance, AuxKWh: x.AuxKWh, Burnt: x.Burnt,
 	}
@@ -339,6 +339,9 @@ func (r *Run) measure(now time.Time, dt float64) {
 	}
 	if kw, ok := r.plant.Asked(now); ok {
 		m.AskedKW = kw
+	}
+	if p := r.Scenario.Site.Price; p != nil && dt > 0 {
+		m.PricePerKWh = p.At(r.elapsed(now) - time.Duration(dt*float64(time.Second)))
 	}
 	if site := r.site(now); site.OK {
 		m.ImportKW = site.Net + x.SumKW

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 )
@@ -35,7 +36,18 @@ func (s *Scenario) check(f *source) {
 		s.mustMatch(f, "record.devices", s.Record.Devices)
 	}
 	for i := range s.Score {
-		s.Score[i].check(f, fmt.Sprintf("score[%d]", i), s.Load)
+		at := fmt.Sprintf("score[%d]", i)
+		s.Score[i].check(f, at, s.Load)
+		switch s.Score[i].Metric {
+		case "market.revenue", "market.revenue_ratio":
+			if s.Site.Price == nil && !f.has("site.price") {
+				f.wrong(at+".metric", "add to site: price: {csv: PATH, time: time, column: price_per_kwh}", "%s needs a price of energy", s.Score[i].Metric)
+			}
+		case "fleet.wear_cost":
+			if !slices.ContainsFunc(s.Fleet, func(e FleetEntry) bool { return len(e.Wear) > 0 }) {
+				f.wrong(at+".metric", "yunchu wear writes the key wear of a fleet entry", "no device says what its wear costs")
+			}
+		}
 	}
 }
 

@@ -54,6 +54,9 @@ var metrics = []Metric{
 	{"data.lost", "", OverRun, "last", "acknowledged readings absent from history"},
 	{"regulation.pjm_score", "", OverRun, "last", "PJM performance score"},
 	{"regulation.k", "", OverRun, "last", "AGC performance index k"},
+	{"market.revenue", "", OverRun, "last", "discharged less charged energy at the price of the moment, currency of site.price"},
+	{"market.revenue_ratio", "", OverRun, "last", "market.revenue / the most that the fleet could have earned with all prices known"},
+	{"fleet.wear_cost", "", OverRun, "last", "what the depth of use has cost, currency of the devices' wear"},
 	{"speed", "x", OverRun, "last", "simulated time / wall time"},
 }
 

@@ -357,3 +357,15 @@ func TestNear(t *testing.T) {
 		t.Errorf("the gap is %g after %d rounds, %g after %d", gap, near.Rounds, plain.Objective-plain.Bound, plain.Rounds)
 	}
 }
+
+// TestCrumbIsNoSize: a side of a row that should be 0, but for rounding, does not set the scale.
+func TestCrumbIsNoSize(t *testing.T) {
+	for _, crumb := range []float64{0, 1e-17, -3e-16} {
+		var p Problem
+		x, y := p.Var(0, 0.1, -1), p.Var(0, 0.1, 0.5)
+		p.Row(crumb, crumb, Term{x, 1}, Term{y, -1})
+		if s, err := p.Solve(); err != nil || math.Abs(s.Objective+0.05) > 1e-9 {
+			t.Errorf("%g: %+v, %v", crumb, s, err)
+		}
+	}
+}

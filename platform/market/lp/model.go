@@ -178,6 +178,7 @@ func (m *model) fixed(j int) bool { return m.lo[j] == m.hi[j] }
 
 // extent is the size of what the rows ask for, or else of the bounds, as a power of 2.
 func (m *model) extent() float64 {
+	const crumb = 1e-12
 	rows, bounds := 0.0, 0.0
 	for _, b := range m.b {
 		rows = max(rows, math.Abs(b))
@@ -196,7 +197,7 @@ func (m *model) extent() float64 {
 			}
 		}
 	}
-	if rows == 0 {
+	if rows <= crumb*bounds { // what rounding has left of 0 is no size
 		rows = bounds
 	}
 	if rows == 0 {
