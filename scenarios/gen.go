@@ -14,6 +14,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"time"
 )
 
 func main() {
@@ -24,6 +25,7 @@ func main() {
 	station("inputs/station-day.csv")
 	cycles("inputs/daily-cycles.csv")
 	response("inputs/demand-response.csv")
+	prices("inputs/arbitrage-week.csv")
 }
 
 func write(path string, b *bytes.Buffer) {
@@ -154,6 +156,30 @@ func response(path string) {
 			committed = 800 / 4
 		}
 		fmt.Fprintf(&b, "2026-01-01T%02d:%02d:00Z,0,%d,2.8,4.2\n", q/4, q%4*15, committed)
+	}
+	write(path, &b)
+}
+
+// prices is a week of quarter-hours from a Monday on: an energy price for the day ahead with two peaks on workdays,
+// a solar valley that goes below 0 at the weekend, and noise of 3 through a filter of two hours; and the price that comes, which is off by
+// noise of 9 through a filter of an hour.
+func prices(path string) {
+	rng := rand.New(rand.NewPCG(2026, 5))
+	var b bytes.Buffer
+	b.WriteString("time,energy_per_mwh,came_per_mwh\n")
+	bump := func(h, at, width float64) float64 { return math.Exp(-(h - at) * (h - at) / (2 * width * width)) }
+	var slow, off float64
+	start := time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
+	for q := range 7 * 96 {
+		h, day := float64(q%96)/4, q/96
+		work := 1.0
+		if day >= 5 {
+			work = 0.45
+		}
+		slow += -slow/8 + 3*rng.NormFloat64()*math.Sqrt(2.0/8)
+		off += -off/4 + 9*rng.NormFloat64()*math.Sqrt(2.0/4)
+		price := 48 + work*(34*bump(h, 8.2, 1.3)+52*bump(h, 18.6, 1.6)) - (16+float64(day%3)*6+60*(1-work))*bump(h, 13, 2.2) - 14*bump(h, 3, 2.5) + slow
+		fmt.Fprintf(&b, "%s,%.2f,%.2f\n", start.Add(time.Duration(q)*15*time.Minute).Format(time.RFC3339), price, price+off)
 	}
 	write(path, &b)
 }
