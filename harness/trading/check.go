@@ -197,7 +197,7 @@ func (o *CheckOptions) historic(rules *order.Rules, orders []order.Order) (out [
 			return order.Near(x), ok && was.Before(base)
 		})
 		if ok {
-			out = append(out, -sum)
+			out = append(out, 0-sum)
 		}
 		past, _ = rules.Begin(past.Add(-time.Minute))
 	}
@@ -227,7 +227,7 @@ func (o *CheckOptions) scenarios(rules *order.Rules, orders []order.Order) (out 
 		if !ok {
 			return nil, p.Fault(1, 1, "", "scenario %s has no price for one of the deliveries that are bid for", p.Header[k])
 		}
-		out = append(out, -sum)
+		out = append(out, 0-sum)
 	}
 	return out, nil
 }
