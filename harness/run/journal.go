@@ -57,7 +57,20 @@ func kw(v float64) *float64 {
 	return &v
 }
 
+// bound is a limit of a group that held devices back, or was not kept.
+type bound struct {
+	Name  string   `json:"name"`
+	KW    *float64 `json:"limit_kw"`
+	Sum   *float64 `json:"sum_kw"`
+	Price *float64 `json:"price,omitempty"`
+	Kept  bool     `json:"kept"`
+}
+
 func (j *journal) cycle(now time.Time, d *dispatch.Decision) {
+	var bounds []bound
+	for _, b := range d.Bounds {
+		bounds = append(bounds, bound{b.Name, kw(b.KW), kw(b.SumKW), kw(b.Price), b.Kept})
+	}
 	j.line(now, "cycle", struct {
 		Target      *float64 `json:"target_kw"`
 		Planned     *float64 `json:"planned_kw"`
@@ -67,10 +80,12 @@ func (j *journal) cycle(now time.Time, d *dispatch.Decision) {
 		Commands    int      `json:"commands"`
 		Held        int      `json:"held,omitempty"`
 		Unreachable int      `json:"unreachable,omitempty"`
+		Resting     int      `json:"resting,omitempty"`
+		Limits      []bound  `json:"limits,omitempty"`
 		Reason      string   `json:"reason,omitempty"`
 	}{
 		kw(d.Target), kw(d.Planned), kw(d.Shortfall), kw(d.AvailableCharge), kw(d.AvailableDischarge),
-		len(d.Commands), d.Held, d.Unreachable, d.Reason,
+		len(d.Commands), d.Held, d.Unreachable, d.Resting, bounds, d.Reason,
 	})
 }
 

@@ -44,18 +44,24 @@ func (d *Droop) Validate() error {
 func (d *Droop) Power(hz, ratedKW float64) float64 {
 	off := hz - d.NominalHz
 	switch {
-	case off > d.DeadbandHz:
-		off -= d.DeadbandHz
-	case off < -d.DeadbandHz:
-		off += d.DeadbandHz
-	default: // NaN as well
+	case d.within(hz) || math.IsNaN(off):
 		return 0
+	case off > 0:
+		off -= d.DeadbandHz
+	default:
+		off += d.DeadbandHz
 	}
 	most := ratedKW
 	if d.MostKW > 0 {
 		most = min(most, d.MostKW)
 	}
 	return min(max(off/(d.Percent/100*d.NominalHz)*ratedKW, -most), most)
+}
+
+// within reports whether a frequency lies in the deadband, its edges with it.
+func (d *Droop) within(hz float64) bool {
+	const rounding = 1e-9 // Hz
+	return math.Abs(hz-d.NominalHz) <= d.DeadbandHz+rounding
 }
 
 // recoverHours is the time in which recovery would close a difference in charge, were it not
@@ -65,7 +71,7 @@ const recoverHours = 0.25
 // Recover is what brings the fleet's charge, in percent of its energy in kWh, back while the
 // frequency is within the deadband, kW.
 func (d *Droop) Recover(hz, soc, kwh float64) float64 {
-	if d.RecoverKW == 0 || !(math.Abs(hz-d.NominalHz) <= d.DeadbandHz) {
+	if d.RecoverKW == 0 || !d.within(hz) {
 		return 0
 	}
 	kw := (d.RecoverPercent - soc) / 100 * kwh / recoverHours

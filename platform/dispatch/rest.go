@@ -5,15 +5,14 @@ import (
 	"math"
 	"slices"
 
-	"yunchu/platform/device"
 	"yunchu/platform/fleet/image"
 )
 
 // How many converters run: one that runs loses c0 + c1·P + c2·P², one at rest nothing. k
 // equal ones that share P lose k·c0 + c1·P + c2·P²/k, which is least near k = P·√(c2/c0).
-// Unequal ones are taken in the order of the least that they lose of a kWh, c1 + 2√(c0·c2)
-// at P = √(c0/c2), and the best of these sets is chosen: with equal converters the optimum,
-// else within one converter's fixed loss of it where no bound binds.
+// Unequal ones, with their wear, are taken in the order of what a kWh costs at best with
+// them, at P = √(c0/c2) or as near as they can; the best number of them is chosen, and in
+// small fleets single ones are added, left out and exchanged while that helps.
 
 const (
 	// enoughSaved is by how much of the loss another number of converters must be better
@@ -24,6 +23,8 @@ const (
 	// over one that rests: they change places once their charge is 2 % apart.
 	turnShare = 0.1
 	steady    = 0.02
+	// small is how many devices are tried one by one.
+	small = 48
 )
 
 // rest remembers which devices run.
@@ -34,13 +35,13 @@ type rest struct {
 	part    struct{ lo, hi []float64 }
 }
 
-// candidate is a unit that could rest.
+// candidate is a unit that could rest. While it runs it costs fixed + b·P + ½a·P², in money
+// per hour, up to most kW.
 type candidate struct {
-	unit  int
-	key   float64
-	most  float64 // kW
-	loss  device.Loss
-	price float64
+	unit              int
+	key               float64
+	most, fixed, a, b float64
+	runs              bool
 }
 
 // run shares free among the devices, of which some may rest.
@@ -55,11 +56,14 @@ func (p *Planner) run(img *image.Image, free float64, d *Decision) (float64, err
 	r := &p.rest
 	lo, hi := append(r.part.lo[:0], q.Lo...), append(r.part.hi[:0], q.Hi...)
 	r.part.lo, r.part.hi = lo, hi
-	for _, c := range r.list[r.k:] {
-		q.Lo[c.unit], q.Hi[c.unit] = 0, 0
+	for _, c := range r.list {
+		if !c.runs {
+			q.Lo[c.unit], q.Hi[c.unit] = 0, 0
+			d.Resting++
+		}
 	}
 	sum, bounds, err := p.share(img, free)
-	if d.Resting = len(r.list) - r.k; d.Resting > 0 && err == nil && !p.enough(free, sum, bounds) {
+	if d.Resting > 0 && err == nil && !p.enough(free, sum, bounds) {
 		copy(q.Lo, lo) // those that run are not enough, by a limit or a bound: all do
 		copy(q.Hi, hi)
 		d.Resting = 0
@@ -69,7 +73,7 @@ func (p *Planner) run(img *image.Image, free float64, d *Decision) (float64, err
 	return sum, err
 }
 
-// choose puts those that shall run first into the list, k of them.
+// choose notes in the list which devices shall run.
 func (p *Planner) choose(img *image.Image, free float64) {
 	r, q := &p.rest, &p.problem
 	for len(r.running) < len(img.Devices) {
@@ -85,9 +89,9 @@ func (p *Planner) choose(img *image.Image, free float64) {
 			want -= most // runs anyway
 			continue
 		}
-		l := *dev.Info.Loss
-		c := candidate{unit: i, most: most, loss: l}
-		c.price = math.Abs(q.B[i]) // of the first kWh, wear with it
+		c := candidate{unit: i, most: most, fixed: lossPrice * dev.Info.Loss.FixedKW}
+		c.a, c.b = p.money(u.slot, dev, q.Hi[i] > 0)
+		c.b = math.Abs(c.b)
 		ready := number(dev.Good.SoC) / 100
 		if q.Hi[i] > 0 {
 			ready = 1 - ready
@@ -95,49 +99,135 @@ func (p *Planner) choose(img *image.Image, free float64) {
 		if r.running[u.slot] {
 			ready += steady
 		}
-		least := c.price + 2*lossPrice*math.Sqrt(l.FixedKW*l.PerKW2)
+		at := min(math.Sqrt(2*c.fixed/c.a), most)
+		least := c.b + c.a*at/2
+		if at > 0 {
+			least += c.fixed / at
+		}
 		c.key = least * (1 - turnShare*ready)
 		r.list = append(r.list, c)
 	}
 	slices.SortStableFunc(r.list, func(a, b candidate) int { return cmp.Compare(a.key, b.key) })
 	r.k = r.number(want)
-	for n, c := range r.list {
-		r.running[p.units[c.unit].slot] = n < r.k
+	for n := range r.list {
+		r.list[n].runs = n < r.k
+	}
+	if len(r.list) <= small {
+		r.improve(want)
+	}
+	for _, c := range r.list {
+		r.running[p.units[c.unit].slot] = c.runs
 	}
 }
 
-// number is how many of the list, from its beginning, lose least in giving want together;
+// number is how many of the list, from its beginning, cost least in giving want together;
 // as many as before unless others are better by enough.
 func (r *rest) number(want float64) int {
 	if want <= 0 {
 		return 0
 	}
-	best, least, before, can := len(r.list), math.Inf(1), math.Inf(1), 0.0
 	common := math.Inf(1) // what a kWh costs with any of them, which none of them saves
 	for _, c := range r.list {
-		common = min(common, c.price)
+		common = min(common, c.b)
 	}
-	var fixed, soft, shift, square float64 // Σ c0, Σ 1/(2 c2), Σ b/(2 c2), Σ b²/(4 c2) in money
+	best, least, before, can := len(r.list), math.Inf(1), math.Inf(1), 0.0
+	var fixed, soft, shift, square float64 // Σ fixed, Σ 1/a, Σ b/a, Σ b²/(2a)
 	for n, c := range r.list {
-		half := 1 / (2 * lossPrice * c.loss.PerKW2)
-		fixed += lossPrice * c.loss.FixedKW
-		soft += half
-		shift += c.price * half
-		square += c.price * c.price * half / 2
+		fixed += c.fixed
+		soft += 1 / c.a
+		shift += c.b / c.a
+		square += c.b * c.b / c.a / 2
 		if can += c.most; can < want*(1-1e-12) {
 			continue
 		}
 		price := (want + shift) / soft // of the last kWh, the same for all that run
-		loss := fixed + price*price*soft/2 - square - common*want
-		if loss < least {
-			best, least = n+1, loss
+		cost := fixed + price*price*soft/2 - square - common*want
+		if cost < least {
+			best, least = n+1, cost
 		}
 		if n+1 == r.k {
-			before = loss
+			before = cost
 		}
 	}
 	if before-least <= enoughSaved*math.Abs(least) {
 		return r.k
 	}
 	return best
+}
+
+// improve adds single devices to those that run, leaves some out and exchanges two while
+// that saves enough.
+func (r *rest) improve(want float64) {
+	common := math.Inf(1)
+	for _, c := range r.list {
+		common = min(common, c.b)
+	}
+	cost := func() float64 { return r.cost(want) - common*want }
+	now := cost()
+	better := func() bool {
+		if c := cost(); c < now-enoughSaved*math.Abs(now) {
+			now = c
+			return true
+		}
+		return false
+	}
+	exchanged := func(i int) bool {
+		a := &r.list[i]
+		if a.runs = !a.runs; better() {
+			return true
+		}
+		for j := range r.list[i+1:] {
+			b := &r.list[i+1+j]
+			if b.runs != a.runs { // it would go the same way
+				continue
+			}
+			if b.runs = !b.runs; better() {
+				return true
+			}
+			b.runs = !b.runs
+		}
+		a.runs = !a.runs
+		return false
+	}
+	for again := true; again; {
+		again = false
+		for i := range r.list {
+			again = exchanged(i) || again
+		}
+	}
+}
+
+// cost is what those that run cost in giving want at least cost, money per hour; +Inf where
+// they cannot.
+func (r *rest) cost(want float64) (sum float64) {
+	low, high, can := math.Inf(1), 0.0, 0.0
+	for i := range r.list {
+		if c := &r.list[i]; c.runs {
+			low, high, can = min(low, c.b), max(high, c.b+c.a*c.most), can+c.most
+		}
+	}
+	if can < want*(1-1e-12) {
+		return math.Inf(1)
+	}
+	for range 60 { // halves the range of prices
+		mid := low/2 + high/2
+		given := 0.0
+		for i := range r.list {
+			if c := &r.list[i]; c.runs {
+				given += min(max((mid-c.b)/c.a, 0), c.most)
+			}
+		}
+		if given < want {
+			low = mid
+		} else {
+			high = mid
+		}
+	}
+	for i := range r.list {
+		if c := &r.list[i]; c.runs {
+			x := min(max((high-c.b)/c.a, 0), c.most)
+			sum += c.fixed + c.b*x + c.a*x*x/2
+		}
+	}
+	return sum
 }

@@ -1,0 +1,180 @@
+package dispatch_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"yunchu/platform/device"
+	"yunchu/platform/dispatch"
+	"yunchu/platform/dispatch/alloc"
+	"yunchu/platform/fleet/image"
+)
+
+func resting() *dispatch.Planner {
+	p := planner(dispatch.Cost)
+	p.Settings.Rest = true
+	return p
+}
+
+// lossy gives each device a loss of its own, or all the same.
+func lossy(img *image.Image, loss func(i int) device.Loss) {
+	for i := range img.Devices {
+		l := loss(i)
+		img.Devices[i].Info.Loss = &l
+	}
+}
+
+// lost is what the converters lose, kW, and what the whole costs, in money of strategy cost.
+func lost(img *image.Image, kw []float64) (loss, money float64) {
+	for i, p := range kw {
+		if p != 0 {
+			loss += img.Devices[i].Info.Loss.At(p)
+			money += 0.0125*math.Abs(p) + 0.0125*0.0630/0.0971/capacityOf(img, i)*p*p
+		}
+	}
+	return loss, money + 0.1*loss
+}
+
+func capacityOf(img *image.Image, i int) float64 { return img.Devices[i].Info.CapacityKWh }
+
+// best is the least money over all sets of devices that may run, by the exact allocation.
+func best(t *testing.T, img *image.Image, target float64) float64 {
+	t.Helper()
+	n := len(img.Devices)
+	least := math.Inf(1)
+	var s alloc.Solver
+	for set := 1; set < 1<<n; set++ {
+		var p alloc.Problem
+		var of []int
+		for i := range n {
+			if set&(1<<i) == 0 {
+				continue
+			}
+			l, sign := img.Devices[i].Info.Loss, 1.0
+			lo, hi := 0.0, 100.0
+			if target < 0 {
+				sign, lo, hi = -1, -100, 0
+			}
+			p.A = append(p.A, 0.2*l.PerKW2+2*0.0125*0.0630/0.0971/capacityOf(img, i))
+			p.B = append(p.B, sign*(0.0125+0.1*l.PerKW))
+			p.R, p.Lo, p.Hi = append(p.R, 0), append(p.Lo, lo), append(p.Hi, hi)
+			of = append(of, i)
+		}
+		x := make([]float64, len(of))
+		r, err := s.Solve(p, target, x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Shortfall != 0 {
+			continue
+		}
+		kw := make([]float64, n)
+		for k, i := range of {
+			kw[i] = x[k]
+		}
+		_, money := lost(img, kw)
+		for k, i := range of {
+			if x[k] == 0 { // runs all the same
+				money += 0.1 * img.Devices[i].Info.Loss.FixedKW
+			}
+		}
+		least = min(least, money)
+	}
+	return least
+}
+
+// TestRestIsTheOptimum: of equal converters as many run as cost least, over all sets of them;
+// of unequal ones the cost is near it.
+func TestRestIsTheOptimum(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for _, equal := range []bool{true, false} {
+		var far, sum, n float64
+		for range 60 {
+			img := fleet(2+rng.IntN(6), 50)
+			one := device.Loss{FixedKW: 0.2 + 2*rng.Float64(), PerKW: 0.02 * rng.Float64(), PerKW2: 1e-4 + 3e-4*rng.Float64()}
+			lossy(img, func(int) device.Loss {
+				if equal {
+					return one
+				}
+				return device.Loss{FixedKW: 0.2 + 2*rng.Float64(), PerKW: 0.02 * rng.Float64(), PerKW2: 1e-4 + 3e-4*rng.Float64()}
+			})
+			target := (2*rng.Float64() - 1) * 100 * float64(len(img.Devices))
+			d := decide(t, resting(), start, img, target)
+			if d.Shortfall != 0 {
+				t.Fatalf("%g kW short of %g", d.Shortfall, target)
+			}
+			_, money := lost(img, powers(&d, len(img.Devices)))
+			over := money/best(t, img, target) - 1
+			if over < -1e-9 {
+				t.Fatalf("%g is less than the least", money)
+			}
+			far, sum, n = max(far, over), sum+over, n+1
+		}
+		t.Logf("equal %v: %.3f %% above the least in the mean, at most %.3f %%", equal, 100*sum/n, 100*far)
+		if equal && far > 0.005 || far > 0.03 {
+			t.Errorf("equal %v: up to %.3f %% above the least", equal, 100*far)
+		}
+	}
+}
+
+// TestRestTakesTurns: batteries change places by their charge, not with every cycle, and a
+// target that moves a little does not start and stop them.
+func TestRestTakesTurns(t *testing.T) {
+	for _, equal := range []bool{true, false} {
+		rng := rand.New(rand.NewPCG(3, 4))
+		img := fleet(6, 60)
+		lossy(img, func(i int) device.Loss {
+			if equal {
+				i = 0
+			}
+			return device.Loss{FixedKW: 1 + 0.2*float64(i), PerKW: 0.01 + 0.001*float64(i%3), PerKW2: 2e-4 + 1e-5*float64(i)}
+		})
+		p := resting()
+		last := make([]bool, 6)
+		socs := []float64{60, 60, 60, 60, 60, 60}
+		starts, hours := 0, 0.0
+		for cycle := range 3600 { // two hours
+			now := start.Add(time.Duration(cycle) * 2 * time.Second)
+			for i := range socs {
+				see(&img.Devices[i], now, socs[i]+0.02*rng.NormFloat64())
+			}
+			d := decide(t, p, now, img, -130-12*rng.Float64())
+			for i, kw := range powers(&d, 6) {
+				socs[i] += kw * 2 / 3600 / 200 * 100
+				if on := kw != 0; on != last[i] {
+					last[i] = on
+					starts++
+				}
+			}
+			hours += 2.0 / 3600
+		}
+		t.Logf("equal %v: %d starts and stops of six in %.0f h, charge %.2f", equal, starts, hours, socs)
+		if rate := float64(starts) / hours / 6; rate > 10 || rate < 0.3 {
+			t.Errorf("%.1f starts and stops an hour of each", rate)
+		}
+		if equal && spread(socs) > 4 {
+			t.Errorf("charge has come apart: %.1f", socs)
+		}
+	}
+}
+
+// TestRestGivesWay: where those that run are not enough for a limit, all do.
+func TestRestGivesWay(t *testing.T) {
+	img := named(50, "n-1", "n-2", "s-1", "s-2")
+	lossy(img, func(int) device.Loss { return device.Loss{FixedKW: 20, PerKW2: 1e-4} })
+	for i, soc := range []float64{60, 60, 40, 40} {
+		see(&img.Devices[i], start, soc)
+	}
+	p := limited(t, dispatch.Cost, dispatch.Limit{Name: "n", Devices: "n-*", Import: inf, Export: 30})
+	p.Settings.Rest = true
+	d := decide(t, p, start, img, -90)
+	if got := powers(&d, 4); d.Shortfall != 0 || got[0]+got[1] < -30-1e-9 {
+		t.Errorf("%v kW, %g short", got, d.Shortfall)
+	}
+	if free := decide(t, resting(), start, img, -90); slices.Max(powers(&free, 4)) != 0 || free.Resting != 3 {
+		t.Errorf("without the limit %v, %d rest; want one alone", powers(&free, 4), free.Resting)
+	}
+}
