@@ -24,6 +24,7 @@ func main() {
 	site("inputs/site-day.csv")
 	station("inputs/station-day.csv")
 	cycles("inputs/daily-cycles.csv")
+	frequency("inputs/frequency-1h.csv")
 	response("inputs/demand-response.csv")
 	prices("inputs/arbitrage-week.csv")
 }
@@ -196,6 +197,26 @@ func cycles(path string) {
 		}{{0, 0.36}, {4, 0}, {17, -0.4}, {20, 0}} {
 			fmt.Fprintf(&b, "%d,%g\n", (24*day+row.hour)*3600, row.share)
 		}
+	}
+	write(path, &b)
+}
+
+// frequency is an hour of the frequency of a 50 Hz grid, every second: first-order noise with
+// a time constant of 200 s and a standard deviation of 22 mHz, and after 25 minutes the loss
+// of a power station: 0.35 Hz down within eight seconds, arrested, and back over six minutes.
+func frequency(path string) {
+	rng := rand.New(rand.NewPCG(2026, 4))
+	var b bytes.Buffer
+	b.WriteString("t_s,frequency_hz\n")
+	var noise float64
+	const event, sd, slow = 1500.0, 0.022, 200.0
+	for t := range 3601 {
+		noise += -noise/slow + sd*math.Sqrt(2/slow)*rng.NormFloat64()
+		f := 50 + noise
+		if dt := float64(t) - event; dt > 0 {
+			f -= 0.35 * (1 - math.Exp(-dt/3)) * math.Exp(-dt/140)
+		}
+		fmt.Fprintf(&b, "%d,%.4f\n", t, f)
 	}
 	write(path, &b)
 }

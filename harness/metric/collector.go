@@ -67,6 +67,7 @@ type Collector struct {
 	cfg Config
 
 	soc, temp, power, site      *Dist
+	excess                      *Dist
 	cellV, soh, resistance      *Dist
 	command, sync, back, jitter *Dist
 
@@ -128,7 +129,7 @@ func New(c Config) *Collector {
 		power: NewRange(-span(c.RatedKW), span(c.RatedKW)), site: NewRange(-span(c.RatedKW), span(c.RatedKW)),
 		command: NewLatency(), sync: NewLatency(), back: NewLatency(), jitter: NewLatency(),
 		stored: [2]float64{nan, nan},
-		aux:    nan,
+		aux:    nan, excess: NewRange(0, span(c.RatedKW)),
 		signs:  make([]int8, c.Devices),
 		signal: make([]float64, 0, pts), reply: make([]float64, 0, pts),
 		agc:        settle.NewWatch(settle.Hunan.Counting, c.RatedKW),
@@ -263,6 +264,9 @@ func (c *Collector) track(s Sample) {
 	}
 }
 
+// Excess records by how much the worst of the limits of groups is passed, kW; 0 where none is.
+func (c *Collector) Excess(kw float64) { c.excess.Add(kw) }
+
 // FaultEnded starts the measurement of a recovery at t seconds.
 func (c *Collector) FaultEnded(t float64, label string) {
 	c.recoveries = append(c.recoveries, Recovery{Label: label, EndS: t, TimeS: math.NaN(), since: math.NaN()})
@@ -348,6 +352,8 @@ func (c *Collector) Dist(name string) *Dist {
 		return c.resistance
 	case "site.import_kw":
 		return c.site
+	case "limit.excess_kw":
+		return c.excess
 	case "command.latency_ms":
 		return c.command
 	case "sync.delay_ms":

@@ -58,7 +58,7 @@ func TestNothingMeasuredIsNeverAValue(t *testing.T) {
 	for _, name := range []string{
 		"tracking.rms_error_ratio", "tracking.delivered_ratio", "fleet.power_kw", "fleet.soc", "fleet.temperature_c",
 		"fleet.cell_voltage_v", "fleet.soh_percent", "fleet.resistance_percent", "fleet.aux_kwh", "fleet.burnt_cells",
-		"fleet.energy_in_kwh", "fleet.energy_out_kwh", "fleet.efficiency_percent", "site.import_kw", "command.latency_ms",
+		"fleet.energy_in_kwh", "fleet.energy_out_kwh", "fleet.efficiency_percent", "site.import_kw", "limit.excess_kw", "command.latency_ms",
 		"control.jitter_ms", "control.direction_changes_per_h", "guard.violations", "sync.delay_ms", "availability_percent",
 		"recovery.time_s", "data.lost", "regulation.pjm_score", "regulation.k", "speed",
 		"api.sync.latency_ms", "api.sync.rate_per_s", "api.sync.error_ratio", "api.sync.users",

@@ -347,6 +347,9 @@ func (r *Run) measure(now time.Time, dt float64) {
 		m.ImportKW = site.Net + x.SumKW
 	}
 	r.Metrics.Step(m)
+	if len(r.behind) > 0 {
+		r.Metrics.Excess(r.excess(r.elapsed(now)))
+	}
 	r.notes.steps += int64(len(x.SoC))
 	if x.OutOfLimits > 0 {
 		r.notes.outOfLimits += int64(x.OutOfLimits)

@@ -116,19 +116,22 @@ type Run struct {
 	loadErrs []error
 	acked    map[string][]int64 // timestamps of readings that a load got acknowledged
 
-	mu      sync.Mutex // guards what the bus's and the loop's goroutines share
-	over    bool       // what follows is no part of the run
-	notes   notes
-	signals report.Signals
-	events  []report.Event
-	windows []report.Window
-	devices []report.DeviceRow
-	sample  Sample
-	names   []string // of devices by slot
-	ratedKW float64
-	active  int
-	failure error
-	cancel  context.CancelFunc // ends the loop and the loads
+	mu       sync.Mutex // guards what the bus's and the loop's goroutines share
+	over     bool       // what follows is no part of the run
+	notes    notes
+	signals  report.Signals
+	events   []report.Event
+	windows  []report.Window
+	devices  []report.DeviceRow
+	sample   Sample
+	behind   [][]int // devices of each limit of a group, by index
+	worn     []*worn
+	wearCost float64  // money
+	names    []string // of devices by slot
+	ratedKW  float64
+	active   int
+	failure  error
+	cancel   context.CancelFunc // ends the loop and the loads
 }
 
 // Do runs a scenario to its end, or until ctx ends, and returns its report.
@@ -318,6 +321,9 @@ func (r *Run) populate(ctx context.Context) error {
 		units = append(units, deviceOf(&w.info))
 	}
 	r.Metrics = metric.New(metric.Config{RatedKW: r.ratedKW, Devices: n, Shadows: s.Shadows(), UnitKW: unit, Units: units, DurationS: s.Duration.Seconds()})
+	if len(s.Dispatch.Limits) > 0 {
+		r.behind = s.Dispatch.Behind(s.IDs())
+	}
 	return nil
 }
 

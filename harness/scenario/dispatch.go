@@ -135,48 +135,73 @@ func (l *GroupLimit) check(f *source, at string, start time.Time, length time.Du
 	}
 }
 
+// around are the limits around one, itself first, by index.
+func (d *Dispatch) around(i int) (chain []int) {
+	for {
+		chain = append(chain, i)
+		up := slices.IndexFunc(d.Limits, func(l GroupLimit) bool { return l.Name == d.Limits[i].Within })
+		if d.Limits[i].Within == "" || up < 0 {
+			return chain
+		}
+		i = up
+	}
+}
+
+// innermost is the limit that a device counts in, by index, -1 for none; and another one that
+// it is behind although neither lies within the other, -1 for none.
+func (d *Dispatch) innermost(id string) (inner, other int) {
+	inner, other = -1, -1
+	for i := range d.Limits {
+		if ok, err := path.Match(d.Limits[i].Devices, id); !ok || err != nil || d.Limits[i].Edge != "" {
+			continue
+		}
+		switch {
+		case inner < 0 || slices.Contains(d.around(i), inner):
+			inner = i
+		case !slices.Contains(d.around(inner), i):
+			other = i
+		}
+	}
+	return inner, other
+}
+
+// Behind are the devices of each limit, as indices in ids.
+func (d *Dispatch) Behind(ids []string) [][]int {
+	out := make([][]int, len(d.Limits))
+	for n, id := range ids {
+		if inner, _ := d.innermost(id); inner >= 0 {
+			for _, i := range d.around(inner) {
+				out[i] = append(out[i], n)
+			}
+		}
+	}
+	return out
+}
+
 // overlap finds limits without devices, and devices behind two connections of which neither
 // lies within the other.
 func (d *Dispatch) overlap(f *source, ids []string) {
-	up := map[string]int{}
-	for i := range d.Limits {
-		up[d.Limits[i].Name] = i
-	}
-	around := func(i int) (chain []int) { // itself first
-		for {
-			chain = append(chain, i)
-			if d.Limits[i].Within == "" {
-				return chain
-			}
-			i = up[d.Limits[i].Within]
-		}
-	}
-	used := make([]bool, len(d.Limits))
 	told := map[[2]int]bool{}
 	for _, id := range ids {
-		inner := -1
-		for i := range d.Limits {
-			if ok, _ := path.Match(d.Limits[i].Devices, id); !ok || d.Limits[i].Edge != "" {
-				continue
-			}
-			switch {
-			case inner < 0 || slices.Contains(around(i), inner):
-				inner = i
-			case !slices.Contains(around(inner), i) && !told[[2]int{inner, i}]:
-				told[[2]int{inner, i}] = true
-				f.wrong(fmt.Sprintf("dispatch.limits[%d].devices", i), "let one lie within the other, or let their globs not meet",
-					"device %s is behind both %s and %s", id, d.Limits[inner].Name, d.Limits[i].Name)
-			}
-		}
-		if inner >= 0 {
-			for _, i := range around(inner) {
-				used[i] = true
-			}
+		if inner, other := d.innermost(id); other >= 0 && !told[[2]int{inner, other}] {
+			told[[2]int{inner, other}] = true
+			f.wrong(fmt.Sprintf("dispatch.limits[%d].devices", other), "let one lie within the other, or let their globs not meet",
+				"device %s is behind both %s and %s", id, d.Limits[inner].Name, d.Limits[other].Name)
 		}
 	}
-	for i, l := range d.Limits {
-		if !used[i] && l.Edge == "" && len(ids) > 0 {
+	for i, devices := range d.Behind(ids) {
+		if l := &d.Limits[i]; len(devices) == 0 && l.Edge == "" && len(ids) > 0 {
 			f.wrong(fmt.Sprintf("dispatch.limits[%d].devices", i), suggest(l.Devices, ids), "limit %s has no device", l.Name)
 		}
 	}
+}
+
+// Loads is what else flows behind limit i and those within it at t from the start, kW.
+func (d *Dispatch) Loads(i int, t time.Duration) (sum float64) {
+	for k := range d.Limits {
+		if l := &d.Limits[k]; l.Load != nil && slices.Contains(d.around(k), i) {
+			sum += l.Load.At(t)
+		}
+	}
+	return sum
 }
