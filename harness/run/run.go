@@ -124,8 +124,7 @@ type Run struct {
 	windows  []report.Window
 	devices  []report.DeviceRow
 	sample   Sample
-	behind   [][]int // devices of each limit of a group, by index
-	worn     []*worn
+	behind   [][]int  // devices of each limit of a group, by index
 	wearCost float64  // money
 	names    []string // of devices by slot
 	ratedKW  float64
