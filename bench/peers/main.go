@@ -1,13 +1,14 @@
 // Peers measures this program beside others that do a part of what it does, all in one
 // run: REST and history beside InfluxDB 1.x and PostgreSQL, the MQTT broker beside
-// Mosquitto, the WebSocket beside the package ws of node. Then it measures what has no
+// Mosquitto, the WebSocket beside the package ws of node, the optimiser of plans beside GLPK and
+// HiGHS. Then it measures what has no
 // peer and has an aim: POSTs and messages of many connections, many clients of one plant,
 // many connections at rest, how long a reading takes to those who listen.
 //
 //	go run ./bench/peers
 //
 // It is started in the root of the repository. Peers come from Debian's packages influxdb,
-// postgresql, mosquitto and nodejs; ws comes from npm. One that is not there is left out,
+// postgresql, mosquitto, glpk-utils and nodejs; ws and HiGHS come from npm. One that is not there is left out,
 // and said so. Every server is a process on loopback with a folder of its own, started
 // for its turn and stopped after it; the turns of a round follow each other, so what else
 // the machine does falls on all of them. Figures are medians over the rounds, ratios are
@@ -46,7 +47,7 @@ func main() {
 	var o options
 	flag.IntVar(&o.rounds, "rounds", 5, "turns of every peer")
 	flag.DurationVar(&o.during, "for", 8*time.Second, "how long a turn is")
-	flag.StringVar(&o.only, "only", "", "of store, batch, mqtt, ws, post, open, array, publish, clients, idle, delay: a list with commas (default all)")
+	flag.StringVar(&o.only, "only", "", "of plans, store, batch, mqtt, ws, post, open, array, publish, clients, idle, delay: a list with commas (default all)")
 	flag.IntVar(&o.users, "users", 64, "connections that write, each with one request in flight")
 	flag.IntVar(&o.batch, "batch", 100, "readings in a request of the batches")
 	flag.IntVar(&o.clients, "clients", 5000, "WebSockets that listen")
@@ -94,13 +95,22 @@ func run(ctx context.Context, o *options, w io.Writer) (err error) {
 	if err := os.Chmod(o.dir, 0o755); err != nil { //nolint:gosec // PostgreSQL runs as a user of its own
 		return err
 	}
-	if o.binary, err = build(ctx, o.dir); err != nil {
-		return err
-	}
 	if _, err := fmt.Fprintln(w, busy()); err != nil {
 		return err
 	}
-	wanted := func(name string) bool { return o.only == "" || slices.Contains(strings.Split(o.only, ","), name) }
+	names := strings.Split(o.only, ",")
+	wanted := func(name string) bool { return o.only == "" || slices.Contains(names, name) }
+	if wanted("plans") {
+		if err := comparePlans(ctx, o.dir, o.rounds, plans(), w); err != nil {
+			return err
+		}
+		if len(names) == 1 && o.only != "" {
+			return nil
+		}
+	}
+	if o.binary, err = build(ctx, o.dir); err != nil {
+		return err
+	}
 	for _, c := range contests(o) {
 		if !wanted(c.name) {
 			continue

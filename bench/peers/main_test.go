@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"yunchu/harness/load"
+	"yunchu/platform/market/lp"
 )
 
 // TestPrint: ratios are of one round with each other, and who is not there is left out
@@ -115,6 +116,50 @@ func TestContest(t *testing.T) {
 	}
 	if _, err := os.Stat(o.dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%s is left: %v", o.dir, err)
+	}
+}
+
+// TestPlans: what others find is what we find, on the small ones of the plans.
+func TestPlans(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the race detector does not see into other processes")
+	}
+	small := append(plans()[:3], division(200))
+	var out bytes.Buffer
+	err := comparePlans(t.Context(), t.TempDir(), 1, small, &out)
+	t.Logf("\n%s", out.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"yunchu, lp", "yunchu, alloc", "GLPK, simplex", "GLPK, interior point", "HiGHS"} {
+		if !strings.Contains(out.String(), name+" ") {
+			t.Errorf("nothing of %s", name)
+		}
+	}
+	if strings.Contains(out.String(), "not here: there is") || strings.Contains(out.String(), "left out") {
+		if os.Getenv("YUNCHU_PEERS") == "1" {
+			t.Fatal("a program of others is missing")
+		}
+		t.Skip("not all of them are here")
+	}
+}
+
+// TestPlansDisagree: an objective that is not that of the others is an error.
+func TestPlansDisagree(t *testing.T) {
+	p := plan{name: "two", build: func() *lp.Problem {
+		var p lp.Problem
+		p.Var(1, 2, 1)
+		return &p
+	}}
+	wrong := solver{"wrong", func(context.Context, *plan, string) (optimum, error) { return optimum{Objective: 1.001, Wall: 1}, nil }}
+	lost := solver{"lost", func(context.Context, *plan, string) (optimum, error) { return optimum{}, errGaveUp }}
+	var out bytes.Buffer
+	err := p.compare(t.Context(), t.TempDir(), 1, []solver{wrong, lost}, &out)
+	if err == nil || !strings.Contains(err.Error(), "two: yunchu, lp finds 1, wrong finds 1.001") {
+		t.Errorf("%v", err)
+	}
+	if !strings.Contains(out.String(), errGaveUp.Error()) {
+		t.Errorf("nobody gave up in %s", out.String())
 	}
 }
 
