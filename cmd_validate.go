@@ -17,6 +17,7 @@ import (
 	"yunchu/harness/trading"
 	"yunchu/hil/can"
 	"yunchu/hil/modbus"
+	"yunchu/platform/settle"
 	"yunchu/twin/params"
 )
 
@@ -137,9 +138,9 @@ func schemaCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:       "schema KIND",
 		Short:     "Print the JSON Schema of a kind of file",
-		Long:      "Print the JSON Schema (2020-12) of scenario, config, rig, model, cell, trace, procedure,\nload, portfolio, aging, container, runaway, bms, converter, profile, rules or report.",
+		Long:      "Print the JSON Schema (2020-12) of scenario, config, rig, model, cell, trace, procedure,\nload, portfolio, aging, container, runaway, bms, converter, profile, rules\n(of scores, bills and markets), limits (of trading) or report.",
 		Args:      cobra.ExactArgs(1),
-		ValidArgs: []string{"scenario", "config", "rig", "model", "cell", "trace", "procedure", "load", "portfolio", "aging", "container", "runaway", "bms", "converter", "profile", "rules", "report"},
+		ValidArgs: []string{"scenario", "config", "rig", "model", "cell", "trace", "procedure", "load", "portfolio", "aging", "container", "runaway", "bms", "converter", "profile", "rules", "limits", "report"},
 		RunE: func(c *cobra.Command, args []string) error {
 			return writeSchema(c.OutOrStdout(), args[0])
 		},
@@ -157,6 +158,11 @@ func writeSchema(w io.Writer, kind string) error {
 	set.Register("converter", params.Converter{})
 	set.Register("portfolio", scenario.Portfolio{})
 	set.Register("profile", modbus.Profile{})
+	set.Register("score-rules", settle.Score{})
+	set.Register("bill-rules", settle.Tariff{})
+	set.Register("market-rules", trading.MarketRules{})
+	set.AnyOf("rules", "score-rules", "bill-rules", "market-rules")
+	set.Register("limits", trading.Limits{})
 	set.Register("report", report.Report{})
 	b, err := set.JSON(kind)
 	if err != nil {

@@ -13,11 +13,11 @@ import (
 	"yunchu/hil/modbus"
 )
 
-// profileSchema is what yunchu schema profile prints, compiled.
-func profileSchema(t *testing.T) *jsonschema.Schema {
+// compiled is what yunchu schema prints of a kind, compiled.
+func compiled(t *testing.T, kind string) *jsonschema.Schema {
 	t.Helper()
 	var b bytes.Buffer
-	if err := writeSchema(&b, "profile"); err != nil {
+	if err := writeSchema(&b, kind); err != nil {
 		t.Fatal(err)
 	}
 	doc, err := jsonschema.UnmarshalJSON(&b)
@@ -25,10 +25,10 @@ func profileSchema(t *testing.T) *jsonschema.Schema {
 		t.Fatal(err)
 	}
 	c := jsonschema.NewCompiler()
-	if err := c.AddResource("profile.json", doc); err != nil {
+	if err := c.AddResource(kind+".json", doc); err != nil {
 		t.Fatal(err)
 	}
-	s, err := c.Compile("profile.json")
+	s, err := c.Compile(kind+".json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func bySchema(t *testing.T, s *jsonschema.Schema, text string) error {
 // TestProfileSchemaAgrees: the schema accepts what the reader of profiles accepts, and
 // refuses what is wrong with single keys.
 func TestProfileSchemaAgrees(t *testing.T) {
-	s := profileSchema(t)
+	s := compiled(t, "profile")
 	files, _ := filepath.Glob("hil/modbus/profiles/*.yaml")
 	files = append(files, "docs/practice/pcs-hx100.yaml")
 	if len(files) < 4 {
@@ -117,6 +117,45 @@ func TestProfileSchemaAgrees(t *testing.T) {
 		}
 		if err := bySchema(t, s, text); err == nil {
 			t.Errorf("the schema accepts\n%s", text)
+		}
+	}
+}
+
+// TestRulesSchemaAgrees: the schemas of rules and limits accept what ships and what their readers
+// accept, and refuse what is wrong with single keys.
+func TestRulesSchemaAgrees(t *testing.T) {
+	rules := compiled(t, "rules")
+	files, _ := filepath.Glob("platform/settle/rules/*/*.yaml")
+	more, _ := filepath.Glob("platform/market/order/rules/*.yaml")
+	if len(files) < 10 || len(more) < 3 {
+		t.Fatalf("files %v and %v", files, more)
+	}
+	for _, f := range append(files, more...) {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := bySchema(t, rules, string(text)); err != nil {
+			t.Errorf("%s: %v", f, err)
+		}
+		for from, to := range map[string]string{"apiVersion: yunchu/v1": "apiVersion: yunchu/v2", "standing: ": "standing: perhaps-", "name: ": "nome: "} {
+			wrong := strings.Replace(string(text), from, to, 1)
+			if wrong == string(text) {
+				t.Errorf("%s has no %s", f, from)
+			}
+			if err := bySchema(t, rules, wrong); err == nil {
+				t.Errorf("%s is accepted with %s", f, to)
+			}
+		}
+	}
+	limits := compiled(t, "limits")
+	const good = "apiVersion: yunchu/v1\nkind: TradingLimits\nname: x\nsoc: awarded\nbattery: {power_kw: 1, energy_kwh: 2, efficiency: 0.9, hold: 1h}\norder_mw: 2\ncvar: 10\nsell_at_least: -5\n"
+	if err := bySchema(t, limits, good); err != nil {
+		t.Error(err)
+	}
+	for from, to := range map[string]string{"awarded": "sometimes", "power_kw: 1": "power_kw: 0", "efficiency: 0.9": "efficiency: 1.1", "name: x\n": "", "order_mw: 2": "order_mw: -2", "1h": "long", "cvar: 10": "cvars: 10"} {
+		if err := bySchema(t, limits, strings.Replace(good, from, to, 1)); err == nil {
+			t.Errorf("limits are accepted with %q", to)
 		}
 	}
 }

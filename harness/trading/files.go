@@ -39,6 +39,12 @@ const (
 	LimitsKind = risk.Kind
 )
 
+// MarketRules and Limits are what such files hold.
+type (
+	MarketRules = order.Rules
+	Limits      = risk.Limits
+)
+
 // mostFaults bounds what is told of one file.
 const mostFaults = 20
 

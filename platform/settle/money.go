@@ -12,9 +12,9 @@ type Amount int64
 
 // Rounding says how an exact amount becomes one of money, and where.
 type Rounding struct {
-	Digits int    `yaml:"digits" json:"digits"` // of the currency
-	Mode   string `yaml:"mode" json:"mode"`     // half-up (away from 0) or half-even
-	Of     string `yaml:"of" json:"of"`         // interval: each one of a line; month: the sum of a line over a month
+	Digits int    `yaml:"digits" json:"digits"`                                      // of the currency
+	Mode   string `yaml:"mode" json:"mode" jsonschema:"enum=half-up,enum=half-even"` // half-up (away from 0) or half-even
+	Of     string `yaml:"of" json:"of" jsonschema:"enum=interval,enum=month"`        // interval: each one of a line; month: the sum of a line over a month
 }
 
 // exact is the decimal that a number was written as: the shortest that reads as it.

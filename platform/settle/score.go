@@ -15,20 +15,20 @@ import (
 
 // Score is a rule by which regulation is scored, as its file says it.
 type Score struct {
-	APIVersion string `yaml:"apiVersion" json:"-"` // yunchu/v1, or left out
-	Kind       string `yaml:"kind" json:"-"`       // ScoreRule, or left out
+	APIVersion string `yaml:"apiVersion" json:"-" jsonschema:"enum=yunchu/v1"` // yunchu/v1, or left out
+	Kind       string `yaml:"kind" json:"-" jsonschema:"enum=ScoreRule"`       // ScoreRule, or left out
 
-	Name     string   `yaml:"name" json:"name"`
+	Name     string   `yaml:"name" json:"name" jsonschema:"required"`
 	Title    string   `yaml:"title" json:"title"`
 	Version  string   `yaml:"version" json:"version"` // date of the edition, 2025-10-24
 	Source   string   `yaml:"source" json:"source"`
-	Standing string   `yaml:"standing" json:"standing"` // verified, secondary or unverified
+	Standing string   `yaml:"standing" json:"standing" jsonschema:"enum=verified,enum=secondary,enum=unverified"` // verified, secondary or unverified
 	Doubts   []string `yaml:"doubts" json:"doubts,omitempty"`
 
 	// Aggregation is how terms become the index: weighted is Σ weight·term, product is their
 	// product, product-log the same, of which fees take ln K + 1. pjm is the score of PJM
 	// Manual 12, which has no terms to choose.
-	Aggregation string   `yaml:"aggregation" json:"aggregation"`
+	Aggregation string   `yaml:"aggregation" json:"aggregation" jsonschema:"required,enum=weighted,enum=product,enum=product-log,enum=pjm"`
 	Terms       []Term   `yaml:"terms" json:"terms,omitempty"`
 	Counting    Counting `yaml:"counting" json:"counting"`
 	Admission   float64  `yaml:"admission" json:"admission,omitempty"`           // least index, or score, to take part
@@ -41,9 +41,9 @@ type Score struct {
 // Term is one of an index.
 type Term struct {
 	Name     string  `yaml:"name" json:"name"`
-	Of       string  `yaml:"of" json:"of"`             // rate (% of rated power a minute), delay (s) or error (% of rated power)
-	Form     string  `yaml:"form" json:"form"`         // see forms
-	Standard float64 `yaml:"standard" json:"standard"` // what it is measured against, in the unit of Of
+	Of       string  `yaml:"of" json:"of" jsonschema:"required,enum=rate,enum=delay,enum=error"`                        // rate (% of rated power a minute), delay (s) or error (% of rated power)
+	Form     string  `yaml:"form" json:"form" jsonschema:"required,enum=ratio,enum=shortfall,enum=inverse,enum=excess"` // see forms
+	Standard float64 `yaml:"standard" json:"standard"`                                                                  // what it is measured against, in the unit of Of
 	Weight   float64 `yaml:"weight" json:"weight,omitempty"`
 	Least    float64 `yaml:"least" json:"least"`
 	Most     float64 `yaml:"most" json:"most,omitempty"` // 0: no cap

@@ -14,23 +14,23 @@ import (
 // Tariff is a rule by which is billed, as its file says it. One of its versions holds for
 // local dates from Valid.From to Valid.To, both included.
 type Tariff struct {
-	APIVersion string `yaml:"apiVersion" json:"-"` // yunchu/v1, or left out
-	Kind       string `yaml:"kind" json:"-"`       // BillRule, or left out
+	APIVersion string `yaml:"apiVersion" json:"-" jsonschema:"enum=yunchu/v1"` // yunchu/v1, or left out
+	Kind       string `yaml:"kind" json:"-" jsonschema:"enum=BillRule"`        // BillRule, or left out
 
-	Name     string        `yaml:"name" json:"name"`
+	Name     string        `yaml:"name" json:"name" jsonschema:"required"`
 	Title    string        `yaml:"title" json:"title"`
 	Version  string        `yaml:"version" json:"version"`
 	Source   string        `yaml:"source" json:"source"`
-	Standing string        `yaml:"standing" json:"standing"` // verified, secondary or unverified
+	Standing string        `yaml:"standing" json:"standing" jsonschema:"enum=verified,enum=secondary,enum=unverified"` // verified, secondary or unverified
 	Doubts   []string      `yaml:"doubts" json:"doubts,omitempty"`
 	Valid    Validity      `yaml:"valid" json:"valid"`
-	Currency string        `yaml:"currency" json:"currency"`
-	Zone     string        `yaml:"time_zone" json:"time_zone"`                         // days, months and hours of the rule are in it
+	Currency string        `yaml:"currency" json:"currency" jsonschema:"required"`
+	Zone     string        `yaml:"time_zone" json:"time_zone" jsonschema:"required"`   // days, months and hours of the rule are in it
 	Step     time.Duration `yaml:"interval" json:"-"`                                  // of settlement
 	Fill     string        `yaml:"fill" json:"fill,omitempty"`                         // time: what is not known of an interval is estimated; else it is missing
 	Coverage float64       `yaml:"coverage_percent" json:"coverage_percent,omitempty"` // with fill: how much of it has to be known
 	Rounding Rounding      `yaml:"rounding" json:"rounding"`
-	Lines    []Line        `yaml:"lines" json:"lines"`
+	Lines    []Line        `yaml:"lines" json:"lines" jsonschema:"required,minItems=1"`
 
 	zone *time.Location
 }
@@ -46,11 +46,11 @@ type Validity struct {
 // Quantities are columns of the data, or of the meter: charge and discharge (what went in
 // and came out net in the interval, both at least 0), net_in, net_out; kWh each.
 type Line struct {
-	ID     string `yaml:"id" json:"id"`
+	ID     string `yaml:"id" json:"id" jsonschema:"required"`
 	Title  string `yaml:"title" json:"title"`
-	Source string `yaml:"source" json:"source,omitempty"` // clause of the rule
-	Kind   string `yaml:"kind" json:"kind"`               // energy, demand (the month's largest mean power) or double-min
-	Side   string `yaml:"side" json:"side"`               // earns or pays; amounts that are paid are below 0
+	Source string `yaml:"source" json:"source,omitempty"`                     // clause of the rule
+	Kind   string `yaml:"kind" json:"kind"`                                   // energy, demand (the month's largest mean power) or double-min
+	Side   string `yaml:"side" json:"side" jsonschema:"enum=earns,enum=pays"` // earns or pays; amounts that are paid are below 0
 
 	Where    string  `yaml:"where" json:"where,omitempty"` // only in intervals in which this column is above 0
 	Quantity string  `yaml:"quantity" json:"quantity"`
@@ -65,11 +65,11 @@ type Line struct {
 	PriceOf string        `yaml:"price_of" json:"price_of,omitempty"` // a column, instead of Price
 	Mean    time.Duration `yaml:"price_mean" json:"-"`                // its mean over local clock steps of this length
 	Less    string        `yaml:"price_less" json:"price_less,omitempty"`
-	Per     string        `yaml:"per" json:"per"` // kWh, MWh, kW or unit
+	Per     string        `yaml:"per" json:"per" jsonschema:"enum=kWh,enum=MWh,enum=kW,enum=unit"` // kWh, MWh, kW or unit
 	Periods []Period      `yaml:"periods" json:"periods,omitempty"`
 	// Otherwise is what holds where none of the periods does: none, nothing is billed. Without
 	// it they have to leave no time out.
-	Otherwise string `yaml:"otherwise" json:"otherwise,omitempty"`
+	Otherwise string `yaml:"otherwise" json:"otherwise,omitempty" jsonschema:"enum=none"`
 
 	Beyond float64 `yaml:"cliff_percent" json:"cliff_percent,omitempty"` // of double-min: a larger deviation earns nothing
 }

@@ -31,7 +31,7 @@ var ErrNoKind = errors.New("no such kind")
 type Set struct{ kinds map[string]any }
 
 // planned are the kinds the commands name, in their order.
-var planned = []string{"scenario", "config", "rig", "model", "cell", "trace", "procedure", "load", "profile", "rules", "report"}
+var planned = []string{"scenario", "config", "rig", "model", "cell", "trace", "procedure", "load", "profile", "rules", "limits", "report"}
 
 // New returns the set of the kinds package scenario owns.
 func New() *Set {
@@ -45,6 +45,9 @@ func New() *Set {
 // one: its keys are its yaml tags or, where it has none, its json tags; its
 // constraints stand in jsonschema tags and its descriptions in doc tags.
 func (s *Set) Register(kind string, value any) { s.kinds[kind] = value }
+
+// AnyOf adds a kind that is any of others, which are registered.
+func (s *Set) AnyOf(kind string, of ...string) { s.kinds[kind] = of }
 
 // Kinds are the kinds that have a schema, in the order of the command's help.
 func (s *Set) Kinds() []string {
@@ -79,6 +82,9 @@ func (s *Set) JSON(kind string) ([]byte, error) {
 		}
 		return nil, fmt.Errorf("schema of %q: %w; there are %s", kind, ErrNoKind, have)
 	}
+	if of, ok := v.([]string); ok {
+		return s.anyOf(kind, of)
+	}
 	t := reflect.TypeOf(v)
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -98,6 +104,24 @@ func (s *Set) JSON(kind string) ([]byte, error) {
 		return nil, fmt.Errorf("schema of %s: %w", kind, err)
 	}
 	return append(text, '\n'), nil
+}
+
+func (s *Set) anyOf(kind string, of []string) ([]byte, error) {
+	var parts []map[string]any
+	for _, k := range of {
+		text, err := s.JSON(k)
+		if err != nil {
+			return nil, err
+		}
+		var part map[string]any
+		if err := json.Unmarshal(text, &part); err != nil {
+			return nil, err
+		}
+		part["$id"] = "urn:yunchu:" + k // whose own the references within it are
+		parts = append(parts, part)
+	}
+	text, err := json.MarshalIndent(map[string]any{"$schema": jsonschema.Version, "title": "Yunchu " + kind, "anyOf": parts}, "", "  ")
+	return append(text, '\n'), err
 }
 
 // tagOf tells which tags name the keys of a struct.
