@@ -116,21 +116,20 @@ type Run struct {
 	loadErrs []error
 	acked    map[string][]int64 // timestamps of readings that a load got acknowledged
 
-	mu       sync.Mutex // guards what the bus's and the loop's goroutines share
-	over     bool       // what follows is no part of the run
-	notes    notes
-	signals  report.Signals
-	events   []report.Event
-	windows  []report.Window
-	devices  []report.DeviceRow
-	sample   Sample
-	behind   [][]int  // devices of each limit of a group, by index
-	wearCost float64  // money
-	names    []string // of devices by slot
-	ratedKW  float64
-	active   int
-	failure  error
-	cancel   context.CancelFunc // ends the loop and the loads
+	mu      sync.Mutex // guards what the bus's and the loop's goroutines share
+	over    bool       // what follows is no part of the run
+	notes   notes
+	signals report.Signals
+	events  []report.Event
+	windows []report.Window
+	devices []report.DeviceRow
+	sample  Sample
+	behind  [][]int  // devices of each limit of a group, by index
+	names   []string // of devices by slot
+	ratedKW float64
+	active  int
+	failure error
+	cancel  context.CancelFunc // ends the loop and the loads
 }
 
 // Do runs a scenario to its end, or until ctx ends, and returns its report.
