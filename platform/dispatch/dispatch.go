@@ -104,6 +104,7 @@ type Planner struct {
 	units          []unit
 	problem        alloc.Problem
 	low, high      []float64 // by unit: what it can do, whatever the fleet's direction
+	tiers          [2]int    // first and last of the units
 	tierLo, tierHi []float64
 	out            []float64
 	previous       []float64 // by slot; NaN = none
@@ -176,6 +177,7 @@ func (p *Planner) collect(at time.Time, img *image.Image, d *Decision) {
 		g.begin()
 	}
 	chance := p.chance()
+	p.tiers = [2]int{device.MaxTier, 0}
 	for i := range img.Devices {
 		dev := &img.Devices[i]
 		if grouped {
@@ -218,6 +220,7 @@ func (p *Planner) collect(at time.Time, img *image.Image, d *Decision) {
 		if grouped {
 			lo, hi = g.take(i, &u, dev, lo, hi)
 		}
+		p.tiers = [2]int{min(p.tiers[0], dev.Info.Tier), max(p.tiers[1], dev.Info.Tier)}
 		p.units = append(p.units, u)
 		q.Lo = append(q.Lo, lo)
 		q.Hi = append(q.Hi, hi)

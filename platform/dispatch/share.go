@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 
-	"yunchu/platform/device"
 	"yunchu/platform/dispatch/alloc"
 	"yunchu/platform/fleet/image"
 )
@@ -12,11 +11,7 @@ import (
 // share divides free among the units, to p.out: tier by tier, within the limits of groups.
 // It returns the sum, and the limits that bind.
 func (p *Planner) share(img *image.Image, free float64) (float64, []Bound, error) {
-	first, last := device.MaxTier, 0
-	for i := range p.units {
-		t := img.Devices[p.units[i].slot].Info.Tier
-		first, last = min(first, t), max(last, t)
-	}
+	first, last := p.tiers[0], p.tiers[1]
 	if first >= last {
 		return p.solve(p.problem, free)
 	}

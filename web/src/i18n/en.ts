@@ -270,6 +270,7 @@ export const en = {
   'strategy.proportional': 'Proportional',
   'strategy.soc-balancing': 'SoC balancing',
   'strategy.cost': 'Cost',
+  'strategy.time-to-go': 'Time to go',
 
   'confirm.yes': 'Confirm',
   'confirm.no': 'Cancel',

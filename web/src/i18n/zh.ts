@@ -272,6 +272,7 @@ export const zh: Record<Key, string> = {
   'strategy.proportional': '按比例',
   'strategy.soc-balancing': 'SOC 均衡',
   'strategy.cost': '成本最优',
+  'strategy.time-to-go': '剩余时间均衡',
 
   'confirm.yes': '确认',
   'confirm.no': '取消',

@@ -8,7 +8,7 @@ import { ask } from './confirm.tsx'
 import { Mark } from './mark.tsx'
 import { power, setpoint, SetpointFields } from './setpoint.tsx'
 
-const strategies = ['proportional', 'soc-balancing', 'cost']
+const strategies = ['proportional', 'soc-balancing', 'cost', 'time-to-go']
 
 export function DispatchPanel() {
   const [editing, setEditing] = useState(false)
