@@ -43,6 +43,51 @@ func TestBacktestRoute(t *testing.T) {
 	}
 }
 
+// TestPlanRoute: two sites under one limit: what binds is told, and the schedule is what dispatch takes.
+func TestPlanRoute(t *testing.T) {
+	w := newWorld(t)
+	site := func(id string) string {
+		return `{"id":"` + id + `","battery":{"power_kw":100,"energy_kwh":100,"begin_kwh":50,"end_kwh":50,"wear":[{"to":1,"cost_per_mwh":1}]},"load_kw":[10,10,10,10]}`
+	}
+	text := `{"start":"2026-01-01T00:00:00Z","interval_minutes":60,"energy_per_mwh":[20,60,20,60],"sites":[` + site("north") + "," + site("south") + `],` +
+		`"limits":[{"name":"feeder","sites":["north","south"],"export_kw":80}]}`
+	m := w.do("POST", "/api/v1/market/plan", "viewer", text).want(200, "").json()
+	value, most := m["value"].(float64), m["at_most"].(float64)
+	// Of the feeder 80 kW go out beside the load of 20: 100 kW in each dear hour, bought back at 20, worn by 1.
+	if want := 2*0.1*(60-20-1) - 4*20*0.04; math.Abs(value-want) > 1e-4 || most < value-1e-9 || most > value+1e-3 {
+		t.Errorf("value %v, at most %v, want %v", value, most, want)
+	}
+	if nothing := m["nothing"].(float64); math.Abs(nothing+4*20*0.04) > 1e-9 {
+		t.Errorf("nothing %v", nothing)
+	}
+	bound := m["bounds"].([]any)[0].(map[string]any)
+	if bound["name"] != "common limit" || bound["of"] != "feeder" || bound["worth"].(float64) <= 0 {
+		t.Errorf("bounds %v", m["bounds"])
+	}
+	rows := m["intervals"].([]any)
+	if why := rows[2].(map[string]any)["why"].(string); len(rows) != 8 || why == "" {
+		t.Errorf("rows %v", rows)
+	}
+	schedule, err := json.Marshal(map[string]any{"enabled": true, "strategy": "cost", "target_kw": nil, "schedule": m["schedule"]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := w.do("PUT", "/api/v1/dispatch", "operator", string(schedule)).want(200, "").json()
+	if steps := set["schedule"].([]any); len(steps) < 4 || steps[len(steps)-1].(map[string]any)["target_kw"] != 0.0 {
+		t.Errorf("schedule %v", set)
+	}
+	for name, bad := range map[string]string{
+		"infeasible":   `{"start":"2026-01-01T00:00:00Z","energy_per_mwh":[1,2],"sites":[{"id":"a","load_kw":[10,10],"import_limit_kw":5}]}`,
+		"few loads":    `{"start":"2026-01-01T00:00:00Z","energy_per_mwh":[1,2],"sites":[{"id":"a","load_kw":[10]}]}`,
+		"no such site": `{"start":"2026-01-01T00:00:00Z","energy_per_mwh":[1,2],"sites":[{"id":"a"}],"limits":[{"name":"l","sites":["b"]}]}`,
+		"too many":     `{"start":"2026-01-01T00:00:00Z","energy_per_mwh":[1` + strings.Repeat(",1", 5000) + `],"sites":[{"id":"a"},{"id":"b"}]}`,
+	} {
+		if a := w.do("POST", "/api/v1/market/plan", "viewer", bad); a.Code != 400 {
+			t.Errorf("%s: %d %s", name, a.Code, a.Body)
+		}
+	}
+}
+
 // TestForecastRoute: the answer is what package forecast says.
 func TestForecastRoute(t *testing.T) {
 	w := newWorld(t)

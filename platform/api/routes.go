@@ -65,6 +65,7 @@ func (s *Server) routes() error {
 	s.systemRoutes()
 	s.queryRoutes()
 	s.computeRoutes()
+	s.planRoutes()
 	s.describe()
 	for path, item := range s.huma.OpenAPI().Paths {
 		for method := range operations(item) {

@@ -1,0 +1,255 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"yunchu/platform/auth"
+	"yunchu/platform/market/lp"
+	"yunchu/platform/market/plan"
+)
+
+// maxPlanned bounds a plan: intervals times sites. A hundred sites for a day of quarter-hours
+// take about a second.
+const maxPlanned = 100 * 96
+
+type planInput struct {
+	Body struct {
+		Start    time.Time     `json:"start" doc:"begin of the first interval"`
+		Minutes  int           `json:"interval_minutes,omitempty" enum:"5,15,30,60" default:"15" doc:"of an interval"`
+		Energy   []float64     `json:"energy_per_mwh" minItems:"1" maxItems:"9000" nullable:"false" doc:"price that is expected of each interval"`
+		Export   []float64     `json:"export_per_mwh,omitempty" maxItems:"9000" nullable:"false" doc:"what is paid for export; default: the price of energy"`
+		Products []planProduct `json:"products,omitempty" maxItems:"8" nullable:"false" doc:"what is sold beside energy"`
+		Balanced *bool         `json:"balanced,omitempty" doc:"regulation takes in no more energy than it gives, interval by interval; default true"`
+		Sites    []planSite    `json:"sites" minItems:"1" maxItems:"1000" nullable:"false"`
+		Limits   []planLimit   `json:"limits,omitempty" maxItems:"100" nullable:"false" doc:"what several sites share"`
+	}
+}
+
+type planProduct struct {
+	Name   string    `json:"name"`
+	Up     bool      `json:"up" doc:"gives on call; else it takes"`
+	Price  []float64 `json:"per_mw" nullable:"false" maxItems:"9000" doc:"price of each interval, per MW and hour"`
+	Called float64   `json:"called,omitempty" minimum:"0" maximum:"1" doc:"part of it that is called on average"`
+	Hours  float64   `json:"hours,omitempty" minimum:"0" maximum:"24" default:"1" doc:"for which the whole of it must be possible"`
+	MostKW *float64  `json:"most_kw,omitempty" minimum:"0"`
+}
+
+type planSite struct {
+	ID       string       `json:"id"`
+	Battery  *planBattery `json:"battery,omitempty"`
+	Load     []float64    `json:"load_kw,omitempty" maxItems:"9000" nullable:"false" doc:"mean of each interval"`
+	PV       []float64    `json:"pv_kw,omitempty" maxItems:"9000" nullable:"false" doc:"output, above 0"`
+	Curtail  bool         `json:"curtail,omitempty" doc:"PV may be turned down"`
+	ImportKW *float64     `json:"import_limit_kw,omitempty" minimum:"0"`
+	ExportKW *float64     `json:"export_limit_kw,omitempty" minimum:"0"`
+	Demand   float64      `json:"demand_charge_per_kw,omitempty" minimum:"0" doc:"of the highest mean import of an interval of the plan"`
+	PeakKW   float64      `json:"peak_so_far_kw,omitempty" minimum:"0"`
+}
+
+type planBattery struct {
+	PowerKW    float64    `json:"power_kw" exclusiveMinimum:"0"`
+	ChargeKW   float64    `json:"charge_kw,omitempty" minimum:"0" doc:"power of charge, where it is another"`
+	EnergyKWh  float64    `json:"energy_kwh" exclusiveMinimum:"0"`
+	Efficiency float64    `json:"efficiency,omitempty" exclusiveMinimum:"0" maximum:"1" default:"1" doc:"of charging"`
+	Out        float64    `json:"discharge_efficiency,omitempty" exclusiveMinimum:"0" maximum:"1" default:"1"`
+	LeastKWh   float64    `json:"least_kwh,omitempty" minimum:"0"`
+	MostKWh    *float64   `json:"most_kwh,omitempty" minimum:"0"`
+	BeginKWh   float64    `json:"begin_kwh,omitempty" minimum:"0"`
+	EndKWh     *float64   `json:"end_kwh,omitempty" minimum:"0" doc:"default: as at the begin, unless it has a value"`
+	EndValue   *float64   `json:"end_value_per_mwh,omitempty"`
+	Cost       float64    `json:"variable_cost_per_mwh,omitempty" minimum:"0"`
+	Wear       []planWear `json:"wear,omitempty" maxItems:"64" nullable:"false" doc:"by depth of discharge, the last one to 1"`
+}
+
+type planWear struct {
+	To   float64 `json:"to" exclusiveMinimum:"0" maximum:"1"`
+	Cost float64 `json:"cost_per_mwh" minimum:"0"`
+}
+
+type planLimit struct {
+	Name     string   `json:"name"`
+	Sites    []string `json:"sites" nullable:"false" doc:"ids"`
+	ImportKW *float64 `json:"import_kw,omitempty" minimum:"0"`
+	ExportKW *float64 `json:"export_kw,omitempty" minimum:"0"`
+}
+
+// Plan is what batteries should do, and why.
+type Plan struct {
+	Value    float64     `json:"value"`
+	AtMost   float64     `json:"at_most" doc:"no plan is worth more"`
+	Nothing  *float64    `json:"nothing" doc:"what leaving the batteries alone is worth; null where that keeps to no limit"`
+	Bounds   []PlanBound `json:"bounds" doc:"what binds, the dearest first"`
+	Schedule []Step      `json:"schedule" doc:"of all batteries together, as PUT /api/v1/dispatch takes it"`
+	Rows     []PlanStep  `json:"intervals"`
+}
+
+// PlanBound is a limit that binds.
+type PlanBound struct {
+	Name      string  `json:"name"`
+	Of        string  `json:"of,omitempty"`
+	Worth     float64 `json:"worth" doc:"of one more kW or kWh, over the whole plan"`
+	Intervals int     `json:"intervals"`
+}
+
+// PlanStep is what a site does in an interval.
+type PlanStep struct {
+	Time      time.Time `json:"time"`
+	Site      string    `json:"site"`
+	PowerKW   float64   `json:"power_kw" doc:"+ charges"`
+	OffersKW  []float64 `json:"offers_kw,omitempty" doc:"by product"`
+	StoredKWh float64   `json:"stored_kwh" doc:"at the begin"`
+	ImportKW  float64   `json:"import_kw"`
+	Earned    float64   `json:"earned"`
+	Wear      float64   `json:"wear"`
+	Why       string    `json:"why"`
+}
+
+type planOutput struct{ Body Plan }
+
+func (in *planInput) portfolio() (*plan.Portfolio, error) {
+	q := &in.Body
+	n := len(q.Energy)
+	if n*len(q.Sites) > maxPlanned {
+		return nil, fmt.Errorf("%d intervals of %d sites: %d of both together are planned at most", n, len(q.Sites), maxPlanned)
+	}
+	limit := func(kw *float64) float64 {
+		if kw == nil {
+			return math.Inf(1)
+		}
+		return *kw / 1000
+	}
+	mega := func(kw []float64) (mw []float64) {
+		for _, x := range kw {
+			mw = append(mw, x/1000)
+		}
+		return mw
+	}
+	p := &plan.Portfolio{
+		Hours: float64(q.Minutes) / 60, Intervals: n, Weights: plan.Even, Balanced: len(q.Products) > 0 && (q.Balanced == nil || *q.Balanced),
+	}
+	for t := range n {
+		p.Labels = append(p.Labels, in.at(t).Format("01-02 15:04"))
+	}
+	for _, x := range q.Products {
+		p.Products = append(p.Products, plan.Product{Name: x.Name, Up: x.Up, Price: x.Price, Called: x.Called, Hours: x.Hours, MostMW: limit(x.MostKW)})
+	}
+	for i := range q.Sites {
+		x := &q.Sites[i]
+		s := plan.Site{
+			Name: x.ID, Outlook: plan.Outlook{Buy: q.Energy, Sell: q.Export, Load: mega(x.Load), PV: mega(x.PV)}, Curtail: x.Curtail,
+			ImportMW: limit(x.ImportKW), ExportMW: limit(x.ExportKW),
+		}
+		if x.Demand > 0 {
+			s.Demand = []plan.Demand{{PerMW: 1000 * x.Demand, SoFar: x.PeakKW / 1000}}
+		}
+		if x.Battery != nil {
+			s.Battery = x.Battery.battery()
+		}
+		p.Sites = append(p.Sites, s)
+	}
+	for _, l := range q.Limits {
+		x := plan.Limit{Name: l.Name, ImportMW: limit(l.ImportKW), ExportMW: limit(l.ExportKW)}
+		for _, id := range l.Sites {
+			i := slices.IndexFunc(q.Sites, func(s planSite) bool { return s.ID == id })
+			if i < 0 {
+				return nil, fmt.Errorf("limit %s names %s, and there is no such site", quote(l.Name), quote(id))
+			}
+			x.Sites = append(x.Sites, i)
+		}
+		p.Limits = append(p.Limits, x)
+	}
+	return p, nil
+}
+
+func (in *planInput) at(t int) time.Time {
+	return in.Body.Start.Add(time.Duration(t*in.Body.Minutes) * time.Minute).UTC()
+}
+
+func (x *planBattery) battery() plan.Battery {
+	b := plan.Battery{
+		ChargeMW: x.ChargeKW / 1000, DischargeMW: x.PowerKW / 1000, MWh: x.EnergyKWh / 1000, Least: x.LeastKWh / 1000, Most: x.EnergyKWh / 1000,
+		In: x.Efficiency, Out: x.Out, Start: x.BeginKWh / 1000, VariableCost: x.Cost, End: plan.End{Least: x.BeginKWh / 1000, Most: x.BeginKWh / 1000},
+	}
+	if x.ChargeKW == 0 {
+		b.ChargeMW = b.DischargeMW
+	}
+	if x.MostKWh != nil {
+		b.Most = *x.MostKWh / 1000
+	}
+	switch {
+	case x.EndValue != nil:
+		b.End = plan.End{Least: b.Least, Most: b.Most, Price: *x.EndValue}
+	case x.EndKWh != nil:
+		b.End = plan.End{Least: *x.EndKWh / 1000, Most: *x.EndKWh / 1000}
+	}
+	for _, w := range x.Wear {
+		b.Wear = append(b.Wear, plan.Segment{To: w.To, PerMWh: w.Cost})
+	}
+	return b
+}
+
+func (s *Server) planned(ctx context.Context, in *planInput) (*planOutput, error) {
+	release, err := s.compute(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	p, err := in.portfolio()
+	if err != nil {
+		return nil, refuse(CodeInvalidRequest, err.Error())
+	}
+	best, err := p.Best()
+	switch {
+	case errors.Is(err, lp.ErrInfeasible):
+		return nil, refuse(CodeInvalidRequest, "no plan keeps to all limits")
+	case err != nil:
+		return nil, refuse(CodeInvalidRequest, err.Error())
+	}
+	out := &planOutput{Plan{Value: best.Value, AtMost: best.AtMost, Bounds: []PlanBound{}}}
+	if idle, err := p.Idle(); err == nil {
+		nothing := idle.Sum()
+		out.Body.Nothing = &nothing
+	}
+	for _, b := range best.Bounds {
+		out.Body.Bounds = append(out.Body.Bounds, PlanBound{b.Name, b.Of, b.Worth / 1000, b.Intervals})
+	}
+	for t := range p.Intervals {
+		sum := 0.0
+		for i := range best.Sites {
+			x := &best.Sites[i]
+			row := PlanStep{Time: in.at(t), Site: p.Sites[i].Name, ImportKW: 1000 * x.Net[t], Earned: x.Earned[t], Wear: x.Wear[t], Why: x.Why[t]}
+			if x.Charge != nil {
+				row.PowerKW, row.StoredKWh = 1000*(x.Charge[t]-x.Discharge[t]), 1000*x.Stored[t]
+			}
+			for _, o := range x.Offers {
+				row.OffersKW = append(row.OffersKW, 1000*o[t])
+			}
+			sum += row.PowerKW
+			out.Body.Rows = append(out.Body.Rows, row)
+		}
+		if n := len(out.Body.Schedule); n == 0 || out.Body.Schedule[n-1].TargetKW != sum {
+			out.Body.Schedule = append(out.Body.Schedule, Step{At: in.at(t), TargetKW: sum})
+		}
+	}
+	// Behind its end a plan asks for nothing.
+	if n := len(out.Body.Schedule); out.Body.Schedule[n-1].TargetKW != 0 {
+		out.Body.Schedule = append(out.Body.Schedule, Step{At: in.at(p.Intervals)})
+	}
+	return out, nil
+}
+
+func (s *Server) planRoutes() {
+	guarded(s, auth.Read, huma.Operation{
+		OperationID: "market-plan", Method: http.MethodPost, Path: "/api/v1/market/plan", Tags: []string{"market"},
+		Summary:     "What batteries should do with prices that are expected, and why",
+		Description: "One optimum of energy, regulation and reserve under the limits of batteries, sites and what they share. Nothing is dispatched: schedule goes to PUT /api/v1/dispatch.",
+	}, s.planned)
+}
