@@ -93,6 +93,9 @@ type Interval struct {
 // thousandths rounds a number for files.
 func thousandths(x float64) float64 { return math.Round(1e3*x)/1e3 + 0 }
 
+// tenths are those of a thousandth: finer differences are the solver's.
+func tenths(x float64) float64 { return math.Round(1e4*x)/1e4 + 0 }
+
 func millionths(x float64) float64 { return math.Round(1e6*x)/1e6 + 0 }
 
 // carried is what is to be carried out: the plan, or what came of planning again and again.
@@ -186,7 +189,7 @@ func (r *Result) Intervals() (rows []Interval) {
 				Time: r.clock(t), Site: r.Problem.Sites[i].Name, Price: r.Market.Energy[t],
 				ChargeKW: thousandths(1000 * s.Charge[t]), DischargeKW: thousandths(1000 * s.Discharge[t]), PowerKW: thousandths(1000 * (s.Charge[t] - s.Discharge[t])),
 				StoredKWh: thousandths(1000 * s.Stored[t]), ImportKW: thousandths(1000 * s.Net[t]),
-				Earned: millionths(s.Earned[t]), Wear: millionths(s.Wear[t]), Below: thousandths(s.Below[t]), Above: thousandths(s.Above[t]), Why: s.Why[t],
+				Earned: tenths(s.Earned[t]), Wear: tenths(s.Wear[t]), Below: thousandths(s.Below[t]), Above: thousandths(s.Above[t]), Why: s.Why[t],
 			}
 			for k, product := range r.Problem.Products {
 				kw := thousandths(1000 * s.Offers[k][t])

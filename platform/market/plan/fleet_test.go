@@ -95,6 +95,23 @@ func TestFleet(t *testing.T) {
 	}
 }
 
+// TestApart: sites that nothing ties together are planned one by one, which changes nothing: with a limit
+// that binds nobody they are planned as one.
+func TestApart(t *testing.T) {
+	alone := fleet(4, 24, 6)
+	pair := plan.Limit{Name: "pair", Sites: []int{1, 3}, ImportMW: 1.2, ExportMW: math.Inf(1)}
+	alone.Limits = []plan.Limit{pair}
+	tied := fleet(4, 24, 6)
+	tied.Limits = []plan.Limit{pair, {Name: "all", Sites: []int{0, 1, 2, 3}, ImportMW: 100, ExportMW: 100}}
+	one, two := solved(t, &alone), solved(t, &tied)
+	kept(t, &alone, one)
+	near(t, "value", one.Value, two.Value, 1e-7)
+	near(t, "energy", one.Totals.Energy, two.Totals.Energy, 1e-5)
+	if one.Bounds[0].Of != two.Bounds[0].Of {
+		t.Errorf("%+v binds most, and %+v", one.Bounds[0], two.Bounds[0])
+	}
+}
+
 // TestEqualBatteriesAreAlike: a battery split in two is worth the same, and both halves do the same.
 func TestEqualBatteriesAreAlike(t *testing.T) {
 	whole := fleet(1, 48, 3)

@@ -1,8 +1,6 @@
 package plan
 
 import (
-	"math"
-
 	"yunchu/platform/market/lp"
 )
 
@@ -53,11 +51,16 @@ func (p *Portfolio) Best() (*Plan, error) {
 	if err := p.check(); err != nil {
 		return nil, err
 	}
-	f, bound, nodes, err := search(p, aim{})
-	if err != nil {
-		return nil, err
+	out := &Plan{Sites: make([]SitePlan, len(p.Sites))}
+	for _, sites := range p.apart() {
+		f, bound, nodes, err := search(p.of(sites), aim{})
+		if err != nil {
+			return nil, err
+		}
+		out.add(f.plan(bound, nodes), sites)
 	}
-	return f.plan(bound, nodes), nil
+	out.finish(p.Intervals)
+	return out, nil
 }
 
 // plan reads a solution.
@@ -85,15 +88,8 @@ func (f *found) plan(bound float64, nodes int) *Plan {
 	for i := range m.sites {
 		f.site(i, &out.Sites[i])
 	}
-	out.PeakMW = math.Inf(-1)
-	for t := range m.n {
-		all := 0.0
-		for i := range out.Sites {
-			all += out.Sites[i].Net[t]
-		}
-		out.PeakMW = max(out.PeakMW, all)
-	}
 	f.explain(out)
+	out.finish(m.n)
 	return out
 }
 

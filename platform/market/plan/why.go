@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -153,7 +152,6 @@ func (f *found) binding(slight float64) []Bound {
 	for _, k := range order {
 		found = append(found, *list[k])
 	}
-	slices.SortStableFunc(found, func(a, b Bound) int { return cmp.Compare(b.Worth, a.Worth) })
 	return found
 }
 
