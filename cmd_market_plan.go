@@ -83,7 +83,7 @@ for dispatch.`,
 	}
 	s := c.Flags()
 	s.StringVar(&f.site, "site", "", "file of a portfolio (kind: Portfolio), instead of one battery by flags")
-	s.StringVar(&f.prices, "prices", "", "CSV of prices: time, energy_per_mwh, and export_per_mwh, regup_per_mw, regdown_per_mw, reserve_per_mw, carbon_t_per_mwh where they are needed")
+	s.StringVar(&f.prices, "prices", "", "CSV of prices: time, energy_per_mwh (or forecast, as forecast backtest writes it), and export_per_mwh, regup_per_mw, regdown_per_mw, reserve_per_mw, carbon_t_per_mwh where they are needed")
 	s.StringVar(&f.from, "from", "", "the first day or instant that is planned (default: that of the prices)")
 	s.StringVar(&f.to, "to", "", "the day or instant before which it ends (default: that of the prices)")
 	s.StringVar(&f.zone, "zone", "UTC", "whose clock it is, as Europe/Berlin")
@@ -114,7 +114,7 @@ for dispatch.`,
 	s.IntVar(&f.o.Points, "points", 11, "points of --pareto")
 	s.StringVar(&f.o.Actual, "actual", "", "CSV of the prices that came")
 	s.StringVar(&f.rolling, "rolling", "", "HORIZON/EVERY of planning again and again, as 24h/15m; needs --actual")
-	s.IntVar(&f.o.Nodes, "nodes", 200, "programs that are solved at most for what may not be at once")
+	s.IntVar(&f.o.Nodes, "nodes", 0, "programs that are solved at most for what may not be at once (default 12 to 100, by size)")
 	s.StringVar(&f.out, "out", "", "CSV file for what is done in each interval")
 	s.StringVar(&f.schedule, "schedule", "", "CSV file for the target of all batteries together: time, target_kw")
 	s.StringVar(&f.page, "page", "", "HTML file with the plan, its reasons and plots")
@@ -200,8 +200,8 @@ func (f *planFlags) check() error {
 			return errors.New("--rolling needs --actual: the prices that came")
 		}
 	}
-	if f.o.Draws < 2 || f.o.Points < 2 || f.o.Nodes < 1 || f.o.Budget < 0 {
-		return errors.New("--draws and --points are at least 2, --nodes 1, --robust 0")
+	if f.o.Draws < 2 || f.o.Points < 2 || f.o.Nodes < 0 || f.o.Budget < 0 {
+		return errors.New("--draws and --points are at least 2, --nodes and --robust 0")
 	}
 	return nil
 }

@@ -13,10 +13,11 @@ import (
 
 // Columns of a file of prices.
 const (
-	timeColumn   = "time"
-	energyColumn = "energy_per_mwh"
-	exportColumn = "export_per_mwh"
-	carbonColumn = "carbon_t_per_mwh"
+	timeColumn     = "time"
+	energyColumn   = "energy_per_mwh"
+	forecastColumn = "forecast" // as forecast backtest writes it
+	exportColumn   = "export_per_mwh"
+	carbonColumn   = "carbon_t_per_mwh"
 )
 
 // productColumns are those of products.
@@ -42,7 +43,7 @@ func readPrices(path string, p *scenario.Portfolio, from, to time.Time) (*Prices
 	if err != nil {
 		return nil, err
 	}
-	wanted := []string{energyColumn, exportColumn, carbonColumn}
+	wanted := []string{energyColumn, forecastColumn, exportColumn, carbonColumn}
 	for _, name := range p.Products {
 		wanted = append(wanted, productColumns[name])
 	}
@@ -79,15 +80,19 @@ func readPrices(path string, p *scenario.Portfolio, from, to time.Time) (*Prices
 		}
 		out.At = append(out.At, at[k].In(zone))
 	}
-	column := func(name string) (list []float64) {
+	column := func(names ...string) (list []float64) {
 		if err == nil {
-			if list, err = s.Full(name); err == nil {
+			if list, err = s.Full(names...); err == nil {
 				list = list[first:last]
 			}
 		}
 		return list
 	}
-	out.Energy = column(energyColumn)
+	if s.Has(energyColumn) {
+		out.Energy = column(energyColumn)
+	} else {
+		out.Energy = column(energyColumn, forecastColumn)
+	}
 	if s.Has(exportColumn) {
 		out.Export = column(exportColumn)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"math"
 	"slices"
 	"strings"
 
@@ -22,10 +23,10 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 }).Parse(`<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>A plan</title>
 ` + plot.PageStyle + `</head><body>
-<h1>{{money .Value}} {{.Currency}}, {{.From}} to {{.To}}</h1>
+<h1>{{money .Expected}} {{.Currency}}, {{.From}} to {{.To}}</h1>
 <p>A plan for {{.Sites}} with {{.Products}}, prices of {{.Prices}}. No plan is worth more than {{small .Gap}} {{.Currency}} above that. {{if .Nothing}}Without the batteries it would be {{money .Nothing}} {{.Currency}}: they bring {{money .Gain}}.{{else}}Without the batteries the limits would not be kept.{{end}}</p>
 {{with .Realized}}<p>With the prices that came it is {{money .Plan}} {{$.Currency}}{{with .Rolling}}, {{money .}} planned again and again{{end}}; {{money .Perfect}} had they been known{{with .Nothing}}, {{money .}} without the batteries{{end}}.</p>{{end}}
-{{with .Risk}}<p>Of {{len .Outcomes}} scenarios {{money .Expected}} is expected, {{money .Worst}} the worst, {{money .TailMean}} the mean of the worst {{printf "%.3g" $.Tail}} %.</p>{{end}}
+{{with .Risk}}<p>Of {{len .Outcomes}} scenarios {{money .Expected}} is expected, {{money .Worst}} the worst, {{money .TailMean}} the mean of the worst {{printf "%.3g" $.Tail}} %; the plan is the best by {{money $.Value}}, in which the worst count.</p>{{end}}
 {{range .Figures}}{{.}}
 {{end}}
 <table>
@@ -38,14 +39,14 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 <table><tr><th>bound</th><th class="text">of</th><th>intervals</th><th>first</th><th>one more is worth, {{.Currency}}</th></tr>
 {{range .Bounds}}<tr><td>{{.Name}}</td><td class="text">{{.Of}}</td><td>{{.Intervals}}</td><td>{{.First}}</td><td>{{small .Worth}} a {{.Per}}</td></tr>
 {{end}}</table>{{end}}
-{{if .Front}}<h2>What {{.Against}} costs</h2>
+{{if .Front}}<h2>What less costs</h2>
 <table><tr><th>{{.Against}}</th><th>earned, {{.Currency}}</th><th>one less takes</th></tr>
 {{range .Front}}<tr><td>{{printf "%.3f" .Measure}}</td><td>{{money .Earned}}</td><td>{{small .Rate}}</td></tr>
 {{end}}</table>{{end}}
 <h2>Why</h2>
 {{if .Left}}<p class="none">The first {{len .Rows}} rows; --out has all.</p>{{end}}
 <table><tr><th>time</th><th class="text">site</th><th>price</th><th>power, kW</th><th>stored, kWh</th><th class="text">why</th></tr>
-{{range .Rows}}<tr><td>{{.Time}}</td><td class="text">{{.Site}}</td><td>{{money .Price}}</td><td>{{printf "%.0f" .PowerKW}}</td><td>{{printf "%.0f" .StoredKWh}}</td><td class="text">{{.Why}}</td></tr>
+{{range .Rows}}<tr><td>{{.Clock}}</td><td class="text">{{.Site}}</td><td>{{money .Price}}</td><td>{{printf "%.0f" .PowerKW}}</td><td>{{printf "%.0f" .StoredKWh}}</td><td class="text">{{.Why}}</td></tr>
 {{end}}</table>
 </body></html>
 `))
@@ -77,7 +78,7 @@ func (r *Result) WritePage(w io.Writer) error {
 	}
 	sites := fmt.Sprintf("%d sites", len(r.Problem.Sites))
 	if len(r.Problem.Sites) == 1 {
-		sites = "the battery of " + r.Problem.Sites[0].Name
+		sites = "one battery"
 	}
 	left := len(s.Rows) > mostRows
 	s.Rows = s.Rows[:min(mostRows, len(s.Rows))]
@@ -86,11 +87,11 @@ func (r *Result) WritePage(w io.Writer) error {
 		*Summary
 		From, To, Sites, Products, Prices, Against string
 		Left                                       bool
-		Tail                                       float64
+		Tail, Expected                             float64
 		Figures                                    []template.HTML
 	}{
 		s, r.Market.At[0].Format(form), r.Market.end().Format(form), sites, strings.Join(products, ", "), r.Options.Portfolio.Prices, r.against(), left,
-		100 * (1 - r.Options.Level), figures,
+		100 * (1 - r.Options.Level), r.Plan.Totals.Sum(), figures,
 	})
 }
 
@@ -126,10 +127,19 @@ func (r *Result) figure() plot.Figure {
 		}
 		return sum
 	}
-	prices := []plot.Curve{stairs("price", plot.Blue, func(t int) float64 { return r.Market.Energy[t] })}
-	if len(p.Sites) == 1 && p.Sites[0].Below != nil {
-		prices[0].Name = "price"
-		below, above := stairs("charging pays below", plot.Green, func(t int) float64 { return p.Sites[0].Below[t] }), stairs("discharging pays above", plot.Orange, func(t int) float64 { return p.Sites[0].Above[t] })
+	energy := r.prices()
+	prices := []plot.Curve{stairs("price", plot.Blue, func(t int) float64 { return energy[t] })}
+	if len(p.Sites) == 1 {
+		// A threshold far from all prices says only that nothing passes it.
+		low, high := slices.Min(energy), slices.Max(energy)
+		seen := func(x float64) float64 {
+			if x < low-(high-low)/2 || x > high+(high-low)/2 {
+				return math.NaN()
+			}
+			return x
+		}
+		below := stairs("charging pays below", plot.Green, func(t int) float64 { return seen(p.Sites[0].Below[t]) })
+		above := stairs("discharging pays above", plot.Orange, func(t int) float64 { return seen(p.Sites[0].Above[t]) })
 		below.Style, above.Style = plot.Dashed, plot.Dashed
 		prices = append(prices, below, above)
 	}

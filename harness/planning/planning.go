@@ -52,6 +52,8 @@ type Realized struct {
 	Nothing  *float64   `json:"nothing"`
 	Perfect  float64    `json:"perfect"` // with the prices known
 	Executed *plan.Plan `json:"-"`
+
+	came []float64
 }
 
 // Run makes a plan. Its errors are scenario.Faults, and those of what cannot be planned.
@@ -121,7 +123,7 @@ func (r *Result) realize() error {
 		return err
 	}
 	actual.Nodes = o.Nodes
-	var x Realized
+	x := Realized{came: came.Energy}
 	var failed error
 	worth := func(s *plan.Plan) float64 {
 		m, err := actual.Settle(s)

@@ -88,6 +88,8 @@ type Interval struct {
 	Below       float64 `json:"charge_below"`    // charging pays where a MWh costs less
 	Above       float64 `json:"discharge_above"` // discharging where it brings more
 	Why         string  `json:"why"`
+
+	Clock string `json:"-"` // Time for people
 }
 
 // thousandths rounds a number for files.
@@ -104,6 +106,14 @@ func (r *Result) carried() *plan.Plan {
 		return r.Realized.Executed
 	}
 	return r.Plan
+}
+
+// prices are those that it was carried out at.
+func (r *Result) prices() []float64 {
+	if r.Realized != nil && r.Realized.Executed != nil {
+		return r.Realized.came
+	}
+	return r.Market.Energy
 }
 
 // Summary is what the result comes to; intervals only where rows are wanted.
@@ -186,7 +196,7 @@ func (r *Result) Intervals() (rows []Interval) {
 		for i := range p.Sites {
 			s := &p.Sites[i]
 			x := Interval{
-				Time: r.clock(t), Site: r.Problem.Sites[i].Name, Price: r.Market.Energy[t],
+				Time: r.clock(t), Clock: r.Problem.Labels[t], Site: r.Problem.Sites[i].Name, Price: r.prices()[t],
 				ChargeKW: thousandths(1000 * s.Charge[t]), DischargeKW: thousandths(1000 * s.Discharge[t]), PowerKW: thousandths(1000 * (s.Charge[t] - s.Discharge[t])),
 				StoredKWh: thousandths(1000 * s.Stored[t]), ImportKW: thousandths(1000 * s.Net[t]),
 				Earned: tenths(s.Earned[t]), Wear: tenths(s.Wear[t]), Below: thousandths(s.Below[t]), Above: thousandths(s.Above[t]), Why: s.Why[t],
@@ -249,7 +259,11 @@ func (r *Result) WriteSchedule(w io.Writer) error {
 // Print writes what the plan comes to, for people.
 func (r *Result) Print(w io.Writer) {
 	s := r.Summary(false)
-	fmt.Fprintf(w, "%.2f %s in %d intervals, no plan is worth more than %.2g above that\n", s.Value, s.Currency, len(r.Market.At), s.Gap)
+	total := "%.2f %s in %d intervals"
+	if s.Risk != nil && r.Options.Tail > 0 || r.Options.Budget > 0 {
+		total += ", risk counted"
+	}
+	fmt.Fprintf(w, total+"; no plan is worth more than %.2g above that\n", s.Value, s.Currency, len(r.Market.At), s.Gap)
 	if s.Nothing != nil {
 		fmt.Fprintf(w, "%.2f %s without the batteries, %.2f gained\n", *s.Nothing, s.Currency, *s.Gain)
 	} else {

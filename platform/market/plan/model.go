@@ -64,6 +64,7 @@ type siteVars struct {
 	put, taken      []lp.Row   // of its slices of depth
 	segments, held  [][]lp.Var // what is taken of each slice, and what is in it after that
 	offers          []offer    // by product
+	moves           []lp.Var   // what the battery takes with calls, where a variable stands for it
 }
 
 // offer is capacity kept while charging and while discharging, by interval.
@@ -81,7 +82,6 @@ type world struct {
 type worldSite struct {
 	Outlook
 	cur, imp, exp []lp.Var // turned down of PV; exchange, where it has variables of its own: exp none where imp is net
-	balance       []lp.Row
 	peaks         []lp.Var // by demand charge
 }
 
@@ -391,7 +391,7 @@ func (m *model) offered(i, t int, up bool) (terms []lp.Term) {
 func (m *model) exchange(k, i int, ways *ways) {
 	s, w := &m.p.Sites[i], &m.worlds[k]
 	o, b := &w.sites[i], &s.Battery
-	o.cur, o.imp, o.exp, o.balance = vars(m.n), vars(m.n), vars(m.n), make([]lp.Row, m.n)
+	o.cur, o.imp, o.exp = vars(m.n), vars(m.n), vars(m.n)
 	for _, d := range s.Demand {
 		o.peaks = append(o.peaks, m.variable(tag{}, d.SoFar, max(d.SoFar, m.most(i))))
 		m.costs(w, demand, []lp.Term{{Var: o.peaks[len(o.peaks)-1], By: 1}}, d.PerMW, -d.SoFar)
@@ -422,14 +422,9 @@ func (m *model) exchange(k, i int, ways *ways) {
 		buy, sell := o.Buy[t], o.sell(t)
 		// Of import and of export; they bind nothing, and a range of next to nothing is none for the solver.
 		most, least = max(little*size, most), max(little*size, -least)
-		switch {
-		case buy == sell && m.p.Risk.Weight == 0:
-			m.costs(w, energy, expected, m.h*buy, constant)
-		case buy == sell:
-			o.imp[t] = m.variable(tag{}, -least, most)
-			m.costs(w, energy, []lp.Term{{Var: o.imp[t], By: 1}}, m.h*buy, 0)
-			o.balance[t] = m.row(tag{}, -constant, -constant, append([]lp.Term{{Var: o.imp[t], By: -1}}, expected...)...)
-		default:
+		if buy == sell {
+			m.costs(w, energy, m.flow(i, t, o, expected), m.h*buy, constant)
+		} else {
 			way := ways.grid(k, i, t)
 			switch way {
 			case in:
@@ -443,7 +438,7 @@ func (m *model) exchange(k, i int, ways *ways) {
 			}
 			m.costs(w, energy, []lp.Term{{Var: o.imp[t], By: 1}}, m.h*buy, 0)
 			m.costs(w, energy, []lp.Term{{Var: o.exp[t], By: 1}}, -m.h*sell, 0)
-			o.balance[t] = m.row(tag{}, -constant, -constant, append([]lp.Term{{Var: o.imp[t], By: -1}, {Var: o.exp[t], By: 1}}, expected...)...)
+			m.row(tag{}, -constant, -constant, append([]lp.Term{{Var: o.imp[t], By: -1}, {Var: o.exp[t], By: 1}}, expected...)...)
 		}
 		if s.Carbon != nil {
 			m.costs(w, carbon, expected, m.h*s.Carbon[t], constant)
@@ -472,6 +467,28 @@ func (m *model) most(i int) float64 {
 		}
 	}
 	return 1 + b.ChargeMW + b.DischargeMW + 2*out
+}
+
+// flow is what a site is expected to take, as few terms: where each world has a row of its own for what it costs,
+// one variable stands for what the battery does.
+func (m *model) flow(i, t int, o *worldSite, expected []lp.Term) []lp.Term {
+	v := &m.sites[i]
+	if m.p.Risk.Weight == 0 || v.ch == nil {
+		return expected
+	}
+	if v.moves == nil {
+		v.moves = vars(m.n)
+	}
+	var own []lp.Term
+	if o.cur[t] != none {
+		own, expected = expected[:1:1], expected[1:]
+	}
+	if v.moves[t] == none {
+		b := &m.p.Sites[i].Battery
+		v.moves[t] = m.variable(tag{}, -b.DischargeMW, b.ChargeMW)
+		m.row(tag{}, 0, 0, append([]lp.Term{{Var: v.moves[t], By: -1}}, expected...)...)
+	}
+	return append(own, lp.Term{Var: v.moves[t], By: 1})
 }
 
 // sell is the price of export.

@@ -135,7 +135,7 @@ type Portfolio struct {
 	Scenarios   []Scenario // one schedule for all; none: the outlooks of the sites
 	Risk        Risk
 	Weights     Weights
-	Nodes       int      // of the search at most; 0: 200
+	Nodes       int      // of the search at most; 0: 12 to 100, by size
 	Labels      []string // what intervals are called in reasons
 }
 

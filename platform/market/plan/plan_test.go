@@ -198,6 +198,7 @@ func TestBelowZero(t *testing.T) {
 			prices[k] -= 30 + 3*float64(seed)
 		}
 		p := day(prices)
+		p.Nodes = 2000
 		b := &p.Sites[0].Battery
 		b.In, b.Start, b.End = 0.8, 1, plan.End{Least: 1, Most: 1}
 		got := solved(t, &p)

@@ -98,6 +98,9 @@ func attempt(p *Portfolio, w *ways, a aim) (*found, error) {
 	return &found{m, s, w, min(bound, cost), cost, m.clashes(s.X)}, nil
 }
 
+// enough is how many variables are solved for in a search at most, roughly, unless its nodes are given.
+const enough = 300_000
+
 // How near the bound is as good as reached, relative to the cost.
 const proved = 1e-7
 
@@ -105,10 +108,6 @@ const proved = 1e-7
 // is left of the power of the one for the other, which no plan is hurt by; then by branch and bound, the
 // least bound first.
 func search(p *Portfolio, a aim) (best *found, bound float64, nodes int, err error) {
-	limit := p.Nodes
-	if limit == 0 {
-		limit = 200
-	}
 	w := &ways{map[[2]int]way{}, map[[3]int]way{}}
 	root, err := attempt(p, w, a)
 	nodes = 1
@@ -127,6 +126,10 @@ func search(p *Portfolio, a aim) (best *found, bound float64, nodes int, err err
 	}
 	if err != nil {
 		return nil, 0, nodes, err
+	}
+	limit := p.Nodes
+	if variables, _ := root.m.prog.Size(); limit == 0 {
+		limit = min(max(enough/(1+variables), 12), 100)
 	}
 	near := func() float64 { return proved * (1 + math.Abs(best.cost)) }
 	lost := math.Inf(1) // the least bound of what is not looked into further

@@ -227,6 +227,9 @@ func (f *found) why(i, t int, s *SitePlan, held []string, slight float64) string
 	default:
 		says = fmt.Sprintf("idle: %s lies between %s, below which charging pays, and %s, above which discharging does", money(price), money(s.Below[t]), money(s.Above[t]))
 	}
+	if m.p.Risk.Weight > 0 || m.p.Risk.Budget > 0 {
+		held = append(held, "what is counted of risk")
+	}
 	if market := m.market(i, t, s.Net[t]); len(held) > 0 && math.Abs(price-market) > slight {
 		says += fmt.Sprintf("; %s makes it %s where the market asks %s", strings.Join(held, " and "), money(price), money(market))
 	}
