@@ -89,7 +89,7 @@ func notYet(cfg *scenario.Config) error {
 	case cfg.Dispatch.Droop != nil:
 		return fmt.Errorf("%s: dispatch.droop: this version reads no frequency; let the converters answer it", cfg.Path)
 	case cfg.Site.ImportLimitKW != nil:
-		return fmt.Errorf("%s: site.import_limit_kw: this version reads no meter and could not keep it", cfg.Path)
+		return fmt.Errorf("%s: site.import_limit_kw: this version keeps the limits of dispatch.limits, which may name a meter: {name: site, import_kw: …, meter: DEVICE}", cfg.Path)
 	}
 	return nil
 }
@@ -170,6 +170,9 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 	}
 	figures := remote.figures()
 	figures.MustRegister(sites, tapes)
+	if len(cfg.Dispatch.Limits) > 0 || cfg.Dispatch.Rest {
+		figures.MustRegister(limitFigures{p, cfg.Dispatch.Limits})
+	}
 	if h, ok := p.History.(series.Elsewhere); ok {
 		historyFigures(figures, h)
 	}

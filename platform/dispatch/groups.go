@@ -31,11 +31,12 @@ type Limit struct {
 
 // Bound is a limit that holds devices back, or that cannot be kept.
 type Bound struct {
-	Name  string
-	KW    float64 // the limit, positive for import and negative for export
-	SumKW float64 // what the plan makes of it, held devices and other load with it
+	Name   string
+	Import bool    // it bounds what flows in, else what flows out
+	KW     float64 // the limit, positive for import and negative for export
+	SumKW  float64 // what the plan makes of it, held devices and other load with it
 	// Price is what the fleet's cost would fall by with one kW more of it, in the money of
-	// the strategy; only cost has one that is money.
+	// the strategy; only cost has one that is money. 0 where it is not kept.
 	Price float64
 	Kept  bool // false: its devices cannot keep it, the plan is as near as they can
 }
@@ -335,7 +336,7 @@ func (g *groups) bounds(w *alloc.Within) (out []Bound) {
 		}
 		switch {
 		case w.Binds[k] > 0 || !x.Kept && w.Sum[k] > b.Hi:
-			x.KW = l.Import
+			x.Import, x.KW = true, l.Import
 		case w.Binds[k] < 0 || !x.Kept && w.Sum[k] < b.Lo:
 			x.KW = -l.Export
 		default:
@@ -345,7 +346,9 @@ func (g *groups) bounds(w *alloc.Within) (out []Bound) {
 		if b.Parent >= 0 {
 			outside = w.Lambda[b.Parent]
 		}
-		x.Price = math.Abs(outside - w.Lambda[k])
+		if x.Kept {
+			x.Price = math.Abs(outside - w.Lambda[k])
+		}
 		out = append(out, x)
 	}
 	return out
