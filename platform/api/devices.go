@@ -287,7 +287,7 @@ func used(info *device.Info, in *registerInput) error {
 	if b.Loss != nil {
 		info.Loss = b.Loss
 	}
-	if err := info.Use.Validate(); err != nil {
+	if err := info.Validate(); err != nil {
 		return refuse(CodeInvalidRequest, err.Error())
 	}
 	return nil
