@@ -27,6 +27,7 @@ func main() {
 	frequency("inputs/frequency-1h.csv")
 	response("inputs/demand-response.csv")
 	prices("inputs/arbitrage-week.csv")
+	market("inputs/market-history.csv", "inputs/market-came.csv")
 }
 
 func write(path string, b *bytes.Buffer) {
@@ -159,6 +160,46 @@ func response(path string) {
 		fmt.Fprintf(&b, "2026-01-01T%02d:%02d:00Z,0,%d,2.8,4.2\n", q/4, q%4*15, committed)
 	}
 	write(path, &b)
+}
+
+// market is ten weeks of hourly prices up to the Sunday before the day of scenarios/market-day.yaml, with the load and the sun that were
+// forecast of each hour and of the Monday itself; and what came on that Monday, in the auction of the day ahead and in real time.
+// The price is made of what is forecast, the hour and noise that nobody knows before.
+func market(history, came string) {
+	rng := rand.New(rand.NewPCG(2026, 6))
+	var before, day bytes.Buffer
+	before.WriteString("time,energy_per_mwh,load_mw,sun_mw\n")
+	day.WriteString("time,energy_per_mwh,real_time_per_mwh\n")
+	bump := func(h, at, width float64) float64 { return math.Exp(-(h - at) * (h - at) / (2 * width * width)) }
+	start := time.Date(2025, 10, 27, 0, 0, 0, 0, time.UTC) // a Monday
+	var mood, wave float64
+	for d := range 71 {
+		work := 1.0
+		if d%7 >= 5 {
+			work = 0.82
+		}
+		clear := 0.35 + 0.65*rng.Float64()
+		mood = 0.7*mood + 4*rng.NormFloat64()
+		for h := range 24 {
+			at := start.AddDate(0, 0, d).Add(time.Duration(h) * time.Hour).Format(time.RFC3339)
+			x := float64(h)
+			load := work*(52000+9000*bump(x, 9, 2.5)+14000*bump(x, 18.5, 2.5)-8000*bump(x, 3, 3)) + 700*rng.NormFloat64()
+			sun := 0.0
+			if h >= 7 && h <= 17 {
+				sun = 21000 * clear * math.Sin(math.Pi*(x-6)/12)
+			}
+			wave = 0.8*wave + 1.5*rng.NormFloat64()
+			price := 45 + (load-sun-46000)/420 + mood + wave
+			if d < 70 {
+				fmt.Fprintf(&before, "%s,%.2f,%.0f,%.0f\n", at, price, load, sun)
+				continue
+			}
+			fmt.Fprintf(&before, "%s,,%.0f,%.0f\n", at, load, sun)
+			fmt.Fprintf(&day, "%s,%.2f,%.2f\n", at, price, price+6*rng.NormFloat64())
+		}
+	}
+	write(history, &before)
+	write(came, &day)
 }
 
 // prices is a week of quarter-hours from a Monday on: an energy price for the day ahead with two peaks on workdays,

@@ -88,8 +88,8 @@ func readPrices(path string, p *scenario.Portfolio, from, to time.Time) (*Prices
 		}
 		return list
 	}
-	if s.Has(energyColumn) {
-		out.Energy = column(energyColumn)
+	if s.Has(forecastColumn) { // beside it stands what came, or nothing yet
+		out.Energy = column(forecastColumn)
 	} else {
 		out.Energy = column(energyColumn, forecastColumn)
 	}
