@@ -28,7 +28,7 @@ func compiled(t *testing.T, kind string) *jsonschema.Schema {
 	if err := c.AddResource(kind+".json", doc); err != nil {
 		t.Fatal(err)
 	}
-	s, err := c.Compile(kind+".json")
+	s, err := c.Compile(kind + ".json")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -127,11 +127,12 @@ func Replay(o ReplayOptions) (*Replayed, error) {
 	for _, name := range o.Strategies {
 		d := o.Desk
 		d.Strategy = name
-		used, best := market.Regulation{}, out.Perfect
+		best := out.Perfect
 		if name == Regulation {
-			used, best, d.Calls = calls, out.PerfectReg, calls
+			best, d.Calls = out.PerfectReg, calls
+			d.Battery.CalledUp, d.Battery.CalledDown = calls.EnergyUp, calls.EnergyDown
 		}
-		days, err := bid.Replay(p, o.Battery, o.Cost, used, d.desk(rules, f))
+		days, err := bid.Replay(p, d.Battery, o.Cost, d.desk(rules, f))
 		if err != nil {
 			return nil, err
 		}

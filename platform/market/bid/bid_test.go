@@ -169,7 +169,7 @@ func TestReplayKnowsPrices(t *testing.T) {
 	}
 	last := math.Inf(1)
 	for _, p.Slope = range []float64{0, 0.5, 2, 8} {
-		days, err := bid.Replay(p, b, 2, market.Regulation{}, bid.TakerDesk(f, b, 2, p.Rules))
+		days, err := bid.Replay(p, b, 2, bid.TakerDesk(f, b, 2, p.Rules))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -209,7 +209,7 @@ func TestReplayLooksNotAhead(t *testing.T) {
 		if desk == "taker" {
 			d = bid.TakerDesk(f, b, 1, p.Rules)
 		}
-		days, err := bid.Replay(p, b, 1, market.Regulation{}, d)
+		days, err := bid.Replay(p, b, 1, d)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -241,9 +241,9 @@ func TestReplayRegulation(t *testing.T) {
 		p.RegUp, p.RegDown = append(p.RegUp, 10*rng.Float64()), append(p.RegDown, 10*rng.Float64())
 	}
 	f.Price = p.Price
-	b := risk.Battery{PowerKW: 1000, EnergyKWh: 4000, Efficiency: 0.85}
+	b := risk.Battery{PowerKW: 1000, EnergyKWh: 4000, Efficiency: 0.85, Hold: time.Hour, CalledUp: 0.3, CalledDown: 0.15}
 	calls := market.Regulation{Up: true, Down: true, EnergyUp: 0.3, EnergyDown: 0.15, Hours: 1, Balanced: true}
-	days, err := bid.Replay(p, b, 2, calls, bid.RegulationDesk(f, p.RegUp, p.RegDown, b, 2, calls, p.Rules))
+	days, err := bid.Replay(p, b, 2, bid.RegulationDesk(f, p.RegUp, p.RegDown, b, 2, calls, p.Rules))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,6 +252,13 @@ func TestReplayRegulation(t *testing.T) {
 		t.Fatal(err)
 	}
 	for k, d := range days {
+		b.StoredKWh = 0
+		if k > 0 {
+			b.StoredKWh = days[k-1].Stored
+		}
+		if _, why := b.Envelope(&risk.Position{}, d.Orders, hourly); why != "" || d.Short > 0 {
+			t.Errorf("%s: %s, %v kWh short", d.Date, why, d.Short)
+		}
 		if d.Value() > best[k].AtMost+1 || d.Value() < best[k].Objective-5 {
 			t.Errorf("%s: %v, the program says %v", d.Date, d.Value(), best[k].Objective)
 		}

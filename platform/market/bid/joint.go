@@ -3,38 +3,16 @@ package bid
 import (
 	"math"
 
-	"yunchu/platform/market"
 	"yunchu/platform/market/order"
 	"yunchu/platform/market/risk"
 )
-
-// moves are the powers of a delivery with what regulation calls on average, kW.
-type moves struct {
-	in, out float64 // of the battery, at the grid
-	given   float64 // by regulation, less what it takes
-	// Of capacity, what is held ready by charging less or more, and by discharging.
-	upIn, upOut, downIn, downOut float64
-}
-
-// called are the moves of a battery that trades kw (into it) and has sold capacity: up is given by
-// charging less as far as it charges, down taken by discharging less as far as it discharges (see
-// [market.Best]).
-func called(c market.Regulation, kw, up, down float64) (m moves) {
-	charge, discharge := max(kw, 0), max(-kw, 0)
-	m.upIn, m.downOut = min(up, charge), min(down, discharge)
-	m.upOut, m.downIn = up-m.upIn, down-m.downOut
-	m.in = charge - c.EnergyUp*m.upIn + c.EnergyDown*m.downIn
-	m.out = discharge + c.EnergyUp*m.upOut - c.EnergyDown*m.downOut
-	m.given = c.EnergyUp*up - c.EnergyDown*down
-	return m
-}
 
 // joint bids energy and capacity of a plan at any price, in whole lots. Capacity is rounded down;
 // the energy of each delivery is the lot with which, of those nearest to the plan, the battery ends
 // up nearest to what the plan has stored (target, by delivery and at the end, kWh): so that what
 // rounding leaves, and what it makes regulation call less, does not add up. Neither goes beyond
 // what the battery can do for the time that capacity must last.
-func joint(plan []Interval, target []float64, b risk.Battery, c market.Regulation, r *order.Rules) (out []order.Order, err error) {
+func joint(plan []Interval, target []float64, b risk.Battery, r *order.Rules) (out []order.Order, err error) {
 	step := plan[1].At.Sub(plan[0].At)
 	lots := map[order.Product]float64{}
 	for _, p := range []order.Product{order.Energy, order.RegUp, order.RegDown} {
@@ -53,9 +31,8 @@ func joint(plan []Interval, target []float64, b risk.Battery, c market.Regulatio
 			if math.Abs(q) > b.PowerKW+tiny || q != 0 && math.Abs(q) < least(r.Terms(order.Energy)) {
 				continue
 			}
-			u, d := capacity(p, q, stored, b, c, lots)
-			m := called(c, q, u, d)
-			ends := stored + hours*(b.Efficiency*m.in-m.out)
+			u, d := capacity(p, q, stored, b, lots)
+			ends := stored + hours*b.Stores(b.Moves(q, u, d))
 			if ends < -slack || ends > b.EnergyKWh+slack {
 				continue
 			}
@@ -82,16 +59,17 @@ func joint(plan []Interval, target []float64, b risk.Battery, c market.Regulatio
 }
 
 // capacity is what of the planned one can be held ready beside a power, in whole lots.
-func capacity(p Interval, kw, stored float64, b risk.Battery, c market.Regulation, lots map[order.Product]float64) (up, down float64) {
+func capacity(p Interval, kw, stored float64, b risk.Battery, lots map[order.Product]float64) (up, down float64) {
 	whole := func(q float64, p order.Product) float64 { return max(math.Floor(q/lots[p]+tiny)*lots[p], 0) }
+	hold := b.Hold.Hours()
 	up, down = whole(min(p.Up, b.PowerKW+kw), order.RegUp), whole(min(p.Down, b.PowerKW-kw), order.RegDown)
 	for ; up > 0; up -= lots[order.RegUp] {
-		if m := called(c, kw, up, 0); stored-c.Hours*(b.Efficiency*m.upIn+m.upOut) >= -slack {
+		if m := b.Moves(kw, up, 0); stored-hold*(b.Efficiency*m.UpIn+m.UpOut) >= -slack {
 			break
 		}
 	}
 	for ; down > 0; down -= lots[order.RegDown] {
-		if m := called(c, kw, 0, down); stored+c.Hours*(b.Efficiency*m.downIn+m.downOut) <= b.EnergyKWh+slack {
+		if m := b.Moves(kw, 0, down); stored+hold*(b.Efficiency*m.DownIn+m.DownOut) <= b.EnergyKWh+slack {
 			break
 		}
 	}

@@ -50,7 +50,7 @@ func (d *Day) Value() float64 {
 // all others, who clear at the known price by themselves (see [auction.Others]); capacity is paid
 // its known price. The battery begins with what it has stored, and ends each day where the awards
 // leave it.
-func Replay(p *Past, b risk.Battery, variableCost float64, calls market.Regulation, desk Desk) ([]Day, error) {
+func Replay(p *Past, b risk.Battery, variableCost float64, desk Desk) ([]Day, error) {
 	var out []Day
 	stored := b.StoredKWh
 	for from := 0; from < len(p.At); {
@@ -65,7 +65,7 @@ func Replay(p *Past, b risk.Battery, variableCost float64, calls market.Regulati
 		}
 		d := Day{Date: p.At[from].In(p.Rules.Location()).Format(time.DateOnly), Orders: orders, Earned: new(big.Rat)}
 		for k := from; k < to; k++ {
-			stored = p.clear(&d, k, orders, b, variableCost, calls, stored)
+			stored = p.clear(&d, k, orders, b, variableCost, stored)
 		}
 		d.Stored = stored
 		out = append(out, d)
@@ -75,7 +75,7 @@ func Replay(p *Past, b risk.Battery, variableCost float64, calls market.Regulati
 }
 
 // clear clears delivery k, and returns what is stored after it.
-func (p *Past) clear(d *Day, k int, orders []order.Order, b risk.Battery, variableCost float64, calls market.Regulation, stored float64) float64 {
+func (p *Past) clear(d *Day, k int, orders []order.Order, b risk.Battery, variableCost, stored float64) float64 {
 	t := p.Rules.Terms(order.Energy)
 	rule := auction.RuleOf(p.Rules, t)
 	var ours []order.Order
@@ -118,10 +118,10 @@ func (p *Past) clear(d *Day, k int, orders []order.Order, b risk.Battery, variab
 	d.Earned.Add(d.Earned, a.Earns())
 
 	hours := p.Length.Hours()
-	m := called(calls, net, up, down)
-	d.Called += r.Price.Float() * m.given / 1000 * hours
-	d.Cost += variableCost * m.out / 1000 * hours
-	stored += hours * (b.Efficiency*m.in - m.out)
+	m := b.Moves(net, up, down)
+	d.Called += r.Price.Float() * m.Given / 1000 * hours
+	d.Cost += variableCost * m.Out / 1000 * hours
+	stored += hours * b.Stores(m)
 	if off := max(-stored, stored-b.EnergyKWh); off > slack {
 		d.Short += off
 		stored = math.Min(math.Max(stored, 0), b.EnergyKWh)
@@ -188,7 +188,8 @@ func plannedDay(f *Forecast, up, down []float64, from, to int, stored float64, b
 		for k, mwh := range plan.Stored {
 			target[k] = mwh * 1000
 		}
-		return joint(list, target, b, calls, r)
+		b.Hold, b.CalledUp, b.CalledDown = time.Duration(calls.Hours*float64(time.Hour)), calls.EnergyUp, calls.EnergyDown
+		return joint(list, target, b, r)
 	}
 	return Taker(list, 0, b, r)
 }

@@ -79,6 +79,12 @@ func (l *Limits) Check() (list []order.Wrong) {
 		if !(b.StoredKWh >= 0 && b.StoredKWh <= b.EnergyKWh) {
 			wrong("battery.stored_kwh", "", "%v kWh", b.StoredKWh)
 		}
+		if !(b.CalledUp >= 0 && b.CalledUp <= 1) {
+			wrong("battery.called_up", "a part of 1, as in 0.3", "%v", b.CalledUp)
+		}
+		if !(b.CalledDown >= 0 && b.CalledDown <= 1) {
+			wrong("battery.called_down", "a part of 1, as in 0.3", "%v", b.CalledDown)
+		}
 		if b.Hold < 0 {
 			wrong("battery.hold", "as in 1h", "%v", b.Hold)
 		}
