@@ -15,9 +15,9 @@ import (
 	"yunchu/platform/exchange"
 )
 
-// exchangeCommands hand bids in, and answer them.
+// exchangeCommands hand bids in, answer them, and let them meet one after the other.
 func exchangeCommands() []*cobra.Command {
-	return []*cobra.Command{marketSubmitCommand(), marketServeCommand()}
+	return []*cobra.Command{marketSubmitCommand(), marketServeCommand(), marketMatchCommand()}
 }
 
 func marketSubmitCommand() *cobra.Command {
@@ -177,4 +177,51 @@ func serveMarket(c *cobra.Command, m *trading.Simulated, listen string, every ti
 			}
 		}
 	}
+}
+
+func marketMatchCommand() *cobra.Command {
+	var (
+		o           trading.MatchOptions
+		out, awards string
+		asJSON      bool
+	)
+	c := &cobra.Command{
+		Use:   "match --orders FILE",
+		Short: "Let orders meet on a continuous market, one after the other",
+		Long: `Let orders meet on a continuous market, one after the other, by price and then by time: a book for each
+product and delivery. The file has id, party, time (of delivery), product, side, quantity_mw, price_per_mwh, and
+may have action (new, cancel, replace) and life (rest, ioc: immediate or cancel, fok: fill or kill).
+
+Who replaces an order by a smaller one at the same price keeps its place. A party does not trade with itself:
+the order that comes in is cancelled, or with --cancel-oldest the one that waits. --out has every event; the
+trades of --party are awards, each at its own price.`,
+		Example: "  yunchu market match --orders orders.csv --market day-ahead-96 --party us --out events.csv --awards intraday.csv",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if o.Orders == "" {
+				return fail(exitInput, errors.New("name the orders: yunchu market match --orders FILE"))
+			}
+			r, err := trading.Match(o)
+			if err != nil {
+				return failed(c.Context(), err)
+			}
+			if err := errors.Join(writeFile(out, r.WriteCSV), writeFile(awards, r.WriteAwards)); err != nil {
+				return fail(exitEnvironment, err)
+			}
+			if asJSON {
+				return printJSON(c.OutOrStdout(), r)
+			}
+			r.Print(c.OutOrStdout())
+			return nil
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.Orders, "orders", "", "CSV of orders, in the order in which they come in")
+	f.StringVar(&o.Market, "market", "day-ahead-hourly", marketUsage)
+	f.BoolVar(&o.Oldest, "cancel-oldest", false, "of a party that would trade with itself, cancel the order that waits")
+	f.StringVar(&o.Party, "party", "", "whose trades are awards")
+	f.StringVar(&out, "out", "", "CSV file for the events")
+	f.StringVar(&awards, "awards", "", "CSV file for the trades of --party")
+	f.BoolVar(&asJSON, "json", false, "print the result as JSON")
+	return c
 }

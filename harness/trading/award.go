@@ -117,12 +117,14 @@ func (r *AwardResult) WriteDispatch(w io.Writer) error {
 // WriteData writes what the bill of two settlements needs beside the readings. Without prices of
 // real time a deviation has the price of the day before. There are no contracts for differences.
 func (r *AwardResult) WriteData(w io.Writer) error {
-	sold := delivery.Energy(r.awards)
+	sold, err := delivery.Energy(r.awards)
+	if err != nil {
+		return fmt.Errorf("%w: --bill is for the awards of the auction alone", err)
+	}
 	step := sold[0].Length
 	var market *prices
 	var column []float64
 	if o := r.options; o.RealTime != "" {
-		var err error
 		if market, err = readPrices(o.RealTime, func(c string) bool { return c == o.Column }); err != nil {
 			return err
 		}

@@ -53,12 +53,12 @@ type ClearResult struct {
 	NotShown int         `json:"-"`
 
 	awards []order.Award
-	books  []book
+	books  []meeting
 	rules  *order.Rules
 }
 
-// book is what met in one delivery of a product.
-type book struct {
+// meeting is what met in one delivery of a product.
+type meeting struct {
 	at     time.Time
 	terms  *order.Terms
 	orders []order.Order
@@ -146,7 +146,7 @@ func Clear(o ClearOptions) (*ClearResult, error) {
 		}
 		slices.Sort(times)
 		for _, k := range times {
-			b := book{at: time.Unix(k, 0).UTC(), terms: t}
+			b := meeting{at: time.Unix(k, 0).UTC(), terms: t}
 			for _, i := range at[k] { // ours first: at equal limits they are the earlier ones
 				b.orders, b.ours = append(b.orders, ours.orders[i]), append(b.ours, ours.orders[i].Party == "")
 			}
@@ -218,7 +218,7 @@ func (o *ClearOptions) residual(market *prices, rules *order.Rules, t *order.Ter
 }
 
 // take books what a delivery came to.
-func (r *ClearResult) take(b *book) {
+func (r *ClearResult) take(b *meeting) {
 	a := order.Award{At: b.at, Length: b.terms.Interval, Product: b.terms.Product, Price: b.result.Price}
 	net := order.KW(0)
 	for i := range b.orders {

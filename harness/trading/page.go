@@ -124,7 +124,7 @@ func draw(figures []plot.Figure) ([]template.HTML, error) {
 }
 
 // largest is the delivery of energy in which most is awarded to us.
-func (r *ClearResult) largest() (best *book) {
+func (r *ClearResult) largest() (best *meeting) {
 	most := order.KW(-1)
 	for i := range r.books {
 		b := &r.books[i]
@@ -142,7 +142,7 @@ func (r *ClearResult) largest() (best *book) {
 }
 
 // curves are supply and demand of a delivery, where they cross, and our part of both.
-func (b *book) curves(currency string) plot.Figure {
+func (b *meeting) curves(currency string) plot.Figure {
 	price := b.result.Price.Float()
 	low, high := price, price
 	floor, most := b.terms.Bounds()

@@ -3,6 +3,8 @@ package delivery
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -84,9 +86,12 @@ type Sold struct {
 	Price  order.Price
 }
 
-// Energy is what the awards of energy sold net in each delivery, in the order of time. Awards of
-// one delivery have one price: of a day-ahead auction.
-func Energy(awards []order.Award) (out []Sold) {
+// ErrPrices says that awards of one delivery have several prices: an auction has one.
+var ErrPrices = errors.New("one delivery has several prices")
+
+// Energy is what the awards of energy sold net in each delivery, in the order of time. It is
+// ErrPrices where they are not those of an auction.
+func Energy(awards []order.Award) (out []Sold, err error) {
 	for _, a := range awards {
 		if a.Product != order.Energy {
 			continue
@@ -97,11 +102,14 @@ func Energy(awards []order.Award) (out []Sold) {
 		}
 		kwh := float64(kw) * a.Length.Hours()
 		if i := slices.IndexFunc(out, func(s Sold) bool { return s.At.Equal(a.At) }); i >= 0 {
+			if out[i].Price != a.Price {
+				return nil, fmt.Errorf("%s: %w, %s and %s", a.At.Format(time.RFC3339), ErrPrices, out[i].Price, a.Price)
+			}
 			out[i].KWh += kwh
 			continue
 		}
 		out = append(out, Sold{a.At, a.Length, kwh, a.Price})
 	}
 	slices.SortStableFunc(out, func(a, b Sold) int { return cmp.Compare(a.At.Unix(), b.At.Unix()) })
-	return out
+	return out, nil
 }

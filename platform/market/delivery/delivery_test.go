@@ -1,6 +1,7 @@
 package delivery_test
 
 import (
+	"errors"
 	"math"
 	"reflect"
 	"testing"
@@ -33,9 +34,25 @@ func TestSchedule(t *testing.T) {
 	if got := delivery.Schedule(awards()); !reflect.DeepEqual(got, want) {
 		t.Errorf("%v", got)
 	}
-	sold := delivery.Energy(awards())
-	if len(sold) != 4 || sold[0].KWh != -800 || sold[1].KWh != 75 || sold[2].KWh != 125 || sold[3].KWh != 0 || sold[3].Price != 50 {
+	sold, err := delivery.Energy(awards())
+	if err != nil || len(sold) != 4 || sold[0].KWh != -800 || sold[1].KWh != 75 || sold[2].KWh != 125 || sold[3].KWh != 0 || sold[3].Price != 50 {
 		t.Errorf("%+v", sold)
+	}
+}
+
+// TestEnergyOfOnePrice: what was sold twice has one price, or no bill of two settlements.
+func TestEnergyOfOnePrice(t *testing.T) {
+	t.Parallel()
+	twice := []order.Award{
+		{At: at(0), Length: time.Hour, Product: order.Energy, Side: order.Sell, KW: 800, Price: 10},
+		{At: at(0), Length: time.Hour, Product: order.Energy, Side: order.Sell, KW: 200, Price: 10},
+	}
+	if sold, err := delivery.Energy(twice); err != nil || len(sold) != 1 || sold[0].KWh != 1000 {
+		t.Errorf("%v, %v", sold, err)
+	}
+	twice[1].Price++
+	if _, err := delivery.Energy(twice); !errors.Is(err, delivery.ErrPrices) {
+		t.Errorf("two prices: %v", err)
 	}
 }
 
