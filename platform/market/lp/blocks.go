@@ -17,7 +17,7 @@ import (
 // A problem that has no such rows is one block, or as many as it falls into.
 type normal struct {
 	rows   int
-	blocks []block
+	blocks []block // the last one of the columns that are in none
 	border []int32 // rows of A
 	groups []group // of blocks, each worked on by one processor
 
@@ -29,12 +29,12 @@ type normal struct {
 // block is a set of rows.
 type block struct {
 	*shape
-	rows    []int32   // of A, by row of the block
-	columns []int32   // of A that have one of the rows
-	border  []int32   // by local number: which of the border
-	by      []float64 // by product
-	keep    []float64 // B
-	value   []float64 // the factor of T
+	rows     []int32   // of A, by row of the block
+	from, to int       // the columns of A that have one of the rows
+	border   []int32   // by local number: which of the border
+	by       []float64 // by product
+	keep     []float64 // B
+	value    []float64 // the factor of T
 }
 
 // shape is what blocks that look the same share.
@@ -54,7 +54,7 @@ type entry struct{ row, border int32 }
 
 // group is a range of blocks with the memory that their work needs.
 type group struct {
-	from, to int
+	number, first, last int
 	*scratch
 	entries []float64
 	w       []float64 // T⁻¹·B, by rows of the block
@@ -66,13 +66,13 @@ type group struct {
 const (
 	mostBorder = 1200
 	mostGroups = 16
-	groupSize  = 4000 // rows that are worth a processor's while
+	groupSize  = 1000 // rows that are worth a processor's while
 )
 
-// newNormal takes what split has found.
+// newNormal takes what split has found, and columns in the order of their blocks.
 func newNormal(a *matrix, home []int32, count int, border []int32) *normal {
 	n := len(home)
-	f := &normal{rows: n, border: border, blocks: make([]block, count)}
+	f := &normal{rows: n, border: border, blocks: make([]block, count+1)}
 	m := len(border)
 	local := make([]int32, n) // by row: its number within its block, or in the border
 	for i, r := range border {
@@ -85,21 +85,12 @@ func newNormal(a *matrix, home []int32, count int, border []int32) *normal {
 			b.rows = append(b.rows, int32(r))
 		}
 	}
-	alone := block{} // of columns that stand in the border only
 	for j := range len(a.start) - 1 {
-		row, _ := a.of(j)
-		at := int32(-1)
-		for _, r := range row {
-			at = max(at, home[r])
+		b := &f.blocks[belongs(a, home, j, count)]
+		if b.to == 0 {
+			b.from = j
 		}
-		if at >= 0 {
-			f.blocks[at].columns = append(f.blocks[at].columns, int32(j))
-		} else if len(row) > 0 {
-			alone.columns = append(alone.columns, int32(j))
-		}
-	}
-	if len(alone.columns) > 0 {
-		f.blocks = append(f.blocks, alone)
+		b.to = j + 1
 	}
 	shapes := map[string]*shape{}
 	number := make([]int32, m) // of a border row within the block, plus 1
@@ -118,8 +109,8 @@ func newNormal(a *matrix, home []int32, count int, border []int32) *normal {
 		b.keep, value = value[:len(b.b)], value[len(b.b):]
 		b.by, by = by[:len(b.slot)], by[len(b.slot):]
 		at := 0
-		for _, j := range b.columns {
-			_, v := a.of(int(j))
+		for j := b.from; j < b.to; j++ {
+			_, v := a.of(j)
 			for x := range v {
 				for y := range x + 1 {
 					b.by[at] = v[x] * v[y]
@@ -133,6 +124,17 @@ func newNormal(a *matrix, home []int32, count int, border []int32) *normal {
 	return f
 }
 
+// belongs is the block of a column; the last one, which has no rows, is of those that stand in
+// the border only, or nowhere.
+func belongs(a *matrix, home []int32, j, count int) int {
+	for _, r := range a.row[a.start[j]:a.start[j+1]] {
+		if home[r] >= 0 {
+			return int(home[r])
+		}
+	}
+	return count
+}
+
 // divide makes the groups, of about as many rows each.
 func (f *normal) divide(largest, widest, most int) {
 	m := len(f.border)
@@ -142,7 +144,7 @@ func (f *normal) divide(largest, widest, most int) {
 		rows += len(f.blocks[i].rows)
 		if rows*parts >= (len(f.groups)+1)*f.rows || i == len(f.blocks)-1 {
 			f.groups = append(f.groups, group{
-				from: from, to: i + 1, scratch: newScratch(largest), entries: make([]float64, most), w: make([]float64, widest),
+				number: len(f.groups), first: from, last: i + 1, scratch: newScratch(largest), entries: make([]float64, most), w: make([]float64, widest),
 				s: make([]float64, m*m), diag: make([]float64, m), x: make([]float64, largest), y: make([]float64, m),
 			})
 			from = i + 1
@@ -155,10 +157,10 @@ func (b *block) meet(a *matrix, home, local, number []int32, shapes map[string]*
 	var (
 		key  []byte
 		rows []int32 // of all columns, local; those of the border from -1 down
-		ends = make([]int32, 1, len(b.columns)+1)
+		ends = make([]int32, 1, b.to-b.from+1)
 	)
-	for _, j := range b.columns {
-		row, _ := a.of(int(j))
+	for j := b.from; j < b.to; j++ {
+		row, _ := a.of(j)
 		for _, r := range row {
 			at := local[r]
 			if home[r] < 0 {
@@ -192,15 +194,12 @@ func (b *block) meet(a *matrix, home, local, number []int32, shapes map[string]*
 
 // factor makes the factors of all T, and that of S.
 func (f *normal) factor(d []float64) {
-	spread(len(f.groups), func(i int) {
-		g := &f.groups[i]
-		clear(g.s)
-		clear(g.diag)
-		for k := g.from; k < g.to; k++ {
-			f.blocks[k].factor(d, g, len(f.border))
-		}
-	})
 	m := len(f.border)
+	for i := range f.groups {
+		clear(f.groups[i].s)
+		clear(f.groups[i].diag)
+	}
+	f.sweep(func(g *group, b *block) { b.factor(d, g, m) })
 	if m == 0 {
 		return
 	}
@@ -230,10 +229,10 @@ func (b *block) factor(d []float64, g *group, m int) {
 	entries := g.entries[:nt+nb+len(b.c)]
 	clear(entries)
 	at := 0
-	for c, j := range b.columns {
+	for c, weight := range d[b.from:b.to] {
 		size := int(b.sizes[c])
 		end := at + size*(size+1)/2
-		by, weight := b.by[at:end], d[j]
+		by := b.by[at:end]
 		for x, slot := range b.slot[at:end] {
 			entries[slot] += by[x] * weight
 		}
@@ -261,7 +260,7 @@ func (b *block) factor(d []float64, g *group, m int) {
 	for k := range n {
 		row := w[k*wide : k*wide+int(b.seen[k])]
 		from, to := b.start[k], b.start[k+1]
-		floats.Scale(1/b.value[from], row)
+		floats.Scale(b.value[from], row)
 		for x := from + 1; x < to; x++ {
 			r := int(b.index[x]) * wide
 			floats.AddScaled(w[r:r+len(row)], -b.value[x], row)
@@ -275,7 +274,7 @@ func (b *block) factor(d []float64, g *group, m int) {
 			r := int(b.index[x]) * wide
 			floats.AddScaled(row, -b.value[x], w[r:r+len(row)])
 		}
-		floats.Scale(1/b.value[from], row)
+		floats.Scale(b.value[from], row)
 	}
 	for i, e := range b.b {
 		into := g.s[int(b.border[e.border])*m:]
@@ -289,22 +288,30 @@ func (b *block) factor(d []float64, g *group, m int) {
 
 // solve replaces b, by row of A, by what A·D·Aᵀ makes it of.
 func (f *normal) solve(b []float64) {
-	m := len(f.border)
+	f.sweep(func(g *group, k *block) { k.down(b, g) })
+	f.across(b)
+	f.sweep(func(g *group, k *block) { k.up(b, f.y, g) })
+}
+
+// sweep calls do for each block, with the memory of its group.
+func (f *normal) sweep(do func(g *group, b *block)) {
 	spread(len(f.groups), func(i int) {
 		g := &f.groups[i]
-		clear(g.y)
-		for k := g.from; k < g.to; k++ {
-			f.blocks[k].down(b, g)
+		for k := g.first; k < g.last; k++ {
+			do(g, &f.blocks[k])
 		}
 	})
-	if m == 0 {
-		return
-	}
+}
+
+// across solves for the border, after down and before up.
+func (f *normal) across(b []float64) {
+	m := len(f.border)
 	for i, r := range f.border {
 		f.y[i] = b[r]
 	}
 	for i := range f.groups {
 		floats.Sub(f.y, f.groups[i].y)
+		clear(f.groups[i].y)
 	}
 	for i := range m {
 		row := f.s[i*m : i*m+i+1]
@@ -318,12 +325,6 @@ func (f *normal) solve(b []float64) {
 	for i, r := range f.border {
 		b[r] = f.y[i]
 	}
-	spread(len(f.groups), func(i int) {
-		g := &f.groups[i]
-		for k := g.from; k < g.to; k++ {
-			f.blocks[k].up(b, f.y, g)
-		}
-	})
 }
 
 // down solves T·x = b within the block, and adds Bᵀ·x.

@@ -16,7 +16,7 @@ type pattern struct {
 
 	// The factor by columns, the diagonal first, rows ascending.
 	start []int32
-	index []int32
+	index []int32 // whose values are those of the factor, but 1 by it on the diagonal
 }
 
 // newPattern takes the neighbours of each row, ascending, without itself.
@@ -141,7 +141,7 @@ func (f *pattern) factor(entries, value []float64, w *scratch) {
 		}
 		for _, i := range f.reach(k, w) {
 			from, to := f.start[i], w.free[i]
-			l := w.work[i] / value[from]
+			l := w.work[i] * value[from]
 			w.work[i] = 0
 			below := value[from+1 : to]
 			for x, r := range f.index[from+1 : to] {
@@ -151,7 +151,7 @@ func (f *pattern) factor(entries, value []float64, w *scratch) {
 			value[to] = l
 			w.free[i]++
 		}
-		value[f.start[k]] = root(pivot, entries[k])
+		value[f.start[k]] = 1 / root(pivot, entries[k])
 		w.free[k] = f.start[k] + 1
 	}
 }
@@ -172,7 +172,7 @@ const (
 func (f *pattern) forth(value, x []float64) {
 	for k := range f.n {
 		from, to := f.start[k], f.start[k+1]
-		v := x[k] / value[from]
+		v := x[k] * value[from]
 		x[k] = v
 		below := value[from+1 : to]
 		for y, r := range f.index[from+1 : to] {
@@ -189,6 +189,6 @@ func (f *pattern) back(value, x []float64) {
 		for y, r := range f.index[from+1 : to] {
 			v -= below[y] * x[r]
 		}
-		x[k] = v / value[from]
+		x[k] = v * value[from]
 	}
 }

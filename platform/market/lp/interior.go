@@ -3,12 +3,11 @@ package lp
 import (
 	"fmt"
 	"math"
-	"slices"
 )
 
-// state is where the method stands, or a step from there. down and up are the distances to the
-// bounds, which need not be those of x yet; zDown and zUp are their prices. They stay above 0 where
-// there is a bound, and are 0 where there is none.
+// state is where the method stands. down and up are the distances to the bounds, zDown and zUp
+// their prices. They stay above 0 where there is a bound, and are 0 where there is none. The
+// distances are kept by themselves since they may be nothing beside the bounds.
 type state struct {
 	x, y, down, up, zDown, zUp []float64
 }
@@ -29,31 +28,49 @@ func (s *state) set(to *state) {
 	copy(s.zUp, to.zUp)
 }
 
+// step is a change of a state. down changes by x, up by -x.
+type step struct {
+	x, y, zDown, zUp []float64
+}
+
+func newStep(n, rows int) *step {
+	at := make([]float64, 3*n+rows)
+	return &step{x: at[:n], zDown: at[n : 2*n], zUp: at[2*n : 3*n], y: at[3*n:]}
+}
+
 // method is what a run of rounds needs.
 type method struct {
 	*model
-	columns, lines pieces
-
-	s, best *state
-	// What the state misses: rows, prices, bounds.
-	rp, rd, offDown, offUp []float64
-	sizeB, sizeC           float64
+	s, best      *state
+	rp, rd       []float64 // what the state misses: rows, prices
+	sizeB, sizeC float64
 	// 1 by the distances and by their prices; 0 where there is no bound.
 	perDown, perUp, perZDown, perZUp []float64
 	d, g, cDown, cUp                 []float64
 	left, none                       []float64 // by row: what a direction still misses; 0
-	step, more                       *state
+	step, more                       *step
+	tallies                          []tally // by group of blocks
+}
+
+// tally is what is counted up while a group of blocks is worked on.
+type tally struct {
+	missed         float64
+	products, cost float64
+	xz, zx, both   float64 // sums of products of distances and steps of prices, the other way round, of steps
+	primal, dual   float64 // 1 by the room, at least 0.9
+	tries          [4]try
+	_              [8]float64 // what others write to is far away
 }
 
 func newMethod(m *model) *method {
 	n, rows := len(m.c), len(m.b)
 	w := &method{
-		model: m, columns: cut(n), lines: cut(rows),
-		s: newState(n, rows), best: newState(n, rows), step: newState(n, rows), more: newState(n, rows),
+		model: m, s: newState(n, rows), best: newState(n, rows), step: newStep(n, rows), more: newStep(n, rows),
 		rp: make([]float64, rows), left: make([]float64, rows), none: make([]float64, rows),
+		tallies: make([]tally, len(m.f.groups)),
 	}
-	at := make([]float64, 11*n)
-	for _, to := range []*[]float64{&w.rd, &w.offDown, &w.offUp, &w.perDown, &w.perUp, &w.perZDown, &w.perZUp, &w.d, &w.g, &w.cDown, &w.cUp} {
+	at := make([]float64, 9*n)
+	for _, to := range []*[]float64{&w.rd, &w.perDown, &w.perUp, &w.perZDown, &w.perZUp, &w.d, &w.g, &w.cDown, &w.cUp} {
 		*to, at = at[:n:n], at[n:]
 	}
 	return w
@@ -73,8 +90,9 @@ func (w *method) solve() (*Solution, error) {
 		wanted = min(wanted, w.p.Near)
 	}
 	for round := range mostRounds {
-		mu, off := w.residuals()
-		near := max(off, mu*float64(w.pairs)/(w.costScale+math.Abs(w.cost())))
+		sum, cost, off := w.residuals()
+		mu := sum / float64(max(1, w.pairs))
+		near := max(off, sum/(w.costScale+math.Abs(cost)))
 		if near < nearest {
 			nearest, at = near, round
 			if near <= passable {
@@ -122,17 +140,6 @@ func (s *Solution) worth() float64 {
 	return max(gap, s.off)
 }
 
-// cost is that of the state, scaled, without what has one value only.
-func (w *method) cost() float64 {
-	return w.columns.sum(func(from, to int) float64 {
-		sum := 0.0
-		for j := from; j < to; j++ {
-			sum += (w.c[j] + w.q[j]*w.s.x[j]/2) * w.s.x[j]
-		}
-		return sum
-	})
-}
-
 // begin is a point with some distance to all bounds.
 func (w *method) begin() {
 	s := w.s
@@ -150,7 +157,9 @@ func (w *method) begin() {
 			w.d[j], w.g[j] = 0, 0 // it is part of b
 		}
 	}
-	w.miss(w.b, w.g)
+	for r := range w.left {
+		w.left[r] = w.b[r] - w.rows.dot(r, w.g)
+	}
 	w.f.factor(w.d)
 	w.f.solve(w.left)
 	size := 1.0
@@ -196,144 +205,169 @@ func middle(lo, hi float64) float64 {
 	return 0
 }
 
-// miss puts into left what the rows miss of right with x, and returns the most of it.
-func (w *method) miss(right, x []float64) float64 {
-	return w.lines.most(func(from, to int) float64 {
-		most := 0.0
-		for r := from; r < to; r++ {
-			w.left[r] = right[r] - w.rows.dot(r, x)
-			most = max(most, math.Abs(w.left[r]))
+// sweep calls do for each block and adds up what is counted meanwhile, always in the same order.
+func (w *method) sweep(do func(t *tally, g *group, b *block)) tally {
+	for i := range w.tallies {
+		w.tallies[i] = tally{primal: 0.9, dual: 0.9}
+		for k := range w.tallies[i].tries {
+			w.tallies[i].tries[k] = try{primal: 0.9, dual: 0.9}
 		}
-		return most
-	})
+	}
+	w.f.sweep(func(g *group, b *block) { do(&w.tallies[g.number], g, b) })
+	sum := w.tallies[0]
+	for _, t := range w.tallies[1:] {
+		sum.missed = max(sum.missed, t.missed)
+		sum.products, sum.cost = sum.products+t.products, sum.cost+t.cost
+		sum.xz, sum.zx, sum.both = sum.xz+t.xz, sum.zx+t.zx, sum.both+t.both
+		sum.primal, sum.dual = max(sum.primal, t.primal), max(sum.dual, t.dual)
+		for k := range t.tries {
+			sum.tries[k].primal, sum.tries[k].dual = max(sum.tries[k].primal, t.tries[k].primal), max(sum.tries[k].dual, t.tries[k].dual)
+		}
+	}
+	return sum
 }
 
-// residuals fills what the state misses, and what else depends on it alone. mu is the mean
-// product of a distance and its price, off the largest relative miss.
-func (w *method) residuals() (mu, off float64) {
+// miss puts into to what the rows miss of right with x, and returns the most of it.
+func (w *method) miss(rows []int32, to, right, x []float64) float64 {
+	most := 0.0
+	for _, r := range rows {
+		to[r] = right[r] - w.rows.dot(int(r), x)
+		most = max(most, math.Abs(to[r]))
+	}
+	return most
+}
+
+// residuals fills what the state misses, and what else depends on it alone. It returns the sum of
+// the products of distances and prices, the cost, scaled, and the largest relative miss.
+func (w *method) residuals() (products, cost, off float64) {
 	s := w.s
-	missed := w.miss(w.b, s.x)
-	copy(w.rp, w.left)
-	offD := w.columns.most(func(from, to int) float64 {
+	missed := w.miss(w.f.border, w.rp, w.b, s.x)
+	t := w.sweep(func(t *tally, _ *group, b *block) {
+		t.missed = max(t.missed, w.miss(b.rows, w.rp, w.b, s.x)/w.sizeB)
 		most := 0.0
-		for j := from; j < to; j++ {
-			w.perDown[j], w.perUp[j], w.perZDown[j], w.perZUp[j] = 0, 0, 0, 0
-			w.offDown[j], w.offUp[j], w.rd[j], w.d[j] = 0, 0, 0, 0
+		for j := b.from; j < b.to; j++ {
+			w.perDown[j], w.perUp[j], w.perZDown[j], w.perZUp[j], w.rd[j], w.d[j] = 0, 0, 0, 0, 0, 0
 			if w.fixed(j) {
 				continue
 			}
 			theta := w.q[j]
 			if s.zDown[j] > 0 {
-				w.offDown[j] = w.lo[j] + s.down[j] - s.x[j]
 				w.perDown[j], w.perZDown[j] = 1/s.down[j], 1/s.zDown[j]
 				theta += s.zDown[j] * w.perDown[j]
+				t.products += s.down[j] * s.zDown[j]
 			}
 			if s.zUp[j] > 0 {
-				w.offUp[j] = w.hi[j] - s.x[j] - s.up[j]
 				w.perUp[j], w.perZUp[j] = 1/s.up[j], 1/s.zUp[j]
 				theta += s.zUp[j] * w.perUp[j]
+				t.products += s.up[j] * s.zUp[j]
 			}
 			w.rd[j] = w.a.dot(j, s.y) + s.zDown[j] - s.zUp[j] - w.c[j] - w.q[j]*s.x[j]
 			w.d[j] = 1 / max(theta, freeWeight)
+			t.cost += (w.c[j] + w.q[j]*s.x[j]/2) * s.x[j]
 			most = max(most, math.Abs(w.rd[j]))
 		}
-		return most
+		t.missed = max(t.missed, most/w.sizeC)
 	})
-	return w.products(s, 0, 0) / float64(max(1, w.pairs)), max(missed/w.sizeB, offD/w.sizeC)
-}
-
-// products adds up those of distances and prices after a part of a step.
-func (w *method) products(d *state, primal, dual float64) float64 {
-	s := w.s
-	return w.columns.sum(func(from, to int) float64 {
-		sum := 0.0
-		for j := from; j < to; j++ {
-			sum += (s.down[j] + primal*d.down[j]) * (s.zDown[j] + dual*d.zDown[j])
-			sum += (s.up[j] + primal*d.up[j]) * (s.zUp[j] + dual*d.zUp[j])
-		}
-		return sum
-	})
+	return t.products, t.cost, max(missed/w.sizeB, t.missed)
 }
 
 // round makes one step: towards the optimum as if all were linear first, which tells how far to
 // stay from the bounds. Then what the products of steps add is taken back, as much of it as makes
 // the step long (M. Colombo, J. Gondzio, Computational Optimization and Applications 41, 2008).
 func (w *method) round(mu float64) {
-	s := w.s
+	s, d := w.s, w.step
 	w.f.factor(w.d)
-	w.columns.each(func(_, from, to int) {
-		for j := from; j < to; j++ {
+	solves, t := w.direction(d, w.rp, mostRefined, func(b *block) {
+		for j := b.from; j < b.to; j++ {
 			w.cDown[j], w.cUp[j] = -s.down[j]*s.zDown[j], -s.up[j]*s.zUp[j]
+			w.g[j] = w.rd[j] - s.zDown[j] + s.zUp[j]
 		}
-	})
-	w.direction(w.step, true)
-	primal, dual := w.room()
-	share := 0.0
+	}, w.measure)
+	primal, dual := 1/t.primal, 1/t.dual
+	target := 0.0
 	if mu > 0 {
-		share = w.products(w.step, primal, dual) / float64(w.pairs) / mu
+		share := 1 + (dual*t.xz+primal*t.zx+primal*dual*t.both)/float64(w.pairs)/mu
+		target = mu * min(boldest, share*share*share)
 	}
-	target := mu * min(boldest, share*share*share)
-	w.columns.each(func(_, from, to int) {
-		for j := from; j < to; j++ {
+	_, t = w.direction(w.more, w.none, solves, func(b *block) {
+		for j := b.from; j < b.to; j++ {
 			w.cDown[j], w.cUp[j] = 0, 0
 			if w.perDown[j] > 0 {
-				w.cDown[j] = target - w.step.down[j]*w.step.zDown[j]
+				w.cDown[j] = target - d.x[j]*d.zDown[j]
 			}
 			if w.perUp[j] > 0 {
-				w.cUp[j] = target - w.step.up[j]*w.step.zUp[j]
+				w.cUp[j] = target + d.x[j]*d.zUp[j]
 			}
+			w.g[j] = w.cDown[j]*w.perDown[j] - w.cUp[j]*w.perUp[j]
 		}
-	})
-	w.direction(w.more, false)
-	primal, dual = w.blend(primal * dual)
-	primal, dual = w.centre(target, primal, dual)
+	}, w.tryParts(primal*dual))
+	chosen := choose(t.tries)
+	// Where a longer step would leave a product of distance and price far from the others, the next
+	// steps would be short (J. Gondzio, Computational Optimization and Applications 6, 1996).
+	for range mostCentred {
+		w.blendRows(w.f.border, chosen)
+		longP, longD := min(1, 1/chosen.primal+longer), min(1, 1/chosen.dual+longer)
+		_, t = w.direction(w.more, w.none, solves, func(b *block) {
+			w.blend(b, chosen)
+			for j := b.from; j < b.to; j++ {
+				w.cDown[j], w.cUp[j] = 0, 0
+				if w.perDown[j] > 0 {
+					w.cDown[j] = towards(target, (s.down[j]+longP*d.x[j])*(s.zDown[j]+longD*d.zDown[j]))
+				}
+				if w.perUp[j] > 0 {
+					w.cUp[j] = towards(target, (s.up[j]-longP*d.x[j])*(s.zUp[j]+longD*d.zUp[j]))
+				}
+				w.g[j] = w.cDown[j]*w.perDown[j] - w.cUp[j]*w.perUp[j]
+			}
+		}, w.tryParts(longP*longD))
+		before := min(1, 1/chosen.primal) + min(1, 1/chosen.dual)
+		chosen = choose(t.tries)
+		if min(1, 1/chosen.primal)+min(1, 1/chosen.dual) < before+longer/5 {
+			break
+		}
+	}
 	keep := min(max(0.9, 1-mu), 0.9995) // of the way to the next bound
-	primal, dual = min(1, keep*primal), min(1, keep*dual)
+	primal, dual = min(1, keep/chosen.primal), min(1, keep/chosen.dual)
 	if w.quadratic { // prices depend on x
 		primal = min(primal, dual)
 		dual = primal
 	}
-	w.columns.each(func(_, from, to int) {
-		for j := from; j < to; j++ {
-			s.x[j] += primal * w.step.x[j]
-			s.down[j] += primal * w.step.down[j]
-			s.up[j] += primal * w.step.up[j]
-			s.zDown[j] += dual * w.step.zDown[j]
-			s.zUp[j] += dual * w.step.zUp[j]
-		}
-	})
-	for r := range s.y {
-		s.y[r] += dual * w.step.y[r]
-	}
+	w.advance(chosen, primal, dual)
 }
 
-// centre improves the step with the factor that is there: where a longer step would leave a
-// product of distance and price far from the others, the next steps would be short (J. Gondzio,
-// Computational Optimization and Applications 6, 1996). It returns how far the step can go.
-func (w *method) centre(target, primal, dual float64) (float64, float64) {
+// advance takes the step.
+func (w *method) advance(chosen choice, primal, dual float64) {
 	s, d := w.s, w.step
-	for range mostCentred {
-		longP, longD := min(1, primal+longer), min(1, dual+longer)
-		w.columns.each(func(_, from, to int) {
-			for j := from; j < to; j++ {
-				w.cDown[j], w.cUp[j] = 0, 0
-				if w.perDown[j] > 0 {
-					w.cDown[j] = towards(target, (s.down[j]+longP*d.down[j])*(s.zDown[j]+longD*d.zDown[j]))
+	w.blendRows(w.f.border, chosen)
+	w.f.sweep(func(_ *group, b *block) {
+		w.blend(b, chosen)
+		for j := b.from; j < b.to; j++ {
+			s.x[j] += primal * d.x[j]
+			s.down[j] += primal * d.x[j]
+			s.up[j] -= primal * d.x[j]
+			s.zDown[j] += dual * d.zDown[j]
+			s.zUp[j] += dual * d.zUp[j]
+			// What rounding has brought between x and its bounds is left to the rows.
+			down, up := w.perDown[j] > 0, w.perUp[j] > 0
+			if down && (!up || s.down[j] < s.up[j]) {
+				s.x[j] = w.lo[j] + s.down[j]
+				if up {
+					s.up[j] = w.hi[j] - s.x[j]
 				}
-				if w.perUp[j] > 0 {
-					w.cUp[j] = towards(target, (s.up[j]+longP*d.up[j])*(s.zUp[j]+longD*d.zUp[j]))
+			} else if up {
+				s.x[j] = w.hi[j] - s.up[j]
+				if down {
+					s.down[j] = s.x[j] - w.lo[j]
 				}
 			}
-		})
-		w.direction(w.more, false)
-		p, q := w.blend(longP * longD)
-		enough := min(1, p)+min(1, q) < min(1, primal)+min(1, dual)+longer/5
-		primal, dual = p, q
-		if enough {
-			break
 		}
+		for _, r := range b.rows {
+			s.y[r] += dual * d.y[r]
+		}
+	})
+	for _, r := range w.f.border {
+		s.y[r] += dual * d.y[r]
 	}
-	return primal, dual
 }
 
 const (
@@ -349,154 +383,3 @@ func towards(target, product float64) float64 {
 
 // freeWeight keeps a variable without bounds and squares from running away in one step.
 const freeWeight = 1e-8
-
-// direction solves the linear system of a step (S. Wright, Primal-Dual Interior-Point Methods,
-// 1997, chapter 11) into d, until what it misses is little; what the state misses is made good
-// only if it shall be.
-func (w *method) direction(d *state, whole bool) {
-	s := w.s
-	w.columns.each(func(_, from, to int) {
-		for j := from; j < to; j++ {
-			g := w.cDown[j]*w.perDown[j] - w.cUp[j]*w.perUp[j]
-			if whole {
-				g += w.rd[j] + s.zDown[j]*w.offDown[j]*w.perDown[j] + s.zUp[j]*w.offUp[j]*w.perUp[j]
-			}
-			w.g[j] = g
-			d.x[j] = w.d[j] * g
-		}
-	})
-	clear(d.y)
-	right := w.rp
-	if !whole {
-		right = w.none
-	}
-	most := w.miss(right, d.x)
-	for range mostRefined {
-		w.f.solve(w.left)
-		for r := range d.y {
-			d.y[r] += w.left[r]
-		}
-		w.columns.each(func(_, from, to int) {
-			for j := from; j < to; j++ {
-				d.x[j] = w.d[j] * (w.g[j] + w.a.dot(j, d.y))
-			}
-		})
-		if left := w.miss(right, d.x); left <= refined*most {
-			break
-		}
-	}
-	w.columns.each(func(_, from, to int) {
-		for j := from; j < to; j++ {
-			down, up := d.x[j], -d.x[j]
-			if whole {
-				down -= w.offDown[j]
-				up += w.offUp[j]
-			}
-			d.zDown[j] = (w.cDown[j] - s.zDown[j]*down) * w.perDown[j]
-			d.zUp[j] = (w.cUp[j] - s.zUp[j]*up) * w.perUp[j]
-			d.down[j], d.up[j] = down, up
-		}
-	})
-}
-
-const (
-	mostRefined = 3
-	refined     = 1e-10 // of what there was to be missed at first
-)
-
-// room is how many times the step both kinds of numbers can take until one is 0; at most 1/0.9.
-func (w *method) room() (primal, dual float64) {
-	d := w.step
-	p, q := make([]float64, w.columns.parts), make([]float64, w.columns.parts)
-	w.columns.each(func(at, from, to int) {
-		x, z := 0.9, 0.9
-		for j := from; j < to; j++ {
-			if v := -d.down[j] * w.perDown[j]; v > x {
-				x = v
-			}
-			if v := -d.up[j] * w.perUp[j]; v > x {
-				x = v
-			}
-			if v := -d.zDown[j] * w.perZDown[j]; v > z {
-				z = v
-			}
-			if v := -d.zUp[j] * w.perZUp[j]; v > z {
-				z = v
-			}
-		}
-		p[at], q[at] = x, z
-	})
-	return 1 / slices.Max(p), 1 / slices.Max(q)
-}
-
-// try is how much of more is added to the step, and 1 by the room that there is then, at least 0.9.
-type try struct{ part, primal, dual float64 }
-
-// tried fills in the room.
-func (w *method) tried(tries [4]try) [4]try {
-	d, e := w.step, w.more
-	all := make([][4]try, w.columns.parts)
-	w.columns.each(func(at, from, to int) {
-		t := tries
-		for i := range t {
-			t[i].primal, t[i].dual = 0.9, 0.9
-		}
-		for j := from; j < to; j++ {
-			down, moreDown := -d.down[j]*w.perDown[j], -e.down[j]*w.perDown[j]
-			up, moreUp := -d.up[j]*w.perUp[j], -e.up[j]*w.perUp[j]
-			zDown, moreZDown := -d.zDown[j]*w.perZDown[j], -e.zDown[j]*w.perZDown[j]
-			zUp, moreZUp := -d.zUp[j]*w.perZUp[j], -e.zUp[j]*w.perZUp[j]
-			for i := range t {
-				t := &t[i]
-				if x := down + t.part*moreDown; x > t.primal {
-					t.primal = x
-				}
-				if x := up + t.part*moreUp; x > t.primal {
-					t.primal = x
-				}
-				if x := zDown + t.part*moreZDown; x > t.dual {
-					t.dual = x
-				}
-				if x := zUp + t.part*moreZUp; x > t.dual {
-					t.dual = x
-				}
-			}
-		}
-		all[at] = t
-	})
-	for _, t := range all {
-		for i := range t {
-			all[0][i].primal, all[0][i].dual = max(all[0][i].primal, t[i].primal), max(all[0][i].dual, t[i].dual)
-		}
-	}
-	return all[0]
-}
-
-// blend adds as much of more to the step as makes it longest, at least a part where it is of any
-// use, and returns how far the step can go.
-func (w *method) blend(part float64) (primal, dual float64) {
-	tries := w.tried([4]try{{part: 0}, {part: part}, {part: (1 + part) / 2}, {part: 1}})
-	byP, byD := tries[0], tries[0]
-	for _, t := range tries {
-		if t.primal <= byP.primal {
-			byP = t
-		}
-		if t.dual <= byD.dual {
-			byD = t
-		}
-	}
-	d, e := w.step, w.more
-	w.columns.each(func(_, from, to int) {
-		for j := from; j < to; j++ {
-			d.x[j] += byP.part * e.x[j]
-			d.down[j] += byP.part * e.down[j]
-			d.up[j] += byP.part * e.up[j]
-			d.zDown[j] += byD.part * e.zDown[j]
-			d.zUp[j] += byD.part * e.zUp[j]
-		}
-	})
-	for r := range d.y {
-		d.y[r] += byD.part * e.y[r]
-	}
-	return 1 / byP.primal, 1 / byD.dual
-}

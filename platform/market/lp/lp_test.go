@@ -336,7 +336,12 @@ func TestNormal(t *testing.T) {
 		}
 		slices.Sort(set)
 		home, blocks := apart(a, rows, set)
-		f := newNormal(a, home, blocks, set)
+		m := &model{a: a, of: make([]int, len(d)), leads: make([]bool, len(d)), colBase: make([]float64, len(d)), rowScale: make([]float64, rows)}
+		for j := range m.colBase {
+			m.colBase[j] = d[j] // goes where its column goes
+		}
+		m.divide(home, blocks, set)
+		f, d := m.f, m.colBase
 		f.factor(d)
 		f.solve(b)
 		for i := range x {

@@ -2,7 +2,6 @@ package lp
 
 import (
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -107,40 +106,4 @@ func spread(parts int, do func(part int)) {
 	}
 	work()
 	wg.Wait()
-}
-
-// partSize is how many columns or rows make a part that is worth a processor's while.
-const partSize = 1 << 14
-
-// pieces are the ranges of n things that are worked on side by side. They depend on n alone.
-type pieces struct{ n, parts int }
-
-func cut(n int) pieces { return pieces{n, max(1, n/partSize)} }
-
-func (c pieces) each(do func(part, from, to int)) {
-	spread(c.parts, func(part int) { do(part, part*c.n/c.parts, (part+1)*c.n/c.parts) })
-}
-
-// sum adds up what do returns for each range, always in the same order.
-func (c pieces) sum(do func(from, to int) float64) float64 {
-	if c.parts == 1 {
-		return do(0, c.n)
-	}
-	sums := make([]float64, c.parts)
-	c.each(func(part, from, to int) { sums[part] = do(from, to) })
-	out := 0.0
-	for _, s := range sums {
-		out += s
-	}
-	return out
-}
-
-// most is the largest of what do returns for each range.
-func (c pieces) most(do func(from, to int) float64) float64 {
-	if c.parts == 1 {
-		return do(0, c.n)
-	}
-	each := make([]float64, c.parts)
-	c.each(func(part, from, to int) { each[part] = do(from, to) })
-	return slices.Max(each)
 }

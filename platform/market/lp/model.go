@@ -54,11 +54,40 @@ func newModel(p *Problem) *model {
 	m.scale()
 	m.rows = m.a.transposed(rows)
 	home, blocks, border := split(m.a, m.rows)
-	m.f = newNormal(m.a, home, blocks, border)
+	m.divide(home, blocks, border)
 	columns := len(m.of)
 	at := make([]float64, 4*columns+rows)
 	m.c, m.q, m.lo, m.hi, m.b = at[:columns], at[columns:2*columns], at[2*columns:3*columns], at[3*columns:4*columns], at[4*columns:]
 	return m
+}
+
+// divide makes the blocks, and puts the columns of each behind each other.
+func (m *model) divide(home []int32, blocks int, border []int32) {
+	n := len(m.of)
+	next, at := make([]int, blocks+2), make([]int, n)
+	for j := range n {
+		at[j] = belongs(m.a, home, j, blocks)
+		next[at[j]+1]++
+	}
+	for b := range blocks + 1 {
+		next[b+1] += next[b]
+	}
+	sorted := make([]int, n)
+	for j, b := range at {
+		sorted[next[b]] = j
+		next[b]++
+	}
+	old := *m
+	m.a = &matrix{make([]int32, 1, n+1), make([]int32, 0, len(old.a.row)), make([]float64, 0, len(old.a.by))}
+	m.of, m.leads, m.colBase = make([]int, 0, n), make([]bool, 0, n), make([]float64, n)
+	for k, j := range sorted {
+		row, by := old.a.of(j)
+		m.a.row, m.a.by = append(m.a.row, row...), append(m.a.by, by...)
+		m.close(old.of[j], old.leads[j])
+		m.colBase[k] = old.colBase[j]
+	}
+	m.rows = m.a.transposed(len(m.rowScale))
+	m.f = newNormal(m.a, home, blocks, border)
 }
 
 // stretch adds a variable, as a chain of equal columns where it stands in many rows, and returns

@@ -54,16 +54,16 @@ func sites(rng *rand.Rand) *Problem {
 func TestBlocks(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	bordered := 0
-	for trial := range 60 {
+	for trial := range 30 {
 		p := sites(rng)
 		s := solved(t, p)
 		m := newModel(p)
 		if len(m.f.border) > 0 {
 			bordered++
 		}
-		m.load(p)
 		home, blocks := apart(m.a, len(m.b), nil)
-		m.f = newNormal(m.a, home, blocks, nil)
+		m.divide(home, blocks, nil)
+		m.load(p)
 		whole, err := newMethod(m).solve()
 		if err != nil {
 			t.Fatalf("trial %d: %v", trial, err)
@@ -72,12 +72,15 @@ func TestBlocks(t *testing.T) {
 			t.Errorf("trial %d: %.12g with a border, %.12g without", trial, s.Objective, whole.Objective)
 		}
 	}
-	if bordered < 20 {
+	if bordered < 10 {
 		t.Errorf("only %d problems have a border", bordered)
 	}
-	p := fleet(150)
+	p := fleet(25)
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	one := solved(t, p)
+	if n := len(p.kept.f.groups); n < 2 {
+		t.Errorf("%d group of blocks, of which there is nothing to do side by side", n)
+	}
 	runtime.GOMAXPROCS(3)
 	if three := solved(t, p); !slices.Equal(one.X, three.X) || !slices.Equal(one.Y, three.Y) {
 		t.Errorf("%v on one processor, %v on three", one.Objective, three.Objective)
