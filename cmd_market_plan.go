@@ -66,8 +66,8 @@ once. Each interval has its reason, each bound that binds what more of it would 
 backtest --out writes them, from which --draws are drawn. One plan is made for all of them;
 --cvar LEVEL,WEIGHT counts the mean of the worst outcomes, those of the part 1-LEVEL, with WEIGHT, and
 --robust N prices that go against the plan in N intervals at once. --pareto traces what a measure
-costs. --actual says what the plan comes to with the prices that came, --rolling HORIZON/EVERY
-what planning again and again would, the price of the next EVERY being known each time.
+costs. --actual says what the plan comes to with the prices that came, --rolling HORIZON/EVERY/KNOWN
+what planning again and again would, the prices of KNOWN (default EVERY) being known each time.
 
 --out has a row for each interval and site, power_kw positive when it charges; --schedule is a target
 for dispatch.`,
@@ -112,8 +112,9 @@ for dispatch.`,
 	s.Float64Var(&f.o.Budget, "robust", 0, "in how many intervals prices go against the plan at once, as far as --scenarios says")
 	s.StringVar(&f.front, "pareto", "", "what is set against money: wear, peak or carbon")
 	s.IntVar(&f.o.Points, "points", 11, "points of --pareto")
-	s.StringVar(&f.o.Actual, "actual", "", "CSV of the prices that came")
-	s.StringVar(&f.rolling, "rolling", "", "HORIZON/EVERY of planning again and again, as 24h/15m; needs --actual")
+	s.StringVar(&f.o.Actual, "actual", "", "CSV of the prices that came: FILE, or FILE:COLUMN")
+	s.StringVar(&f.rolling, "rolling", "", "HORIZON/EVERY of planning again and again, as 24h/15m, with KNOWN of the prices that came where it is not EVERY, as 24h/24h/0s; needs --actual")
+	s.Float64Var(&f.o.Keep, "persistence", 0.95, "of --rolling: what is left after an hour of how far the last known price was off, 0..1")
 	s.IntVar(&f.o.Nodes, "nodes", 0, "programs that are solved at most for what may not be at once (default 12 to 100, by size)")
 	s.StringVar(&f.out, "out", "", "CSV file for what is done in each interval")
 	s.StringVar(&f.schedule, "schedule", "", "CSV file for the target of all batteries together: time, target_kw")
@@ -183,22 +184,34 @@ func (f *planFlags) check() error {
 	if f.cvar != "" && f.o.Budget != 0 {
 		return errors.New("--cvar and --robust are two ways to count what may come: keep one")
 	}
+	f.o.Actual, f.o.ActualColumn = fileColumn(f.o.Actual, "")
 	switch f.o.Front = plan.Measure(f.front); f.o.Front {
 	case "", plan.Wear, plan.Peak, plan.Carbon:
 	default:
 		return fmt.Errorf("--pareto %s: write wear, peak or carbon", f.front)
 	}
 	if f.rolling != "" {
-		horizon, every, ok := strings.Cut(f.rolling, "/")
-		var err, err2 error
-		f.o.Horizon, err = scenario.ParseDuration(horizon)
-		f.o.Every, err2 = scenario.ParseDuration(every)
-		if !ok || err != nil || err2 != nil || f.o.Every <= 0 || f.o.Horizon < f.o.Every {
-			return fmt.Errorf("--rolling %s: write HORIZON/EVERY, as 24h/15m", f.rolling)
+		var list []time.Duration
+		for text := range strings.SplitSeq(f.rolling, "/") {
+			d, err := scenario.ParseDuration(text)
+			if err != nil {
+				break
+			}
+			list = append(list, d)
 		}
+		if len(list) == 2 {
+			list = append(list, list[1])
+		}
+		if len(list) != 3 || list[1] <= 0 || list[0] < list[1] || list[2] < 0 || list[2] > list[0] {
+			return fmt.Errorf("--rolling %s: write HORIZON/EVERY or HORIZON/EVERY/KNOWN, as 24h/15m or 24h/24h/0s", f.rolling)
+		}
+		f.o.Horizon, f.o.Every, f.o.Known = list[0], list[1], list[2]
 		if f.o.Actual == "" {
 			return errors.New("--rolling needs --actual: the prices that came")
 		}
+	}
+	if !(f.o.Keep >= 0 && f.o.Keep <= 1) {
+		return fmt.Errorf("--persistence %v: write a part of 1, as in 0.95", f.o.Keep)
 	}
 	if f.o.Draws < 2 || f.o.Points < 2 || f.o.Nodes < 0 || f.o.Budget < 0 {
 		return errors.New("--draws and --points are at least 2, --nodes and --robust 0")
@@ -254,10 +267,7 @@ func (f *planFlags) portfolio() (*scenario.Portfolio, error) {
 		if x.text == "" {
 			continue
 		}
-		path, column := x.text, x.column
-		if at := strings.LastIndexByte(path, ':'); at > 1 { // a drive has one letter
-			path, column = path[:at], path[at+1:]
-		}
+		path, column := fileColumn(x.text, x.column)
 		fmt.Fprintf(&b, "    %s: {csv: %q, time: time, column: %q, scale_kw: %s}\n", x.key, path, column, x.scale)
 	}
 	line(4, "curtail", f.curtail)
@@ -291,6 +301,14 @@ func (f *planFlags) portfolio() (*scenario.Portfolio, error) {
 		}
 	}
 	return scenario.ParsePortfolio("command line", []byte(b.String()), scenarioOptions())
+}
+
+// fileColumn cuts FILE:COLUMN.
+func fileColumn(text, column string) (string, string) {
+	if at := strings.LastIndexByte(text, ':'); at > 1 { // a drive has one letter
+		return text[:at], text[at+1:]
+	}
+	return text, column
 }
 
 // wearOf reads segments of wear: a cost for all depths, or a file of them.

@@ -37,13 +37,14 @@ func (p *Prices) end() time.Time { return p.At[len(p.At)-1].Add(p.Step) }
 // mostIntervals is what is planned as one at most: a quarter of a year of quarter-hours.
 const mostIntervals = 9000
 
-// readPrices reads a file of prices, from an instant up to another one.
-func readPrices(path string, p *scenario.Portfolio, from, to time.Time) (*Prices, error) {
+// readPrices reads a file of prices, from an instant up to another one. Those of energy are in the column that is
+// named, or in forecast, or in energy_per_mwh.
+func readPrices(path, energy string, p *scenario.Portfolio, from, to time.Time) (*Prices, error) {
 	zone, err := time.LoadLocation(p.Zone)
 	if err != nil {
 		return nil, err
 	}
-	wanted := []string{energyColumn, forecastColumn, exportColumn, carbonColumn}
+	wanted := []string{energy, energyColumn, forecastColumn, exportColumn, carbonColumn}
 	for _, name := range p.Products {
 		wanted = append(wanted, productColumns[name])
 	}
@@ -88,9 +89,12 @@ func readPrices(path string, p *scenario.Portfolio, from, to time.Time) (*Prices
 		}
 		return list
 	}
-	if s.Has(forecastColumn) { // beside it stands what came, or nothing yet
+	switch {
+	case energy != "":
+		out.Energy = column(energy)
+	case s.Has(forecastColumn): // beside it stands what came, or nothing yet
 		out.Energy = column(forecastColumn)
-	} else {
+	default:
 		out.Energy = column(energyColumn, forecastColumn)
 	}
 	if s.Has(exportColumn) {

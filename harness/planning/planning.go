@@ -28,10 +28,14 @@ type Options struct {
 	// intervals prices go against the plan at once, as far as Scenarios says.
 	Tail, Level, Budget float64
 
-	Actual         string // CSV of the prices that came
-	Front          plan.Measure
-	Points         int
-	Horizon, Every time.Duration // of planning again and again against Actual; 0: once
+	// Actual is a CSV of the prices that came, in ActualColumn, or as a file of prices has them.
+	Actual, ActualColumn string
+	Front                plan.Measure
+	Points               int
+	// Horizon and Every are those of planning again and again against Actual, whose prices are known for
+	// Known each time; 0: once.
+	Horizon, Every, Known time.Duration
+	Keep                  float64 // what is left of an error of what was expected after an hour, 0..1
 }
 
 // Result is a plan and what is to be said of it.
@@ -58,7 +62,7 @@ type Realized struct {
 
 // Run makes a plan. Its errors are scenario.Faults, and those of what cannot be planned.
 func Run(o Options) (*Result, error) {
-	prices, err := readPrices(o.Portfolio.Prices, o.Portfolio, o.From, o.To)
+	prices, err := readPrices(o.Portfolio.Prices, "", o.Portfolio, o.From, o.To)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +114,11 @@ func said(err error) error {
 // realize compares with the prices that came.
 func (r *Result) realize() error {
 	o := &r.Options
-	came, err := readPrices(o.Actual, o.Portfolio, r.Market.At[0], r.Market.end())
+	column := o.ActualColumn
+	if column == "" {
+		column = energyColumn
+	}
+	came, err := readPrices(o.Actual, column, o.Portfolio, r.Market.At[0], r.Market.end())
 	if err != nil {
 		return err
 	}
@@ -143,7 +151,7 @@ func (r *Result) realize() error {
 		expected := *r.Problem
 		expected.Scenarios, expected.Risk = nil, plan.Risk{}
 		steps := func(d time.Duration) int { return int(math.Round(float64(d) / float64(r.Market.Step))) }
-		if x.Executed, err = plan.Roll(&expected, actual, steps(o.Every), steps(o.Horizon)); err != nil {
+		if x.Executed, err = plan.Roll(&expected, actual, plan.Rolling{Every: steps(o.Every), Horizon: steps(o.Horizon), Known: steps(o.Known), Keep: o.Keep}); err != nil {
 			return said(err)
 		}
 		rolling := worth(x.Executed)

@@ -314,7 +314,7 @@ func TestRoll(t *testing.T) {
 	b := &p.Sites[0].Battery
 	b.Wear = []plan.Segment{{To: 0.5, PerMWh: 2}, {To: 1, PerMWh: 5}}
 	once := solved(t, &p)
-	again, err := plan.Roll(&p, &p, 1, 24)
+	again, err := plan.Roll(&p, &p, plan.Rolling{Every: 1, Horizon: 24, Known: 1, Keep: 0.9})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -332,7 +332,7 @@ func TestRoll(t *testing.T) {
 			came.Sites[0].Buy[k] += 20 * rng.NormFloat64()
 		}
 		came.Sites[0].Battery = *b
-		again, err := plan.Roll(&p, &came, 1, 24)
+		again, err := plan.Roll(&p, &came, plan.Rolling{Every: 1, Horizon: 24, Known: 1})
 		if err != nil {
 			t.Fatal(err)
 		}

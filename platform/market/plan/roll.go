@@ -5,18 +5,28 @@ import (
 	"slices"
 )
 
+// Rolling is how a plan is made again and again.
+type Rolling struct {
+	Every, Horizon int // intervals from plan to plan, and that each looks ahead
+	Known          int // in how many of them what came is known
+	// Keep is what is left after an hour of how far the last that is known was off from what was expected:
+	// errors of forecasts persist. 0..1.
+	Keep float64
+}
+
 // Roll plans again and again as time goes on: every so many intervals for the horizon of so many, with
-// what is known of the first of them and what is expected of the rest. Only those are carried
-// out. Products are sold once for each horizon and kept from then on. Where a horizon ends before all does, what is stored
+// what came in the first ones, of which so many are known, and what is expected of the rest. Until the next
+// plan each is carried out. Products are sold once for each horizon and kept from then on. Where a horizon ends before all does, what is stored
 // then is worth the median of its prices.
 //
 // expected and actual are the same portfolio with what is expected and with what came. The plan that
 // is returned is what was carried out, with reasons of the moment, and no bounds; what it earned is for
 // actual.Settle.
-func Roll(expected, actual *Portfolio, every, horizon int) (*Plan, error) {
+func Roll(expected, actual *Portfolio, r Rolling) (*Plan, error) {
+	every, horizon, known := r.Every, r.Horizon, r.Known
 	n := expected.Intervals
-	if every < 1 || horizon < every || actual.Intervals != n || len(actual.Sites) != len(expected.Sites) || len(actual.Products) != len(expected.Products) {
-		return nil, wrong("a horizon of %d intervals, planned every %d, of %d and %d", horizon, every, n, actual.Intervals)
+	if every < 1 || horizon < every || known < 0 || known > horizon || !(r.Keep >= 0 && r.Keep <= 1) || actual.Intervals != n || len(actual.Sites) != len(expected.Sites) || len(actual.Products) != len(expected.Products) {
+		return nil, wrong("a horizon of %d intervals, planned every %d, %d known, of %d and %d", horizon, every, known, n, actual.Intervals)
 	}
 	done := &Plan{Sites: make([]SitePlan, len(expected.Sites))}
 	sold := make([][]float64, len(expected.Products))
@@ -24,11 +34,11 @@ func Roll(expected, actual *Portfolio, every, horizon int) (*Plan, error) {
 		sold[k] = make([]float64, n)
 	}
 	for from := 0; from < n; from += every {
-		to, known := min(n, from+horizon), min(n, from+every)
+		to, next := min(n, from+horizon), min(n, from+every)
 		p := expected.part(from, to)
 		for i := range p.Sites {
 			s := &p.Sites[i]
-			s.Outlook = actual.Sites[i].upTo(expected.Sites[i].Outlook, from, known, to)
+			s.Outlook = actual.Sites[i].upTo(expected.Sites[i].Outlook, from, min(n, from+known), to, math.Pow(r.Keep, p.Hours))
 			b := &s.Battery
 			if from > 0 && b.there() {
 				b.resume(&done.Sites[i], from)
@@ -76,7 +86,7 @@ func Roll(expected, actual *Portfolio, every, horizon int) (*Plan, error) {
 			}
 		}
 		for i := range plan.Sites {
-			done.Sites[i].follow(&plan.Sites[i], known-from)
+			done.Sites[i].follow(&plan.Sites[i], next-from)
 		}
 		done.Nodes += plan.Nodes
 	}
@@ -191,15 +201,23 @@ func cut(list []float64, from, to int) []float64 {
 	return list[from:to]
 }
 
-// upTo is what came up to known and what is expected from there on.
-func (o Outlook) upTo(expected Outlook, from, known, to int) Outlook {
-	join := func(came, comes []float64) []float64 {
-		if came == nil || comes == nil {
+// upTo is what came up to known and what is expected from there on, which is off as the last that is known
+// was, less by a factor from interval to interval.
+func (o Outlook) upTo(expected Outlook, from, known, to int, keep float64) Outlook {
+	join := func(came, comes []float64, least float64) []float64 {
+		if came == nil || comes == nil || known == from {
 			return cut(comes, from, to)
 		}
-		return slices.Concat(came[from:known], comes[known:to])
+		out := slices.Concat(came[from:known], comes[known:to])
+		off := came[known-1] - comes[known-1]
+		for t := known; t < to; t++ {
+			off *= keep
+			out[t-from] = max(least, out[t-from]+off)
+		}
+		return out
 	}
-	return Outlook{join(o.Buy, expected.Buy), join(o.Sell, expected.Sell), join(o.Load, expected.Load), join(o.PV, expected.PV)}
+	inf := math.Inf(-1)
+	return Outlook{join(o.Buy, expected.Buy, inf), join(o.Sell, expected.Sell, inf), join(o.Load, expected.Load, 0), join(o.PV, expected.PV, 0)}
 }
 
 func median(list []float64) float64 {
