@@ -50,12 +50,28 @@ func (w *method) direction(d *step, right []float64, most int, prepare func(*blo
 
 // conclude finds the rest of a direction from its prices of rows.
 func (w *method) conclude(d *step, b *block) {
-	s := w.s
-	for j := b.from; j < b.to; j++ {
-		x := w.d[j] * (w.g[j] + w.a.dot(j, d.y))
-		d.x[j] = x
-		d.zDown[j] = (w.cDown[j] - s.zDown[j]*x) * w.perDown[j]
-		d.zUp[j] = (w.cUp[j] + s.zUp[j]*x) * w.perUp[j]
+	var (
+		x                  = d.x[b.from:b.to]
+		zDown, zUp         = d.zDown[b.from:b.to][:len(x)], d.zUp[b.from:b.to][:len(x)]
+		weight, g          = w.d[b.from:b.to][:len(x)], w.g[b.from:b.to][:len(x)]
+		cDown, cUp         = w.cDown[b.from:b.to][:len(x)], w.cUp[b.from:b.to][:len(x)]
+		perDown, perUp     = w.perDown[b.from:b.to][:len(x)], w.perUp[b.from:b.to][:len(x)]
+		priceDown, priceUp = w.s.zDown[b.from:b.to][:len(x)], w.s.zUp[b.from:b.to][:len(x)]
+		ends               = w.a.start[b.from+1 : b.to+1][:len(x)]
+		at                 = w.a.start[b.from]
+	)
+	for j := range x {
+		end := ends[j]
+		sum := g[j]
+		by := w.a.by[at:end]
+		for k, r := range w.a.row[at:end] {
+			sum += by[k] * d.y[r]
+		}
+		at = end
+		move := weight[j] * sum
+		x[j] = move
+		zDown[j] = (cDown[j] - priceDown[j]*move) * perDown[j]
+		zUp[j] = (cUp[j] + priceUp[j]*move) * perUp[j]
 	}
 }
 
