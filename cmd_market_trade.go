@@ -205,7 +205,7 @@ func marketClearCommand() *cobra.Command {
 		Short: "Clear bids on a simulated market",
 		Long: `Clear bids on a simulated market: each product of each delivery as an auction at one price, for the whole of
 the days that are bid for. The others are orders of their own (--others, the form of bids with a column party),
-or prices that they come to by themselves (--prices; energy_per_mwh, regup_per_mw, regdown_per_mw), which
+or prices that they come to by themselves (--prices; energy_per_mwh, regup_per_mw, regdown_per_mw, reserve_per_mw), which
 each MW that is bought besides moves up by --slope, and each that is sold down.
 
 The awards have a row for each product and delivery, one of 0 MW where nothing is awarded, with its price and

@@ -163,18 +163,16 @@ func hours(rules *order.Rules) func(order.Product) float64 {
 // historic are the losses had past days come again: days of the file that ended before the
 // deliveries begin, the last ones, those left out that lack a price.
 func (o *CheckOptions) historic(rules *order.Rules, orders []order.Order) (out []float64, err error) {
-	columns := map[order.Product]string{order.Energy: o.Column, order.RegUp: regUpColumn, order.RegDown: regDownColumn}
-	p, err := readPrices(o.History, func(c string) bool { return c == o.Column || c == regUpColumn || c == regDownColumn })
+	p, err := readPrices(o.History, func(c string) bool { return isPrice(c, o.Column) })
 	if err != nil {
 		return nil, err
 	}
 	of := map[order.Product][]float64{}
 	for i := range orders {
-		name := columns[orders[i].Product]
-		if of[orders[i].Product] != nil || name == "" {
+		if of[orders[i].Product] != nil {
 			continue
 		}
-		if of[orders[i].Product], err = p.column(name); err != nil {
+		if of[orders[i].Product], err = p.column(columnOf(orders[i].Product, o.Column)); err != nil {
 			return nil, err
 		}
 	}
@@ -189,9 +187,6 @@ func (o *CheckOptions) historic(rules *order.Rules, orders []order.Order) (out [
 	for !past.Before(p.at[0]) && (o.Days <= 0 || len(out) < o.Days) {
 		shift := base.Sub(past)
 		sum, ok := risk.Earned(orders, hours(rules), func(product order.Product, at time.Time) (order.Price, bool) {
-			if of[product] == nil {
-				return 0, true // not priced: worth nothing
-			}
 			was := at.Add(-shift)
 			x, ok := p.value(of[product], was)
 			return order.Near(x), ok && was.Before(base)

@@ -100,8 +100,7 @@ func Clear(o ClearOptions) (*ClearResult, error) {
 		}
 		theirs = b.orders
 	case o.Prices != "":
-		columns := []string{o.Column, regUpColumn, regDownColumn}
-		if market, err = readPrices(o.Prices, func(c string) bool { return slices.Contains(columns, c) }); err != nil {
+		if market, err = readPrices(o.Prices, func(c string) bool { return isPrice(c, o.Column) }); err != nil {
 			return nil, err
 		}
 	default:
@@ -173,14 +172,30 @@ func Clear(o ClearOptions) (*ClearResult, error) {
 const (
 	regUpColumn   = "regup_per_mw"
 	regDownColumn = "regdown_per_mw"
+	reserveColumn = "reserve_per_mw"
 )
+
+// columnOf is the column of prices of a product.
+func columnOf(p order.Product, energy string) string {
+	switch p {
+	case order.RegUp:
+		return regUpColumn
+	case order.RegDown:
+		return regDownColumn
+	case order.Reserve:
+		return reserveColumn
+	}
+	return energy
+}
+
+// isPrice tells the columns of prices.
+func isPrice(column, energy string) bool {
+	return slices.ContainsFunc(order.Products, func(p order.Product) bool { return columnOf(p, energy) == column })
+}
 
 // residual are the orders of others at known prices, by delivery.
 func (o *ClearOptions) residual(market *prices, rules *order.Rules, t *order.Terms, ours *bids, at map[int64][]int, bidFor func(time.Time) bool) (map[int64][]order.Order, error) {
-	name := map[order.Product]string{order.Energy: o.Column, order.RegUp: regUpColumn, order.RegDown: regDownColumn}[t.Product]
-	if name == "" {
-		return nil, fmt.Errorf("--prices has none of %s: give --others", t.Product)
-	}
+	name := columnOf(t.Product, o.Column)
 	column, err := market.column(name)
 	if err != nil {
 		return nil, err

@@ -117,8 +117,7 @@ func Simulate(o ClearOptions, folder string) (*Simulated, error) {
 	if rules.Ranking != nil {
 		return nil, fmt.Errorf("%s ranks offers: yunchu market clear does that", rules.Name)
 	}
-	columns := map[order.Product]string{order.Energy: o.Column, order.RegUp: regUpColumn, order.RegDown: regDownColumn}
-	market, err := readPrices(o.Prices, func(c string) bool { return c == o.Column || c == regUpColumn || c == regDownColumn })
+	market, err := readPrices(o.Prices, func(c string) bool { return isPrice(c, o.Column) })
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +125,7 @@ func Simulate(o ClearOptions, folder string) (*Simulated, error) {
 		return nil, err
 	}
 	others := func(t *order.Terms, at time.Time, sum order.KW) []order.Order {
-		i := slices.Index(market.Header, columns[t.Product])
+		i := slices.Index(market.Header, columnOf(t.Product, o.Column))
 		if i < 0 {
 			return nil
 		}

@@ -4,6 +4,7 @@ package auction
 
 import (
 	"cmp"
+	"math/bits"
 	"slices"
 
 	"yunchu/platform/market/order"
@@ -151,24 +152,27 @@ func share(orders []order.Order, side []int, limit func(int) order.Price, out *R
 // proRata shares less than the sum of a group by quantity, in whole lots; what is left goes, a
 // lot each, to the largest remainders, of equal ones to who came first (Hamilton's method).
 func proRata(orders []order.Order, group []int, amount, sum, lot order.KW, fill []order.KW) {
+	type remainder struct {
+		i     int
+		whole order.KW // beyond the last lot
+		part  uint64   // and of a kW, in parts of the sum
+	}
 	left := amount
-	rest := make([]order.KW, len(group))
+	turn := make([]remainder, len(group))
 	for k, i := range group {
-		exact := orders[i].KW * amount // of sum
-		fill[i] = exact / sum / lot * lot
-		rest[k] = exact - fill[i]*sum
+		hi, lo := bits.Mul64(uint64(orders[i].KW), uint64(amount))
+		exact, part := bits.Div64(hi, lo, uint64(sum)) // below the order's quantity, since amount < sum
+		fill[i] = order.KW(exact) / lot * lot
+		turn[k] = remainder{i, order.KW(exact) - fill[i], part}
 		left -= fill[i]
 	}
-	turn := make([]int, len(group))
-	for k := range turn {
-		turn[k] = k
-	}
-	slices.SortStableFunc(turn, func(a, b int) int { return cmp.Compare(rest[b], rest[a]) })
+	slices.SortStableFunc(turn, func(a, b remainder) int {
+		return cmp.Or(cmp.Compare(b.whole, a.whole), cmp.Compare(b.part, a.part))
+	})
 	for left > 0 {
-		for _, k := range turn {
-			i := group[k]
-			more := min(lot, left, orders[i].KW-fill[i])
-			fill[i] += more
+		for _, t := range turn {
+			more := min(lot, left, orders[t.i].KW-fill[t.i])
+			fill[t.i] += more
 			left -= more
 		}
 	}

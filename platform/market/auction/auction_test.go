@@ -66,6 +66,20 @@ func TestClear(t *testing.T) {
 	}
 }
 
+// TestLargeQuantities: shares of what no network has are exact too.
+func TestLargeQuantities(t *testing.T) {
+	t.Parallel()
+	const huge order.KW = 1e12
+	orders := []order.Order{buy(huge, 50), sell(huge, 20), sell(huge, 20), sell(huge-100, 20)}
+	r := auction.Clear(orders, rule(false, "midpoint"))
+	if r.Volume != huge || r.Fill[1]+r.Fill[2]+r.Fill[3] != huge || r.Fill[1] < huge/3 || r.Fill[1] > huge/3+200 || r.Fill[3] > r.Fill[1] {
+		t.Errorf("%+v", r)
+	}
+	if n := len(auction.Others(50*unit, unit, 100, huge)); n != 20_000 {
+		t.Errorf("%d orders of others", n)
+	}
+}
+
 // drawn is a market of a few prices, so that equal ones are frequent.
 func drawn(t *rapid.T) []order.Order {
 	n := rapid.IntRange(0, 14).Draw(t, "n")

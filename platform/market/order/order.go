@@ -128,8 +128,11 @@ func Near(x float64) Price { return Price(math.Round(x * priceUnit)) }
 // digits after the point.
 func OfMW(x float64) (KW, bool) {
 	n, ok := whole(x, mwDigits)
-	return KW(n), ok
+	return KW(n), ok && KW(n) <= most && KW(n) >= -most
 }
+
+// most is more than there is, and sums of millions of such fit.
+const most KW = 1e12
 
 // whole is x times a power of ten, where that is a whole number. Of a float64 that is the
 // shortest decimal that reads as it.

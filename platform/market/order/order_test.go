@@ -30,6 +30,11 @@ func TestExact(t *testing.T) {
 	if q, ok := order.OfMW(1.25); !ok || q != 1250 || q.String() != "1.25" || q.MW() != 1.25 {
 		t.Errorf("1.25 MW is %v, %v", q, ok)
 	}
+	for _, x := range []float64{1e10, -1e10, 0.0001} {
+		if q, ok := order.OfMW(x); ok {
+			t.Errorf("%v MW is %v", x, q)
+		}
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		p := order.Price(rapid.Int64Range(-1e12, 1e12).Draw(t, "p"))
 		if back, ok := order.Of(p.Float()); !ok || back != p || order.Near(p.Float()) != p {
