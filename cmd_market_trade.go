@@ -16,7 +16,7 @@ import (
 
 // tradingCommands are those of a desk: from a forecast or a plan to bids, awards and a schedule.
 func tradingCommands() []*cobra.Command {
-	return []*cobra.Command{marketBidCommand(), marketCheckCommand(), marketClearCommand(), marketAwardCommand(), marketReplayCommand(), marketRulesCommand()}
+	return []*cobra.Command{marketBidCommand(), marketCheckCommand(), marketClearCommand(), marketAwardCommand(), marketPositionCommand(), marketReplayCommand(), marketRulesCommand()}
 }
 
 const marketUsage = "rules of the market, that ship or of a file (yunchu market rules)"
@@ -304,6 +304,47 @@ the change less or more.`,
 	f.StringVar(&of, "bill", "", "CSV file for the data of the bill")
 	f.StringVar(&o.RealTime, "real-time", "", "CSV of prices of real time, for it")
 	f.StringVar(&o.Column, "column", energyColumn, "of --real-time, the price of energy")
+	f.BoolVar(&asJSON, "json", false, "print the result as JSON")
+	return c
+}
+
+func marketPositionCommand() *cobra.Command {
+	var (
+		o      trading.PositionOptions
+		out    string
+		asJSON bool
+	)
+	c := &cobra.Command{
+		Use:   "position --awards FILE [--intraday FILE] [--readings FILE]",
+		Short: "Add up what is held by delivery, and what of it was delivered",
+		Long: `Add up what is held of each product in each delivery, over the gates: awards of the day ahead, trades since, and
+what the readings say was delivered (time, power_kw of a meter, or yunchu export, or readings.csv of a run). Above 0 is
+bought, or went into the devices. It is no bill: simulated readings count.`,
+		Example: "  yunchu market position --awards awards.csv --intraday intraday.csv --readings run/readings.csv --out position.csv",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if len(o.Awards)+len(o.Intraday) == 0 {
+				return fail(exitInput, errors.New("name the awards: yunchu market position --awards FILE"))
+			}
+			r, err := trading.Position(o)
+			if err != nil {
+				return failed(c.Context(), err)
+			}
+			if err := writeFile(out, r.WriteCSV); err != nil {
+				return fail(exitEnvironment, err)
+			}
+			if asJSON {
+				return printJSON(c.OutOrStdout(), r)
+			}
+			r.Print(c.OutOrStdout())
+			return nil
+		},
+	}
+	f := c.Flags()
+	f.StringSliceVar(&o.Awards, "awards", nil, "CSV of awards of the day ahead")
+	f.StringSliceVar(&o.Intraday, "intraday", nil, "CSV of awards since, as yunchu market match writes them")
+	f.StringVar(&o.Readings, "readings", "", "CSV of a meter, or an export of devices")
+	f.StringVar(&out, "out", "", "CSV file for the position by delivery")
 	f.BoolVar(&asJSON, "json", false, "print the result as JSON")
 	return c
 }
