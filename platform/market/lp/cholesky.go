@@ -164,7 +164,7 @@ func root(pivot, diagonal float64) float64 {
 }
 
 const (
-	dependent = 1e-14
+	dependent = 1e-13
 	huge      = 1e128
 )
 
