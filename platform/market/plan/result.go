@@ -142,6 +142,13 @@ func (f *found) tidy() {
 		for t := range v.ch {
 			tidy(v.ch[t], b.ChargeMW)
 			tidy(v.dis[t], b.DischargeMW)
+			if ch, dis := &x[v.ch[t]], &x[v.dis[t]]; *ch > 0 && *dis > 0 { // less than a clash
+				if *ch*b.DischargeMW > *dis*b.ChargeMW {
+					*dis = 0
+				} else {
+					*ch = 0
+				}
+			}
 			for k := range v.offers {
 				tidy(v.offers[k].ch[t], b.ChargeMW)
 				tidy(v.offers[k].dis[t], b.DischargeMW)
@@ -162,10 +169,11 @@ func (f *found) tidy() {
 
 // clean is a power without what the solver leaves of 0 and of the most.
 func clean(x, most float64) float64 {
+	const left = 1e-7
 	switch {
-	case x < nothing*most:
+	case x < left*most:
 		return 0
-	case x > most-nothing*most:
+	case x > most-left*most:
 		return most
 	}
 	return x

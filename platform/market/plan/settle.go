@@ -4,7 +4,7 @@ import "slices"
 
 // Settle is what a schedule earns with the prices, loads and production of p, which need not be
 // those that it was made with: batteries do what the schedule says and keep what it has offered; only
-// PV is turned down anew. Prices that the schedule did not know are put into p for that. It fails with
+// PV is turned down anew, within limits that hold with all of that called. Prices that the schedule did not know are put into p for that. It fails with
 // lp.ErrInfeasible where limits are passed.
 func (p *Portfolio) Settle(s *Plan) (Money, error) {
 	if err := p.check(); err != nil {
@@ -25,24 +25,32 @@ func (p *Portfolio) Settle(s *Plan) (Money, error) {
 		site, moves := &rest.Sites[i], &s.Sites[i]
 		b := site.Battery
 		site.Battery = Battery{}
-		// What the solver leaves of a limit is not its breach.
-		slack := nothing * (1 + b.ChargeMW + b.DischargeMW)
-		site.ImportMW, site.ExportMW, room = site.ImportMW+slack, site.ExportMW+slack, room+slack
 		if !b.there() || moves.Charge == nil {
 			continue
 		}
+		// What the solver leaves of a limit is not its breach.
+		slack := nothing * (1 + b.ChargeMW + b.DischargeMW)
+		site.ImportMW, site.ExportMW, room = site.ImportMW+slack, site.ExportMW+slack, room+slack
 		taken := make([]float64, p.Intervals)
+		site.more, site.less = make([]float64, p.Intervals), make([]float64, p.Intervals)
 		for t := range taken {
 			taken[t] = moves.Charge[t] - moves.Discharge[t]
 			earned.Wear -= moves.Wear[t]
+			called := 0.0
 			for k, x := range p.Products {
 				offered := moves.Offers[k][t]
 				earned.Products += p.Hours * x.Price[t] * offered
 				if x.Up {
+					site.less[t] += offered
 					offered = -offered
+				} else {
+					site.more[t] += offered
 				}
-				taken[t] += x.Called * offered
+				called += x.Called * offered
 			}
+			// Beside what is called on average.
+			taken[t] += called
+			site.more[t], site.less[t] = max(0, site.more[t]-called), max(0, site.less[t]+called)
 		}
 		earned.Ending += b.End.Price * (moves.Stored[p.Intervals] - b.Start)
 		site.Load = added(site.Load, taken)
