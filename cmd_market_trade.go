@@ -64,7 +64,8 @@ func riskFlags(f *pflag.FlagSet, o *trading.CheckOptions) {
 	f.StringVar(&o.Limits, "limits", "", "file of limits (kind: TradingLimits)")
 	f.StringSliceVar(&o.Held, "held", nil, "awards that are held already")
 	f.StringVar(&o.History, "history", "", "CSV of past prices: each whole day before the delivery is a scenario")
-	f.IntVar(&o.Days, "days", 250, "how many of the last days of --history; 0: all")
+	f.StringVar(&o.Errors, "errors", "", "or CSV of forecasts, as forecast backtest --out writes it: each past day's errors, added to the forecast of the delivery, are one")
+	f.IntVar(&o.Days, "days", 250, "how many of the last days; 0: all")
 	f.StringVar(&o.Scenarios, "scenarios", "", "or a CSV with a column of prices for each scenario")
 }
 
@@ -131,7 +132,7 @@ regulation   energy and regulation planned together, at any price
 	f.StringVar(&o.Strategy, "strategy", trading.PriceTaker, strings.Join(trading.Strategies, ", "))
 	f.StringVar(&o.Plan, "plan", "", "CSV of a plan, as yunchu market plan or backtest writes it")
 	f.StringVar(&o.Date, "date", "", "delivery day of the forecast, on the clock of the market")
-	f.StringVar(&o.Column, "forecast-column", energyColumn, "of energy, where the forecast has no column forecast; of --history too")
+	f.StringVar(&o.Column, "forecast-column", energyColumn, "of energy, where the forecast has no column forecast; of --history and --errors too")
 	riskFlags(f, &o.Check)
 	f.StringVar(&out, "out", "", "CSV file for the bids")
 	f.BoolVar(&asJSON, "json", false, "print what is bid as JSON")
@@ -151,8 +152,8 @@ func marketCheckCommand() *cobra.Command {
 market would refuse them (told with their lines), 1 where a limit would be broken (told by name and number).
 
 Risk is that of what the bids earn in scenarios: past days, of --history, at whose prices those trade that
-the price is as good for as their limit; or the columns of --scenarios, such as the quantiles that
-yunchu forecast backtest --out writes. VaR and CVaR are losses. What is stored is bounded for whatever part is awarded.`,
+the price is as good for as their limit; or the forecast of the delivery with the errors of past days, of --errors,
+which yunchu forecast backtest --out writes; or the columns of --scenarios, such as its quantiles. VaR and CVaR are losses. What is stored is bounded for whatever part is awarded.`,
 		Example: `  yunchu market check --bids bids.csv --limits limits.yaml --history prices.csv --json
   yunchu market check --bids bids.csv --limits limits.yaml --scenarios forecast.csv --held awards.csv --now 2026-03-01T11:00:00Z`,
 		Args: cobra.NoArgs,
@@ -187,7 +188,7 @@ yunchu forecast backtest --out writes. VaR and CVaR are losses. What is stored i
 	f.StringVar(&o.Bids, "bids", "", "CSV of bids")
 	f.StringVar(&o.Market, "market", "day-ahead-hourly", marketUsage)
 	riskFlags(f, &o)
-	f.StringVar(&o.Column, "column", energyColumn, "of --history, the price of energy")
+	f.StringVar(&o.Column, "column", energyColumn, "of --history and --errors, the price of energy that came")
 	f.StringVar(&now, "now", "", "when they are sent: the gate must be open then (default: it is not looked at)")
 	f.StringVar(&page, "page", "", "HTML file to print")
 	f.BoolVar(&asJSON, "json", false, "print the result as JSON")

@@ -21,6 +21,7 @@ type CheckOptions struct {
 	Column    string   // of energy in it
 	Days      int      // how many of the last of them
 	Scenarios string   // or a file with a column for each scenario of the price of energy
+	Errors    string   // or forecasts of past days and of the delivery's, with the prices that came in Column
 	Now       time.Time
 }
 
@@ -144,14 +145,16 @@ func (c *Checked) position(held *risk.Position, orders []order.Order) {
 // losses of the orders in each scenario, nil where there are none.
 func (o *CheckOptions) losses(rules *order.Rules, orders []order.Order) ([]float64, error) {
 	switch {
-	case o.History != "" && o.Scenarios != "":
-		return nil, fmt.Errorf("--history has scenarios, --scenarios too: one of the two")
+	case o.History != "" && o.Scenarios != "", o.History != "" && o.Errors != "", o.Scenarios != "" && o.Errors != "":
+		return nil, fmt.Errorf("--history, --scenarios and --errors are scenarios each: one of them")
 	case len(orders) == 0:
 		return nil, nil
 	case o.History != "":
 		return o.historic(rules, orders)
 	case o.Scenarios != "":
 		return o.scenarios(rules, orders)
+	case o.Errors != "":
+		return o.errors(rules, orders)
 	}
 	return nil, nil
 }
@@ -162,7 +165,7 @@ func hours(rules *order.Rules) func(order.Product) float64 {
 
 // historic are the losses had past days come again: days of the file that ended before the
 // deliveries begin, the last ones, those left out that lack a price.
-func (o *CheckOptions) historic(rules *order.Rules, orders []order.Order) (out []float64, err error) {
+func (o *CheckOptions) historic(rules *order.Rules, orders []order.Order) ([]float64, error) {
 	p, err := readPrices(o.History, func(c string) bool { return isPrice(c, o.Column) })
 	if err != nil {
 		return nil, err
@@ -176,28 +179,66 @@ func (o *CheckOptions) historic(rules *order.Rules, orders []order.Order) (out [
 			return nil, err
 		}
 	}
+	out, base := o.past(rules, orders, p, func(product order.Product, at time.Time, shift time.Duration) (float64, bool) {
+		return p.value(of[product], at.Add(-shift))
+	})
+	if len(out) == 0 {
+		return nil, p.Fault(1, 1, "a day is a scenario where it has a price for every delivery that is bid for", "there is no whole day before %s", base.Format(time.DateOnly))
+	}
+	return out, nil
+}
+
+// past are the losses of the orders at the prices of each whole day that ended before their
+// deliveries begin, the last ones; shift is by how much it lies before.
+func (o *CheckOptions) past(rules *order.Rules, orders []order.Order, p *prices, price func(order.Product, time.Time, time.Duration) (float64, bool)) (out []float64, base time.Time) {
 	first := orders[0].At
 	for i := range orders {
 		if orders[i].At.Before(first) {
 			first = orders[i].At
 		}
 	}
-	base, _ := rules.Begin(first)
-	past, _ := rules.Begin(base.Add(-time.Minute))
-	for !past.Before(p.at[0]) && (o.Days <= 0 || len(out) < o.Days) {
-		shift := base.Sub(past)
+	base, _ = rules.Begin(first)
+	day, _ := rules.Begin(base.Add(-time.Minute))
+	for !day.Before(p.at[0]) && (o.Days <= 0 || len(out) < o.Days) {
+		shift := base.Sub(day)
 		sum, ok := risk.Earned(orders, hours(rules), func(product order.Product, at time.Time) (order.Price, bool) {
-			was := at.Add(-shift)
-			x, ok := p.value(of[product], was)
-			return order.Near(x), ok && was.Before(base)
+			x, ok := price(product, at, shift)
+			return order.Near(x), ok && at.Add(-shift).Before(base)
 		})
 		if ok {
 			out = append(out, 0-sum)
 		}
-		past, _ = rules.Begin(past.Add(-time.Minute))
+		day, _ = rules.Begin(day.Add(-time.Minute))
 	}
+	return out, base
+}
+
+// errors are the losses had the forecast of the deliveries been off as those of past days were,
+// each of them a whole day.
+func (o *CheckOptions) errors(rules *order.Rules, orders []order.Order) ([]float64, error) {
+	p, err := readPrices(o.Errors, func(c string) bool { return c == "forecast" || c == o.Column })
+	if err != nil {
+		return nil, err
+	}
+	expected, err := p.column("forecast")
+	if err != nil {
+		return nil, err
+	}
+	came, err := p.column(o.Column)
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(orders, func(x order.Order) bool { return x.Product != order.Energy }) {
+		return nil, fmt.Errorf("%s has forecasts of energy alone: give --history for bids of capacity", o.Errors)
+	}
+	out, base := o.past(rules, orders, p, func(_ order.Product, at time.Time, shift time.Duration) (float64, bool) {
+		now, a := p.value(expected, at)
+		then, b := p.value(expected, at.Add(-shift))
+		real, c := p.value(came, at.Add(-shift))
+		return now + real - then, a && b && c
+	})
 	if len(out) == 0 {
-		return nil, p.Fault(1, 1, "a day is a scenario where it has a price for every delivery that is bid for", "there is no whole day before %s", base.Format(time.DateOnly))
+		return nil, p.Fault(1, 1, "it needs the forecast of the delivery, and forecasts with the prices that came of days before", "there is no whole day before %s", base.Format(time.DateOnly))
 	}
 	return out, nil
 }

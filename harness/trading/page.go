@@ -235,7 +235,7 @@ func (c *Checked) stored(begin time.Time) plot.Panel {
 		x, low, high = append(x, s.Time.Sub(begin).Hours()), append(low, s.Low), append(high, s.High)
 	}
 	return plot.Panel{Y: "stored, kWh", Curves: []plot.Curve{
-		{Name: "whatever is awarded", X: x, Y: high, Low: low},
+		{X: x, Y: high, Low: low},
 		{Name: "at most", X: x, Y: high, Color: plot.Orange},
 		{Name: "at least", X: x, Y: low, Color: plot.Green, Style: plot.Dashed},
 	}}
