@@ -41,7 +41,7 @@ func TestDispatchScenarios(t *testing.T) {
 		var hash string
 		for range 2 {
 			s := load(t, "../../scenarios/"+name+".yaml")
-			s.Duration = 30 * time.Minute
+			s.Duration = 2 * time.Minute
 			s.Timeline = slices.DeleteFunc(s.Timeline, func(e scenario.Event) bool { return e.At > s.Duration })
 			r := do(t, s, run.Options{})
 			passed(t, r)
@@ -95,8 +95,9 @@ score: [{metric: fleet.power_kw, stat: min}, {metric: limit.excess_kw, stat: p50
 func TestRestSaves(t *testing.T) {
 	play := func(rest string) (efficiency, off float64) {
 		s := written(t, `duration: 1h
+step: 5s
 fleet: [{id: ess, count: 12, soc: 50}]
-dispatch: {strategy: cost, rest: `+rest+`, target: {kw: -110}}
+dispatch: {every: 5s, strategy: cost, rest: `+rest+`, target: {kw: -110}}
 timeline: [{at: 30m, target_kw: 120}]
 score: [{metric: fleet.efficiency_percent}, {metric: tracking.rms_error_ratio}]
 `)
@@ -117,10 +118,11 @@ score: [{metric: fleet.efficiency_percent}, {metric: tracking.rms_error_ratio}]
 func TestDepthSpares(t *testing.T) {
 	play := func(strategy string) float64 {
 		s := written(t, `duration: 2h
+step: 10s
 fleet:
   - {id: soft, count: 3, soc: 50, wear: [{to_percent: 20, cost_per_kwh: 0.005}, {to_percent: 100, cost_per_kwh: 0.05}]}
   - {id: hard, count: 3, soc: 50, wear: [{to_percent: 100, cost_per_kwh: 0.01}]}
-dispatch: {strategy: `+strategy+`, target: {kw: -370}}
+dispatch: {every: 10s, strategy: `+strategy+`, target: {kw: -370}}
 timeline: [{at: 1h, target_kw: 390}]
 score: [{metric: fleet.wear_cost}]
 `)
@@ -140,8 +142,9 @@ score: [{metric: fleet.wear_cost}]
 func TestRiskKeepsTheWindow(t *testing.T) {
 	play := func(risk string) float64 {
 		s := written(t, `duration: 90m
+step: 5s
 fleet: [{id: ess, count: 6, soc: 35, limits: {soc_percent: [20, 90]}}]
-dispatch: {target: {kw: -200}`+risk+`}
+dispatch: {every: 5s, target: {kw: -200}`+risk+`}
 timeline: [{fault: {kind: noise, field: soc, sd: 1}}]
 score: [{metric: fleet.soc, stat: min}]
 `)
