@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -12,6 +13,22 @@ import (
 	"yunchu/platform/dispatch"
 	"yunchu/platform/fleet/image"
 )
+
+// group readies what dispatch does beside sharing a target.
+func (p *Plant) group() error {
+	if err := p.planner.SetLimits(p.cfg.Limits); err != nil {
+		return fmt.Errorf("limits of dispatch: %w", err)
+	}
+	if d := p.cfg.Droop; d != nil {
+		if err := d.Validate(); err != nil {
+			return fmt.Errorf("droop: %w", err)
+		}
+		if p.cfg.Frequency == nil {
+			return errors.New("droop: nobody tells the frequency")
+		}
+	}
+	return nil
+}
 
 // cycle decides once and publishes the commands.
 func (p *Plant) cycle(now time.Time) {

@@ -238,9 +238,9 @@ func New(cfg Config) (*Plant, error) {
 	p.life, p.end = context.WithCancel(context.Background())
 	p.planner.Settings, p.planner.Window = cfg.Dispatch, p.guard.Window
 	p.broken, p.mute = map[string]bool{}, map[string]bool{}
-	if err := p.planner.SetLimits(cfg.Limits); err != nil {
+	if err := p.group(); err != nil {
 		p.end()
-		return nil, fmt.Errorf("limits of dispatch: %w", err)
+		return nil, err
 	}
 	p.converts = slices.ContainsFunc(cfg.Quality, func(r QualityRule) bool { return !r.Profile.Units.Plain() })
 	p.waiters.open = map[awaited][]waiter{}

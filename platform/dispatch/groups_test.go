@@ -88,6 +88,12 @@ func TestLimits(t *testing.T) {
 		{"one that is not ours to tell", []dispatch.Limit{feeder, site}, func(img *image.Image) {
 			img.Devices[0].Info.State, img.Devices[0].Good.Power = device.Inactive, 100
 		}, 200, []float64{math.NaN(), 20, 65, 65}, 50, "limit site binds at 250 kW; limit feeder binds at 120 kW", "[site 250 250 true feeder 120 120 true]"},
+		{"what only measures does not flow", []dispatch.Limit{feeder, site}, func(img *image.Image) {
+			meter(img, 90)
+			meter(img, 90)
+			img.Devices[4].Info.ID, img.Devices[5].Info.ID = "n-meter", "n-whole"
+			img.Devices[5].Info.Kind, img.Devices[5].Info.RatedKW = "fused", 200
+		}, 200, []float64{50, 50, 50, 50}, 0, "", ""},
 		{"of a site", []dispatch.Limit{{Name: "joined", Edge: "east", Import: 30, Export: inf}}, func(img *image.Image) {
 			img.Devices[0].Info.Edge, img.Devices[3].Info.Edge = "east", "west"
 		}, 180, []float64{30, 50, 50, 50}, 0, "", "[joined 30 30 true]"},
