@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -26,6 +27,7 @@ import (
 	"yunchu/platform/bus"
 	"yunchu/platform/bus/nats"
 	"yunchu/platform/device"
+	"yunchu/platform/dispatch"
 	"yunchu/platform/ops"
 	"yunchu/platform/sched"
 	"yunchu/platform/store/series"
@@ -84,12 +86,8 @@ func notYet(cfg *scenario.Config) error {
 	switch {
 	case cfg.NATS.Credentials != "":
 		return fmt.Errorf("%s: nats.credentials: this version joins clusters without credentials only", cfg.Path)
-	case cfg.Dispatch.Target != nil && cfg.Dispatch.Target.Import:
-		return fmt.Errorf("%s: dispatch.target.import_kw: this version reads no meter; give the fleet's power", cfg.Path)
 	case cfg.Dispatch.Droop != nil:
 		return fmt.Errorf("%s: dispatch.droop: this version reads no frequency; let the converters answer it", cfg.Path)
-	case cfg.Site.ImportLimitKW != nil:
-		return fmt.Errorf("%s: site.import_limit_kw: this version keeps the limits of dispatch.limits, which may name a meter: {name: site, import_kw: …, meter: DEVICE}", cfg.Path)
 	}
 	return nil
 }
@@ -128,7 +126,7 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 	pc := platform.Config{
 		Name: cfg.Name, Bus: b, Sched: s, Log: log, Dir: cfg.Data, Period: 500 * time.Millisecond,
 		Dispatch:   cfg.Dispatch.Settings(),
-		Limits:     cfg.Dispatch.GroupLimits(func(now time.Time) time.Duration { return time.Duration(now.UnixNano()) }),
+		Limits:     limitsWithin(cfg),
 		RampKWPerS: cfg.Dispatch.Ramp, Lease: cfg.Guard.Lease, CommandsPerS: cfg.Guard.CommandsPerS,
 		Retain: cfg.Retention.Control, RetainHistory: cfg.Retention.History, Tiers: tiers(cfg.Retention.Tiers),
 		Audit: true,
@@ -148,6 +146,9 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 		pc.Initial = func(now time.Time) platform.Target {
 			return platform.Target{KW: t.Series.At(time.Duration(now.UnixNano())), Import: t.Import, Enabled: true}
 		}
+	}
+	if meter := device.ID(cfg.Site.Meter); meter != "" {
+		pc.Site = func(now time.Time) platform.Site { return p.Metered(now, meter) }
 	}
 	tapes := recordings(cfg, log)
 	defer tapes.close()
@@ -170,8 +171,8 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 	}
 	figures := remote.figures()
 	figures.MustRegister(sites, tapes)
-	if len(cfg.Dispatch.Limits) > 0 || cfg.Dispatch.Rest {
-		figures.MustRegister(limitFigures{p, cfg.Dispatch.Limits})
+	if len(pc.Limits) > 0 || cfg.Dispatch.Rest {
+		figures.MustRegister(limitFigures{p, pc.Limits})
 	}
 	if h, ok := p.History.(series.Elsewhere); ok {
 		historyFigures(figures, h)
@@ -220,6 +221,21 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 	}
 	fmt.Fprintf(stderr, "listening on %s://%s\n", scheme(cfg), l.Addr())
 	return runAll(ctx, b, func(ctx context.Context) error { return together(ctx, front) }, parts...)
+}
+
+// limitsWithin are the limits of groups, those of the configuration within the site's own.
+func limitsWithin(cfg *scenario.Config) []dispatch.Limit {
+	list := cfg.Dispatch.GroupLimits(func(now time.Time) time.Duration { return time.Duration(now.UnixNano()) })
+	if cfg.Site.ImportLimitKW == nil {
+		return list
+	}
+	site := dispatch.Limit{Name: "import_limit_kw", Import: *cfg.Site.ImportLimitKW, Export: math.Inf(1), Meter: device.ID(cfg.Site.Meter)}
+	for i := range list {
+		if list[i].Within == "" {
+			list[i].Within = site.Name
+		}
+	}
+	return append(list, site)
 }
 
 // tiers are what is stored of readings in steps.

@@ -3,8 +3,8 @@ package main
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"yunchu/harness/scenario"
 	"yunchu/platform"
+	"yunchu/platform/dispatch"
 )
 
 var (
@@ -17,7 +17,7 @@ var (
 // limitFigures shows what the limits of groups do in the newest decision.
 type limitFigures struct {
 	plant *platform.Plant
-	list  []scenario.GroupLimit
+	list  []dispatch.Limit
 }
 
 // Describe implements prometheus.Collector.

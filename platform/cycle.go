@@ -132,6 +132,25 @@ func (p *Plant) asked(now time.Time) (kw, limit float64, ok bool) {
 	return kw, limit, true
 }
 
+// Metered is the site behind the device that measures its connection: what that shows beyond
+// the power of the plant's devices. It is not OK while the meter does not report.
+func (p *Plant) Metered(now time.Time, meter device.ID) (s Site) {
+	ms, maxAge := now.UnixMilli(), p.cfg.Dispatch.MaxAge
+	p.Fleet.View(func(img *image.Image) {
+		for i := range img.Devices {
+			switch d := &img.Devices[i]; {
+			case !d.Fresh(ms, maxAge) || !device.Finite(d.Good.Power):
+			case d.Info.ID == meter:
+				s.Net += d.Good.Power
+				s.OK = true
+			case dispatch.Flows(d):
+				s.Net -= d.Good.Power
+			}
+		}
+	})
+	return s
+}
+
 // SetStrategy changes the strategy from the next cycle on. It runs on the loop.
 func (p *Plant) SetStrategy(s dispatch.Strategy) { p.planner.Settings.Strategy = s }
 

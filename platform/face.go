@@ -198,7 +198,11 @@ func (f *Face) Settings() api.Settings {
 	p.mu.Unlock()
 	if !chosen && p.cfg.Initial != nil {
 		t := p.cfg.Initial(p.sched.Now())
-		return api.Settings{Enabled: t.Enabled, Strategy: string(s.Strategy), TargetKW: &t.KW}
+		out := api.Settings{Enabled: t.Enabled, Strategy: string(s.Strategy)}
+		if !t.Import { // an import is no power of the fleet
+			out.TargetKW = &t.KW
+		}
+		return out
 	}
 	out := api.Settings{Enabled: s.Enabled, Strategy: string(s.Strategy), TargetKW: s.TargetKW}
 	for _, step := range s.Schedule {

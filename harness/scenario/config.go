@@ -294,6 +294,9 @@ func (c *Config) check(s *source) {
 		}
 		s.wrong("site.meter", suggest(m, slices.Compact(ids)), "there is no device %q", short(m))
 	}
+	if c.Site.ImportLimitKW != nil && c.Site.Meter == "" && !s.has("site.meter") {
+		s.wrong("site.import_limit_kw", "add meter: DEVICE", "an import limit needs the meter of the site")
+	}
 	var ids []string
 	for _, d := range c.Devices {
 		ids = append(ids, d.ID)

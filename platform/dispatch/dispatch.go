@@ -184,7 +184,7 @@ func (p *Planner) collect(at time.Time, img *image.Image, d *Decision) {
 			g.see(i, dev, now, maxAge)
 		}
 		if dev.Info.State != device.Active || !(dev.Info.RatedKW >= minRatedKW && dev.Info.RatedKW <= maxRatedKW) {
-			if grouped && rated(dev) && dev.Fresh(now, maxAge) { // not ours to tell, but it is there
+			if grouped && Flows(dev) && dev.Fresh(now, maxAge) { // not ours to tell, but it is there
 				g.count(i, number(dev.Good.Power))
 			}
 			continue

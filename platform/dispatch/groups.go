@@ -208,13 +208,13 @@ func (g *groups) take(slot int, u *unit, dev *image.Device, lo, hi float64) (flo
 	return lo, hi
 }
 
-// rated reports whether a device is one of those that flow in a group: not a meter, and not
-// one that is made of others.
-func rated(dev *image.Device) bool { return dev.Info.RatedKW > 0 && dev.Info.Kind != "fused" }
+// Flows reports whether the power of a device flows beside that of others: that of a meter
+// does not, nor that of one which is made of others.
+func Flows(dev *image.Device) bool { return dev.Info.RatedKW > 0 && dev.Info.Kind != "fused" }
 
 // see adds what a device was seen to have.
 func (g *groups) see(slot int, dev *image.Device, now int64, maxAge time.Duration) {
-	if k := g.of[slot]; k >= 0 && rated(dev) && dev.Fresh(now, maxAge) {
+	if k := g.of[slot]; k >= 0 && Flows(dev) && dev.Fresh(now, maxAge) {
 		g.seen[k] += number(dev.Good.Power)
 	}
 }

@@ -1,0 +1,128 @@
+package platform_test
+
+import (
+	"context"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"yunchu/platform"
+	"yunchu/platform/bus"
+	"yunchu/platform/bus/local"
+	"yunchu/platform/device"
+	"yunchu/platform/dispatch"
+	"yunchu/platform/sched"
+)
+
+// house is a battery, another battery and the meter of the site that they are at.
+type house struct {
+	load   float64    // kW
+	kw     [2]float64 // of the batteries
+	silent bool       // the meter does not report
+}
+
+func (h *house) Size() int { return 3 }
+
+func (h *house) ReadAll(_ context.Context, now time.Time, into *device.Readings) error {
+	for i := range 3 {
+		r := device.Empty()
+		r.Slot, r.At, r.Arrived, r.Status = device.Slot(i), now.UnixMilli(), now.UnixMilli(), device.Idle
+		if i < 2 {
+			r.Power, r.SoC = h.kw[i], 50
+		} else if r.Power = h.load + h.kw[0] + h.kw[1]; h.silent {
+			continue
+		}
+		into.Append(&r)
+	}
+	return nil
+}
+
+func (h *house) WriteAll(_ context.Context, now time.Time, cmds []device.Command, acks []device.Ack) ([]device.Ack, error) {
+	for i := range cmds {
+		h.kw[cmds[i].Slot] = cmds[i].Power
+		acks = append(acks, cmds[i].Answer(device.Done, now.UnixMilli(), "", ""))
+	}
+	return acks, nil
+}
+
+// TestMeter: with a meter at its connection a plant holds an import, and keeps a limit around
+// its fleet; while the meter is silent the limit stays with what was known, and it is told.
+func TestMeter(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		target platform.Target
+		limits []dispatch.Limit
+		want   map[string]float64 // import at the end of each part of the day
+	}{
+		{"an import", platform.Target{KW: 100, Import: true, Enabled: true}, nil, map[string]float64{"low": 100, "high": 100, "silent": 100}},
+		{
+			"a limit",
+			platform.Target{KW: 80, Enabled: true},
+			[]dispatch.Limit{{Name: "site", Import: 150, Export: math.Inf(1), Meter: "meter"}},
+			map[string]float64{"low": 120, "high": 150, "silent": 150},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+			s, b := sched.New(sched.NewVirtual(start)), local.New(0)
+			h := &house{load: 40}
+			var p *platform.Plant
+			p, err := platform.New(platform.Config{
+				Name: "test", Bus: b, Sched: s, Dir: t.TempDir(), Limits: tt.limits,
+				Initial: func(time.Time) platform.Target { return tt.target },
+				Site:    func(now time.Time) platform.Site { return p.Metered(now, "meter") },
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			told := map[string]bool{}
+			if _, err := bus.Events.Subscribe(b, 1, func(_ uint64, f *device.Events) {
+				for _, e := range f.List {
+					told[e.Type] = true
+				}
+			}); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			infos := []device.Info{
+				{ID: "a", Kind: "sim", State: device.Active, RatedKW: 100, CapacityKWh: 200, Simulated: true},
+				{ID: "b", Kind: "sim", State: device.Active, RatedKW: 50, CapacityKWh: 100, Simulated: true},
+				{ID: "meter", Kind: "sim", State: device.Inactive, Simulated: true},
+			}
+			if err := p.Add(ctx, infos, h); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.Start(ctx, start); err != nil {
+				t.Fatal(err)
+			}
+			at := start
+			for _, part := range []string{"low", "high", "silent"} {
+				if part == "high" {
+					h.load = 180
+				}
+				h.silent = part == "silent"
+				at = at.Add(10 * time.Second)
+				if part == "silent" {
+					at = at.Add(-7 * time.Second) // setpoints hold for six seconds
+				}
+				if err := s.Run(ctx, at); err != nil {
+					t.Fatal(err)
+				}
+				if got := h.load + h.kw[0] + h.kw[1]; math.Abs(got-tt.want[part]) > 1e-6 {
+					t.Errorf("%s: the import is %g kW, want %g; %s", part, got, tt.want[part], p.Decision().Reason)
+				}
+			}
+			if err := s.Run(ctx, at.Add(20*time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			if tt.limits != nil && (!told["meter-silent"] || !strings.Contains(strings.Join(p.Decision().Silent, ","), "site")) {
+				t.Errorf("events %v, silent %v: the meter's silence is not told", told, p.Decision().Silent)
+			}
+			if err := p.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
