@@ -171,10 +171,16 @@ func (d *Desk) forecast(rules *order.Rules, path string) (*expected, error) {
 	}
 	if d.Strategy == Quantile {
 		var columns [][]float64
-		for i, h := range p.Header {
-			if x, is := level(h); is {
-				f.Levels, columns = append(f.Levels, x), append(columns, p.Column[i])
+		for _, h := range p.Header {
+			x, is := level(h)
+			if !is {
+				continue
 			}
+			column, err := p.Full(h)
+			if err != nil {
+				return nil, err
+			}
+			f.Levels, columns = append(f.Levels, x), append(columns, column)
 		}
 		for k := range f.Price {
 			var row []float64

@@ -213,3 +213,42 @@ func BenchmarkClear(b *testing.B) {
 		auction.Clear(orders, r)
 	}
 }
+
+// TestClearOrderAndParts: in which order others came, and whether somebody bids in one order or in
+// parts of it, changes neither price nor volume, nor what a party has in all but for lots at the
+// margin.
+func TestClearOrderAndParts(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		orders := drawn(t)
+		r := rule(false, "midpoint")
+		whole := auction.Clear(orders, r)
+		var parts []order.Order
+		var owner []int
+		for i, o := range orders {
+			for o.KW > 0 {
+				q := order.KW(100 * rapid.IntRange(1, int(o.KW/100)).Draw(t, "lots"))
+				parts, owner = append(parts, order.Order{Side: o.Side, KW: q, Limit: o.Limit}), append(owner, i)
+				o.KW -= q
+			}
+		}
+		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+		rng.Shuffle(len(parts), func(i, k int) {
+			parts[i], parts[k], owner[i], owner[k] = parts[k], parts[i], owner[k], owner[i]
+		})
+		cut := auction.Clear(parts, r)
+		if cut.Price != whole.Price || cut.Volume != whole.Volume || cut.Low != whole.Low || cut.High != whole.High || cut.Curtailed != whole.Curtailed {
+			t.Fatalf("%+v\nin parts %+v", whole, cut)
+		}
+		got := make([]order.KW, len(orders))
+		for k, q := range cut.Fill {
+			got[owner[k]] += q
+		}
+		for i, o := range orders {
+			margin := o.Limit == whole.Price || o.Limit == whole.Low || o.Limit == whole.High || o.Limit.IsAny()
+			if got[i] != whole.Fill[i] && !margin {
+				t.Fatalf("order %d has %v, in parts %v", i, whole.Fill[i], got[i])
+			}
+		}
+	})
+}

@@ -174,9 +174,19 @@ func (r *Rules) Terms(p Product) *Terms {
 	return nil
 }
 
-// Lot is the step of quantities, Ticks that of prices, and Bounds what prices may be.
-func (t *Terms) Lot() KW      { q, _ := OfMW(t.LotMW); return q }
-func (t *Terms) Ticks() Price { p, _ := Of(t.Tick); return p }
+// Lot is what quantities are multiples of.
+func (t *Terms) Lot() KW {
+	q, _ := OfMW(t.LotMW)
+	return q
+}
+
+// Ticks is what prices are multiples of.
+func (t *Terms) Ticks() Price {
+	p, _ := Of(t.Tick)
+	return p
+}
+
+// Bounds are floor and cap of prices.
 func (t *Terms) Bounds() (lo, hi Price) {
 	lo, _ = Of(t.Floor)
 	hi, _ = Of(t.Cap)
