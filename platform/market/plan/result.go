@@ -169,11 +169,10 @@ func (f *found) tidy() {
 
 // clean is a power without what the solver leaves of 0 and of the most.
 func clean(x, most float64) float64 {
-	const left = 1e-7
 	switch {
-	case x < left*most:
+	case x < nothing*most:
 		return 0
-	case x > most-left*most:
+	case x > most-nothing*most:
 		return most
 	}
 	return x
