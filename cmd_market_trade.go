@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"yunchu/harness/trading"
 	"yunchu/platform/dispatch"
@@ -22,7 +21,8 @@ func tradingCommands() []*cobra.Command {
 const marketUsage = "rules of the market, that ship or of a file (yunchu market rules)"
 
 // deskFlags are what bids are made with.
-func deskFlags(f *pflag.FlagSet, d *trading.Desk) {
+func deskFlags(c *cobra.Command, d *trading.Desk) {
+	f := c.Flags()
 	f.StringVar(&d.Market, "market", "day-ahead-hourly", marketUsage)
 	f.Float64Var(&d.Battery.PowerKW, "power-kw", 0, "power of charge and of discharge at the grid, kW")
 	f.Float64Var(&d.Battery.EnergyKWh, "energy-kwh", 0, "energy that can be taken out, kWh")
@@ -60,7 +60,8 @@ func deskGood(d *trading.Desk) error {
 }
 
 // riskFlags are what bids are checked against.
-func riskFlags(f *pflag.FlagSet, o *trading.CheckOptions) {
+func riskFlags(c *cobra.Command, o *trading.CheckOptions) {
+	f := c.Flags()
 	f.StringVar(&o.Limits, "limits", "", "file of limits (kind: TradingLimits)")
 	f.StringSliceVar(&o.Held, "held", nil, "awards that are held already")
 	f.StringVar(&o.History, "history", "", "CSV of past prices: each whole day before the delivery is a scenario")
@@ -128,12 +129,12 @@ regulation   energy and regulation planned together, at any price
 		},
 	}
 	f := c.Flags()
-	deskFlags(f, &o.Desk)
+	deskFlags(c, &o.Desk)
 	f.StringVar(&o.Strategy, "strategy", trading.PriceTaker, strings.Join(trading.Strategies, ", "))
 	f.StringVar(&o.Plan, "plan", "", "CSV of a plan, as yunchu market plan or backtest writes it")
 	f.StringVar(&o.Date, "date", "", "delivery day of the forecast, on the clock of the market")
 	f.StringVar(&o.Column, "forecast-column", energyColumn, "of energy, where the forecast has no column forecast; of --history and --errors too")
-	riskFlags(f, &o.Check)
+	riskFlags(c, &o.Check)
 	f.StringVar(&out, "out", "", "CSV file for the bids")
 	f.BoolVar(&asJSON, "json", false, "print what is bid as JSON")
 	return c
@@ -187,7 +188,7 @@ which yunchu forecast backtest --out writes; or the columns of --scenarios, such
 	f := c.Flags()
 	f.StringVar(&o.Bids, "bids", "", "CSV of bids")
 	f.StringVar(&o.Market, "market", "day-ahead-hourly", marketUsage)
-	riskFlags(f, &o)
+	riskFlags(c, &o)
 	f.StringVar(&o.Column, "column", energyColumn, "of --history and --errors, the price of energy that came")
 	f.StringVar(&now, "now", "", "when they are sent: the gate must be open then (default: it is not looked at)")
 	f.StringVar(&page, "page", "", "HTML file to print")
@@ -246,7 +247,7 @@ index_k, and takes a column storage (1 or 0).`,
 	f.StringVar(&o.Column, "column", energyColumn, "of --prices, the price of energy")
 	f.Float64Var(&o.Slope, "slope", 0, "what a MW besides moves the price of energy by, per MWh")
 	f.Float64Var(&o.Demand, "demand-mw", 0, "of regulation, where the market ranks offers")
-	riskFlags(f, &o.Risk)
+	riskFlags(c, &o.Risk)
 	f.StringVar(&out, "out", "", "CSV file for the awards")
 	f.StringVar(&page, "page", "", "HTML file with the curves, the awards and the position")
 	f.BoolVar(&asJSON, "json", false, "print the result as JSON")
@@ -397,7 +398,7 @@ Days are those of the market's zone that are known in full.`,
 		},
 	}
 	f := c.Flags()
-	deskFlags(f, &o.Desk)
+	deskFlags(c, &o.Desk)
 	f.StringSliceVar(&o.Strategies, "strategy", []string{trading.PriceTaker, trading.Quantile}, strings.Join(trading.Strategies, ", "))
 	f.StringVar(&o.Prices, "prices", "", "CSV of the prices that came")
 	f.StringVar(&o.PriceColumn, "price-column", energyColumn, "of energy in it")
