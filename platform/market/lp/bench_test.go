@@ -1,6 +1,7 @@
 package lp
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -45,10 +46,25 @@ func TestFleet(t *testing.T) {
 	}
 }
 
+// BenchmarkFleet builds and solves; again solves what is there with other costs.
 func BenchmarkFleet(b *testing.B) {
-	for b.Loop() {
-		if _, err := fleet(20).Solve(); err != nil {
-			b.Fatal(err)
-		}
+	for _, sites := range []int{1, 20, 100, 1000} {
+		b.Run(fmt.Sprintf("%d/first", sites), func(b *testing.B) {
+			for b.Loop() {
+				if _, err := fleet(sites).Solve(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run(fmt.Sprintf("%d/again", sites), func(b *testing.B) {
+			p, k := fleet(sites), 0
+			for b.Loop() {
+				k++
+				p.SetCost(Var(1), float64(k%7))
+				if _, err := p.Solve(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
