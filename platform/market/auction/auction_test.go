@@ -252,3 +252,47 @@ func TestClearOrderAndParts(t *testing.T) {
 		}
 	})
 }
+
+// TestRankKeepsShares: the demand is met or told to be short, storage and units keep to their
+// shares, nobody who is not admitted has anything, and nobody is passed over who ranks better than
+// the last that is awarded and has room left.
+func TestRankKeepsShares(t *testing.T) {
+	t.Parallel()
+	rules, err := order.Shipped("hunan-regulation")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		offers := make([]auction.Offer, rapid.IntRange(0, 12).Draw(t, "n"))
+		for i := range offers {
+			offers[i] = auction.Offer{
+				KW: order.KW(1000 * rapid.IntRange(5, 120).Draw(t, "mw")), Price: order.Price(rapid.IntRange(40, 150).Draw(t, "price")) * unit / 10,
+				Index: float64(rapid.IntRange(10, 200).Draw(t, "k")) / 100, Storage: rapid.Bool().Draw(t, "storage"),
+			}
+		}
+		demand := order.KW(1000 * rapid.IntRange(10, 600).Draw(t, "demand"))
+		r := auction.Rank(offers, demand, *rules.Ranking)
+		sum, storage, last := order.KW(0), order.KW(0), order.Price(0)
+		for i, q := range r.Fill {
+			sum += q
+			if offers[i].Storage {
+				storage += q
+			}
+			if q > 0 {
+				last = max(last, r.Ranking[i])
+			}
+			if admitted := offers[i].Index >= 0.3 && offers[i].KW >= 10_000; q < 0 || q > offers[i].KW || 5*q > demand || q > 0 && !admitted || admitted != (r.Ranking[i] > 0) {
+				t.Fatalf("offer %+v has %v of %v", offers[i], q, demand)
+			}
+		}
+		if sum+r.Short != demand || 5*storage > 2*demand || r.Price != last {
+			t.Fatalf("%v of %v, storage %v, paid %v, last %v", sum, demand, storage, r.Price, last)
+		}
+		for i, q := range r.Fill {
+			full := q == offers[i].KW || 5*q == demand || offers[i].Storage && 5*storage == 2*demand
+			if r.Ranking[i] > 0 && r.Ranking[i] < last && !full {
+				t.Fatalf("offer %+v ranks at %v before %v and has %v", offers[i], r.Ranking[i], last, q)
+			}
+		}
+	})
+}
