@@ -54,7 +54,7 @@ const (
 	// minPayload is what an external server must accept: every frame of readings.
 	minPayload = 1 << 19
 	// answerTimeout is how long the server may take to answer. A disk that needs
-	// longer for one sync has failed.
+	// longer for one sync has failed; many, one after the other, may take longer.
 	answerTimeout = 20 * time.Second
 )
 

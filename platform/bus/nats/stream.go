@@ -25,6 +25,8 @@ type stream struct {
 	pub  jetstream.JetStream // with the acknowledgements of this stream alone
 
 	maxFlight int
+	patience  time.Duration     // how long an embedded server may take for the next answer
+	silence   *time.Timer       // of the settler
 	sent      chan *publication // from the committer to the settler, in order
 	workers   sync.WaitGroup
 
@@ -65,13 +67,18 @@ type subscription struct {
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 func newStream(b *Bus, name string, js jetstream.Stream, last uint64, maxFlight int) (*stream, error) {
-	pub, err := jetstream.New(b.nc, jetstream.WithPublishAsyncMaxPending(maxFlight), jetstream.WithPublishAsyncTimeout(answerTimeout))
+	options := []jetstream.JetStreamOpt{jetstream.WithPublishAsyncMaxPending(maxFlight)}
+	if b.srv == nil { // a cluster may lose one answer and give the next
+		options = append(options, jetstream.WithPublishAsyncTimeout(answerTimeout))
+	}
+	pub, err := jetstream.New(b.nc, options...)
 	if err != nil {
 		return nil, err
 	}
 	s := &stream{
 		bus: b, name: name, js: js, pub: pub,
-		maxFlight: maxFlight, sent: make(chan *publication, maxFlight),
+		maxFlight: maxFlight, patience: answerTimeout, silence: time.NewTimer(answerTimeout),
+		sent:  make(chan *publication, maxFlight),
 		begun: last, handled: last, quit: make(chan struct{}),
 	}
 	s.wake.L = &s.mu
@@ -195,15 +202,23 @@ func (s *stream) note(seq uint64, raw []byte) error {
 	return nil
 }
 
-// wait returns the sequence under which p is stored. An embedded server that
-// does not answer could not write.
+// wait returns the sequence under which p, the next to be answered, is stored. An
+// embedded server that does not answer could not write. Its time counts from here: one
+// that has many frames to sync before this one is slow and has not failed.
 func (s *stream) wait(p *publication) (uint64, error) {
 	if p.err == nil {
+		var silent <-chan time.Time
+		if s.bus.srv != nil {
+			s.silence.Reset(s.patience)
+			silent = s.silence.C
+		}
 		select {
 		case ack := <-p.answer.Ok():
 			// What came after a failure is not vouched for.
 			return ack.Sequence, s.bus.Err()
 		case p.err = <-p.answer.Err():
+		case <-silent:
+			p.err = fmt.Errorf("none for %v", s.patience)
 		case <-s.bus.failed:
 			return 0, s.bus.Err()
 		}
