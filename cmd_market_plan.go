@@ -69,6 +69,9 @@ backtest --out writes them, from which --draws are drawn. One plan is made for a
 costs. --actual says what the plan comes to with the prices that came, --rolling HORIZON/EVERY/KNOWN
 what planning again and again would, the prices of KNOWN (default EVERY) being known each time.
 
+--committed is what has been sold before: capacity is kept, and energy that is off is settled at the columns
+short_per_mwh and long_per_mwh of the prices, or at the price itself. The value is then that of what is off.
+
 --out has a row for each interval and site, power_kw positive when it charges; --schedule is a target
 for dispatch.`,
 		Example: `  yunchu market plan --prices day.csv --power-kw 1000 --energy-kwh 4000 --efficiency 0.85 --out plan.csv --page plan.html
@@ -105,6 +108,7 @@ for dispatch.`,
 	s.Float64Var(&f.demand, "demand-charge", 0, "of each kW of the highest import of a month")
 	s.Float64Var(&f.peak, "peak-kw", 0, "the peak of the month so far, kW")
 	s.Float64Var(&f.carbon, "carbon-price", 0, "of a tonne, for the column carbon_t_per_mwh")
+	s.StringVar(&f.o.Committed, "committed", "", "CSV of what has been sold and must be kept: time, target_kw (what is taken, as market award writes it), regup_kw, regdown_kw, reserve_kw")
 	s.StringVar(&f.o.Scenarios, "scenarios", "", "CSV of prices that may come: a column each, or quantiles q05 ... q95")
 	s.IntVar(&f.o.Draws, "draws", 50, "how many scenarios are drawn from quantiles")
 	s.Uint64Var(&f.o.Seed, "seed", 1, "what is drawn follows from it")
@@ -180,6 +184,9 @@ func (f *planFlags) check() error {
 	}
 	if f.o.Scenarios == "" && (f.cvar != "" || f.o.Budget != 0) {
 		return errors.New("--cvar and --robust need --scenarios: what may come")
+	}
+	if f.o.Committed != "" && (f.o.Scenarios != "" || f.o.Actual != "") {
+		return errors.New("--committed is planned for with the prices that are expected: take --scenarios and --actual away")
 	}
 	if f.cvar != "" && f.o.Budget != 0 {
 		return errors.New("--cvar and --robust are two ways to count what may come: keep one")

@@ -29,6 +29,7 @@ type Prices struct {
 	Step           time.Duration
 	Energy, Export []float64 // Export is nil where it is Energy
 	Carbon         []float64 // t/MWh; nil: not known
+	Short, Long    []float64 // of energy that is missing, or left over, of what has been sold
 	Product        map[string][]float64
 }
 
@@ -44,7 +45,7 @@ func readPrices(path, energy string, p *scenario.Portfolio, from, to time.Time) 
 	if err != nil {
 		return nil, err
 	}
-	wanted := []string{energy, energyColumn, forecastColumn, exportColumn, carbonColumn}
+	wanted := []string{energy, energyColumn, forecastColumn, exportColumn, carbonColumn, shortColumn, longColumn}
 	for _, name := range p.Products {
 		wanted = append(wanted, productColumns[name])
 	}
@@ -99,6 +100,13 @@ func readPrices(path, energy string, p *scenario.Portfolio, from, to time.Time) 
 	}
 	if s.Has(exportColumn) {
 		out.Export = column(exportColumn)
+	}
+	out.Short, out.Long = out.Energy, out.Energy
+	if s.Has(shortColumn) {
+		out.Short = column(shortColumn)
+	}
+	if s.Has(longColumn) {
+		out.Long = column(longColumn)
 	}
 	if s.Has(carbonColumn) {
 		out.Carbon = column(carbonColumn)

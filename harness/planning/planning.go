@@ -19,6 +19,8 @@ type Options struct {
 	From, To  time.Time // of the prices; zero: all of them
 	Nodes     int       // of the search; 0: as the package has it
 
+	Committed string // CSV of what has been sold before: time, target_kw, regup_kw, regdown_kw, reserve_kw
+
 	// Scenarios is a CSV of prices that may come: a column each, or columns q05 … q95 of quantiles, from which
 	// Draws are drawn with Seed.
 	Scenarios string
@@ -72,6 +74,11 @@ func Run(o Options) (*Result, error) {
 	}
 	p.Nodes = o.Nodes
 	r := &Result{Options: o, Market: prices, Problem: p}
+	if o.Committed != "" {
+		if err := o.commit(p, prices); err != nil {
+			return nil, err
+		}
+	}
 	if o.Scenarios != "" {
 		if err := o.uncertain(p, prices); err != nil {
 			return nil, err
