@@ -148,7 +148,19 @@ func (a *archive) fill(ctx context.Context, src Source) error {
 	return a.add(manifestName, int64(len(b)), bytes.NewReader(b))
 }
 
-// folder adds the files of the data folder but the log's, one open at a time.
+// belongs says whether a backup has the folder of this name. The log is there as frames.
+// Keys stay where they are: a backup lies with others, and whoever reads it must not be
+// able to sign what the plant believes. An audit is signed with one of them, and a restored
+// plant begins another. Recordings of wires are of no use to it.
+func belongs(name string) bool {
+	switch name {
+	case busFolder, "keys", "audit", "links":
+		return false
+	}
+	return !strings.HasPrefix(name, "audit.damaged-") && !strings.HasPrefix(name, "before-format-")
+}
+
+// folder adds the files of the data folder that belong to a backup, one open at a time.
 func (a *archive) folder(src Source) error {
 	// The history's manifest comes first: a file that is written after it is in the log too,
 	// while one that it lists must be there.
@@ -161,7 +173,7 @@ func (a *archive) folder(src Source) error {
 			return nil
 		case err != nil:
 			return err
-		case d.IsDir() && (name == busFolder || strings.HasPrefix(name, "before-format-")):
+		case d.IsDir() && !belongs(name):
 			return fs.SkipDir
 		case name == manifest && len(a.m.Files) > 0:
 			return nil

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -103,6 +106,36 @@ func TestBackupIsRestored(t *testing.T) {
 }
 
 // One bit anywhere, or one byte less, and it is no backup; nothing is written.
+// TestBackupHasNoKeys: whoever reads a backup signs neither access tokens nor an audit with
+// it, nor serves with the plant's certificate, and what crossed its wires is not there either.
+func TestBackupHasNoKeys(t *testing.T) {
+	dir, b := plant(t)
+	for _, name := range []string{"keys/jwt/1.pem", "keys/audit.key", "keys/tls.key", "audit/checkpoint", "audit.damaged-1/checkpoint", "links/rig-1.ndjson", "remote-write/store"} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("text of "+name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m, err := ops.Backup(t.Context(), io.Discard, ops.Source{Dir: dir, Bus: b, Program: "test", Now: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range m.Files {
+		if !strings.HasPrefix(f.Name, "log/") {
+			names = append(names, f.Name)
+		}
+	}
+	want := []string{"history/00000001-1-5.parquet", "remote-write/store", "version", "manifest.json"}
+	slices.Sort(names)
+	slices.Sort(want)
+	if !slices.Equal(names, want) {
+		t.Errorf("a backup has %q, want %q", names, want)
+	}
+}
+
 func TestChangedBackupIsRefused(t *testing.T) {
 	dir, b := plant(t)
 	var file bytes.Buffer
