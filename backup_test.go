@@ -20,7 +20,7 @@ func TestBackupUnderLoad(t *testing.T) {
 	const token = "token-of-an-engineer"
 	p := fresh(t, "YUNCHU_TOKEN="+token)
 	x, c := serving(t, p)
-	var admin struct{ Token string }
+	var admin struct{ Token, RefreshToken string }
 	decode(t, c.do(t, http.StatusCreated, http.MethodPost, "/api/v1/setup", map[string]string{
 		"token": x.says(t, "setup token: "), "user": "ann", "password": password,
 	}), &admin)
@@ -57,7 +57,10 @@ func TestBackupUnderLoad(t *testing.T) {
 		for _, w := range all {
 			w.verify(t, c)
 		}
-		client{base: c.base, token: admin.Token}.do(t, http.StatusOK, http.MethodGet, "/api/v1/users", nil)
+		client{base: c.base, token: admin.Token}.do(t, http.StatusUnauthorized, http.MethodGet, "/api/v1/users", nil) // the key that signed it is not there
+		var again struct{ Token string }
+		decode(t, c.do(t, http.StatusOK, http.MethodPost, "/api/v1/refresh", map[string]string{"refreshToken": admin.RefreshToken}), &again)
+		client{base: c.base, token: again.Token}.do(t, http.StatusOK, http.MethodGet, "/api/v1/users", nil)
 		var about struct{ Damage []any }
 		c.get(t, "/api/v1/system", &about)
 		if len(about.Damage) > 0 {
