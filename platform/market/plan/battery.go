@@ -176,4 +176,3 @@ func (m *model) depths(i int) {
 		v.taken = append(v.taken, m.row(tag{kind: inner}, 0, 0, append(taken[t], outside...)...))
 	}
 }
-
