@@ -136,20 +136,20 @@ func TestRestTakesTurns(t *testing.T) {
 		last := make([]bool, 6)
 		socs := []float64{60, 60, 60, 60, 60, 60}
 		starts, hours := 0, 0.0
-		for cycle := range 3600 { // two hours
-			now := start.Add(time.Duration(cycle) * 2 * time.Second)
+		for cycle := range 900 { // two hours
+			now := start.Add(time.Duration(cycle) * 8 * time.Second)
 			for i := range socs {
 				see(&img.Devices[i], now, socs[i]+0.02*rng.NormFloat64())
 			}
 			d := decide(t, p, now, img, -130-12*rng.Float64())
 			for i, kw := range powers(&d, 6) {
-				socs[i] += kw * 2 / 3600 / 200 * 100
+				socs[i] += kw * 8 / 3600 / 200 * 100
 				if on := kw != 0; on != last[i] {
 					last[i] = on
 					starts++
 				}
 			}
-			hours += 2.0 / 3600
+			hours += 8.0 / 3600
 		}
 		t.Logf("equal %v: %d starts and stops of six in %.0f h, charge %.2f", equal, starts, hours, socs)
 		if rate := float64(starts) / hours / 6; rate > 10 || rate < 0.3 {
