@@ -24,6 +24,9 @@ const (
 	// lossShare is the part of conversion loss that grows with the square of
 	// power, at rated power; typical of the inverters in twin/params.
 	lossShare = 0.035
+	// stiffest is how much less a device in bad health does at most, so that one that reports
+	// nonsense does not make numbers that cannot be added.
+	stiffest = 1000
 	// lossPrice and wearPrice weigh a kWh lost against a kWh put through: a
 	// battery of 150 $/kWh that lasts 6,000 cycles wears 0.0125 $ per kWh in or
 	// out; energy at 0.1 $/kWh.
@@ -83,7 +86,7 @@ func (p *Planner) costs(img *image.Image) {
 			a, b = p.toGo(s, dev, q.Hi[i] > 0, tau)
 		}
 		if w := p.Settings.SoHWeight; w > 0 && dev.Good.SoH > 0 && dev.Good.SoH < 100 {
-			a *= math.Pow(100/max(dev.Good.SoH, 1), w)
+			a *= min(math.Pow(100/dev.Good.SoH, w), stiffest)
 		}
 		if p.Settings.Strategy == TimeToGo { // τ smooths
 			q.A[i], q.B[i], q.R[i] = a, b, 0

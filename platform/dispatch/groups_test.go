@@ -174,8 +174,13 @@ func TestNoLimitIsPassed(t *testing.T) {
 			of[i] = rapid.IntRange(0, len(limits)-1).Draw(t, "group")
 			img.Devices[i].Info.ID = device.ID(fmt.Sprintf("d%d-g%d-", i, of[i]))
 			img.Devices[i].Info.Tier = rapid.IntRange(0, 2).Draw(t, "tier")
+			if rapid.Bool().Draw(t, "known") {
+				img.Devices[i].Info.Wear = steps
+				img.Devices[i].Info.Loss = &device.Loss{FixedKW: rapid.Float64Range(0, 5).Draw(t, "loss"), PerKW: 0.01, PerKW2: 2e-4}
+			}
 		}
 		p := planner(rapid.SampledFrom(dispatch.Strategies).Draw(t, "strategy"))
+		p.Settings.Rest = rapid.Bool().Draw(t, "rest")
 		if err := p.SetLimits(limits); err != nil {
 			t.Fatal(err)
 		}
