@@ -123,7 +123,7 @@ func (s *Series) Mean(from, to time.Time) float64 {
 		sum += s.At(at) * (next - at).Seconds()
 		at = next
 	}
-	return (sum + s.At(b-1)*(b-at).Seconds()) / (b - a).Seconds()
+	return (sum + s.At(at)*(b-at).Seconds()) / (b - a).Seconds()
 }
 
 // Spans tells whether a series has values for all of a time.

@@ -1,0 +1,75 @@
+package scenario_test
+
+import (
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"yunchu/harness/scenario"
+)
+
+// portfolio is one of a site with a load of the rows.
+func portfolio(t *testing.T, rows, more string) (*scenario.Portfolio, error) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "load.csv"), []byte("time,load_kw\n"+rows), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text := "apiVersion: yunchu/v1\nkind: Portfolio\nsites:\n  - id: a\n    load: {csv: load.csv, time: time, column: load_kw}\n" + more
+	return scenario.ParsePortfolio(filepath.Join(dir, "p.yaml"), []byte(text), scenario.Options{})
+}
+
+// TestMeanOfASeries: an interval has the mean of the rows that hold in it, whatever their steps.
+func TestMeanOfASeries(t *testing.T) {
+	p, err := portfolio(t, "2026-06-01T00:00:00Z,100\n2026-06-01T00:15:00Z,200\n2026-06-01T00:30:00Z,400\n2026-06-01T01:00:00Z,800\n", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	day := time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
+	for _, tt := range []struct {
+		from, to time.Duration
+		want     float64
+	}{
+		{0, 15 * time.Minute, 100},
+		{15 * time.Minute, 30 * time.Minute, 200},
+		{30 * time.Minute, 45 * time.Minute, 400},
+		{45 * time.Minute, time.Hour, 400},
+		{0, time.Hour, 275},
+		{10 * time.Minute, 20 * time.Minute, 150},
+		{time.Hour, 2 * time.Hour, 800},
+	} {
+		if got := p.Sites[0].Load.Mean(day.Add(tt.from), day.Add(tt.to)); math.Abs(got-tt.want) > 1e-6 {
+			t.Errorf("from %v to %v the mean is %v, want %v", tt.from, tt.to, got, tt.want)
+		}
+	}
+	if l := p.Sites[0].Load; !l.Spans(day, day.Add(90*time.Minute)) || l.Spans(day, day.Add(2*time.Hour)) || l.Spans(day.Add(-time.Minute), day.Add(time.Hour)) {
+		t.Error("it is not told from when to when there are rows")
+	}
+}
+
+// TestPortfolioFaults: what is wrong with a portfolio is told with its place, all at once.
+func TestPortfolioFaults(t *testing.T) {
+	_, err := portfolio(t, "2026-06-01T00:00:00Z,100\n", `    pv: 50
+    battery: {power_kw: 100, energy_kwh: 200, begin_kwh: 300, end_kwh: 10, end_value_per_mwh: 3, wear: [{to: 0.5, cost_per_mwh: 4}, {to: 0.9, cost_per_mwh: 2}]}
+  - {id: a, battery: {power_kw: 100}}
+products: [regup]
+zone: Nowhere
+limits:
+  - {name: x, sites: "b*", import_kw: 3}
+  - {name: y}
+`)
+	if err == nil {
+		t.Fatal("nothing is wrong")
+	}
+	for _, want := range []string{
+		"PV that only consumes", "300 kWh are outside of 0 to 200", "fixed or has a value", "up to 0.9 at 2 after up to 0.5 at 4", "end at a depth of 0.9",
+		`sites[0] has the id "a", too`, "a battery of 100 kW and 0 kWh", "what regulation takes has to be bought", `"Nowhere" is no zone`, `no site is called "b*"`, "a limit that bounds nothing",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not told:\n%v", want, err)
+		}
+	}
+}
