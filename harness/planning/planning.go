@@ -95,6 +95,9 @@ func Run(o Options) (*Result, error) {
 	case !errors.Is(err, lp.ErrInfeasible):
 		return nil, said(err)
 	}
+	if o.Front == plan.Carbon && prices.Carbon == nil {
+		return nil, scenario.Faults{{Path: o.Portfolio.Prices, Msg: "there is no column " + carbonColumn, Hint: "it says how many tonnes each MWh that is taken makes"}}
+	}
 	if o.Front != "" {
 		alone := *p
 		alone.Scenarios, alone.Risk = nil, plan.Risk{}
