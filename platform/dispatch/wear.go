@@ -68,27 +68,36 @@ func (s *Stack) Next() float64 {
 	return s.wear[len(s.wear)-1].CostPerKWh
 }
 
+// reversal is how far a state of charge must come back before it has turned: one step of
+// those that are told in whole percents, and beyond what readings are noisy. What lies
+// within is no half cycle, one beyond it counts whole.
+const reversal = 0.01 * (1 + 1e-9)
+
 // depth follows how deep a battery with known wear is used: its charge as a stack that
 // discharging takes from, and the room above it as one that charging takes from. Each half
 // cycle has half the cost of the cycle.
 type depth struct {
 	charge, room Stack
-	soc          float64 // 0..1, where both stand
+	soc          float64 // 0..1, where both stand: the furthest it has come since it turned
+	way          int8    // 1 it rises, -1 it falls, 0 not known yet
 }
 
 // follow moves on to a state of charge, 0..1, and returns what a kWh more would cost now,
 // taken in and given out.
 func (d *depth) follow(wear device.Wear, soc float64) (in, out float64) {
 	if !slices.Equal(d.charge.wear, wear) {
-		*d = depth{NewStack(wear, soc), NewStack(wear, 1-soc), soc}
+		*d = depth{charge: NewStack(wear, soc), room: NewStack(wear, 1-soc), soc: soc}
 	}
-	if x := soc - d.soc; x > 0 {
+	x := soc - d.soc
+	switch {
+	case x > 0 && (d.way > 0 || x > reversal):
 		d.room.Take(x)
 		d.charge.Fill(x)
-	} else {
+		d.soc, d.way = soc, 1
+	case x < 0 && (d.way < 0 || -x > reversal):
 		d.charge.Take(-x)
 		d.room.Fill(-x)
+		d.soc, d.way = soc, -1
 	}
-	d.soc = soc
 	return d.room.Next() / 2, d.charge.Next() / 2
 }

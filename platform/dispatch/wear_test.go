@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"yunchu/platform/device"
 	"yunchu/platform/dispatch"
@@ -120,6 +121,100 @@ func TestCostTakesTurnsByDepth(t *testing.T) {
 	d = decide(t, p, start, img, 100) // 10 % for the next 8 %, while the other has not been charged
 	if got := powers(&d, 2); !(got[0] < got[1]-20) {
 		t.Errorf("%v kW: the battery that was charged deep is to do less than the other", got)
+	}
+}
+
+// TestWearAndNoise: equal batteries with known wear keep their shares while they are
+// discharged through all steps but the last, though their states of charge are read with
+// noise, in tenths or in whole percents; where converters may rest they take turns.
+func TestWearAndNoise(t *testing.T) {
+	const n, cycles = 4, 3600 // two hours
+	for _, tt := range []struct {
+		name      string
+		sd, steps float64 // percent
+		rest      bool
+	}{
+		{"noise", 0.02, 0, false},
+		{"more noise", 0.1, 0, false},
+		{"tenths", 0.02, 0.1, false},
+		{"percents", 0.1, 1, false},
+		{"noise, resting", 0.02, 0, true},
+		{"tenths, resting", 0.02, 0.1, true},
+		{"percents, resting", 0.1, 1, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(1, 2))
+			img := fleet(n, 70)
+			lossy(img, func(int) device.Loss { return device.Loss{FixedKW: 1, PerKW: 0.01, PerKW2: 2e-4} })
+			for i := range img.Devices {
+				img.Devices[i].Info.Wear = steps
+			}
+			p := planner(dispatch.Cost)
+			p.Settings.Rest = tt.rest
+			socs, last := []float64{70, 70, 70, 70}, make([]float64, n)
+			var moved float64
+			starts := 0
+			for k := range cycles {
+				now := start.Add(time.Duration(k) * 2 * time.Second)
+				for i := range socs {
+					soc := socs[i] + tt.sd*rng.NormFloat64()
+					if tt.steps > 0 {
+						soc = math.Round(soc/tt.steps) * tt.steps
+					}
+					see(&img.Devices[i], now, soc)
+				}
+				d := decide(t, p, now, img, -100)
+				for i, kw := range powers(&d, n) {
+					socs[i] += kw * 2 / 3600 / 200 * 100
+					if k > 0 {
+						moved += math.Abs(kw - last[i])
+						if (kw != 0) != (last[i] != 0) {
+							starts++
+						}
+					}
+					last[i] = kw
+				}
+			}
+			moved /= n * (cycles - 1)
+			t.Logf("a share of 25 kW moves %.3f kW a cycle, %d starts and stops of four in two hours, charge %.1f", moved, starts, socs)
+			if moved > 0.3 || starts > 80 {
+				t.Error("they flap")
+			}
+			if spread(socs) > 6 {
+				t.Error("charge has come apart")
+			}
+		})
+	}
+}
+
+// TestSmallReversals: a charge that comes back by less than a percent has not turned, one that
+// comes back further has, and what came back counts whole.
+func TestSmallReversals(t *testing.T) {
+	img := fleet(2, 70)
+	for i := range img.Devices {
+		img.Devices[i].Info.Wear = steps
+	}
+	p := planner(dispatch.Cost)
+	decide(t, p, start, img, -80)
+	share := func(soc float64) float64 {
+		see(&img.Devices[0], start, soc)
+		d := decide(t, p, start, img, -80)
+		return powers(&d, 2)[0]
+	}
+	deep := share(50)
+	for range 20 {
+		deep = share(50) // the previous setpoint's weight is gone
+	}
+	for range 20 {
+		if up, down := share(50.9), share(50); !near(up, deep) || !near(down, deep) {
+			t.Fatalf("%g and %g kW by what the charge is read with, was %g", up, down, deep)
+		}
+	}
+	for range 20 {
+		share(55)
+	}
+	if got := share(55); !(got < deep-20) {
+		t.Errorf("%g kW after it was charged 5 %%, %g before", got, deep)
 	}
 }
 
