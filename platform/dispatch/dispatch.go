@@ -98,19 +98,19 @@ type Planner struct {
 	// commands, lo <= 0 <= hi, and why no more: what they would refuse others carry.
 	Window func(s device.Slot) (lo, hi float64, why string)
 
-	solver         alloc.Solver
-	nested         alloc.Nested
-	groups         groups
-	units          []unit
-	problem        alloc.Problem
-	low, high      []float64 // by unit: what it can do, whatever the fleet's direction
-	tiers          [2]int    // first and last of the units
-	tierLo, tierHi []float64
-	out            []float64
-	previous       []float64 // by slot; NaN = none
-	depth          []depth   // by slot
-	able           []able    // by slot
-	rest           rest
+	solver    alloc.Solver
+	nested    alloc.Nested
+	groups    groups
+	units     []unit
+	problem   alloc.Problem
+	low, high []float64 // by unit: what it can do, whatever the fleet's direction
+	tiers     [2]int    // first and last of the units
+	tierB     []float64
+	out       []float64
+	previous  []float64 // by slot; NaN = none
+	depth     []depth   // by slot
+	able      []able    // by slot
+	rest      rest
 }
 
 // Decide allocates target over the devices of img at now. The commands of the
@@ -244,7 +244,7 @@ func (p *Planner) reach(now time.Time, img *image.Image, d *Decision) (low, high
 			d.Silent = append(d.Silent, l.Name)
 		}
 	}
-	return p.groups.reach(q.Lo, q.Hi, func(int, int8) {})
+	return p.groups.reach(q.Lo, q.Hi)
 }
 
 // why is what limits a unit where the fleet moves free.

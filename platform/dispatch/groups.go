@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"fmt"
-	"math"
 	"path"
 	"strings"
 	"time"
@@ -55,7 +54,10 @@ type groups struct {
 	seen   []float64 // by group: what its devices were seen to have, kW
 	other  []float64 // by group: other load as last known, kW
 	silent []bool    // by group: its meter does not report
-	turned []int8    // by group: 1 its devices must charge, -1 discharge, against the fleet
+	lo, hi []float64 // by group, and all: what its devices can have together within limits, kW
+	least  []float64 // by group, and all: what they have where they do the least at all, kW
+	way    []int8    // by group, and all: 1 its devices charge, -1 discharge, 0 they have nothing to do
+	pinned []int8    // by group: the limit that it stands at, 1 upper and -1 lower; 0 none
 }
 
 // CheckLimits returns what is wrong with limits: names that are not there or twice, limits
@@ -127,7 +129,8 @@ func (p *Planner) SetLimits(list []Limit) error {
 	}
 	n := len(list)
 	g.fixed, g.seen, g.other = make([]float64, n), make([]float64, n), make([]float64, n)
-	g.silent, g.turned = make([]bool, n), make([]int8, n)
+	g.silent, g.pinned = make([]bool, n), make([]int8, n)
+	g.lo, g.hi, g.least, g.way = make([]float64, n+1), make([]float64, n+1), make([]float64, n+1), make([]int8, n+1)
 	p.groups = g
 	return nil
 }
@@ -180,7 +183,7 @@ func (l *Limit) has(info *device.Info) bool {
 func (g *groups) begin() {
 	clear(g.fixed)
 	clear(g.seen)
-	clear(g.turned)
+	clear(g.pinned)
 	g.tree.Of = g.tree.Of[:0]
 }
 
@@ -247,83 +250,78 @@ func (g *groups) bound(now time.Time, img *image.Image, maxAge time.Duration) {
 	}
 }
 
-// reach is what the devices of each group can have together between lo and hi, cut at the
-// limits, and calls beyond for groups that cannot keep theirs, with the side: 1 above the
-// limit, -1 below. It returns what all devices can have.
-func (g *groups) reach(lo, hi []float64, beyond func(k int, side int8)) (low, high float64) {
+// reach finds what the devices of each group can have together between lo and hi, cut at
+// the limits, and what of that they have with the least Σ|P|. It returns what all can have.
+//
+// With the sum x of a group the least Σ|P| in it rises by 1 a kW on both sides of one point,
+// as |x| does for one device: such functions of two parts make one of the whole, and a limit
+// only cuts it. So that point is the sum of those of the parts, moved into the limits.
+func (g *groups) reach(lo, hi []float64) (low, high float64) {
 	n := len(g.limits)
-	sumLo, sumHi := make([]float64, n+1), make([]float64, n+1)
+	clear(g.lo)
+	clear(g.hi)
+	clear(g.least)
 	for i, k := range g.tree.Of {
-		if k < 0 {
-			k = int32(n)
-		}
-		sumLo[k] += lo[i]
-		sumHi[k] += hi[i]
+		k := g.at(int(k))
+		g.lo[k] += lo[i]
+		g.hi[k] += hi[i]
 	}
-	for k := n - 1; k >= 0; k-- {
-		b := g.tree.Groups[k]
-		near := 1e-9 * max(1, math.Abs(sumLo[k]), math.Abs(sumHi[k]))
-		switch {
-		case b.Hi < sumLo[k]-near:
-			beyond(k, 1)
-		case b.Lo > sumHi[k]+near:
-			beyond(k, -1)
-		}
-		up := b.Parent
-		if up < 0 {
-			up = n
-		}
-		sumLo[up] += min(max(sumLo[k], b.Lo), sumHi[k])
-		sumHi[up] += max(min(sumHi[k], b.Hi), sumLo[k])
+	for k := n - 1; k >= 0; k-- { // inner ones come later
+		b, up := g.tree.Groups[k], g.at(g.tree.Groups[k].Parent)
+		low, high := g.lo[k], g.hi[k]
+		g.lo[k], g.hi[k] = min(max(low, b.Lo), high), max(min(high, b.Hi), low)
+		g.lo[up] += g.lo[k]
+		g.hi[up] += g.hi[k]
+		g.least[up] += min(max(g.least[k], g.lo[k]), g.hi[k])
 	}
-	return sumLo[n], sumHi[n]
+	return g.lo[n], g.hi[n]
 }
 
-// turn lets the devices of groups that cannot keep their limits in the fleet's direction go
-// against it: what is held, or loads that are not ours, have brought the group beyond. Where
-// they must do more than is asked of all, the others turn.
+// at is the place of a group; what lies in none is in all.
+func (g *groups) at(k int) int {
+	if k < 0 {
+		return len(g.limits)
+	}
+	return k
+}
+
+// turn gives each device the direction in which the limits are kept and free is met, where
+// that can be, with the least Σ|P|: all go from where they do the least towards free, except
+// in groups that a limit keeps from what their parts would do at least, because what is held
+// there, or load that is not ours, has brought them beyond it. These stand at that limit, and
+// go from there no further than the group around them needs.
 func (p *Planner) turn(free float64) {
 	g, q := &p.groups, &p.problem
-	way, turned := int8(0), false // of the others; whether they have turned
+	n := len(g.limits)
+	g.way[n] = 0
 	switch {
-	case free > 0:
-		way = 1
-	case free < 0:
-		way = -1
+	case free > g.least[n]:
+		g.way[n] = 1
+	case free < g.least[n]:
+		g.way[n] = -1
 	}
-	for range len(g.limits) + 2 {
-		changed := false
-		low, high := g.reach(q.Lo, q.Hi, func(k int, side int8) {
-			if g.turned[k] == 0 {
-				g.turned[k], changed = -side, true
+	for k := range g.limits { // outer ones come first
+		b := &g.tree.Groups[k]
+		around := g.way[g.at(b.Parent)]
+		g.way[k] = around
+		switch {
+		case g.least[k] > g.hi[k]:
+			if g.way[k] = -1; around >= 0 {
+				b.Lo, g.pinned[k] = b.Hi, 1
 			}
-		})
-		near := 1e-9 * max(1, math.Abs(free))
-		if !changed && !turned {
-			switch {
-			case free > high+near && way <= 0:
-				way, turned, changed = 1, true, true
-			case free < low-near && way >= 0:
-				way, turned, changed = -1, true, true
+		case g.least[k] < g.lo[k]:
+			if g.way[k] = 1; around <= 0 {
+				b.Hi, g.pinned[k] = b.Lo, -1
 			}
 		}
-		if !changed {
-			return
-		}
-		for i, k := range g.tree.Of {
-			to := int8(0)
-			for ; k >= 0 && to == 0; k = int32(g.tree.Groups[k].Parent) {
-				to = g.turned[k]
-			}
-			if to == 0 {
-				to = way
-			}
-			q.Lo[i], q.Hi[i] = 0, 0
-			if to > 0 {
-				q.Hi[i] = p.high[i]
-			} else if to < 0 {
-				q.Lo[i] = p.low[i]
-			}
+	}
+	for i, k := range g.tree.Of {
+		way := g.way[g.at(int(k))]
+		q.Lo[i], q.Hi[i] = 0, 0
+		if way > 0 {
+			q.Hi[i] = p.high[i]
+		} else if way < 0 {
+			q.Lo[i] = p.low[i]
 		}
 	}
 }
@@ -338,10 +336,14 @@ func (g *groups) bounds(w *alloc.Within) (out []Bound) {
 				x.Kept = false
 			}
 		}
+		side := w.Binds[k]
+		if g.pinned[k] != 0 {
+			side = g.pinned[k]
+		}
 		switch {
-		case w.Binds[k] > 0 || !x.Kept && w.Sum[k] > b.Hi:
+		case side > 0 || !x.Kept && w.Sum[k] > b.Hi:
 			x.Import, x.KW = true, l.Import
-		case w.Binds[k] < 0 || !x.Kept && w.Sum[k] < b.Lo:
+		case side < 0 || !x.Kept && w.Sum[k] < b.Lo:
 			x.KW = -l.Export
 		default:
 			continue
@@ -351,7 +353,7 @@ func (g *groups) bounds(w *alloc.Within) (out []Bound) {
 			outside = w.Lambda[b.Parent]
 		}
 		if x.Kept {
-			x.Price = math.Abs(outside - w.Lambda[k])
+			x.Price = max(0, float64(side)*(outside-w.Lambda[k]))
 		}
 		out = append(out, x)
 	}

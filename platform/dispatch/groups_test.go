@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"pgregory.net/rapid"
-
 	"yunchu/platform/device"
 	"yunchu/platform/dispatch"
 	"yunchu/platform/fleet/image"
@@ -132,8 +130,9 @@ func TestLimits(t *testing.T) {
 
 // TestPriceOfALimit: what a limit costs is what the fleet saves with a kW more of it.
 func TestPriceOfALimit(t *testing.T) {
-	cost := func(export float64) (money, price float64) {
+	cost := func(tier int, export float64) (money, price float64) {
 		img := named(50, "n-1", "n-2", "s-1", "s-2")
+		img.Devices[2].Info.Tier, img.Devices[3].Info.Tier = tier, tier
 		l := feeder
 		l.Export, l.Within = export, ""
 		d := decide(t, limited(t, dispatch.Cost, l), start, img, -250)
@@ -145,103 +144,27 @@ func TestPriceOfALimit(t *testing.T) {
 		}
 		return money, d.Bounds[0].Price
 	}
-	less, _ := cost(79.5)
-	more, _ := cost(80.5)
-	if _, price := cost(80); !near(less-more, price) || price <= 0 {
-		t.Errorf("a kW more saves %g, the price is %g", less-more, price)
+	for _, tier := range []int{0, 3} { // a tier is no money
+		less, _ := cost(tier, 79.5)
+		more, _ := cost(tier, 80.5)
+		if _, price := cost(tier, 80); !near(less-more, price) || price <= 0 {
+			t.Errorf("tier %d: a kW more saves %g, the price is %g", tier, less-more, price)
+		}
 	}
 }
 
-// TestNoLimitIsPassed: whatever the image holds and whatever is asked, the plan of a group
-// with all that is held in it stays within its limit, or as near as its devices can.
-func TestNoLimitIsPassed(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		n := rapid.IntRange(1, 12).Draw(t, "devices")
-		img := fleet(n, 50)
-		limits := make([]dispatch.Limit, rapid.IntRange(1, 4).Draw(t, "limits"))
-		for i := range limits {
-			limits[i] = dispatch.Limit{
-				Name: fmt.Sprint("g", i), Devices: fmt.Sprintf("*-g%d-*", i),
-				Import: rapid.SampledFrom([]float64{0, 50, 120, 400, inf}).Draw(t, "import"),
-				Export: rapid.SampledFrom([]float64{0, 50, 120, 400, inf}).Draw(t, "export"),
-			}
-			if i > 0 && rapid.Bool().Draw(t, "nested") {
-				limits[i].Within = fmt.Sprint("g", rapid.IntRange(0, i-1).Draw(t, "within"))
-			}
+// TestCostsThatAreStraight: a device whose cost hardly bends does not stop the others.
+func TestCostsThatAreStraight(t *testing.T) {
+	for _, tier := range []int{0, device.MaxTier} {
+		img := named(50, "n-1", "n-2", "s-1", "s-2")
+		img.Devices[0].Info.Wear = device.Wear{{ToPercent: 50, CostPerKWh: 0}, {ToPercent: 100, CostPerKWh: 0.1}}
+		img.Devices[0].Info.Loss = &device.Loss{FixedKW: 1, PerKW: 0.03, PerKW2: 1e-13}
+		img.Devices[3].Info.Tier = tier
+		d := decide(t, limited(t, dispatch.Cost, feeder, site), start, img, -170)
+		if got := powers(&d, 4); !near(got[0], -80) || !near(got[2]+got[3], -90) || (tier > 0) != near(got[2], -90) {
+			t.Errorf("tier %d: told %v, the cheapest shall have the 80 kW of its feeder", tier, got)
 		}
-		of := make([]int, n)
-		for i := range img.Devices {
-			of[i] = rapid.IntRange(0, len(limits)-1).Draw(t, "group")
-			img.Devices[i].Info.ID = device.ID(fmt.Sprintf("d%d-g%d-", i, of[i]))
-			img.Devices[i].Info.Tier = rapid.IntRange(0, 2).Draw(t, "tier")
-			if rapid.Bool().Draw(t, "known") {
-				img.Devices[i].Info.Wear = steps
-				img.Devices[i].Info.Loss = &device.Loss{FixedKW: rapid.Float64Range(0, 5).Draw(t, "loss"), PerKW: 0.01, PerKW2: 2e-4}
-			}
-		}
-		p := planner(rapid.SampledFrom(dispatch.Strategies).Draw(t, "strategy"))
-		p.Settings.Rest = rapid.Bool().Draw(t, "rest")
-		if err := p.SetLimits(limits); err != nil {
-			t.Fatal(err)
-		}
-		for cycle := range 3 {
-			now := start.Add(time.Duration(cycle) * 2 * time.Second)
-			held := make([]float64, n)
-			for i := range img.Devices {
-				d := &img.Devices[i]
-				see(d, now, rapid.Float64Range(0, 100).Draw(t, "soc"))
-				d.Good.MaxCharge, d.Good.MaxDischarge = rapid.Float64Range(0, 120).Draw(t, "take"), rapid.Float64Range(0, 120).Draw(t, "give")
-				d.Told = image.Told{}
-				if rapid.IntRange(0, 4).Draw(t, "is held") == 0 {
-					held[i] = rapid.Float64Range(-150, 150).Draw(t, "held")
-					d.Told = image.Told{Verb: device.SetPower, Priority: device.Normal, Power: held[i], At: now.UnixMilli(), Until: now.UnixMilli() + 9000}
-				}
-			}
-			target := rapid.Float64Range(-1500, 1500).Draw(t, "target")
-			d, err := p.Decide(now, img, target, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			told := powers(&d, n)
-			sum := make([]float64, len(limits))
-			bent := false
-			for i, kw := range told {
-				if math.IsNaN(kw) {
-					kw = held[i]
-				} else if math.Abs(kw) > 100 || kw > img.Devices[i].Good.MaxCharge+1e-9 || -kw > img.Devices[i].Good.MaxDischarge+1e-9 {
-					t.Fatalf("%g kW for device %d", kw, i)
-				}
-				for g := of[i]; g >= 0; {
-					sum[g] += kw
-					up := -1
-					for k := range limits {
-						if limits[k].Name == limits[g].Within {
-							up = k
-						}
-					}
-					g = up
-				}
-			}
-			for g, l := range limits {
-				kept := true
-				for _, b := range d.Bounds {
-					if b.Name == l.Name {
-						kept = b.Kept
-						if !near(b.SumKW, sum[g]) {
-							t.Fatalf("limit %s has %g kW, %g are told", l.Name, sum[g], b.SumKW)
-						}
-					}
-				}
-				if over := max(sum[g]-l.Import, -l.Export-sum[g]); kept && over > 1e-6 {
-					t.Fatalf("limit %s of %g and %g kW has %g kW", l.Name, l.Import, l.Export, sum[g])
-				}
-				bent = bent || !kept
-			}
-			if (d.Shortfall != 0 || bent) != (d.Reason != "") {
-				t.Fatalf("short of %g kW, a limit not kept: %v, reason %q", d.Shortfall, bent, d.Reason)
-			}
-		}
-	})
+	}
 }
 
 func TestLimitsThatAreNone(t *testing.T) {
