@@ -161,6 +161,96 @@ func TestRestTakesTurns(t *testing.T) {
 	}
 }
 
+// TestRestAtALimit: a target that moves about what one feeder may give does not start and
+// stop devices with it.
+func TestRestAtALimit(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	img := named(50, "n-1", "n-2", "s-1", "s-2")
+	lossy(img, func(int) device.Loss { return device.Loss{FixedKW: 1, PerKW: 0.01, PerKW2: 1e-4} })
+	p := limited(t, dispatch.Cost, dispatch.Limit{Name: "n", Devices: "n-*", Import: inf, Export: 60})
+	p.Settings.Rest = true
+	last, starts := make([]float64, 4), 0
+	for k := range 3600 { // two hours
+		now := start.Add(time.Duration(k) * 2 * time.Second)
+		for i, soc := range []float64{60, 60, 40, 40} {
+			see(&img.Devices[i], now, soc)
+		}
+		d := decide(t, p, now, img, -60+rng.NormFloat64())
+		if d.Shortfall != 0 {
+			t.Fatalf("cycle %d: %g kW short", k, d.Shortfall)
+		}
+		for i, kw := range powers(&d, 4) {
+			if (kw != 0) != (last[i] != 0) {
+				starts++
+			}
+			last[i] = kw
+		}
+	}
+	t.Logf("%d starts and stops of four in two hours", starts)
+	if starts > 80 {
+		t.Error("they flap")
+	}
+}
+
+// TestRestByTier: devices of a tier do not rest for those of a later one, which rest while
+// they are not needed.
+func TestRestByTier(t *testing.T) {
+	for _, tt := range []struct {
+		kw   float64
+		want []float64
+	}{{-80, []float64{-40, -40, 0, 0}}, {-30, []float64{-30, 0, 0, 0}}, {-220, []float64{-100, -100, -20, 0}}, {220, []float64{100, 100, 20, 0}}} {
+		img := fleet(4, 50)
+		lossy(img, func(i int) device.Loss { return device.Loss{FixedKW: []float64{1, 1, 0.5, 0.5}[i], PerKW2: 4e-4} })
+		for i := range img.Devices {
+			img.Devices[i].Info.Tier = i / 2
+		}
+		d := decide(t, resting(), start, img, tt.kw)
+		if got := powers(&d, 4); !slices.EqualFunc(got, tt.want, near) {
+			t.Errorf("%g kW: %v, want %v", tt.kw, got, tt.want)
+		}
+	}
+}
+
+// TestRestBesideUnknownLoss: where the loss of some is not known, rest costs no more than
+// when all run, theirs being what it is taken for.
+func TestRestBesideUnknownLoss(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	saved := 0
+	for trial := range 200 {
+		img := fleet(2+rng.IntN(5), 50)
+		lossy(img, func(int) device.Loss {
+			return device.Loss{FixedKW: 0.5 * rng.Float64(), PerKW: 0.01 * rng.Float64(), PerKW2: 1e-6 + 4e-4*rng.Float64()}
+		})
+		known := rng.IntN(len(img.Devices))
+		for i := range known {
+			img.Devices[i].Info.Loss = nil
+		}
+		target := (2*rng.Float64() - 1) * 100 * float64(len(img.Devices))
+		cost := func(p *dispatch.Planner) (sum float64) {
+			d := decide(t, p, start, img, target)
+			for i, kw := range powers(&d, len(img.Devices)) {
+				if l := img.Devices[i].Info.Loss; l == nil {
+					sum += 0.1 * 0.035 / 100 * kw * kw
+				} else if kw != 0 {
+					sum += 0.1 * l.At(kw)
+				}
+				sum += 0.0125*math.Abs(kw) + 0.0125*0.0630/0.0971/200*kw*kw
+			}
+			return sum
+		}
+		some, all := cost(resting()), cost(planner(dispatch.Cost))
+		if some > all*(1+1e-3) {
+			t.Errorf("trial %d: %g kW of %d, %d of unknown loss, cost %g, %g when all run", trial, target, len(img.Devices), known, some, all)
+		}
+		if some < all*(1-1e-3) {
+			saved++
+		}
+	}
+	if saved < 20 {
+		t.Errorf("rest has saved something in %d of 200", saved)
+	}
+}
+
 // TestRestGivesWay: where those that run are not enough for a limit, all do.
 func TestRestGivesWay(t *testing.T) {
 	img := named(50, "n-1", "n-2", "s-1", "s-2")
