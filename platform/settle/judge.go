@@ -156,11 +156,7 @@ func (r *Judgement) pjm(rule *Score, o *Terms, reading PJMReading, signal, respo
 	if err != nil {
 		return err
 	}
-	scored := slices.DeleteFunc(slices.Clone(hours), func(h PJMHour) bool { return !h.Whole || h.Samples == 0 })
-	if len(scored) == 0 {
-		scored = hours
-	}
-	s, samples, err := PJMMean(scored)
+	s, samples, err := PJMMean(PJMScored(hours))
 	if err != nil {
 		return err
 	}

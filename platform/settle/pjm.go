@@ -3,6 +3,7 @@ package settle
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // PJM is a performance score of PJM Manual 12 §4.5.6 and its three terms, each 0..1.
@@ -88,14 +89,22 @@ func PJMMean(hours []PJMHour) (s PJM, n int64, err error) {
 	return s, n, nil
 }
 
-// PJMScore is the mean over all hours of [PJMHours], an incomplete last one weighing as
-// much of an hour as it was scored over.
+// PJMScored are the hours that a score is the mean of: those that are whole, or all of them where none is.
+func PJMScored(hours []PJMHour) []PJMHour {
+	whole := slices.DeleteFunc(slices.Clone(hours), func(h PJMHour) bool { return !h.Whole || h.Samples == 0 })
+	if len(whole) == 0 {
+		return hours
+	}
+	return whole
+}
+
+// PJMScore is the mean over [PJMScored] of [PJMHours].
 func PJMScore(signal, response []float64, r PJMReading) (s PJM, n int64, err error) {
 	hours, err := PJMHours(signal, response, r)
 	if err != nil {
 		return PJM{}, 0, err
 	}
-	return PJMMean(hours)
+	return PJMMean(PJMScored(hours))
 }
 
 // pjmRolling scores the hour that begins at lo, and says over how many samples.

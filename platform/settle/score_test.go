@@ -183,3 +183,22 @@ func TestKpIndex(t *testing.T) {
 		}
 	}
 }
+
+// TestPerfectResponse: who follows each command in the very sample of it has moved all the way without delay.
+func TestPerfectResponse(t *testing.T) {
+	var at, kw []float64
+	steps := []float64{0, 20e3, -10e3, 30e3}
+	signal := func(t float64) float64 { return steps[min(int(max(t, 0)/120), 3)] }
+	for s := 0.0; s < 480; s++ {
+		at, kw = append(at, s), append(kw, signal(s))
+	}
+	list, err := settle.Hunan.Counting.Adjustments(at, kw, signal, 100e3)
+	if err != nil || len(list) != 3 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	for i, a := range list {
+		if want := math.Abs(steps[i+1] - steps[i]); a.MovedKW != want || a.Delay > 1 || a.Error > 0.5 { // the sample of the next command is held against this one
+			t.Errorf("command %d: %+v, want %g kW moved", i, a, want)
+		}
+	}
+}

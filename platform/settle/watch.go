@@ -37,13 +37,15 @@ type Watch struct {
 	most   float64 // furthest it has come toward the target, kW
 	lastT  float64
 	lastP  float64
+	prevP  float64 // power of the step before that
+	atOnce bool    // a response at the instant of its command may be in the sample of that instant
 	area   float64 // ∫|error|dt since the arrival, or all of it before one, kW·s
 	areaT  float64 // s
 }
 
 // NewWatch watches a device or a fleet of that rating, kW.
 func NewWatch(c Counting, ratedKW float64) Watch {
-	return Watch{count: c, rated: ratedKW, target: math.NaN(), lastP: math.NaN()}
+	return Watch{count: c, rated: ratedKW, target: math.NaN(), lastP: math.NaN(), prevP: math.NaN()}
 }
 
 // Last is the time of the last step.
@@ -55,8 +57,12 @@ func (w *Watch) Last() float64 { return w.lastT }
 func (w *Watch) Step(t, dt, target, power float64) (done Adjustment, ok bool) {
 	if target != w.target && !w.trembles(target) { // true also while either is NaN
 		done, ok = w.Close(t - dt)
-		w.open = math.Abs(target-w.lastP) > w.count.Counts/100*w.rated
-		w.target, w.t0, w.p0 = target, t-dt, w.lastP
+		p0 := w.lastP
+		if w.atOnce && math.Abs(target-w.prevP) > math.Abs(target-p0) {
+			p0 = w.prevP
+		}
+		w.open = math.Abs(target-p0) > w.count.Counts/100*w.rated
+		w.target, w.t0, w.p0 = target, t-dt, p0
 		w.left, w.seen, w.there, w.most, w.area, w.areaT = w.t0, math.NaN(), math.NaN(), 0, 0, 0
 	}
 	if w.open {
@@ -74,7 +80,7 @@ func (w *Watch) Step(t, dt, target, power float64) (done Adjustment, ok bool) {
 		w.area += math.Abs(power-target) * dt
 		w.areaT += dt
 	}
-	w.lastT, w.lastP = t, power
+	w.lastT, w.lastP, w.prevP = t, power, w.lastP
 	return done, ok
 }
 
@@ -115,10 +121,12 @@ func (w *Watch) Close(t float64) (a Adjustment, ok bool) {
 	return a, true
 }
 
-// Adjustments are how the commands of a signal were followed by power, kW at times t, s.
+// Adjustments are how the commands of a signal were followed by power, kW at times t, s. Power of the instant of
+// a command may be that of the response already.
 // ErrNoData where none counts.
 func (c Counting) Adjustments(t, power []float64, signal func(t float64) float64, ratedKW float64) (list []Adjustment, err error) {
 	w := NewWatch(c, ratedKW)
+	w.atOnce = true
 	if len(t) > 0 {
 		w.lastT, w.lastP = t[0], power[0]
 	}
