@@ -2,7 +2,9 @@ package dispatch
 
 import (
 	"fmt"
+	"math"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -331,10 +333,8 @@ func (g *groups) bounds(w *alloc.Within) (out []Bound) {
 	for k := range g.limits {
 		l, b := &g.limits[k], g.tree.Groups[k]
 		x := Bound{Name: l.Name, SumKW: w.Sum[k] + g.fixed[k], Kept: true}
-		for _, broken := range w.Beyond {
-			if broken == k {
-				x.Kept = false
-			}
+		if over := max(x.SumKW-l.Import, -l.Export-x.SumKW); over > 1e-9*max(1, math.Abs(g.fixed[k])) { // not by rounding alone
+			x.Kept = !slices.Contains(w.Beyond, k)
 		}
 		side := w.Binds[k]
 		if g.pinned[k] != 0 {

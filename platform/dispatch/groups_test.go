@@ -167,6 +167,20 @@ func TestCostsThatAreStraight(t *testing.T) {
 	}
 }
 
+// TestRoundingBreaksNoLimit: what is held adds up to the limit, but for the last bit.
+func TestRoundingBreaksNoLimit(t *testing.T) {
+	img := named(50, "n-1", "n-2")
+	for i, kw := range []float64{0.1, 0.2} {
+		img.Devices[i].Told = image.Told{Verb: device.SetPower, Priority: device.Normal, Power: kw, At: start.UnixMilli(), Until: start.Add(time.Minute).UnixMilli()}
+	}
+	d := decide(t, limited(t, dispatch.Cost, dispatch.Limit{Name: "feeder", Devices: "n-*", Import: 0.3, Export: 10}), start, img, 0.3)
+	for _, b := range d.Bounds {
+		if !b.Kept {
+			t.Errorf("%+v, %q", b, d.Reason)
+		}
+	}
+}
+
 func TestLimitsThatAreNone(t *testing.T) {
 	for want, list := range map[string][]dispatch.Limit{
 		"given twice":    {site, site},
@@ -213,8 +227,6 @@ func TestTiers(t *testing.T) {
 // BenchmarkDecideWithin: a decision for 100,000 devices of 1,000 sites on 20 feeders.
 func BenchmarkDecideWithin(b *testing.B) {
 	const n = 100_000
-	rng := rand.New(rand.NewPCG(1, 2))
-	img := fleet(n, 50)
 	var limits []dispatch.Limit
 	for f := range 20 {
 		limits = append(limits, dispatch.Limit{Name: fmt.Sprint("feeder-", f), Devices: "none", Import: 200_000, Export: 200_000})
@@ -222,22 +234,29 @@ func BenchmarkDecideWithin(b *testing.B) {
 	for s := range 1000 {
 		limits = append(limits, dispatch.Limit{Name: fmt.Sprint("site-", s), Devices: fmt.Sprintf("ess-%03d-*", s), Import: 4500, Export: 4500, Within: fmt.Sprint("feeder-", s%20)})
 	}
-	for i := range img.Devices {
-		img.Devices[i].Info.ID = device.ID(fmt.Sprintf("ess-%03d-%d", i%1000, i))
-		img.Devices[i].Good.SoC = 20 + 60*rng.Float64()
+	for _, tiers := range []int{1, 4} {
+		b.Run(fmt.Sprintf("tiers-%d", tiers), func(b *testing.B) {
+			rng := rand.New(rand.NewPCG(1, 2))
+			img := fleet(n, 50)
+			for i := range img.Devices {
+				img.Devices[i].Info.ID = device.ID(fmt.Sprintf("ess-%03d-%d", i%1000, i))
+				img.Devices[i].Info.Tier = i / 1000 % tiers
+				img.Devices[i].Good.SoC = 20 + 60*rng.Float64()
+			}
+			p := limited(b, dispatch.SoCBalancing, limits...)
+			var cmds []device.Command
+			i, bound := 0, 0
+			decide(b, p, start, img, 0) // finds the group of each device
+			for b.Loop() {
+				d, err := p.Decide(start, img, -float64(n)*(36+float64(i%10)), cmds[:0])
+				if err != nil {
+					b.Fatal(err)
+				}
+				cmds = d.Commands
+				bound += len(d.Bounds)
+				i++
+			}
+			b.ReportMetric(float64(bound)/float64(i), "limits/op")
+		})
 	}
-	p := limited(b, dispatch.SoCBalancing, limits...)
-	var cmds []device.Command
-	i, bound := 0, 0
-	decide(b, p, start, img, 0) // finds the group of each device
-	for b.Loop() {
-		d, err := p.Decide(start, img, -float64(n)*(36+float64(i%10)), cmds[:0])
-		if err != nil {
-			b.Fatal(err)
-		}
-		cmds = d.Commands
-		bound += len(d.Bounds)
-		i++
-	}
-	b.ReportMetric(float64(bound)/float64(i), "limits/op")
 }
