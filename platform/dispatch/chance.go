@@ -18,6 +18,9 @@ func (p *Planner) chance() float64 {
 	return 0
 }
 
+// uncertain is why a device does less where its state of charge is not known well enough.
+const uncertain = "state of charge uncertain"
+
 // likely bounds lo and hi so that the device stays in its window of charge for the life of
 // the setpoint, with margins of the fleet and of its own in percent of charge; its own goes
 // first. What it loses on the way is not counted: discharging takes more than the power
@@ -31,12 +34,12 @@ func (u *unit) likely(dev *image.Device, lo, hi, fleet, own float64, life time.D
 		return lo, hi
 	}
 	w := dev.Info.ChargeWindow()
-	scale := capacity(dev) / 100 / life.Hours() // kW per percent
+	scale := usable(dev) / 100 / life.Hours() // kW per percent
 	if l := -max(0, dev.Good.SoC-margin-w[0]) * scale; l > lo {
-		lo, u.low = l, "state of charge uncertain"
+		lo, u.low = l, uncertain
 	}
 	if h := max(0, w[1]-dev.Good.SoC-margin) * scale; h < hi {
-		hi, u.high = h, "state of charge uncertain"
+		hi, u.high = h, uncertain
 	}
 	return lo, hi
 }

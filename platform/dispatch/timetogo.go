@@ -89,11 +89,7 @@ func remaining(dev *image.Device, charging bool) float64 {
 			share = w[1] - dev.Good.SoC
 		}
 	}
-	e := max(0, share) / 100 * capacity(dev)
-	if h := dev.Good.SoH; h > 0 && h < 100 {
-		e *= h / 100
-	}
-	return e
+	return max(0, share) / 100 * usable(dev)
 }
 
 // level is the τ of this cycle, hours.
@@ -111,28 +107,58 @@ func (p *Planner) level(img *image.Image) float64 {
 }
 
 // unavoidable says of a shortfall whether another sharing could have kept it away: only
-// where some devices are empty, or full, while others are not.
+// where some devices are empty, or full, while others are not. Limits of groups and margins
+// of charge are not of the sharing.
 func (p *Planner) unavoidable(img *image.Image, d *Decision) string {
 	charging := d.Shortfall > 0
-	out, left := 0, 0.0
+	mute, out, unsure, behind := d.Unreachable, 0, 0, 0
+	var left, kept float64 // kWh to go, those behind limits apart
 	for i := range p.units {
 		u := &p.units[i]
-		dev := &img.Devices[u.slot]
-		if e := remaining(dev, charging); e > 0 {
-			left += e
-		} else if !u.mute {
+		e := remaining(&img.Devices[u.slot], charging)
+		switch {
+		case u.mute:
+			mute++
+		case e <= 0:
 			out++
+		case u.limit >= 0:
+			behind++
+			kept += e
+		case u.why(d.Shortfall) == uncertain:
+			unsure++
+		default:
+			left += e
 		}
 	}
 	what := "empty"
 	if charging {
 		what = "full"
 	}
-	switch {
-	case out == 0:
-		return "unavoidable: all devices are at their power"
-	case out == len(p.units):
-		return "unavoidable: all devices are " + what
+	able := len(p.units) + d.Unreachable - mute
+	all, rest := "all devices", ""
+	if mute > 0 {
+		all, rest = "all devices that can be told", fmt.Sprintf("; %d cannot", mute)
 	}
-	return fmt.Sprintf("%d devices are %s while others have %.6g kWh to go: unavoidable unless they were used otherwise before", out, what, left)
+	switch {
+	case able == 0:
+		return "no device can be told"
+	case out > 0 && left > 0:
+		return fmt.Sprintf("%s %s %s while others have %.6g kWh to go: unavoidable unless they were used otherwise before", devices(out), either(out, "is", "are"), what, left)
+	case behind > 0:
+		return fmt.Sprintf("limits hold %s back that %s %.6g kWh to go", devices(behind), either(behind, "has", "have"), kept)
+	case unsure > 0:
+		return fmt.Sprintf("%s held back by uncertain charge", devices(unsure)+either(unsure, " is", " are"))
+	case out == able:
+		return fmt.Sprintf("unavoidable: %s are %s%s", all, what, rest)
+	}
+	return fmt.Sprintf("unavoidable: %s are at their power%s", all, rest)
+}
+
+func devices(n int) string { return fmt.Sprintf("%d %s", n, either(n, "device", "devices")) }
+
+func either(n int, one, more string) string {
+	if n == 1 {
+		return one
+	}
+	return more
 }

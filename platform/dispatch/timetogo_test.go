@@ -10,6 +10,7 @@ import (
 
 	"yunchu/platform/device"
 	"yunchu/platform/dispatch"
+	"yunchu/platform/fleet/image"
 )
 
 // feasible reports whether any sharing can give the demands (kW, each for h hours) from
@@ -159,7 +160,7 @@ func TestWhatIsUnavoidable(t *testing.T) {
 		{[]float64{50, 50}, -250, "unavoidable: all devices are at their power"},
 		{[]float64{5, 4}, -10, "unavoidable: all devices are empty"},
 		{[]float64{95, 99}, 10, "unavoidable: all devices are full"},
-		{[]float64{5, 50}, -150, "1 devices are empty while others have 90 kWh to go"},
+		{[]float64{5, 50}, -150, "1 device is empty while others have 90 kWh to go"},
 	} {
 		img := fleet(len(tt.socs), 50)
 		for i, soc := range tt.socs {
@@ -167,6 +168,52 @@ func TestWhatIsUnavoidable(t *testing.T) {
 		}
 		if d := decide(t, planner(dispatch.TimeToGo), start, img, tt.kw); !strings.Contains(d.Reason, tt.want) {
 			t.Errorf("%v %%, %g kW: %q, want %q", tt.socs, tt.kw, d.Reason, tt.want)
+		}
+	}
+}
+
+// TestWhatIsNotTheSharing: what keeps devices from their power and is no matter of how they
+// were shared before is told apart.
+func TestWhatIsNotTheSharing(t *testing.T) {
+	fault := func(d *image.Device) { d.Good.Status = device.Fault }
+	lost := func(d *image.Device) { d.Good.At = 1 }
+	for _, tt := range []struct {
+		name   string
+		socs   []float64
+		second func(*image.Device)
+		limits []dispatch.Limit
+		sd     float64
+		want   string
+	}{
+		{"limit", []float64{50, 50}, nil, []dispatch.Limit{{Name: "f", Devices: "n-*", Import: 120, Export: 80}}, 0,
+			"limits hold 2 devices back that have 180 kWh to go"},
+		{"limit of the empty", []float64{5, 5, 50}, nil, []dispatch.Limit{{Name: "f", Devices: "n-*", Import: 120, Export: 80}}, 0,
+			"2 devices are empty while others have 90 kWh to go: unavoidable unless they were used otherwise before"},
+		{"one empty, one in fault", []float64{5, 60}, fault, nil, 0,
+			"unavoidable: all devices that can be told are empty; 1 cannot"},
+		{"one in fault", []float64{50, 50}, fault, nil, 0,
+			"unavoidable: all devices that can be told are at their power; 1 cannot"},
+		{"unreachable", []float64{50, 50}, lost, nil, 0,
+			"unavoidable: all devices that can be told are at their power; 1 cannot"},
+		{"none", []float64{50}, nil, nil, 0, "unavoidable: all devices are at their power"},
+		{"uncertain", []float64{6, 6}, nil, nil, 2, "2 devices are held back by uncertain charge"},
+		{"one uncertain, one at its power", []float64{6, 50}, nil, nil, 2, "1 device is held back by uncertain charge"},
+	} {
+		img := fleet(len(tt.socs), 50)
+		for i, soc := range tt.socs {
+			img.Devices[i].Info.ID = device.ID([]string{"n-1", "n-2", "s-1"}[i])
+			see(&img.Devices[i], start, soc)
+		}
+		if tt.second != nil {
+			tt.second(&img.Devices[1])
+		}
+		p := limited(t, dispatch.TimeToGo, tt.limits...)
+		if tt.sd > 0 {
+			p.Settings.Risk, p.Settings.SoCSD = 0.01, tt.sd
+		}
+		d := decide(t, p, start, img, -250)
+		if _, got, _ := strings.Cut(d.Reason, tt.want); got != "" || !strings.HasSuffix(d.Reason, "; "+tt.want) {
+			t.Errorf("%s: %q, want %q", tt.name, d.Reason, tt.want)
 		}
 	}
 }
@@ -215,6 +262,19 @@ func TestChance(t *testing.T) {
 	d := decide(t, p, start, img, -150)
 	if got := powers(&d, 2); got[0] != 0 || got[1] != -100 || !strings.Contains(d.Reason, "state of charge uncertain") {
 		t.Errorf("%v kW, %q", got, d.Reason)
+	}
+}
+
+// TestChanceCountsHealth: the capacity that is left decides how fast charge moves.
+func TestChanceCountsHealth(t *testing.T) {
+	img := fleet(1, 13)
+	img.Devices[0].Good.SoH = 70
+	p := planner(dispatch.Proportional)
+	p.Settings.Every, p.Settings.Risk, p.Settings.SoCSD = 15*time.Minute, 0.01, 2
+	d := decide(t, p, start, img, -100)
+	soc := 13 + powers(&d, 1)[0]*p.Settings.Life().Hours()/140*100
+	if risk := 0.5 * math.Erfc((soc-5)/2/math.Sqrt2); !near(risk, 0.01) {
+		t.Errorf("down to %.2f %%: the window is left with %.4f, 0.01 is allowed", soc, risk)
 	}
 }
 

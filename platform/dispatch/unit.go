@@ -110,3 +110,11 @@ func capacity(d *image.Device) float64 {
 	}
 	return 2 * d.Info.RatedKW
 }
+
+// usable is the capacity that the device's state of health has left, where it is known.
+func usable(d *image.Device) float64 {
+	if h := d.Good.SoH; h > 0 && h < 100 {
+		return capacity(d) * h / 100
+	}
+	return capacity(d)
+}
