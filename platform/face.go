@@ -57,16 +57,12 @@ func (f *Face) Normalise(id device.ID, r *device.Reading) {
 
 // Push implements api.Intake.
 func (f *Face) Push(ctx context.Context, rows []device.Reading) error {
-	for len(rows) > 0 {
-		n := min(len(rows), device.MaxRows)
-		verdicts, err := f.plant.Gateway.Push(ctx, rows[:n])
-		if err != nil {
-			return err
-		}
-		if i := slices.Index(verdicts, ingest.Future); i >= 0 {
-			return fmt.Errorf("%w: reading %d lies more than %v in the future", api.ErrInvalid, i, ingest.MaxAhead)
-		}
-		rows = rows[n:]
+	verdicts, err := f.plant.Gateway.Push(ctx, rows)
+	if err != nil {
+		return err
+	}
+	if i := slices.Index(verdicts, ingest.Future); i >= 0 {
+		return fmt.Errorf("%w: reading %d lies more than %v in the future", api.ErrInvalid, i, ingest.MaxAhead)
 	}
 	return nil
 }

@@ -139,14 +139,8 @@ func (j joined) Slot(id device.ID) (device.Info, bool) { return j.plant.Fleet.In
 // Push implements edge.Plant. A reading that lies in this plant's future is passed over: its
 // site's clock is wrong, or ours is. It comes again when the histories are compared.
 func (j joined) Push(ctx context.Context, rows []device.Reading) error {
-	for len(rows) > 0 {
-		n := min(len(rows), device.MaxRows)
-		if _, err := j.plant.Gateway.Push(ctx, rows[:n]); err != nil {
-			return err
-		}
-		rows = rows[n:]
-	}
-	return nil
+	_, err := j.plant.Gateway.Push(ctx, rows)
+	return err
 }
 
 // Tell implements edge.Plant.

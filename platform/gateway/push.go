@@ -37,38 +37,52 @@ const (
 // sets their arrival, quality and flags.
 //
 // Readings of many callers share one log message and one sync: whoever comes
-// while a message is being written waits for the next one.
+// while a message is being written waits for the next one. More than fit into one
+// message have room for all of them before the first is written: if each message
+// had to find its own, arrays would push each other out half way, and of many that
+// come at once none would ever be whole.
 func (g *Gateway) Push(ctx context.Context, rows []device.Reading) ([]ingest.Verdict, error) {
 	if err := g.check(rows); err != nil || len(rows) == 0 {
 		return nil, err
 	}
-	if g.queued.Add(int64(len(rows))) > g.bound {
-		g.queued.Add(-int64(len(rows)))
-		g.Stats.Shed.Add(uint64(len(rows)))
+	room := int64(len(rows))
+	if taken := g.queued.Add(room); taken > g.bound && taken > room { // alone, any array gets in
+		g.queued.Add(-room)
+		g.Stats.Shed.Add(uint64(room))
 		return nil, bus.ErrOverload
 	}
-	p := &push{rows: rows, verdicts: make([]ingest.Verdict, len(rows)), done: make(chan struct{})}
+	verdicts := make([]ingest.Verdict, len(rows))
+	for from := 0; from < len(rows); from += device.MaxRows {
+		to := min(from+device.MaxRows, len(rows))
+		if err := g.pushOne(ctx, rows[from:to], verdicts[from:to]); err != nil {
+			g.queued.Add(-int64(len(rows) - to)) // Run gives back the room of what it was given
+			return nil, err
+		}
+	}
+	return verdicts, nil
+}
+
+// pushOne takes rows of one message, which have their room.
+func (g *Gateway) pushOne(ctx context.Context, rows []device.Reading, verdicts []ingest.Verdict) error {
+	p := &push{rows: rows, verdicts: verdicts, done: make(chan struct{})}
 	g.queue <- p // has room: queued bounds it
 	select {
 	case <-p.done:
-		return p.verdicts, p.err
+		return p.err
 	case <-ctx.Done():
 		if p.state.CompareAndSwap(waiting, left) {
-			return nil, ctx.Err()
+			return ctx.Err()
 		}
 	case <-g.ended:
 		if p.state.CompareAndSwap(waiting, left) {
-			return nil, bus.ErrClosed
+			return bus.ErrClosed
 		}
 	}
 	<-p.done // it is on its way to the log
-	return p.verdicts, p.err
+	return p.err
 }
 
 func (g *Gateway) check(rows []device.Reading) error {
-	if len(rows) > device.MaxRows {
-		return fmt.Errorf("push %d readings: at most %d at once", len(rows), device.MaxRows)
-	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for i := range rows {

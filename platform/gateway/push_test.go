@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"yunchu/platform/bus"
@@ -239,9 +241,6 @@ func TestPushRefuses(t *testing.T) {
 			t.Errorf("a slot %s is taken", name)
 		}
 	}
-	if _, err := r.push(make([]device.Reading, device.MaxRows+1)...); err == nil {
-		t.Error("too many rows are taken")
-	}
 	if rows := r.disk.stored(t); len(rows) != 0 {
 		t.Errorf("%d rows of refused pushes are stored", len(rows))
 	}
@@ -287,6 +286,47 @@ func TestOverload(t *testing.T) {
 	}
 	if _, err := r.push(r.row(0, 999)); err != nil {
 		t.Errorf("after the rush: %v", err)
+	}
+}
+
+// TestArrayKeepsItsRoom: an array of several messages has its room before its first one is
+// written, so that others who come meanwhile make nothing of it vain; one that is larger than
+// all room there is gets in when it is alone.
+func TestArrayKeepsItsRoom(t *testing.T) {
+	for name, queue := range map[string]int{"fits": 3 * device.MaxRows, "larger than all room": 2 * device.MaxRows} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newPushRig(t, 1, queue, time.Millisecond)
+				array := make([]device.Reading, 3*device.MaxRows)
+				for i := range array {
+					array[i] = r.row(0, 1)
+					array[i].At = r.now.UnixMilli() - int64(len(array)-i)
+				}
+				done := make(chan error)
+				go func() {
+					v, err := r.push(array...)
+					if len(v) != len(array) || slices.Contains(v, ingest.Duplicate) {
+						t.Errorf("%d verdicts on %d readings", len(v), len(array))
+					}
+					done <- err
+				}()
+				synctest.Wait()
+				if _, err := r.push(r.row(0, 2)); !errors.Is(err, bus.ErrOverload) {
+					t.Errorf("who comes meanwhile: %v, want ErrOverload", err)
+				}
+				r.start()
+				if err := <-done; err != nil {
+					t.Errorf("the array: %v", err)
+				}
+				synctest.Wait()
+				if _, err := r.push(r.row(0, 2)); err != nil {
+					t.Errorf("after it: %v", err)
+				}
+				if rows := r.disk.stored(t); len(rows) != len(array)+1 {
+					t.Errorf("%d rows are stored, want %d", len(rows), len(array)+1)
+				}
+			})
+		})
 	}
 }
 
