@@ -115,12 +115,15 @@ func (p *Plant) asked(now time.Time) (kw, limit float64, ok bool) {
 	if p.cfg.Droop != nil && math.IsNaN(t.KW) {
 		t.KW = 0
 	}
-	if !t.Enabled || math.IsNaN(t.KW) || (t.Import && !site.OK) {
+	if !t.Enabled || math.IsNaN(t.KW) {
 		return 0, limit, false
 	}
 	kw = t.KW
-	if t.Import {
+	switch {
+	case t.Import && site.OK:
 		kw -= site.Net
+	case t.Import: // nobody knows what flows beside: the fleet rests, within its limits
+		kw = 0
 	}
 	if p.cfg.Droop != nil {
 		hz := p.cfg.Frequency(now)
@@ -133,21 +136,10 @@ func (p *Plant) asked(now time.Time) (kw, limit float64, ok bool) {
 }
 
 // Metered is the site behind the device that measures its connection: what that shows beyond
-// the power of the plant's devices. It is not OK while the meter does not report.
+// the power of what dispatch counts with. It is not OK before the meter has reported, and a
+// while after it fell silent. It runs on the loop.
 func (p *Plant) Metered(now time.Time, meter device.ID) (s Site) {
-	ms, maxAge := now.UnixMilli(), p.cfg.Dispatch.MaxAge
-	p.Fleet.View(func(img *image.Image) {
-		for i := range img.Devices {
-			switch d := &img.Devices[i]; {
-			case !d.Fresh(ms, maxAge) || !device.Finite(d.Good.Power):
-			case d.Info.ID == meter:
-				s.Net += d.Good.Power
-				s.OK = true
-			case dispatch.Flows(d):
-				s.Net -= d.Good.Power
-			}
-		}
-	})
+	p.Fleet.View(func(img *image.Image) { s.Net, s.OK = p.planner.Beside(now, img, meter) })
 	return s
 }
 

@@ -15,22 +15,29 @@ import (
 	"yunchu/platform/sched"
 )
 
-// house is a battery, another battery and the meter of the site that they are at.
+// house is two batteries, one that is not in service, and the meter of the site that they are at.
 type house struct {
 	load   float64    // kW
-	kw     [2]float64 // of the batteries
+	kw     [3]float64 // of the batteries
+	lost   bool       // the first battery does not report, and does what it was told
 	silent bool       // the meter does not report
 }
 
-func (h *house) Size() int { return 3 }
+func (h *house) Size() int { return 4 }
+
+// flow is what flows through the meter, kW.
+func (h *house) flow() float64 { return h.load + h.kw[0] + h.kw[1] + h.kw[2] }
 
 func (h *house) ReadAll(_ context.Context, now time.Time, into *device.Readings) error {
-	for i := range 3 {
+	for i := range 4 {
 		r := device.Empty()
 		r.Slot, r.At, r.Arrived, r.Status = device.Slot(i), now.UnixMilli(), now.UnixMilli(), device.Idle
-		if i < 2 {
-			r.Power, r.SoC = h.kw[i], 50
-		} else if r.Power = h.load + h.kw[0] + h.kw[1]; h.silent {
+		if i < 3 {
+			r.Power, r.SoC = h.kw[i], 50+0.01*float64(now.Unix()%7)
+		} else {
+			r.Power = h.flow()
+		}
+		if i == 0 && h.lost || i == 3 && h.silent {
 			continue
 		}
 		into.Append(&r)
@@ -44,6 +51,73 @@ func (h *house) WriteAll(_ context.Context, now time.Time, cmds []device.Command
 		acks = append(acks, cmds[i].Answer(device.Done, now.UnixMilli(), "", ""))
 	}
 	return acks, nil
+}
+
+func inHouse() []device.Info {
+	return []device.Info{
+		{ID: "a", Kind: "sim", State: device.Active, RatedKW: 100, CapacityKWh: 200, Simulated: true},
+		{ID: "b", Kind: "sim", State: device.Active, RatedKW: 50, CapacityKWh: 100, Simulated: true},
+		{ID: "c", Kind: "sim", State: device.Inactive, RatedKW: 50, CapacityKWh: 100, Simulated: true},
+		{ID: "meter", Kind: "sim", State: device.Inactive, Simulated: true},
+	}
+}
+
+// TestImportIsHeld: an import target within a limit is met whatever flows of devices that
+// dispatch tells nothing, goes on when a link is lost, and stays within the limit when the
+// meter is silent for longer than what it said last counts.
+func TestImportIsHeld(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(h *house)
+		lasts  time.Duration // from the change on
+		want   float64       // import, kW
+	}{
+		{"nothing happens", func(*house) {}, 20 * time.Second, 100},
+		{"a battery that is not in service gives", func(h *house) { h.kw[2] = -40 }, 20 * time.Second, 100},
+		{"a link is lost", func(h *house) { h.lost = true }, 5 * time.Second, 100},
+		{"the meter is silent", func(h *house) { h.silent = true }, 10 * time.Minute, 100},
+		{"the meter stays silent", func(h *house) { h.silent = true }, 20 * time.Minute, 120},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+			s, b := sched.New(sched.NewVirtual(start)), local.New(0)
+			h := &house{load: 150}
+			limit, most := 120.0, 0.0
+			var p *platform.Plant
+			p, err := platform.New(platform.Config{
+				Name: "test", Bus: b, Sched: s, Dir: t.TempDir(), Dispatch: dispatch.Settings{Every: time.Second},
+				Limits:  []dispatch.Limit{{Name: "site", Import: limit, Export: math.Inf(1), Meter: "meter"}},
+				Initial: func(time.Time) platform.Target { return platform.Target{KW: 100, Import: true, Enabled: true} },
+				Site:    func(now time.Time) platform.Site { return p.Metered(now, "meter") },
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer p.Close()
+			ctx := t.Context()
+			if err := p.Add(ctx, inHouse(), h); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.Start(ctx, start); err != nil {
+				t.Fatal(err)
+			}
+			at := start.Add(10 * time.Second)
+			if err := s.Run(ctx, at); err != nil {
+				t.Fatal(err)
+			}
+			tt.change(h)
+			for end := at.Add(tt.lasts); at.Before(end); {
+				at = at.Add(time.Second)
+				if err := s.Run(ctx, at); err != nil {
+					t.Fatal(err)
+				}
+				most = max(most, h.flow())
+			}
+			if got := h.flow(); math.Abs(got-tt.want) > 1e-6 || most > max(limit, tt.want)+1e-6 {
+				t.Errorf("the import is %g kW, at most %g, want %g; %s", got, most, tt.want, p.Decision().Reason)
+			}
+		})
+	}
 }
 
 // TestMeter: with a meter at its connection a plant holds an import, and keeps a limit around
@@ -86,12 +160,7 @@ func TestMeter(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
-			infos := []device.Info{
-				{ID: "a", Kind: "sim", State: device.Active, RatedKW: 100, CapacityKWh: 200, Simulated: true},
-				{ID: "b", Kind: "sim", State: device.Active, RatedKW: 50, CapacityKWh: 100, Simulated: true},
-				{ID: "meter", Kind: "sim", State: device.Inactive, Simulated: true},
-			}
-			if err := p.Add(ctx, infos, h); err != nil {
+			if err := p.Add(ctx, inHouse(), h); err != nil {
 				t.Fatal(err)
 			}
 			if err := p.Start(ctx, start); err != nil {
@@ -110,7 +179,7 @@ func TestMeter(t *testing.T) {
 				if err := s.Run(ctx, at); err != nil {
 					t.Fatal(err)
 				}
-				if got := h.load + h.kw[0] + h.kw[1]; math.Abs(got-tt.want[part]) > 1e-6 {
+				if got := h.flow(); math.Abs(got-tt.want[part]) > 1e-6 {
 					t.Errorf("%s: the import is %g kW, want %g; %s", part, got, tt.want[part], p.Decision().Reason)
 				}
 			}

@@ -37,7 +37,7 @@ import (
 // Site is what lies behind the grid meter beside the fleet, in kW.
 type Site struct {
 	Net float64 // load minus local generation; the import without the fleet
-	OK  bool    // whether there is a site at all
+	OK  bool    // whether it is known
 }
 
 // Target is what the fleet shall do.

@@ -101,6 +101,7 @@ type Planner struct {
 	solver    alloc.Solver
 	nested    alloc.Nested
 	groups    groups
+	site      watch // of all devices, for Beside
 	units     []unit
 	problem   alloc.Problem
 	low, high []float64 // by unit: what it can do, whatever the fleet's direction
@@ -139,6 +140,8 @@ func (p *Planner) Decide(now time.Time, img *image.Image, target float64, cmds [
 		return d, fmt.Errorf("allocate %.6g kW over %d devices: %w", free, len(p.units), err)
 	}
 	d.Planned = d.HeldPower + d.Assumed + sum
+	p.site.told = d.Planned
+	p.groups.told(p.out)
 	d.Shortfall = target - d.Planned
 	if math.Abs(d.Shortfall) <= 1e-6*max(1, math.Abs(target)) {
 		d.Shortfall = 0
@@ -183,7 +186,7 @@ func (p *Planner) collect(at time.Time, img *image.Image, d *Decision) {
 		if grouped {
 			g.see(i, dev, now, maxAge)
 		}
-		if dev.Info.State != device.Active || !(dev.Info.RatedKW >= minRatedKW && dev.Info.RatedKW <= maxRatedKW) {
+		if !rated(dev) {
 			if grouped && Flows(dev) && dev.Fresh(now, maxAge) { // not ours to tell, but it is there
 				g.count(i, number(dev.Good.Power))
 			}
@@ -238,7 +241,7 @@ func (p *Planner) reach(now time.Time, img *image.Image, d *Decision) (low, high
 		return low, high
 	}
 	p.low, p.high = append(p.low[:0], q.Lo...), append(p.high[:0], q.Hi...)
-	p.groups.bound(now, img, p.Settings.age())
+	p.groups.bound(now, img, &p.Settings)
 	for k, l := range p.groups.limits {
 		if p.groups.silent[k] {
 			d.Silent = append(d.Silent, l.Name)

@@ -55,7 +55,9 @@ type groups struct {
 	fixed  []float64 // by group: what flows in it without the devices that are free, kW
 	seen   []float64 // by group: what its devices were seen to have, kW
 	other  []float64 // by group: other load as last known, kW
+	watch  []watch   // by group: what its meter shows
 	silent []bool    // by group: its meter does not report
+	blind  []bool    // by group: nobody knows what flows there beside
 	lo, hi []float64 // by group, and all: what its devices can have together within limits, kW
 	least  []float64 // by group, and all: what they have where they do the least at all, kW
 	way    []int8    // by group, and all: 1 its devices charge, -1 discharge, 0 they have nothing to do
@@ -131,8 +133,9 @@ func (p *Planner) SetLimits(list []Limit) error {
 	}
 	n := len(list)
 	g.fixed, g.seen, g.other = make([]float64, n), make([]float64, n), make([]float64, n)
-	g.silent, g.pinned = make([]bool, n), make([]int8, n)
+	g.silent, g.blind, g.pinned = make([]bool, n), make([]bool, n), make([]int8, n)
 	g.lo, g.hi, g.least, g.way = make([]float64, n+1), make([]float64, n+1), make([]float64, n+1), make([]int8, n+1)
+	g.watch = make([]watch, n)
 	p.groups = g
 	return nil
 }
@@ -185,6 +188,8 @@ func (l *Limit) has(info *device.Info) bool {
 func (g *groups) begin() {
 	clear(g.fixed)
 	clear(g.seen)
+	clear(g.silent)
+	clear(g.blind)
 	clear(g.pinned)
 	g.tree.Of = g.tree.Of[:0]
 }
@@ -217,25 +222,35 @@ func (g *groups) take(slot int, u *unit, dev *image.Device, lo, hi float64) (flo
 // does not, nor that of one which is made of others.
 func Flows(dev *image.Device) bool { return dev.Info.RatedKW > 0 && dev.Info.Kind != "fused" }
 
-// see adds what a device was seen to have.
+// see adds what a device was seen to have, or is taken to have where it cannot be reached.
 func (g *groups) see(slot int, dev *image.Device, now int64, maxAge time.Duration) {
-	if k := g.of[slot]; k >= 0 && Flows(dev) && dev.Fresh(now, maxAge) {
+	k := g.of[slot]
+	switch {
+	case k < 0 || !Flows(dev):
+	case dev.Fresh(now, maxAge):
 		g.seen[k] += number(dev.Good.Power)
+	case rated(dev) && dev.Told.Live(now):
+		g.seen[k] += number(dev.Told.Power)
 	}
 }
 
 // bound gives the groups the limits of their free devices: those of the connection less
-// all else that flows through it.
-func (g *groups) bound(now time.Time, img *image.Image, maxAge time.Duration) {
+// all else that flows through it. Where that is not known they may only relieve it.
+func (g *groups) bound(now time.Time, img *image.Image, s *Settings) {
+	ms := now.UnixMilli()
 	for k := len(g.limits) - 1; k >= 0; k-- { // inner ones come later
 		l := &g.limits[k]
 		switch {
 		case l.Meter != "":
-			g.silent[k] = true
-			if s := g.meters[k]; int(s) < len(img.Devices) && img.Devices[s].Fresh(now.UnixMilli(), maxAge) && device.Finite(img.Devices[s].Good.Power) {
-				g.silent[k] = false
-				g.other[k] = img.Devices[s].Good.Power - g.seen[k]
+			var meter *image.Device
+			if at := g.meters[k]; int(at) < len(img.Devices) {
+				meter = &img.Devices[at]
 			}
+			w := &g.watch[k]
+			w.look(ms, s, meter, g.seen[k])
+			g.silent[k] = meter == nil || !meter.Fresh(ms, s.age()) || !device.Finite(meter.Good.Power)
+			g.blind[k] = !w.known(ms)
+			g.other[k] = w.other
 			g.fixed[k] += g.other[k]
 		case l.Load != nil:
 			g.other[k] = number(l.Load(now))
@@ -243,11 +258,32 @@ func (g *groups) bound(now time.Time, img *image.Image, maxAge time.Duration) {
 		}
 		b := &g.tree.Groups[k]
 		b.Lo, b.Hi = -l.Export-g.fixed[k], l.Import-g.fixed[k]
+		if lo, hi := b.Lo, b.Hi; g.blind[k] {
+			if l.Export < math.Inf(1) {
+				b.Lo = min(max(lo, 0), hi)
+			}
+			if l.Import < math.Inf(1) {
+				b.Hi = max(min(hi, 0), lo)
+			}
+		}
 		if b.Parent >= 0 {
+			g.blind[b.Parent] = g.blind[b.Parent] || g.blind[k] && g.limits[b.Parent].Meter == ""
 			g.fixed[b.Parent] += g.fixed[k]
 			// An inner load stands behind the outer meter as well, so that it is not
 			// counted twice there.
 			g.seen[b.Parent] += g.seen[k] + g.other[k]
+		}
+	}
+}
+
+// told notes what the devices of each group have by the plan x, for its meter.
+func (g *groups) told(x []float64) {
+	for k := range g.watch {
+		g.watch[k].told = g.fixed[k] - g.other[k]
+	}
+	for i, k := range g.tree.Of {
+		for ; k >= 0; k = int32(g.tree.Groups[k].Parent) {
+			g.watch[k].told += x[i]
 		}
 	}
 }
@@ -372,7 +408,11 @@ func (g *groups) said(list []Bound, short bool) string {
 		}
 	}
 	for k, l := range g.limits {
-		if g.silent[k] && len(parts) > 0 {
+		switch {
+		case !g.silent[k] || len(parts) == 0:
+		case g.blind[k]:
+			parts = append(parts, fmt.Sprintf("the meter of %s is silent, and what flows there is not known: only what relieves it is allowed", l.Name))
+		default:
 			parts = append(parts, fmt.Sprintf("the meter of %s is silent, its other load taken as %.6g kW", l.Name, g.other[k]))
 		}
 	}

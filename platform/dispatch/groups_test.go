@@ -82,7 +82,7 @@ func TestLimits(t *testing.T) {
 			img.Devices[0].Good.Power, img.Devices[1].Good.Power = 20, 20
 			meter(img, 110) // 70 of others
 		}, 180, []float64{25, 25, 65, 65}, 0, "", "[site 250 250 true feeder 120 120 true]"},
-		{"a meter that is silent", []dispatch.Limit{metered, site}, nil, -190, []float64{-40, -40, -55, -55}, 0, "", "[feeder -80 -80 true]"},
+		{"a meter that has said nothing: what flows behind it and around is not known", []dispatch.Limit{metered, site}, nil, -190, []float64{0, 0, 0, 0}, -190, "not known: only what relieves it is allowed", "[site -200 0 true feeder 120 0 true]"},
 		{"one that is not ours to tell", []dispatch.Limit{feeder, site}, func(img *image.Image) {
 			img.Devices[0].Info.State, img.Devices[0].Good.Power = device.Inactive, 100
 		}, 200, []float64{math.NaN(), 20, 65, 65}, 50, "limit site binds at 250 kW; limit feeder binds at 120 kW", "[site 250 250 true feeder 120 120 true]"},

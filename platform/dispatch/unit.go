@@ -36,17 +36,29 @@ func held(dev *image.Device, now int64) float64 {
 	return number(dev.Told.Power)
 }
 
+// rated reports whether dispatch counts with a device at all.
+func rated(dev *image.Device) bool {
+	return dev.Info.State == device.Active && dev.Info.RatedKW >= minRatedKW && dev.Info.RatedKW <= maxRatedKW
+}
+
+// silenced is why a device takes no setpoint now, empty if it does.
+func silenced(dev *image.Device) string {
+	if dev.Mode != device.Run { // whatever its status word says
+		return "mode " + dev.Mode.String()
+	}
+	switch s := dev.Good.Status; s {
+	case device.Fault, device.Offline, device.Maintenance, device.Standby:
+		return s.String()
+	}
+	return ""
+}
+
 // limits is what a device can do now by its last good reading, lo <= 0 <= hi, and
 // notes what keeps it from its rating.
 func (u *unit) limits(dev *image.Device) (lo, hi float64) {
 	g := &dev.Good
-	if dev.Mode != device.Run { // whatever its status word says
-		u.mute, u.low, u.high = true, "mode "+dev.Mode.String(), "mode "+dev.Mode.String()
-		return 0, 0
-	}
-	switch g.Status {
-	case device.Fault, device.Offline, device.Maintenance, device.Standby:
-		u.mute, u.low, u.high = true, g.Status.String(), g.Status.String()
+	if why := silenced(dev); why != "" {
+		u.mute, u.low, u.high = true, why, why
 		return 0, 0
 	}
 	hi = dev.Info.Cap()

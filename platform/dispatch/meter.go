@@ -1,0 +1,112 @@
+package dispatch
+
+import (
+	"math"
+	"time"
+
+	"yunchu/platform/device"
+	"yunchu/platform/fleet/image"
+)
+
+// lastWord is how long what flows beside the fleet is taken to be as it was when the meter
+// fell silent.
+const lastWord = 15 * time.Minute
+
+// watch estimates what flows beside some devices, from a meter that shows both. The readings
+// of the meter and those of the devices are of different ages, and not all tell theirs, so
+// that a change of the devices' own power shows in one before the other. What they had at the
+// meter's time is therefore known as a range only: of what was seen of them from the ages
+// before it until now, and of where what was told meanwhile may bring them. The estimate is
+// the value nearest to the one before that a new reading of the meter leaves possible. So a
+// change that some age explains moves nothing, and no loop through our own power is closed;
+// and where the devices were highest or lowest, the estimate is on the safe side.
+type watch struct {
+	other float64 // kW
+	at    int64   // of the meter's reading that it is from, ms; 0 none
+	told  float64 // what the devices were told last, all together, kW
+	past  []moment
+}
+
+// moment is what devices had together in a cycle, kW.
+type moment struct {
+	at   int64   // ms
+	seen float64 // by their newest readings
+	told float64 // before this cycle
+}
+
+// ages is how far the readings of a meter and of devices may be apart: three cycles, at least
+// 5 s, and the cycle in which it shows.
+func (s *Settings) ages() time.Duration { return s.Life() + s.Every }
+
+// look takes in what the devices are seen to have together now, and the meter's reading if it
+// is a new one; meter may be nil.
+func (w *watch) look(now int64, s *Settings, meter *image.Device, seen float64) {
+	if len(w.past) == 0 {
+		w.told = seen
+	}
+	if n := len(w.past); n > 0 && w.past[n-1].at >= now {
+		w.past = w.past[:n-1]
+	}
+	old, ages := 0, s.ages().Milliseconds()
+	for old < len(w.past) && w.past[old].at < now-s.age().Milliseconds()-ages {
+		old++
+	}
+	w.past = append(w.past[:0], w.past[old:]...)
+	w.past = append(w.past, moment{now, seen, w.told})
+	if meter == nil || meter.Good.At == 0 || meter.Good.At == w.at || !device.Finite(meter.Good.Power) {
+		return
+	}
+	lo, hi := w.between(min(meter.Good.At, now)-ages, seen)
+	near := meter.Good.Power - seen
+	if w.at != 0 {
+		near = w.other
+	}
+	w.other = min(max(near, meter.Good.Power-hi), meter.Good.Power-lo)
+	w.at = meter.Good.At
+}
+
+// between is the range of what the devices may have had since from, kW.
+func (w *watch) between(from int64, seen float64) (lo, hi float64) {
+	lo, hi = seen, seen
+	least, most := math.Inf(1), math.Inf(-1) // told so far
+	for _, m := range w.past {
+		if m.at < from {
+			continue
+		}
+		least, most = min(least, m.told), max(most, m.told)
+		lo = min(lo, m.seen, seen+m.told-most)
+		hi = max(hi, m.seen, seen+m.told-least)
+	}
+	return lo, hi
+}
+
+// known reports whether what the meter said last is young enough to be believed.
+func (w *watch) known(now int64) bool { return w.at != 0 && now-w.at <= lastWord.Milliseconds() }
+
+// Beside is what flows at now through the connection that meter measures beside the devices
+// that a decision counts: those that it tells, that are held, or that still do what they were
+// told. It is not known before the meter has reported, and some time after it fell silent.
+// It comes before the decision of the cycle.
+func (p *Planner) Beside(now time.Time, img *image.Image, meter device.ID) (kw float64, known bool) {
+	var (
+		ms, maxAge = now.UnixMilli(), p.Settings.age()
+		at         *image.Device
+		seen       float64
+	)
+	for i := range img.Devices {
+		dev := &img.Devices[i]
+		switch {
+		case dev.Info.ID == meter:
+			at = dev
+		case !rated(dev):
+		case !dev.Fresh(ms, maxAge):
+			if dev.Told.Live(ms) {
+				seen += number(dev.Told.Power)
+			}
+		case dev.Told.Held(ms) || silenced(dev) == "":
+			seen += number(dev.Good.Power)
+		}
+	}
+	p.site.look(ms, &p.Settings, at, seen)
+	return p.site.other, p.site.known(ms)
+}

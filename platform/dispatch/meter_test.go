@@ -1,0 +1,213 @@
+package dispatch_test
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"yunchu/platform/device"
+	"yunchu/platform/dispatch"
+	"yunchu/platform/fleet/image"
+)
+
+// says gives d a reading of kw, measured at.
+func says(d *image.Device, at time.Time, kw float64) {
+	r := device.Empty()
+	r.Slot, r.At, r.Arrived, r.Power, r.SoC, r.Status = d.Info.Slot, at.UnixMilli(), at.UnixMilli(), kw, 50, device.Idle
+	r.MaxCharge, r.MaxDischarge = 100, 100
+	d.Put(&r)
+}
+
+// withMeter adds a meter to img, without a reading, and returns its index.
+func withMeter(img *image.Image) int {
+	n := len(img.Devices)
+	img.Devices = append(img.Devices, image.Device{Info: device.Info{ID: "meter", Slot: device.Slot(n), State: device.Inactive}})
+	return n
+}
+
+var behindMeter = dispatch.Limit{Name: "f", Devices: "n-*", Import: 120, Export: 80, Meter: "meter"}
+
+// connection is two devices behind a meter with a load, and two elsewhere. What is read of
+// them is some cycles old, and says so or not.
+type connection struct {
+	t                    *testing.T
+	img                  *image.Image
+	meter                int
+	p                    *dispatch.Planner
+	meterLate, fleetLate int  // cycles
+	honest               bool // readings carry the time at which they were measured
+	every                int  // cycles between readings of the meter
+	load                 func(k int) float64
+	past                 [][5]float64 // by cycle: power of the devices, and the load
+}
+
+func connect(t *testing.T, limits ...dispatch.Limit) *connection {
+	c := &connection{t: t, img: named(50, "n-1", "n-2", "s-1", "s-2"), p: limited(t, dispatch.Proportional, limits...), every: 1}
+	c.p.Settings.Every = time.Second
+	c.meter = withMeter(c.img)
+	c.load = func(int) float64 { return 70 }
+	return c
+}
+
+// cycle reads and decides; ask is told what flows beside the fleet.
+func (c *connection) cycle(k int, ask func(beside float64, known bool) float64) (flow float64) {
+	now := start.Add(time.Duration(k) * time.Second)
+	var x [5]float64
+	if k > 0 {
+		x = c.past[k-1]
+	}
+	x[4] = c.load(k)
+	c.past = append(c.past, x)
+	read := func(late int) ([5]float64, time.Time) {
+		at := now
+		if c.honest {
+			at = now.Add(-time.Duration(late) * time.Second)
+		}
+		return c.past[max(0, k-late)], at
+	}
+	for i := range 4 {
+		x, at := read(c.fleetLate)
+		says(&c.img.Devices[i], at, x[i])
+	}
+	if k%c.every == 0 {
+		x, at := read(c.meterLate)
+		says(&c.img.Devices[c.meter], at, x[0]+x[1]+x[4])
+	}
+	beside, known := c.p.Beside(now, c.img, "meter")
+	d := decide(c.t, c.p, now, c.img, ask(beside, known))
+	copy(c.past[k][:4], powers(&d, 5)[:4])
+	x = c.past[k]
+	return x[0] + x[1] + x[4]
+}
+
+// TestAgesOfReadings: with a steady target and load what flows settles at the limit without
+// passing it, however old the readings of the meter and the devices are, and whether or not
+// they say so; a load that steps is met when the readings can show it.
+func TestAgesOfReadings(t *testing.T) {
+	for _, honest := range []bool{true, false} {
+		for meterLate := range 4 {
+			for fleetLate := range 4 {
+				for _, every := range []int{1, 3} {
+					if honest && meterLate+every > 4 {
+						continue // older than a reading may be
+					}
+					t.Run(fmt.Sprintf("honest %v, meter %d, devices %d, every %d", honest, meterLate, fleetLate, every), func(t *testing.T) {
+						c := connect(t, behindMeter)
+						c.honest, c.meterLate, c.fleetLate, c.every = honest, meterLate, fleetLate, every
+						c.load = func(k int) float64 {
+							if k >= 30 {
+								return 100
+							}
+							return 70
+						}
+						for k := range 60 {
+							flow := c.cycle(k, func(float64, bool) float64 { return 250 })
+							if seen := 30 + meterLate + every; flow > 120+1e-6 && (k < 30 || k >= seen) {
+								t.Errorf("cycle %d: %g kW flow in, more than 120", k, flow)
+							}
+							if k >= 15 && k < 30 || k >= 45 {
+								if math.Abs(flow-120) > 1e-6 {
+									t.Errorf("cycle %d: %g kW flow in, not 120", k, flow)
+								}
+							}
+						}
+					})
+				}
+			}
+		}
+	}
+}
+
+// TestAgesUnderAnImportTarget is the same for an import that is held.
+func TestAgesUnderAnImportTarget(t *testing.T) {
+	for _, honest := range []bool{true, false} {
+		for meterLate := range 4 {
+			for fleetLate := range 4 {
+				c := connect(t)
+				c.honest, c.meterLate, c.fleetLate = honest, meterLate, fleetLate
+				c.load = func(k int) float64 { return 70 + 40*float64(k/30) }
+				for k := range 60 {
+					c.img.Devices[2].Info.State, c.img.Devices[3].Info.State = device.Inactive, device.Inactive
+					flow := c.cycle(k, func(beside float64, known bool) float64 {
+						if !known {
+							t.Fatalf("cycle %d: nothing is known", k)
+						}
+						return 100 - beside
+					})
+					if (k >= 3 && k < 30 || k >= 40) && math.Abs(flow-100) > 1e-6 {
+						t.Errorf("honest %v, meter %d, devices %d, cycle %d: %g kW flow in, not 100", honest, meterLate, fleetLate, k, flow)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestMovingFleetBehindAMeter: while the target swings all the time, and the load drifts, the
+// limit is passed by no more than the load changes in one swing.
+func TestMovingFleetBehindAMeter(t *testing.T) {
+	for meterLate := range 4 {
+		for fleetLate := range 4 {
+			c := connect(t, behindMeter)
+			c.meterLate, c.fleetLate = meterLate, fleetLate
+			const drift, swing = 0.3, 34 // kW a cycle; cycles, with those that readings may be old
+			c.load = func(k int) float64 { return 60 + drift*float64(k%100) }
+			for k := range 300 {
+				flow := c.cycle(k, func(float64, bool) float64 { return 250 * math.Sin(float64(k)/4) })
+				if k%100 > swing && (flow > 120+drift*swing || flow < -80-drift*swing) {
+					t.Errorf("meter %d, devices %d, cycle %d: %g kW flow, beyond -80 to 120", meterLate, fleetLate, k, flow)
+				}
+			}
+		}
+	}
+}
+
+// TestLostBehindAMeter: what a device was told that cannot be read any more is behind the
+// meter, and is counted once.
+func TestLostBehindAMeter(t *testing.T) {
+	for _, tt := range []struct{ held, target, want float64 }{{-90, 100, 120}, {90, -300, -40}} {
+		now := start.Add(10 * time.Second)
+		img := named(50, "n-1", "n-2", "n-3")
+		for i := 1; i < 3; i++ {
+			says(&img.Devices[i], now, 0)
+		}
+		lost := &img.Devices[0]
+		lost.Good.At, lost.Good.Arrived = 1, 1
+		lost.Told = image.Told{Verb: device.SetPower, Priority: device.Normal, Power: tt.held, At: now.UnixMilli() - 8000, Until: now.UnixMilli() + 600_000}
+		says(&img.Devices[withMeter(img)], now, 70+tt.held)
+		d := decide(t, limited(t, dispatch.Proportional, behindMeter), now, img, tt.target)
+		x := powers(&d, 4)
+		if flow := 70 + tt.held + x[1] + x[2]; math.Abs(flow-tt.want) > 1e-6 {
+			t.Errorf("%g kW held: %g kW flow, want %g; %v", tt.held, flow, tt.want, x)
+		}
+	}
+}
+
+// TestSilentMeter: the last that a meter said is believed for a while, whoever was there to
+// hear it; then, and where it never said anything, only what relieves the limit is allowed.
+func TestSilentMeter(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		ago     time.Duration // of its only reading; 0: none
+		target  float64
+		planned float64
+		reason  string
+	}{
+		{"a minute", time.Minute, 150, 50, "the meter of f is silent, its other load taken as 200 kW"},
+		{"an hour", time.Hour, 150, 0, "the meter of f is silent, and what flows there is not known"},
+		{"nothing yet", 0, 150, 0, "not known"},
+		{"relief is allowed", 0, -150, -150, ""},
+	} {
+		img := named(50, "n-1", "n-2")
+		m := withMeter(img)
+		if tt.ago > 0 {
+			says(&img.Devices[m], start.Add(-tt.ago), 200)
+		}
+		d := decide(t, limited(t, dispatch.Proportional, dispatch.Limit{Name: "f", Devices: "n-*", Import: 250, Export: inf, Meter: "meter"}), start, img, tt.target)
+		if math.Abs(d.Planned-tt.planned) > 1e-6 || len(d.Silent) != 1 || !strings.Contains(d.Reason, tt.reason) {
+			t.Errorf("%s: planned %g kW, want %g; silent %v; %q", tt.name, d.Planned, tt.planned, d.Silent, d.Reason)
+		}
+	}
+}
