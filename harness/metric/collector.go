@@ -13,7 +13,6 @@ type Config struct {
 	RegulationKW float64 // capability assigned to regulation; 0: RatedKW
 	Devices      int
 	Shadows      int      // devices with a shadow beside them
-	UnitKW       float64  // largest rated power of one device; 0: RatedKW/Devices
 	Units        []Device // by device, in the order of samples; nil: nothing is known of them
 	DurationS    float64  // expected length of the run; only saves allocation
 }
@@ -109,9 +108,6 @@ func New(c Config) *Collector {
 	if c.RegulationKW == 0 {
 		c.RegulationKW = c.RatedKW
 	}
-	if c.UnitKW == 0 && c.Devices > 0 {
-		c.UnitKW = c.RatedKW / float64(c.Devices)
-	}
 	// A little beyond the rating; where none is known the histogram finds its range.
 	span := func(kw float64) float64 {
 		if !(kw > 0) {
@@ -204,9 +200,13 @@ func (c *Collector) units(kw []float64) (in, out float64) {
 	if len(c.signs) < len(kw) {
 		c.signs = append(c.signs, make([]int8, len(kw)-len(c.signs))...)
 	}
-	band := directionBand * c.cfg.UnitKW
+	equal := c.cfg.RatedKW / float64(max(c.cfg.Devices, 1))
 	signs := c.signs[:len(kw)]
 	for i, p := range kw {
+		rated := equal
+		if i < len(c.cfg.Units) && c.cfg.Units[i].RatedKW > 0 {
+			rated = c.cfg.Units[i].RatedKW
+		}
 		var sign int8
 		if p > 0 {
 			in += p
@@ -216,7 +216,7 @@ func (c *Collector) units(kw []float64) (in, out float64) {
 			p = -p
 			sign = -1
 		}
-		if p > band && sign != signs[i] {
+		if p > directionBand*rated && sign != signs[i] {
 			if signs[i] != 0 {
 				c.changes++
 			}

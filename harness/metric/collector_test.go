@@ -122,6 +122,19 @@ func TestUnitsAreSummedBySign(t *testing.T) {
 	want(t, c, "fleet.power_kw", "count", 3600, 0)
 }
 
+// TestDirectionBySize: a small device beside a large one turns by its own rating.
+func TestDirectionBySize(t *testing.T) {
+	c := metric.New(metric.Config{RatedKW: 1010, Devices: 2, Units: []metric.Device{{RatedKW: 1000}, {RatedKW: 10}}})
+	for i := range 3600 {
+		kw := []float64{5, 5} // of the large one within the band, of the small one half its rating
+		if i%2 == 1 {
+			kw = []float64{-5, -5}
+		}
+		c.Step(metric.Sample{T: float64(i + 1), DT: 1, TargetKW: nan, ImportKW: nan, StoredKWh: nan, UnitKW: kw})
+	}
+	want(t, c, "control.direction_changes_per_h", "", 3599.0/2, 1e-9)
+}
+
 func TestRecovery(t *testing.T) {
 	// The fleet delivers nothing from 20 s to back, and 0 again from gone.
 	run := func(back, gone float64, seconds int) *metric.Collector {

@@ -18,7 +18,6 @@ type money struct {
 	first, last float64 // kWh in all devices by their state of charge; NaN: of some it is not known
 	wear        []worn  // by device; of one without steps it stays empty
 	cost        float64
-	worn        int64 // samples
 }
 
 // priced is a stretch of time at one price.
@@ -28,6 +27,7 @@ type priced struct {
 
 // Device is what is known of one device before the run.
 type Device struct {
+	RatedKW        float64 // 0: an equal part of the fleet's
 	CapacityKWh    float64
 	SoCMin, SoCMax float64     // percent; SoCMax 0: 100
 	Wear           device.Wear // nil: not known
@@ -94,7 +94,6 @@ func (m *money) use(soc []float64) {
 			w.room.Fill(-d)
 		}
 		w.soc = x
-		m.worn++
 	}
 }
 
@@ -120,10 +119,15 @@ func (m *money) earned() (v float64, n int64, err error) {
 	return m.revenue, 1, nil
 }
 
-// wearCost is fleet.wear_cost.
+// wearCost is fleet.wear_cost, and of how many devices: those whose wear is not known are not in it.
 func (m *money) wearCost() (v float64, n int64, err error) {
-	if m.worn == 0 {
+	for i := range m.wear {
+		if len(m.units[i].Wear) > 0 && !math.IsNaN(m.wear[i].soc) {
+			n++
+		}
+	}
+	if n == 0 {
 		return math.NaN(), 0, fmt.Errorf("no device says what its wear costs: %w", ErrNoData)
 	}
-	return m.cost, m.worn, nil
+	return m.cost, n, nil
 }

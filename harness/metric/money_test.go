@@ -39,6 +39,7 @@ func TestWearCost(t *testing.T) {
 	}
 	want(t, run(90, 20, 90), "fleet.wear_cost", "", cost(0.7), 1e-9)
 	want(t, run(90, 20), "fleet.wear_cost", "", cost(0.7)/2, 1e-9)
+	want(t, run(90, 20), "fleet.wear_cost", "count", 1, 0) // of one device of two it is known
 	want(t, run(50, 60, 50, 60, 50), "fleet.wear_cost", "", 2*cost(0.1), 1e-9)
 	want(t, run(90, 50, 60, 20, 90), "fleet.wear_cost", "", cost(0.1)+cost(0.7), 1e-9) // a small cycle within a large one
 	// In however many steps.

@@ -19,7 +19,7 @@ func synthetic(t testing.TB) *report.Run {
 	t.Helper()
 	const n, devices, rated = 3600, 100, 10_000.0
 	rng := rand.New(rand.NewPCG(42, 1))
-	c := metric.New(metric.Config{RatedKW: rated, Devices: devices, UnitKW: 100, DurationS: n})
+	c := metric.New(metric.Config{RatedKW: rated, Devices: devices, DurationS: n})
 	soc, temp, kw, scale := make([]float64, devices), make([]float64, devices), make([]float64, devices), make([]float64, devices)
 	stored := 0.0
 	for i := range soc {

@@ -291,7 +291,6 @@ func (r *Run) populate(ctx context.Context) error {
 	if r.scores("fleet.soh_percent") || r.scores("fleet.resistance_percent") || r.scores("fleet.aux_kwh") {
 		r.sample.SoH, r.sample.Resistance = column(), column()
 	}
-	unit := 0.0
 	var units []metric.Device
 	if twins {
 		w, err := r.opt.World(s, r.start)
@@ -305,7 +304,6 @@ func (r *Run) populate(ctx context.Context) error {
 			for i := range f.Infos {
 				ids[i] = f.Infos[i].ID
 				r.ratedKW += f.Infos[i].RatedKW
-				unit = max(unit, f.Infos[i].RatedKW)
 				units = append(units, deviceOf(&f.Infos[i]))
 			}
 			r.faulty = append(r.faulty, fault.Wrap(apart{f.Devices, r}, ids, s.Seed))
@@ -315,10 +313,9 @@ func (r *Run) populate(ctx context.Context) error {
 		return err
 	}
 	for _, w := range r.wires {
-		unit = max(unit, w.info.RatedKW)
 		units = append(units, deviceOf(&w.info))
 	}
-	r.Metrics = metric.New(metric.Config{RatedKW: r.ratedKW, Devices: n, Shadows: s.Shadows(), UnitKW: unit, Units: units, DurationS: s.Duration.Seconds()})
+	r.Metrics = metric.New(metric.Config{RatedKW: r.ratedKW, Devices: n, Shadows: s.Shadows(), Units: units, DurationS: s.Duration.Seconds()})
 	if len(s.Dispatch.Limits) > 0 {
 		r.behind = s.Dispatch.Behind(s.IDs())
 	}
@@ -328,7 +325,7 @@ func (r *Run) populate(ctx context.Context) error {
 // deviceOf is what the score of a run knows of a device.
 func deviceOf(info *device.Info) metric.Device {
 	soc := info.ChargeWindow()
-	return metric.Device{CapacityKWh: info.CapacityKWh, SoCMin: soc[0], SoCMax: soc[1], Wear: info.Wear}
+	return metric.Device{RatedKW: info.RatedKW, CapacityKWh: info.CapacityKWh, SoCMin: soc[0], SoCMax: soc[1], Wear: info.Wear}
 }
 
 // scores reports whether the scenario asks for a metric.
