@@ -55,7 +55,7 @@ func deskGood(d *trading.Desk) error {
 	if b.Hold < 0 {
 		return fmt.Errorf("--regulation-duration %v is below 0", b.Hold)
 	}
-	d.Calls.Hours = b.Hold.Hours()
+	d.Calls.Hours, b.CalledUp, b.CalledDown = b.Hold.Hours(), d.Calls.EnergyUp, d.Calls.EnergyDown
 	return nil
 }
 

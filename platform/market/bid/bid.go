@@ -6,6 +6,7 @@ package bid
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"yunchu/platform/market/order"
@@ -21,9 +22,11 @@ type Interval struct {
 
 // Taker bids a plan at any price: what is planned is traded, whatever it costs. Quantities are
 // whole lots; what rounding leaves of one interval is made up for in the next one that trades the
-// same way, and no sum of orders takes the battery below empty or above full. The plan begins
-// with so much planned in store, kWh; the battery may hold other than that. An interval of the
-// plan may hold for several deliveries.
+// same way, and no sum of orders takes the battery below empty or above full. Capacity that a plan
+// holds ready is sold as far as the energy traded beside it leaves the power and the energy for it,
+// and the energy that is called of it on average is counted. The plan begins with so much planned
+// in store, kWh; the battery may hold other than that. An interval of the plan may hold for several
+// deliveries.
 func Taker(plan []Interval, planned float64, b risk.Battery, r *order.Rules) ([]order.Order, error) {
 	if len(plan) < 2 {
 		return nil, fmt.Errorf("a plan of %d intervals does not say how long one is", len(plan))
@@ -34,11 +37,18 @@ func Taker(plan []Interval, planned float64, b risk.Battery, r *order.Rules) ([]
 			return nil, fmt.Errorf("%s is %v after the interval before: intervals are equally long", plan[k].At.Format(time.RFC3339), d)
 		}
 	}
-	var out []order.Order
+	if slices.ContainsFunc(plan, func(p Interval) bool { return p.Up > 0 || p.Down > 0 || p.Reserve > 0 }) {
+		target := []float64{planned}
+		for k, p := range plan {
+			target = append(target, target[k]+step.Hours()*b.Stores(b.Moves(p.KW, p.Up, p.Down)))
+		}
+		return joint(plan, target, b, r)
+	}
 	energy, err := terms(r, order.Energy, step)
 	if err != nil {
 		return nil, err
 	}
+	var out []order.Order
 	l := ledger{b: b, hours: energy.Interval.Hours(), stored: b.StoredKWh, planned: planned, lot: float64(energy.Lot()), least: least(energy)}
 	for _, p := range plan {
 		for at := p.At; at.Before(p.At.Add(step)); at = at.Add(energy.Interval) {
@@ -48,26 +58,6 @@ func Taker(plan []Interval, planned float64, b risk.Battery, r *order.Rules) ([]
 				out = append(out, order.Order{At: at, Product: order.Energy, Side: order.Buy, KW: order.KW(kw), Limit: order.Any(order.Buy)})
 			case kw < 0:
 				out = append(out, order.Order{At: at, Product: order.Energy, Side: order.Sell, KW: order.KW(-kw), Limit: order.Any(order.Sell)})
-			}
-		}
-		for _, c := range []struct {
-			product order.Product
-			kw      float64
-		}{{order.RegUp, p.Up}, {order.RegDown, p.Down}, {order.Reserve, p.Reserve}} {
-			if c.kw <= 0 {
-				continue
-			}
-			t, err := terms(r, c.product, step)
-			if err != nil {
-				return nil, err
-			}
-			lot := float64(t.Lot())
-			kw := math.Floor(c.kw/lot+tiny) * lot
-			if kw <= 0 || kw < least(t) {
-				continue
-			}
-			for at := p.At; at.Before(p.At.Add(step)); at = at.Add(t.Interval) {
-				out = append(out, order.Order{At: at, Product: c.product, Side: order.Sell, KW: order.KW(kw), Limit: order.Any(order.Sell)})
 			}
 		}
 	}

@@ -92,6 +92,71 @@ func TestTakerStaysWithin(t *testing.T) {
 	}
 }
 
+// TestTakerHoldsCapacity: whatever capacity a plan holds, the energy that is traded beside it
+// leaves the power and the energy for it, and what cannot be held is not sold; of a plan that can be
+// carried out next to nothing is left out.
+func TestTakerHoldsCapacity(t *testing.T) {
+	t.Parallel()
+	r := rules(t, "day-ahead-96")
+	length := func(p order.Product) time.Duration { return r.Terms(p).Interval }
+	b := risk.Battery{PowerKW: 1000, EnergyKWh: 4000, Efficiency: 0.85, Hold: time.Hour, CalledUp: 0.3, CalledDown: 0.15}
+	check := func(t require, plan []bid.Interval, b risk.Battery) (sold order.KW) {
+		t.Helper()
+		orders, err := bid.Taker(plan, b.StoredKWh, b, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, why := b.Envelope(&risk.Position{}, orders, length); why != "" {
+			t.Fatal(why)
+		}
+		for i := range orders {
+			if wrong := r.Admit(&orders[i], time.Time{}); wrong != nil {
+				t.Fatal(wrong)
+			}
+			if orders[i].Product != order.Energy {
+				sold += orders[i].KW
+			}
+		}
+		return sold
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		b := b
+		b.StoredKWh = rapid.Float64Range(0, 4000).Draw(t, "stored")
+		plan := make([]bid.Interval, 24)
+		for k, at := range instants(24, time.Hour) {
+			draw := rapid.Float64Range(-200, 1000)
+			plan[k] = bid.Interval{At: at, KW: rapid.Float64Range(-1000, 1000).Draw(t, "kw"), Up: max(draw.Draw(t, "up"), 0), Down: max(draw.Draw(t, "down"), 0), Reserve: max(draw.Draw(t, "reserve"), 0)}
+		}
+		check(t, plan, b)
+	})
+	rng := rand.New(rand.NewPCG(3, 17))
+	calls := market.Regulation{Up: true, Down: true, EnergyUp: 0.3, EnergyDown: 0.15, Hours: 1, Balanced: true}
+	for range 5 {
+		p := market.Prices{Hours: 1}
+		for range 24 {
+			p.Energy, p.RegUp, p.RegDown = append(p.Energy, 40+25*rng.NormFloat64()), append(p.RegUp, 20*rng.Float64()), append(p.RegDown, 20*rng.Float64())
+		}
+		best, err := market.Best(market.Battery{PowerMW: 1, EnergyMWh: 4, Efficiency: 0.85, VariableCost: 2}, calls, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan, planned := make([]bid.Interval, 24), 0.0
+		for k, at := range instants(24, time.Hour) {
+			plan[k] = bid.Interval{At: at, KW: 1000 * (best.Charge[k] - best.Discharge[k]), Up: 1000 * (best.UpCharge[k] + best.UpDischarge[k]), Down: 1000 * (best.DownCharge[k] + best.DownDischarge[k])}
+			planned += plan[k].Up + plan[k].Down
+		}
+		if sold := float64(check(t, plan, b)); sold < 0.85*planned {
+			t.Errorf("%v kW of capacity sold, of %v planned", sold, planned)
+		}
+	}
+}
+
+// require is what rapid and testing have in common.
+type require interface {
+	Helper()
+	Fatal(args ...any)
+}
+
 // forecast of random days.
 func forecast(rng *rand.Rand, n int) *bid.Forecast {
 	f := &bid.Forecast{At: instants(n, time.Hour), Length: time.Hour, Levels: []float64{0.05, 0.5, 0.95}}
