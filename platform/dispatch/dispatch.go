@@ -157,7 +157,7 @@ func (p *Planner) Decide(now time.Time, img *image.Image, target float64, cmds [
 		p.Seq++
 		cmds = append(cmds, device.Command{
 			Slot: u.slot, Seq: p.Seq, Verb: device.SetPower, Priority: device.Dispatch, Power: p.out[i],
-			At: ms, Duration: life, Until: ms + life, Source: device.Planner, Reason: p.why(u, free),
+			At: ms, Duration: life, Until: ms + life, Source: device.Planner, Reason: p.why(i, free),
 		})
 	}
 	d.Commands = cmds
@@ -250,8 +250,12 @@ func (p *Planner) reach(now time.Time, img *image.Image, d *Decision) (low, high
 	return p.groups.reach(q.Lo, q.Hi)
 }
 
-// why is what limits a unit where the fleet moves free.
-func (p *Planner) why(u *unit, free float64) string {
+// why is what limits a unit in its direction, which may be against free in a group.
+func (p *Planner) why(i int, free float64) string {
+	u := &p.units[i]
+	if p.out[i] != 0 {
+		free = p.out[i]
+	}
 	if w := u.why(free); w != "" || u.limit < 0 {
 		return w
 	}
