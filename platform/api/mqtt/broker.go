@@ -48,6 +48,7 @@ type Broker struct {
 	life  context.Context // of what is under way; it ends with the broker
 	stop  context.CancelFunc
 	works sync.WaitGroup // what is under way
+	turns chan struct{}  // of large messages that are decoded and stored
 
 	mu       sync.Mutex
 	sessions map[string]*session // by name
@@ -95,7 +96,7 @@ func New(o Options) (*Broker, error) {
 	can.Compatibilities.NoInheritedPropertiesOnAck = true
 	b := &Broker{
 		teller: teller{registry: o.Registry, bus: o.Bus, log: o.Log, now: o.Now},
-		api:    o.API, most: o.MaxClients, sessions: map[string]*session{},
+		api:    o.API, most: o.MaxClients, sessions: map[string]*session{}, turns: make(chan struct{}, largeTurns),
 		mochi: mochi.New(&mochi.Options{
 			Capabilities: can, InlineClient: true, SysTopicResendInterval: 1 << 31, // nobody may read them
 			// Strangers fill no log: what matters is told by the hook.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,9 +42,12 @@ type held struct {
 	mu   sync.Mutex
 	gate chan struct{} // nil: open
 	full bool
+
+	pushed atomic.Int64
 }
 
 func (h *held) Push(ctx context.Context, rows []device.Reading) error {
+	h.pushed.Add(1)
 	h.mu.Lock()
 	gate, full := h.gate, h.full
 	h.mu.Unlock()
@@ -478,6 +482,53 @@ func TestOverloadIsToldAndNotAnswered(t *testing.T) {
 	five.publish(2, "device/d/data", reading("d", at))
 	if pk := five.receive(); pk.ReasonCode != 0 || !w.stored("d", at) {
 		t.Errorf("afterwards: reason %#x, stored %v", pk.ReasonCode, w.stored("d", at))
+	}
+}
+
+// TestLargeMessagesTakeTurns: of many large messages that come at once a few are worked on;
+// the others are told before anybody has decoded them, and small ones pass.
+func TestLargeMessagesTakeTurns(t *testing.T) {
+	const clients, turns = 10, 4
+	w := open(t)
+	token, _ := w.device("d")
+	at := time.Now().UnixMilli()
+	list := make([]string, 600)
+	for i := range list {
+		list[i] = reading("d", at-int64(i))
+	}
+	large := "[" + strings.Join(list, ",") + "]"
+	release := w.intake.hold()
+	codes := make(chan byte)
+	for i := range clients {
+		c, _ := w.dial(5, "d", token, fmt.Sprint("large-", i))
+		c.publish(1, "device/d/data", large)
+		go func() {
+			pk, err := c.read()
+			if err != nil {
+				t.Error(err)
+			}
+			codes <- pk.ReasonCode
+		}()
+	}
+	for range clients - turns {
+		if code := <-codes; code != packets.ErrQuotaExceeded.Code {
+			t.Errorf("without a turn: reason %#x", code)
+		}
+	}
+	if n := w.intake.pushed.Load(); n != turns {
+		t.Errorf("%d large messages were decoded at once, want %d", n, turns)
+	}
+	small, _ := w.dial(5, "d", token, "small")
+	small.publish(1, "device/d/data", reading("d", at+1))
+	eventually(t, "a small message needs no turn", func() bool { return w.intake.pushed.Load() == turns+1 })
+	release()
+	for range turns {
+		if code := <-codes; code != packets.CodeSuccess.Code {
+			t.Errorf("with a turn: reason %#x", code)
+		}
+	}
+	if pk := small.receive(); pk.ReasonCode != 0 {
+		t.Errorf("a small message: reason %#x", pk.ReasonCode)
 	}
 }
 

@@ -22,6 +22,11 @@ const (
 	windowBytes = 1 << 20 // beyond one message
 	// patience is how long a reading waits for room in the plant before it is shed.
 	patience = time.Second
+	// smallList is how many bytes of readings one may bring at a time without a turn, and
+	// largeTurns how many with more have one. Who finds no room for what was decoded has
+	// decoded in vain; where all do so at once, nothing else gets done.
+	smallList  = 64 << 10
+	largeTurns = 4
 	// writeWithin is how long an answer may take while the connection is not read.
 	writeWithin = 10 * time.Second
 	// complainEvery is how often a device that sends what cannot be used is told of in an
@@ -139,11 +144,24 @@ func (s *session) store(list []*item) {
 	var (
 		items []*item
 		todo  []*api.Delivery
+		bytes int
 	)
 	for _, x := range list {
 		if x.what == data {
 			items = append(items, x)
 			todo = append(todo, &api.Delivery{By: s.by, Device: x.id, Body: x.body})
+			bytes += len(x.body)
+		}
+	}
+	if bytes > smallList {
+		select {
+		case s.broker.turns <- struct{}{}:
+			defer func() { <-s.broker.turns }()
+		case <-time.After(patience):
+			for _, x := range items {
+				s.refused(x, &api.Problem{Code: api.CodeOverload, Detail: "too many large messages come at once"})
+			}
+			return
 		}
 	}
 	for pause := 10 * time.Millisecond; len(todo) > 0; pause = min(2*pause, 250*time.Millisecond) {
