@@ -184,8 +184,8 @@ func site(x *scenario.PortfolioSite, prices *Prices) (plan.Site, error) {
 		Name: x.ID, Outlook: tariff(x, prices.Energy, prices.Export), Curtail: x.Curtail,
 		ImportMW: inf, ExportMW: inf, Carbon: prices.Carbon,
 	}
-	if x.ImportLimitKW > 0 {
-		s.ImportMW = x.ImportLimitKW / 1000
+	if x.ImportLimitKW != nil {
+		s.ImportMW = *x.ImportLimitKW / 1000
 	}
 	if x.ExportLimitKW != nil {
 		s.ExportMW = *x.ExportLimitKW / 1000

@@ -43,7 +43,7 @@ type PortfolioSite struct {
 	Load          *Series     `yaml:"load,omitempty" unit:"kw" doc:"What else is consumed, kW: a number, or {csv: PATH, time: NAME, column: NAME, scale_kw: 1} with instants."`
 	PV            *Series     `yaml:"pv,omitempty" unit:"kw" doc:"Output of PV, kW, below 0; scale_kw: -1 for a column of output."`
 	Curtail       bool        `yaml:"curtail,omitempty" doc:"PV may be turned down."`
-	ImportLimitKW float64     `yaml:"import_limit_kw,omitempty" jsonschema:"minimum=0" doc:"The most it may take, kW; no bound when left out."`
+	ImportLimitKW *float64    `yaml:"import_limit_kw,omitempty" jsonschema:"minimum=0" doc:"The most it may take, kW; no bound when left out."`
 	ExportLimitKW *float64    `yaml:"export_limit_kw,omitempty" jsonschema:"minimum=0" doc:"The most it may give, kW; no bound when left out."`
 	ImportFee     float64     `yaml:"import_fee_per_mwh,omitempty" doc:"What is paid for each MWh taken, besides the price."`
 	ExportFee     float64     `yaml:"export_fee_per_mwh,omitempty" doc:"What is taken off the price of each MWh given."`

@@ -249,7 +249,7 @@ func (m *model) exchange(k, i int, ways *ways) {
 			reach(true, less-s.ExportMW-constant, math.Inf(1), tag{exportLimit, i, t})
 		}
 		buy, sell := o.Buy[t], o.sell(t)
-		// Of import and of export; they bind nothing, and a range of next to nothing is none for the solver.
+		// Of import and of export; a range of next to nothing is none for the solver.
 		most, least = atLeast(most, little*size), atLeast(-least, little*size)
 		if buy == sell {
 			m.costs(w, energy, m.flow(i, t, o, expected), m.h*buy, constant)
@@ -261,7 +261,8 @@ func (m *model) exchange(k, i int, ways *ways) {
 			case out:
 				most = 0
 			}
-			o.imp[t], o.exp[t] = m.variable(tag{}, 0, most), m.variable(tag{}, 0, least)
+			// Twice that, so that what is bounded at full power is the battery, and the price is the market's.
+			o.imp[t], o.exp[t] = m.variable(tag{}, 0, 2*most), m.variable(tag{}, 0, 2*least)
 			if way == shared {
 				m.row(tag{}, math.Inf(-1), 1, lp.Term{Var: o.imp[t], By: 1 / most}, lp.Term{Var: o.exp[t], By: 1 / least})
 			}

@@ -348,3 +348,64 @@ func TestDemandCharge(t *testing.T) {
 	got = solved(t, &p)
 	near(t, "peak", got.Sites[0].Peaks[0], 1, 1e-5)
 }
+
+// TestBelowZeroAtOnce: the search finds the best plan of the days below with the nodes that it takes by itself, also where
+// all prices are alike and nothing says which interval is for charging.
+func TestBelowZeroAtOnce(t *testing.T) {
+	flat := make([]float64, 24)
+	for k := range flat {
+		flat[k] = -50
+	}
+	for _, x := range []struct{ in, mwh, want float64 }{
+		{0.5, 1, 400},           // charges twice and discharges, eight times: 8·50
+		{0.9, 3, 50 * 11 / 9.0}, // by dynamic programming in steps of 0.1 MWh
+	} {
+		p := day(flat)
+		b := &p.Sites[0].Battery
+		b.In, b.Out, b.MWh, b.Least, b.Most, b.Start, b.End = x.in, 1, x.mwh, 0, x.mwh, 0, plan.End{}
+		got := solved(t, &p)
+		kept(t, &p, got)
+		near(t, "value", got.Value, x.want, 1e-6)
+		if got.AtMost < x.want-1e-6 {
+			t.Errorf("the bound %v is below %v", got.AtMost, x.want)
+		}
+	}
+	for seed := range uint64(5) {
+		prices := wave(36, seed)
+		for k := range prices {
+			prices[k] -= 30 + 3*float64(seed)
+		}
+		p := day(prices)
+		b := &p.Sites[0].Battery
+		b.In, b.Start, b.End = 0.8, 1, plan.End{Least: 1, Most: 1}
+		near(t, "value", solved(t, &p).Value, exhaustive(*b, 1, prices, 0.2), 1e-4)
+	}
+}
+
+// TestImportFee: with a fee, what is bound at full power is the battery: the price is that of the market with the fee, and a
+// kW more of power is worth what it adds.
+func TestImportFee(t *testing.T) {
+	worth := func(more float64) *plan.Plan {
+		p := day([]float64{30, 20, 60, 25, 90, 70})
+		s := &p.Sites[0]
+		s.Sell = s.Buy
+		s.Buy = make([]float64, len(s.Sell))
+		for k, x := range s.Sell {
+			s.Buy[k] = x + 15
+		}
+		s.Battery = plan.Battery{ChargeMW: 1 + more, DischargeMW: 1, MWh: 2, Most: 2, In: 0.9, Out: 1}
+		return solved(t, &p)
+	}
+	got := worth(0)
+	near(t, "value", got.Value, 82, 1e-6)
+	for k, want := range []float64{45, 35, 60, 40, 90, 70} {
+		near(t, "price", got.Sites[0].Price[k], want, 1e-5)
+	}
+	for _, b := range got.Bounds {
+		if b.Name == "charge power" {
+			near(t, "worth of charge power", b.Worth, (worth(0.001).Value-worth(-0.001).Value)/0.002, 1e-4)
+			return
+		}
+	}
+	t.Error("charge power does not bind")
+}

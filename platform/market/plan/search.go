@@ -166,8 +166,19 @@ func search(p *Portfolio, a aim) (best *found, bound float64, nodes int, err err
 		take(at)
 		return nil
 	}
+	// Likewise, where it goes as a site would by itself.
+	guess := func(from *found) error {
+		f, err := attempt(p, from.guess(), a)
+		nodes++
+		if errors.Is(err, lp.ErrInfeasible) || errors.Is(err, lp.ErrStalled) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		return dive(f)
+	}
 	if best == nil {
-		if err := dive(root); err != nil {
+		if err := errors.Join(dive(root), guess(root)); err != nil {
 			return nil, 0, nodes, err
 		}
 	}
@@ -221,6 +232,11 @@ func search(p *Portfolio, a aim) (best *found, bound float64, nodes int, err err
 		}
 		if best == nil && nodes%20 < 2 && len(open) > 0 {
 			if err := dive(open[len(open)-1]); err != nil {
+				return nil, 0, nodes, err
+			}
+		}
+		if len(p.Sites) > 1 && nodes%20 < 2 { // what they share has another price here
+			if err := guess(f); err != nil {
 				return nil, 0, nodes, err
 			}
 		}
