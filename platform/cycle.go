@@ -162,17 +162,18 @@ func (p *Plant) shortfall(now time.Time, d *dispatch.Decision) {
 		fmt.Sprintf("target %.6g kW, %.6g kW short: %s", d.Target, d.Shortfall, d.Reason))
 }
 
-// charge is what a fleet has and could do.
+// charge is what a fleet is rated at, all of it, and what those have that are in service: the
+// frequency is answered for a fleet of its rated power whoever of it has failed.
 type charge struct{ ratedKW, kwh, soc float64 } // soc in percent, the mean by energy
 
 func chargeOf(img *image.Image) (c charge) {
 	for i := range img.Devices {
 		d := &img.Devices[i]
-		if d.Info.State != device.Active || d.Info.RatedKW <= 0 {
+		if !dispatch.Flows(d) {
 			continue
 		}
 		c.ratedKW += d.Info.RatedKW
-		if e := d.Info.CapacityKWh; e > 0 && d.Good.SoC >= 0 {
+		if e := d.Info.CapacityKWh; e > 0 && d.Good.SoC >= 0 && d.Info.State == device.Active {
 			c.kwh += e
 			c.soc += e * d.Good.SoC
 		}
@@ -182,8 +183,13 @@ func chargeOf(img *image.Image) (c charge) {
 }
 
 // limits reports when a limit of a group begins and ends to be out of reach of what its
-// devices can do, and when its meter falls silent and comes back.
+// devices can do, when its meter falls silent and comes back, and devices behind two that do not
+// lie within each other.
 func (p *Plant) limits(now time.Time, d *dispatch.Decision) {
+	for _, o := range d.Overlaps {
+		p.Gateway.Event(now, o.Slot, "limit-overlap", device.Warning,
+			fmt.Sprintf("behind both %s and %s, of which neither lies within the other: it counts in %s alone, and so do others like it", o.In, o.Other, o.In))
+	}
 	for _, l := range p.cfg.Limits {
 		broken := ""
 		for _, b := range d.Bounds {

@@ -2,6 +2,7 @@ package platform_test
 
 import (
 	"context"
+	"errors"
 	"math"
 	"strings"
 	"testing"
@@ -193,5 +194,29 @@ func TestMeter(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestDroopOfAFleetWithFailures: the frequency is answered for the rated power of all devices,
+// whether or not all of them are in service.
+func TestDroopOfAFleetWithFailures(t *testing.T) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	s := sched.New(sched.NewVirtual(start))
+	p, err := platform.New(platform.Config{
+		Name: "test", Bus: local.New(0), Sched: s, Dir: t.TempDir(),
+		Initial:   func(time.Time) platform.Target { return platform.Target{Enabled: true} },
+		Droop:     &dispatch.Droop{NominalHz: 50, Percent: 4},
+		Frequency: func(time.Time) float64 { return 49.8 },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if err := errors.Join(p.Add(t.Context(), inHouse(), &house{}), p.Start(t.Context(), start), s.Run(t.Context(), start.Add(5*time.Second))); err != nil {
+		t.Fatal(err)
+	}
+	// 0.2 Hz of 4 % of 50 Hz is a tenth of the 200 kW, of which 50 kW are not in service.
+	if d := p.Decision(); math.Abs(d.Target+20) > 1e-9 {
+		t.Errorf("the target is %g kW, want -20", d.Target)
 	}
 }

@@ -124,7 +124,8 @@ type Run struct {
 	windows []report.Window
 	devices []report.DeviceRow
 	sample  Sample
-	behind  [][]int  // devices of each limit of a group, by index
+	meters  []int    // meter of each limit of a group, by index; -1 none
+	behind  [][]int  // devices of each limit of a group that are in none within, by index
 	names   []string // of devices by slot
 	ratedKW float64
 	active  int
@@ -318,6 +319,9 @@ func (r *Run) populate(ctx context.Context) error {
 	r.Metrics = metric.New(metric.Config{RatedKW: r.ratedKW, Devices: n, Shadows: s.Shadows(), Units: units, DurationS: s.Duration.Seconds()})
 	if len(s.Dispatch.Limits) > 0 {
 		r.behind = s.Dispatch.Behind(s.IDs())
+		for _, l := range s.Dispatch.Limits {
+			r.meters = append(r.meters, slices.Index(s.IDs(), l.Meter))
+		}
 	}
 	return nil
 }

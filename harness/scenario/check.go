@@ -21,6 +21,12 @@ func (s *Scenario) check(f *source) {
 	s.checkTimes(f)
 	s.Site.load(f, s.Start, s.Duration)
 	s.Dispatch.check(f, s.Start, s.Duration, s.ids)
+	s.Dispatch.checkMeters(f, s.ids)
+	for i := range s.Dispatch.Limits {
+		if at := fmt.Sprintf("dispatch.limits[%d].edge", i); f.has(at) {
+			f.wrong(at, "name its devices by their ids", "no sites join the plant of a run")
+		}
+	}
 	if t := s.Dispatch.Target; t != nil && t.Import && s.Site.Load == nil && !f.has("site.load") {
 		f.needsLoad("dispatch.target.import_kw")
 	}

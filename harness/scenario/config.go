@@ -302,6 +302,12 @@ func (c *Config) check(s *source) {
 		ids = append(ids, d.ID)
 	}
 	c.Dispatch.check(s, time.Unix(0, 0).UTC(), 0, ids)
+	if c.Sites.Listen == "" {
+		for _, x := range c.Fusion {
+			ids = append(ids, x.ID)
+		}
+		c.Dispatch.checkMeters(s, ids)
+	}
 	if t := c.Dispatch.Target; t != nil && t.Import && c.Site.Meter == "" && !s.has("site.meter") {
 		s.wrong("dispatch.target.import_kw", "add site: {meter: DEVICE}", "an import target needs the meter of the site")
 	}

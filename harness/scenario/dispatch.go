@@ -165,17 +165,29 @@ func (d *Dispatch) innermost(id string) (inner, other int) {
 	return inner, other
 }
 
-// Behind are the devices of each limit, as indices in ids.
+// Behind are the devices that count in each limit as their innermost, as indices in ids. A
+// meter of a limit is none.
 func (d *Dispatch) Behind(ids []string) [][]int {
 	out := make([][]int, len(d.Limits))
 	for n, id := range ids {
+		if slices.ContainsFunc(d.Limits, func(l GroupLimit) bool { return l.Meter == id }) {
+			continue
+		}
 		if inner, _ := d.innermost(id); inner >= 0 {
-			for _, i := range d.around(inner) {
-				out[i] = append(out[i], n)
-			}
+			out[inner] = append(out[inner], n)
 		}
 	}
 	return out
+}
+
+// checkMeters finds limits whose meter is none of the devices. Those of a site that joins, no
+// file names.
+func (d *Dispatch) checkMeters(f *source, ids []string) {
+	for i := range d.Limits {
+		if l := &d.Limits[i]; l.Meter != "" && l.Edge == "" && !slices.Contains(ids, l.Meter) {
+			f.wrong(fmt.Sprintf("dispatch.limits[%d].meter", i), suggest(l.Meter, ids), "there is no device %q", short(l.Meter))
+		}
+	}
 }
 
 // overlap finds limits without devices, and devices behind two connections of which neither
@@ -189,19 +201,15 @@ func (d *Dispatch) overlap(f *source, ids []string) {
 				"device %s is behind both %s and %s", id, d.Limits[inner].Name, d.Limits[other].Name)
 		}
 	}
+	any := make([]bool, len(d.Limits))
 	for i, devices := range d.Behind(ids) {
-		if l := &d.Limits[i]; len(devices) == 0 && l.Edge == "" && len(ids) > 0 {
+		for _, k := range d.around(i) {
+			any[k] = any[k] || len(devices) > 0
+		}
+	}
+	for i := range d.Limits {
+		if l := &d.Limits[i]; !any[i] && l.Edge == "" && len(ids) > 0 {
 			f.wrong(fmt.Sprintf("dispatch.limits[%d].devices", i), suggest(l.Devices, ids), "limit %s has no device", l.Name)
 		}
 	}
-}
-
-// Loads is what else flows behind limit i and those within it at t from the start, kW.
-func (d *Dispatch) Loads(i int, t time.Duration) (sum float64) {
-	for k := range d.Limits {
-		if l := &d.Limits[k]; l.Load != nil && slices.Contains(d.around(k), i) {
-			sum += l.Load.At(t)
-		}
-	}
-	return sum
 }

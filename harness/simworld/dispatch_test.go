@@ -3,6 +3,7 @@
 package simworld_test
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -87,6 +88,26 @@ score: [{metric: fleet.power_kw, stat: min}, {metric: limit.excess_kw, stat: p50
 	}
 	if half, most := r.Scores[1].Value, r.Scores[2].Value; half > 1e-6 || most < 79 || most > 81 {
 		t.Errorf("the limit is passed by %g kW in half of the time and by %g at most; want 0 and 80, while others hold the feeder", half, most)
+	}
+}
+
+// TestExcessBehindAMeter: what a meter shows counts against its limit and the one around it,
+// whatever else is known.
+func TestExcessBehindAMeter(t *testing.T) {
+	s := written(t, `duration: 2m
+fleet: [{id: n, count: 2, soc: 50}, {id: meter, soc: 50}]
+dispatch:
+  strategy: proportional
+  target: {kw: 0}
+  limits:
+    - {name: feeder, devices: "n-*", import_kw: 60, meter: meter, within: site}
+    - {name: site, import_kw: 50, load: {kw: 10}}
+timeline: [{at: 10s, command: {device: meter, power_kw: 90, duration: 2m}}]
+score: [{metric: limit.excess_kw, stat: max}]
+`)
+	r := do(t, s, run.Options{})
+	if most := r.Scores[0].Value; math.Abs(most-50) > 1 {
+		t.Errorf("the limits are passed by %g kW, want 90 + 10 − 50", most)
 	}
 }
 

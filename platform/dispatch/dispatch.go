@@ -84,7 +84,8 @@ type Decision struct {
 	Reason             string   // why there is a shortfall, or a limit that cannot be kept; else empty
 	Bounds             []Bound  // limits of groups that hold devices back
 	Silent             []string // limits whose meter does not report
-	Resting            int      // devices that rest for others to run at less loss
+	Overlaps           []Overlap
+	Resting            int // devices that rest for others to run at less loss
 	Commands           []device.Command
 }
 
@@ -176,7 +177,7 @@ func (p *Planner) collect(at time.Time, img *image.Image, d *Decision) {
 	p.units, q.Lo, q.Hi = p.units[:0], q.Lo[:0], q.Hi[:0]
 	g := &p.groups
 	if grouped {
-		g.place(img)
+		d.Overlaps = g.place(img)
 		g.begin()
 	}
 	chance := p.chance()

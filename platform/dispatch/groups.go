@@ -42,15 +42,23 @@ type Bound struct {
 	Kept  bool // false: its devices cannot keep it, the plan is as near as they can
 }
 
+// Overlap is a device that is new behind two limits of which neither lies within the other,
+// the first of all that these two have.
+type Overlap struct {
+	Slot      device.Slot
+	In, Other string // the limit that it counts in, and one that it does not
+}
+
 // groups are the limits as the allocation sees them.
 type groups struct {
 	limits []Limit
 	tree   alloc.Tree
 	of     []int32 // by slot: the innermost limit; -1 none
 	known  []device.ID
-	order  []int32  // limits in which each comes after the one around it: index in limits
-	begins []string // by group: how the ids that its glob matches begin
-	depths []int    // by group: how many limits lie around it, itself too
+	twice  map[[2]int32]bool // pairs of limits that have been reported for their overlap
+	order  []int32           // limits in which each comes after the one around it: index in limits
+	begins []string          // by group: how the ids that its glob matches begin
+	depths []int             // by group: how many limits lie around it, itself too
 	meters []device.Slot
 	fixed  []float64 // by group: what flows in it without the devices that are free, kW
 	seen   []float64 // by group: what its devices were seen to have, kW
@@ -135,7 +143,7 @@ func (p *Planner) SetLimits(list []Limit) error {
 	g.fixed, g.seen, g.other = make([]float64, n), make([]float64, n), make([]float64, n)
 	g.silent, g.blind, g.pinned = make([]bool, n), make([]bool, n), make([]int8, n)
 	g.lo, g.hi, g.least, g.way = make([]float64, n+1), make([]float64, n+1), make([]float64, n+1), make([]int8, n+1)
-	g.watch = make([]watch, n)
+	g.watch, g.twice = make([]watch, n), map[[2]int32]bool{}
 	p.groups = g
 	return nil
 }
@@ -143,8 +151,9 @@ func (p *Planner) SetLimits(list []Limit) error {
 // on reports whether there are limits.
 func (g *groups) on() bool { return len(g.limits) > 0 }
 
-// place finds the innermost limit of each device that is new.
-func (g *groups) place(img *image.Image) {
+// place finds the innermost limit of each device that is new, and those that lie across it.
+func (g *groups) place(img *image.Image) (list []Overlap) {
+	var matched []int32
 	for i := range img.Devices {
 		info := &img.Devices[i].Info
 		if i < len(g.known) && g.known[i] == info.ID {
@@ -166,13 +175,33 @@ func (g *groups) place(img *image.Image) {
 		if meter {
 			continue
 		}
+		matched = matched[:0]
 		deepest := 0
 		for k := range g.limits {
-			if strings.HasPrefix(string(info.ID), g.begins[k]) && g.depths[k] > deepest && g.limits[k].has(info) {
+			if !strings.HasPrefix(string(info.ID), g.begins[k]) || !g.limits[k].has(info) {
+				continue
+			}
+			matched = append(matched, int32(k))
+			if g.depths[k] > deepest {
 				g.of[i], deepest = int32(k), g.depths[k]
 			}
 		}
+		for _, k := range matched {
+			if pair := [2]int32{g.of[i], k}; !g.within(g.of[i], k) && !g.twice[pair] {
+				g.twice[pair] = true
+				list = append(list, Overlap{info.Slot, g.limits[pair[0]].Name, g.limits[k].Name})
+			}
+		}
 	}
+	return list
+}
+
+// within reports whether limit k is another or lies within it.
+func (g *groups) within(k, another int32) bool {
+	for k >= 0 && k != another {
+		k = int32(g.tree.Groups[k].Parent)
+	}
+	return k == another
 }
 
 // has reports whether a device is one of the limit's own.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -259,4 +260,29 @@ func BenchmarkDecideWithin(b *testing.B) {
 			b.ReportMetric(float64(bound)/float64(i), "limits/op")
 		})
 	}
+}
+
+// TestOverlap: a device behind two limits of which neither lies within the other is told of,
+// once for the two, whenever it comes.
+func TestOverlap(t *testing.T) {
+	img := named(50, "n-1", "n-2", "b-1")
+	p := limited(t, dispatch.Proportional,
+		dispatch.Limit{Name: "all", Import: 500, Export: 500},
+		dispatch.Limit{Name: "north", Devices: "n-*", Import: 50, Export: inf, Within: "all"},
+		dispatch.Limit{Name: "ones", Devices: "*-1", Import: 50, Export: inf},
+		dispatch.Limit{Name: "east", Edge: "east", Import: 50, Export: inf, Within: "all"},
+	)
+	check := func(want ...dispatch.Overlap) {
+		t.Helper()
+		if d := decide(t, p, start, img, 200); !slices.Equal(d.Overlaps, want) {
+			t.Errorf("overlaps %v, want %v", d.Overlaps, want)
+		}
+	}
+	check(dispatch.Overlap{Slot: 0, In: "north", Other: "ones"}, dispatch.Overlap{Slot: 2, In: "all", Other: "ones"})
+	check()
+	late := img.Devices[1]
+	late.Info.ID, late.Info.Slot, late.Info.Edge = "n-3", 3, "east"
+	img.Devices = append(img.Devices, late)
+	check(dispatch.Overlap{Slot: 3, In: "north", Other: "east"})
+	check()
 }
