@@ -42,7 +42,7 @@ var metrics = []Metric{
 	{"fleet.energy_in_kwh", "kWh", OverRun, "last", "energy charged, AC"},
 	{"fleet.energy_out_kwh", "kWh", OverRun, "last", "energy discharged, AC"},
 	{"fleet.efficiency_percent", "percent", OverRun, "last", "out / (in - change of the stored energy)"},
-	{"limit.excess_kw", "kW", OverSamples, "max", "by how much the worst of dispatch.limits is passed, other load as the file has it; 0 where none is"},
+	{"limit.excess_kw", "kW", OverSamples, "max", "by how much the worst of dispatch.limits is passed, by the meter of a limit that has one, else with the other load that the file has; 0 where none is"},
 	{"site.import_kw", "kW", OverSamples, "max", "power at the grid meter, positive is import"},
 	{"command.latency_ms", "ms", OverSamples, "p99", "command issued to acknowledged; one that failed or expired counts with at least 1 s"},
 	{"control.jitter_ms", "ms", OverSamples, "p99", "distance of a dispatch cycle from its instant"},
