@@ -210,8 +210,8 @@ the days that are bid for. The others are orders of their own (--others, the for
 or prices that they come to by themselves (--prices; energy_per_mwh, regup_per_mw, regdown_per_mw, reserve_per_mw), which
 each MW that is bought besides moves up by --slope, and each that is sold down.
 
-The awards have a row for each product and delivery, one of 0 MW where nothing is awarded, with its price and
-what it earns. A market that ranks offers of regulation (hunan-regulation) needs --demand-mw and a column
+The awards have a row for each product and delivery, one of 0 MW where nothing is awarded, with its price (none
+where nobody trades) and what it earns. A market that ranks offers of regulation (hunan-regulation) needs --demand-mw and a column
 index_k, and takes a column storage (1 or 0).`,
 		Example: `  yunchu market clear --bids bids.csv --prices prices.csv --slope 0.05 --out awards.csv --page day.html
   yunchu market clear --bids bids.csv --others others.csv --market rules.yaml --out awards.csv --json

@@ -142,14 +142,18 @@ func (r *AwardResult) WriteData(w io.Writer) error {
 		n := int(s.Length / step)
 		for k := range n {
 			at := s.At.Add(time.Duration(k) * step)
-			now := s.Price.String()
+			before := s.Price.String()
+			now := before
+			if s.Price.IsAny() { // nothing was sold, and what a deviation costs is not known
+				before, now = "0", ""
+			}
 			if market != nil {
 				now = "" // a bill tells what is missing
 				if x, ok := market.value(column, at); ok {
 					now = strconv.FormatFloat(x, 'f', -1, 64)
 				}
 			}
-			_ = c.Write([]string{at.UTC().Format(time.RFC3339), strconv.FormatFloat(s.KWh/float64(n), 'f', -1, 64), s.Price.String(), now, "0", "0", "0"})
+			_ = c.Write([]string{at.UTC().Format(time.RFC3339), strconv.FormatFloat(s.KWh/float64(n), 'f', -1, 64), before, now, "0", "0", "0"})
 		}
 	}
 	c.Flush()

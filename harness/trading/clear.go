@@ -78,7 +78,18 @@ func Clear(o ClearOptions) (*ClearResult, error) {
 	}
 	out := &ClearResult{Market: rules.Name, Currency: rules.Currency, rules: rules}
 	if rules.Ranking != nil {
-		if err := out.rank(ours, o.Demand); err != nil {
+		if o.Prices != "" || o.Slope != 0 {
+			return nil, fmt.Errorf("%s ranks offers, which no price stands for: write those of the others to --others", rules.Name)
+		}
+		offers := []*bids{ours}
+		if o.Others != "" {
+			theirs, err := readOthers(o.Others, rules)
+			if err != nil {
+				return nil, err
+			}
+			offers = append(offers, theirs)
+		}
+		if err := out.rank(offers, o.Demand); err != nil {
 			return nil, err
 		}
 		return out, out.sum(ours)
@@ -86,17 +97,14 @@ func Clear(o ClearOptions) (*ClearResult, error) {
 	var theirs []order.Order
 	var market *prices
 	switch {
+	case o.Demand != 0:
+		return nil, fmt.Errorf("--demand-mw %v: %s ranks no offers", o.Demand, rules.Name)
 	case o.Others != "" && o.Prices != "":
 		return nil, fmt.Errorf("--others are orders, --prices what they come to: one of the two")
 	case o.Others != "":
-		b, err := readBids(o.Others, rules, time.Time{})
+		b, err := readOthers(o.Others, rules)
 		if err != nil {
 			return nil, err
-		}
-		for i := range b.orders {
-			if b.orders[i].Party == "" {
-				b.orders[i].Party = "others"
-			}
 		}
 		theirs = b.orders
 	case o.Prices != "":
@@ -259,47 +267,64 @@ func (r *ClearResult) take(b *meeting) {
 	}
 	if b.result.Traded {
 		c.Price = json.Number(b.result.Price.String())
-		r.awards = append(r.awards, a)
+	} else {
+		a.Price = order.Any(a.Side)
 	}
+	r.awards = append(r.awards, a)
 	r.Cleared, r.books = append(r.Cleared, c), append(r.books, *b)
 }
 
-// rank clears a market that ranks offers of regulation.
-func (r *ClearResult) rank(b *bids, demand float64) error {
+// readOthers reads orders of others; those of no party are not ours either.
+func readOthers(path string, rules *order.Rules) (*bids, error) {
+	b, err := readBids(path, rules, time.Time{})
+	if err != nil {
+		return nil, err
+	}
+	for i := range b.orders {
+		if b.orders[i].Party == "" {
+			b.orders[i].Party = "others"
+		}
+	}
+	return b, nil
+}
+
+// rank clears a market that ranks offers of regulation: of several files, in their order, for the
+// deliveries that are offered in the first.
+func (r *ClearResult) rank(files []*bids, demand float64) error {
 	kw, ok := order.OfMW(demand)
 	if !ok || kw <= 0 {
 		return fmt.Errorf("%s ranks offers: say how much it needs, as in --demand-mw 300", r.rules.Name)
-	}
-	if b.index == nil {
-		return b.Fault(1, 1, "its columns are "+strings.Join(b.Header, ", "), "offers are ranked by the column %s", indexColumn)
 	}
 	type key struct {
 		at      int64
 		product order.Product
 	}
-	groups := map[key][]int{}
+	offers := map[key][]auction.Offer{}
 	var keys []key
-	for i := range b.orders {
-		k := key{b.orders[i].At.Unix(), b.orders[i].Product}
-		if groups[k] == nil {
-			keys = append(keys, k)
+	for n, b := range files {
+		if b.index == nil {
+			return b.Fault(1, 1, "its columns are "+strings.Join(b.Header, ", "), "offers are ranked by the column %s", indexColumn)
 		}
-		groups[k] = append(groups[k], i)
+		for i := range b.orders {
+			o := &b.orders[i]
+			k := key{o.At.Unix(), o.Product}
+			if offers[k] == nil {
+				if n > 0 {
+					continue
+				}
+				keys = append(keys, k)
+			}
+			lo, _ := r.rules.Terms(o.Product).Bounds()
+			offers[k] = append(offers[k], auction.Offer{Party: o.Party, KW: o.KW, Price: max(o.Limit, lo), Index: b.index[i], Storage: b.storage == nil || b.storage[i]})
+		}
 	}
 	slices.SortStableFunc(keys, func(a, b key) int { return int(a.at - b.at) })
 	for _, k := range keys {
-		t := r.rules.Terms(k.product)
-		var offers []auction.Offer
-		lo, _ := t.Bounds()
-		for _, i := range groups[k] {
-			o := &b.orders[i]
-			offers = append(offers, auction.Offer{Party: o.Party, KW: o.KW, Price: max(o.Limit, lo), Index: b.index[i], Storage: b.storage == nil || b.storage[i]})
-		}
-		x := auction.Rank(offers, kw, *r.rules.Ranking)
-		a := order.Award{At: time.Unix(k.at, 0).UTC(), Length: t.Interval, Product: k.product, Side: order.Sell, Price: x.Price}
-		for n, i := range groups[k] {
-			if b.orders[i].Party == "" {
-				a.KW += x.Fill[n]
+		x := auction.Rank(offers[k], kw, *r.rules.Ranking)
+		a := order.Award{At: time.Unix(k.at, 0).UTC(), Length: r.rules.Terms(k.product).Interval, Product: k.product, Side: order.Sell, Price: x.Price}
+		for i := range offers[k] {
+			if offers[k][i].Party == "" {
+				a.KW += x.Fill[i]
 			}
 		}
 		r.awards = append(r.awards, a)

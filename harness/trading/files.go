@@ -224,17 +224,27 @@ func readAwards(paths []string) (out []order.Award, err error) {
 			}
 		}
 		var columns [3][]float64
-		for i, name := range numbers {
+		for i, name := range numbers[:2] {
 			if columns[i], err = s.Full(name); err != nil {
 				return nil, err
 			}
 		}
+		if !s.Has(priceColumn) {
+			return nil, s.Fault(1, 1, "its columns are "+strings.Join(s.Header, ", "), "there is no column %s", priceColumn)
+		}
+		columns[2] = s.Column[slices.Index(s.Header, priceColumn)]
 		for k := range s.Line {
 			a := order.Award{Product: order.Product(s.Texts(productColumn)[k]), Length: time.Duration(columns[0][k] * float64(time.Minute))}
 			var ok [3]bool
 			a.At, ok[0] = sheet.Instant(s.Texts(timeColumn)[k])
 			a.KW, ok[1] = order.OfMW(columns[1][k])
 			a.Price, ok[2] = order.Of(columns[2][k])
+			if math.IsNaN(columns[2][k]) {
+				if a.KW != 0 {
+					return nil, s.At(k, []string{priceColumn}, "only of 0 MW there may be none", "column %s has no value in this row", priceColumn)
+				}
+				a.Price, ok[2] = order.Any(order.Buy), true
+			}
 			switch s.Texts(sideColumn)[k] {
 			case "sell":
 				a.Side = order.Sell

@@ -202,7 +202,7 @@ func (r *ClearResult) day() plot.Figure {
 		var from, to, at, mw []float64
 		for i := range r.awards {
 			a := &r.awards[i]
-			if a.Product != p {
+			if a.Product != p || a.Price.IsAny() {
 				continue
 			}
 			from, to = append(from, a.At.Sub(begin).Hours()), append(to, a.At.Add(a.Length).Sub(begin).Hours())

@@ -43,9 +43,13 @@ func WriteAwards(w io.Writer, awards []Award) error {
 		if a.KW == 0 {
 			side = ""
 		}
+		price := a.Price.String()
+		if a.Price.IsAny() {
+			price = ""
+		}
 		earns := a.Earns().FloatString(9)
 		earns = strings.TrimSuffix(strings.TrimRight(earns, "0"), ".")
-		_ = c.Write([]string{a.At.UTC().Format(time.RFC3339), strconv.Itoa(int(a.Length / time.Minute)), string(a.Product), side, a.KW.String(), a.Price.String(), earns})
+		_ = c.Write([]string{a.At.UTC().Format(time.RFC3339), strconv.Itoa(int(a.Length / time.Minute)), string(a.Product), side, a.KW.String(), price, earns})
 	}
 	c.Flush()
 	return c.Error()
@@ -103,6 +107,9 @@ func ReadAwards(r io.Reader) (out []Award, err error) {
 		minutes, err := strconv.Atoi(f["minutes"])
 		if err != nil || minutes <= 0 {
 			return fmt.Errorf("%q minutes", f["minutes"])
+		}
+		if o.Limit.IsAny() && o.KW != 0 {
+			return fmt.Errorf("%s MW at no price", o.KW)
 		}
 		out = append(out, Award{o.At, time.Duration(minutes) * time.Minute, o.Product, o.Side, o.KW, o.Limit})
 		return nil

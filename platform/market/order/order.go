@@ -84,8 +84,8 @@ type Award struct {
 	Length  time.Duration
 	Product Product
 	Side    Side
-	KW      KW // 0: nothing; the price is known all the same
-	Price   Price
+	KW      KW    // 0: nothing; the price is known all the same
+	Price   Price // that of [Any] where nobody traded, so that there is none
 }
 
 // Earns is what an award brings, exactly: above 0 is earned.
