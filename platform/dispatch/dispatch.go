@@ -103,6 +103,7 @@ type Planner struct {
 	nested    alloc.Nested
 	groups    groups
 	site      watch // of all devices, for Beside
+	counted   counted
 	units     []unit
 	problem   alloc.Problem
 	low, high []float64 // by unit: what it can do, whatever the fleet's direction

@@ -51,25 +51,27 @@ type Overlap struct {
 
 // groups are the limits as the allocation sees them.
 type groups struct {
-	limits []Limit
-	tree   alloc.Tree
-	of     []int32 // by slot: the innermost limit; -1 none
-	known  []device.ID
-	twice  map[[2]int32]bool // pairs of limits that have been reported for their overlap
-	order  []int32           // limits in which each comes after the one around it: index in limits
-	begins []string          // by group: how the ids that its glob matches begin
-	depths []int             // by group: how many limits lie around it, itself too
-	meters []device.Slot
-	fixed  []float64 // by group: what flows in it without the devices that are free, kW
-	seen   []float64 // by group: what its devices were seen to have, kW
-	other  []float64 // by group: other load as last known, kW
-	watch  []watch   // by group: what its meter shows
-	silent []bool    // by group: its meter does not report
-	blind  []bool    // by group: nobody knows what flows there beside
-	lo, hi []float64 // by group, and all: what its devices can have together within limits, kW
-	least  []float64 // by group, and all: what they have where they do the least at all, kW
-	way    []int8    // by group, and all: 1 its devices charge, -1 discharge, 0 they have nothing to do
-	pinned []int8    // by group: the limit that it stands at, 1 upper and -1 lower; 0 none
+	limits  []Limit
+	tree    alloc.Tree
+	of      []int32 // by slot: the innermost limit; -1 none
+	known   []device.ID
+	twice   map[[2]int32]bool // pairs of limits that have been reported for their overlap
+	order   []int32           // limits in which each comes after the one around it: index in limits
+	begins  []string          // by group: how the ids that its glob matches begin
+	depths  []int             // by group: how many limits lie around it, itself too
+	meters  []device.Slot
+	fixed   []float64 // by group: what flows in it without the devices that are free, kW
+	seen    []float64 // by group: what its devices were seen to have, kW
+	other   []float64 // by group: other load as last known, kW
+	watch   []watch   // by group: what its meter shows
+	joined  []float64 // by group: how much of seen is of devices that were not counted before, kW
+	counted counted
+	silent  []bool    // by group: its meter does not report
+	blind   []bool    // by group: nobody knows what flows there beside
+	lo, hi  []float64 // by group, and all: what its devices can have together within limits, kW
+	least   []float64 // by group, and all: what they have where they do the least at all, kW
+	way     []int8    // by group, and all: 1 its devices charge, -1 discharge, 0 they have nothing to do
+	pinned  []int8    // by group: the limit that it stands at, 1 upper and -1 lower; 0 none
 }
 
 // CheckLimits returns what is wrong with limits: names that are not there or twice, limits
@@ -143,6 +145,7 @@ func (p *Planner) SetLimits(list []Limit) error {
 	g.fixed, g.seen, g.other = make([]float64, n), make([]float64, n), make([]float64, n)
 	g.silent, g.blind, g.pinned = make([]bool, n), make([]bool, n), make([]int8, n)
 	g.lo, g.hi, g.least, g.way = make([]float64, n+1), make([]float64, n+1), make([]float64, n+1), make([]int8, n+1)
+	g.joined = make([]float64, n)
 	g.watch, g.twice = make([]watch, n), map[[2]int32]bool{}
 	p.groups = g
 	return nil
@@ -217,6 +220,7 @@ func (l *Limit) has(info *device.Info) bool {
 func (g *groups) begin() {
 	clear(g.fixed)
 	clear(g.seen)
+	clear(g.joined)
 	clear(g.silent)
 	clear(g.blind)
 	clear(g.pinned)
@@ -253,14 +257,19 @@ func Flows(dev *image.Device) bool { return dev.Info.RatedKW > 0 && dev.Info.Kin
 
 // see adds what a device was seen to have, or is taken to have where it cannot be reached.
 func (g *groups) see(slot int, dev *image.Device, now int64, maxAge time.Duration) {
-	k := g.of[slot]
-	switch {
-	case k < 0 || !Flows(dev):
-	case dev.Fresh(now, maxAge):
-		g.seen[k] += number(dev.Good.Power)
-	case rated(dev) && dev.Told.Live(now):
-		g.seen[k] += number(dev.Told.Power)
+	k, kw := g.of[slot], math.NaN()
+	if k < 0 {
+		return
 	}
+	switch {
+	case !Flows(dev):
+	case dev.Fresh(now, maxAge):
+		kw = number(dev.Good.Power)
+	case rated(dev) && dev.Told.Live(now):
+		kw = number(dev.Told.Power)
+	}
+	g.seen[k] += number(kw)
+	g.joined[k] += g.counted.see(slot, kw)
 }
 
 // bound gives the groups the limits of their free devices: those of the connection less
@@ -276,7 +285,7 @@ func (g *groups) bound(now time.Time, img *image.Image, s *Settings) {
 				meter = &img.Devices[at]
 			}
 			w := &g.watch[k]
-			w.look(ms, s, meter, g.seen[k])
+			w.look(ms, s, meter, g.seen[k], g.joined[k])
 			g.silent[k] = meter == nil || !meter.Fresh(ms, s.age()) || !device.Finite(meter.Good.Power)
 			g.blind[k] = !w.known(ms)
 			g.other[k] = w.other
@@ -301,6 +310,7 @@ func (g *groups) bound(now time.Time, img *image.Image, s *Settings) {
 			// An inner load stands behind the outer meter as well, so that it is not
 			// counted twice there.
 			g.seen[b.Parent] += g.seen[k] + g.other[k]
+			g.joined[b.Parent] += g.joined[k]
 		}
 	}
 }

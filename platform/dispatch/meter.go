@@ -38,13 +38,19 @@ type moment struct {
 // 5 s, and the cycle in which it shows.
 func (s *Settings) ages() time.Duration { return s.Life() + s.Every }
 
-// look takes in what the devices are seen to have together now, and the meter's reading if it
-// is a new one; meter may be nil.
-func (w *watch) look(now int64, s *Settings, meter *image.Device, seen float64) {
+// look takes in what the devices are seen to have together now, how much of that is of devices
+// that were not counted before, and the meter's reading if it is a new one; meter may be nil.
+// Who is new has had before what it has now: so nothing that it has is counted twice.
+func (w *watch) look(now int64, s *Settings, meter *image.Device, seen, joined float64) {
+	w.told += joined
+	for i := range w.past {
+		w.past[i].seen += joined
+		w.past[i].told += joined
+	}
 	if len(w.past) == 0 {
 		w.told = seen
 	}
-	if n := len(w.past); n > 0 && w.past[n-1].at >= now {
+	for n := len(w.past); n > 0 && w.past[n-1].at >= now; n-- {
 		w.past = w.past[:n-1]
 	}
 	old, ages := 0, s.ages().Milliseconds()
@@ -80,6 +86,26 @@ func (w *watch) between(from int64, seen float64) (lo, hi float64) {
 	return lo, hi
 }
 
+// counted remembers by slot what devices had when they were counted last; NaN: they were not.
+type counted []float64
+
+// see takes in what a device has now, NaN where it is not counted, and returns what that adds
+// by its coming or going.
+func (c *counted) see(slot int, kw float64) (joined float64) {
+	for len(*c) <= slot {
+		*c = append(*c, math.NaN())
+	}
+	was := (*c)[slot]
+	(*c)[slot] = kw
+	switch {
+	case math.IsNaN(was) == math.IsNaN(kw):
+		return 0
+	case math.IsNaN(kw):
+		return -was
+	}
+	return kw
+}
+
 // known reports whether what the meter said last is young enough to be believed.
 func (w *watch) known(now int64) bool { return w.at != 0 && now-w.at <= lastWord.Milliseconds() }
 
@@ -89,24 +115,26 @@ func (w *watch) known(now int64) bool { return w.at != 0 && now-w.at <= lastWord
 // It comes before the decision of the cycle.
 func (p *Planner) Beside(now time.Time, img *image.Image, meter device.ID) (kw float64, known bool) {
 	var (
-		ms, maxAge = now.UnixMilli(), p.Settings.age()
-		at         *image.Device
-		seen       float64
+		at           *image.Device
+		seen, joined float64
 	)
+	ms, maxAge := now.UnixMilli(), p.Settings.age()
 	for i := range img.Devices {
-		dev := &img.Devices[i]
+		dev, kw := &img.Devices[i], math.NaN()
 		switch {
 		case dev.Info.ID == meter:
 			at = dev
 		case !rated(dev):
 		case !dev.Fresh(ms, maxAge):
 			if dev.Told.Live(ms) {
-				seen += number(dev.Told.Power)
+				kw = number(dev.Told.Power)
 			}
 		case dev.Told.Held(ms) || silenced(dev) == "":
-			seen += number(dev.Good.Power)
+			kw = number(dev.Good.Power)
 		}
+		seen += number(kw)
+		joined += p.counted.see(i, kw)
 	}
-	p.site.look(ms, &p.Settings, at, seen)
+	p.site.look(ms, &p.Settings, at, seen, joined)
 	return p.site.other, p.site.known(ms)
 }

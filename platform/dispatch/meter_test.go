@@ -185,6 +185,40 @@ func TestLostBehindAMeter(t *testing.T) {
 	}
 }
 
+// TestBackBehindAMeter: a device that nobody could read was other load; once it is read again
+// it is not, at once, so that nothing is counted twice.
+func TestBackBehindAMeter(t *testing.T) {
+	img := named(50, "n-1", "n-2", "n-3")
+	m := withMeter(img)
+	p := limited(t, dispatch.Proportional, behindMeter)
+	x := []float64{50, 0, 0} // the first does what it likes
+	for k := range 20 {
+		now := start.Add(time.Duration(k) * 2 * time.Second)
+		for i := range x {
+			if i > 0 || k >= 10 {
+				says(&img.Devices[i], now, x[i])
+			} else {
+				img.Devices[i].Good.At = 1
+			}
+		}
+		says(&img.Devices[m], now, 70+x[0]+x[1]+x[2])
+		beside, _ := p.Beside(now, img, "meter")
+		d := decide(t, p, now, img, -300)
+		for i, kw := range powers(&d, 4)[:3] {
+			if !math.IsNaN(kw) {
+				x[i] = kw
+			}
+		}
+		want := 70.0
+		if k < 10 {
+			want += 50
+		}
+		if flow := 70 + x[0] + x[1] + x[2]; flow < -80-1e-6 || math.Abs(beside-want) > 1e-6 {
+			t.Errorf("cycle %d: %g kW flow, beyond -80; %g kW beside, want %g", k, flow, beside, want)
+		}
+	}
+}
+
 // TestSilentMeter: the last that a meter said is believed for a while, whoever was there to
 // hear it; then, and where it never said anything, only what relieves the limit is allowed.
 func TestSilentMeter(t *testing.T) {
