@@ -60,7 +60,7 @@ sites by --site (kind: Portfolio; yunchu schema portfolio).
 
 Energy, regulation and reserve, wear, demand charges and carbon are optimised as one, under the
 limits of batteries, sites and feeders. No plan is worth more than gap above the value. Nothing charges and discharges at
-once. Each interval has its reason, each bound that binds what more of it would be worth.
+once. Each interval has its reason, each bound that binds what more of it would be worth at most.
 
 --scenarios is a CSV of prices that may come: a column each, or quantiles q05 ... q95 as forecast
 backtest --out writes them, from which --draws are drawn. One plan is made for all of them;
@@ -150,6 +150,14 @@ func (f *planFlags) run(c *cobra.Command) error {
 }
 
 func (f *planFlags) check() error {
+	for _, flag := range []string{"power-kw", "energy-kwh"} {
+		if x := *f.battery[strings.ReplaceAll(flag, "-", "_")]; f.given(flag) && !(x > 0) {
+			return fmt.Errorf("--%s %v: write a number above 0", flag, x)
+		}
+	}
+	if f.given("peak-kw") && !f.given("demand-charge") {
+		return errors.New("--peak-kw needs --demand-charge: what a kW above it costs")
+	}
 	if f.site == "" && (f.prices == "" || !(*f.battery["power_kw"] > 0) || !(*f.battery["energy_kwh"] > 0)) {
 		return errors.New("name prices and a battery, or a portfolio: yunchu market plan --prices FILE --power-kw N --energy-kwh N, or --site FILE")
 	}

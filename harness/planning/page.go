@@ -36,11 +36,11 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 {{if .CarbonT}}<tr><td>carbon</td><td>{{money .Totals.Carbon}}</td></tr>{{end}}{{if .Totals.Ending}}<tr><td>stored at the end</td><td>{{money .Totals.Ending}}</td></tr>{{end}}
 </table>
 {{if .Bounds}}<h2>What binds</h2>
-<table><tr><th>bound</th><th class="text">of</th><th>intervals</th><th>first</th><th>one more is worth, {{.Currency}}</th></tr>
+<table><tr><th>bound</th><th class="text">of</th><th>intervals</th><th>first</th><th>one more is worth at most, {{.Currency}}</th></tr>
 {{range .Bounds}}<tr><td>{{.Name}}</td><td class="text">{{.Of}}</td><td>{{.Intervals}}</td><td>{{.First}}</td><td>{{small .Worth}} a {{.Per}}</td></tr>
 {{end}}</table>{{end}}
 {{if .Front}}<h2>What less costs</h2>
-<table><tr><th>{{.Against}}</th><th>earned, {{.Currency}}</th><th>one less takes</th></tr>
+<table><tr><th>{{.Against}}</th><th>earned, {{.Currency}}</th><th>one less takes at least</th></tr>
 {{range .Front}}<tr><td>{{printf "%.3f" .Measure}}</td><td>{{money .Earned}}</td><td>{{small .Rate}}</td></tr>
 {{end}}</table>{{end}}
 <h2>Why</h2>

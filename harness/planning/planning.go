@@ -5,7 +5,6 @@ package planning
 import (
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"yunchu/harness/scenario"
@@ -68,6 +67,14 @@ func Run(o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if (o.Front == plan.Carbon || o.Portfolio.CarbonPrice > 0) && prices.Carbon == nil {
+		return nil, scenario.Faults{{Path: o.Portfolio.Prices, Msg: "there is no column " + carbonColumn, Hint: "it says how many tonnes each MWh that is taken makes"}}
+	}
+	for _, d := range []time.Duration{o.Horizon, o.Every, o.Known} {
+		if d%prices.Step != 0 {
+			return nil, scenario.Faults{{Path: o.Portfolio.Prices, Msg: fmt.Sprintf("--rolling: %v is no whole number of intervals of %v", d, prices.Step)}}
+		}
+	}
 	p, err := build(o.Portfolio, prices)
 	if err != nil {
 		return nil, err
@@ -94,9 +101,6 @@ func Run(o Options) (*Result, error) {
 		r.Nothing = &x
 	case !errors.Is(err, lp.ErrInfeasible):
 		return nil, said(err)
-	}
-	if o.Front == plan.Carbon && prices.Carbon == nil {
-		return nil, scenario.Faults{{Path: o.Portfolio.Prices, Msg: "there is no column " + carbonColumn, Hint: "it says how many tonnes each MWh that is taken makes"}}
 	}
 	if o.Front != "" {
 		alone := *p
@@ -160,7 +164,7 @@ func (r *Result) realize() error {
 	if o.Horizon > 0 {
 		expected := *r.Problem
 		expected.Scenarios, expected.Risk = nil, plan.Risk{}
-		steps := func(d time.Duration) int { return int(math.Round(float64(d) / float64(r.Market.Step))) }
+		steps := func(d time.Duration) int { return int(d / r.Market.Step) }
 		if x.Executed, err = plan.Roll(&expected, actual, plan.Rolling{Every: steps(o.Every), Horizon: steps(o.Horizon), Known: steps(o.Known), Keep: o.Keep}); err != nil {
 			return said(err)
 		}

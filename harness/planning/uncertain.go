@@ -32,6 +32,7 @@ func (o *Options) uncertain(p *plan.Portfolio, prices *Prices) error {
 		return scenario.Faults{{Path: o.Scenarios, Msg: fmt.Sprintf("the scenarios do not have all %d intervals from %s to %s", len(prices.At), prices.At[0].Format(time.RFC3339), prices.end().Format(time.RFC3339)), Hint: "both files have the same intervals"}}
 	}
 	var levels []float64
+	var names []string
 	var columns [][]float64
 	quantiles := slices.ContainsFunc(s.Header, func(name string) bool { return level(name) > 0 })
 	for _, name := range s.Header {
@@ -42,7 +43,13 @@ func (o *Options) uncertain(p *plan.Portfolio, prices *Prices) error {
 		if err != nil {
 			return err
 		}
-		levels, columns = append(levels, level(name)), append(columns, list[first:first+len(prices.At)])
+		list = list[first : first+len(prices.At)]
+		for t, x := range list {
+			if last := len(columns) - 1; quantiles && last >= 0 && levels[last] < level(name) && columns[last][t] > x {
+				return s.At(first+t, []string{name}, "quantiles rise", "%s is above %s: %v and %v", names[last], name, columns[last][t], x)
+			}
+		}
+		names, levels, columns = append(names, name), append(levels, level(name)), append(columns, list)
 	}
 	if len(columns) < 2 || quantiles && !slices.IsSorted(levels) {
 		return scenario.Faults{{Path: o.Scenarios, Msg: fmt.Sprintf("%d columns of prices that may come", len(columns)), Hint: "a column for each scenario, or columns q05, q10, … q95 of quantiles in their order"}}

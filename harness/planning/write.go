@@ -57,14 +57,14 @@ type Risk struct {
 type Point struct {
 	Measure float64 `json:"measure"`
 	Earned  float64 `json:"earned"` // the measure's own money left out
-	Rate    float64 `json:"rate"`   // what one unit less of the measure takes
+	Rate    float64 `json:"rate"`   // what one unit less of the measure takes, at least
 }
 
 // Bound is a limit that binds.
 type Bound struct {
 	Name      string  `json:"name"`
 	Of        string  `json:"of,omitempty"`
-	Worth     float64 `json:"worth"` // of one more per, over the whole plan
+	Worth     float64 `json:"worth"` // of one more per, over the whole plan, at most
 	Per       string  `json:"per"`
 	Intervals int     `json:"intervals"`
 	First     string  `json:"first"`
@@ -83,10 +83,11 @@ type Interval struct {
 	ReserveKW   float64 `json:"reserve_kw"`
 	StoredKWh   float64 `json:"stored_kwh"` // at the begin
 	ImportKW    float64 `json:"import_kw"`
+	CurtailedKW float64 `json:"curtailed_kw"` // of PV
 	Earned      float64 `json:"earned"`
-	Wear        float64 `json:"wear"`
-	Below       float64 `json:"charge_below"`    // charging pays where a MWh costs less
-	Above       float64 `json:"discharge_above"` // discharging where it brings more
+	Wear        float64 `json:"wear"`            // variable cost included
+	Below       float64 `json:"charge_below"`    // what a MWh bought then is worth: idle at no less
+	Above       float64 `json:"discharge_above"` // what one sold then costs to replace: idle at no more
 	Why         string  `json:"why"`
 
 	Clock string `json:"-"` // Time for people
@@ -198,7 +199,7 @@ func (r *Result) Intervals() (rows []Interval) {
 			x := Interval{
 				Time: r.clock(t), Clock: r.Problem.Labels[t], Site: r.Problem.Sites[i].Name, Price: r.prices()[t],
 				ChargeKW: thousandths(1000 * s.Charge[t]), DischargeKW: thousandths(1000 * s.Discharge[t]), PowerKW: thousandths(1000 * (s.Charge[t] - s.Discharge[t])),
-				StoredKWh: thousandths(1000 * s.Stored[t]), ImportKW: thousandths(1000 * s.Net[t]),
+				StoredKWh: thousandths(1000 * s.Stored[t]), ImportKW: thousandths(1000 * s.Net[t]), CurtailedKW: thousandths(1000 * s.Curtailed[t]),
 				Earned: tenths(s.Earned[t]), Wear: tenths(s.Wear[t]), Below: thousandths(s.Below[t]), Above: thousandths(s.Above[t]), Why: s.Why[t],
 			}
 			for k, product := range r.Problem.Products {
@@ -223,12 +224,12 @@ func (r *Result) WriteCSV(w io.Writer) error {
 	c := csv.NewWriter(w)
 	_ = c.Write([]string{
 		"time", "site", "energy_per_mwh", "charge_kw", "discharge_kw", "power_kw", "regup_kw", "regdown_kw", "reserve_kw",
-		"stored_kwh", "import_kw", "earned", "wear", "why",
+		"stored_kwh", "import_kw", "curtailed_kw", "earned", "wear", "why",
 	}) // Flush says what went wrong
 	for _, x := range r.Intervals() {
 		row := []string{x.Time, x.Site}
 		for _, v := range []float64{
-			x.Price, x.ChargeKW, x.DischargeKW, x.PowerKW, x.RegUpKW, x.RegDownKW, x.ReserveKW, x.StoredKWh, x.ImportKW, x.Earned, x.Wear,
+			x.Price, x.ChargeKW, x.DischargeKW, x.PowerKW, x.RegUpKW, x.RegDownKW, x.ReserveKW, x.StoredKWh, x.ImportKW, x.CurtailedKW, x.Earned, x.Wear,
 		} {
 			row = append(row, strconv.FormatFloat(v, 'f', -1, 64))
 		}
@@ -289,7 +290,7 @@ func (r *Result) Print(w io.Writer) {
 		fmt.Fprintln(w)
 	}
 	for _, x := range s.Front {
-		fmt.Fprintf(w, "%s %.3f: %.2f %s, one less takes %.4g\n", r.Options.Front, x.Measure, x.Earned, s.Currency, x.Rate)
+		fmt.Fprintf(w, "%s %.3f: %.2f %s, one less takes at least %.4g\n", r.Options.Front, x.Measure, x.Earned, s.Currency, x.Rate)
 	}
 	const most = 6
 	for k, b := range s.Bounds {
@@ -297,6 +298,6 @@ func (r *Result) Print(w io.Writer) {
 			fmt.Fprintf(w, "and %d more bounds bind\n", len(s.Bounds)-most)
 			break
 		}
-		fmt.Fprintf(w, "%s of %s binds in %d intervals from %s on: one %s more is worth %.4g\n", b.Name, b.Of, b.Intervals, b.First, b.Per, b.Worth)
+		fmt.Fprintf(w, "%s of %s binds in %d intervals from %s on: one %s more is worth %.4g at most\n", b.Name, b.Of, b.Intervals, b.First, b.Per, b.Worth)
 	}
 }

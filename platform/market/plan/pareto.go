@@ -64,7 +64,7 @@ type Point struct {
 	Measure float64
 	// Money is what is earned, the measure's own money left out.
 	Money float64
-	// Rate is the money that one unit less of the measure takes here.
+	// Rate is the money that one unit less of the measure takes here, at least.
 	Rate float64
 	Plan *Plan
 }

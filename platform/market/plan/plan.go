@@ -236,13 +236,16 @@ func (o *Outlook) check(n int) error {
 			return wrong("%d values for %d intervals", len(list), n)
 		}
 		for _, x := range list {
-			if math.IsNaN(x) || math.IsInf(x, 0) {
-				return wrong("a value of %v", x)
+			if !(math.Abs(x) <= largest) {
+				return wrong("a value of %v, more than %g", x, largest)
 			}
 		}
 	}
 	return nil
 }
+
+// largest is the most MW, MWh and money for each of them that is planned with: with more the figures of a sum get lost.
+const largest = 1e9
 
 // there is whether there is a battery.
 func (b *Battery) there() bool { return b.ChargeMW > 0 || b.DischargeMW > 0 }
@@ -252,17 +255,19 @@ func (b *Battery) check() error {
 		return nil
 	}
 	switch {
-	case !(b.ChargeMW >= 0 && b.DischargeMW >= 0) || math.IsInf(b.ChargeMW, 0) || math.IsInf(b.DischargeMW, 0):
+	case max(b.ChargeMW, b.DischargeMW, b.MWh) > largest:
+		return wrong("a battery of %v and %v MW and %v MWh, more than %g", b.ChargeMW, b.DischargeMW, b.MWh, largest)
+	case !(b.ChargeMW >= 0 && b.DischargeMW >= 0):
 		return wrong("a battery of %v and %v MW", b.ChargeMW, b.DischargeMW)
-	case !(b.MWh > 0) || math.IsInf(b.MWh, 0) || !(0 <= b.Least && b.Least <= b.Most && b.Most <= b.MWh):
+	case !(b.MWh > 0) || !(0 <= b.Least && b.Least <= b.Most && b.Most <= b.MWh):
 		return wrong("a battery of %v MWh, used from %v to %v", b.MWh, b.Least, b.Most)
 	case !(b.In > 0 && b.In <= 1 && b.Out > 0 && b.Out <= 1):
 		return wrong("efficiencies of %v and %v: they are parts of 1", b.In, b.Out)
 	case !(b.Least <= b.Start && b.Start <= b.Most):
 		return wrong("%v MWh are stored at the begin, outside of %v to %v", b.Start, b.Least, b.Most)
-	case !(b.End.Least <= b.End.Most && b.End.Most >= b.Least && b.End.Least <= b.Most) || math.IsNaN(b.End.Price):
+	case !(b.End.Least <= b.End.Most && b.End.Most >= b.Least && b.End.Least <= b.Most) || !(math.Abs(b.End.Price) <= largest):
 		return wrong("%v to %v MWh are wanted at the end, of %v to %v", b.End.Least, b.End.Most, b.Least, b.Most)
-	case math.IsNaN(b.VariableCost) || math.IsInf(b.VariableCost, 0):
+	case !(math.Abs(b.VariableCost) <= largest):
 		return wrong("a variable cost of %v", b.VariableCost)
 	}
 	to, cost := 0.0, 0.0

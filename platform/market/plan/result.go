@@ -25,8 +25,9 @@ type SitePlan struct {
 	Wear              []float64   // what that costs, variable cost included
 	Peaks             []float64   // MW by demand charge; of the mean of the scenarios
 	// Price is what a MWh more at the site would cost: the market's price with what limits, peaks and
-	// risk add to it. Charging pays where it is below Below, which is what a MWh bought then is worth
-	// later, discharging where it is above Above, which is what a MWh sold then costs to replace, wear included.
+	// risk add to it. Below is what a MWh bought then is worth later, Above what a MWh sold then costs to replace, wear
+	// included: the battery charges where the price is below Below, discharges where it is above Above, and stays idle at any
+	// price between. Where several values are right these are some of them: one MWh more may be worth less, one less cost more.
 	Price, Below, Above []float64
 	Why                 []string
 }

@@ -248,7 +248,63 @@ func search(p *Portfolio, a aim) (best *found, bound float64, nodes int, err err
 	for _, f := range open {
 		bound = min(bound, f.bound)
 	}
+	// The prices of what was found: first those of all that it may do without doing two things at once.
+	for _, free := range []bool{true, false} {
+		next, more := best.going(free)
+		if !more {
+			break
+		}
+		f, err := attempt(p, next, a)
+		nodes++
+		if err != nil || f.cost > best.cost+near() || len(f.clash) > 0 && f.cost < best.cost-near() {
+			continue
+		}
+		if len(f.clash) > 0 { // for nothing: what was found is as good there
+			f.s.X, f.cost, f.clash = best.s.X, best.cost, nil
+		}
+		best, bound = f, min(bound, f.cost)
+		break
+	}
 	return best, bound, nodes, nil
+}
+
+// going are the ways that a solution goes, where it may share its power: then what is bound at full power is that, and its
+// worth is not said to be the sharing's. Where nothing moves both ways may be free.
+func (f *found) going(free bool) (next *ways, more bool) {
+	m, x := f.m, f.s.X
+	next = f.ways.clone()
+	for i := range m.sites {
+		v, b := &m.sites[i], &m.p.Sites[i].Battery
+		for t := range v.ch {
+			at, to := clash{i: i, t: t}, shared
+			switch ch, dis := x[v.ch[t]]*b.DischargeMW, x[v.dis[t]]*b.ChargeMW; {
+			case math.Abs(ch-dis) <= nothing*b.ChargeMW*b.DischargeMW:
+				if !free {
+					continue
+				}
+			case ch > dis:
+				to = in
+			default:
+				to = out
+			}
+			if was := next.at(at); was != either && was != to {
+				next.set(at, to)
+				more = true
+			}
+		}
+	}
+	for at, way := range f.ways.grids {
+		if way != shared {
+			continue
+		}
+		o := &m.worlds[at[0]].sites[at[1]]
+		to := out
+		if x[o.imp[at[2]]] > x[o.exp[at[2]]] {
+			to = in
+		}
+		next.grids[at], more = to, true
+	}
+	return next, more
 }
 
 var errNone = errors.New("no plan that does not charge and discharge at once was found")

@@ -42,8 +42,8 @@ func (g tag) own() bool {
 // Bound is a limit that binds.
 type Bound struct {
 	Name, Of string // what, and of which site, limit or product
-	// Worth is what one unit (MW or MWh) more room would be worth over the whole plan, Intervals in
-	// how many it binds, First the first of them.
+	// Worth is what one unit (MW or MWh) more room would be worth at most over the whole plan, with the ways that
+	// it goes; where several prices are right, less may be so, too. Intervals is in how many it binds, First the first of them.
 	Worth     float64
 	Intervals int
 	First     int
@@ -224,8 +224,11 @@ func (f *found) why(i, t int, s *SitePlan, held []string, slight float64) string
 		says = fmt.Sprintf("does not charge for the sake of what is offered: %s is below %s, %s", money(price), money(s.Below[t]), bought)
 	case carries && price > s.Above[t]+slight:
 		says = fmt.Sprintf("does not discharge for the sake of what is offered: %s is above %s, %s", money(price), money(s.Above[t]), sold)
+	case price < s.Below[t]-slight || price > s.Above[t]+slight: // the way it may go is not the one that would pay
+		says = fmt.Sprintf("idle at %s: what it does at other times, one way at a time, leaves nothing that pays here", money(price))
 	default:
-		says = fmt.Sprintf("idle: %s lies between %s, below which charging pays, and %s, above which discharging does", money(price), money(s.Below[t]), money(s.Above[t]))
+		// Of several right values the program has one, which is on this side of what is so.
+		says = fmt.Sprintf("idle: %s lies between %s, what a MWh bought now is worth at most, and %s, what one sold now costs to replace at least", money(price), money(s.Below[t]), money(s.Above[t]))
 	}
 	if m.p.Risk.Weight > 0 || m.p.Risk.Budget > 0 {
 		held = append(held, "what is counted of risk")

@@ -1,0 +1,68 @@
+package plan_test
+
+import (
+	"math"
+	"slices"
+	"testing"
+
+	"yunchu/platform/market/plan"
+)
+
+// TestIdleBetween: an interval that is idle stays so at any price between the two that are said, corners or not: the plan
+// earns the same.
+func TestIdleBetween(t *testing.T) {
+	checked := 0
+	for seed := range uint64(6) {
+		p := day(wave(12, seed))
+		b := &p.Sites[0].Battery
+		b.In, b.Out, b.MWh, b.Most, b.Start, b.End = 0.9, 0.95, 2, 2, 1, plan.End{Least: 1, Most: 1}
+		if seed%2 == 1 {
+			b.Wear = []plan.Segment{{To: 0.5, PerMWh: 2}, {To: 1, PerMWh: 9}}
+		}
+		got := solved(t, &p)
+		s := &got.Sites[0]
+		for k := range p.Intervals {
+			if s.Charge[k]+s.Discharge[k] > 0 {
+				continue
+			}
+			for _, price := range []float64{s.Below[k], s.Above[k]} {
+				moved := p
+				moved.Sites = slices.Clone(p.Sites)
+				moved.Sites[0].Buy = slices.Clone(p.Sites[0].Buy)
+				moved.Sites[0].Buy[k] = price
+				near(t, "value", solved(t, &moved).Value, got.Value, 1e-5)
+				checked++
+			}
+		}
+	}
+	if checked < 8 {
+		t.Errorf("only %d prices were looked at", checked)
+	}
+}
+
+// TestWorthAtMost: a MW or MWh more of what binds is worth no more than is said.
+func TestWorthAtMost(t *testing.T) {
+	const more = 1e-3
+	for seed := range uint64(6) {
+		p := day(wave(12, seed))
+		b := &p.Sites[0].Battery
+		b.In = []float64{0.5, 0.9, 1}[seed%3]
+		got := solved(t, &p)
+		said := map[string]float64{}
+		for _, x := range got.Bounds {
+			said[x.Name] = x.Worth
+		}
+		for name, room := range map[string]func(*plan.Battery){
+			"charge power":    func(b *plan.Battery) { b.ChargeMW += more },
+			"discharge power": func(b *plan.Battery) { b.DischargeMW += more },
+			"energy: full":    func(b *plan.Battery) { b.MWh, b.Most = b.MWh+more, b.Most+more },
+		} {
+			roomy := p
+			roomy.Sites = slices.Clone(p.Sites)
+			room(&roomy.Sites[0].Battery)
+			if worth := (solved(t, &roomy).Value - got.Value) / more; worth > said[name]+1e-2 || math.IsNaN(worth) {
+				t.Errorf("day %d: more %s is worth %v, more than %v", seed, name, worth, said[name])
+			}
+		}
+	}
+}
