@@ -65,7 +65,7 @@ func marketBacktestCommand() *cobra.Command {
 The file has the columns time (of the begin of an interval; UTC, or with a zone), energy_per_mwh
 and, for the products that need them, regup_per_mw and regdown_per_mw (per MW and hour). Each window is
 optimised by itself, the battery empty at both ends: each day in UTC or of --zone, or the file as one.
-Days that the file does not have in full are told as incomplete.
+Days that the file does not have in full are told as incomplete; what they lack the battery sits out.
 The objective is the revenue less the variable cost. The efficiency acts on charging. Of what is offered
 for regulation, parts are called on average, and the whole must be possible for the duration.
 
@@ -133,7 +133,7 @@ func (o *backtest) run(c *cobra.Command) error {
 		r.Gap += d.AtMost - d.Objective
 	}
 	if o.window == string(market.Daily) {
-		r.Incomplete = market.Incomplete(at, at[1].Sub(at[0]))
+		r.Incomplete = market.Incomplete(at, time.Duration(math.Round(p.Hours*float64(time.Hour))))
 	}
 	if o.out != "" {
 		b, err := plansCSV(at, p, days)
@@ -214,7 +214,8 @@ func (o *backtest) check() error {
 	return nil
 }
 
-// read reads the prices. A gap within a window is a fault of its line.
+// read reads the prices. A row that is no step from the one before is a fault of its line, and so is
+// a gap in what is optimised as one.
 func (o *backtest) read() ([]time.Time, market.Prices, error) {
 	var p market.Prices
 	wanted := []string{energyColumn}
@@ -241,6 +242,14 @@ func (o *backtest) read() ([]time.Time, market.Prices, error) {
 	if err != nil {
 		return nil, p, err
 	}
+	for i, column := range [][]float64{p.Energy, p.RegUp, p.RegDown} {
+		for k, x := range column {
+			if math.Abs(x) > market.MostPrice {
+				name := []string{energyColumn, regUpColumn, regDownColumn}[i]
+				return nil, p, s.At(k, []string{name}, "beside such a price the others vanish; it is per MWh, or per MW and hour", "%v is no price of a market: %v is the most", x, float64(market.MostPrice))
+			}
+		}
+	}
 	if len(at) < 2 {
 		return nil, p, scenario.Faults{{Path: o.prices, Msg: "one row does not say how long an interval is"}}
 	}
@@ -250,12 +259,19 @@ func (o *backtest) read() ([]time.Time, market.Prices, error) {
 		}
 	}
 	step := at[1].Sub(at[0])
+	for k := 2; k < len(at); k++ {
+		step = min(step, at[k].Sub(at[k-1]))
+	}
 	p.Hours = step.Hours()
+	all := o.window == string(market.All)
 	for k := 1; k < len(at); k++ {
-		within := o.window == string(market.All) || at[k].Format(time.DateOnly) == at[k-1].Format(time.DateOnly)
-		if d := at[k].Sub(at[k-1]); within && d != step {
-			return nil, p, s.At(k, []string{timeColumn}, "intervals are equally long, and none is left out within a window",
-				"%v after the row before, where the first two are %v apart", d, step)
+		d := at[k].Sub(at[k-1])
+		switch {
+		case all && d != step:
+			return nil, p, s.At(k, []string{timeColumn}, "none is left out of what is optimised as one; --window daily sits out what is missing",
+				"%v after the row before, where others are %v apart", d, step)
+		case at[k].Format(time.DateOnly) == at[k-1].Format(time.DateOnly) && d%step != 0:
+			return nil, p, s.At(k, []string{timeColumn}, "intervals are equally long", "%v after the row before, where others are %v apart", d, step)
 		}
 	}
 	return at, p, nil

@@ -2,6 +2,7 @@ package market
 
 import (
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -23,8 +24,8 @@ type Result struct {
 }
 
 // Backtest is what a battery would have earned at most, prices being known: the optimum of each
-// window. The instants are the begins of the intervals; they must follow each other without a
-// gap within a window, by p.Hours.
+// window. The instants are the begins of the intervals, p.Hours apart. A day may lack some: the
+// battery sits them out. What is optimised as one has no gap.
 func Backtest(b Battery, r Regulation, at []time.Time, p Prices, w Window) ([]Result, error) {
 	if len(at) != len(p.Energy) {
 		return nil, fmt.Errorf("%w: %d instants for %d prices", ErrPrices, len(at), len(p.Energy))
@@ -33,13 +34,13 @@ func Backtest(b Battery, r Regulation, at []time.Time, p Prices, w Window) ([]Re
 		return nil, err
 	}
 	const day = time.DateOnly
-	step := time.Duration(p.Hours * float64(time.Hour))
+	step := time.Duration(math.Round(p.Hours * float64(time.Hour)))
 	var out []Result
 	for from := 0; from < len(at); {
 		to := from + 1
 		for to < len(at) && (w == All || at[to].Format(day) == at[from].Format(day)) {
-			if at[to].Sub(at[to-1]) != step {
-				return nil, fmt.Errorf("%w: after %s comes %s: a window has one every %v", ErrPrices, at[to-1].Format(time.RFC3339), at[to].Format(time.RFC3339), step)
+			if d := at[to].Sub(at[to-1]); d != step && (w == All || d <= 0 || d%step != 0) {
+				return nil, fmt.Errorf("%w: after %s comes %s, where there is one every %v", ErrPrices, at[to-1].Format(time.RFC3339), at[to].Format(time.RFC3339), step)
 			}
 			to++
 		}

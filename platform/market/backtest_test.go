@@ -1,6 +1,7 @@
 package market
 
 import (
+	"errors"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -48,6 +49,41 @@ func TestIncomplete(t *testing.T) {
 		}
 		if got := Incomplete(at, tt.step); !slices.Equal(got, tt.want) {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// TestHole: what a day lacks the battery sits out; intervals that are no steps apart, a hole in what
+// is one window, and prices that no market has are refused.
+func TestHole(t *testing.T) {
+	t.Parallel()
+	b := Battery{PowerMW: 1, EnergyMWh: 1, Efficiency: 1}
+	at := func(minutes ...int) (out []time.Time) {
+		for _, m := range minutes {
+			out = append(out, time.Date(2020, 1, 1, 0, m, 0, 0, time.UTC))
+		}
+		return out
+	}
+	p := Prices{Hours: 1, Energy: []float64{10, 30, 50}}
+	days, err := Backtest(b, Regulation{}, at(0, 4*60, 5*60), p, Daily)
+	if err != nil || len(days) != 1 || days[0].Objective != 40 {
+		t.Errorf("with a hole: %+v, %v", days, err)
+	}
+	for name, fails := range map[string]func() error{
+		"no step":    func() error { _, err := Backtest(b, Regulation{}, at(0, 90, 150), p, Daily); return err },
+		"backwards":  func() error { _, err := Backtest(b, Regulation{}, at(60, 0, 120), p, Daily); return err },
+		"one window": func() error { _, err := Backtest(b, Regulation{}, at(0, 4*60, 5*60), p, All); return err },
+		"1e300": func() error {
+			_, err := Backtest(b, Regulation{}, at(0, 60, 120), Prices{Hours: 1, Energy: []float64{1e300, 30, 50}}, Daily)
+			return err
+		},
+		"NaN of capacity": func() error {
+			_, err := Best(b, Regulation{Up: true, Hours: 1}, Prices{Hours: 1, Energy: []float64{10}, RegUp: []float64{math.NaN()}})
+			return err
+		},
+	} {
+		if err := fails(); !errors.Is(err, ErrPrices) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -54,6 +54,9 @@ type Plan struct {
 	Value, AtMost float64
 }
 
+// MostPrice is beyond any price that a market has, and small enough to be added up.
+const MostPrice = 1e9
+
 // ErrPrices is what is wrong with prices.
 var ErrPrices = errors.New("prices")
 
@@ -68,6 +71,13 @@ func (p *Prices) check(r Regulation) error {
 		return fmt.Errorf("%w: %d of regulation up for %d of energy", ErrPrices, len(p.RegUp), n)
 	case r.Down && len(p.RegDown) != n:
 		return fmt.Errorf("%w: %d of regulation down for %d of energy", ErrPrices, len(p.RegDown), n)
+	}
+	for _, column := range [][]float64{p.Energy, p.RegUp, p.RegDown} {
+		for k, x := range column {
+			if !(math.Abs(x) <= MostPrice) {
+				return fmt.Errorf("%w: %v in interval %d, beyond %v", ErrPrices, x, k, float64(MostPrice))
+			}
+		}
 	}
 	return nil
 }
