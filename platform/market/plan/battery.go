@@ -39,7 +39,7 @@ func (m *model) battery(i int, w *ways) {
 			lo, hi, g = b.Start, b.Start, tag{}
 		}
 		v.stored[t] = m.variable(g, lo, hi)
-		if w.battery(i, t) == shared {
+		if w.battery(i, t) == shared && b.ChargeMW > 0 && b.DischargeMW > 0 {
 			m.row(tag{kind: inner}, -inf, 1, lp.Term{Var: v.ch[t], By: 1 / b.ChargeMW}, lp.Term{Var: v.dis[t], By: 1 / b.DischargeMW})
 		}
 	}

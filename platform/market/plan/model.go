@@ -263,7 +263,7 @@ func (m *model) exchange(k, i int, ways *ways) {
 			}
 			// Twice that, so that what is bounded at full power is the battery, and the price is the market's.
 			o.imp[t], o.exp[t] = m.variable(tag{}, 0, 2*most), m.variable(tag{}, 0, 2*least)
-			if way == shared {
+			if way == shared && most > 0 && least > 0 {
 				m.row(tag{}, math.Inf(-1), 1, lp.Term{Var: o.imp[t], By: 1 / most}, lp.Term{Var: o.exp[t], By: 1 / least})
 			}
 			m.costs(w, energy, []lp.Term{{Var: o.imp[t], By: 1}}, m.h*buy, 0)

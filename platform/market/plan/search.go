@@ -101,6 +101,9 @@ func attempt(p *Portfolio, w *ways, a aim) (*found, error) {
 // enough is how many variables are solved for in a search at most, roughly, unless its nodes are given.
 const enough = 300_000
 
+// small is how many variables a program has at most that is looked at again when its search has ended.
+const small = 1000
+
 // How near the bound is as good as reached, relative to the cost.
 const proved = 1e-7
 
@@ -128,7 +131,8 @@ func search(p *Portfolio, a aim) (best *found, bound float64, nodes int, err err
 		return nil, 0, nodes, err
 	}
 	limit := p.Nodes
-	if variables, _ := root.m.prog.Size(); limit == 0 {
+	variables, _ := root.m.prog.Size()
+	if limit == 0 {
 		limit = min(max(enough/(1+variables), 12), 100)
 	}
 	near := func() float64 { return proved * (1 + math.Abs(best.cost)) }
@@ -244,6 +248,17 @@ func search(p *Portfolio, a aim) (best *found, bound float64, nodes int, err err
 	if best == nil {
 		return nil, 0, nodes, errNone
 	}
+	// Of a few sites that share something: what was found, with some intervals left open again.
+	for at, most := 0, nodes+limit; a.measure == "" && len(p.Sites) > 1 && variables < small && len(open) > 0 && at < p.Intervals && nodes < most; at++ {
+		f, err := attempt(p, best.opened(at, at+2), a)
+		nodes++
+		if err == nil && f.cost < best.cost-near() {
+			err = dive(f)
+		}
+		if err != nil && !errors.Is(err, lp.ErrInfeasible) && !errors.Is(err, lp.ErrStalled) {
+			return nil, 0, nodes, err
+		}
+	}
 	bound = min(best.cost, lost)
 	for _, f := range open {
 		bound = min(bound, f.bound)
@@ -266,6 +281,22 @@ func search(p *Portfolio, a aim) (best *found, bound float64, nodes int, err err
 		break
 	}
 	return best, bound, nodes, nil
+}
+
+// opened are the ways that a solution goes, but for some intervals.
+func (f *found) opened(from, to int) *ways {
+	next, _ := f.going(false)
+	for at := range f.ways.batteries {
+		if at[1] >= from && at[1] < to {
+			next.batteries[at] = shared
+		}
+	}
+	for at := range f.ways.grids {
+		if at[2] >= from && at[2] < to {
+			next.grids[at] = shared
+		}
+	}
+	return next
 }
 
 // going are the ways that a solution goes, where it may share its power: then what is bound at full power is that, and its
