@@ -221,7 +221,7 @@ index_k, and takes a column storage (1 or 0).`,
 			if o.Bids == "" {
 				return fail(exitInput, errors.New("name the bids: yunchu market clear --bids FILE --prices FILE"))
 			}
-			if o.Slope < 0 {
+			if !(o.Slope >= 0) {
 				return fail(exitInput, fmt.Errorf("--slope %v: whoever buys does not make it cheaper", o.Slope))
 			}
 			o.Risk.Column = o.Column
@@ -375,6 +375,9 @@ Days are those of the market's zone that are known in full.`,
 				if !slices.Contains(trading.Strategies, name) {
 					return fail(exitInput, fmt.Errorf("--strategy %s: there are %s", name, strings.Join(trading.Strategies, ", ")))
 				}
+			}
+			if !(o.Slope >= 0) {
+				return fail(exitInput, fmt.Errorf("--slope %v: whoever buys does not make it cheaper", o.Slope))
 			}
 			var from, to time.Time
 			if err := errors.Join(deskGood(&o.Desk), parseDay(o.From, &from), parseDay(o.To, &to)); err != nil {

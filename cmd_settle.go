@@ -48,6 +48,14 @@ is one of --rated-kw, or of the largest power of the signal.`,
 			if o.Signal == "" || o.Response == "" || o.Rule == "" {
 				return fail(exitInput, errors.New("name a signal, a response and a rule: yunchu settle score --signal FILE --response FILE --rule NAME"))
 			}
+			for _, x := range []struct {
+				flag  string
+				value float64
+			}{{"rated-kw", o.RatedKW}, {"price", o.Price}} {
+				if !(x.value >= 0) {
+					return fail(exitInput, fmt.Errorf("--%s %v: write a number of at least 0", x.flag, x.value))
+				}
+			}
 			r, err := billing.Score(o)
 			if errors.Is(err, settle.ErrNoData) {
 				return fail(exitFailed, err)

@@ -184,8 +184,13 @@ func (d *Desk) forecast(rules *order.Rules, path string) (*expected, error) {
 		}
 		for k := range f.Price {
 			var row []float64
-			for _, c := range columns {
+			for i, c := range columns {
 				row = append(row, c[k])
+				for j := range i {
+					if (f.Levels[j]-f.Levels[i])*(columns[j][k]-c[k]) < 0 {
+						return nil, p.At(k, nil, "the quantiles of a price rise with their levels", "q%02.0f is %v and q%02.0f %v", 100*f.Levels[j], columns[j][k], 100*f.Levels[i], c[k])
+					}
+				}
 			}
 			f.Quantile = append(f.Quantile, row)
 		}

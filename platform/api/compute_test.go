@@ -80,6 +80,8 @@ func TestPlanRoute(t *testing.T) {
 		"infeasible":   `{"start":"2026-01-01T00:00:00Z","energy_per_mwh":[1,2],"sites":[{"id":"a","load_kw":[10,10],"import_limit_kw":5}]}`,
 		"few loads":    `{"start":"2026-01-01T00:00:00Z","energy_per_mwh":[1,2],"sites":[{"id":"a","load_kw":[10]}]}`,
 		"no such site": `{"start":"2026-01-01T00:00:00Z","energy_per_mwh":[1,2],"sites":[{"id":"a"}],"limits":[{"name":"l","sites":["b"]}]}`,
+		"twice":        `{"start":"2026-01-01T00:00:00Z","energy_per_mwh":[1,2],"sites":[{"id":"a"},{"id":"a"}]}`,
+		"negative PV":  `{"start":"2026-01-01T00:00:00Z","energy_per_mwh":[1,2],"sites":[{"id":"a","pv_kw":[1,-1]}]}`,
 		"too many":     `{"start":"2026-01-01T00:00:00Z","energy_per_mwh":[1` + strings.Repeat(",1", 5000) + `],"sites":[{"id":"a"},{"id":"b"}]}`,
 	} {
 		if a := w.do("POST", "/api/v1/market/plan", "viewer", bad); a.Code != 400 {

@@ -143,6 +143,12 @@ func (in *planInput) portfolio() (*plan.Portfolio, error) {
 	}
 	for i := range q.Sites {
 		x := &q.Sites[i]
+		if slices.ContainsFunc(q.Sites[:i], func(s planSite) bool { return s.ID == x.ID }) {
+			return nil, fmt.Errorf("there are two sites %s: a site has an id of its own", quote(x.ID))
+		}
+		if t := slices.IndexFunc(x.PV, func(kw float64) bool { return kw < 0 }); t >= 0 {
+			return nil, fmt.Errorf("site %s: pv_kw of interval %d is %v: output is above 0", quote(x.ID), t, x.PV[t])
+		}
 		s := plan.Site{
 			Name: x.ID, Outlook: plan.Outlook{Buy: q.Energy, Sell: q.Export, Load: mega(x.Load), PV: mega(x.PV)}, Curtail: x.Curtail,
 			ImportMW: limit(x.ImportKW), ExportMW: limit(x.ExportKW),
