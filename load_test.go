@@ -130,7 +130,7 @@ func TestLoadRefuses(t *testing.T) {
 		{exitEnvironment, "the plant does not answer", []string{"--url", nobody, "--for", "1s"}},
 		{exitInput, "--yes-load-this-host", []string{"--url", "http://192.0.2.1:8080"}},
 		{exitInput, "--yes-load-this-host", []string{"--api", "mqtt", "--mqtt", "mqtt://broker.example:1883"}},
-		{exitInput, "nothing says where the broker is", []string{"--api", "mqtt"}},
+		{exitInput, "say where the broker is", []string{"--api", "mqtt"}},
 		{exitInput, "unknown api", []string{"--api", "soap"}},
 		{exitInput, "closed loop has no rate", []string{"--closed", "--rate", "5"}},
 		{exitInput, "is not a limit", []string{"--limit", "fast"}},
