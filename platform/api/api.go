@@ -95,6 +95,7 @@ type Server struct {
 	// strangers are the WebSockets of GraphQL that have not said who they are.
 	strangers atomic.Int32
 	heavyNow  atomic.Int32 // questions about whole fleets that are being answered
+	computing computing
 	ready     atomic.Bool
 	large     budget
 	scratch   sync.Pool

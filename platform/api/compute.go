@@ -2,8 +2,11 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"net/http"
+	"sync"
 	"time"
 	_ "time/tzdata" // days of a zone are the same on a machine without a database of zones
 
@@ -14,21 +17,70 @@ import (
 	"yunchu/platform/market"
 )
 
-// Bounds of what is computed for somebody: a year of quarter-hours, and five years of hours
-// with a few columns.
+// Bounds of what is computed for somebody: a year of quarter-hours, and for a forecast as many steps
+// of a day as are worth the features that explain it (quarter-hours with nine columns).
 const (
 	maxIntervals = 366 * 96
-	maxSteps     = 5 * 366 * 24
-	maxColumns   = 16
+	maxDesign    = 96 * 24 * 31
 )
 
-// compute takes one of the places for work that may keep a processor busy for seconds, for
-// somebody who sees the whole plant.
-func (s *Server) compute(ctx context.Context) (release func(), err error) {
-	if !callerOf(ctx).MayWhole(auth.Read) {
-		return nil, refuse(CodeForbidden, "a device token sees nothing but its device")
+// maxComputing is how many answers are computed at a time, for one of those who ask each, and
+// longestComputing how long an answer may take: what takes longer could not be written any more.
+const (
+	maxComputing     = 2
+	longestComputing = 50 * time.Second
+)
+
+// computing is who has something computed now.
+type computing struct {
+	mu  sync.Mutex
+	who map[string]bool
+}
+
+// enter takes a place; it is not ok where there is none.
+func (c *computing) enter(who string) (leave func(), ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.who[who] || len(c.who) >= maxComputing {
+		return nil, false
 	}
-	return s.heavy()
+	if c.who == nil {
+		c.who = map[string]bool{}
+	}
+	c.who[who] = true
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.who, who)
+	}, true
+}
+
+// compute takes a place for work that may keep a processor busy for seconds, for somebody who sees the
+// whole plant. The context ends when the answer would come too late.
+func (s *Server) compute(ctx context.Context) (until context.Context, release func(), err error) {
+	by := callerOf(ctx)
+	if !by.MayWhole(auth.Read) {
+		return nil, nil, refuse(CodeForbidden, "a device token sees nothing but its device")
+	}
+	leave, ok := s.computing.enter(by.Name)
+	if !ok {
+		s.metrics.shed.heavy.Inc()
+		return nil, nil, refuse(CodeOverload, "too much is computed at once: one answer for each who asks, and two at all")
+	}
+	until, cancel := context.WithTimeout(ctx, longestComputing)
+	return until, func() { cancel(); leave() }, nil
+}
+
+// sensible refuses values that no market or plant has, which would end in sums that are none.
+func sensible(name string, lists ...[]float64) error {
+	for _, list := range lists {
+		for i, x := range list {
+			if !(math.Abs(x) <= 1e9) {
+				return refuse(CodeInvalidRequest, fmt.Sprintf("%s %d is %g: the most is 1e9 in either direction", name, i, x))
+			}
+		}
+	}
+	return nil
 }
 
 type backtestInput struct {
@@ -79,12 +131,15 @@ type BacktestStep struct {
 type backtestOutput struct{ Body Backtest }
 
 func (s *Server) backtest(ctx context.Context, in *backtestInput) (*backtestOutput, error) {
-	release, err := s.compute(ctx)
+	_, release, err := s.compute(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
 	q := &in.Body
+	if err := sensible("price", q.Energy, q.RegUp, q.RegDown); err != nil {
+		return nil, err
+	}
 	zone, err := time.LoadLocation(q.Zone)
 	if err != nil || q.Zone == "Local" {
 		return nil, refuse(CodeInvalidRequest, "time_zone "+quote(q.Zone)+" is no zone: write it as Europe/Berlin")
@@ -100,7 +155,13 @@ func (s *Server) backtest(ctx context.Context, in *backtestInput) (*backtestOutp
 		Up: len(q.RegUp) > 0, Down: len(q.RegDown) > 0, EnergyUp: part(q.EnergyUp, 0.30), EnergyDown: part(q.EnergyDown, 0.15),
 		Hours: q.Duration, Balanced: !q.NotBalanced,
 	}
-	p := market.Prices{Hours: float64(q.Minutes) / 60, Energy: q.Energy, RegUp: q.RegUp, RegDown: q.RegDown}
+	p := market.Prices{Hours: float64(q.Minutes) / 60, Energy: q.Energy}
+	if r.Up {
+		p.RegUp = q.RegUp
+	}
+	if r.Down {
+		p.RegDown = q.RegDown
+	}
 	step := time.Duration(q.Minutes) * time.Minute
 	at := make([]time.Time, len(q.Energy))
 	for i := range at {
@@ -150,12 +211,18 @@ type Forecast struct {
 type forecastOutput struct{ Body Forecast }
 
 func (s *Server) forecast(ctx context.Context, in *forecastInput) (*forecastOutput, error) {
-	release, err := s.compute(ctx)
+	ctx, release, err := s.compute(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
 	q := &in.Body
+	if err := errors.Join(sensible("target", q.Target), sensible("exog", q.Exog...)); err != nil {
+		return nil, err
+	}
+	if q.PerDay*24*(4+3*len(q.Exog)) > maxDesign {
+		return nil, refuse(CodeInvalidRequest, fmt.Sprintf("%d steps a day with %d columns are more than is computed here: yunchu forecast next does it", q.PerDay, len(q.Exog)))
+	}
 	first, err := time.Parse(time.DateOnly, q.First)
 	if err != nil {
 		return nil, refuse(CodeInvalidRequest, "first_day "+quote(q.First)+": write it as 2017-01-31")

@@ -82,12 +82,52 @@ func TestPlanRoute(t *testing.T) {
 		"no such site": `{"start":"2026-01-01T00:00:00Z","energy_per_mwh":[1,2],"sites":[{"id":"a"}],"limits":[{"name":"l","sites":["b"]}]}`,
 		"twice":        `{"start":"2026-01-01T00:00:00Z","energy_per_mwh":[1,2],"sites":[{"id":"a"},{"id":"a"}]}`,
 		"negative PV":  `{"start":"2026-01-01T00:00:00Z","energy_per_mwh":[1,2],"sites":[{"id":"a","pv_kw":[1,-1]}]}`,
-		"too many":     `{"start":"2026-01-01T00:00:00Z","energy_per_mwh":[1` + strings.Repeat(",1", 5000) + `],"sites":[{"id":"a"},{"id":"b"}]}`,
+		"too many":     `{"start":"2026-01-01T00:00:00Z","energy_per_mwh":[1` + strings.Repeat(",1", 8000) + `],"sites":[{"id":"a"},{"id":"b"},{"id":"c"}]}`,
 	} {
 		if a := w.do("POST", "/api/v1/market/plan", "viewer", bad); a.Code != 400 {
 			t.Errorf("%s: %d %s", name, a.Code, a.Body)
 		}
 	}
+}
+
+// TestComputedBounds: nobody who may read has the plant compute or hold without end.
+func TestComputedBounds(t *testing.T) {
+	w := newWorld(t)
+	lines := strings.Repeat("  - {id: a, side: pays, quantity: charge, price: 1, per: kWh}\\n", 1)
+	many := ""
+	for i := range 900 {
+		many += fmt.Sprintf("  - {id: a%d, side: pays, quantity: charge, price: 1, per: kWh}\\n", i)
+	}
+	rule := func(lines string) string {
+		return `{"rule":"","rule_text":"name: t\ntitle: t\nversion: \"1\"\nsource: own\nstanding: unverified\ncurrency: CNY\ntime_zone: UTC\ninterval: 15m\nrounding: {digits: 2, mode: half-up, of: month}\n%slines:\n` + lines + `",`
+	}
+	with := func(text, valid string) string { return strings.Replace(text, "%s", valid, 1) }
+	year := `"devices":"MINE","from":"2023-01-01T00:00:00Z","to":"2024-01-01T00:00:00Z"}`
+	var wear []string
+	for i := range 64 {
+		wear = append(wear, fmt.Sprintf(`{"to":%g,"cost_per_mwh":1}`, float64(i+1)/64))
+	}
+	for name, q := range map[string]struct{ path, body, want string }{
+		"amounts":       {"/api/v1/settle/bill", with(rule(many), "") + year, "amounts"},
+		"not valid":     {"/api/v1/settle/bill", with(rule(lines), `valid: {from: \"2023-06-01\"}\n`) + year, "not valid at 2023-01-01"},
+		"no devices":    {"/api/v1/settle/bill", with(rule(lines), "") + `"from":"2023-01-01T00:00:00Z","to":"2024-01-01T00:00:00Z"}`, "devices"},
+		"meter's times": {"/api/v1/settle/bill", with(rule(`  - {id: a, side: pays, quantity: charge, price: 1, times: charge, per: kWh}\\n`), "") + year, "times"},
+		"variables":     {"/api/v1/market/plan", `{"start":"2026-01-01T00:00:00Z","energy_per_mwh":[1` + strings.Repeat(",1", 400) + `],"sites":[{"id":"a","battery":{"power_kw":1,"energy_kwh":1,"wear":[` + strings.Join(wear, ",") + `]}}]}`, "variables"},
+		"huge price":    {"/api/v1/market/backtest", `{"start":"2020-01-01T00:00:00Z","power_kw":1,"energy_kwh":1,"energy_per_mwh":[1e300]}`, "1e9"},
+		"huge target":   {"/api/v1/forecast", `{"first_day":"2024-01-01","per_day":1,"target":[1e300` + strings.Repeat(",1", 70) + `]}`, "1e9"},
+		"fine steps":    {"/api/v1/forecast", `{"first_day":"2024-01-01","per_day":1440,"target":[1],"exog":[[1]]}`, "more than is computed"},
+	} {
+		if a := w.do("POST", q.path, "viewer", q.body); a.Code != 400 || !strings.Contains(a.Body.String(), q.want) {
+			t.Errorf("%s: %d %.300s, want %s", name, a.Code, a.Body, q.want)
+		}
+	}
+	// A year without readings says how many amounts are missing and lists some.
+	m := w.do("POST", "/api/v1/settle/bill", "viewer", with(rule(lines), "")+year).want(200, "").json()
+	if list := m["missing"].([]any); len(list) != 1000 || m["missing_more"] != float64(365*96-1000) {
+		t.Errorf("%d missing and %v more", len(list), m["missing_more"])
+	}
+	// An empty list is none.
+	w.do("POST", "/api/v1/market/backtest", "viewer", `{"start":"2020-01-01T00:00:00Z","power_kw":1,"energy_kwh":1,"energy_per_mwh":[1,2],"regup_per_mw":[],"regdown_per_mw":[]}`).want(200, "")
 }
 
 // TestForecastRoute: the answer is what package forecast says.

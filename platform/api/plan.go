@@ -16,9 +16,9 @@ import (
 	"yunchu/platform/market/plan"
 )
 
-// maxPlanned bounds a plan: intervals times sites. A hundred sites for a day of quarter-hours
-// take about a second.
-const maxPlanned = 100 * 96
+// maxPlanned bounds a plan by its variables: a hundred sites for a day of quarter-hours, or twenty with wear
+// in eight slices, take a second or a few.
+const maxPlanned = 40_000
 
 type planInput struct {
 	Body struct {
@@ -117,8 +117,16 @@ type planOutput struct{ Body Plan }
 func (in *planInput) portfolio() (*plan.Portfolio, error) {
 	q := &in.Body
 	n := len(q.Energy)
-	if n*len(q.Sites) > maxPlanned {
-		return nil, fmt.Errorf("%d intervals of %d sites: %d of both together are planned at most", n, len(q.Sites), maxPlanned)
+	variables := 0
+	for i := range q.Sites {
+		each := 2 // import and export
+		if x := q.Sites[i].Battery; x != nil {
+			each += 3 + 2*len(x.Wear) + 2*len(q.Products)
+		}
+		variables += n * each
+	}
+	if variables > maxPlanned {
+		return nil, fmt.Errorf("%d intervals of %d sites with their wear and products make %d variables, and %d are planned at most here: yunchu market plan takes more", n, len(q.Sites), variables, maxPlanned)
 	}
 	limit := func(kw *float64) float64 {
 		if kw == nil {
@@ -203,7 +211,7 @@ func (x *planBattery) battery() plan.Battery {
 }
 
 func (s *Server) planned(ctx context.Context, in *planInput) (*planOutput, error) {
-	release, err := s.compute(ctx)
+	_, release, err := s.compute(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -46,12 +46,15 @@ func (settled) Schema(huma.Registry) *huma.Schema {
 type settledOutput struct{ Body settled }
 
 func (s *Server) score(ctx context.Context, in *scoreInput) (*settledOutput, error) {
-	release, err := s.compute(ctx)
+	_, release, err := s.compute(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
 	q := &in.Body
+	if err := errors.Join(sensible("signal_kw", q.Signal), sensible("response_kw", q.Response)); err != nil {
+		return nil, err
+	}
 	rule, err := chosen(q.Rule, q.RuleText, settle.ShippedScore, settle.ParseScore)
 	if err != nil {
 		return nil, err
@@ -88,14 +91,20 @@ func chosen[R any](name, text string, ships func(string) (*R, error), parse func
 	return rule, nil
 }
 
-// mostBilled bounds the readings of one bill: a device for a year at a second.
-const mostBilled = 40_000_000
+// Bounds of one bill: its readings (a device for a year at a second), the days of all devices that are looked
+// through, the amounts, and those of what is missing that are listed.
+const (
+	mostBilled  = 40_000_000
+	mostDays    = 40_000
+	mostAmounts = 500_000
+	mostMissing = 1000
+)
 
 type billInput struct {
 	Body struct {
 		Rule     string       `json:"rule" example:"two-settlement" doc:"one that ships: two-settlement, mengxi, demand-response, peak-shaving-double-min, regulation-mileage, tou-demand"`
 		RuleText string       `json:"rule_text,omitempty" maxLength:"65536" doc:"the file of a rule, instead of rule"`
-		Devices  string       `json:"devices,omitempty" default:"*" maxLength:"256" doc:"glob of device ids, whose readings are added up"`
+		Devices  string       `json:"devices" minLength:"1" maxLength:"256" doc:"glob of device ids, whose readings are added up: name those behind one connection once, its meter or its batteries"`
 		From     time.Time    `json:"from" doc:"begin of an interval of the rule"`
 		To       time.Time    `json:"to" doc:"not included"`
 		GapS     float64      `json:"gap_s,omitempty" exclusiveMinimum:"0" maximum:"3600" default:"60" doc:"readings that are further apart have nothing between them"`
@@ -111,7 +120,7 @@ type billColumn struct {
 }
 
 func (s *Server) bill(ctx context.Context, in *billInput) (*settledOutput, error) {
-	release, err := s.compute(ctx)
+	ctx, release, err := s.compute(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -125,12 +134,18 @@ func (s *Server) bill(ctx context.Context, in *billInput) (*settledOutput, error
 	switch {
 	case n < 1 || n > maxIntervals:
 		return nil, refuse(CodeInvalidRequest, fmt.Sprintf("from %s to %s are %d intervals of %v: a bill has 1 to %d", q.From.Format(time.RFC3339), q.To.Format(time.RFC3339), n, rule.Step, maxIntervals))
+	case n*len(rule.Lines) > mostAmounts:
+		return nil, refuse(CodeInvalidRequest, fmt.Sprintf("%d intervals of %d lines are more than %d amounts: bill a shorter time", n, len(rule.Lines), mostAmounts))
 	case !rule.Begins(q.From, rule.Step) || !rule.Begins(q.To, rule.Step):
 		return nil, refuse(CodeInvalidRequest, fmt.Sprintf("from and to are begins of intervals of %v in %s", rule.Step, rule.Zone))
 	}
 	data := &settle.Data{Column: map[string][]float64{}}
 	for i := range n {
-		data.At = append(data.At, q.From.Add(time.Duration(i)*rule.Step).UTC())
+		at := q.From.Add(time.Duration(i) * rule.Step).UTC()
+		if !rule.Holds(at) {
+			return nil, refuse(CodeInvalidRequest, fmt.Sprintf("rule %s of %s is not valid at %s", rule.Name, rule.Version, at.Format(time.RFC3339)))
+		}
+		data.At = append(data.At, at)
 	}
 	for _, c := range q.Columns {
 		if len(c.Values) != n {
@@ -148,17 +163,17 @@ func (s *Server) bill(ctx context.Context, in *billInput) (*settledOutput, error
 	if err != nil {
 		return nil, err
 	}
-	b, err := rule.Bill(data)
+	bill := rule.Totals
+	if q.Items {
+		bill = rule.Bill
+	}
+	b, err := bill(data)
 	if err != nil {
 		return nil, refuse(CodeInvalidRequest, err.Error())
 	}
 	b.Of, b.ProForma = of, simulated
-	if !q.Items {
-		for m := range b.Months {
-			for l := range b.Months[m].Lines {
-				b.Months[m].Lines[l].Items = nil
-			}
-		}
+	if more := len(b.Missing) - mostMissing; more > 0 {
+		b.Missing, b.MissingMore = b.Missing[:mostMissing], more
 	}
 	return &settledOutput{settled{b}}, nil
 }
@@ -176,19 +191,25 @@ func (s *Server) meter(ctx context.Context, in *billInput, rule *settle.Tariff, 
 	gap := time.Duration(q.GapS * float64(time.Second))
 	perPart := max(1, int(24*time.Hour/rule.Step))
 	n, read := len(d.At), 0
+	if days := len(slots) * (n/perPart + 1); days > mostDays {
+		return false, nil, refuse(CodeInvalidRequest, fmt.Sprintf("%d devices for that long are %d days of readings, and %d are looked through at most: bill fewer devices or a shorter time", len(slots), days, mostDays))
+	}
 	d.Energy, d.Known = make([]float64, n), make([]float64, n)
 	for i := range d.Known {
 		d.Known[i] = 1
 	}
 	for _, slot := range slots {
 		info, ok := s.plant.Registry.Device(slot)
-		if !ok {
+		if !ok || info.Kind == "fused" { // what it is made of is there already
 			continue
 		}
 		of = append(of, string(info.ID))
 		for from := 0; from < n; from += perPart {
 			to := min(from+perPart, n)
 			begin, end := d.At[from], d.At[to-1].Add(rule.Step)
+			if err := ctx.Err(); err != nil {
+				return false, nil, err
+			}
 			samples, err := s.samples(ctx, slot, begin.Add(-gap), end.Add(gap))
 			if err != nil {
 				return false, nil, err

@@ -37,6 +37,8 @@ type Bill struct {
 	Total    json.Number `json:"total"`
 	Complete bool        `json:"complete"`
 	Missing  []Missing   `json:"missing,omitempty"` // what was not billed, since something of it is not there
+	// MissingMore is how many more there are, where not all of them are listed.
+	MissingMore int `json:"missing_more,omitempty"`
 	// Estimated intervals were read in part, and filled as the rule says.
 	Estimated int `json:"estimated,omitempty"`
 	// ProForma: it rests on simulated readings. It shows what a bill would be, and is none.
@@ -117,6 +119,15 @@ func (t *Tariff) biller(d *Data) (*biller, error) {
 		b.at[at.Unix()] = i
 	}
 	return b, nil
+}
+
+// Totals is Bill without the items, of which a large bill has millions.
+func (t *Tariff) Totals(d *Data) (*Bill, error) {
+	b, err := t.biller(d)
+	if err != nil {
+		return nil, err
+	}
+	return b.bill(misread{})
 }
 
 // Bill bills what of the data the version is valid for.

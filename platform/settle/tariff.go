@@ -363,6 +363,11 @@ func (t *Tariff) Check() (list []Wrong) {
 		case l.PriceOf == "" && l.Mean != 0:
 			wrong(at("price_mean"), "", "a mean is that of a column of prices")
 		}
+		for _, c := range [][2]string{{"times", l.Times}, {"price_of", l.PriceOf}, {"price_less", l.Less}} {
+			if slices.Contains(meterColumns, c[1]) {
+				wrong(at(c[0]), "write a column of the data", "%s is what the meter says, and a quantity alone", c[1])
+			}
+		}
 		if l.Kind == "double-min" && l.Least == "" {
 			wrong(at("least"), "the column of what was promised", "double-min needs what was promised")
 		}

@@ -70,6 +70,9 @@ func (p *Problem) Row(lo, hi float64, terms ...Term) Row {
 // Only a row that becomes an equation, or is one no more, starts from the beginning.
 func (p *Problem) SetCost(v Var, cost float64) { p.cost[v] = cost }
 
+// Forget lets go of what Solve has kept to be done again.
+func (p *Problem) Forget() { p.kept = nil }
+
 // SetBounds sets those of a variable; lo = hi fixes it. See SetCost.
 func (p *Problem) SetBounds(v Var, lo, hi float64) { p.lo[v], p.hi[v] = lo, hi }
 

@@ -90,6 +90,7 @@ func attempt(p *Portfolio, w *ways, a aim) (*found, error) {
 	if err != nil {
 		return nil, err
 	}
+	m.prog.Forget() // many of them wait at a time
 	// The cost without ties.
 	cost := s.Objective
 	for _, t := range m.ties {
