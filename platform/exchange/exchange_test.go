@@ -122,10 +122,17 @@ func TestClientGivesUp(t *testing.T) {
 		{http.StatusUnprocessableEntity, `{"code":"REFUSED","detail":"too late"}`, 1, ErrRefused},
 		{http.StatusConflict, `{"code":"CONFLICT"}`, 1, ErrConflict},
 		{http.StatusOK, `no json`, 1, nil},
+		{http.StatusOK, `{}`, 1, nil},
+		{http.StatusOK, `{"id":"b","status":"open"}`, 1, nil},
+		{http.StatusOK, `{"id":"a"}`, 1, nil},
+		{http.StatusOK, `{"id":"a","status":"closed"}`, 1, nil},
+		{http.StatusFound, `{"id":"a","status":"open"}`, 1, nil},
+		{http.StatusTemporaryRedirect, `{"id":"a","status":"open"}`, 1, nil},
 	} {
 		calls := 0
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			calls++
+			w.Header().Set("Location", "/elsewhere")
 			w.WriteHeader(tt.status)
 			_, _ = w.Write([]byte(tt.body))
 		}))
@@ -140,6 +147,19 @@ func TestClientGivesUp(t *testing.T) {
 	cancel()
 	if err := (&Client{URL: "http://127.0.0.1:1"}).Submit(ctx, someBatch("a")); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// TestAwardsOfSomethingElse: what answers, and not about the batch, has cleared nothing.
+func TestAwardsOfSomethingElse(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{`{}`, `{"id":"a"}`, `{"id":"b","status":"cleared"}`, `{"id":"b","status":"open"}`, `{"id":"a","status":"late"}`} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(body)) }))
+		got, err := (&Client{URL: server.URL}).Awards(t.Context(), "a")
+		server.Close()
+		if err == nil || errors.Is(err, ErrOpen) {
+			t.Errorf("%s: %v, %v", body, got, err)
+		}
 	}
 }
 

@@ -20,8 +20,14 @@ type message struct {
 	ID     string `json:"id"`
 	Orders []line `json:"orders,omitempty"`
 	Awards []line `json:"awards,omitempty"`
-	Status string `json:"status,omitempty"` // open or cleared
+	Status string `json:"status,omitempty"` // of an answer
 }
+
+// Statuses of a batch.
+const (
+	statusOpen    = "open"
+	statusCleared = "cleared"
+)
 
 type line struct {
 	Time     string      `json:"time"`
@@ -97,11 +103,11 @@ func (c *Client) Awards(ctx context.Context, id string) ([]order.Award, error) {
 	if !idForm.MatchString(id) {
 		return nil, fmt.Errorf("%q: %w", id, ErrUnknown)
 	}
-	m, err := c.call(ctx, http.MethodGet, "/orders/"+id+"/awards", "", nil)
+	m, err := c.call(ctx, http.MethodGet, "/orders/"+id+"/awards", id, nil)
 	if err != nil {
 		return nil, err
 	}
-	if m.Status == "open" {
+	if m.Status == statusOpen {
 		return nil, fmt.Errorf("%s: %w", id, ErrOpen)
 	}
 	out := make([]order.Award, len(m.Awards))
@@ -118,8 +124,8 @@ func (c *Client) Awards(ctx context.Context, id string) ([]order.Award, error) {
 	return out, nil
 }
 
-// call tries until there is an answer.
-func (c *Client) call(ctx context.Context, method, path, key string, body []byte) (m message, err error) {
+// call tries until there is an answer about the batch.
+func (c *Client) call(ctx context.Context, method, path, id string, body []byte) (m message, err error) {
 	tries, pause := c.Tries, c.Pause
 	if tries <= 0 {
 		tries = defaultTries
@@ -134,7 +140,7 @@ func (c *Client) call(ctx context.Context, method, path, key string, body []byte
 	for n := 1; ; n++ {
 		var again bool
 		var after time.Duration
-		m, again, after, err = c.once(ctx, method, path, key, body)
+		m, again, after, err = c.once(ctx, method, path, id, body)
 		if err == nil || !again || n == tries {
 			return m, err
 		}
@@ -157,24 +163,24 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 // once asks once. again: another try may have an answer, after so long.
-func (c *Client) once(ctx context.Context, method, path, key string, body []byte) (m message, again bool, after time.Duration, err error) {
+func (c *Client) once(ctx context.Context, method, path, id string, body []byte) (m message, again bool, after time.Duration, err error) {
 	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.URL, "/")+path, bytes.NewReader(body))
 	if err != nil {
 		return m, false, 0, err
 	}
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
-	}
-	if key != "" {
-		r.Header.Set("Idempotency-Key", key)
+		r.Header.Set("Idempotency-Key", id)
 	}
 	if c.Token != "" {
 		r.Header.Set("Authorization", "Bearer "+c.Token)
 	}
-	h := c.HTTP
-	if h == nil {
-		h = &http.Client{Timeout: defaultTimeout}
+	h := http.Client{Timeout: defaultTimeout}
+	if c.HTTP != nil {
+		h = *c.HTTP
 	}
+	// Nothing is sent on: a POST would become a GET, and the token might go elsewhere.
+	h.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	resp, err := h.Do(r)
 	if err != nil {
 		return m, ctx.Err() == nil, 0, err
@@ -188,13 +194,17 @@ func (c *Client) once(ctx context.Context, method, path, key string, body []byte
 		if err := json.Unmarshal(text, &m); err != nil {
 			return m, false, 0, fmt.Errorf("%s %s: %w", method, path, err)
 		}
+		// What answers may be no market: a proxy, or a page to log in at.
+		if m.ID != id || m.Status != statusOpen && m.Status != statusCleared {
+			return m, false, 0, fmt.Errorf("%s %s: the answer has id %q and status %q, which says nothing of batch %s", method, path, m.ID, m.Status, id)
+		}
 		return m, false, 0, nil
 	}
 	var p problem
 	_ = json.Unmarshal(text, &p) // what is no problem document has no code
 	switch p.Code {
 	case codeConflict:
-		return m, false, 0, fmt.Errorf("%s: %w", key, ErrConflict)
+		return m, false, 0, fmt.Errorf("%s: %w", id, ErrConflict)
 	case codeRefused, codeForm:
 		return m, false, 0, fmt.Errorf("%w: %s", ErrRefused, p.Detail)
 	case codeUnknown:
@@ -204,6 +214,9 @@ func (c *Client) once(ctx context.Context, method, path, key string, body []byte
 		after = time.Duration(s) * time.Second
 	}
 	again = resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests
+	if to := resp.Header.Get("Location"); resp.StatusCode/100 == 3 && to != "" {
+		return m, false, 0, fmt.Errorf("%s %s: %s to %s: name the market's own URL", method, path, resp.Status, to)
+	}
 	return m, again, after, fmt.Errorf("%s %s: %s", method, path, resp.Status)
 }
 
@@ -235,19 +248,19 @@ func Handler(g Gateway) http.Handler {
 			fail(w, err)
 			return
 		}
-		answer(w, message{ID: b.ID, Status: "open"})
+		answer(w, message{ID: b.ID, Status: statusOpen})
 	})
 	mux.HandleFunc("GET /orders/{id}/awards", func(w http.ResponseWriter, r *http.Request) {
 		id := r.PathValue("id")
 		awards, err := g.Awards(r.Context(), id)
 		if errors.Is(err, ErrOpen) {
-			answer(w, message{ID: id, Status: "open"})
+			answer(w, message{ID: id, Status: statusOpen})
 			return
 		} else if err != nil {
 			fail(w, err)
 			return
 		}
-		m := message{ID: id, Status: "cleared"}
+		m := message{ID: id, Status: statusCleared}
 		for _, a := range awards {
 			l := line{
 				Time: a.At.UTC().Format(time.RFC3339), Minutes: int(a.Length / time.Minute), Product: string(a.Product), Side: a.Side.String(),
