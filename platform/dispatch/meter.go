@@ -62,6 +62,9 @@ func (w *watch) look(now int64, s *Settings, meter *image.Device, seen, joined f
 	if meter == nil || meter.Good.At == 0 || meter.Good.At == w.at || !device.Finite(meter.Good.Power) {
 		return
 	}
+	if w.at != 0 && !meter.Fresh(now, s.age()) { // of a time that past does not reach back to
+		return
+	}
 	lo, hi := w.between(min(meter.Good.At, now)-ages, seen)
 	near := meter.Good.Power - seen
 	if w.at != 0 {

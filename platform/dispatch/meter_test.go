@@ -120,6 +120,20 @@ func TestAgesOfReadings(t *testing.T) {
 	}
 }
 
+// TestMeterThatIsAlwaysLate: readings that are older than a reading may be are those of a silent
+// meter: what they show is not matched with a fleet that has moved on.
+func TestMeterThatIsAlwaysLate(t *testing.T) {
+	for _, late := range []int{4, 8, 12, 30} {
+		c := connect(t, behindMeter)
+		c.honest, c.meterLate = true, late
+		for k := range 100 {
+			if flow := c.cycle(k, func(float64, bool) float64 { return 250 * float64(k/40%2) }); flow > 120+1e-6 {
+				t.Errorf("%d cycles late, cycle %d: %g kW flow in, more than 120", late, k, flow)
+			}
+		}
+	}
+}
+
 // TestAgesUnderAnImportTarget is the same for an import that is held.
 func TestAgesUnderAnImportTarget(t *testing.T) {
 	for _, honest := range []bool{true, false} {
