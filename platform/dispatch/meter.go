@@ -77,6 +77,7 @@ func (w *watch) look(now int64, s *Settings, meter *image.Device, seen, joined f
 // between is the range of what the devices may have had since from, kW.
 func (w *watch) between(from int64, seen float64) (lo, hi float64) {
 	lo, hi = seen, seen
+	low, high := seen, seen
 	least, most := math.Inf(1), math.Inf(-1) // told so far
 	for _, m := range w.past {
 		if m.at < from {
@@ -85,8 +86,10 @@ func (w *watch) between(from int64, seen float64) (lo, hi float64) {
 		least, most = min(least, m.told), max(most, m.told)
 		lo = min(lo, m.seen, seen+m.told-most)
 		hi = max(hi, m.seen, seen+m.told-least)
+		low, high = min(low, m.seen, m.told), max(high, m.seen, m.told)
 	}
-	return lo, hi
+	// What was seen may be what was told last already: nothing comes on top of that.
+	return max(lo, low), min(hi, high)
 }
 
 // counted remembers by slot what devices had when they were counted last; NaN: they were not.

@@ -178,6 +178,30 @@ func TestMovingFleetBehindAMeter(t *testing.T) {
 	}
 }
 
+// TestFastSwingBehindAMeter: a drift of the load shows at each turning point, however short the
+// swing is beside the ages of readings; on both sides of the connection.
+func TestFastSwingBehindAMeter(t *testing.T) {
+	for _, side := range []float64{1, -1} {
+		for half := 1; half <= 3; half++ {
+			for late := range 8 {
+				c := connect(t, behindMeter)
+				c.meterLate, c.fleetLate = late%4, late/4*2
+				const drift, swing = 0.6, 14 // kW a cycle; cycles, with those that readings may be old
+				// From where nothing binds to where the limit does.
+				limit := 100 + 20*side
+				c.load = func(k int) float64 { return side * (limit - 50 + drift*max(0, float64(min(k, 100)-10))) }
+				for k := range 110 {
+					flow := c.cycle(k, func(float64, bool) float64 { return 50 * float64(1-2*(k/half%2)) })
+					if side*flow > limit+drift*swing {
+						t.Errorf("side %g, swing of %d, meter %d, devices %d, cycle %d: %g kW flow, beyond %g", side, half, c.meterLate, c.fleetLate, k, flow, limit)
+						break
+					}
+				}
+			}
+		}
+	}
+}
+
 // TestLostBehindAMeter: what a device was told that cannot be read any more is behind the
 // meter, and is counted once.
 func TestLostBehindAMeter(t *testing.T) {
