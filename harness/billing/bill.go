@@ -13,6 +13,7 @@ import (
 
 	"yunchu/harness/scenario"
 	"yunchu/harness/sheet"
+	"yunchu/platform/durable"
 	"yunchu/platform/settle"
 )
 
@@ -147,7 +148,7 @@ func (r *BillResult) Book(path, party string, now time.Time) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	unlock, err := lock(f)
+	unlock, err := durable.Lock(f)
 	if err != nil {
 		return err
 	}

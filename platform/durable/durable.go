@@ -1,5 +1,5 @@
 // Package durable writes files that outlive a power cut: a file is there as it was or as it
-// was written, never in between.
+// was written, never in between. Where several processes write, they wait for each other.
 package durable
 
 import (

@@ -186,3 +186,37 @@ func TestHandlerRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestFolderAtOnce: of several that hand in the same batch at the same time, beside a market that
+// takes it away, one does, and none is told of an error.
+func TestFolderAtOnce(t *testing.T) {
+	t.Parallel()
+	for range 10 {
+		dir := t.TempDir()
+		ended := make(chan error)
+		const callers = 4
+		for range callers {
+			go func() { ended <- (Folder{dir}).Submit(t.Context(), someBatch("a")) }()
+		}
+		taken := 0
+		take := func() {
+			if os.Rename(filepath.Join(dir, "out", "a.csv"), filepath.Join(dir, "a.taken")) == nil {
+				taken++
+			}
+		}
+		for left := callers; left > 0; {
+			select {
+			case err := <-ended:
+				left--
+				if err != nil {
+					t.Error(err)
+				}
+			default:
+				take()
+			}
+		}
+		if take(); taken != 1 {
+			t.Fatalf("the market has taken the batch %d times", taken)
+		}
+	}
+}

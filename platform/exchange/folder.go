@@ -25,8 +25,8 @@ func (f Folder) path(parts ...string) string {
 	return filepath.Join(append([]string{f.Dir}, parts...)...)
 }
 
-// Submit implements [Gateway]. One caller at a time.
-func (f Folder) Submit(_ context.Context, b Batch) error {
+// Submit implements [Gateway]. Whoever else submits to the folder waits until it is done.
+func (f Folder) Submit(_ context.Context, b Batch) (err error) {
 	if err := b.check(); err != nil {
 		return err
 	}
@@ -35,6 +35,16 @@ func (f Folder) Submit(_ context.Context, b Batch) error {
 			return err
 		}
 	}
+	only, err := os.OpenFile(f.path("journal", "lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, only.Close()) }()
+	unlock, err := durable.Lock(only)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
 	record, send, out := f.path("journal", b.ID+".csv"), f.path("journal", b.ID+".send"), f.path("out", b.ID+".csv")
 	text := b.text()
 	have, err := os.ReadFile(record)

@@ -1,6 +1,6 @@
 //go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
 
-package billing
+package durable
 
 import (
 	"errors"
@@ -8,9 +8,9 @@ import (
 	"syscall"
 )
 
-// lock waits until nobody else has the file. The lock ends with the file or the process,
-// however it ends.
-func lock(f *os.File) (unlock func() error, err error) {
+// Lock waits until nobody else has the file. The lock ends when f is closed or the
+// process ends, however it ends.
+func Lock(f *os.File) (unlock func() error, err error) {
 	for {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
 		if err == nil {

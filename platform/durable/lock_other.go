@@ -1,15 +1,15 @@
 //go:build !(darwin || dragonfly || freebsd || linux || netbsd || openbsd)
 
-package billing
+package durable
 
 import (
 	"errors"
 	"os"
 )
 
-// lock refuses while somebody else has the file. What has it is a file beside it, which a
+// Lock refuses while somebody else has the file. What has it is a file beside it, which a
 // process that was killed leaves behind.
-func lock(f *os.File) (unlock func() error, err error) {
+func Lock(f *os.File) (unlock func() error, err error) {
 	beside, err := os.OpenFile(f.Name()+".lock", os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
