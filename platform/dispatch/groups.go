@@ -64,7 +64,6 @@ type groups struct {
 	seen    []float64 // by group: what its devices were seen to have, kW
 	other   []float64 // by group: other load as last known, kW
 	watch   []watch   // by group: what its meter shows
-	joined  []float64 // by group: how much of seen is of devices that were not counted before, kW
 	counted counted
 	silent  []bool    // by group: its meter does not report
 	blind   []bool    // by group: nobody knows what flows there beside
@@ -145,7 +144,6 @@ func (p *Planner) SetLimits(list []Limit) error {
 	g.fixed, g.seen, g.other = make([]float64, n), make([]float64, n), make([]float64, n)
 	g.silent, g.blind, g.pinned = make([]bool, n), make([]bool, n), make([]int8, n)
 	g.lo, g.hi, g.least, g.way = make([]float64, n+1), make([]float64, n+1), make([]float64, n+1), make([]int8, n+1)
-	g.joined = make([]float64, n)
 	g.watch, g.twice = make([]watch, n), map[[2]int32]bool{}
 	p.groups = g
 	return nil
@@ -220,7 +218,6 @@ func (l *Limit) has(info *device.Info) bool {
 func (g *groups) begin() {
 	clear(g.fixed)
 	clear(g.seen)
-	clear(g.joined)
 	clear(g.silent)
 	clear(g.blind)
 	clear(g.pinned)
@@ -269,7 +266,11 @@ func (g *groups) see(slot int, dev *image.Device, now int64, maxAge time.Duratio
 		kw = number(dev.Told.Power)
 	}
 	g.seen[k] += number(kw)
-	g.joined[k] += g.counted.see(slot, kw)
+	if joined, left := g.counted.see(now, slot, kw); joined != 0 {
+		for k >= 0 && !g.watch[k].join(joined, left) {
+			k = int32(g.tree.Groups[k].Parent)
+		}
+	}
 }
 
 // bound gives the groups the limits of their free devices: those of the connection less
@@ -285,7 +286,7 @@ func (g *groups) bound(now time.Time, img *image.Image, s *Settings) {
 				meter = &img.Devices[at]
 			}
 			w := &g.watch[k]
-			w.look(ms, s, meter, g.seen[k], g.joined[k])
+			w.look(ms, s, meter, g.seen[k])
 			g.silent[k] = meter == nil || !meter.Fresh(ms, s.age()) || !device.Finite(meter.Good.Power)
 			g.blind[k] = !w.known(ms)
 			g.other[k] = w.other
@@ -310,7 +311,6 @@ func (g *groups) bound(now time.Time, img *image.Image, s *Settings) {
 			// An inner load stands behind the outer meter as well, so that it is not
 			// counted twice there.
 			g.seen[b.Parent] += g.seen[k] + g.other[k]
-			g.joined[b.Parent] += g.joined[k]
 		}
 	}
 }

@@ -23,6 +23,7 @@ const lastWord = 15 * time.Minute
 type watch struct {
 	other float64 // kW
 	at    int64   // of the meter's reading that it is from, ms; 0 none
+	heard int64   // when that was taken in, ms
 	told  float64 // what the devices were told last, all together, kW
 	past  []moment
 }
@@ -38,15 +39,25 @@ type moment struct {
 // 5 s, and the cycle in which it shows.
 func (s *Settings) ages() time.Duration { return s.Life() + s.Every }
 
-// look takes in what the devices are seen to have together now, how much of that is of devices
-// that were not counted before, and the meter's reading if it is a new one; meter may be nil.
-// Who is new has had before what it has now: so nothing that it has is counted twice.
-func (w *watch) look(now int64, s *Settings, meter *image.Device, seen, joined float64) {
-	w.told += joined
+// join takes in a device with kw that is counted from now on, or with -kw one that is not any
+// more; left is when it was counted last. It is taken to have had before what it has now. Who was
+// not counted when the meter spoke was other load, and is not any more; join reports that, for
+// then what flows in all stays as it was. Who has gone only since then never was.
+func (w *watch) join(kw float64, left int64) (was bool) {
+	w.told += kw
 	for i := range w.past {
-		w.past[i].seen += joined
-		w.past[i].told += joined
+		w.past[i].seen += kw
+		w.past[i].told += kw
 	}
+	if was = w.heard != 0 && left <= w.heard; was {
+		w.other -= kw
+	}
+	return was
+}
+
+// look takes in what the devices are seen to have together now, after those that have come or
+// gone have joined, and the meter's reading if it is a new one; meter may be nil.
+func (w *watch) look(now int64, s *Settings, meter *image.Device, seen float64) {
 	if len(w.past) == 0 {
 		w.told = seen
 	}
@@ -71,7 +82,7 @@ func (w *watch) look(now int64, s *Settings, meter *image.Device, seen, joined f
 		near = w.other
 	}
 	w.other = min(max(near, meter.Good.Power-hi), meter.Good.Power-lo)
-	w.at = meter.Good.At
+	w.at, w.heard = meter.Good.At, now
 }
 
 // between is the range of what the devices may have had since from, kW.
@@ -92,24 +103,31 @@ func (w *watch) between(from int64, seen float64) (lo, hi float64) {
 	return max(lo, low), min(hi, high)
 }
 
-// counted remembers by slot what devices had when they were counted last; NaN: they were not.
-type counted []float64
+// counted remembers by slot what devices had when they were counted last.
+type counted []seat
+
+type seat struct {
+	kw   float64 // NaN: it is not counted
+	left int64   // when it came to be counted no more, ms; 0: it never did
+}
 
 // see takes in what a device has now, NaN where it is not counted, and returns what that adds
-// by its coming or going.
-func (c *counted) see(slot int, kw float64) (joined float64) {
+// by its coming or going, and when it left.
+func (c *counted) see(now int64, slot int, kw float64) (joined float64, left int64) {
 	for len(*c) <= slot {
-		*c = append(*c, math.NaN())
+		*c = append(*c, seat{kw: math.NaN()})
 	}
-	was := (*c)[slot]
-	(*c)[slot] = kw
+	s := &(*c)[slot]
+	was := s.kw
+	s.kw = kw
 	switch {
 	case math.IsNaN(was) == math.IsNaN(kw):
-		return 0
+		return 0, s.left
 	case math.IsNaN(kw):
-		return -was
+		s.left = now
+		return -was, now
 	}
-	return kw
+	return kw, s.left
 }
 
 // known reports whether what the meter said last is young enough to be believed.
@@ -121,8 +139,8 @@ func (w *watch) known(now int64) bool { return w.at != 0 && now-w.at <= lastWord
 // It comes before the decision of the cycle.
 func (p *Planner) Beside(now time.Time, img *image.Image, meter device.ID) (kw float64, known bool) {
 	var (
-		at           *image.Device
-		seen, joined float64
+		at   *image.Device
+		seen float64
 	)
 	ms, maxAge := now.UnixMilli(), p.Settings.age()
 	for i := range img.Devices {
@@ -139,8 +157,10 @@ func (p *Planner) Beside(now time.Time, img *image.Image, meter device.ID) (kw f
 			kw = number(dev.Good.Power)
 		}
 		seen += number(kw)
-		joined += p.counted.see(i, kw)
+		if joined, left := p.counted.see(ms, i, kw); joined != 0 {
+			p.site.join(joined, left)
+		}
 	}
-	p.site.look(ms, &p.Settings, at, seen, joined)
+	p.site.look(ms, &p.Settings, at, seen)
 	return p.site.other, p.site.known(ms)
 }

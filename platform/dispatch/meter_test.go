@@ -257,6 +257,59 @@ func TestBackBehindAMeter(t *testing.T) {
 	}
 }
 
+// TestBackBehindASilentMeter: a device that comes back while the meter is silent is counted once,
+// whether it was other load when the meter spoke last, or was ours then and has only been away;
+// behind the meter of its feeder, and behind one around that.
+func TestBackBehindASilentMeter(t *testing.T) {
+	outer := dispatch.Limit{Name: "site", Import: 120, Export: 80, Meter: "outer"}
+	inner := behindMeter
+	inner.Within = "site"
+	for _, tt := range []struct {
+		name         string
+		away, again  [2]int // from cycle, to cycle
+		inner, outer int    // the last cycle in which the inner, and the outer, meter reports
+	}{
+		{"unread, then both silent", [2]int{0, 13}, [2]int{}, 10, 10},
+		{"unread, then the outer silent", [2]int{0, 13}, [2]int{}, 40, 10},
+		{"away while both are silent", [2]int{12, 20}, [2]int{}, 10, 10},
+		{"twice while both are silent", [2]int{12, 20}, [2]int{30, 35}, 10, 10},
+		{"away while the outer is silent", [2]int{12, 20}, [2]int{}, 40, 10},
+	} {
+		img := named(50, "n-1", "n-2", "n-3")
+		m := withMeter(img)
+		img.Devices = append(img.Devices, image.Device{Info: device.Info{ID: "outer", Slot: device.Slot(m + 1), State: device.Inactive}})
+		p := limited(t, dispatch.Proportional, inner, outer)
+		x := []float64{50, 0, 0}
+		for k := range 40 {
+			now := start.Add(time.Duration(k) * 2 * time.Second)
+			away := k >= tt.away[0] && k < tt.away[1] || k >= tt.again[0] && k < tt.again[1]
+			for i := range x {
+				if i > 0 || !away {
+					says(&img.Devices[i], now, x[i])
+				} else if k == 0 {
+					img.Devices[i].Good.At = 1
+				}
+			}
+			flow := 70 + x[0] + x[1] + x[2]
+			if k <= tt.inner {
+				says(&img.Devices[m], now, flow)
+			}
+			if k <= tt.outer {
+				says(&img.Devices[m+1], now, flow+10)
+			}
+			d := decide(t, p, now, img, -300)
+			for i, kw := range powers(&d, 4)[:3] {
+				if !math.IsNaN(kw) && !away {
+					x[i] = kw
+				}
+			}
+			if flow := 70 + x[0] + x[1] + x[2]; !away && math.Abs(flow+80) > 1e-6 {
+				t.Errorf("%s, cycle %d: %g kW flow, not -80; %v", tt.name, k, flow, d.Bounds)
+			}
+		}
+	}
+}
+
 // TestSilentMeter: the last that a meter said is believed for a while, whoever was there to
 // hear it; then, and where it never said anything, only what relieves the limit is allowed.
 func TestSilentMeter(t *testing.T) {
