@@ -31,10 +31,10 @@ func marketSubmitCommand() *cobra.Command {
 		Short: "Hand bids in to a market, once, and fetch their awards",
 		Long: `Hand bids in to a market and fetch their awards: by files (out/ID.csv for the market, in/ID.csv from it)
 or by REST (POST URL/orders with an Idempotency-Key, GET URL/orders/ID/awards; a bearer token in
-YUNCHU_MARKET_TOKEN). The ID follows from the orders, so the same command hands in nothing twice,
-whatever happened to the one before, and asks for the awards.
+YUNCHU_MARKET_TOKEN, which goes over https or to this computer only). The ID follows from the orders, so the
+same command hands in nothing twice, whatever happened to the one before, and asks for the awards.
 
-The exit code is 2 where the market refuses them, 3 where it cannot be reached.`,
+The exit code is 2 where the market refuses them or --to is no place for one, 3 where it cannot be reached.`,
 		Example: `  yunchu market submit --bids bids.csv --to ./gate --awards awards.csv
   yunchu market submit --bids bids.csv --to http://127.0.0.1:8090 --wait 1m --awards awards.csv --json`,
 		Args: cobra.NoArgs,
@@ -53,7 +53,7 @@ The exit code is 2 where the market refuses them, 3 where it cannot be reached.`
 			_, faulty := faultsOf(err)
 			switch {
 			case err == nil:
-			case faulty, errors.Is(err, exchange.ErrRefused), errors.Is(err, exchange.ErrConflict):
+			case faulty, errors.Is(err, exchange.ErrRefused), errors.Is(err, exchange.ErrConflict), errors.Is(err, exchange.ErrAddress):
 				return failed(c.Context(), err)
 			case c.Context().Err() != nil:
 				return failed(c.Context(), err)

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"yunchu/platform/exchange"
@@ -55,9 +54,9 @@ func Submit(ctx context.Context, o SubmitOptions) (*Submitted, error) {
 	if o.ID == "" {
 		o.ID = exchange.IDOf(b.orders)
 	}
-	var g exchange.Gateway = exchange.Folder{Dir: o.To}
-	if strings.HasPrefix(o.To, "http://") || strings.HasPrefix(o.To, "https://") {
-		g = &exchange.Client{URL: o.To, Token: o.Token}
+	g, err := exchange.Open(o.To, o.Token)
+	if err != nil {
+		return nil, err
 	}
 	out := &Submitted{ID: o.ID, Orders: len(b.orders), Status: "open"}
 	if err := g.Submit(ctx, exchange.Batch{ID: o.ID, Orders: b.orders}); err != nil {

@@ -69,7 +69,7 @@ const (
 // told to wait (429, 503 with Retry-After).
 type Client struct {
 	URL     string
-	Token   string       // sent as a bearer token where there is one
+	Token   string       // sent as a bearer token where there is one; only by https, or to this computer
 	HTTP    *http.Client // nil: one with a timeout of 10 s
 	Tries   int          // 0: 6
 	Pause   time.Duration
@@ -126,6 +126,9 @@ func (c *Client) Awards(ctx context.Context, id string) ([]order.Award, error) {
 
 // call tries until there is an answer about the batch.
 func (c *Client) call(ctx context.Context, method, path, id string, body []byte) (m message, err error) {
+	if err := checkAddress(c.URL, c.Token); err != nil {
+		return m, err
+	}
 	tries, pause := c.Tries, c.Pause
 	if tries <= 0 {
 		tries = defaultTries
