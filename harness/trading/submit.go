@@ -62,14 +62,17 @@ func Submit(ctx context.Context, o SubmitOptions) (*Submitted, error) {
 	if err := g.Submit(ctx, exchange.Batch{ID: o.ID, Orders: b.orders}); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, max(o.Wait, time.Second))
+	patient, cancel := context.WithTimeout(ctx, max(o.Wait, time.Second))
 	defer cancel()
 	for {
-		awards, err := g.Awards(ctx, o.ID)
+		awards, err := g.Awards(patient, o.ID)
 		if err == nil {
 			out.Status, out.awards, out.Awarded = "cleared", awards, len(awards)
 			out.Earned = json.Number(money(earned(awards)))
 			return out, nil
+		}
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && patient.Err() != nil {
+			return out, nil // it is in, whether or not the market has had time to say more
 		}
 		if !errors.Is(err, exchange.ErrOpen) {
 			return nil, err
@@ -78,7 +81,7 @@ func Submit(ctx context.Context, o SubmitOptions) (*Submitted, error) {
 			return out, nil
 		}
 		select {
-		case <-ctx.Done():
+		case <-patient.Done():
 			return out, nil
 		case <-time.After(max(o.Every, 100*time.Millisecond)):
 		}
