@@ -220,3 +220,29 @@ func TestFolderAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestFolderOfAnAnswerThatGrows: where a market writes its answer in place, nothing that breaks off
+// within a line is taken for it, nor for a fault.
+func TestFolderOfAnAnswerThatGrows(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	f := Folder{dir}
+	if err := f.Submit(t.Context(), someBatch("a")); err != nil {
+		t.Fatal(err)
+	}
+	const whole = "time,minutes,product,side,quantity_mw,price_per_mwh,amount\n" +
+		"2026-03-01T03:00:00Z,60,energy,buy,1.3,50,-65.00\n2026-03-01T04:00:00Z,60,energy,,0,50,0.00\n"
+	for n := range len(whole) + 1 {
+		if err := os.WriteFile(filepath.Join(dir, "in", "a.csv"), []byte(whole[:n]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := f.Awards(t.Context(), "a")
+		if n > 0 && whole[n-1] == '\n' {
+			if want := strings.Count(whole[:n], "\n") - 1; err != nil || len(got) != want {
+				t.Errorf("%d bytes: %d awards, %v, want %d", n, len(got), err, want)
+			}
+		} else if !errors.Is(err, ErrOpen) {
+			t.Errorf("%d bytes: %d awards, %v, want ErrOpen", n, len(got), err)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +15,9 @@ import (
 )
 
 // Folder is a gateway of files: a batch appears as out/ID.csv, whole or not at all, and whoever
-// takes it away answers with in/ID.csv, or with in/ID.refused and the reason in it.
+// takes it away answers with in/ID.csv, or with in/ID.refused and the reason in it. An answer has
+// to appear whole too, written under another name and renamed: of one that ends after a line
+// nobody can tell whether more will come.
 //
 // What has been handed in stands in journal, which only we touch. A batch is written there first,
 // twice: as the record of it and as what is sent. Sending is renaming the latter into out, which
@@ -91,16 +94,17 @@ func (f Folder) Awards(_ context.Context, id string) ([]order.Award, error) {
 	if err := f.refused(id); err != nil {
 		return nil, err
 	}
-	file, err := os.Open(f.path("in", id+".csv"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: %w", id, ErrOpen)
-	} else if err != nil {
+	answer := f.path("in", id+".csv")
+	text, err := os.ReadFile(answer)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	defer file.Close()
-	awards, err := order.ReadAwards(file)
+	if !bytes.HasSuffix(text, []byte("\n")) {
+		return nil, fmt.Errorf("%s: %w", id, ErrOpen) // or somebody is writing in place
+	}
+	awards, err := order.ReadAwards(bytes.NewReader(text))
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file.Name(), err)
+		return nil, fmt.Errorf("%s: %w", answer, err)
 	}
 	return awards, nil
 }
