@@ -186,7 +186,7 @@ func (p *Planner) collect(at time.Time, img *image.Image, d *Decision) {
 	for i := range img.Devices {
 		dev := &img.Devices[i]
 		if grouped {
-			g.see(i, dev, now, maxAge)
+			g.see(i, img, now, &p.Settings)
 		}
 		if !rated(dev) {
 			if grouped && Flows(dev) && dev.Fresh(now, maxAge) { // not ours to tell, but it is there

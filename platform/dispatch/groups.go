@@ -64,6 +64,8 @@ type groups struct {
 	seen    []float64 // by group: what its devices were seen to have, kW
 	other   []float64 // by group: other load as last known, kW
 	watch   []watch   // by group: what its meter shows
+	moved   []float64 // by group: how much more they had when its meter spoke, before its first reading, kW
+	waits   bool      // some meter has yet to be read first
 	counted counted
 	silent  []bool    // by group: its meter does not report
 	blind   []bool    // by group: nobody knows what flows there beside
@@ -144,6 +146,7 @@ func (p *Planner) SetLimits(list []Limit) error {
 	g.fixed, g.seen, g.other = make([]float64, n), make([]float64, n), make([]float64, n)
 	g.silent, g.blind, g.pinned = make([]bool, n), make([]bool, n), make([]int8, n)
 	g.lo, g.hi, g.least, g.way = make([]float64, n+1), make([]float64, n+1), make([]float64, n+1), make([]int8, n+1)
+	g.moved = make([]float64, n)
 	g.watch, g.twice = make([]watch, n), map[[2]int32]bool{}
 	p.groups = g
 	return nil
@@ -218,6 +221,11 @@ func (l *Limit) has(info *device.Info) bool {
 func (g *groups) begin() {
 	clear(g.fixed)
 	clear(g.seen)
+	clear(g.moved)
+	g.waits = false
+	for k := range g.watch {
+		g.waits = g.waits || g.watch[k].at == 0 && g.limits[k].Meter != ""
+	}
 	clear(g.silent)
 	clear(g.blind)
 	clear(g.pinned)
@@ -253,24 +261,35 @@ func (g *groups) take(slot int, u *unit, dev *image.Device, lo, hi float64) (flo
 func Flows(dev *image.Device) bool { return dev.Info.RatedKW > 0 && dev.Info.Kind != "fused" }
 
 // see adds what a device was seen to have, or is taken to have where it cannot be reached.
-func (g *groups) see(slot int, dev *image.Device, now int64, maxAge time.Duration) {
-	k, kw := g.of[slot], math.NaN()
+func (g *groups) see(slot int, img *image.Image, now int64, s *Settings) {
+	k, dev, kw := g.of[slot], &img.Devices[slot], math.NaN()
 	if k < 0 {
 		return
 	}
 	switch {
 	case !Flows(dev):
-	case dev.Fresh(now, maxAge):
+	case dev.Fresh(now, s.age()):
 		kw = number(dev.Good.Power)
 	case rated(dev) && dev.Told.Live(now):
 		kw = number(dev.Told.Power)
 	}
 	g.seen[k] += number(kw)
+	for up := k; up >= 0 && g.waits && Flows(dev); up = int32(g.tree.Groups[up].Parent) {
+		g.moved[up] += g.watch[up].moved(now, s, g.meter(up, img), dev, kw)
+	}
 	if joined, left := g.counted.see(now, slot, kw); joined != 0 {
 		for k >= 0 && !g.watch[k].join(joined, left) {
 			k = int32(g.tree.Groups[k].Parent)
 		}
 	}
+}
+
+// meter is the meter of a limit, nil where it has none or none that is known.
+func (g *groups) meter(k int32, img *image.Image) *image.Device {
+	if at := int(g.meters[k]); at < len(img.Devices) {
+		return &img.Devices[at]
+	}
+	return nil
 }
 
 // bound gives the groups the limits of their free devices: those of the connection less
@@ -281,12 +300,8 @@ func (g *groups) bound(now time.Time, img *image.Image, s *Settings) {
 		l := &g.limits[k]
 		switch {
 		case l.Meter != "":
-			var meter *image.Device
-			if at := g.meters[k]; int(at) < len(img.Devices) {
-				meter = &img.Devices[at]
-			}
-			w := &g.watch[k]
-			w.look(ms, s, meter, g.seen[k])
+			w, meter := &g.watch[k], g.meter(int32(k), img)
+			w.look(ms, s, meter, g.seen[k], g.moved[k])
 			g.silent[k] = meter == nil || !meter.Fresh(ms, s.age()) || !device.Finite(meter.Good.Power)
 			g.blind[k] = !w.known(ms)
 			g.other[k] = w.other

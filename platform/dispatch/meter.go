@@ -56,8 +56,9 @@ func (w *watch) join(kw float64, left int64) (was bool) {
 }
 
 // look takes in what the devices are seen to have together now, after those that have come or
-// gone have joined, and the meter's reading if it is a new one; meter may be nil.
-func (w *watch) look(now int64, s *Settings, meter *image.Device, seen float64) {
+// gone have joined, and the meter's reading if it is a new one; meter may be nil. The first one may
+// be of before a restart: moved is what they had more when the meter spoke, NaN: nobody knows.
+func (w *watch) look(now int64, s *Settings, meter *image.Device, seen, moved float64) {
 	if len(w.past) == 0 {
 		w.told = seen
 	}
@@ -73,7 +74,10 @@ func (w *watch) look(now int64, s *Settings, meter *image.Device, seen float64) 
 	if meter == nil || meter.Good.At == 0 || meter.Good.At == w.at || !device.Finite(meter.Good.Power) {
 		return
 	}
-	if w.at != 0 && !meter.Fresh(now, s.age()) { // of a time that past does not reach back to
+	if !meter.Fresh(now, s.age()) { // of a time that past does not reach back to
+		if w.at == 0 && !math.IsNaN(moved) {
+			w.other, w.at = meter.Good.Power-seen-moved, meter.Good.At // nobody was absent
+		}
 		return
 	}
 	lo, hi := w.between(min(meter.Good.At, now)-ages, seen)
@@ -83,6 +87,25 @@ func (w *watch) look(now int64, s *Settings, meter *image.Device, seen float64) 
 	}
 	w.other = min(max(near, meter.Good.Power-hi), meter.Good.Power-lo)
 	w.at, w.heard = meter.Good.At, now
+}
+
+// moved is what a device that is taken to have kw now had more when meter spoke, where w waits for
+// its first reading; NaN: nobody knows. What it had is what was read of it near that time, else
+// what it was told then; who was told nothing since does what it did.
+func (w *watch) moved(now int64, s *Settings, meter, dev *image.Device, kw float64) float64 {
+	if w.at != 0 || meter == nil {
+		return 0
+	}
+	at := meter.Good.At
+	switch near := s.age().Milliseconds(); {
+	case at-near <= dev.Good.At && dev.Good.At <= at+near:
+		return number(dev.Good.Power) - number(kw)
+	case rated(dev) && dev.Told.At <= at && dev.Told.Live(at):
+		return number(dev.Told.Power) - number(kw)
+	case dev.Told.At <= at && dev.Fresh(now, s.age()):
+		return 0
+	}
+	return math.NaN()
 }
 
 // between is the range of what the devices may have had since from, kW.
@@ -139,16 +162,20 @@ func (w *watch) known(now int64) bool { return w.at != 0 && now-w.at <= lastWord
 // It comes before the decision of the cycle.
 func (p *Planner) Beside(now time.Time, img *image.Image, meter device.ID) (kw float64, known bool) {
 	var (
-		at   *image.Device
-		seen float64
+		at          *image.Device
+		seen, moved float64
 	)
+	for i := range img.Devices {
+		if img.Devices[i].Info.ID == meter {
+			at = &img.Devices[i]
+		}
+	}
 	ms, maxAge := now.UnixMilli(), p.Settings.age()
 	for i := range img.Devices {
 		dev, kw := &img.Devices[i], math.NaN()
+		ours := rated(dev) && dev != at
 		switch {
-		case dev.Info.ID == meter:
-			at = dev
-		case !rated(dev):
+		case !ours:
 		case !dev.Fresh(ms, maxAge):
 			if dev.Told.Live(ms) {
 				kw = number(dev.Told.Power)
@@ -157,10 +184,13 @@ func (p *Planner) Beside(now time.Time, img *image.Image, meter device.ID) (kw f
 			kw = number(dev.Good.Power)
 		}
 		seen += number(kw)
+		if ours {
+			moved += p.site.moved(ms, &p.Settings, at, dev, kw)
+		}
 		if joined, left := p.counted.see(ms, i, kw); joined != 0 {
 			p.site.join(joined, left)
 		}
 	}
-	p.site.look(ms, &p.Settings, at, seen)
+	p.site.look(ms, &p.Settings, at, seen, moved)
 	return p.site.other, p.site.known(ms)
 }

@@ -310,6 +310,64 @@ func TestBackBehindASilentMeter(t *testing.T) {
 	}
 }
 
+// TestRestartBehindAMeter: what the meter said before a restart is of a time at which the devices
+// did what they were told then; where nobody knows that, only what relieves is allowed until the
+// meter reports.
+func TestRestartBehindAMeter(t *testing.T) {
+	limit := dispatch.Limit{Name: "f", Devices: "n-*", Import: 250, Export: 80, Meter: "meter"}
+	const spoke = -8 * time.Second // the meter, from the restart on
+	for _, tt := range []struct {
+		name         string
+		load, had    float64       // kW; of each device when the meter spoke
+		read         time.Duration // when the devices were read last, from the restart on; 0: they are again
+		told         time.Duration // when they were told that, for six seconds
+		target       float64
+		beside, want float64 // NaN: it is not known
+	}{
+		{"read near the meter's time", 200, -45, spoke, -9 * time.Second, 150, 200, 50},
+		{"told at the meter's time", 200, -45, 0, -9 * time.Second, 150, 200, 50},
+		{"charging", 70, 45, spoke, -9 * time.Second, -190, 70, -150},
+		{"charging, read again", 70, 45, 0, -9 * time.Second, -190, 70, -150},
+		{"told since, and read again", 200, -45, 0, -7 * time.Second, 150, math.NaN(), 0},
+		{"never read since", 200, -45, -time.Hour, -time.Hour, 150, math.NaN(), 0},
+	} {
+		img := named(50, "n-1", "n-2")
+		m := withMeter(img)
+		says(&img.Devices[m], start.Add(spoke), tt.load+2*tt.had)
+		p := limited(t, dispatch.Proportional, limit)
+		for i := range 2 {
+			dev := &img.Devices[i]
+			told := start.Add(tt.told)
+			dev.Told = image.Told{Verb: device.SetPower, Priority: device.Dispatch, Power: tt.had, At: told.UnixMilli(), Until: told.Add(6 * time.Second).UnixMilli()}
+			if dev.Good.At = 0; tt.read != 0 {
+				says(dev, start.Add(tt.read), tt.had)
+			} else {
+				says(dev, start, 0)
+			}
+		}
+		for k := range 4 {
+			now := start.Add(time.Duration(k) * time.Second)
+			want, beside := tt.want, tt.beside
+			if k == 3 {
+				want, beside = min(max(tt.target, -80-tt.load), 250-tt.load), tt.load
+				says(&img.Devices[m], now, tt.load)
+			}
+			for i := range 2 {
+				if k == 3 || k > 0 && tt.read != -time.Hour {
+					says(&img.Devices[i], now, 0)
+				}
+			}
+			if kw, known := p.Beside(now, img, "meter"); known == math.IsNaN(beside) || known && math.Abs(kw-beside) > 1e-6 {
+				t.Errorf("%s, cycle %d: %g kW beside, known %v; want %g", tt.name, k, kw, known, beside)
+			}
+			d := decide(t, p, now, img, tt.target)
+			if k > 0 && math.Abs(d.Planned-want) > 1e-6 {
+				t.Errorf("%s, cycle %d: planned %g kW, want %g", tt.name, k, d.Planned, want)
+			}
+		}
+	}
+}
+
 // TestSilentMeter: the last that a meter said is believed for a while, whoever was there to
 // hear it; then, and where it never said anything, only what relieves the limit is allowed.
 func TestSilentMeter(t *testing.T) {
