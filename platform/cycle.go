@@ -35,7 +35,7 @@ func (p *Plant) cycle(now time.Time) {
 	if p.cfg.Droop != nil {
 		p.Fleet.View(func(img *image.Image) { p.charge = chargeOf(img) })
 	}
-	asked, limit, ok := p.asked(now)
+	asked, limit, site, ok := p.asked(now)
 	if !ok {
 		return
 	}
@@ -54,8 +54,14 @@ func (p *Plant) cycle(now time.Time) {
 		d.Target, d.Shortfall = asked, asked-d.Planned
 		d.Reason = strings.TrimSuffix(fmt.Sprintf("the import limit of the site leaves %.6g kW; %s", target, d.Reason), "; ")
 	}
+	if !site.OK {
+		d.Reason = strings.TrimSuffix("what flows beside the fleet is not known, and the import target asks for nothing; "+d.Reason, "; ")
+	}
 	p.shortfall(now, &d)
 	p.limits(now, &d)
+	if site.Meter != "" && !slices.ContainsFunc(p.cfg.Limits, func(l dispatch.Limit) bool { return l.Meter == site.Meter }) {
+		p.silence(now, "", "import target", site.Meter, site.Silent)
+	}
 	for from := 0; from < len(d.Commands); from += device.MaxRows {
 		list := d.Commands[from:min(from+device.MaxRows, len(d.Commands))]
 		bus.Commands.Publish(p.bus, &device.Commands{List: list}, func(_ uint64, err error) {
@@ -88,13 +94,14 @@ func (p *Plant) take() []device.Command {
 // Asked is the power that is asked of the fleet at now, by whoever drives it, and
 // whether anything is. It runs on the loop.
 func (p *Plant) Asked(now time.Time) (kw float64, ok bool) {
-	kw, _, ok = p.asked(now)
+	kw, _, _, ok = p.asked(now)
 	return kw, ok
 }
 
-// asked is Asked with the most that the site's import limit allows, +Inf without.
-func (p *Plant) asked(now time.Time) (kw, limit float64, ok bool) {
-	limit = math.Inf(1)
+// asked is Asked with the most that the site's import limit allows, +Inf without, and the site
+// as far as an import target needs it.
+func (p *Plant) asked(now time.Time) (kw, limit float64, needs Site, ok bool) {
+	limit, needs.OK = math.Inf(1), true
 	var t Target
 	if p.cfg.Target != nil {
 		t = p.cfg.Target(now)
@@ -116,9 +123,12 @@ func (p *Plant) asked(now time.Time) (kw, limit float64, ok bool) {
 		t.KW = 0
 	}
 	if !t.Enabled || math.IsNaN(t.KW) {
-		return 0, limit, false
+		return 0, limit, needs, false
 	}
 	kw = t.KW
+	if t.Import {
+		needs = site
+	}
 	switch {
 	case t.Import && site.OK:
 		kw -= site.Net
@@ -132,14 +142,15 @@ func (p *Plant) asked(now time.Time) (kw, limit float64, ok bool) {
 	if site.OK && p.cfg.ImportLimitKW > 0 {
 		limit = p.cfg.ImportLimitKW - site.Net
 	}
-	return kw, limit, true
+	return kw, limit, needs, true
 }
 
 // Metered is the site behind the device that measures its connection: what that shows beyond
 // the power of what dispatch counts with. It is not OK before the meter has reported, and a
 // while after it fell silent. It runs on the loop.
 func (p *Plant) Metered(now time.Time, meter device.ID) (s Site) {
-	p.Fleet.View(func(img *image.Image) { s.Net, s.OK = p.planner.Beside(now, img, meter) })
+	s.Meter = meter
+	p.Fleet.View(func(img *image.Image) { s.Net, s.OK, s.Silent = p.planner.Beside(now, img, meter) })
 	return s
 }
 
@@ -205,14 +216,23 @@ func (p *Plant) limits(now time.Time, d *dispatch.Decision) {
 				p.Gateway.Event(now, device.Plant, "limit-broken", device.Critical, broken)
 			}
 		}
-		if was, is := p.mute[l.Name], slices.Contains(d.Silent, l.Name); was != is {
-			p.mute[l.Name] = is
-			if is {
-				p.Gateway.Event(now, device.Plant, "meter-silent", device.Warning, fmt.Sprintf("limit %s: its meter %s does not report, its other load is taken as it was last", l.Name, l.Meter))
-			} else {
-				p.Gateway.Event(now, device.Plant, "meter-back", device.Information, fmt.Sprintf("limit %s: its meter %s reports again", l.Name, l.Meter))
-			}
+		if l.Meter != "" {
+			p.silence(now, l.Name, "limit "+l.Name, l.Meter, slices.Contains(d.Silent, l.Name))
 		}
+	}
+}
+
+// silence reports when the meter of what needs it falls silent and comes back; name is that of
+// the limit.
+func (p *Plant) silence(now time.Time, name, what string, meter device.ID, is bool) {
+	if p.mute[name] == is {
+		return
+	}
+	p.mute[name] = is
+	if is {
+		p.Gateway.Event(now, device.Plant, "meter-silent", device.Warning, fmt.Sprintf("%s: its meter %s does not report, its other load is taken as it was last", what, meter))
+	} else {
+		p.Gateway.Event(now, device.Plant, "meter-back", device.Information, fmt.Sprintf("%s: its meter %s reports again", what, meter))
 	}
 }
 

@@ -187,8 +187,24 @@ func TestMeter(t *testing.T) {
 			if err := s.Run(ctx, at.Add(20*time.Second)); err != nil {
 				t.Fatal(err)
 			}
-			if tt.limits != nil && (!told["meter-silent"] || !strings.Contains(strings.Join(p.Decision().Silent, ","), "site")) {
+			if !told["meter-silent"] || tt.limits != nil && !strings.Contains(strings.Join(p.Decision().Silent, ","), "site") {
 				t.Errorf("events %v, silent %v: the meter's silence is not told", told, p.Decision().Silent)
+			}
+			if tt.limits == nil { // what flows beside is not known any more
+				at = at.Add(20 * time.Minute)
+				if err := s.Run(ctx, at); err != nil {
+					t.Fatal(err)
+				}
+				if d := p.Decision(); d.Planned != 0 || !strings.Contains(d.Reason, "the import target asks for nothing") {
+					t.Errorf("planned %g kW, want 0: %q", d.Planned, d.Reason)
+				}
+				h.silent, at = false, at.Add(10*time.Second)
+				if err := s.Run(ctx, at); err != nil {
+					t.Fatal(err)
+				}
+				if d := p.Decision(); !told["meter-back"] || d.Reason != "" || math.Abs(h.flow()-100) > 1e-6 {
+					t.Errorf("the import is %g kW, want 100: %q, events %v", h.flow(), d.Reason, told)
+				}
 			}
 			if err := p.Close(); err != nil {
 				t.Error(err)

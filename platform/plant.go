@@ -38,6 +38,10 @@ import (
 type Site struct {
 	Net float64 // load minus local generation; the import without the fleet
 	OK  bool    // whether it is known
+	// Meter is the device that it is read from, "" for none, and Silent tells that this does
+	// not report.
+	Meter  device.ID
+	Silent bool
 }
 
 // Target is what the fleet shall do.
@@ -143,7 +147,7 @@ type Plant struct {
 	cmds     []device.Command
 	wasGood  bool            // no shortfall was reported
 	broken   map[string]bool // limits that could not be kept in the last cycle
-	mute     map[string]bool // limits whose meter was silent
+	mute     map[string]bool // limits whose meter was silent; "": the import target
 	charge   charge          // of the fleet in the last cycle, for its droop
 	onPlan   []func(*dispatch.Decision)
 

@@ -302,7 +302,7 @@ func (g *groups) bound(now time.Time, img *image.Image, s *Settings) {
 		case l.Meter != "":
 			w, meter := &g.watch[k], g.meter(int32(k), img)
 			w.look(ms, s, meter, g.seen[k], g.moved[k])
-			g.silent[k] = meter == nil || !meter.Fresh(ms, s.age()) || !device.Finite(meter.Good.Power)
+			g.silent[k] = s.silent(meter, ms)
 			g.blind[k] = !w.known(ms)
 			g.other[k] = w.other
 			g.fixed[k] += g.other[k]

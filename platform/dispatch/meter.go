@@ -153,14 +153,20 @@ func (c *counted) see(now int64, slot int, kw float64) (joined float64, left int
 	return kw, s.left
 }
 
+// silent reports whether a meter, nil for none, says nothing at now that can be used.
+func (s *Settings) silent(meter *image.Device, now int64) bool {
+	return meter == nil || !meter.Fresh(now, s.age()) || !device.Finite(meter.Good.Power)
+}
+
 // known reports whether what the meter said last is young enough to be believed.
 func (w *watch) known(now int64) bool { return w.at != 0 && now-w.at <= lastWord.Milliseconds() }
 
 // Beside is what flows at now through the connection that meter measures beside the devices
 // that a decision counts: those that it tells, that are held, or that still do what they were
-// told. It is not known before the meter has reported, and some time after it fell silent.
+// told. It is not known before the meter has reported, and some time after it fell silent, which
+// is told as well.
 // It comes before the decision of the cycle.
-func (p *Planner) Beside(now time.Time, img *image.Image, meter device.ID) (kw float64, known bool) {
+func (p *Planner) Beside(now time.Time, img *image.Image, meter device.ID) (kw float64, known, silent bool) {
 	var (
 		at          *image.Device
 		seen, moved float64
@@ -192,5 +198,5 @@ func (p *Planner) Beside(now time.Time, img *image.Image, meter device.ID) (kw f
 		}
 	}
 	p.site.look(ms, &p.Settings, at, seen, moved)
-	return p.site.other, p.site.known(ms)
+	return p.site.other, p.site.known(ms), p.Settings.silent(at, ms)
 }

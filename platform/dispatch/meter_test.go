@@ -75,7 +75,7 @@ func (c *connection) cycle(k int, ask func(beside float64, known bool) float64) 
 		x, at := read(c.meterLate)
 		says(&c.img.Devices[c.meter], at, x[0]+x[1]+x[4])
 	}
-	beside, known := c.p.Beside(now, c.img, "meter")
+	beside, known, _ := c.p.Beside(now, c.img, "meter")
 	d := decide(c.t, c.p, now, c.img, ask(beside, known))
 	copy(c.past[k][:4], powers(&d, 5)[:4])
 	x = c.past[k]
@@ -240,7 +240,7 @@ func TestBackBehindAMeter(t *testing.T) {
 			}
 		}
 		says(&img.Devices[m], now, 70+x[0]+x[1]+x[2])
-		beside, _ := p.Beside(now, img, "meter")
+		beside, _, _ := p.Beside(now, img, "meter")
 		d := decide(t, p, now, img, -300)
 		for i, kw := range powers(&d, 4)[:3] {
 			if !math.IsNaN(kw) {
@@ -357,7 +357,7 @@ func TestRestartBehindAMeter(t *testing.T) {
 					says(&img.Devices[i], now, 0)
 				}
 			}
-			if kw, known := p.Beside(now, img, "meter"); known == math.IsNaN(beside) || known && math.Abs(kw-beside) > 1e-6 {
+			if kw, known, _ := p.Beside(now, img, "meter"); known == math.IsNaN(beside) || known && math.Abs(kw-beside) > 1e-6 {
 				t.Errorf("%s, cycle %d: %g kW beside, known %v; want %g", tt.name, k, kw, known, beside)
 			}
 			d := decide(t, p, now, img, tt.target)
