@@ -191,7 +191,7 @@ func TestHandlerRefuses(t *testing.T) {
 // takes it away, one does, and none is told of an error.
 func TestFolderAtOnce(t *testing.T) {
 	t.Parallel()
-	for range 10 {
+	for range 4 {
 		dir := t.TempDir()
 		ended := make(chan error)
 		const callers = 4
