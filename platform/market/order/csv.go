@@ -122,7 +122,9 @@ func ParseOrder(at, product, side, quantity, limit string) (o Order, err error) 
 	if o.At, err = time.Parse(time.RFC3339, at); err != nil {
 		return o, fmt.Errorf("%q is no instant", at)
 	}
-	o.At = o.At.UTC()
+	if o.At = o.At.UTC(); o.At.Year() < 1 || o.At.Year() > 9999 { // a zone has moved it out of what can be written
+		return o, fmt.Errorf("%q is no instant", at)
+	}
 	if o.Product = Product(product); !slices.Contains(Products, o.Product) {
 		return o, fmt.Errorf("%q is no product", product)
 	}
