@@ -64,7 +64,7 @@ func TestMeasure(t *testing.T) {
 
 // TestUsed: what the children of a process use of the processors is its own.
 func TestUsed(t *testing.T) {
-	p, err := start(t.TempDir(), nil, "sh", "-c", "(i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done); exec sleep 300")
+	p, err := start(t.TempDir(), nil, "/bin/sh", "-c", "(i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done); exec sleep 300")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +170,7 @@ func TestProcess(t *testing.T) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	p, err := start(dir, nil, "sh", "-c", "echo no such disk; exit 1")
+	p, err := start(dir, nil, "/bin/sh", "-c", "echo no such disk; exit 1")
 	if err != nil {
 		t.Fatal(err)
 	}
