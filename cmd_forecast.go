@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -70,20 +69,7 @@ Diebold-Mariano statistic (negative: ours is better) and its probability.`,
 			if err != nil {
 				return failed(c.Context(), err)
 			}
-			if err := errors.Join(writeFile(out, r.WriteCSV), writeFile(page, r.WritePage)); err != nil {
-				return fail(exitEnvironment, err)
-			}
-			w := c.OutOrStdout()
-			if asJSON {
-				e := json.NewEncoder(w)
-				e.SetIndent("", "  ")
-				if err := e.Encode(r); err != nil {
-					return fail(exitEnvironment, err)
-				}
-				return nil
-			}
-			r.Print(w)
-			return nil
+			return tell(c, r, asJSON, errors.Join(writeFile(out, r.WriteCSV), writeFile(page, r.WritePage)))
 		},
 	}
 	f := c.Flags()
@@ -134,20 +120,7 @@ and take, as a run or a plant has written it.`,
 			if err != nil {
 				return failed(c.Context(), err)
 			}
-			if err := errors.Join(writeFile(out, a.WriteCSV), writeFile(page, a.WritePage)); err != nil {
-				return fail(exitEnvironment, err)
-			}
-			w := c.OutOrStdout()
-			if !asJSON {
-				a.Print(w)
-				return nil
-			}
-			e := json.NewEncoder(w)
-			e.SetIndent("", "  ")
-			if err := e.Encode(a); err != nil {
-				return fail(exitEnvironment, err)
-			}
-			return nil
+			return tell(c, a, asJSON, errors.Join(writeFile(out, a.WriteCSV), writeFile(page, a.WritePage)))
 		},
 	}
 	f := c.Flags()
@@ -191,6 +164,18 @@ func parseZone(name string, zone **time.Location) (err error) {
 	if *zone, err = time.LoadLocation(name); err != nil || name == "Local" {
 		return fmt.Errorf("--zone %s is no zone: write it as Europe/Berlin", name)
 	}
+	return nil
+}
+
+// tell prints a result, for people or as JSON, when the files that were asked for are written.
+func tell(c *cobra.Command, r interface{ Print(w io.Writer) }, asJSON bool, written error) error {
+	if written != nil {
+		return fail(exitEnvironment, written)
+	}
+	if asJSON {
+		return printJSON(c.OutOrStdout(), r)
+	}
+	r.Print(c.OutOrStdout())
 	return nil
 }
 

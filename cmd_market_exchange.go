@@ -205,14 +205,7 @@ trades of --party are awards, each at its own price.`,
 			if err != nil {
 				return failed(c.Context(), err)
 			}
-			if err := errors.Join(writeFile(out, r.WriteCSV), writeFile(awards, r.WriteAwards)); err != nil {
-				return fail(exitEnvironment, err)
-			}
-			if asJSON {
-				return printJSON(c.OutOrStdout(), r)
-			}
-			r.Print(c.OutOrStdout())
-			return nil
+			return tell(c, r, asJSON, errors.Join(writeFile(out, r.WriteCSV), writeFile(awards, r.WriteAwards)))
 		},
 	}
 	f := c.Flags()

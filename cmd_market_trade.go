@@ -229,14 +229,7 @@ index_k, and takes a column storage (1 or 0).`,
 			if err != nil {
 				return failed(c.Context(), err)
 			}
-			if err := errors.Join(writeFile(out, r.WriteCSV), writeFile(page, r.WritePage)); err != nil {
-				return fail(exitEnvironment, err)
-			}
-			if asJSON {
-				return printJSON(c.OutOrStdout(), r)
-			}
-			r.Print(c.OutOrStdout())
-			return nil
+			return tell(c, r, asJSON, errors.Join(writeFile(out, r.WriteCSV), writeFile(page, r.WritePage)))
 		},
 	}
 	f := c.Flags()
@@ -286,14 +279,7 @@ the change less or more.`,
 			if err := writeFile(of, r.WriteData); err != nil {
 				return failed(c.Context(), err)
 			}
-			if err := errors.Join(writeFile(out, r.WriteCSV), writeFile(dispatched, r.WriteDispatch)); err != nil {
-				return fail(exitEnvironment, err)
-			}
-			if asJSON {
-				return printJSON(c.OutOrStdout(), r)
-			}
-			r.Print(c.OutOrStdout())
-			return nil
+			return tell(c, r, asJSON, errors.Join(writeFile(out, r.WriteCSV), writeFile(dispatched, r.WriteDispatch)))
 		},
 	}
 	f := c.Flags()
@@ -332,14 +318,7 @@ bought, or went into the devices. It is no bill: simulated readings count.`,
 			if err != nil {
 				return failed(c.Context(), err)
 			}
-			if err := writeFile(out, r.WriteCSV); err != nil {
-				return fail(exitEnvironment, err)
-			}
-			if asJSON {
-				return printJSON(c.OutOrStdout(), r)
-			}
-			r.Print(c.OutOrStdout())
-			return nil
+			return tell(c, r, asJSON, writeFile(out, r.WriteCSV))
 		},
 	}
 	f := c.Flags()
@@ -390,14 +369,7 @@ Days are those of the market's zone that are known in full.`,
 			if err != nil {
 				return failed(c.Context(), err)
 			}
-			if err := writeFile(out, r.WriteCSV); err != nil {
-				return fail(exitEnvironment, err)
-			}
-			if asJSON {
-				return printJSON(c.OutOrStdout(), r)
-			}
-			r.Print(c.OutOrStdout())
-			return nil
+			return tell(c, r, asJSON, writeFile(out, r.WriteCSV))
 		},
 	}
 	f := c.Flags()

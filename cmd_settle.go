@@ -62,14 +62,7 @@ is one of --rated-kw, or of the largest power of the signal.`,
 			} else if err != nil {
 				return failed(c.Context(), err)
 			}
-			if err := errors.Join(writeFile(out, r.WriteCSV), writeFile(page, r.WritePage)); err != nil {
-				return fail(exitEnvironment, err)
-			}
-			if asJSON {
-				return printJSON(c.OutOrStdout(), r)
-			}
-			r.Print(c.OutOrStdout())
-			return nil
+			return tell(c, r, asJSON, errors.Join(writeFile(out, r.WriteCSV), writeFile(page, r.WritePage)))
 		},
 	}
 	f := c.Flags()
