@@ -242,7 +242,6 @@ func (o *ClearOptions) residual(market *prices, rules *order.Rules, t *order.Ter
 
 // take books what a delivery came to.
 func (r *ClearResult) take(b *meeting) {
-	a := order.Award{At: b.at, Length: b.terms.Interval, Product: b.terms.Product, Price: b.result.Price}
 	net := order.KW(0)
 	for i := range b.orders {
 		if !b.ours[i] {
@@ -254,10 +253,7 @@ func (r *ClearResult) take(b *meeting) {
 			net -= b.result.Fill[i]
 		}
 	}
-	a.KW = net
-	if net < 0 {
-		a.Side, a.KW = order.Sell, -net
-	}
+	a := b.result.Award(b.terms, b.at, net)
 	c := Cleared{
 		Time: b.at, Product: a.Product, Low: json.Number(b.result.Low.String()), High: json.Number(b.result.High.String()),
 		Volume: json.Number(b.result.Volume.String()), Awarded: json.Number(net.String()),
@@ -267,8 +263,6 @@ func (r *ClearResult) take(b *meeting) {
 	}
 	if b.result.Traded {
 		c.Price = json.Number(b.result.Price.String())
-	} else {
-		a.Price = order.Any(a.Side)
 	}
 	r.awards = append(r.awards, a)
 	r.Cleared, r.books = append(r.Cleared, c), append(r.books, *b)

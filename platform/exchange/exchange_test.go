@@ -163,6 +163,39 @@ func TestAwardsOfSomethingElse(t *testing.T) {
 	}
 }
 
+// TestAwardsThatSayTooLittle: an award of something has a price, a side and a length; whoever leaves one
+// out is told so, and nothing of it counts.
+func TestAwardsThatSayTooLittle(t *testing.T) {
+	t.Parallel()
+	const good = `"time":"2026-03-01T03:00:00Z","product":"energy"`
+	for award, want := range map[string]string{
+		good + `,"minutes":60,"side":"buy","quantity_mw":1.3,"price_per_mwh":50`:              "",
+		good + `,"minutes":60,"quantity_mw":0`:                                                "",
+		good + `,"minutes":60,"quantity_mw":0,"price_per_mwh":50`:                             "",
+		good + `,"minutes":60,"side":"buy","quantity_mw":1.3`:                                 "1.3 MW at no price",
+		good + `,"minutes":60,"side":"sell","quantity_mw":1.3,"price_per_mwh":null`:           "1.3 MW at no price",
+		good + `,"minutes":60,"quantity_mw":1.3,"price_per_mwh":50`:                           "1.3 MW on no side",
+		good + `,"minutes":60,"side":"buy","price_per_mwh":50`:                                `"" is no quantity`,
+		good + `,"side":"buy","quantity_mw":1.3,"price_per_mwh":50`:                           `"0" minutes`,
+		good + `,"minutes":9000000000000,"side":"buy","quantity_mw":1.3,"price_per_mwh":50`:   `"9000000000000" minutes`,
+		good + `,"minutes":60,"side":"buy","quantity_mw":1.3,"price_per_mwh":1e400`:           `"1e400" is no price`,
+		`"minutes":60,"product":"energy","side":"buy","quantity_mw":1.3,"price_per_mwh":50`:   `"" is no instant`,
+		good[:len(good)-8] + `"","minutes":60,"side":"buy","quantity_mw":1,"price_per_mwh":5`: `"" is no product`,
+	} {
+		body := `{"id":"a","status":"cleared","awards":[{` + award + `}]}`
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(body)) }))
+		got, err := (&Client{URL: server.URL}).Awards(t.Context(), "a")
+		server.Close()
+		if want == "" {
+			if err != nil || len(got) != 1 {
+				t.Errorf("%s: %v, %v", award, got, err)
+			}
+		} else if !errors.Is(err, order.ErrFile) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "award 0 of a") {
+			t.Errorf("%s: %v, %v, want %q", award, got, err, want)
+		}
+	}
+}
+
 // TestHandlerRefuses: what is no batch is told so.
 func TestHandlerRefuses(t *testing.T) {
 	t.Parallel()

@@ -112,14 +112,9 @@ func (c *Client) Awards(ctx context.Context, id string) ([]order.Award, error) {
 	}
 	out := make([]order.Award, len(m.Awards))
 	for i, l := range m.Awards {
-		if l.Side == "" {
-			l.Side = order.Buy.String()
+		if out[i], err = order.ParseAward(l.Time, strconv.Itoa(l.Minutes), l.Product, l.Side, l.Quantity.String(), l.Price.String()); err != nil {
+			return nil, fmt.Errorf("award %d of %s: %w: %w", i, id, order.ErrFile, err)
 		}
-		o, err := order.ParseOrder(l.Time, l.Product, l.Side, l.Quantity.String(), l.Price.String())
-		if err != nil || l.Minutes <= 0 {
-			return nil, fmt.Errorf("award %d of %s: %w", i, id, errors.Join(err, order.ErrFile))
-		}
-		out[i] = order.Award{At: o.At, Length: time.Duration(l.Minutes) * time.Minute, Product: o.Product, Side: o.Side, KW: o.KW, Price: o.Limit}
 	}
 	return out, nil
 }
@@ -267,7 +262,10 @@ func Handler(g Gateway) http.Handler {
 		for _, a := range awards {
 			l := line{
 				Time: a.At.UTC().Format(time.RFC3339), Minutes: int(a.Length / time.Minute), Product: string(a.Product), Side: a.Side.String(),
-				Quantity: json.Number(a.KW.String()), Price: json.Number(a.Price.String()),
+				Quantity: json.Number(a.KW.String()),
+			}
+			if !a.Price.IsAny() {
+				l.Price = json.Number(a.Price.String())
 			}
 			if a.KW == 0 {
 				l.Side = ""

@@ -91,7 +91,7 @@ func (s *Simulator) Awards(_ context.Context, id string) ([]order.Award, error) 
 }
 
 // Clear clears what is in and has not been cleared: each product that a batch trades, for all
-// deliveries of its days. It returns how many batches it has cleared.
+// deliveries of its days. Each has an award, of 0 kW and at no price where nobody traded. It returns how many batches it has cleared.
 func (s *Simulator) Clear() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -143,9 +143,6 @@ func (s *Simulator) clear(t *order.Terms, at time.Time, open []*batch) {
 		}
 	}
 	r := auction.Clear(append(orders, s.Others(t, at, sum)...), auction.RuleOf(s.Rules, t))
-	if !r.Traded {
-		return
-	}
 	net := make([]order.KW, len(open))
 	for i, n := range owner {
 		if orders[i].Side == order.Buy {
@@ -158,10 +155,6 @@ func (s *Simulator) clear(t *order.Terms, at time.Time, open []*batch) {
 		if !slices.ContainsFunc(b.Orders, func(o order.Order) bool { return o.Product == t.Product }) {
 			continue
 		}
-		a := order.Award{At: at, Length: t.Interval, Product: t.Product, KW: net[n], Price: r.Price}
-		if net[n] < 0 {
-			a.Side, a.KW = order.Sell, -net[n]
-		}
-		b.awards = append(b.awards, a)
+		b.awards = append(b.awards, r.Award(t, at, net[n]))
 	}
 }

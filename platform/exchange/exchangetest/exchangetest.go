@@ -48,12 +48,20 @@ func batch(id string) exchange.Batch {
 	}}
 }
 
-func awards() []order.Award {
+// awards are those of a batch: a row for each delivery of the day, without a price where nobody traded.
+func awards() (out []order.Award) {
 	fifty, _ := order.Of(50)
-	return []order.Award{
-		{At: Day.Add(3 * time.Hour), Length: time.Hour, Product: order.Energy, Side: order.Buy, KW: 1300, Price: fifty},
-		{At: Day.Add(4 * time.Hour), Length: time.Hour, Product: order.Energy, Side: order.Buy, KW: 0, Price: fifty},
+	for h := range 24 {
+		a := order.Award{At: Day.Add(time.Duration(h) * time.Hour), Length: time.Hour, Product: order.Energy, Price: order.Any(order.Buy)}
+		switch h {
+		case 3:
+			a.KW, a.Price = 1300, fifty
+		case 4:
+			a.Price = fifty
+		}
+		out = append(out, a)
 	}
+	return out
 }
 
 // Run opens a fresh way for each promise.
@@ -119,8 +127,25 @@ func Run(t *testing.T, open func(t *testing.T) Way) {
 			t.Errorf("other orders under the same ID: %v, want ErrConflict", err)
 		}
 		w.Clear()
-		if got, err := w.Gateway.Awards(t.Context(), "a"); err != nil || len(got) != 2 {
+		if got, err := w.Gateway.Awards(t.Context(), "a"); err != nil || !reflect.DeepEqual(got, awards()) {
 			t.Errorf("awards %v, %v", got, err)
+		}
+	})
+	t.Run("NobodyTrades", func(t *testing.T) {
+		w := open(t)
+		b := batch("a")
+		b.Orders = b.Orders[:1]
+		b.Orders[0].At = Day.Add(7 * time.Hour)
+		if err := w.Gateway.Submit(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		w.Clear()
+		got, err := w.Gateway.Awards(t.Context(), "a")
+		if err != nil || len(got) != 24 {
+			t.Fatalf("awards %v, %v", got, err)
+		}
+		if a := got[7]; !a.At.Equal(b.Orders[0].At) || a.KW != 0 || !a.Price.IsAny() {
+			t.Errorf("nobody trades, and the award is %s MW at %s", a.KW, a.Price)
 		}
 	})
 	t.Run("Refused", func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"math/bits"
 	"slices"
+	"time"
 
 	"yunchu/platform/market/order"
 )
@@ -104,6 +105,19 @@ func Clear(orders []order.Order, r Rule) *Result {
 		out.Price = r.price(low, high)
 	}
 	return out
+}
+
+// Award is what somebody has of it whose orders came to so much: net is bought less sold. Where
+// nothing of it is traded there is one of 0 kW, at the price that the others came to, or at none.
+func (r *Result) Award(t *order.Terms, at time.Time, net order.KW) order.Award {
+	a := order.Award{At: at, Length: t.Interval, Product: t.Product, KW: net, Price: r.Price}
+	if net < 0 {
+		a.Side, a.KW = order.Sell, -net
+	}
+	if !r.Traded {
+		a.Price = order.Any(a.Side)
+	}
+	return a
 }
 
 // price is one of those from low to high.

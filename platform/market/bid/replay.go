@@ -102,18 +102,16 @@ func (p *Past) clear(d *Day, k int, orders []order.Order, b risk.Battery, variab
 	others := auction.Others(price, order.Near(p.Slope), lot, sum+2*lot)
 	n := len(ours)
 	r := auction.Clear(append(ours, others...), rule)
-	a := order.Award{At: p.At[k], Length: p.Length, Product: order.Energy, Price: r.Price}
+	bought := order.KW(0)
 	for i := range n {
 		if ours[i].Side == order.Buy {
-			a.KW += r.Fill[i]
+			bought += r.Fill[i]
 		} else {
-			a.KW -= r.Fill[i]
+			bought -= r.Fill[i]
 		}
 	}
-	net := float64(a.KW)
-	if a.KW < 0 {
-		a.Side, a.KW = order.Sell, -a.KW
-	}
+	net := float64(bought)
+	a := r.Award(t, p.At[k], bought)
 	d.Awards = append(d.Awards, a)
 	d.Earned.Add(d.Earned, a.Earns())
 

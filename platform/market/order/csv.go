@@ -96,25 +96,37 @@ func ReadOrders(r io.Reader) (out []Order, err error) {
 // ReadAwards reads what [WriteAwards] writes.
 func ReadAwards(r io.Reader) (out []Award, err error) {
 	err = rows(r, AwardColumns, func(f map[string]string) error {
-		side := f["side"]
-		if side == "" {
-			side = Buy.String()
-		}
-		o, err := ParseOrder(f["time"], f["product"], side, f["quantity_mw"], f["price_per_mwh"])
-		if err != nil {
-			return err
-		}
-		minutes, err := strconv.Atoi(f["minutes"])
-		if err != nil || minutes <= 0 {
-			return fmt.Errorf("%q minutes", f["minutes"])
-		}
-		if o.Limit.IsAny() && o.KW != 0 {
-			return fmt.Errorf("%s MW at no price", o.KW)
-		}
-		out = append(out, Award{o.At, time.Duration(minutes) * time.Minute, o.Product, o.Side, o.KW, o.Limit})
-		return nil
+		a, err := ParseAward(f["time"], f["minutes"], f["product"], f["side"], f["quantity_mw"], f["price_per_mwh"])
+		out = append(out, a)
+		return err
 	})
 	return out, err
+}
+
+// mostMinutes of a delivery: a day of 25 hours.
+const mostMinutes = 25 * 60
+
+// ParseAward reads an award from the words of a file or of a message. One of 0 MW may be on no side,
+// and at no price, where nobody traded; any other has both.
+func ParseAward(at, minutes, product, side, quantity, price string) (a Award, err error) {
+	word := side
+	if side == "" {
+		word = Buy.String()
+	}
+	o, err := ParseOrder(at, product, word, quantity, price)
+	if err != nil {
+		return a, err
+	}
+	n, err := strconv.Atoi(minutes)
+	switch {
+	case err != nil || n <= 0 || n > mostMinutes:
+		return a, fmt.Errorf("%q minutes are no delivery", minutes)
+	case side == "" && o.KW != 0:
+		return a, fmt.Errorf("%s MW on no side", o.KW)
+	case price == "" && o.KW != 0:
+		return a, fmt.Errorf("%s MW at no price", o.KW)
+	}
+	return Award{o.At, time.Duration(n) * time.Minute, o.Product, o.Side, o.KW, o.Limit}, nil
 }
 
 // ParseOrder reads an order from the words of a file or of a message.
