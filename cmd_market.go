@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -174,19 +175,14 @@ func (o *backtest) check() error {
 	if o.prices == "" {
 		return errors.New("name the prices: yunchu market backtest --prices FILE --power-kw N --energy-kwh N")
 	}
-	if !(o.powerKW > 0) || !(o.energyKWh > 0) {
-		return errors.New("a battery has a --power-kw and an --energy-kwh above 0")
+	if err := batteryGood(o.powerKW, o.energyKWh, o.battery.Efficiency, o.battery.VariableCost); err != nil {
+		return err
+	}
+	if err := callsGood(&o.regulation); err != nil {
+		return err
 	}
 	if w := market.Window(o.window); w != market.Daily && w != market.All {
 		return fmt.Errorf("--window %s: write daily or all", o.window)
-	}
-	for _, part := range []struct {
-		flag  string
-		value float64
-	}{{"efficiency", o.battery.Efficiency}, {"regulation-energy-up", o.regulation.EnergyUp}, {"regulation-energy-down", o.regulation.EnergyDown}} {
-		if !(part.value >= 0 && part.value <= 1) {
-			return fmt.Errorf("--%s %v: write a part of 1, as in 0.85", part.flag, part.value)
-		}
 	}
 	if o.duration < 0 {
 		return fmt.Errorf("--regulation-duration %v is below 0", o.duration)
@@ -212,6 +208,29 @@ func (o *backtest) check() error {
 	}
 	o.battery.PowerMW, o.battery.EnergyMWh, o.regulation.Hours = o.powerKW/1000, o.energyKWh/1000, o.duration.Hours()
 	return nil
+}
+
+// inRange is an error where a flag is no number of its range.
+func inRange(flag string, value, least, most float64) error {
+	if value >= least && value <= most {
+		return nil
+	}
+	return fmt.Errorf("--%s %v: write a number from %v to %v", flag, value, least, most)
+}
+
+// batteryGood is the first thing that no battery of a market is.
+func batteryGood(powerKW, energyKWh, efficiency, cost float64) error {
+	const least, most = 1000 * market.LeastMW, 1000 * market.MostMW
+	return cmp.Or(
+		inRange("power-kw", powerKW, least, most),
+		inRange("energy-kwh", energyKWh, least, most),
+		inRange("efficiency", efficiency, market.LeastEfficiency, 1),
+		inRange("variable-cost", cost, 0, market.MostPrice))
+}
+
+// callsGood is the first part that regulation cannot call.
+func callsGood(r *market.Regulation) error {
+	return cmp.Or(inRange("regulation-energy-up", r.EnergyUp, 0, 1), inRange("regulation-energy-down", r.EnergyDown, 0, 1))
 }
 
 // read reads the prices. A row that is no step from the one before is a fault of its line, and so is

@@ -98,21 +98,24 @@ func marketServeCommand() *cobra.Command {
 		Long: `Be a simulated market: it takes bids by REST and from a folder, clears them with the others, who come to the
 prices of a file (see yunchu market clear), and answers with awards. It clears at once on POST /clear, and
 every --every. It keeps nothing: what it has not answered in a folder it takes again when it begins anew.
-There is no token; it is for trying things out.`,
+A folder has one market at a time (exit code 3). There is no token; it is for trying things out.`,
 		Example: `  yunchu market serve --prices prices.csv --listen 127.0.0.1:8090 --every 10s
   yunchu market serve --prices prices.csv --folder ./gate --once`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
+		RunE: func(c *cobra.Command, _ []string) (err error) {
 			if o.Prices == "" || listen == "" && folder == "" {
 				return fail(exitInput, errors.New("name prices and a place: yunchu market serve --prices FILE --listen ADDR|--folder DIR"))
 			}
-			if o.Slope < 0 {
-				return fail(exitInput, fmt.Errorf("--slope %v: whoever buys does not make it cheaper", o.Slope))
+			if err := slopeGood(o.Slope); err != nil {
+				return fail(exitInput, err)
 			}
 			m, err := trading.Simulate(o, folder)
-			if err != nil {
+			if errors.Is(err, exchange.ErrServed) {
+				return fail(exitEnvironment, err)
+			} else if err != nil {
 				return failed(c.Context(), err)
 			}
+			defer func() { err = errors.Join(err, m.Close()) }()
 			if once {
 				n, err := m.Round(c.Context())
 				if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"yunchu/harness/trading"
 	"yunchu/platform/dispatch"
+	"yunchu/platform/market"
 )
 
 // tradingCommands are those of a desk: from a forecast or a plan to bids, awards and a schedule.
@@ -38,25 +40,22 @@ func deskFlags(c *cobra.Command, d *trading.Desk) {
 
 func deskGood(d *trading.Desk) error {
 	b := &d.Battery
-	if !(b.PowerKW > 0) || !(b.EnergyKWh > 0) {
-		return errors.New("a battery has a --power-kw and an --energy-kwh above 0")
-	}
-	if !(b.Efficiency > 0 && b.Efficiency <= 1) {
-		return fmt.Errorf("--efficiency %v: write a part of 1, as in 0.85", b.Efficiency)
-	}
-	if !(b.StoredKWh >= 0 && b.StoredKWh <= b.EnergyKWh) {
-		return fmt.Errorf("--stored-kwh %v: the battery holds 0 to %v", b.StoredKWh, b.EnergyKWh)
-	}
-	for _, part := range []float64{d.Calls.EnergyUp, d.Calls.EnergyDown} {
-		if !(part >= 0 && part <= 1) {
-			return fmt.Errorf("regulation calls a part of 1, not %v", part)
-		}
+	if err := cmp.Or(batteryGood(b.PowerKW, b.EnergyKWh, b.Efficiency, d.Cost), inRange("stored-kwh", b.StoredKWh, 0, b.EnergyKWh), callsGood(&d.Calls)); err != nil {
+		return err
 	}
 	if b.Hold < 0 {
 		return fmt.Errorf("--regulation-duration %v is below 0", b.Hold)
 	}
 	d.Calls.Hours, b.CalledUp, b.CalledDown = b.Hold.Hours(), d.Calls.EnergyUp, d.Calls.EnergyDown
 	return nil
+}
+
+// slopeGood is an error for what no market's prices move by.
+func slopeGood(slope float64) error {
+	if slope >= 0 && slope <= market.MostPrice {
+		return nil
+	}
+	return fmt.Errorf("--slope %v: whoever buys does not make it cheaper, nor dearer by more than %v", slope, float64(market.MostPrice))
 }
 
 // riskFlags are what bids are checked against.
@@ -221,8 +220,8 @@ index_k, and takes a column storage (1 or 0).`,
 			if o.Bids == "" {
 				return fail(exitInput, errors.New("name the bids: yunchu market clear --bids FILE --prices FILE"))
 			}
-			if !(o.Slope >= 0) {
-				return fail(exitInput, fmt.Errorf("--slope %v: whoever buys does not make it cheaper", o.Slope))
+			if err := slopeGood(o.Slope); err != nil {
+				return fail(exitInput, err)
 			}
 			o.Risk.Column = o.Column
 			r, err := trading.Clear(o)
@@ -355,8 +354,8 @@ Days are those of the market's zone that are known in full.`,
 					return fail(exitInput, fmt.Errorf("--strategy %s: there are %s", name, strings.Join(trading.Strategies, ", ")))
 				}
 			}
-			if !(o.Slope >= 0) {
-				return fail(exitInput, fmt.Errorf("--slope %v: whoever buys does not make it cheaper", o.Slope))
+			if err := slopeGood(o.Slope); err != nil {
+				return fail(exitInput, err)
 			}
 			var from, to time.Time
 			if err := errors.Join(deskGood(&o.Desk), parseDay(o.From, &from), parseDay(o.To, &to)); err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"yunchu/harness/billing"
+	"yunchu/platform/market"
 	"yunchu/platform/settle"
 )
 
@@ -48,13 +49,13 @@ is one of --rated-kw, or of the largest power of the signal.`,
 			if o.Signal == "" || o.Response == "" || o.Rule == "" {
 				return fail(exitInput, errors.New("name a signal, a response and a rule: yunchu settle score --signal FILE --response FILE --rule NAME"))
 			}
-			for _, x := range []struct {
-				flag  string
-				value float64
-			}{{"rated-kw", o.RatedKW}, {"price", o.Price}} {
-				if !(x.value >= 0) {
-					return fail(exitInput, fmt.Errorf("--%s %v: write a number of at least 0", x.flag, x.value))
+			for flag, value := range map[string]float64{"rated-kw": o.RatedKW, "price": o.Price, "rmccp": o.RMCCP, "rmpcp": o.RMPCP, "mileage-ratio": o.MileageRatio} {
+				if err := inRange(flag, value, 0, market.MostPrice); err != nil {
+					return fail(exitInput, err)
 				}
+			}
+			if err := inRange("share", o.Share, 0, 1); err != nil {
+				return fail(exitInput, err)
 			}
 			r, err := billing.Score(o)
 			if errors.Is(err, settle.ErrNoData) {

@@ -16,6 +16,7 @@ import (
 	"yunchu/harness/scenario"
 	"yunchu/harness/sheet"
 	"yunchu/hil/strict"
+	"yunchu/platform/market"
 	"yunchu/platform/market/order"
 	"yunchu/platform/market/risk"
 )
@@ -308,6 +309,13 @@ func readPrices(path string, want func(column string) bool) (*prices, error) {
 	for k := 1; k < len(p.at); k++ {
 		if p.at[k].Sub(p.at[k-1])%p.width != 0 {
 			return nil, s.At(k, []string{clock}, "intervals are equally long", "%v after the row before, where others are %v apart", p.at[k].Sub(p.at[k-1]), p.width)
+		}
+	}
+	for i, column := range s.Column {
+		for k, x := range column {
+			if math.Abs(x) > market.MostPrice {
+				return nil, s.At(k, s.Header[i:i+1], "it is per MWh, or per MW and hour", "%v is no price of a market: %v is the most", x, float64(market.MostPrice))
+			}
 		}
 	}
 	return p, nil

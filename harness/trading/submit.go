@@ -34,6 +34,7 @@ type Submitted struct {
 	Status  string      `json:"status"` // open or cleared
 	Awarded int         `json:"awards"`
 	Earned  json.Number `json:"earned,omitempty"`
+	Partial string      `json:"partial,omitempty"` // what of an answer is there, and not whole
 
 	awards []order.Award
 }
@@ -67,6 +68,9 @@ func Submit(ctx context.Context, o SubmitOptions) (*Submitted, error) {
 	for {
 		awards, err := g.Awards(patient, o.ID)
 		if err == nil {
+			if x := exchange.LeftOut(b.orders, awards); x != nil {
+				return nil, fmt.Errorf("the awards of %s say nothing of %s at %s, for which there is an order: ask the market", o.ID, x.Product, x.At.Format(time.RFC3339))
+			}
 			out.Status, out.awards, out.Awarded = "cleared", awards, len(awards)
 			out.Earned = json.Number(money(earned(awards)))
 			return out, nil
@@ -76,6 +80,10 @@ func Submit(ctx context.Context, o SubmitOptions) (*Submitted, error) {
 		}
 		if !errors.Is(err, exchange.ErrOpen) {
 			return nil, err
+		}
+		out.Partial = ""
+		if errors.Is(err, exchange.ErrPartial) {
+			out.Partial = err.Error()
 		}
 		if o.Wait <= 0 {
 			return out, nil
@@ -100,6 +108,9 @@ func (s *Submitted) Print(w io.Writer) {
 	if s.Cleared() {
 		fmt.Fprintf(w, "%d awards, earned %s\n", s.Awarded, s.Earned)
 	} else {
+		if s.Partial != "" {
+			fmt.Fprintln(w, s.Partial)
+		}
 		fmt.Fprintln(w, "not cleared yet: the same command asks again, and hands nothing in twice")
 	}
 }
@@ -108,9 +119,14 @@ func (s *Submitted) Print(w io.Writer) {
 type Simulated struct {
 	*exchange.Simulator
 	Folder string // served too, where there is one
+	leave  func() error
 }
 
-// Simulate makes a market. It clears energy, and capacity that the file has prices of.
+// Close leaves the folder to another market.
+func (s *Simulated) Close() error { return s.leave() }
+
+// Simulate makes a market. It clears energy, and capacity that the file has prices of. The folder is
+// its own until it is closed: exchange.ErrServed where another market has it.
 func Simulate(o ClearOptions, folder string) (*Simulated, error) {
 	rules, err := Rules(o.Market)
 	if err != nil {
@@ -141,7 +157,13 @@ func Simulate(o ClearOptions, folder string) (*Simulated, error) {
 		}
 		return auction.Others(order.Near(x), order.Near(slope), t.Lot(), sum+2*t.Lot())
 	}
-	return &Simulated{&exchange.Simulator{Rules: rules, Others: others}, folder}, nil
+	leave := func() error { return nil }
+	if folder != "" {
+		if leave, err = exchange.Serve(folder); err != nil {
+			return nil, err
+		}
+	}
+	return &Simulated{&exchange.Simulator{Rules: rules, Others: others}, folder, leave}, nil
 }
 
 // Handler answers by REST, and clears on POST /clear.

@@ -1,5 +1,6 @@
 // Package durable writes files that outlive a power cut: a file is there as it was or as it
-// was written, never in between. Where several processes write, they wait for each other.
+// was written, never in between. Where several processes write, they wait for each other,
+// or are told.
 package durable
 
 import (
@@ -8,6 +9,9 @@ import (
 	"os"
 	"path/filepath"
 )
+
+// ErrLocked: another process has a file.
+var ErrLocked = errors.New("in use by another process")
 
 // WriteFile replaces the file at path and returns when that is on the disk: written under
 // another name, synced, renamed, and its folder synced. What a crash leaves under the other

@@ -1,6 +1,7 @@
 package durable_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -38,5 +39,33 @@ func TestWriteFile(t *testing.T) {
 	}
 	if _, err := os.Stat(inside + ".tmp"); err == nil {
 		t.Error("the temporary file is left")
+	}
+}
+
+// TestTryLock: who comes second is told, and has the file when the first one leaves it.
+func TestTryLock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	open := func() *os.File {
+		t.Helper()
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = f.Close() })
+		return f
+	}
+	first, second := open(), open()
+	unlock, err := durable.TryLock(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := durable.TryLock(second); !errors.Is(err, durable.ErrLocked) {
+		t.Errorf("locked twice: %v", err)
+	}
+	if err := errors.Join(unlock(), first.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := durable.TryLock(second); err != nil {
+		t.Errorf("after the first: %v", err)
 	}
 }

@@ -16,3 +16,12 @@ func Lock(f *os.File) (unlock func() error, err error) {
 	}
 	return func() error { return errors.Join(beside.Close(), os.Remove(beside.Name())) }, nil
 }
+
+// TryLock is Lock: ErrLocked while somebody else has the file.
+func TryLock(f *os.File) (unlock func() error, err error) {
+	unlock, err = Lock(f)
+	if errors.Is(err, os.ErrExist) {
+		err = &os.PathError{Op: "lock", Path: f.Name(), Err: ErrLocked}
+	}
+	return unlock, err
+}

@@ -21,3 +21,15 @@ func Lock(f *os.File) (unlock func() error, err error) {
 		}
 	}
 }
+
+// TryLock is [Lock] for who does not wait: ErrLocked while somebody else has the file.
+func TryLock(f *os.File) (unlock func() error, err error) {
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		err = ErrLocked
+	}
+	if err != nil {
+		return nil, &os.PathError{Op: "lock", Path: f.Name(), Err: err}
+	}
+	return func() error { return nil }, nil
+}

@@ -38,7 +38,26 @@ var (
 	ErrRefused  = errors.New("refused by the market")
 	ErrOpen     = errors.New("not cleared yet")
 	ErrUnknown  = errors.New("no such batch")
+	// ErrPartial is ErrOpen too: a part of the answer is there.
+	ErrPartial = fmt.Errorf("%w in full", ErrOpen)
+	// ErrServed: another market serves a folder.
+	ErrServed = errors.New("another market serves this folder")
 )
+
+// LeftOut is the first of the orders of whose product and delivery the awards say nothing, nil where
+// they are whole: what was bid for and not traded has an award of 0 kW.
+func LeftOut(orders []order.Order, awards []order.Award) *order.Order {
+	told := make(map[delivery]bool, len(awards))
+	for i := range awards {
+		told[delivery{awards[i].Product, awards[i].At.Unix()}] = true
+	}
+	for i := range orders {
+		if o := &orders[i]; !told[delivery{o.Product, o.At.Unix()}] {
+			return o
+		}
+	}
+	return nil
+}
 
 var idForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 

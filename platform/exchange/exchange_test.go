@@ -254,28 +254,33 @@ func TestFolderAtOnce(t *testing.T) {
 	}
 }
 
-// TestFolderOfAnAnswerThatGrows: where a market writes its answer in place, nothing that breaks off
-// within a line is taken for it, nor for a fault.
+// TestFolderOfAnAnswerThatGrows: where a market writes its answer in place, nothing is taken for it that
+// breaks off within a line, or after one with orders of which it says nothing, nor for a fault.
 func TestFolderOfAnAnswerThatGrows(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	f := Folder{dir}
-	if err := f.Submit(t.Context(), someBatch("a")); err != nil {
+	b := someBatch("a")
+	b.Orders = append(b.Orders, b.Orders[0], b.Orders[0])
+	b.Orders[1].At = b.Orders[0].At.Add(time.Hour)
+	b.Orders[2] = order.Order{At: b.Orders[1].At, Product: order.RegUp, Side: order.Sell, KW: 100, Limit: order.Any(order.Sell)}
+	if err := f.Submit(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
 	const whole = "time,minutes,product,side,quantity_mw,price_per_mwh,amount\n" +
-		"2026-03-01T03:00:00Z,60,energy,buy,1.3,50,-65.00\n2026-03-01T04:00:00Z,60,energy,,0,50,0.00\n"
+		"2026-03-01T03:00:00Z,60,energy,buy,1.3,50,-65.00\n2026-03-01T04:00:00Z,60,energy,,0,50,0.00\n" +
+		"2026-03-01T04:00:00Z,60,regup,sell,0.1,5,0.50\n2026-03-01T05:00:00Z,60,energy,,0,50,0.00\n"
 	for n := range len(whole) + 1 {
 		if err := os.WriteFile(filepath.Join(dir, "in", "a.csv"), []byte(whole[:n]), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		got, err := f.Awards(t.Context(), "a")
-		if n > 0 && whole[n-1] == '\n' {
-			if want := strings.Count(whole[:n], "\n") - 1; err != nil || len(got) != want {
-				t.Errorf("%d bytes: %d awards, %v, want %d", n, len(got), err, want)
+		if rows := strings.Count(whole[:n], "\n") - 1; rows >= len(b.Orders) && whole[n-1] == '\n' {
+			if err != nil || len(got) != rows {
+				t.Errorf("%d bytes: %d awards, %v, want %d", n, len(got), err, rows)
 			}
-		} else if !errors.Is(err, ErrOpen) {
-			t.Errorf("%d bytes: %d awards, %v, want ErrOpen", n, len(got), err)
+		} else if !errors.Is(err, ErrOpen) || !errors.Is(err, ErrPartial) {
+			t.Errorf("%d bytes: %d awards, %v, want ErrOpen and ErrPartial", n, len(got), err)
 		}
 	}
 }

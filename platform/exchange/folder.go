@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"yunchu/platform/durable"
 	"yunchu/platform/market/order"
@@ -16,8 +17,8 @@ import (
 
 // Folder is a gateway of files: a batch appears as out/ID.csv, whole or not at all, and whoever
 // takes it away answers with in/ID.csv, or with in/ID.refused and the reason in it. An answer has
-// to appear whole too, written under another name and renamed: of one that ends after a line
-// nobody can tell whether more will come.
+// to appear whole too, written under another name and renamed. One that ends within a line, or says
+// nothing of a delivery that was bid for, is not whole and does not count yet.
 //
 // What has been handed in stands in journal, which only we touch. A batch is written there first,
 // twice: as the record of it and as what is sent. Sending is renaming the latter into out, which
@@ -86,7 +87,8 @@ func (f Folder) Awards(_ context.Context, id string) ([]order.Award, error) {
 	if !idForm.MatchString(id) {
 		return nil, fmt.Errorf("%q: %w", id, ErrUnknown)
 	}
-	if _, err := os.Stat(f.path("journal", id+".csv")); errors.Is(err, fs.ErrNotExist) {
+	record, err := os.ReadFile(f.path("journal", id+".csv"))
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: %w", id, ErrUnknown)
 	} else if err != nil {
 		return nil, err
@@ -96,17 +98,46 @@ func (f Folder) Awards(_ context.Context, id string) ([]order.Award, error) {
 	}
 	answer := f.path("in", id+".csv")
 	text, err := os.ReadFile(answer)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: %w", id, ErrOpen)
+	} else if err != nil {
 		return nil, err
 	}
-	if !bytes.HasSuffix(text, []byte("\n")) {
-		return nil, fmt.Errorf("%s: %w", id, ErrOpen) // or somebody is writing in place
+	if !bytes.HasSuffix(text, []byte("\n")) { // somebody is writing in place, or it is cut off
+		return nil, fmt.Errorf("%s: %w: %s ends within a line", id, ErrPartial, answer)
 	}
 	awards, err := order.ReadAwards(bytes.NewReader(text))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", answer, err)
 	}
+	orders, err := order.ReadOrders(bytes.NewReader(record))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.path("journal", id+".csv"), err)
+	}
+	if o := LeftOut(orders, awards); o != nil {
+		return nil, fmt.Errorf("%s: %w: %s says nothing of %s at %s", id, ErrPartial, answer, o.Product, o.At.Format(time.RFC3339))
+	}
 	return awards, nil
+}
+
+// Serve takes a folder for this process, which is to be the only market there, until it leaves or
+// ends. It is ErrServed where another one has it.
+func Serve(dir string) (leave func() error, err error) {
+	if err := os.MkdirAll(filepath.Join(dir, "taken"), 0o755); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "taken", "lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	unlock, err := durable.TryLock(f)
+	if errors.Is(err, durable.ErrLocked) {
+		err = fmt.Errorf("%s: %w", dir, ErrServed)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() error { return errors.Join(unlock(), f.Close()) }, nil
 }
 
 // Carry is the other side of a folder: it hands what lies in out to a market, takes it away, and

@@ -70,7 +70,7 @@ func (s *Simulator) Submit(_ context.Context, b Batch) error {
 	return nil
 }
 
-// delivery of a product.
+// delivery is one of a product.
 type delivery struct {
 	product order.Product
 	at      int64
@@ -91,7 +91,8 @@ func (s *Simulator) Awards(_ context.Context, id string) ([]order.Award, error) 
 }
 
 // Clear clears what is in and has not been cleared: each product that a batch trades, for all
-// deliveries of its days. Each has an award, of 0 kW and at no price where nobody traded. It returns how many batches it has cleared.
+// deliveries of its days. Each in which somebody has an order has an award, of 0 kW and at no price
+// where nobody traded. It returns how many batches it has cleared.
 func (s *Simulator) Clear() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -142,7 +143,11 @@ func (s *Simulator) clear(t *order.Terms, at time.Time, open []*batch) {
 			}
 		}
 	}
-	r := auction.Clear(append(orders, s.Others(t, at, sum)...), auction.RuleOf(s.Rules, t))
+	all := append(orders, s.Others(t, at, sum)...)
+	if len(all) == 0 {
+		return
+	}
+	r := auction.Clear(all, auction.RuleOf(s.Rules, t))
 	net := make([]order.KW, len(open))
 	for i, n := range owner {
 		if orders[i].Side == order.Buy {

@@ -54,8 +54,14 @@ type Plan struct {
 	Value, AtMost float64
 }
 
-// MostPrice is beyond any price that a market has, and small enough to be added up.
-const MostPrice = 1e9
+// MostPrice is beyond any price that a market has, and small enough to be added up. So are MostMW and
+// LeastMW of a battery, in MWh of its energy too, and LeastEfficiency.
+const (
+	MostPrice       = 1e9
+	MostMW          = 1e6
+	LeastMW         = 1e-6
+	LeastEfficiency = 0.01
+)
 
 // ErrPrices is what is wrong with prices.
 var ErrPrices = errors.New("prices")
@@ -84,14 +90,14 @@ func (p *Prices) check(r Regulation) error {
 
 func (b *Battery) check() error {
 	switch {
-	case !(b.PowerMW > 0) || math.IsInf(b.PowerMW, 0):
-		return fmt.Errorf("a battery of %v MW", b.PowerMW)
-	case !(b.EnergyMWh > 0) || math.IsInf(b.EnergyMWh, 0):
-		return fmt.Errorf("a battery of %v MWh", b.EnergyMWh)
-	case !(b.Efficiency > 0 && b.Efficiency <= 1):
-		return fmt.Errorf("an efficiency of %v: it is a part of 1", b.Efficiency)
-	case math.IsNaN(b.VariableCost) || math.IsInf(b.VariableCost, 0):
-		return fmt.Errorf("a variable cost of %v", b.VariableCost)
+	case !(b.PowerMW >= LeastMW && b.PowerMW <= MostMW):
+		return fmt.Errorf("a battery of %v MW: there are those of %v to %v", b.PowerMW, LeastMW, float64(MostMW))
+	case !(b.EnergyMWh >= LeastMW && b.EnergyMWh <= MostMW):
+		return fmt.Errorf("a battery of %v MWh: there are those of %v to %v", b.EnergyMWh, LeastMW, float64(MostMW))
+	case !(b.Efficiency >= LeastEfficiency && b.Efficiency <= 1):
+		return fmt.Errorf("an efficiency of %v: it is a part of 1, from %v", b.Efficiency, LeastEfficiency)
+	case !(math.Abs(b.VariableCost) <= MostPrice):
+		return fmt.Errorf("a variable cost of %v a MWh", b.VariableCost)
 	}
 	return nil
 }

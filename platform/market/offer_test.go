@@ -108,3 +108,32 @@ func TestPerfectForesight(t *testing.T) {
 		}
 	}
 }
+
+// TestBatteryIsBounded: what no battery is has no optimum.
+func TestBatteryIsBounded(t *testing.T) {
+	t.Parallel()
+	good := Battery{PowerMW: 1, EnergyMWh: 4, Efficiency: 0.85}
+	if _, err := Best(good, Regulation{}, Prices{Hours: 1, Energy: []float64{1, 2}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range []float64{math.NaN(), math.Inf(1), -1, 0, 1e-300, 1e300} {
+		for _, set := range []func(*Battery, float64){
+			func(b *Battery, x float64) { b.PowerMW = x },
+			func(b *Battery, x float64) { b.EnergyMWh = x },
+			func(b *Battery, x float64) { b.Efficiency = x },
+		} {
+			b := good
+			set(&b, x)
+			if plan, err := Best(b, Regulation{}, Prices{Hours: 1, Energy: []float64{1, 2}}); err == nil {
+				t.Errorf("%+v earns %v", b, plan.Value)
+			}
+		}
+	}
+	for _, x := range []float64{math.NaN(), math.Inf(-1), 1e300, -1e300} {
+		b := good
+		b.VariableCost = x
+		if plan, err := Best(b, Regulation{}, Prices{Hours: 1, Energy: []float64{1, 2}}); err == nil {
+			t.Errorf("%+v earns %v", b, plan.Value)
+		}
+	}
+}
