@@ -29,6 +29,7 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 {{with .Risk}}<p>Of {{len .Outcomes}} scenarios {{money .Expected}} is expected, {{money .Worst}} the worst, {{money .TailMean}} the mean of the worst {{printf "%.3g" $.Tail}} %; the plan is the best by {{money $.Value}}, in which the worst count.</p>{{end}}
 {{range .Figures}}{{.}}
 {{end}}
+{{if .Alone}}<p>At any price between the dashed lines an idle interval stays idle. They are no thresholds: where a range of worths is right, the plan is indifferent in all of it, and the lines show one value of the range.</p>{{end}}
 <table>
 <tr><th>what</th><th>{{.Currency}}</th></tr>
 <tr><td>energy</td><td>{{money .Totals.Energy}}</td></tr><tr><td>regulation and reserve</td><td>{{money .Totals.Products}}</td></tr>
@@ -86,11 +87,11 @@ func (r *Result) WritePage(w io.Writer) error {
 	return page.Execute(w, struct {
 		*Summary
 		From, To, Sites, Products, Prices, Against string
-		Left                                       bool
+		Alone, Left                                bool
 		Tail, Expected                             float64
 		Figures                                    []template.HTML
 	}{
-		s, r.Market.At[0].Format(form), r.Market.end().Format(form), sites, strings.Join(products, ", "), r.Options.Portfolio.Prices, r.against(), left,
+		s, r.Market.At[0].Format(form), r.Market.end().Format(form), sites, strings.Join(products, ", "), r.Options.Portfolio.Prices, r.against(), len(r.carried().Sites) == 1, left,
 		100 * (1 - r.Options.Level), r.Plan.Totals.Sum(), figures,
 	})
 }
@@ -130,7 +131,7 @@ func (r *Result) figure() plot.Figure {
 	energy := r.prices()
 	prices := []plot.Curve{stairs("price", plot.Blue, func(t int) float64 { return energy[t] })}
 	if len(p.Sites) == 1 {
-		// A threshold far from all prices says only that nothing passes it.
+		// A worth far from all prices says only that nothing passes it.
 		low, high := slices.Min(energy), slices.Max(energy)
 		seen := func(x float64) float64 {
 			if x < low-(high-low)/2 || x > high+(high-low)/2 {
@@ -138,8 +139,8 @@ func (r *Result) figure() plot.Figure {
 			}
 			return x
 		}
-		below := stairs("charging pays below", plot.Green, func(t int) float64 { return seen(p.Sites[0].Below[t]) })
-		above := stairs("discharging pays above", plot.Orange, func(t int) float64 { return seen(p.Sites[0].Above[t]) })
+		below := stairs("a MWh bought is worth", plot.Green, func(t int) float64 { return seen(p.Sites[0].Below[t]) })
+		above := stairs("a MWh sold costs to replace", plot.Orange, func(t int) float64 { return seen(p.Sites[0].Above[t]) })
 		below.Style, above.Style = plot.Dashed, plot.Dashed
 		prices = append(prices, below, above)
 	}

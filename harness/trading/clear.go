@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"math/big"
 	"slices"
 	"strings"
@@ -208,8 +209,8 @@ func (o *ClearOptions) residual(market *prices, rules *order.Rules, t *order.Ter
 	if err != nil {
 		return nil, err
 	}
-	if market.width%t.Interval != 0 {
-		return nil, market.Fault(1, 1, "", "the rows are %v apart, where %s is traded by %v", market.width, t.Product, t.Interval)
+	if err := market.tradedAs(rules, t, name, column, bidFor); err != nil {
+		return nil, err
 	}
 	out := map[int64][]order.Order{}
 	for k := range market.at {
@@ -219,10 +220,6 @@ func (o *ClearOptions) residual(market *prices, rules *order.Rules, t *order.Ter
 			if !ok || !bidFor(begin) {
 				continue
 			}
-			price := order.Near(x)
-			if lo, hi := t.Bounds(); price < lo || price > hi {
-				return nil, market.At(k, []string{name}, "the rules of the market say floor and cap", "%s is outside of %s to %s of %s", price, lo, hi, rules.Name)
-			}
 			sum := 2 * t.Lot()
 			for _, i := range at[begin.Unix()] {
 				sum += ours.orders[i].KW
@@ -231,13 +228,27 @@ func (o *ClearOptions) residual(market *prices, rules *order.Rules, t *order.Ter
 			if t.Product != order.Energy {
 				slope = 0
 			}
-			out[begin.Unix()] = auction.Others(price, order.Near(slope), t.Lot(), sum)
+			out[begin.Unix()] = auction.Others(order.Near(x), order.Near(slope), t.Lot(), sum)
 			for i := range out[begin.Unix()] {
 				out[begin.Unix()][i].Product = t.Product
 			}
 		}
 	}
 	return out, nil
+}
+
+// tradedAs is an error where a market has no such prices of a product, of the days that matter.
+func (p *prices) tradedAs(rules *order.Rules, t *order.Terms, name string, column []float64, matters func(time.Time) bool) error {
+	if p.width%t.Interval != 0 {
+		return p.Fault(1, 1, "", "the rows are %v apart, where %s is traded by %v", p.width, t.Product, t.Interval)
+	}
+	lo, hi := t.Bounds()
+	for k, x := range column {
+		if price := order.Near(x); !math.IsNaN(x) && (price < lo || price > hi) && matters(p.at[k]) {
+			return p.At(k, []string{name}, "the rules of the market say floor and cap", "%s is outside of %s to %s of %s", price, lo, hi, rules.Name)
+		}
+	}
+	return nil
 }
 
 // take books what a delivery came to.
@@ -321,11 +332,16 @@ func (r *ClearResult) rank(files []*bids, demand float64) error {
 				a.KW += x.Fill[i]
 			}
 		}
-		r.awards = append(r.awards, a)
 		c := Cleared{
 			Time: a.At, Product: a.Product, Price: json.Number(x.Price.String()), Low: json.Number(x.Price.String()), High: json.Number(x.Price.String()),
 			Volume: json.Number((kw - x.Short).String()), Awarded: json.Number((-a.KW).String()),
 		}
+		if x.Short == kw { // nobody is admitted
+			a.Price, c.Price = order.Any(a.Side), ""
+			low, high := r.rules.Terms(k.product).Bounds()
+			c.Low, c.High = json.Number(low.String()), json.Number(high.String())
+		}
+		r.awards = append(r.awards, a)
 		if x.Short > 0 {
 			c.Curtailed = json.Number(x.Short.String())
 		}
@@ -387,7 +403,11 @@ func (r *ClearResult) Print(w io.Writer) {
 		fmt.Fprintf(w, "earned %s %s\n", r.Earned, r.Currency)
 	}
 	for _, c := range r.Cleared {
-		if c.Price == "" {
+		switch {
+		case c.Price != "":
+		case r.rules.Ranking != nil:
+			fmt.Fprintf(w, "%s %s: no offer is admitted\n", c.Time.Format(time.RFC3339), c.Product)
+		default:
 			fmt.Fprintf(w, "%s %s: nobody agrees, %s is bid and %s asked\n", c.Time.Format(time.RFC3339), c.Product, c.Low, c.High)
 		}
 		if c.Curtailed != "" {

@@ -37,6 +37,15 @@ func TestRankTakesTheOthers(t *testing.T) {
 	if c := apart.Cleared[0]; c.Price != "20" || c.Volume != "300" || c.Awarded != "-60" || c.Curtailed != "" {
 		t.Errorf("cleared %+v", c)
 	}
+	// Who is not admitted is awarded nothing, and then there is no price of 0.
+	slow := clearing(trading.ClearOptions{Bids: write(t, dir, "slow.csv", []byte(head+strings.Replace(ours, ",2,1", ",0.2,1", 1)))})
+	var awards bytes.Buffer
+	if err := slow.WriteCSV(&awards); err != nil {
+		t.Fatal(err)
+	}
+	if c := slow.Cleared[0]; c.Price != "" || c.Volume != "0" || !strings.HasSuffix(awards.String(), "\n2026-03-01T00:00:00Z,60,regup,,0,,0\n") {
+		t.Errorf("nobody is admitted: %+v, %s", c, awards.String())
+	}
 	for _, o := range []trading.ClearOptions{
 		{Market: "hunan-regulation", Bids: mine, Demand: 300, Prices: mine},
 		{Market: "hunan-regulation", Bids: mine, Demand: 300, Slope: 1},

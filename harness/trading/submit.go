@@ -142,6 +142,17 @@ func Simulate(o ClearOptions, folder string) (*Simulated, error) {
 	if _, err := market.column(o.Column); err != nil {
 		return nil, err
 	}
+	for i := range rules.Products {
+		t := &rules.Products[i]
+		name := columnOf(t.Product, o.Column)
+		k := slices.Index(market.Header, name)
+		if k < 0 {
+			continue
+		}
+		if err := market.tradedAs(rules, t, name, market.Column[k], func(time.Time) bool { return true }); err != nil {
+			return nil, err
+		}
+	}
 	others := func(t *order.Terms, at time.Time, sum order.KW) []order.Order {
 		i := slices.Index(market.Header, columnOf(t.Product, o.Column))
 		if i < 0 {
