@@ -156,6 +156,7 @@ again with the difference alone. Where a party has several sites, --site says wh
 	f.StringVar(&o.To, "to", "", "last local date that is billed, or the instant of the end")
 	f.DurationVar(&o.Gap, "gap", time.Minute, "readings of a device further apart than this say nothing of what is between them")
 	f.BoolVar(&o.ProForma, "pro-forma", false, "take simulated readings, for what is no bill")
+	f.StringVar(&o.Currency, "currency", "", "what the prices of --data are in, where the rule has no other (default: that of the rule); nothing is converted")
 	f.StringVar(&o.Claims, "claims", "", "CSV of another party's bill")
 	f.StringVar(&out, "out", "", "CSV file for every item: interval, quantity, price, amount, rows of readings")
 	f.StringVar(&page, "page", "", "HTML file to print")

@@ -27,6 +27,7 @@ type BillOptions struct {
 	Site     string // whose readings they are, where a party has several
 	ProForma bool
 	Claims   string // another party's bill
+	Currency string // of the prices of the data; empty: that of the rule
 }
 
 // BillResult are bills, one of each version of the rule.
@@ -48,6 +49,13 @@ func Bill(o BillOptions) (*BillResult, error) {
 	rules, err := tariffs(o.Rules)
 	if err != nil {
 		return nil, err
+	}
+	if o.Currency != "" {
+		for _, t := range rules {
+			if err := t.In(o.Currency); err != nil {
+				return nil, err
+			}
+		}
 	}
 	d, err := o.load(rules)
 	if err != nil {

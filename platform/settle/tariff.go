@@ -74,6 +74,18 @@ type Line struct {
 	Beyond float64 `yaml:"cliff_percent" json:"cliff_percent,omitempty"` // of double-min: a larger deviation earns nothing
 }
 
+// In puts the rule in the currency of its data: only where all of its prices are columns. Nothing is
+// converted.
+func (t *Tariff) In(currency string) error {
+	for i := range t.Lines {
+		if l := &t.Lines[i]; currency != t.Currency && l.PriceOf == "" && (l.Price != 0 || len(l.Periods) > 0) {
+			return fmt.Errorf("the bill cannot be in %s: the price of line %s is one of rule %s, in %s", currency, l.ID, t.Name, t.Currency)
+		}
+	}
+	t.Currency = currency
+	return nil
+}
+
 // Formula is what the line comes to in an interval, for people.
 func (l *Line) Formula() string {
 	q := l.Quantity
