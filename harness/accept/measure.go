@@ -578,13 +578,12 @@ func (r *Record) against(t *trace, m measured, own func(*device.Reading) float64
 	return m, nil
 }
 
-// columns are the times and the values of points.
-func columns(pts []metric.Point) (t, v []float64) {
-	t, v = make([]float64, len(pts)), make([]float64, len(pts))
-	for i, p := range pts {
-		t[i], v[i] = p.T, p.V
+// curve is that of points.
+func curve(pts []metric.Point) (c settle.Curve) {
+	for _, p := range pts {
+		c.T, c.KW = append(c.T, p.T), append(c.KW, p.V)
 	}
-	return t, v
+	return c
 }
 
 // following scores how a signal was followed.
@@ -605,8 +604,7 @@ func (r *Record) following(name string, w *Window, t *trace, m measured) (measur
 		m.Value = s.Score
 		return m, err
 	case "k", "k1", "k2", "k3", "kp", "kp1", "kp2", "kp3": // both count the same commands
-		at, power := columns(within(t.pts, t.a-1, t.b))
-		list, err := settle.Hunan.Counting.Adjustments(at, power, signal, r.RatedKW)
+		list, err := settle.Hunan.Counting.Adjustments(curve(append([]metric.Point{{T: math.Inf(-1)}}, r.Setpoints...)), curve(within(t.pts, t.a-1, t.b)), r.RatedKW)
 		rule := settle.Hunan
 		if strings.HasPrefix(name, "kp") {
 			rule = settle.NorthChina

@@ -290,22 +290,17 @@ func TestTelemetry(t *testing.T) {
 }
 
 // hunan is the mean index of a response by the rule of that province.
-func hunan(pts []metric.Point, signal func(float64) float64) (k float64, n int, err error) {
-	var at, power []float64
+func hunan(pts []metric.Point, signal settle.Curve) (k float64, n int, err error) {
+	var c settle.Curve
 	for _, p := range pts {
-		at, power = append(at, p.T), append(power, p.V)
+		c.T, c.KW = append(c.T, p.T), append(c.KW, p.V)
 	}
-	list, err := settle.Hunan.Counting.Adjustments(at, power, signal, 100)
+	list, err := settle.Hunan.Counting.Adjustments(signal, c, 100)
 	return settle.Mean(list, settle.Hunan.K), len(list), err
 }
 
 func TestMeanIndexOfCommands(t *testing.T) {
-	signal := func(t float64) float64 {
-		if t < 0 {
-			return 0
-		}
-		return 60
-	}
+	signal := settle.Curve{T: []float64{-1, 0}, KW: []float64{0, 60}}
 	slow, n, err := hunan(respond(-1, 100, 0.1, ramp(0, 60, 1, 1)), signal)
 	if err != nil || n != 1 {
 		t.Fatal(slow, n, err)

@@ -145,6 +145,20 @@ func (c *Curve) Common(with Curve) (from, to float64, ok bool) {
 	return from, to, to > from
 }
 
+// between is the part of a curve from one time to another, with a row at both.
+func (c *Curve) between(from, to float64) (part Curve) {
+	part = Curve{T: []float64{from}, KW: []float64{c.At(from)}}
+	for i, t := range c.T {
+		if from < t && t <= to {
+			part.T, part.KW = append(part.T, t), append(part.KW, c.KW[i])
+		}
+	}
+	if n := len(part.T) - 1; part.T[n] < to {
+		part.T, part.KW = append(part.T, to), append(part.KW, part.KW[n])
+	}
+	return part
+}
+
 func (r *Judgement) pjm(rule *Score, o *Terms, reading PJMReading, signal, response *Curve, from, to float64) error {
 	n := int((to-from)/PJMPeriodS+1e-9) + 1
 	x, y := make([]float64, n), make([]float64, n)
@@ -188,13 +202,7 @@ func (r *Judgement) charge(rule *Score, fee float64) {
 }
 
 func (r *Judgement) index(rule *Score, o *Terms, signal, response *Curve, from, to float64) error {
-	var t, kw []float64
-	for i, at := range response.T {
-		if from <= at && at <= to {
-			t, kw = append(t, at), append(kw, response.KW[i])
-		}
-	}
-	list, err := rule.Counting.Adjustments(t, kw, signal.At, r.RatedKW)
+	list, err := rule.Counting.Adjustments(*signal, response.between(from, to), r.RatedKW)
 	if err != nil {
 		return fmt.Errorf("no command moved more than %g %% of %g kW and held %g s: %w", rule.Counting.Counts, r.RatedKW, rule.Counting.Holds, err)
 	}

@@ -93,68 +93,6 @@ func TestShippedScores(t *testing.T) {
 	}
 }
 
-// TestFarthestMove: mileage is what was moved, not what was asked for.
-func TestFarthestMove(t *testing.T) {
-	t.Parallel()
-	var at, power []float64
-	for s := range 121 {
-		at = append(at, float64(s))
-		power = append(power, min(max(float64(s)-2, 0)*100, 600)) // kW, of the 1,000 asked for
-	}
-	list, err := shipped(t, "hunan").Counting.Adjustments(at, power, func(t float64) float64 { return 1000 }, 1000)
-	if err != nil || len(list) != 1 {
-		t.Fatal(list, err)
-	}
-	near(t, "moved", list[0].MovedKW, 600, 0)
-	near(t, "delay", list[0].Delay, 3, 0)
-}
-
-// TestJitterIsNoCommand: a signal that trembles by less than what counts is one command, and
-// one that creeps away from it is another when it is that far.
-func TestJitterIsNoCommand(t *testing.T) {
-	t.Parallel()
-	c := shipped(t, "hunan").Counting
-	var at, power []float64
-	for s := range 301 { // 100 MW; 10 kW after 2 s of nothing, at 1 MW a second, then what is asked for
-		at = append(at, float64(s))
-		power = append(power, min(max(float64(s)-2, 0)*1000, 50e3))
-	}
-	still := func(float64) float64 { return 50e3 }
-	want, err := c.Adjustments(at, power, still, 100e3)
-	if err != nil || len(want) != 1 {
-		t.Fatal(want, err)
-	}
-	for name, by := range map[string]float64{"a watt": 0.001, "1.9 %": 1900} {
-		jitter := func(t float64) float64 { return 50e3 + by*float64(int(t/4)%2) }
-		got, err := c.Adjustments(at, power, jitter, 100e3)
-		if err != nil || len(got) != 1 {
-			t.Errorf("a signal that trembles by %s: %d commands, %v", name, len(got), err)
-			continue
-		}
-		near(t, name+": rate", got[0].Rate, want[0].Rate, 4) // 1.9 % may be there a little later or earlier
-		near(t, name+": delay", got[0].Delay, want[0].Delay, 0)
-		near(t, name+": target", got[0].TargetKW, 50e3, 0)
-		near(t, name+": deviation", got[0].Error, want[0].Error+100*by/100e3/2, 0.1) // off by it half of the time
-	}
-	// 0.9 % a minute is more than 2 % in the third.
-	creep := func(t float64) float64 { return 50e3 + 900*float64(int(t/60)) }
-	got, err := c.Adjustments(at, power, creep, 100e3)
-	if err != nil || len(got) != 2 || got[1].At != 180 || got[1].TargetKW != 52.7e3 {
-		t.Errorf("a signal that creeps: %+v, %v", got, err)
-	}
-	// More than what counts is a command, and voids one that did not hold.
-	double := func(t float64) float64 {
-		if t < 20 {
-			return 30e3
-		}
-		return 50e3
-	}
-	got, err = c.Adjustments(at, power, double, 100e3)
-	if err != nil || len(got) != 1 || got[0].At != 20 {
-		t.Errorf("a command that was replaced: %+v, %v", got, err)
-	}
-}
-
 // Worked from the formulas of SolveAGC, with 1.5 % of rated power and 20 s.
 func TestKpIndex(t *testing.T) {
 	t.Parallel()
@@ -180,25 +118,6 @@ func TestKpIndex(t *testing.T) {
 		}
 		if math.Abs(kp-tt.kp) > 1e-9 {
 			t.Errorf("%+v: Kp = %g, want %g", tt.a, kp, tt.kp)
-		}
-	}
-}
-
-// TestPerfectResponse: who follows each command in the very sample of it has moved all the way without delay.
-func TestPerfectResponse(t *testing.T) {
-	var at, kw []float64
-	steps := []float64{0, 20e3, -10e3, 30e3}
-	signal := func(t float64) float64 { return steps[min(int(max(t, 0)/120), 3)] }
-	for s := 0.0; s < 480; s++ {
-		at, kw = append(at, s), append(kw, signal(s))
-	}
-	list, err := settle.Hunan.Counting.Adjustments(at, kw, signal, 100e3)
-	if err != nil || len(list) != 3 {
-		t.Fatalf("%+v, %v", list, err)
-	}
-	for i, a := range list {
-		if want := math.Abs(steps[i+1] - steps[i]); a.MovedKW != want || a.Delay > 1 || a.Error > 0.5 { // the sample of the next command is held against this one
-			t.Errorf("command %d: %+v, want %g kW moved", i, a, want)
 		}
 	}
 }
