@@ -88,6 +88,14 @@ func Replay(o ReplayOptions) (*Replayed, error) {
 	} else if f, err = o.forecast(rules, o.Forecast); err != nil {
 		return nil, err
 	}
+	t := rules.Terms(order.Energy)
+	switch {
+	case t == nil || f.Length%t.Interval != 0:
+		return nil, fmt.Errorf("%s: the rows are %v apart, which are no deliveries of %s", o.Prices, f.Length, rules.Name)
+	case regulation && f.Length != t.Interval:
+		return nil, fmt.Errorf("regulation is replayed where energy is traded by the step of the prices, %v, and %s trades it by %v", f.Length, rules.Name, t.Interval)
+	}
+	f.Forecast = f.By(t.Interval)
 	if regulation && f.up == nil {
 		if err := f.capacity(came, columns); err != nil {
 			return nil, err

@@ -329,3 +329,26 @@ func TestReplayRegulation(t *testing.T) {
 		}
 	}
 }
+
+// TestQuantilesOfALargeStore: what a day cannot fill nor empty is as good as without bounds; it takes
+// no more work.
+func TestQuantilesOfALargeStore(t *testing.T) {
+	t.Parallel()
+	r := rules(t, "day-ahead-hourly")
+	f := forecast(rand.New(rand.NewPCG(4, 4)), 24)
+	var want []order.Order
+	for _, kwh := range []float64{2e5, 1e9} {
+		got, err := bid.Quantiles(f, risk.Battery{PowerKW: 1000, EnergyKWh: kwh, Efficiency: 0.9, StoredKWh: kwh / 2}, 1, r)
+		if err != nil || len(got) == 0 {
+			t.Fatalf("%v kWh: %v, %v", kwh, got, err)
+		}
+		if want == nil {
+			want = got
+		} else if !reflect.DeepEqual(got, want) {
+			t.Errorf("%v kWh: %v\nwant %v", kwh, got, want)
+		}
+	}
+	if got, err := bid.Quantiles(f, risk.Battery{PowerKW: 0.001, EnergyKWh: 1e9, Efficiency: 0.9, StoredKWh: 1e9}, 1, r); err != nil || len(got) != 0 {
+		t.Errorf("a watt: %v, %v", got, err)
+	}
+}

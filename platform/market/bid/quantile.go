@@ -44,9 +44,8 @@ func Quantiles(f *Forecast, b risk.Battery, variableCost float64, r *order.Rules
 	if err != nil {
 		return nil, err
 	}
-	if t.Interval != f.Length {
-		return nil, fmt.Errorf("the forecast is by %v, where energy is traded by %v", f.Length, t.Interval)
-	}
+	f = f.By(t.Interval)
+	n = len(f.Price)
 	d := desk{f: f, b: b, t: t, hours: f.Length.Hours(), cost: variableCost, lot: float64(t.Lot())}
 	d.left = d.replacement()
 	stored := d.plan()
@@ -89,12 +88,16 @@ func (d *desk) replacement() float64 { return max(slices.Min(d.f.Price), 0) }
 // forecast.
 func (d *desk) plan() []float64 {
 	n := len(d.f.Price)
-	b := market.Battery{PowerMW: d.b.PowerKW / 1000, EnergyMWh: d.b.EnergyKWh / 1000, Efficiency: d.b.Efficiency, VariableCost: d.cost}
+	// What the day can neither fill nor empty needs no bounds.
+	day := 2 * float64(n) * d.hours * d.b.PowerKW
+	begin := min(d.b.StoredKWh, day)
+	energy := begin + min(d.b.EnergyKWh-d.b.StoredKWh, day)
+	b := market.Battery{PowerMW: d.b.PowerKW / 1000, EnergyMWh: energy / 1000, Efficiency: d.b.Efficiency, VariableCost: d.cost}
 	lowest := math.Inf(-1) // below which wasting energy would pay, which no bid asks for
 	if b.Efficiency < 1 {
 		lowest = -d.cost / (1/b.Efficiency - 1) * (1 - tiny)
 	}
-	after := int(math.Ceil(d.b.EnergyKWh / d.b.PowerKW / d.hours)) // in which all that is left is sold for its worth
+	after := int(math.Ceil(energy / d.b.PowerKW / d.hours)) // in which all that is left is sold for its worth
 	prices := make([]float64, 0, n+after)
 	for _, p := range d.f.Price {
 		prices = append(prices, max(p, lowest))
@@ -104,7 +107,7 @@ func (d *desk) plan() []float64 {
 	}
 	stored := make([]float64, len(prices)+1)
 	var a market.Arbitrage
-	if _, ok := a.From(d.b.StoredKWh/1000, b, d.hours, prices, stored); !ok {
+	if _, ok := a.From(begin/1000, b, d.hours, prices, stored); !ok {
 		panic("bid: prices that waste energy")
 	}
 	for k := range stored {

@@ -145,6 +145,24 @@ func (f *Forecast) Part(from, to int) *Forecast {
 	return out
 }
 
+// By is the forecast by shorter deliveries, which divide its own: each has the price of the one that it
+// is a part of.
+func (f *Forecast) By(length time.Duration) *Forecast {
+	if length >= f.Length {
+		return f
+	}
+	out := &Forecast{Length: length, Levels: f.Levels}
+	for k, at := range f.At {
+		for d := time.Duration(0); d < f.Length; d += length {
+			out.At, out.Price = append(out.At, at.Add(d)), append(out.Price, f.Price[k])
+			if f.Quantile != nil {
+				out.Quantile = append(out.Quantile, f.Quantile[k])
+			}
+		}
+	}
+	return out
+}
+
 // TakerDesk bids, each day, the plan that is best at the middle of a forecast, at any price: from
 // empty to empty, up to what lots leave.
 func TakerDesk(f *Forecast, b risk.Battery, variableCost float64, r *order.Rules) Desk {
