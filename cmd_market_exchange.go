@@ -110,7 +110,7 @@ A folder has one market at a time (exit code 3). There is no token; it is for tr
 				return fail(exitInput, err)
 			}
 			m, err := trading.Simulate(o, folder)
-			if errors.Is(err, exchange.ErrServed) {
+			if _, ok := errors.AsType[*os.PathError](err); ok || errors.Is(err, exchange.ErrServed) {
 				return fail(exitEnvironment, err)
 			} else if err != nil {
 				return failed(c.Context(), err)

@@ -262,8 +262,8 @@ func readAwards(paths []string) (out []order.Award, err error) {
 					return nil, s.At(k, []string{c}, "", "this is none of an award")
 				}
 			}
-			if a.Length <= 0 {
-				return nil, s.At(k, []string{minutesColumn}, "as in 15 or 60", "a delivery of %v", a.Length)
+			if x := columns[0][k]; x != math.Trunc(x) || x <= 0 || x > order.MostMinutes {
+				return nil, s.At(k, []string{minutesColumn}, "as in 15 or 60", "a delivery of %v minutes", x)
 			}
 			if !slices.Contains(order.Products, a.Product) {
 				return nil, s.At(k, []string{productColumn}, "write energy, regup, regdown or reserve", "%q is no product", a.Product)

@@ -80,7 +80,9 @@ func TestAwardFaults(t *testing.T) {
 	for _, tt := range []struct{ text, want string }{
 		{head + "2026-03-01T00:00:00Z,60,energy,up,1,5\n", `:2:32: "up" is no side`},
 		{head + "2026-03-01T00:00:00Z,60,energy,,1,5\n", ":2:32: 1 MW on no side"},
-		{head + "2026-03-01T00:00:00Z,0,energy,buy,1,5\n", ":2:22: a delivery of 0s"},
+		{head + "2026-03-01T00:00:00Z,0,energy,buy,1,5\n", ":2:22: a delivery of 0 minutes"},
+		{head + "2026-03-01T00:00:00Z,1e300,energy,buy,1,5\n", ":2:22: a delivery of 1e+300 minutes"},
+		{head + "2026-03-01T00:00:00Z,7.5,energy,buy,1,5\n", ":2:22: a delivery of 7.5 minutes"},
 		{head + "2026-03-01T00:00:00Z,60,power,buy,1,5\n", `:2:25: "power" is no product`},
 		{head + "yesterday,60,energy,buy,1,5\n", ":2:1: this is none of an award"},
 		{head + "2026-03-01T00:00:00Z,60,energy,buy,-1,5\n", ":2:36: this is none of an award"},

@@ -103,8 +103,8 @@ func ReadAwards(r io.Reader) (out []Award, err error) {
 	return out, err
 }
 
-// mostMinutes of a delivery: a day of 25 hours.
-const mostMinutes = 25 * 60
+// MostMinutes of a delivery: a day of 25 hours.
+const MostMinutes = 25 * 60
 
 // ParseAward reads an award from the words of a file or of a message. One of 0 MW may be on no side,
 // and at no price, where nobody traded; any other has both.
@@ -119,7 +119,7 @@ func ParseAward(at, minutes, product, side, quantity, price string) (a Award, er
 	}
 	n, err := strconv.Atoi(minutes)
 	switch {
-	case err != nil || n <= 0 || n > mostMinutes:
+	case err != nil || n <= 0 || n > MostMinutes:
 		return a, fmt.Errorf("%q minutes are no delivery", minutes)
 	case side == "" && o.KW != 0:
 		return a, fmt.Errorf("%s MW on no side", o.KW)
