@@ -1,16 +1,14 @@
 package hindcast
 
 import (
+	"cmp"
 	"encoding/csv"
-	"errors"
 	"fmt"
 	"io"
 	"math"
 	"runtime"
 	"slices"
 	"strconv"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"yunchu/platform/forecast"
@@ -31,47 +29,17 @@ type Options struct {
 
 // Result is how good the forecasts were.
 type Result struct {
-	MAE          float64 `json:"mae"`
-	RMAE         float64 `json:"rmae"`
-	MAEBefore    float64 `json:"mae_persistence"`   // of the day before
-	SkillBefore  float64 `json:"skill_persistence"` // 1 − mae / mae_persistence
-	SMAPE        float64 `json:"smape"`             // %
-	RMSE         float64 `json:"rmse"`
-	Pinball      float64 `json:"pinball"`
-	N            int     `json:"n"`
-	MAENaive     float64 `json:"mae_naive"`
-	PinballNaive float64 `json:"pinball_naive"`
-	Skill        float64 `json:"skill"`         // 1 − rmae
-	SkillPinball float64 `json:"skill_pinball"` // 1 − pinball / pinball_naive
-	From         string  `json:"from"`
-	To           string  `json:"to"`
-	Filled       int     `json:"filled,omitempty"` // steps that were not there and are not scored
-	Months       []Month `json:"months"`
-	Against      []Rival `json:"against,omitempty"`
+	forecast.Figures
+	From    string           `json:"from"`
+	To      string           `json:"to"`
+	Filled  int              `json:"filled,omitempty"` // steps that were not there and are not scored
+	Months  []forecast.Month `json:"months"`
+	Against []forecast.Rival `json:"against,omitempty"`
 
 	data    *data
 	days    []forecast.Forecast
 	names   []string
 	options Options
-}
-
-// Month is the error of a month.
-type Month struct {
-	Month   string             `json:"month"`
-	MAE     float64            `json:"mae"`
-	RMAE    float64            `json:"rmae"`
-	N       int                `json:"n"`
-	Against map[string]float64 `json:"against,omitempty"` // ratio of our error to that of each rival
-}
-
-// Rival compares with a forecast of somebody else where both say something.
-type Rival struct {
-	Name      string  `json:"name"`
-	MAE       float64 `json:"mae"`
-	Ratio     float64 `json:"ratio"` // our MAE to that
-	Statistic float64 `json:"dm"`    // of Diebold and Mariano; negative where ours is better
-	P         float64 `json:"p"`     // of a statistic as low, were both equally good
-	N         int     `json:"n"`
 }
 
 // Run forecasts and scores. What is wrong in a file is scenario.Faults.
@@ -99,30 +67,21 @@ func Run(o Options) (*Result, error) {
 	case to >= s.Days():
 		return nil, fmt.Errorf("%s has whole days up to %s", o.Data, last)
 	}
-	warm := forecast.Warm
-	if o.Warm > 0 {
-		warm = max(o.Warm, forecast.MinWarm)
-	}
-	first := max(forecast.MinDays, from-warm)
-	if err := s.Check(first); err != nil {
-		return nil, err
-	}
 	var others []other
 	if o.Against != "" {
 		if others, err = readOthers(o, d.came[from:to+1]); err != nil {
 			return nil, err
 		}
 	}
-	members, err := forecasts(s, first, to, o.Stop)
+	days, err := forecast.Play(s, from, to, cmp.Or(o.Warm, forecast.Warm), runtime.GOMAXPROCS(0), o.Stop)
 	if err != nil {
 		return nil, err
 	}
-	days := forecast.Combine(s, first, members)[from-first:]
 	r := &Result{
 		From: o.From.Format(time.DateOnly), To: d.first.AddDate(0, 0, to).Format(time.DateOnly),
 		data: d, days: days, names: forecast.Members(), options: o,
 	}
-	r.score(others, forecast.NaiveQuantiles(s, first, to)[from-first:])
+	r.score(others, forecast.NaiveQuantiles(s, from, to))
 	return r, nil
 }
 
@@ -142,38 +101,11 @@ func Next(o Options) (*Ahead, error) {
 		return nil, fmt.Errorf("%s has %d whole days before %s, and a forecast with its quantiles is learned from %d at least",
 			o.Data, day, d.first.AddDate(0, 0, day).Format(time.DateOnly), least)
 	}
-	first := max(forecast.MinDays, day-forecast.Warm)
-	members, err := forecasts(s, first, day, o.Stop)
+	days, err := forecast.Play(s, day, day, forecast.Warm, runtime.GOMAXPROCS(0), o.Stop)
 	if err != nil {
 		return nil, err
 	}
-	days := forecast.Combine(s, first, members)[day-first:]
 	return &Ahead{Result{data: d, days: days, names: forecast.Members(), options: o}}, nil
-}
-
-// forecasts runs the members over days on all processors. A day depends on no other.
-func forecasts(s *forecast.Series, first, last int, stop func() error) ([][][]float64, error) {
-	out := make([][][]float64, last-first+1)
-	var (
-		next atomic.Int64
-		wg   sync.WaitGroup
-	)
-	for range min(runtime.GOMAXPROCS(0), len(out)) {
-		wg.Go(func() {
-			for {
-				i := int(next.Add(1) - 1)
-				if i >= len(out) || stop != nil && stop() != nil {
-					return
-				}
-				out[i] = forecast.Day(s, first+i)
-			}
-		})
-	}
-	wg.Wait()
-	if stop != nil && stop() != nil {
-		return nil, errors.New("interrupted")
-	}
-	return out, nil
 }
 
 func (r *Result) score(others []other, naive []forecast.Forecast) {
@@ -201,50 +133,40 @@ func (r *Result) score(others []other, naive []forecast.Forecast) {
 		return ours, theirs, truth
 	}
 	weekly := func(i int, v value) float64 { return naive[i].Value[v.step] }
-	var ours, theirs [][]float64
-	var truth []float64
+	trial := forecast.Trial{}
 	for i, f := range r.days {
 		for _, v := range d.came[f.Day] {
 			if math.IsNaN(v.target) {
 				r.Filled++
 				continue
 			}
-			ours, theirs = append(ours, f.Quantiles[v.step]), append(theirs, naive[i].Quantiles[v.step])
-			truth = append(truth, v.target)
+			trial.Quantiles, trial.WeekQuantiles = append(trial.Quantiles, f.Quantiles[v.step]), append(trial.WeekQuantiles, naive[i].Quantiles[v.step])
 		}
 	}
-	x, z, y := pick("", weekly)
-	score, base := forecast.Compare(x, y), forecast.Compare(z, y)
-	r.MAE, r.SMAPE, r.RMSE, r.N = score.MAE, score.SMAPE, score.RMSE, score.N
-	r.MAENaive, r.RMAE = base.MAE, ratio(score.MAE, base.MAE)
-	r.Skill = 1 - r.RMAE
-	_, z, y = pick("", func(i int, v value) float64 {
+	trial.Said, trial.Week, trial.Came = pick("", weekly)
+	_, trial.Before, _ = pick("", func(i int, v value) float64 {
 		s := &d.series
 		return s.Target[(r.days[i].Day-1)*s.PerDay+v.step]
 	})
-	r.MAEBefore = forecast.Compare(z, y).MAE
-	r.SkillBefore = 1 - ratio(r.MAE, r.MAEBefore)
-	r.Pinball = forecast.MeanPinball(forecast.Levels, ours, truth)
-	r.PinballNaive = forecast.MeanPinball(forecast.Levels, theirs, truth)
-	r.SkillPinball = 1 - ratio(r.Pinball, r.PinballNaive)
+	r.Figures = trial.Figures()
 	for _, m := range months {
 		x, z, y := pick(m, weekly)
 		score := forecast.Compare(x, y)
-		month := Month{Month: m, MAE: score.MAE, RMAE: ratio(score.MAE, forecast.Compare(z, y).MAE), N: score.N}
+		month := forecast.Month{Month: m, MAE: score.MAE, RMAE: forecast.Ratio(score.MAE, forecast.Compare(z, y).MAE), N: score.N}
 		for _, o := range others {
 			if x, z, y := pick(m, o.on); len(y) > 0 {
 				if month.Against == nil {
 					month.Against = map[string]float64{}
 				}
-				month.Against[o.name] = ratio(forecast.Compare(x, y).MAE, forecast.Compare(z, y).MAE)
+				month.Against[o.name] = forecast.Ratio(forecast.Compare(x, y).MAE, forecast.Compare(z, y).MAE)
 			}
 		}
 		r.Months = append(r.Months, month)
 	}
 	for _, o := range others {
 		x, z, y := pick("", o.on)
-		rival := Rival{Name: o.name, MAE: forecast.Compare(z, y).MAE, N: len(y)}
-		rival.Ratio = ratio(forecast.Compare(x, y).MAE, rival.MAE)
+		rival := forecast.Rival{Name: o.name, MAE: forecast.Compare(z, y).MAE, N: len(y)}
+		rival.Ratio = forecast.Ratio(forecast.Compare(x, y).MAE, rival.MAE)
 		rival.Statistic, rival.P = r.dieboldMariano(o)
 		r.Against = append(r.Against, rival)
 	}
@@ -264,17 +186,6 @@ func (r *Result) dieboldMariano(o other) (statistic, p float64) {
 		}
 	}
 	return forecast.DieboldMariano(ours, theirs, truth, perDay)
-}
-
-// ratio is 1 of 0 to 0.
-func ratio(a, b float64) float64 {
-	if b == 0 {
-		if a == 0 {
-			return 1
-		}
-		return math.MaxFloat64
-	}
-	return a / b
 }
 
 func (r *Result) begin(day int) time.Time { return r.data.first.AddDate(0, 0, day) }

@@ -77,6 +77,33 @@ func TestNoLookAhead(t *testing.T) {
 	}
 }
 
+// TestOrderOfColumns: in which order columns are named changes no forecast, to the bit.
+func TestOrderOfColumns(t *testing.T) {
+	const perDay, day = 6, 120
+	s := made(perDay, day+1, 5, 1)
+	r := rand.New(rand.NewPCG(7, 1))
+	third := make([]float64, len(s.Target)) // begins as the first does
+	for i, x := range s.Exog[0] {
+		if third[i] = x; i > 2 {
+			third[i] += 3 * r.NormFloat64()
+		}
+	}
+	s.Exog = append(s.Exog, third)
+	want := forecast.Day(s, day)
+	for _, order := range [][3]int{{0, 2, 1}, {1, 0, 2}, {2, 1, 0}} {
+		other := *s
+		other.Exog = [][]float64{s.Exog[order[0]], s.Exog[order[1]], s.Exog[order[2]]}
+		for m, said := range forecast.Day(&other, day) {
+			if !slices.Equal(said, want[m]) {
+				t.Errorf("%s, columns in order %v: %v, and %v", forecast.Members()[m], order, said, want[m])
+			}
+		}
+		if !slices.Equal(other.Exog[0][:4], s.Exog[order[0]][:4]) {
+			t.Error("the caller's columns were moved")
+		}
+	}
+}
+
 // TestLearnsWhatIsThere: a series that its columns explain is forecast within little more than
 // its noise, and the quantiles hold what they say.
 func TestLearnsWhatIsThere(t *testing.T) {

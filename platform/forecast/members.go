@@ -82,6 +82,7 @@ func Members() (names []string) {
 // Day is what each member says of day d. It reads the target before d and what was forecast up
 // to d. The caller has called Check.
 func Day(s *Series, d int) (forecasts [][]float64) {
+	s = s.ordered(d)
 	for _, m := range all {
 		q := newDesign(s, d, m.days, m.asinh)
 		if len(m.lambdas)+len(m.ridges) > 0 {

@@ -48,6 +48,15 @@ func (s *Series) day(column []float64, d int) []float64 {
 	return column[d*s.PerDay : (d+1)*s.PerDay]
 }
 
+// ordered has the columns in an order that follows from what is in them up to day d. A descent ends within a
+// tolerance, and where depends on who comes first: so it is never who was named first.
+func (s *Series) ordered(d int) *Series {
+	out := *s
+	end := (d + 1) * s.PerDay
+	out.Exog = slices.SortedStableFunc(slices.Values(s.Exog), func(a, b []float64) int { return -slices.Compare(a[:end], b[:end]) })
+	return &out
+}
+
 // blocks is how many values describe a day in features: its steps, or its hours where they are
 // shorter and fill hours.
 func (s *Series) blocks() int {
