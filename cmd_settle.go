@@ -102,7 +102,8 @@ needs (prices, awards, commitments) by time, in the same file or others. Times a
 
 The exit code is 1 where something is missing, and where another party's bill (--claims: line, amount,
 month) does not agree. --ledger books the bill in double entry; what was booked before is booked
-again with the difference alone. Where a party has several sites, --site says whose bill it is.`,
+again with the difference alone. --site says whose bill it is: of a meter's file it is needed, of devices where
+a party has several sites.`,
 		Example: `  yunchu settle bill --rule mengxi --readings meter.csv --data prices.csv --out items.csv --page bill.html
   yunchu settle bill --rule mengxi --readings meter.csv --data prices.csv --claims grid.csv --json
   yunchu settle bill --rule tariff.yaml --readings export.csv --ledger book.jsonl --party grid`,
@@ -162,39 +163,44 @@ again with the difference alone. Where a party has several sites, --site says wh
 	f.StringVar(&page, "page", "", "HTML file to print")
 	f.StringVar(&ledger, "ledger", "", "file of the ledger that the bill is booked in")
 	f.StringVar(&party, "party", "", "whom the bill is with, in the ledger")
-	f.StringVar(&o.Site, "site", "", "whose readings they are: several sites in one ledger are booked apart")
+	f.StringVar(&o.Site, "site", "", "whose readings they are, for the ledger: several sites are booked apart, and a meter's file does not say")
 	f.BoolVar(&items, "items", false, "with --json: every item too")
 	f.BoolVar(&asJSON, "json", false, "print the result as JSON")
 	return c
 }
 
 func settleLedgerCommand() *cobra.Command {
-	return &cobra.Command{
+	var out, page string
+	var asJSON bool
+	c := &cobra.Command{
 		Use:   "ledger FILE",
 		Short: "Prove a ledger, and say what is on its accounts",
 		Long: `Prove a ledger, and say what is on its accounts: entries have their place and follow from one another,
 and postings balance. Above 0 is a debit. The hash is that of the whole: whoever keeps it elsewhere
 finds a change in the last line too.`,
+		Example: `  yunchu settle ledger book.jsonl
+  yunchu settle ledger book.jsonl --out postings.csv --page book.html --json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			l, err := billing.Ledger(args[0])
+			l, err := billing.ReadLedger(args[0])
 			if _, ok := errors.AsType[*os.PathError](err); ok {
 				return fail(exitInput, err)
 			} else if err != nil {
 				return fail(exitFailed, err)
 			}
-			w := c.OutOrStdout()
-			for _, a := range l.Accounts() {
-				fmt.Fprintf(w, "%-30s %16s %s\n", a.Name, a.Balance, a.Currency)
-			}
-			fmt.Fprintf(w, "%d entries, hash %s\n", len(l.Entries), l.Hash())
-			return nil
+			return tell(c, l, asJSON, errors.Join(writeFile(out, l.WriteCSV), writeFile(page, l.WritePage)))
 		},
 	}
+	f := c.Flags()
+	f.StringVar(&out, "out", "", "CSV file with every posting")
+	f.StringVar(&page, "page", "", "HTML file to print")
+	f.BoolVar(&asJSON, "json", false, "print the accounts and the hash as JSON")
+	return c
 }
 
 func settleRulesCommand() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	c := &cobra.Command{
 		Use:   "rules [NAME]",
 		Short: "List the rules that ship, or print the file of one to start another from",
 		Args:  cobra.MaximumNArgs(1),
@@ -208,26 +214,39 @@ func settleRulesCommand() *cobra.Command {
 				_, err = w.Write(src)
 				return err
 			}
-			line := func(command, name, version, standing, title string) {
-				fmt.Fprintf(w, "%-6s %-24s %s  %-11s %s\n", command, name, version, standing, title)
+			type rule struct {
+				Command  string `json:"command"`
+				Name     string `json:"name"`
+				Version  string `json:"version"`
+				Standing string `json:"standing"`
+				Title    string `json:"title"`
 			}
+			var list []rule
 			for _, name := range settle.ScoreNames() {
 				r, err := settle.ShippedScore(name)
 				if err != nil {
 					return err
 				}
-				line("score", name, r.Version, r.Standing, r.Title)
+				list = append(list, rule{"score", name, r.Version, r.Standing, r.Title})
 			}
 			for _, name := range settle.TariffNames() {
 				t, err := settle.ShippedTariff(name)
 				if err != nil {
 					return err
 				}
-				line("bill", name, t.Version, t.Standing, t.Title)
+				list = append(list, rule{"bill", name, t.Version, t.Standing, t.Title})
+			}
+			if asJSON {
+				return printJSON(w, list)
+			}
+			for _, r := range list {
+				fmt.Fprintf(w, "%-6s %-24s %s  %-11s %s\n", r.Command, r.Name, r.Version, r.Standing, r.Title)
 			}
 			return nil
 		},
 	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print the list as JSON")
+	return c
 }
 
 // printJSON prints a result for machines.

@@ -7,13 +7,10 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"strconv"
 	"time"
 
-	"yunchu/harness/scenario"
 	"yunchu/harness/sheet"
-	"yunchu/platform/durable"
 	"yunchu/platform/settle"
 )
 
@@ -144,60 +141,6 @@ func names(t *settle.Tariff) (s string) {
 		s += l.ID
 	}
 	return s
-}
-
-// Book appends the bills to a ledger on disk. Whoever else books waits until it is done.
-func (r *BillResult) Book(path, party string, now time.Time) (err error) {
-	if _, err := new(settle.Ledger).Settle(party, now, r.Bills...); err != nil {
-		return err // and leave no empty file
-	}
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	unlock, err := durable.Lock(f)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, unlock()) }()
-	l, err := readLedger(path, f)
-	if err != nil {
-		return err
-	}
-	before := len(l.Entries)
-	out, err := l.Settle(party, now, r.Bills...)
-	if err != nil {
-		return err
-	}
-	r.Booked = len(l.Entries) - before
-	if len(out) == 0 {
-		return nil
-	}
-	_, err = f.Write(out)
-	return errors.Join(err, f.Sync())
-}
-
-// Ledger reads a ledger and proves it. An error of the file says its path.
-func Ledger(path string) (*settle.Ledger, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return readLedger(path, f)
-}
-
-func readLedger(path string, f io.Reader) (*settle.Ledger, error) {
-	src, err := io.ReadAll(f)
-	if err != nil {
-		return nil, err
-	}
-	l, err := settle.ReadLedger(src)
-	if err != nil {
-		return nil, scenario.Faults{{Path: path, Msg: err.Error()}}
-	}
-	return l, nil
 }
 
 // WriteCSV writes every item of every line.

@@ -292,6 +292,7 @@ func TestBillFromFiles(t *testing.T) {
 	o := billing.BillOptions{
 		Rules: []string{file(t, "own.yaml", twoLines)}, Readings: file(t, "meter.csv", meterFile),
 		Data: []string{file(t, "prices.csv", "time,p\n2025-06-30T22:00:00Z,80\n")}, // one row: an interval of the rule
+		Site: "north",
 	}
 	o.Data[0] = file(t, "prices.csv", "time,p\n2025-06-30T22:00:00Z,80\n2025-06-30T23:00:00Z,500\n")
 	o.From, o.To = "2025-07-01", "2025-07-01"
@@ -386,6 +387,7 @@ func TestBookingAtOnce(t *testing.T) {
 	o := billing.BillOptions{
 		Rules: []string{file(t, "own.yaml", twoLines)}, Readings: file(t, "meter.csv", meterFile),
 		Data: []string{file(t, "prices.csv", "time,p\n2025-06-30T22:00:00Z,80\n2025-06-30T22:15:00Z,80\n2025-06-30T22:30:00Z,80\n2025-06-30T22:45:00Z,80\n")},
+		Site: "north",
 	}
 	book := filepath.Join(t.TempDir(), "book.jsonl")
 	const n = 16
@@ -407,7 +409,7 @@ func TestBookingAtOnce(t *testing.T) {
 	}
 	close(begin)
 	all.Wait()
-	l, err := billing.Ledger(book)
+	l, err := billing.ReadLedger(book)
 	if err != nil || len(l.Entries) != 4*n {
 		t.Errorf("%+v, %v", l, err)
 	}

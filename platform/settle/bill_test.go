@@ -402,6 +402,11 @@ func TestLedger(t *testing.T) {
 		t.Fatal(err)
 	}
 	var l settle.Ledger
+	// A meter's file does not say whose it is: two stations would be one.
+	if _, err := l.Settle("grid", time.Unix(1e9, 0), first); err == nil || !strings.Contains(err.Error(), "name the site") || len(l.Entries) != 0 {
+		t.Errorf("a meter's bill of nobody's: %v", err)
+	}
+	first.Site = "north"
 	book, err := l.Settle("grid", time.Unix(1e9, 0), first)
 	if err != nil || len(l.Entries) != 1 || balance(&l) != first.Sum {
 		t.Fatal(err, l.Entries)
@@ -416,6 +421,7 @@ func TestLedger(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	second.Site = "north"
 	more, err := l.Settle("grid", time.Unix(2e9, 0), second)
 	if err != nil || len(l.Entries) != 2 || l.Entries[1].Ref != 1 {
 		t.Fatal(err, l.Entries)
@@ -459,6 +465,7 @@ func TestLedger(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	early.Site = "north"
 	if _, err := again.Settle("grid", time.Unix(3e9, 0), early); err == nil || !strings.Contains(err.Error(), "bill the whole of it") {
 		t.Errorf("a part of what was booked: %v", err)
 	}
@@ -469,6 +476,7 @@ func TestLedger(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	rest.Site = "north"
 	var both settle.Ledger
 	if _, err := both.Settle("grid", time.Unix(0, 0), early, rest); err != nil || len(both.Entries) != 1 || balance(&both) != early.Sum+rest.Sum || both.Entries[0].Version != "2025-06-01, 2025-07-21" {
 		t.Errorf("%+v, %v", both.Entries, err)
@@ -490,7 +498,7 @@ func TestLedger(t *testing.T) {
 	}
 	// Nor are other devices, unless they are said to be of one site.
 	of := *first
-	of.Of = []string{"a", "b"}
+	of.Site, of.Of = "", []string{"a", "b"}
 	var devices settle.Ledger
 	if _, err := devices.Settle("grid", time.Unix(0, 0), &of); err != nil {
 		t.Fatal(err)
@@ -502,6 +510,18 @@ func TestLedger(t *testing.T) {
 	of.Site = "south"
 	if _, err := sites.Settle("grid", time.Unix(0, 0), &of); err != nil || len(sites.Entries) != 2 {
 		t.Errorf("a site with a device replaced: %v", err)
+	}
+	// What was booked without a site is that of its devices: others have a site of their own, the same or a
+	// meter may be the one that was booked.
+	for _, tt := range []struct {
+		site string
+		of   []string
+		ok   bool
+	}{{"south", []string{"c"}, true}, {"north", []string{"b", "d"}, false}, {"north", nil, false}} {
+		of.Site, of.Of = tt.site, tt.of
+		if _, err := devices.Settle("grid", time.Unix(0, 0), &of); (err == nil) != tt.ok || !tt.ok && !strings.Contains(err.Error(), "was booked of a, b without a site") {
+			t.Errorf("%+v beside devices that were booked without a site: %v", tt, err)
+		}
 	}
 	// In whatever order they are named; and a part is a part of both.
 	var turned settle.Ledger
@@ -518,6 +538,7 @@ func TestLedger(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	gap.Site = "north"
 	if _, err := new(settle.Ledger).Settle("grid", time.Unix(0, 0), early, gap); err == nil || !strings.Contains(err.Error(), "is billed by none") {
 		t.Errorf("days between two versions: %v", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -99,11 +100,23 @@ func (l *Ledger) Hash() string { return l.hash }
 
 // Account is what is on one, in one currency: above 0 a debit.
 type Account struct {
-	Name     string
-	Currency string
-	Balance  json.Number
+	Name     string      `json:"account"`
+	Currency string      `json:"currency"`
+	Balance  json.Number `json:"balance"`
 
-	Cents Amount
+	Cents Amount `json:"-"`
+}
+
+// Statement is what a book comes to.
+type Statement struct {
+	Entries  int       `json:"entries"`
+	Hash     string    `json:"hash"` // of the last line, and so of the whole: kept elsewhere, it proves the last line too
+	Accounts []Account `json:"accounts"`
+}
+
+// Statement proves nothing more: a book that was read is proved.
+func (l *Ledger) Statement() Statement {
+	return Statement{len(l.Entries), l.hash, append([]Account{}, l.Accounts()...)}
 }
 
 // Accounts are all that were posted to, by name.
@@ -139,6 +152,9 @@ func (l *Ledger) Settle(party string, booked time.Time, bills ...*Bill) (lines [
 		if b.ProForma {
 			return nil, &SimulatedError{}
 		}
+		if b.Site == "" && len(b.Of) == 0 {
+			return nil, errors.New("the readings are of a meter, which does not say whose they are, so that two stations would be booked as one: name the site (--site)")
+		}
 		if !b.Complete {
 			return nil, fmt.Errorf("the bill is not complete: %d intervals of its lines are missing", len(b.Missing))
 		}
@@ -165,8 +181,14 @@ func (l *Ledger) Settle(party string, booked time.Time, bills ...*Bill) (lines [
 		e.N, e.Prev = len(l.Entries)+1, l.hash
 		for _, old := range l.Entries {
 			switch {
-			case old.Key != key || old.Site != e.Site:
+			case old.Key != key:
 				continue
+			case old.Site != e.Site && !mayBeOne(&old, e):
+				continue
+			case old.Site == "" && e.Site != "":
+				return nil, fmt.Errorf("%s was booked of %s without a site, and may be the same as of site %s: bill it without one, or begin another ledger", key, readOf(old.Of), e.Site)
+			case old.Site != e.Site:
+				return nil, fmt.Errorf("%s was booked of site %s, and may be the same: name the site (--site)", key, old.Site)
 			case e.Site == "" && !slices.Equal(old.Of, e.Of):
 				return nil, fmt.Errorf("%s was booked of %s, and not of %s: name the --site of each, from its first bill on", key, readOf(old.Of), readOf(e.Of))
 			case old.Currency != e.Currency || old.Digits != e.Digits:
@@ -200,6 +222,15 @@ func (l *Ledger) Settle(party string, booked time.Time, bills ...*Bill) (lines [
 		lines = append(append(lines, line...), '\n')
 	}
 	return lines, nil
+}
+
+// mayBeOne tells whether entries of which one names no site may be of the same one: unless both name their
+// devices, and none of them is in both.
+func mayBeOne(a, b *Entry) bool {
+	if a.Site != "" && b.Site != "" {
+		return false
+	}
+	return len(a.Of) == 0 || len(b.Of) == 0 || slices.ContainsFunc(a.Of, func(id string) bool { return slices.Contains(b.Of, id) })
 }
 
 // readOf names what was read.
