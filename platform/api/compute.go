@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -13,7 +12,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"yunchu/platform/auth"
-	"yunchu/platform/forecast"
 	"yunchu/platform/market"
 )
 
@@ -191,73 +189,6 @@ func (s *Server) backtest(ctx context.Context, in *backtestInput) (*backtestOutp
 	return out, nil
 }
 
-type forecastInput struct {
-	Body struct {
-		First  string      `json:"first_day" format:"date" doc:"the first day of the series"`
-		PerDay int         `json:"per_day" minimum:"1" maximum:"1440" doc:"steps of a day"`
-		Target []float64   `json:"target" minItems:"1" maxItems:"43920" nullable:"false" doc:"whole days, oldest first; the day after them is forecast"`
-		Exog   [][]float64 `json:"exog,omitempty" maxItems:"16" nullable:"false" doc:"columns that are known beforehand, each a day longer than the target"`
-	}
-}
-
-// Forecast is what is said of a day.
-type Forecast struct {
-	Day       string      `json:"day"`
-	Levels    []float64   `json:"levels" doc:"of the quantiles"`
-	Value     []float64   `json:"forecast" doc:"by step"`
-	Quantiles [][]float64 `json:"quantiles" doc:"by step, then level"`
-}
-
-type forecastOutput struct{ Body Forecast }
-
-func (s *Server) forecast(ctx context.Context, in *forecastInput) (*forecastOutput, error) {
-	ctx, release, err := s.compute(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	q := &in.Body
-	if err := errors.Join(sensible("target", q.Target), sensible("exog", q.Exog...)); err != nil {
-		return nil, err
-	}
-	if q.PerDay*24*(4+3*len(q.Exog)) > maxDesign {
-		return nil, refuse(CodeInvalidRequest, fmt.Sprintf("%d steps a day with %d columns are more than is computed here: yunchu forecast next does it", q.PerDay, len(q.Exog)))
-	}
-	first, err := time.Parse(time.DateOnly, q.First)
-	if err != nil {
-		return nil, refuse(CodeInvalidRequest, "first_day "+quote(q.First)+": write it as 2017-01-31")
-	}
-	n := len(q.Target)
-	if n%q.PerDay != 0 {
-		return nil, refuse(CodeInvalidRequest, fmt.Sprintf("target has %d steps, which are no whole days of %d", n, q.PerDay))
-	}
-	for i, x := range q.Exog {
-		if len(x) != n+q.PerDay {
-			return nil, refuse(CodeInvalidRequest, fmt.Sprintf("exog column %d has %d steps, and must have %d: those of the target and of the day that is forecast", i, len(x), n+q.PerDay))
-		}
-	}
-	series := &forecast.Series{
-		PerDay: q.PerDay, Weekday: int(first.Weekday()), Exog: q.Exog,
-		Target: append(q.Target[:n:n], make([]float64, q.PerDay)...), // what stands there for the day is not read
-	}
-	day := n / q.PerDay
-	if least := forecast.MinDays + forecast.MinWarm; day < least {
-		return nil, refuse(CodeInvalidRequest, fmt.Sprintf("target has %d days, and a forecast with its quantiles is learned from %d at least", day, least))
-	}
-	begin := max(forecast.MinDays, day-forecast.Warm)
-	var members [][][]float64
-	for d := begin; d <= day; d++ {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		members = append(members, forecast.Day(series, d))
-	}
-	said := forecast.Combine(series, begin, members)[day-begin]
-	return &forecastOutput{Forecast{
-		Day: first.AddDate(0, 0, day).Format(time.DateOnly), Levels: forecast.Levels, Value: said.Value, Quantiles: said.Quantiles,
-	}}, nil
-}
-
 func (s *Server) computeRoutes() {
 	guarded(s, auth.Read, huma.Operation{
 		OperationID: "market-backtest", Method: http.MethodPost, Path: "/api/v1/market/backtest", Tags: []string{"market"},
@@ -270,12 +201,22 @@ func (s *Server) computeRoutes() {
 		Description: "The series may be a price, a load or a production. It takes about half a second of a processor for each year of hours.",
 	}, s.forecast)
 	guarded(s, auth.Read, huma.Operation{
+		OperationID: "forecast-backtest", Method: http.MethodPost, Path: "/api/v1/forecast/backtest", Tags: []string{"market"},
+		Summary:     "Forecast each day of a past period from the days before it, and score that",
+		Description: "Every day is calibrated anew, and so are 56 days before the first one, from which weights and quantiles are learned. A day of hours with two columns and four years before it takes about a third of a second of a processor.",
+	}, s.forecastBacktest)
+	guarded(s, auth.Read, huma.Operation{
 		OperationID: "settle-score", Method: http.MethodPost, Path: "/api/v1/settle/score", Tags: []string{"market"},
 		Summary: "Score how a regulation signal was followed, by a market's rule",
 	}, s.score)
 	guarded(s, auth.Read, huma.Operation{
 		OperationID: "settle-bill", Method: http.MethodPost, Path: "/api/v1/settle/bill", Tags: []string{"market"},
 		Summary:     "Bill what devices have measured, by a rule",
-		Description: "The readings are those of the history, integrated by trapezoids; only good ones count. Simulated ones are refused, unless pro_forma asks what a bill would be.",
+		Description: "The readings are those of the history, integrated by trapezoids; only good ones count. Simulated ones are refused, unless pro_forma asks what a bill would be. It is compared with claims, and booked in a ledger that the caller keeps.",
 	}, s.bill)
+	guarded(s, auth.Read, huma.Operation{
+		OperationID: "settle-ledger", Method: http.MethodPost, Path: "/api/v1/settle/ledger", Tags: []string{"market"},
+		Summary:     "Prove a ledger, and say what is on its accounts",
+		Description: "Entries have their place and follow from one another by their hashes, and postings balance. The ledger is the caller's; nothing of it is kept here.",
+	}, s.ledger)
 }

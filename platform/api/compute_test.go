@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"yunchu/platform/device"
-	"yunchu/platform/forecast"
 	"yunchu/platform/settle"
 )
 
@@ -116,6 +115,7 @@ func TestComputedBounds(t *testing.T) {
 		"huge price":    {"/api/v1/market/backtest", `{"start":"2020-01-01T00:00:00Z","power_kw":1,"energy_kwh":1,"energy_per_mwh":[1e300]}`, "1e9"},
 		"huge target":   {"/api/v1/forecast", `{"first_day":"2024-01-01","per_day":1,"target":[1e300` + strings.Repeat(",1", 70) + `]}`, "1e9"},
 		"fine steps":    {"/api/v1/forecast", `{"first_day":"2024-01-01","per_day":1440,"target":[1],"exog":[[1]]}`, "more than is computed"},
+		"claims":        {"/api/v1/settle/bill", with(rule(lines+strings.Replace(lines, "id: a", "id: b", 1)), "") + `"claims":[{"line":"a","amount":1}],` + year, "month by month"},
 	} {
 		if a := w.do("POST", q.path, "viewer", q.body); a.Code != 400 || !strings.Contains(a.Body.String(), q.want) {
 			t.Errorf("%s: %d %.300s, want %s", name, a.Code, a.Body, q.want)
@@ -128,54 +128,6 @@ func TestComputedBounds(t *testing.T) {
 	}
 	// An empty list is none.
 	w.do("POST", "/api/v1/market/backtest", "viewer", `{"start":"2020-01-01T00:00:00Z","power_kw":1,"energy_kwh":1,"energy_per_mwh":[1,2],"regup_per_mw":[],"regdown_per_mw":[]}`).want(200, "")
-}
-
-// TestForecastRoute: the answer is what package forecast says.
-func TestForecastRoute(t *testing.T) {
-	w := newWorld(t)
-	const perDay, days = 4, 60
-	var target, exog []float64
-	for i := range perDay * (days + 1) {
-		exog = append(exog, 100+10*math.Sin(float64(i)))
-		if i < perDay*days {
-			target = append(target, 0.5*exog[i]+math.Sin(float64(i/perDay)))
-		}
-	}
-	text, err := json.Marshal(map[string]any{"first_day": "2024-01-01", "per_day": perDay, "target": target, "exog": [][]float64{exog}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got struct {
-		Day       string
-		Forecast  []float64
-		Quantiles [][]float64
-	}
-	if err := json.Unmarshal(w.do("POST", "/api/v1/forecast", "viewer", string(text)).want(200, "").Body.Bytes(), &got); err != nil {
-		t.Fatal(err)
-	}
-	s := &forecast.Series{PerDay: perDay, Weekday: 1, Target: append(target, make([]float64, perDay)...), Exog: [][]float64{exog}}
-	var members [][][]float64
-	for d := forecast.MinDays; d <= days; d++ {
-		members = append(members, forecast.Day(s, d))
-	}
-	want := forecast.Combine(s, forecast.MinDays, members)[days-forecast.MinDays]
-	if got.Day != "2024-03-01" || len(got.Forecast) != perDay || len(got.Quantiles) != perDay {
-		t.Fatalf("%+v", got)
-	}
-	for k, x := range want.Value {
-		if math.Abs(got.Forecast[k]-x) > 1e-9 || math.Abs(got.Quantiles[k][0]-want.Quantiles[k][0]) > 1e-9 {
-			t.Errorf("step %d: %v, want %v", k, got.Forecast[k], x)
-		}
-	}
-	for name, bad := range map[string]string{
-		"no whole day": `{"first_day":"2024-01-01","per_day":7,"target":[1,2,3]}`,
-		"short":        `{"first_day":"2024-01-01","per_day":1,"target":[1,2,3]}`,
-		"exog":         `{"first_day":"2024-01-01","per_day":1,"target":[1,2,3],"exog":[[1,2,3]]}`,
-	} {
-		if a := w.do("POST", "/api/v1/forecast", "viewer", bad); a.Code != 400 {
-			t.Errorf("%s: %d %s", name, a.Code, a.Body)
-		}
-	}
 }
 
 // TestScoreRoute: the answer is that of the command.

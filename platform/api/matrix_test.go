@@ -70,6 +70,8 @@ var probes = map[string]struct{ path, body string }{
 	"POST /api/v1/market/backtest":      {"/api/v1/market/backtest", `{"start":"2020-01-01T00:00:00Z","power_kw":1000,"energy_kwh":4000,"energy_per_mwh":[10,50]}`},
 	"POST /api/v1/market/plan":          {"/api/v1/market/plan", `{"start":"2020-01-01T00:00:00Z","energy_per_mwh":[10,50],"sites":[{"id":"a","battery":{"power_kw":100,"energy_kwh":200}}]}`},
 	"POST /api/v1/forecast":             {"/api/v1/forecast", `{"first_day":"2024-01-01","per_day":1,"target":[` + strings.Repeat("1,", 59) + `1]}`},
+	"POST /api/v1/forecast/backtest":    {"/api/v1/forecast/backtest", `{"first_day":"2024-01-01","per_day":1,"from":"2024-02-29","target":[` + strings.Repeat("1,", 59) + `1]}`},
+	"POST /api/v1/settle/ledger":        {"/api/v1/settle/ledger", `{"ledger":""}`},
 	"POST /api/v1/settle/score":         {"/api/v1/settle/score", `{"rule":"hunan","period_s":10,"signal_kw":[0,100` + strings.Repeat(",100", 20) + `],"response_kw":[0,0` + strings.Repeat(",100", 20) + `]}`},
 	"POST /api/v1/settle/bill":          {"/api/v1/settle/bill", `{"rule":"tou-demand","devices":"%s","from":"2024-01-01T08:00:00Z","to":"2024-01-01T09:00:00Z"}`},
 	"GET /api/v1/series":                {"/api/v1/series?match[]=x", ""},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -98,6 +99,8 @@ const (
 	mostDays    = 40_000
 	mostAmounts = 500_000
 	mostMissing = 1000
+	// A bill is made again as each known trap would have it to say why another's differs.
+	mostReconciled = 50_000
 )
 
 type billInput struct {
@@ -111,7 +114,21 @@ type billInput struct {
 		ProForma bool         `json:"pro_forma,omitempty" doc:"simulated readings are taken; the answer is no bill then"`
 		Columns  []billColumn `json:"columns,omitempty" maxItems:"32" nullable:"false" doc:"what the rule needs besides, one value for each interval"`
 		Items    bool         `json:"items,omitempty" doc:"the answer has each interval of each line"`
+		Claims   []billClaim  `json:"claims,omitempty" maxItems:"4096" nullable:"false" doc:"another party's bill: the answer says how it differs, and which known trap explains that"`
+		Book     *billBook    `json:"book,omitempty" doc:"where the bill is booked; one that simulated readings or missing intervals are in is not"`
 	}
+}
+
+type billClaim struct {
+	Line   string  `json:"line" doc:"that of the rule"`
+	Month  string  `json:"month,omitempty" example:"2026-01" doc:"left out: all months of the bill together"`
+	Amount float64 `json:"amount" doc:"above 0 is earned"`
+}
+
+type billBook struct {
+	Ledger string `json:"ledger" maxLength:"900000" doc:"what is booked so far, line by line as it was answered; empty: nothing"`
+	Party  string `json:"party" minLength:"1" maxLength:"256" doc:"whom the bill is with"`
+	Site   string `json:"site,omitempty" maxLength:"256" doc:"whose readings they are, where the party has several sites"`
 }
 
 type billColumn struct {
@@ -175,7 +192,77 @@ func (s *Server) bill(ctx context.Context, in *billInput) (*settledOutput, error
 	if more := len(b.Missing) - mostMissing; more > 0 {
 		b.Missing, b.MissingMore = b.Missing[:mostMissing], more
 	}
-	return &settledOutput{settled{b}}, nil
+	out := struct {
+		*settle.Bill
+		Reconciled *settle.Reconciled `json:"reconciled,omitempty"`
+		Booked     *booked            `json:"booked,omitempty"`
+	}{Bill: b}
+	if len(q.Claims) > 0 {
+		if out.Reconciled, err = reconcile(rule, data, q.Claims); err != nil {
+			return nil, err
+		}
+	}
+	if q.Book != nil {
+		l, err := settle.ReadLedger([]byte(q.Book.Ledger))
+		if err != nil {
+			return nil, refuse(CodeInvalidRequest, err.Error())
+		}
+		b.Site = q.Book.Site
+		lines, err := l.Settle(q.Book.Party, s.now(), b)
+		if err != nil {
+			return nil, refuse(CodeInvalidRequest, err.Error())
+		}
+		out.Booked = &booked{string(lines), l.Statement()}
+	}
+	return &settledOutput{settled{out}}, nil
+}
+
+// reconcile says how another party's bill differs.
+func reconcile(rule *settle.Tariff, data *settle.Data, claims []billClaim) (*settle.Reconciled, error) {
+	if n := len(data.At) * len(rule.Lines); n > mostReconciled {
+		return nil, refuse(CodeInvalidRequest, fmt.Sprintf("claims are compared over %d amounts at most, and these are %d: compare month by month", mostReconciled, n))
+	}
+	var list []settle.Claim
+	for i, c := range claims {
+		if err := sensible("amount of claim", []float64{c.Amount}); err != nil {
+			return nil, err
+		}
+		amount, err := rule.Rounding.Parse(strconv.FormatFloat(c.Amount, 'f', -1, 64))
+		if err != nil {
+			return nil, refuse(CodeInvalidRequest, fmt.Sprintf("claim %d: %v", i, err))
+		}
+		list = append(list, settle.Claim{Line: c.Line, Month: c.Month, Amount: amount})
+	}
+	r, err := rule.Reconcile(data, list)
+	if err != nil {
+		return nil, refuse(CodeInvalidRequest, "claims: "+err.Error())
+	}
+	return r, nil
+}
+
+// booked is what a bill adds to the caller's ledger.
+type booked struct {
+	Append string `json:"append"` // lines for its end; empty where all was booked before
+	settle.Statement
+}
+
+type ledgerInput struct {
+	Body struct {
+		Ledger string `json:"ledger" maxLength:"900000" doc:"the book, line by line"`
+	}
+}
+
+func (s *Server) ledger(ctx context.Context, in *ledgerInput) (*settledOutput, error) {
+	_, release, err := s.compute(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	l, err := settle.ReadLedger([]byte(in.Body.Ledger))
+	if err != nil {
+		return nil, refuse(CodeInvalidRequest, err.Error())
+	}
+	return &settledOutput{settled{l.Statement()}}, nil
 }
 
 // meter fills in what the devices have measured. Readings are taken a day at a time.
