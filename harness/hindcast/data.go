@@ -56,6 +56,15 @@ func read(path, timeColumn string, columns []string, zone *time.Location) (*shee
 		if err != nil {
 			return nil, nil, err
 		}
+		if columns != nil && ofDevices(head.Header) {
+			s, times, err := readDevices(path, columns)
+			for k := range times {
+				if zone != nil {
+					times[k] = times[k].In(zone)
+				}
+			}
+			return s, times, err
+		}
 		timeColumn = head.Header[0]
 	}
 	if slices.Contains(columns, timeColumn) {

@@ -274,6 +274,56 @@ func TestNext(t *testing.T) {
 	}
 }
 
+// TestDevices: what a plant's export has of each device is a series of all of them.
+func TestDevices(t *testing.T) {
+	begin := day(t, "2024-01-01")
+	sum := []string{"time,max_discharge_kw"}
+	of := map[string][]string{}
+	for k := range 52 * 4 {
+		at := begin.Add(time.Duration(k) * 6 * time.Hour).Format(time.RFC3339)
+		a, b := 100-float64(k%5), 50+float64(k%3)
+		row := func(x float64) string { return fmt.Sprintf("%s,%g,good,simulated,,", at, x) }
+		switch {
+		case k == 30: // b has nothing to say
+			sum = append(sum, fmt.Sprintf("%s,%g", at, a))
+			of["a"] = append(of["a"], row(a))
+			of["b"] = append(of["b"], at+",,,,2024-01-09T00:00:00Z,link")
+		case k == 31: // b says what is not believed
+			sum = append(sum, fmt.Sprintf("%s,%g", at, a))
+			of["a"] = append(of["a"], row(a))
+			of["b"] = append(of["b"], strings.Replace(row(1e6), "good", "bad", 1))
+		default:
+			sum = append(sum, fmt.Sprintf("%s,%g", at, a+b))
+			of["a"], of["b"] = append(of["a"], row(a)), append(of["b"], row(b))
+		}
+	}
+	lines := []string{"device,time,max_discharge_kw,quality,flags,gap_until,gap_reason"}
+	for _, id := range []string{"a", "b"} {
+		for _, row := range of[id] {
+			lines = append(lines, id+","+row)
+		}
+	}
+	play := func(data string) string {
+		r, err := hindcast.Run(hindcast.Options{Data: data, Target: "max_discharge_kw", From: day(t, "2024-02-20"), Warm: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		if err := r.WriteCSV(&b); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	if got, want := play(write(t, "export.csv", lines)), play(write(t, "sum.csv", sum)); got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+	lines[3] = strings.Replace(lines[3], "T", " at ", 1)
+	_, err := hindcast.Run(hindcast.Options{Data: write(t, "export.csv", lines), Target: "max_discharge_kw", From: day(t, "2024-02-20")})
+	if err == nil || !strings.Contains(err.Error(), "export.csv:4:3:") {
+		t.Errorf("no instant: %v", err)
+	}
+}
+
 // TestHomes: the load of 17 homes, and what their roofs yield, are forecast better than by the day before and
 // than by the week before, without anybody's forecast of the weather (the data of CityLearn).
 func TestHomes(t *testing.T) {

@@ -57,6 +57,13 @@ func Combine(s *Series, first int, members [][][]float64) []Forecast {
 				f.Value[k] += w * x
 			}
 		}
+		for k, x := range f.Value { // a mean lies among what it is the mean of, but for what rounding leaves
+			least, most := said[0][k], said[0][k]
+			for _, member := range said {
+				least, most = min(least, member[k]), max(most, member[k])
+			}
+			f.Value[k] = min(max(x, least), most)
+		}
 		spread := make([]float64, s.PerDay)
 		for m, w := range f.Weights {
 			for k, x := range said[m] {

@@ -104,6 +104,45 @@ func TestOrderOfColumns(t *testing.T) {
 	}
 }
 
+// TestWithinWhatThereIs: what a fleet can take is never below nothing and never above its rating, at which it is for
+// most of the day; what never changes is said to the bit, and is no error.
+func TestWithinWhatThereIs(t *testing.T) {
+	const perDay, days = 6, 90
+	r := rand.New(rand.NewPCG(9, 1))
+	s := &forecast.Series{PerDay: perDay}
+	for range days {
+		full := 2 + 2*r.Float64() // from when on it takes less and less
+		for k := range perDay {
+			s.Target = append(s.Target, max(1000-600*max(0, float64(k)-full), 0))
+		}
+	}
+	said, err := forecast.Play(s, 80, days-1, forecast.Warm, 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range said {
+		for k, x := range f.Value {
+			if q := f.Quantiles[k]; x < 0 || x > 1000 || q[0] < 0 || q[len(q)-1] > 1000 {
+				t.Fatalf("day %d, step %d: %v, quantiles %v", f.Day, k, x, q)
+			}
+		}
+	}
+	for i := range s.Target {
+		s.Target[i] = 1000.1
+	}
+	if said, err = forecast.Play(s, 80, days-1, forecast.Warm, 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	var trial forecast.Trial
+	week := forecast.NaiveQuantiles(s, 80, days-1)
+	for i, f := range said {
+		trial.Add(s, f, week[i])
+	}
+	if f := trial.Figures(); f.MAE != 0 || f.RMAE != 1 || f.Skill != 0 || f.Pinball != 0 {
+		t.Errorf("what never changes: %+v", f)
+	}
+}
+
 // TestLearnsWhatIsThere: a series that its columns explain is forecast within little more than
 // its noise, and the quantiles hold what they say.
 func TestLearnsWhatIsThere(t *testing.T) {

@@ -83,8 +83,12 @@ func fold(out, day []float64) {
 	}
 }
 
+// boundShare is in what part of its steps a series is at its lowest, or at its highest, where that is a bound of
+// the thing itself: the rating of a fleet, the darkness of a night. Nord Pool's prices are there in a thousandth at most.
+const boundShare = 0.01
+
 // reach is how far a forecast goes at each step: what the target was on the days first to before
-// d, and half of that range beyond.
+// d, and half of that range beyond, but not beyond a bound of all of them.
 func (s *Series) reach(first, d int) (low, high []float64) {
 	low, high = slices.Clone(s.day(s.Target, first)), slices.Clone(s.day(s.Target, first))
 	for day := first + 1; day < d; day++ {
@@ -92,9 +96,27 @@ func (s *Series) reach(first, d int) (low, high []float64) {
 			low[k], high[k] = min(low[k], x), max(high[k], x)
 		}
 	}
+	least, most := slices.Min(low), slices.Max(high)
+	atLeast, atMost := 0, 0
+	seen := s.Target[first*s.PerDay : d*s.PerDay]
+	for _, x := range seen {
+		if x == least {
+			atLeast++
+		}
+		if x == most {
+			atMost++
+		}
+	}
+	bound := max(boundShare*float64(len(seen)), 3)
 	for k := range low {
 		room := 0.5 * (high[k] - low[k])
 		low[k], high[k] = low[k]-room, high[k]+room
+		if float64(atLeast) >= bound {
+			low[k] = max(low[k], least)
+		}
+		if float64(atMost) >= bound {
+			high[k] = min(high[k], most)
+		}
 	}
 	return low, high
 }
