@@ -324,6 +324,36 @@ func TestDevices(t *testing.T) {
 	}
 }
 
+// TestFleet: what a fleet could take is forecast better than by the day before, what it could give, which only
+// outages that nobody announces change, no worse; and neither leaves what the fleet has (testdata/fleet-months.yaml).
+func TestFleet(t *testing.T) {
+	for target, least := range map[string]float64{"available_charge_kw": 0.1, "available_discharge_kw": 0} {
+		r, err := hindcast.Run(hindcast.Options{Data: "testdata/fleet-months.csv", Target: target, From: day(t, "2025-12-15")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%s: skill %.3f against the day before, %.3f against the week before; pinball %.3f of %.3f", target, r.SkillBefore, r.Skill, r.Pinball, r.PinballNaive)
+		if r.SkillBefore < least || r.Skill < 0.1 || r.Pinball > 0.85*r.PinballNaive {
+			t.Errorf("%s: skill %.3f and %.3f, pinball %.4g of %.4g", target, r.SkillBefore, r.Skill, r.Pinball, r.PinballNaive)
+		}
+		var b bytes.Buffer
+		if err := r.WriteCSV(&b); err != nil {
+			t.Fatal(err)
+		}
+		table, err := csv.NewReader(&b).ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range table[1:] {
+			for _, field := range row[1:] {
+				if x, err := strconv.ParseFloat(field, 64); err != nil || x < 0 || x > 1000 {
+					t.Fatalf("%s: %v", target, row)
+				}
+			}
+		}
+	}
+}
+
 // TestHomes: the load of 17 homes, and what their roofs yield, are forecast better than by the day before and
 // than by the week before, without anybody's forecast of the weather (the data of CityLearn).
 func TestHomes(t *testing.T) {

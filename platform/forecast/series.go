@@ -88,7 +88,8 @@ func fold(out, day []float64) {
 const boundShare = 0.01
 
 // reach is how far a forecast goes at each step: what the target was on the days first to before
-// d, and half of that range beyond, but not beyond a bound of all of them.
+// d, and half of that range beyond, but not beyond a bound of all of them. What was never below 0, such as a load
+// or what a fleet could give, stays above it.
 func (s *Series) reach(first, d int) (low, high []float64) {
 	low, high = slices.Clone(s.day(s.Target, first)), slices.Clone(s.day(s.Target, first))
 	for day := first + 1; day < d; day++ {
@@ -111,6 +112,9 @@ func (s *Series) reach(first, d int) (low, high []float64) {
 	for k := range low {
 		room := 0.5 * (high[k] - low[k])
 		low[k], high[k] = low[k]-room, high[k]+room
+		if least >= 0 {
+			low[k] = max(low[k], 0)
+		}
 		if float64(atLeast) >= bound {
 			low[k] = max(low[k], least)
 		}
