@@ -93,6 +93,9 @@ func TestBookRoute(t *testing.T) {
 	if w.post("/api/v1/settle/bill", ask(2, `"claims":[{"line":"energy","amount":-12.50}]`), 200, &c); c.Reconciled.Trap != settle.TrapEnergy || c.Reconciled.Agrees || c.Booked.Entries != 0 {
 		t.Errorf("%+v", c.Reconciled)
 	}
+	if w.post("/api/v1/settle/bill", ask(2, `"currency":"EUR","book":{"party":"grid","site":"north","ledger":""}`), 200, &c); !strings.Contains(c.Booked.Append, `"currency":"EUR"`) {
+		t.Errorf("in another currency: %s", c.Booked.Append)
+	}
 	var agreed answer
 	if w.post("/api/v1/settle/bill", ask(2, `"claims":[{"line":"energy","amount":-50}]`), 200, &agreed); !agreed.Reconciled.Agrees {
 		t.Errorf("%+v", agreed.Reconciled)

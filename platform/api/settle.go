@@ -107,6 +107,7 @@ type billInput struct {
 	Body struct {
 		Rule     string       `json:"rule" example:"two-settlement" doc:"one that ships: two-settlement, mengxi, demand-response, peak-shaving-double-min, regulation-mileage, tou-demand"`
 		RuleText string       `json:"rule_text,omitempty" maxLength:"65536" doc:"the file of a rule, instead of rule"`
+		Currency string       `json:"currency,omitempty" maxLength:"16" doc:"of the prices in columns, where the rule has none of its own; default: that of the rule. Nothing is converted"`
 		Devices  string       `json:"devices" minLength:"1" maxLength:"256" doc:"glob of device ids, whose readings are added up: name those behind one connection once, its meter or its batteries"`
 		From     time.Time    `json:"from" doc:"begin of an interval of the rule"`
 		To       time.Time    `json:"to" doc:"not included"`
@@ -146,6 +147,11 @@ func (s *Server) bill(ctx context.Context, in *billInput) (*settledOutput, error
 	rule, err := chosen(q.Rule, q.RuleText, settle.ShippedTariff, settle.ParseTariff)
 	if err != nil {
 		return nil, err
+	}
+	if q.Currency != "" {
+		if err := rule.In(q.Currency); err != nil {
+			return nil, refuse(CodeInvalidRequest, err.Error())
+		}
 	}
 	n := int(q.To.Sub(q.From) / rule.Step)
 	switch {
