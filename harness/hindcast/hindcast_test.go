@@ -283,12 +283,12 @@ func TestDevices(t *testing.T) {
 		at := begin.Add(time.Duration(k) * 6 * time.Hour).Format(time.RFC3339)
 		a, b := 100-float64(k%5), 50+float64(k%3)
 		row := func(x float64) string { return fmt.Sprintf("%s,%g,good,simulated,,", at, x) }
-		switch {
-		case k == 30: // b has nothing to say
+		switch k {
+		case 30: // b has nothing to say
 			sum = append(sum, fmt.Sprintf("%s,%g", at, a))
 			of["a"] = append(of["a"], row(a))
 			of["b"] = append(of["b"], at+",,,,2024-01-09T00:00:00Z,link")
-		case k == 31: // b says what is not believed
+		case 31: // b says what is not believed
 			sum = append(sum, fmt.Sprintf("%s,%g", at, a))
 			of["a"] = append(of["a"], row(a))
 			of["b"] = append(of["b"], strings.Replace(row(1e6), "good", "bad", 1))

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"net/http"
 	"strings"
@@ -101,10 +102,7 @@ func TestForecastBacktestRoute(t *testing.T) {
 		"against": []any{map[string]any{"name": "truth", "values": s.Target[from*perDay : (from+10)*perDay]}},
 	}
 	body := func(change map[string]any) string {
-		q := map[string]any{}
-		for k, v := range ask {
-			q[k] = v
-		}
+		q := maps.Clone(ask)
 		for k, v := range change {
 			if q[k] = v; v == nil {
 				delete(q, k)
@@ -163,7 +161,7 @@ func TestForecastBacktestRoute(t *testing.T) {
 		"too early":       {map[string]any{"from": "2024-02-18"}, "the series allows 2024-02-19"},
 		"too late":        {map[string]any{"to": "2024-03-21"}, "2024-03-20"},
 		"turned round":    {map[string]any{"to": "2024-02-28"}, "from 2024-03-01 to 2024-03-20"},
-		"no day":          {map[string]any{"from": "March"}, "2017-01-31"},
+		"no day":          {map[string]any{"from": "March"}, "RFC 3339 date"},
 		"a column longer": {map[string]any{"exog": [][]float64{make([]float64, (days+1)*perDay)}}, "must have 320"},
 		"few rivals":      {map[string]any{"against": []any{map[string]any{"name": "x", "values": []float64{1}}}}, "has 1 steps"},
 		"too many days":   {map[string]any{"per_day": 1, "exog": nil, "from": "2024-02-29", "to": nil, "against": nil, "target": make([]float64, 430)}, "366 are forecast at most"},
