@@ -86,8 +86,8 @@ func notYet(cfg *scenario.Config) error {
 	switch {
 	case cfg.NATS.Credentials != "":
 		return fmt.Errorf("%s: nats.credentials: this version joins clusters without credentials only", cfg.Path)
-	case cfg.Dispatch.Droop != nil:
-		return fmt.Errorf("%s: dispatch.droop: this version reads no frequency; let the converters answer it", cfg.Path)
+	case cfg.Dispatch.Droop != nil && cfg.Dispatch.Droop.Meter == "":
+		return fmt.Errorf("%s: dispatch.droop.frequency: a series is for scenarios; name the device that measures it with meter", cfg.Path)
 	}
 	return nil
 }
@@ -146,6 +146,13 @@ func serve(ctx context.Context, cfg *scenario.Config, stderr io.Writer) (err err
 		pc.Initial = func(now time.Time) platform.Target {
 			return platform.Target{KW: t.Series.At(time.Duration(now.UnixNano())), Import: t.Import, Enabled: true}
 		}
+	}
+	if d := cfg.Dispatch.Droop; d != nil {
+		pc.Droop, pc.Hertz = d.Device(), device.ID(d.Meter)
+	}
+	if own := slices.ContainsFunc(pc.Limits, func(l dispatch.Limit) bool { return l.Target != nil }); pc.Initial == nil && (own || pc.Droop != nil) {
+		// It needs no target of the fleet, only that nobody has switched dispatch off.
+		pc.Initial = func(time.Time) platform.Target { return platform.Target{KW: math.NaN(), Enabled: true} }
 	}
 	if meter := device.ID(cfg.Site.Meter); meter != "" {
 		pc.Site = func(now time.Time) platform.Site { return p.Metered(now, meter) }

@@ -11,6 +11,8 @@ var (
 	limitBinds = prometheus.NewDesc("yunchu_limit_binds", "1 where a limit of a group holds its devices back from import, -1 from export, else 0.", []string{"limit"}, nil)
 	limitKept  = prometheus.NewDesc("yunchu_limit_kept", "0 where the devices of a group cannot keep its limit.", []string{"limit"}, nil)
 	limitPrice = prometheus.NewDesc("yunchu_limit_price", "What a kilowatt more of a limit would save of the strategy's cost.", []string{"limit"}, nil)
+	siteTarget = prometheus.NewDesc("yunchu_site_target_kw", "What the devices behind a limit are asked for, beneath the fleet's target.", []string{"limit"}, nil)
+	sitePlan   = prometheus.NewDesc("yunchu_site_planned_kw", "What dispatch makes of the target of a site.", []string{"limit"}, nil)
 	restingNow = prometheus.NewDesc("yunchu_dispatch_resting", "Devices that rest for others to run at less loss.", nil, nil)
 )
 
@@ -22,7 +24,7 @@ type limitFigures struct {
 
 // Describe implements prometheus.Collector.
 func (l limitFigures) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{limitBinds, limitKept, limitPrice, restingNow} {
+	for _, d := range []*prometheus.Desc{limitBinds, limitKept, limitPrice, restingNow, siteTarget, sitePlan} {
 		out <- d
 	}
 }
@@ -34,6 +36,10 @@ func (l limitFigures) Collect(out chan<- prometheus.Metric) {
 	}
 	d := l.plant.Decision()
 	gauge(restingNow, float64(d.Resting))
+	for _, a := range d.Aims {
+		gauge(siteTarget, a.TargetKW, a.Name)
+		gauge(sitePlan, a.PlannedKW, a.Name)
+	}
 	for i := range l.list {
 		binds, kept, price := 0.0, 1.0, 0.0
 		for _, b := range d.Bounds {

@@ -146,6 +146,7 @@ func (p *Parts) Read(ctx context.Context, now time.Time) (device.Reading, error)
 	out.Voltage = first("voltage", func(r *device.Reading) float64 { return r.Voltage }, "bms", "pcs")
 	out.Current = first("current", func(r *device.Reading) float64 { return r.Current }, "bms", "pcs")
 	out.Temperature = first("temperature", func(r *device.Reading) float64 { return r.Temperature }, "bms", "pcs")
+	out.Frequency = first("frequency", frequency, "meter", "pcs")
 	out.Own = p.windows(got)
 	out.MaxCharge = least("maxCharge", func(r *device.Reading) float64 { return r.MaxCharge })
 	out.MaxDischarge = least("maxDischarge", func(r *device.Reading) float64 { return r.MaxDischarge })
@@ -161,6 +162,14 @@ func (p *Parts) Read(ctx context.Context, now time.Time) (device.Reading, error)
 		}
 	}
 	return out, nil
+}
+
+// frequency is the one that a reading has, NaN where it has none.
+func frequency(r *device.Reading) float64 {
+	if r.Frequency > 0 {
+		return r.Frequency
+	}
+	return math.NaN()
 }
 
 // windows are those that go with what the reading says: of each quantity the ones of the part

@@ -16,18 +16,40 @@ import (
 
 // group readies what dispatch does beside sharing a target.
 func (p *Plant) group() error {
-	if err := p.planner.SetLimits(p.cfg.Limits); err != nil {
+	limits := slices.Clone(p.cfg.Limits)
+	for i := range limits {
+		limits[i].Target = p.siteTarget(limits[i].Name, limits[i].Target)
+	}
+	if err := p.planner.SetLimits(limits); err != nil {
 		return fmt.Errorf("limits of dispatch: %w", err)
 	}
 	if d := p.cfg.Droop; d != nil {
 		if err := d.Validate(); err != nil {
 			return fmt.Errorf("droop: %w", err)
 		}
-		if p.cfg.Frequency == nil {
+		if p.cfg.Frequency == nil && p.cfg.Hertz == "" {
 			return errors.New("droop: nobody tells the frequency")
 		}
 	}
 	return nil
+}
+
+// siteTarget is what the devices behind a connection are asked for: by an operator, else as
+// the configuration says.
+func (p *Plant) siteTarget(name string, configured func(time.Time) float64) func(time.Time) float64 {
+	return func(now time.Time) float64 {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for i := range p.settings.Sites {
+			if x := &p.settings.Sites[i]; x.Name == name && p.cfg.Target == nil {
+				return stepAt(now, x.TargetKW, x.Schedule)
+			}
+		}
+		if configured == nil {
+			return math.NaN()
+		}
+		return configured(now)
+	}
 }
 
 // cycle decides once and publishes the commands.
@@ -57,6 +79,7 @@ func (p *Plant) cycle(now time.Time) {
 	if !site.OK {
 		d.Reason = strings.TrimSuffix("what flows beside the fleet is not known, and the import target asks for nothing; "+d.Reason, "; ")
 	}
+	p.frequency(now, &d)
 	p.shortfall(now, &d)
 	p.limits(now, &d)
 	if site.Meter != "" && !slices.ContainsFunc(p.cfg.Limits, func(l dispatch.Limit) bool { return l.Meter == site.Meter }) {
@@ -119,8 +142,10 @@ func (p *Plant) asked(now time.Time) (kw, limit float64, needs Site, ok bool) {
 	if p.cfg.Site != nil {
 		site = p.cfg.Site(now)
 	}
-	if p.cfg.Droop != nil && math.IsNaN(t.KW) {
-		t.KW = 0
+	if math.IsNaN(t.KW) && t.Enabled { // the fleet does what its sites, or the grid, ask for
+		if sum, any := p.planner.Aims(now); any || p.cfg.Droop != nil {
+			t.KW = sum
+		}
 	}
 	if !t.Enabled || math.IsNaN(t.KW) {
 		return 0, limit, needs, false
@@ -135,14 +160,46 @@ func (p *Plant) asked(now time.Time) (kw, limit float64, needs Site, ok bool) {
 	case t.Import: // nobody knows what flows beside: the fleet rests, within its limits
 		kw = 0
 	}
-	if p.cfg.Droop != nil {
-		hz := p.cfg.Frequency(now)
+	if hz, known := p.hertz(now); known {
 		kw += p.cfg.Droop.Power(hz, p.charge.ratedKW) + p.cfg.Droop.Recover(hz, p.charge.soc, p.charge.kwh)
 	}
 	if site.OK && p.cfg.ImportLimitKW > 0 {
 		limit = p.cfg.ImportLimitKW - site.Net
 	}
 	return kw, limit, needs, true
+}
+
+// hertz is the frequency that the fleet answers at now, and whether it is to and knows it.
+func (p *Plant) hertz(now time.Time) (hz float64, known bool) {
+	switch {
+	case p.cfg.Droop == nil:
+		return 0, false
+	case p.cfg.Hertz == "":
+		return p.cfg.Frequency(now), true
+	}
+	info, _ := p.Fleet.Info(p.cfg.Hertz)
+	dev, _ := p.Fleet.Device(info.Slot)
+	hz = dev.Good.Frequency
+	return hz, dev.Info.ID == p.cfg.Hertz && dev.Fresh(now.UnixMilli(), p.planner.Settings.MaxAge) && p.cfg.Droop.Plausible(hz)
+}
+
+// frequency reports when the frequency ceases to be known and is known again, and says so in
+// the reason of a decision.
+func (p *Plant) frequency(now time.Time, d *dispatch.Decision) {
+	_, known := p.hertz(now)
+	adrift := p.cfg.Droop != nil && !known
+	if adrift {
+		d.Reason = strings.TrimSuffix("the frequency is not known and not answered; "+d.Reason, "; ")
+	}
+	if p.adrift == adrift {
+		return
+	}
+	p.adrift = adrift
+	if adrift {
+		p.Gateway.Event(now, device.Plant, "frequency-silent", device.Warning, fmt.Sprintf("%s tells no frequency that can be used: the droop of dispatch asks for nothing", p.cfg.Hertz))
+	} else {
+		p.Gateway.Event(now, device.Plant, "frequency-back", device.Information, fmt.Sprintf("%s tells the frequency again, and the droop of dispatch answers it", p.cfg.Hertz))
+	}
 }
 
 // Metered is the site behind the device that measures its connection: what that shows beyond
@@ -216,9 +273,30 @@ func (p *Plant) limits(now time.Time, d *dispatch.Decision) {
 				p.Gateway.Event(now, device.Plant, "limit-broken", device.Critical, broken)
 			}
 		}
+		p.site(now, d, l.Name)
 		if l.Meter != "" {
 			p.silence(now, l.Name, "limit "+l.Name, l.Meter, slices.Contains(d.Silent, l.Name))
 		}
+	}
+}
+
+// site reports when a site begins and ends to have less or more than it is asked for: by more
+// than 1 %, and 1 kW.
+func (p *Plant) site(now time.Time, d *dispatch.Decision, name string) {
+	missed := ""
+	for i := range d.Aims {
+		a := &d.Aims[i]
+		if a.Name == name && math.Abs(a.PlannedKW-a.TargetKW) > max(1, 0.01*math.Abs(a.TargetKW)) {
+			missed = a.String()
+		}
+	}
+	if p.short[name] == (missed != "") {
+		return
+	}
+	if p.short[name] = missed != ""; missed != "" {
+		p.Gateway.Event(now, device.Plant, "site-shortfall", device.Warning, missed)
+	} else {
+		p.Gateway.Event(now, device.Plant, "site-shortfall-end", device.Information, name+" has what it is asked for again")
 	}
 }
 

@@ -204,6 +204,13 @@ func (f *Face) Settings() api.Settings {
 	for _, step := range s.Schedule {
 		out.Schedule = append(out.Schedule, api.Step(step))
 	}
+	for _, x := range s.Sites {
+		site := api.SiteTarget{Name: x.Name, TargetKW: x.TargetKW}
+		for _, step := range x.Schedule {
+			site.Schedule = append(site.Schedule, api.Step(step))
+		}
+		out.Sites = append(out.Sites, site)
+	}
 	return out
 }
 
@@ -222,6 +229,22 @@ func (f *Face) Apply(ctx context.Context, by string, s api.Settings) error {
 	}
 	if !slices.IsSortedFunc(set.Schedule, func(a, b Step) int { return a.At.Compare(b.At) }) {
 		return fmt.Errorf("%w: the schedule is not ascending in time", api.ErrInvalid)
+	}
+	for _, x := range s.Sites {
+		site := SiteTarget{Name: x.Name, TargetKW: x.TargetKW}
+		for _, step := range x.Schedule {
+			site.Schedule = append(site.Schedule, Step(step))
+		}
+		if !slices.IsSortedFunc(site.Schedule, func(a, b Step) int { return a.At.Compare(b.At) }) {
+			return fmt.Errorf("%w: the schedule of site %s is not ascending in time", api.ErrInvalid, x.Name)
+		}
+		if !slices.ContainsFunc(p.cfg.Limits, func(l dispatch.Limit) bool { return l.Name == x.Name }) {
+			return fmt.Errorf("%w: site %q is no limit of dispatch in the configuration", api.ErrInvalid, x.Name)
+		}
+		if slices.ContainsFunc(set.Sites, func(y SiteTarget) bool { return y.Name == x.Name }) {
+			return fmt.Errorf("%w: site %s is given twice", api.ErrInvalid, x.Name)
+		}
+		set.Sites = append(set.Sites, site)
 	}
 	value, err := json.Marshal(set)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"yunchu/platform"
+	"yunchu/platform/api"
 	"yunchu/platform/bus"
 	"yunchu/platform/bus/local"
 	"yunchu/platform/device"
@@ -22,6 +23,7 @@ type house struct {
 	kw     [3]float64 // of the batteries
 	lost   bool       // the first battery does not report, and does what it was told
 	silent bool       // the meter does not report
+	hz     float64    // that the meter reports; 0 none
 }
 
 func (h *house) Size() int { return 4 }
@@ -36,7 +38,7 @@ func (h *house) ReadAll(_ context.Context, now time.Time, into *device.Readings)
 		if i < 3 {
 			r.Power, r.SoC = h.kw[i], 50+0.01*float64(now.Unix()%7)
 		} else {
-			r.Power = h.flow()
+			r.Power, r.Frequency = h.flow(), h.hz
 		}
 		if i == 0 && h.lost || i == 3 && h.silent {
 			continue
@@ -234,5 +236,118 @@ func TestDroopOfAFleetWithFailures(t *testing.T) {
 	// 0.2 Hz of 4 % of 50 Hz is a tenth of the 200 kW, of which 50 kW are not in service.
 	if d := p.Decision(); math.Abs(d.Target+20) > 1e-9 {
 		t.Errorf("the target is %g kW, want -20", d.Target)
+	}
+}
+
+// TestDroopByAMeter: the frequency that a device reports is answered without anybody's target,
+// one that is old or no frequency of a grid is not, and both are told.
+func TestDroopByAMeter(t *testing.T) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	s, b := sched.New(sched.NewVirtual(start)), local.New(0)
+	h := &house{hz: 49.8}
+	p, err := platform.New(platform.Config{
+		Name: "test", Bus: b, Sched: s, Dir: t.TempDir(),
+		Initial: func(time.Time) platform.Target { return platform.Target{KW: math.NaN(), Enabled: true} },
+		Droop:   &dispatch.Droop{NominalHz: 50, Percent: 4}, Hertz: "meter",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	told := map[string]int{}
+	if _, err := bus.Events.Subscribe(b, 1, func(_ uint64, f *device.Events) {
+		for _, e := range f.List {
+			told[e.Type]++
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(p.Add(t.Context(), inHouse(), h), p.Start(t.Context(), start)); err != nil {
+		t.Fatal(err)
+	}
+	at := start
+	for i, tt := range []struct {
+		change func()
+		want   float64 // kW
+		silent bool
+	}{
+		{func() {}, -20, false},
+		{func() { h.hz = 50.1 }, 10, false},
+		{func() { h.silent = true }, 0, true},
+		{func() { h.silent = false }, 10, false},
+		{func() { h.hz = 0 }, 0, true},
+		{func() { h.hz = 60 }, 0, true},
+		{func() { h.hz = 49.9 }, -10, false},
+	} {
+		tt.change()
+		at = at.Add(10 * time.Second)
+		if err := s.Run(t.Context(), at); err != nil {
+			t.Fatal(err)
+		}
+		if d := p.Decision(); math.Abs(d.Target-tt.want) > 1e-6 || strings.Contains(d.Reason, "frequency") != tt.silent {
+			t.Errorf("step %d: the target is %g kW, want %g: %q", i, d.Target, tt.want, d.Reason)
+		}
+	}
+	if told["frequency-silent"] != 2 || told["frequency-back"] != 2 {
+		t.Errorf("events %v, want the frequency silent and back twice", told)
+	}
+}
+
+// TestSitesAskThroughTheAPI: a site that an operator sets a target for has it beneath that of the
+// fleet, by a schedule too, and before one of the configuration, after a restart of what is set
+// as well; without a target of the fleet nothing but the sites' is done.
+func TestSitesAskThroughTheAPI(t *testing.T) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	s := sched.New(sched.NewVirtual(start))
+	p, err := platform.New(platform.Config{
+		Name: "test", Bus: local.New(0), Sched: s, Dir: t.TempDir(), Dispatch: dispatch.Settings{Every: time.Second},
+		Initial: func(time.Time) platform.Target { return platform.Target{KW: math.NaN(), Enabled: true} },
+		Limits: []dispatch.Limit{
+			{Name: "north", Devices: "a", Import: math.Inf(1), Export: math.Inf(1), Target: func(time.Time) float64 { return -30 }},
+			{Name: "south", Devices: "b", Import: math.Inf(1), Export: math.Inf(1)},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	h := &house{}
+	if err := errors.Join(p.Add(t.Context(), inHouse(), h), p.Start(t.Context(), start)); err != nil {
+		t.Fatal(err)
+	}
+	face := p.Face(api.About{}, nil)
+	kw := func(x float64) *float64 { return &x }
+	at := start
+	set := func(fleet *float64, sites ...api.SiteTarget) func() error {
+		return func() error {
+			return face.Dispatch.Apply(t.Context(), "user:ann", api.Settings{Enabled: true, Strategy: "proportional", TargetKW: fleet, Sites: sites})
+		}
+	}
+	for i, tt := range []struct {
+		set  func() error
+		a, b float64 // kW
+	}{
+		{func() error { return nil }, -30, 0},
+		{set(kw(-50)), -30, -20},
+		{set(kw(-50), api.SiteTarget{Name: "north", TargetKW: kw(-45)}), -45, -5},
+		{set(nil, api.SiteTarget{Name: "south", TargetKW: kw(10)}), -30, 10},
+		{set(kw(-60), api.SiteTarget{Name: "north"}), -40, -20},
+		{set(kw(-50), api.SiteTarget{Name: "north", Schedule: []api.Step{{At: start.Add(55 * time.Second), TargetKW: -35}}}), -35, -15},
+	} {
+		at = at.Add(10 * time.Second)
+		if err := errors.Join(tt.set(), s.Run(t.Context(), at)); err != nil {
+			t.Fatal(err)
+		}
+		if math.Abs(h.kw[0]-tt.a) > 1e-6 || math.Abs(h.kw[1]-tt.b) > 1e-6 {
+			t.Errorf("step %d: sites have %v, want %g and %g; %+v", i, h.kw[:2], tt.a, tt.b, p.Decision())
+		}
+	}
+	if got := face.Dispatch.Settings().Sites; len(got) != 1 || got[0].Name != "north" || len(got[0].Schedule) != 1 {
+		t.Errorf("settings have the sites %+v", got)
+	}
+	for _, wrong := range [][]api.SiteTarget{{{Name: "west"}}, {{Name: "north"}, {Name: "north"}}} {
+		if err := set(nil, wrong...)(); !errors.Is(err, api.ErrInvalid) {
+			t.Errorf("%+v is taken: %v", wrong, err)
+		}
 	}
 }

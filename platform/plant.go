@@ -80,6 +80,9 @@ type Config struct {
 	// target is 0 where there is none.
 	Droop     *dispatch.Droop
 	Frequency func(now time.Time) float64
+	// Hertz is the device whose readings tell the frequency, in place of Frequency. While it
+	// tells none that can be used there is no such answer.
+	Hertz device.ID
 	// RampKWPerS bounds how fast the sum of all setpoints may change; 0 = none.
 	RampKWPerS float64
 	// Lease is how long a setpoint may hold unless it is renewed, and CommandsPerS how many
@@ -149,6 +152,8 @@ type Plant struct {
 	broken   map[string]bool // limits that could not be kept in the last cycle
 	mute     map[string]bool // limits whose meter was silent; "": the import target
 	charge   charge          // of the fleet in the last cycle, for its droop
+	adrift   bool            // its droop did not know the frequency
+	short    map[string]bool // sites that had not what they are asked for
 	onPlan   []func(*dispatch.Decision)
 
 	damage    damage
@@ -190,6 +195,14 @@ type Settings struct {
 	Strategy dispatch.Strategy `json:"strategy"`
 	TargetKW *float64          `json:"target_kw"`          // nil: nothing is dispatched but by the schedule
 	Schedule []Step            `json:"schedule,omitempty"` // ascending; rules over TargetKW from its first step on
+	Sites    []SiteTarget      `json:"sites,omitempty"`    // they rule over those of the configuration
+}
+
+// SiteTarget is what the devices behind a connection are asked for, beneath the fleet's target.
+type SiteTarget struct {
+	Name     string   `json:"name"`      // of its limit
+	TargetKW *float64 `json:"target_kw"` // nil: nothing of its own but by the schedule
+	Schedule []Step   `json:"schedule,omitempty"`
 }
 
 // Step is one step of a schedule: from At on the target is TargetKW.
@@ -200,17 +213,22 @@ type Step struct {
 
 // target is what the settings ask for at now.
 func (s *Settings) target(now time.Time) Target {
-	t := Target{KW: math.NaN(), Enabled: s.Enabled}
-	if s.TargetKW != nil {
-		t.KW = *s.TargetKW
+	return Target{KW: stepAt(now, s.TargetKW, s.Schedule), Enabled: s.Enabled}
+}
+
+// stepAt is the target of a schedule at now, before its first step kw, NaN where that is nil.
+func stepAt(now time.Time, kw *float64, schedule []Step) float64 {
+	at := math.NaN()
+	if kw != nil {
+		at = *kw
 	}
-	for _, step := range s.Schedule {
+	for _, step := range schedule {
 		if step.At.After(now) {
 			break
 		}
-		t.KW = step.TargetKW
+		at = step.TargetKW
 	}
-	return t
+	return at
 }
 
 // New opens the stores, recovers the plant from the log and returns it. Fleets
@@ -241,7 +259,7 @@ func New(cfg Config) (*Plant, error) {
 	}
 	p.life, p.end = context.WithCancel(context.Background())
 	p.planner.Settings, p.planner.Window = cfg.Dispatch, p.guard.Window
-	p.broken, p.mute = map[string]bool{}, map[string]bool{}
+	p.broken, p.mute, p.short = map[string]bool{}, map[string]bool{}, map[string]bool{}
 	if err := p.group(); err != nil {
 		p.end()
 		return nil, err

@@ -66,10 +66,21 @@ type bound struct {
 	Kept  bool     `json:"kept"`
 }
 
+// aim is the target of a site.
+type aim struct {
+	Name    string   `json:"name"`
+	Target  *float64 `json:"target_kw"`
+	Planned *float64 `json:"planned_kw"`
+}
+
 func (j *journal) cycle(now time.Time, d *dispatch.Decision) {
 	var bounds []bound
 	for _, b := range d.Bounds {
 		bounds = append(bounds, bound{b.Name, kw(b.KW), kw(b.SumKW), kw(b.Price), b.Kept})
+	}
+	var aims []aim
+	for _, a := range d.Aims {
+		aims = append(aims, aim{a.Name, kw(a.TargetKW), kw(a.PlannedKW)})
 	}
 	j.line(now, "cycle", struct {
 		Target      *float64 `json:"target_kw"`
@@ -82,10 +93,11 @@ func (j *journal) cycle(now time.Time, d *dispatch.Decision) {
 		Unreachable int      `json:"unreachable,omitempty"`
 		Resting     int      `json:"resting,omitempty"`
 		Limits      []bound  `json:"limits,omitempty"`
+		Sites       []aim    `json:"sites,omitempty"`
 		Reason      string   `json:"reason,omitempty"`
 	}{
 		kw(d.Target), kw(d.Planned), kw(d.Shortfall), kw(d.AvailableCharge), kw(d.AvailableDischarge),
-		len(d.Commands), d.Held, d.Unreachable, d.Resting, bounds, d.Reason,
+		len(d.Commands), d.Held, d.Unreachable, d.Resting, bounds, aims, d.Reason,
 	})
 }
 

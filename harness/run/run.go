@@ -13,6 +13,7 @@ import (
 	"hash"
 	"io/fs"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -364,9 +365,11 @@ func (r *Run) assemble() error {
 		Later:         slices.ContainsFunc(r.wires, func(w *wire) bool { return w.spec.Recording != "" }),
 	}
 	if d := s.Dispatch.Droop; d != nil {
-		cfg.Frequency = func(now time.Time) float64 { return d.Frequency.At(r.elapsed(now)) }
+		if cfg.Hertz = device.ID(d.Meter); d.Frequency != nil {
+			cfg.Frequency = func(now time.Time) float64 { return d.Frequency.At(r.elapsed(now)) }
+		}
 	}
-	if s.Dispatch.Target != nil || s.Dispatch.Droop != nil || r.hasTargets() {
+	if s.Dispatch.Target != nil || s.Dispatch.Droop != nil || s.Dispatch.SitesAsk() || r.hasTargets() {
 		cfg.Target = r.target
 	}
 	p, err := platform.New(cfg)
@@ -426,7 +429,10 @@ func (r *Run) Start() time.Time { return r.start }
 
 func (r *Run) target(now time.Time) platform.Target {
 	t, ok := r.Scenario.TargetAt(r.elapsed(now))
-	return platform.Target{KW: t.KW, Import: t.Import, Enabled: ok || r.Scenario.Dispatch.Droop != nil}
+	if !ok && r.Scenario.Dispatch.SitesAsk() {
+		t.KW = math.NaN() // the sum of what they ask for
+	}
+	return platform.Target{KW: t.KW, Import: t.Import, Enabled: ok || r.Scenario.Dispatch.Droop != nil || r.Scenario.Dispatch.SitesAsk()}
 }
 
 func (r *Run) site(now time.Time) platform.Site {

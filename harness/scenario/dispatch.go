@@ -34,12 +34,14 @@ type GroupLimit struct {
 	ExportKW *float64 `yaml:"export_kw,omitempty" jsonschema:"minimum=0,maximum=1e9" doc:"The most that may flow out, kW; any when left out."`
 	Within   string   `yaml:"within,omitempty" doc:"The limit that it lies within."`
 	Load     *Series  `yaml:"load,omitempty" unit:"kw" doc:"What else flows behind the connection, kW; consumption is positive."`
+	Target   *Series  `yaml:"target,omitempty" unit:"kw" doc:"What its devices are asked for together, kW, beneath the target of the fleet; the others have the rest."`
 	Meter    string   `yaml:"meter,omitempty" doc:"Id of the device that measures all that flows through the connection, in place of load."`
 }
 
 // Droop is the fleet's answer to the frequency of the grid.
 type Droop struct {
-	Frequency  *Series `yaml:"frequency,omitempty" jsonschema:"required" doc:"The frequency of the grid, Hz."`
+	Frequency  *Series `yaml:"frequency,omitempty" doc:"The frequency of the grid, Hz; of scenarios."`
+	Meter      string  `yaml:"meter,omitempty" hint:"the id of a device" doc:"Id of the device whose readings tell the frequency, in place of a series."`
 	Percent    float64 `yaml:"droop_percent" jsonschema:"required,exclusiveMinimum=0,maximum=100" example:"4" doc:"Deviation that all of the rated power answers, percent of the nominal frequency."`
 	Nominal    float64 `yaml:"nominal_hz,omitempty" jsonschema:"minimum=10,maximum=400,default=50" doc:"The nominal frequency, Hz."`
 	Deadband   float64 `yaml:"deadband_hz,omitempty" jsonschema:"minimum=0,maximum=5" doc:"A deviation within it asks for nothing, one beyond it for what lies beyond."`
@@ -80,9 +82,17 @@ func (d *Dispatch) GroupLimits(at func(time.Time) time.Duration) []dispatch.Limi
 		if load := l.Load; load != nil {
 			x.Load = func(now time.Time) float64 { return load.At(at(now)) }
 		}
+		if target := l.Target; target != nil {
+			x.Target = func(now time.Time) float64 { return target.At(at(now)) }
+		}
 		out = append(out, x)
 	}
 	return out
+}
+
+// SitesAsk reports whether a site has a target of its own.
+func (d *Dispatch) SitesAsk() bool {
+	return slices.ContainsFunc(d.Limits, func(l GroupLimit) bool { return l.Target != nil })
 }
 
 // most is a bound, or none.
@@ -99,8 +109,15 @@ func (d *Dispatch) check(f *source, start time.Time, length time.Duration, ids [
 	if d.Target != nil {
 		d.Target.Series.load(f, "dispatch.target", start, length)
 	}
-	if d.Droop != nil {
-		d.Droop.Frequency.load(f, "dispatch.droop.frequency", start, length)
+	if x := d.Droop; x != nil {
+		x.Frequency.load(f, "dispatch.droop.frequency", start, length)
+		if (x.Frequency == nil) == (x.Meter == "") && !f.has("dispatch.droop.frequency") {
+			f.wrong("dispatch.droop", "add meter: DEVICE, or frequency: a series", "nobody tells the frequency")
+		} else if x.Frequency != nil && x.Meter != "" {
+			f.wrong("dispatch.droop.frequency", "give one of them", "a device tells the frequency as well")
+		} else if x.Meter != "" && !device.ID(x.Meter).Valid() {
+			f.wrong("dispatch.droop.meter", "write the id of a device", "%q is no device's id", short(x.Meter))
+		}
 	}
 	if d.Risk == 0 && d.SoCSD > 0 {
 		f.wrong("dispatch.soc_sd_percent", "add risk: 0.01", "an uncertain state of charge without a risk changes nothing")
@@ -124,8 +141,9 @@ func (d *Dispatch) check(f *source, start time.Time, length time.Duration, ids [
 
 func (l *GroupLimit) check(f *source, at string, start time.Time, length time.Duration) {
 	l.Load.load(f, at+".load", start, length)
-	if l.ImportKW == nil && l.ExportKW == nil && !f.has(at+".import_kw") && !f.has(at+".export_kw") {
-		f.wrong(at, "add import_kw or export_kw", "limit %s limits nothing", short(l.Name))
+	l.Target.load(f, at+".target", start, length)
+	if l.Target == nil && !f.has(at+".target") && l.ImportKW == nil && l.ExportKW == nil && !f.has(at+".import_kw") && !f.has(at+".export_kw") {
+		f.wrong(at, "add import_kw, export_kw or target", "limit %s limits nothing", short(l.Name))
 	}
 	if l.Meter != "" && l.Load != nil {
 		f.fault(f.key(at+".load"), "give one of them", "a meter measures the load of limit %s as well", short(l.Name))

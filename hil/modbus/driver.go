@@ -88,7 +88,7 @@ var polled = []string{
 	"status", "heartbeat", "power", "soc", "soh", "voltage", "current", "temperature", "max_charge_kw", "max_discharge_kw",
 	"charge_limit_a", "discharge_limit_a", "charge_forbidden", "discharge_forbidden", "local", "e_stop", "alarms", "mode",
 	"soc_min", "soc_max", "voltage_min", "voltage_max", "temperature_min", "temperature_max",
-	"setpoint", "controller_heartbeat",
+	"setpoint", "controller_heartbeat", "frequency",
 }
 
 // forbidding are those that are looked at once more before anything is written.
@@ -189,6 +189,7 @@ func (d *Driver) reading(now time.Time) device.Reading {
 		Power: value("power"), Temperature: value("temperature"),
 		MaxCharge:    d.most("max_charge_kw", "charge_limit_a", "charge_forbidden"),
 		MaxDischarge: d.most("max_discharge_kw", "discharge_limit_a", "discharge_forbidden"),
+		Frequency:    d.frequency(),
 	}
 	if most := value("voltage_max"); most > 0 && r.Voltage >= most { // 0 is where nothing was filled in
 		r.MaxCharge = 0
@@ -204,6 +205,17 @@ func (d *Driver) reading(now time.Time) device.Reading {
 	r.Status, r.Word = d.status(r.Power)
 	r.Flags, r.Beyond = d.findings(now)
 	return r
+}
+
+// frequency is that of the grid, Hz; one that is out of its valid range is none, and says
+// nothing of the rest of the reading.
+func (d *Driver) frequency() float64 {
+	x := d.point("frequency")
+	hz := d.poll.number(x)
+	if x != nil && x.valid != nil && !(hz >= x.valid.Min && hz <= x.valid.Max) {
+		return 0
+	}
+	return hz
 }
 
 // most is the power in kW that can be had in a direction: the least of a bound of power
@@ -273,7 +285,7 @@ var shownAs = map[string]device.Points{
 func (d *Driver) findings(now time.Time) (f device.Flags, beyond device.Points) {
 	m := d.poll
 	for _, r := range d.profile.readable(polled) {
-		if v := m.number(r); r.valid != nil && (v < r.valid.Min || v > r.valid.Max) {
+		if v := m.number(r); r.valid != nil && r.name != "frequency" && (v < r.valid.Min || v > r.valid.Max) {
 			f |= device.FlagRange
 			beyond |= shownAs[r.name]
 		}

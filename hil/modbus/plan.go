@@ -48,17 +48,23 @@ func plan(spans []span, most, gap int) []request {
 type image struct {
 	requests []request
 	blocks   [][]uint16
+	spare    span // may be refused by the device, and is not read then
 }
 
 func newImage(p *Profile, points []*point) *image {
+	m := &image{}
 	var spans []span
 	for _, x := range points {
+		if x.name == "frequency" {
+			m.spare = span{x.table, x.addr, x.size}
+		}
 		spans = append(spans, span{x.table, x.addr, x.size})
 		if x.exponent != nil {
 			spans = append(spans, span{x.table, *x.exponent, 1})
 		}
 	}
-	return &image{requests: plan(spans, p.Requests.MaxRegisters, p.Requests.MaxGap)}
+	m.requests = plan(spans, p.Requests.MaxRegisters, p.Requests.MaxGap)
+	return m
 }
 
 // read reads all of it. A device that refuses a read for an address in a gap is asked
@@ -70,6 +76,11 @@ func (m *image) read(ctx context.Context, c Conn) error {
 		if e, ok := errors.AsType[Exception](err); ok && e == IllegalAddress {
 			if apart := plan(r.parts, MaxRead, 0); len(apart) > 1 {
 				m.requests = slices.Replace(m.requests, i, i+1, apart...)
+				i--
+				continue
+			}
+			if r.span == m.spare {
+				m.requests = slices.Delete(m.requests, i, i+1)
 				i--
 				continue
 			}

@@ -102,6 +102,22 @@ func points(t *testing.T, requests string, lines string) *Profile { //nolint:unp
 	return p
 }
 
+// TestFrequencyThatTheDeviceRefuses: a device that has no frequency is read all the same.
+func TestFrequencyThatTheDeviceRefuses(t *testing.T) {
+	p := points(t, "", "  soc: {address: 1}\n  frequency: {address: 40}\n  soh: {address: 2}\n")
+	m := newImage(p, p.points)
+	dev := &holes{at: []uint16{40}}
+	for want, reads := range []int{2, 1} { // it is not asked again
+		dev.reads = 0
+		if err := m.read(t.Context(), dev); err != nil || dev.reads != reads {
+			t.Errorf("reading %d: %d reads, %v, want %d", want, dev.reads, err, reads)
+		}
+		if soc, soh, hz := m.number(p.find("soc")), m.number(p.find("soh")), m.number(p.find("frequency")); soc != 1 || soh != 2 || hz == hz {
+			t.Errorf("charge %v, health %v, frequency %v, want 1, 2 and none", soc, soh, hz)
+		}
+	}
+}
+
 func TestGapThatTheDeviceRefuses(t *testing.T) {
 	p := points(t, "requests: {max_gap: 10}\n", "  soc: {address: 1}\n  soh: {address: 2}\n  voltage: {address: 6}\n  current: {address: 10}\n")
 	m := newImage(p, p.points)

@@ -82,7 +82,7 @@ func (d *Driver) roles() device.Trial {
 func (d *Driver) try(ctx context.Context, raw Raw, m *image, t *try) (x device.Trial, err error) {
 	x.Name, x.Want = t.name, t.wanted()
 	told := d.told
-	kept := image{m.requests, slices.Clone(m.blocks)}
+	kept := image{requests: m.requests, blocks: slices.Clone(m.blocks)}
 	var before []uint16
 	if t.regs != nil {
 		if before, err = d.there(ctx, t.span); err != nil {

@@ -31,6 +31,7 @@ type Values struct {
 	Power       *float64 `json:"power,omitempty"`
 	Temperature *float64 `json:"temperature,omitempty"`
 	SoH         *float64 `json:"soh,omitempty"`
+	Frequency   *float64 `json:"frequency,omitempty"` // Hz
 	Status      string   `json:"status,omitempty"`
 }
 
@@ -156,6 +157,7 @@ func (v *Values) reading(at int64) device.Reading {
 		{&r.Power, v.Power},
 		{&r.Temperature, v.Temperature},
 		{&r.SoH, v.SoH},
+		{&r.Frequency, v.Frequency},
 	} {
 		if f.from != nil {
 			*f.to = *f.from
@@ -192,10 +194,14 @@ func ValuesOf(r *device.Reading) Values {
 		}
 		return &x
 	}
-	return Values{
+	values := Values{
 		SoC: number(r.SoC), Voltage: number(r.Voltage), Current: number(r.Current), Power: number(r.Power),
 		Temperature: number(r.Temperature), SoH: number(r.SoH), Status: r.StatusWord(),
 	}
+	if r.Frequency > 0 {
+		values.Frequency = number(r.Frequency)
+	}
+	return values
 }
 
 // ParseAck reads an answer to the device's commands.

@@ -62,17 +62,17 @@ func only(d *Device, name string) point {
 type layout struct {
 	device *Device
 
-	power, soc, soh, voltage, current, temperature point
-	chargeA, dischargeA, chargeW, dischargeW       point
-	chargeV, dischargeV                            point // that end a charge and a discharge
-	socMin, socMax, reserveMin, reserveMax         point // windows of charge: the battery's, and as it is set
-	ratedChargeW, ratedDischargeW                  point // as they were when the device was scanned or adjusted
-	inverter, inverter10x                          point // operating states, of 701 and 101 to 103
-	alarms, alarms10x                              point
-	battery, charging, request, events             point // of 802
-	localPCS, localBMS                             point
-	pulses                                         []point // the device's heartbeats
-	beats                                          []point // ours
+	power, frequency, soc, soh, voltage, current, temperature point
+	chargeA, dischargeA, chargeW, dischargeW                  point
+	chargeV, dischargeV                                       point // that end a charge and a discharge
+	socMin, socMax, reserveMin, reserveMax                    point // windows of charge: the battery's, and as it is set
+	ratedChargeW, ratedDischargeW                             point // as they were when the device was scanned or adjusted
+	inverter, inverter10x                                     point // operating states, of 701 and 101 to 103
+	alarms, alarms10x                                         point
+	battery, charging, request, events                        point // of 802
+	localPCS, localBMS                                        point
+	pulses                                                    []point // the device's heartbeats
+	beats                                                     []point // ours
 
 	operate, setOp, setInverter point // 715.OpCtl, 802.SetOp, 802.SetInvState
 	resets                      []point
@@ -121,6 +121,7 @@ func newLayout(d *Device) *layout {
 		voltage:     choose(d, slices.Concat([]string{"802.V"}, voltage714, []string{"124.InBatV", "103.DCV", "102.DCV", "101.DCV"})...),
 		current:     choose(d, slices.Concat([]string{"802.A"}, current714)...),
 		temperature: choose(d, "803.ModTmpMax", "804.ModTmpMax", "701.TmpCab", "103.TmpCab", "102.TmpCab", "101.TmpCab"),
+		frequency:   choose(d, "701.Hz", "103.Hz", "102.Hz", "101.Hz"),
 		chargeA:     choose(d, "802.AChaMax"), dischargeA: choose(d, "802.ADisChaMax"),
 		chargeW: choose(d, "802.WChaRteMax"), dischargeW: choose(d, "802.WDisChaRteMax"),
 		chargeV: only(d, "802.VMax"), dischargeV: only(d, "802.VMin"),
@@ -164,7 +165,7 @@ func appendOK(list []point, p point) []point {
 func (l *layout) plan() {
 	state := []point{l.inverter, l.inverter10x, l.alarms, l.alarms10x, l.battery, l.localPCS, l.localBMS}
 	read := append([]point{
-		l.power, l.soc, l.soh, l.voltage, l.current, l.temperature, l.chargeA, l.dischargeA, l.chargeW, l.dischargeW,
+		l.power, l.frequency, l.soc, l.soh, l.voltage, l.current, l.temperature, l.chargeA, l.dischargeA, l.chargeW, l.dischargeW,
 		l.chargeV, l.dischargeV, l.charging, l.request, l.events,
 		l.socMin, l.socMax, l.reserveMin, l.reserveMax,
 	}, state...)

@@ -74,6 +74,7 @@ func (d *Driver) reading(now time.Time) device.Reading {
 	r.Current = 0 + d.sign*l.current.float() // 0 is not -0
 	r.Power = 0 - l.power.float()/1000
 	r.Temperature = l.temperature.float()
+	r.Frequency = l.frequency.float()
 	r.MaxCharge, r.MaxDischarge = l.limits()
 	if d.silent() {
 		r.MaxCharge, r.MaxDischarge = 0, 0

@@ -37,6 +37,7 @@ const (
 	fieldTemperature
 	fieldStatus
 	fieldSoH
+	fieldFrequency
 
 	bodyFields = fieldDeviceID | fieldTimestamp | fieldData
 	dataFields = fieldSoC | fieldVoltage | fieldCurrent | fieldPower | fieldTemperature | fieldStatus
@@ -46,6 +47,7 @@ var fieldNames = map[int]string{
 	fieldDeviceID: "deviceId", fieldTimestamp: "timestamp", fieldData: "data", fieldSoC: "data.soc",
 	fieldVoltage: "data.voltage", fieldCurrent: "data.current", fieldPower: "data.power",
 	fieldTemperature: "data.temperature", fieldStatus: "data.status", fieldSoH: "data.soh",
+	fieldFrequency: "data.frequency",
 }
 
 // decoder reads the bodies of the sync and of control.
@@ -131,6 +133,12 @@ func (d *decoder) data(e *entry) bool {
 				return d.skip()
 			}
 			return d.quantity(e, fieldSoH, &r.SoH)
+		case "frequency":
+			if d.peek() == 'n' { // not reported
+				d.once(e, fieldFrequency)
+				return d.skip()
+			}
+			return d.quantity(e, fieldFrequency, &r.Frequency)
 		case "status":
 			d.once(e, fieldStatus)
 			return d.status(e)

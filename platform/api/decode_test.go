@@ -64,6 +64,7 @@ func FuzzReading(f *testing.F) {
 func same(a, b *device.Reading) bool {
 	for _, p := range [][2]float64{
 		{a.SoC, b.SoC}, {a.SoH, b.SoH}, {a.Voltage, b.Voltage}, {a.Current, b.Current}, {a.Power, b.Power}, {a.Temperature, b.Temperature},
+		{a.Frequency, b.Frequency},
 	} {
 		if math.Float64bits(p[0]) != math.Float64bits(p[1]) && !(math.IsNaN(p[0]) && math.IsNaN(p[1])) {
 			return false
@@ -161,13 +162,13 @@ func oracle(b []byte) (e entry, ok bool) {
 	r := &e.reading
 	r.SoH = math.NaN()
 	for name, v := range map[string]*float64{
-		"soc": &r.SoC, "voltage": &r.Voltage, "current": &r.Current, "power": &r.Power, "temperature": &r.Temperature, "soh": &r.SoH,
+		"soc": &r.SoC, "voltage": &r.Voltage, "current": &r.Current, "power": &r.Power, "temperature": &r.Temperature, "soh": &r.SoH, "frequency": &r.Frequency,
 	} {
 		raw, there := data[name]
 		if twice[name] {
 			return e, false
 		}
-		if name == "soh" && (!there || string(raw) == "null") {
+		if (name == "soh" || name == "frequency") && (!there || string(raw) == "null") {
 			continue
 		}
 		var p *float64

@@ -23,7 +23,8 @@ const (
 	showTemperature
 	showStatus
 	showSoH
-	// showReported is everything, and the state of health where it is reported.
+	showFrequency // of the latest reading: the history has none
+	// showReported is everything, the state of health and the frequency where they are reported.
 	showReported fields = 0
 )
 
@@ -133,6 +134,9 @@ func appendData(b []byte, r *device.Reading, show fields) []byte {
 		if !math.IsNaN(r.SoH) {
 			show |= showSoH
 		}
+		if r.Frequency > 0 {
+			show |= showFrequency
+		}
 	}
 	begin := len(b)
 	if show&showSoC != 0 {
@@ -160,6 +164,9 @@ func appendData(b []byte, r *device.Reading, show fields) []byte {
 	}
 	if show&showSoH != 0 {
 		b = appendNumber(append(b, `,"soh":`...), r.SoH)
+	}
+	if show&showFrequency != 0 {
+		b = appendNumber(append(b, `,"frequency":`...), r.Frequency)
 	}
 	if len(b) == begin {
 		return append(b, "{}"...)

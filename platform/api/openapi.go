@@ -20,6 +20,7 @@ type valuesDoc struct {
 	Temperature *float64 `json:"temperature" doc:"°C, hottest cell" example:"25.3"`
 	Status      string   `json:"status" doc:"charging, discharging, idle, standby, fault, offline, maintenance; another word is kept and flagged" example:"charging"`
 	SoH         *float64 `json:"soh,omitempty" doc:"percent"`
+	Frequency   *float64 `json:"frequency,omitempty" doc:"Hz, of the grid; of the latest reading, the history has none"`
 }
 
 type readingDoc struct {
@@ -63,6 +64,7 @@ type syncDoc struct {
 		Temperature float64  `json:"temperature" doc:"°C, hottest cell" example:"25.3"`
 		Status      string   `json:"status" maxLength:"64" example:"charging"`
 		SoH         *float64 `json:"soh,omitempty" doc:"percent"`
+		Frequency   *float64 `json:"frequency,omitempty" doc:"Hz, of the grid; a droop of dispatch can go by it"`
 	} `json:"data"`
 }
 

@@ -27,14 +27,23 @@ const (
 	kindActs
 	kindMetaBy // a Meta that says who asked
 	kindWrites
-	kindAcksOf // Acks of which one says how the device stands
+	kindAcksOf     // Acks of which one says how the device stands
+	kindReadingsHz // Readings of which one has a frequency
 )
 
-func (*Readings) kind() frameKind { return kindReadings }
 func (*Commands) kind() frameKind { return kindCommands }
 func (*Events) kind() frameKind   { return kindEvents }
 func (*Acts) kind() frameKind     { return kindActs }
 func (*Writes) kind() frameKind   { return kindWrites }
+
+func (f *Readings) kind() frameKind {
+	for _, hz := range f.Frequency {
+		if hz > 0 {
+			return kindReadingsHz
+		}
+	}
+	return kindReadings
+}
 
 func (f *Acks) kind() frameKind {
 	for i := range f.List {
@@ -75,6 +84,9 @@ func (f *Readings) AppendBinary(b []byte) []byte {
 	b = appendInts(b, f.Arrived)
 	for _, c := range f.floats() {
 		b = appendFloats(b, *c)
+	}
+	if f.kind() == kindReadingsHz {
+		b = appendFloats(b, f.Frequency)
 	}
 	b = appendBytes(b, f.Status)
 	b = appendBytes(b, f.Quality)

@@ -118,6 +118,8 @@ func readings(t *rapid.T, n int) *device.Readings {
 	slots, at, arrived, flags, status, quality := shape("slot"), shape("at"), shape("arrived"), shape("flags"), shape("status"), shape("quality")
 	soc, soh, voltage, current := value("soc"), value("soh"), value("voltage"), value("current")
 	power, temperature, charge, discharge := value("power"), value("temperature"), value("charge"), value("discharge")
+	frequency := value("frequency")
+	hasFrequency := rapid.Bool().Draw(t, "has frequency")
 	f := &device.Readings{}
 	for i := range n {
 		r := device.Reading{
@@ -125,6 +127,9 @@ func readings(t *rapid.T, n int) *device.Readings {
 			Status: device.Status(status(i) % 8), Quality: device.Quality(quality(i) % 3),
 			SoC: soc(), SoH: soh(), Voltage: voltage(), Current: current(),
 			Power: power(), Temperature: temperature(), MaxCharge: charge(), MaxDischarge: discharge(),
+		}
+		if hasFrequency {
+			r.Frequency = frequency()
 		}
 		if r.Status == device.OtherStatus {
 			r.Word = text.Draw(t, "word")
@@ -155,6 +160,49 @@ func rows(f device.Frame) string {
 		return fmt.Sprintf("%+v", f.List)
 	}
 	return fmt.Sprintf("%+v", f)
+}
+
+// TestReadingsWithoutFrequency: readings of which none has a frequency keep the form that they
+// had before there was one, and a row without one is not told that of another.
+func TestReadingsWithoutFrequency(t *testing.T) {
+	const hz = 49.98
+	f := &device.Readings{}
+	for i, v := range []float64{0, math.NaN(), hz, -1} {
+		f.Append(&device.Reading{Slot: device.Slot(i), Frequency: v})
+	}
+	list := rowsOf(t, f)
+	for i, want := range []float64{0, 0, hz, 0} {
+		if list[i].Frequency != want {
+			t.Errorf("row %d has %g Hz, want %g", i, list[i].Frequency, want)
+		}
+	}
+	f.Truncate(2, nil)
+	short := &device.Readings{}
+	for i := range 2 {
+		short.Append(&device.Reading{Slot: device.Slot(i)})
+	}
+	if a, b := f.AppendBinary(nil), short.AppendBinary(nil); !bytes.Equal(a, b) || a[2] != 1 {
+		t.Errorf("% x and % x are not one frame of kind 1", a, b)
+	}
+	f.Reset()
+	f.Append(&device.Reading{})
+	if list := rowsOf(t, f); list[0].Frequency != 0 {
+		t.Errorf("a frame that was emptied still has %g Hz", list[0].Frequency)
+	}
+}
+
+// rowsOf are the rows of a frame after it has been written and read.
+func rowsOf(t *testing.T, f *device.Readings) []device.Reading {
+	t.Helper()
+	got, err := device.DecodeFrame(f.AppendBinary(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := make([]device.Reading, got.Rows())
+	for i := range list {
+		got.(*device.Readings).Row(i, &list[i])
+	}
+	return list
 }
 
 func TestFramesRoundTrip(t *testing.T) {

@@ -61,8 +61,8 @@ func (d *decoder) rows(n, size int) int {
 
 func (d *decoder) frame(k frameKind, n int) Frame {
 	switch k {
-	case kindReadings:
-		return d.readings(n)
+	case kindReadings, kindReadingsHz:
+		return d.readings(n, k)
 	case kindCommands:
 		f := &Commands{List: make([]Command, d.rows(n, minCommand))}
 		for i := range f.List {
@@ -147,10 +147,17 @@ func (d *decoder) frame(k frameKind, n int) Frame {
 	return nil
 }
 
-func (d *decoder) readings(n int) *Readings {
+func (d *decoder) readings(n int, k frameKind) *Readings {
 	f := &Readings{Slot: readInts[Slot](d, n), At: readInts[int64](d, n), Arrived: readInts[int64](d, n)}
 	for _, c := range f.floats() {
 		*c = d.floats(n)
+	}
+	if k == kindReadingsHz {
+		f.Frequency = d.floats(n)
+		for _, hz := range f.Frequency {
+			d.bad = d.bad || !(hz > 0) && math.Float64bits(hz) != 0
+		}
+		d.bad = d.bad || f.kind() != k
 	}
 	f.Status = readBytes[Status](d, n)
 	f.Quality = readBytes[Quality](d, n)

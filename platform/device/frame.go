@@ -32,6 +32,7 @@ type Readings struct {
 	Temperature  []float64
 	MaxCharge    []float64
 	MaxDischarge []float64
+	Frequency    []float64 // empty where no row has one; else 0 in the rows that have none
 	Status       []Status
 	Quality      []Quality
 	Flags        []Flags
@@ -53,6 +54,7 @@ func (f *Readings) Reset() {
 	f.SoC, f.SoH, f.Voltage, f.Current = f.SoC[:0], f.SoH[:0], f.Voltage[:0], f.Current[:0]
 	f.Power, f.Temperature, f.MaxCharge, f.MaxDischarge = f.Power[:0], f.Temperature[:0], f.MaxCharge[:0], f.MaxDischarge[:0]
 	f.Status, f.Quality, f.Flags, f.Words = f.Status[:0], f.Quality[:0], f.Flags[:0], f.Words[:0]
+	f.Frequency = f.Frequency[:0]
 }
 
 // Append adds r as the last row.
@@ -60,6 +62,7 @@ func (f *Readings) Append(r *Reading) {
 	if r.Status == OtherStatus && r.Word != "" {
 		f.Words = append(f.Words, Word{uint32(len(f.Slot)), r.Word})
 	}
+	f.setFrequency(len(f.Slot), r.Frequency)
 	f.Slot = append(f.Slot, r.Slot)
 	f.At = append(f.At, r.At)
 	f.Arrived = append(f.Arrived, r.Arrived)
@@ -84,7 +87,10 @@ func (f *Readings) Row(i int, r *Reading) {
 	r.SoC, r.SoH, r.Voltage, r.Current, r.Power = f.SoC[i], f.SoH[i], f.Voltage[i], f.Current[i], f.Power[i]
 	r.Temperature, r.MaxCharge, r.MaxDischarge = f.Temperature[i], f.MaxCharge[i], f.MaxDischarge[i]
 	r.Status, r.Quality, r.Flags = f.Status[i], f.Quality[i], f.Flags[i]
-	r.Word, r.Beyond, r.Own = "", 0, nil
+	r.Word, r.Beyond, r.Own, r.Frequency = "", 0, nil, 0
+	if len(f.Frequency) > 0 {
+		r.Frequency = f.Frequency[i]
+	}
 	if r.Status == OtherStatus {
 		r.Word = f.word(i)
 	}
@@ -105,6 +111,27 @@ func (f *Readings) Set(i int, r *Reading) {
 	f.SoC[i], f.SoH[i], f.Voltage[i], f.Current[i], f.Power[i] = r.SoC, r.SoH, r.Voltage, r.Current, r.Power
 	f.Temperature[i], f.MaxCharge[i], f.MaxDischarge[i] = r.Temperature, r.MaxCharge, r.MaxDischarge
 	f.Status[i], f.Quality[i], f.Flags[i] = r.Status, r.Quality, r.Flags
+	f.setFrequency(i, r.Frequency)
+}
+
+// setFrequency gives row i, which may be the one after the last, a frequency or none.
+func (f *Readings) setFrequency(i int, hz float64) {
+	has := hz > 0 // NaN compares false
+	if !has {
+		hz = 0
+	}
+	if len(f.Frequency) == 0 {
+		if !has {
+			return
+		}
+		f.Frequency = slices.Grow(f.Frequency, cap(f.Slot))[:len(f.Slot)]
+		clear(f.Frequency)
+	}
+	if i == len(f.Frequency) {
+		f.Frequency = append(f.Frequency, hz)
+		return
+	}
+	f.Frequency[i] = hz
 }
 
 // Commands is a frame of commands.
@@ -188,4 +215,5 @@ func (f *Readings) Truncate(n int, words []Word) {
 	f.SoC, f.SoH, f.Voltage, f.Current = f.SoC[:n], f.SoH[:n], f.Voltage[:n], f.Current[:n]
 	f.Power, f.Temperature, f.MaxCharge, f.MaxDischarge = f.Power[:n], f.Temperature[:n], f.MaxCharge[:n], f.MaxDischarge[:n]
 	f.Status, f.Quality, f.Flags, f.Words = f.Status[:n], f.Quality[:n], f.Flags[:n], words
+	f.Frequency = f.Frequency[:min(n, len(f.Frequency))]
 }

@@ -120,6 +120,9 @@ type Reading struct {
 	Temperature  float64 // °C, hottest cell
 	MaxCharge    float64 // kW >= 0 that the device can take now, AC
 	MaxDischarge float64 // kW >= 0 that the device can give now, AC
+	// Frequency of the grid at its terminals, Hz; it reports one where that is above 0. The log
+	// and the latest reading have it, the history does not.
+	Frequency float64
 
 	Status  Status
 	Word    string // the status word as received when Status is OtherStatus

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"yunchu/platform/device"
@@ -85,7 +86,8 @@ type Decision struct {
 	Bounds             []Bound  // limits of groups that hold devices back
 	Silent             []string // limits whose meter does not report
 	Overlaps           []Overlap
-	Resting            int // devices that rest for others to run at less loss
+	Aims               []Aim // sites with targets of their own
+	Resting            int   // devices that rest for others to run at less loss
 	Commands           []device.Command
 }
 
@@ -114,6 +116,7 @@ type Planner struct {
 	depth     []depth   // by slot
 	able      []able    // by slot
 	rest      rest
+	aims      []Aim // of the last sharing
 }
 
 // Decide allocates target over the devices of img at now. The commands of the
@@ -141,6 +144,7 @@ func (p *Planner) Decide(now time.Time, img *image.Image, target float64, cmds [
 	if err != nil {
 		return d, fmt.Errorf("allocate %.6g kW over %d devices: %w", free, len(p.units), err)
 	}
+	d.Aims = p.aims
 	d.Planned = d.HeldPower + d.Assumed + sum
 	p.site.told = d.Planned
 	p.groups.told(p.out)
@@ -199,7 +203,7 @@ func (p *Planner) collect(at time.Time, img *image.Image, d *Decision) {
 			if dev.Told.Live(now) {
 				d.Assumed += number(dev.Told.Power)
 				if grouped {
-					g.count(i, number(dev.Told.Power))
+					g.keep(i, number(dev.Told.Power))
 				}
 			}
 			p.previous[i] = math.NaN()
@@ -209,7 +213,7 @@ func (p *Planner) collect(at time.Time, img *image.Image, d *Decision) {
 			d.Held++
 			d.HeldPower += held(dev, now)
 			if grouped {
-				g.count(i, held(dev, now))
+				g.keep(i, held(dev, now))
 			}
 			p.previous[i] = math.NaN()
 			continue
@@ -249,7 +253,11 @@ func (p *Planner) reach(now time.Time, img *image.Image, d *Decision) (low, high
 			d.Silent = append(d.Silent, l.Name)
 		}
 	}
-	return p.groups.reach(q.Lo, q.Hi)
+	low, high = p.groups.reach(q.Lo, q.Hi)
+	if p.groups.aim(now, q.Lo, q.Hi) {
+		low, high = p.groups.reach(q.Lo, q.Hi)
+	}
+	return low, high
 }
 
 // why is what limits a unit in its direction, which may be against free in a group.
@@ -261,11 +269,19 @@ func (p *Planner) why(i int, free float64) string {
 	if w := u.why(free); w != "" || u.limit < 0 {
 		return w
 	}
+	if !math.IsNaN(p.groups.aims[u.limit]) {
+		return "target of " + p.groups.limits[u.limit].Name
+	}
 	return "limit " + p.groups.limits[u.limit].Name
 }
 
 func (p *Planner) reason(img *image.Image, d *Decision) string {
 	limits := p.groups.said(d.Bounds, d.Shortfall != 0)
+	for i := range d.Aims {
+		if a := &d.Aims[i]; !a.met() {
+			limits = strings.TrimPrefix(limits+"; "+a.String(), "; ")
+		}
+	}
 	if d.Shortfall == 0 {
 		return limits
 	}

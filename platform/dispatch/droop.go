@@ -58,6 +58,11 @@ func (d *Droop) Power(hz, ratedKW float64) float64 {
 	return min(max(off/(d.Percent/100*d.NominalHz)*ratedKW, -most), most)
 }
 
+// Plausible reports whether a frequency is one that a grid has, within a tenth of nominal.
+func (d *Droop) Plausible(hz float64) bool {
+	return math.Abs(hz-d.NominalHz) <= d.NominalHz/10 // NaN compares false
+}
+
 // within reports whether a frequency lies in the deadband, its edges with it.
 func (d *Droop) within(hz float64) bool {
 	const rounding = 1e-9 // Hz

@@ -28,6 +28,9 @@ type Limit struct {
 	// Meter is the device that measures all that flows through the connection, in place of
 	// Load; "" for none. What is not the fleet's of it is other load.
 	Meter device.ID
+	// Target is what the devices behind it are asked for together, kW, beneath the target of
+	// the fleet, of which the others have the rest; nil, or NaN: nothing of their own.
+	Target func(now time.Time) float64
 }
 
 // Bound is a limit that holds devices back, or that cannot be kept.
@@ -61,6 +64,8 @@ type groups struct {
 	depths  []int             // by group: how many limits lie around it, itself too
 	meters  []device.Slot
 	fixed   []float64 // by group: what flows in it without the devices that are free, kW
+	own     []float64 // by group: what of that is of devices that are held, or assumed, kW
+	aims    []float64 // by group: its target, kW; NaN none
 	seen    []float64 // by group: what its devices were seen to have, kW
 	other   []float64 // by group: other load as last known, kW
 	watch   []watch   // by group: what its meter shows
@@ -146,7 +151,7 @@ func (p *Planner) SetLimits(list []Limit) error {
 	g.fixed, g.seen, g.other = make([]float64, n), make([]float64, n), make([]float64, n)
 	g.silent, g.blind, g.pinned = make([]bool, n), make([]bool, n), make([]int8, n)
 	g.lo, g.hi, g.least, g.way = make([]float64, n+1), make([]float64, n+1), make([]float64, n+1), make([]int8, n+1)
-	g.moved = make([]float64, n)
+	g.moved, g.own, g.aims = make([]float64, n), make([]float64, n), make([]float64, n)
 	g.watch, g.twice = make([]watch, n), map[[2]int32]bool{}
 	p.groups = g
 	return nil
@@ -220,6 +225,7 @@ func (l *Limit) has(info *device.Info) bool {
 // begin forgets what the groups had.
 func (g *groups) begin() {
 	clear(g.fixed)
+	clear(g.own)
 	clear(g.seen)
 	clear(g.moved)
 	g.waits = false
@@ -236,6 +242,14 @@ func (g *groups) begin() {
 func (g *groups) count(slot int, kw float64) {
 	if k := g.of[slot]; k >= 0 {
 		g.fixed[k] += kw
+	}
+}
+
+// keep adds what is that of a device that counts for the fleet's target, but cannot be told.
+func (g *groups) keep(slot int, kw float64) {
+	g.count(slot, kw)
+	if k := g.of[slot]; k >= 0 {
+		g.own[k] += kw
 	}
 }
 
@@ -427,7 +441,14 @@ func (g *groups) bounds(w *alloc.Within) (out []Bound) {
 			x.Kept = !slices.Contains(w.Beyond, k)
 		}
 		side := w.Binds[k]
-		if g.pinned[k] != 0 {
+		switch near := 1e-9 * max(1, math.Abs(x.SumKW)); {
+		case !math.IsNaN(g.aims[k]): // it stands at its target, which may be at the limit
+			if side = 0; x.SumKW >= l.Import-near {
+				side = 1
+			} else if x.SumKW <= near-l.Export {
+				side = -1
+			}
+		case g.pinned[k] != 0:
 			side = g.pinned[k]
 		}
 		switch {
@@ -442,7 +463,7 @@ func (g *groups) bounds(w *alloc.Within) (out []Bound) {
 		if b.Parent >= 0 {
 			outside = w.Lambda[b.Parent]
 		}
-		if x.Kept {
+		if x.Kept && math.IsNaN(g.aims[k]) {
 			x.Price = max(0, float64(side)*(outside-w.Lambda[k]))
 		}
 		out = append(out, x)

@@ -24,6 +24,7 @@ func (p *Planner) share(img *image.Image, free float64) (float64, []Bound, error
 		most = p.dearest()
 		q.B = p.tiered(img, 4*most)
 	}
+	p.aims = nil
 	if !p.groups.on() {
 		res, err := p.solver.Solve(q, free, p.out)
 		return res.Sum, nil, err
@@ -44,6 +45,7 @@ func (p *Planner) share(img *image.Image, free float64) (float64, []Bound, error
 		}
 	}
 	bounds := p.groups.bounds(&w)
+	p.aims = p.groups.aimed(&w)
 	p.hold(&w)
 	return w.Result.Sum, bounds, nil
 }
@@ -91,6 +93,11 @@ func (p *Planner) tier(img *image.Image, unit int) int {
 func (p *Planner) enough(free, sum float64, bounds []Bound) bool {
 	for _, b := range bounds {
 		if !b.Kept {
+			return false
+		}
+	}
+	for i := range p.aims {
+		if !p.aims[i].met() {
 			return false
 		}
 	}

@@ -236,6 +236,9 @@ func sum(r *device.Reading) uint64 {
 		}
 		h = (h ^ b ^ b>>32) * 1099511628211
 	}
+	if r.Frequency > 0 { // one that moves shows that the device is alive
+		h = (h ^ math.Float64bits(r.Frequency)) * 1099511628211
+	}
 	h = (h ^ uint64(r.Status)) * 1099511628211
 	for i := range len(r.Word) {
 		h = (h ^ uint64(r.Word[i])) * 1099511628211

@@ -182,6 +182,7 @@ func TestProfilesShowTheUnit(t *testing.T) {
 					{"current", x.Current, v.DCA, 0.051},
 					{"temperature", x.Temperature, v.TempMaxC, 0.051},
 					{"max charge", x.MaxCharge, charge, 0.2},
+					{"frequency", x.Frequency, v.Hz, 0.011},
 					{"max discharge", x.MaxDischarge, discharge, 0.2},
 					{"own soc low", own.SoC[0], v.SoCMin, 0.051},
 					{"own soc high", own.SoC[1], v.SoCMax, 0.051},

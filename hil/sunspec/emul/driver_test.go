@@ -51,6 +51,7 @@ func TestReadingIsTheUnit(t *testing.T) {
 			{"soc", got.SoC, v.SoC, 0.01},
 			{"soh", got.SoH, v.SoH, 0.01},
 			{"voltage", got.Voltage, v.DCV, 0.1},
+			{"frequency", got.Frequency, v.Hz, 0.01},
 			{"current", got.Current, v.DCA, 0.1},
 			{"temperature", got.Temperature, v.TempMaxC, 0.01},
 			{"max charge", got.MaxCharge, v.ChargeW / 1000, 0.1},

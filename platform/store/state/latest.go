@@ -150,13 +150,14 @@ type entry struct {
 	Temperature  *float64       `json:"temperature,omitempty"`
 	MaxCharge    *float64       `json:"maxCharge,omitempty"`
 	MaxDischarge *float64       `json:"maxDischarge,omitempty"`
+	Frequency    *float64       `json:"frequency,omitempty"`
 	Status       string         `json:"status,omitempty"`
 	Quality      device.Quality `json:"quality"`
 	Flags        device.Flags   `json:"flags"` // bits
 }
 
 // values pairs the quantities of an entry and of a reading.
-func (e *entry) values(r *device.Reading) [8]struct {
+func (e *entry) values(r *device.Reading) [9]struct {
 	in  **float64
 	out *float64
 } {
@@ -172,13 +173,14 @@ func (e *entry) values(r *device.Reading) [8]struct {
 		{&e.Temperature, &r.Temperature},
 		{&e.MaxCharge, &r.MaxCharge},
 		{&e.MaxDischarge, &r.MaxDischarge},
+		{&e.Frequency, &r.Frequency},
 	}
 }
 
 func entryOf(r *device.Reading) *entry {
 	e := &entry{At: r.At, Arrived: r.Arrived, Status: r.StatusWord(), Quality: min(r.Quality, device.Bad), Flags: r.Flags}
 	for _, v := range e.values(r) {
-		if device.Finite(*v.out) {
+		if device.Finite(*v.out) && (v.out != &r.Frequency || r.Frequency > 0) {
 			*v.in = v.out
 		}
 	}
