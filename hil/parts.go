@@ -147,6 +147,9 @@ func (p *Parts) Read(ctx context.Context, now time.Time) (device.Reading, error)
 	out.Current = first("current", func(r *device.Reading) float64 { return r.Current }, "bms", "pcs")
 	out.Temperature = first("temperature", func(r *device.Reading) float64 { return r.Temperature }, "bms", "pcs")
 	out.Frequency = first("frequency", frequency, "meter", "pcs")
+	if math.IsNaN(out.Frequency) {
+		out.Frequency = 0
+	}
 	out.Own = p.windows(got)
 	out.MaxCharge = least("maxCharge", func(r *device.Reading) float64 { return r.MaxCharge })
 	out.MaxDischarge = least("maxDischarge", func(r *device.Reading) float64 { return r.MaxDischarge })

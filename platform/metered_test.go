@@ -2,6 +2,7 @@ package platform_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"math"
 	"strings"
@@ -293,14 +294,14 @@ func TestDroopByAMeter(t *testing.T) {
 	}
 }
 
-// TestSitesAskThroughTheAPI: a site that an operator sets a target for has it beneath that of the
-// fleet, by a schedule too, and before one of the configuration, after a restart of what is set
-// as well; without a target of the fleet nothing but the sites' is done.
-func TestSitesAskThroughTheAPI(t *testing.T) {
+// TestSitesAskedByOperators: a site that an operator sets a target for has it beneath that of the
+// fleet, by a schedule too, and before one of the configuration; without a target of the fleet
+// nothing but the sites' is done.
+func TestSitesAskedByOperators(t *testing.T) {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	s := sched.New(sched.NewVirtual(start))
+	s, b := sched.New(sched.NewVirtual(start)), local.New(0)
 	p, err := platform.New(platform.Config{
-		Name: "test", Bus: local.New(0), Sched: s, Dir: t.TempDir(), Dispatch: dispatch.Settings{Every: time.Second},
+		Name: "test", Bus: b, Sched: s, Dir: t.TempDir(), Dispatch: dispatch.Settings{Every: time.Second},
 		Initial: func(time.Time) platform.Target { return platform.Target{KW: math.NaN(), Enabled: true} },
 		Limits: []dispatch.Limit{
 			{Name: "north", Devices: "a", Import: math.Inf(1), Export: math.Inf(1), Target: func(time.Time) float64 { return -30 }},
@@ -320,7 +321,9 @@ func TestSitesAskThroughTheAPI(t *testing.T) {
 	at := start
 	set := func(fleet *float64, sites ...api.SiteTarget) func() error {
 		return func() error {
-			return face.Dispatch.Apply(t.Context(), "user:ann", api.Settings{Enabled: true, Strategy: "proportional", TargetKW: fleet, Sites: sites})
+			value, err := json.Marshal(api.Settings{Enabled: true, Strategy: "proportional", TargetKW: fleet, Sites: sites})
+			bus.Metas.Publish(b, &device.Meta{Kind: "setting", Key: "dispatch", Value: value}, func(uint64, error) {})
+			return err
 		}
 	}
 	for i, tt := range []struct {
@@ -346,7 +349,8 @@ func TestSitesAskThroughTheAPI(t *testing.T) {
 		t.Errorf("settings have the sites %+v", got)
 	}
 	for _, wrong := range [][]api.SiteTarget{{{Name: "west"}}, {{Name: "north"}, {Name: "north"}}} {
-		if err := set(nil, wrong...)(); !errors.Is(err, api.ErrInvalid) {
+		err := face.Dispatch.Apply(t.Context(), "user:ann", api.Settings{Strategy: "proportional", Sites: wrong})
+		if !errors.Is(err, api.ErrInvalid) {
 			t.Errorf("%+v is taken: %v", wrong, err)
 		}
 	}

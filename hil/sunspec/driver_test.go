@@ -91,7 +91,7 @@ func TestReadsTheGoldenDevice(t *testing.T) {
 	got := read(t, d, 0)
 	want := device.Reading{
 		At: at(0).UnixMilli(), SoC: 55, SoH: 98, Voltage: 800, Current: -625, Power: -500, Temperature: 35,
-		MaxCharge: 1000, MaxDischarge: 1000, Status: device.Discharging,
+		MaxCharge: 1000, MaxDischarge: 1000, Frequency: 50, Status: device.Discharging,
 	}
 	want.Arrived = got.Arrived
 	if got != want || got.Arrived < got.At {

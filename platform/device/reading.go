@@ -191,7 +191,7 @@ func (r *Reading) SameValues(o *Reading) bool {
 
 func same(a, b float64) bool { return a == b || (a != a && b != b) }
 
-// Empty is a reading of nothing: every value NaN.
+// Empty is a reading of nothing: every value NaN, and no frequency.
 func Empty() Reading {
 	n := math.NaN()
 	return Reading{SoC: n, SoH: n, Voltage: n, Current: n, Power: n, Temperature: n, MaxCharge: n, MaxDischarge: n}
