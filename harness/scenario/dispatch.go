@@ -22,6 +22,8 @@ type Dispatch struct {
 	SoHWeight float64       `yaml:"soh_weight,omitempty" jsonschema:"minimum=0,maximum=20" doc:"Devices of lower state of health do less: shares are as if multiplied with (SoH/100)^soh_weight."`
 	Risk      float64       `yaml:"risk,omitempty" jsonschema:"minimum=0,exclusiveMaximum=0.5" doc:"How likely a device may leave its window of charge within the life of a setpoint, its state of charge being uncertain; 0: readings are taken as they are."`
 	SoCSD     float64       `yaml:"soc_sd_percent,omitempty" jsonschema:"minimum=0,maximum=50" doc:"Standard deviation of the state of charge of devices that state none of their own, percent; for risk."`
+	StartCost float64       `yaml:"start_cost,omitempty" jsonschema:"minimum=0,maximum=1e6" doc:"What the start of a converter costs, money; for rest."`
+	RunFor    time.Duration `yaml:"run_for,omitempty" jsonschema:"minimum=0" doc:"How long a converter that was started runs at least; for rest."`
 	Rest      bool          `yaml:"rest,omitempty" doc:"Devices may rest where fewer converters lose less; strategy cost, for devices whose loss is known."`
 }
 
@@ -66,6 +68,7 @@ func (d *Dispatch) Settings() dispatch.Settings {
 	return dispatch.Settings{
 		Every: d.Every, Strategy: dispatch.Strategy(d.Strategy),
 		SoHWeight: d.SoHWeight, Risk: d.Risk, SoCSD: d.SoCSD, Rest: d.Rest,
+		StartCost: d.StartCost, RunFor: d.RunFor,
 	}
 }
 
@@ -121,6 +124,9 @@ func (d *Dispatch) check(f *source, start time.Time, length time.Duration, ids [
 	}
 	if d.Risk == 0 && d.SoCSD > 0 {
 		f.wrong("dispatch.soc_sd_percent", "add risk: 0.01", "an uncertain state of charge without a risk changes nothing")
+	}
+	if !d.Rest && (d.StartCost > 0 || d.RunFor > 0) {
+		f.wrong("dispatch.start_cost", "add rest: true", "what a start costs, and how long it lasts, changes nothing where none rests")
 	}
 	if d.Rest && d.Strategy != string(dispatch.Cost) {
 		f.wrong("dispatch.rest", "set strategy: cost", "devices rest for what running costs, and strategy %s does not look at it", d.Strategy)

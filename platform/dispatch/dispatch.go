@@ -58,6 +58,10 @@ type Settings struct {
 	// Rest lets devices rest whose converters would lose more by running than it saves to
 	// share with them. It needs their losses, and strategy cost.
 	Rest bool
+	// StartCost is what the start of a converter costs, money; the choice counts it over RunFor,
+	// at least 10 minutes. RunFor is how long one that was started runs at least.
+	StartCost float64
+	RunFor    time.Duration
 }
 
 // Life is how long the setpoints of a cycle hold: three cycles, at least 5 s.

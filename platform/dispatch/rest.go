@@ -37,6 +37,7 @@ const (
 // rest remembers which devices run.
 type rest struct {
 	running []bool                  // by slot
+	left    []int                   // by slot: cycles that it runs still, since it was started
 	k       [device.MaxTier + 1]int // by tier: how many of those that could rest
 	awake   int                     // cycles in which all run still
 	list    []candidate
@@ -47,7 +48,7 @@ type rest struct {
 // per hour, up to most kW.
 type candidate struct {
 	unit, tier        int
-	must              bool // it cannot rest: what its converter loses is not known
+	must              bool // it cannot rest: what its converter loses is not known, or it was started a moment ago
 	key               float64
 	most, fixed, a, b float64
 	runs              bool
@@ -90,8 +91,9 @@ func (p *Planner) run(img *image.Image, free float64, d *Decision) (float64, err
 func (p *Planner) choose(img *image.Image, free float64) {
 	r, q := &p.rest, &p.problem
 	for len(r.running) < len(img.Devices) {
-		r.running = append(r.running, false)
+		r.running, r.left = append(r.running, false), append(r.left, 0)
 	}
+	start := p.Settings.StartCost / max(p.Settings.RunFor, awakeFor).Hours() // money per hour
 	r.list = r.list[:0]
 	for i := range p.units {
 		u := &p.units[i]
@@ -104,11 +106,14 @@ func (p *Planner) choose(img *image.Image, free float64) {
 		if most <= 0 { // can do nothing, or must go against the fleet
 			continue
 		}
-		c := candidate{unit: i, tier: min(max(dev.Info.Tier, 0), device.MaxTier), most: most, must: dev.Info.Loss == nil}
+		c := candidate{unit: i, tier: min(max(dev.Info.Tier, 0), device.MaxTier), most: most, must: dev.Info.Loss == nil || r.left[u.slot] > 0}
 		c.a, c.b = p.money(u.slot, dev, charging)
 		c.b = math.Abs(c.b)
-		if !c.must {
-			c.fixed = lossPrice * dev.Info.Loss.FixedKW
+		if l := dev.Info.Loss; l != nil {
+			c.fixed = lossPrice * l.FixedKW
+			if !r.running[u.slot] {
+				c.fixed += start
+			}
 		}
 		ready := number(dev.Good.SoC) / 100
 		if charging {
@@ -147,7 +152,12 @@ func (p *Planner) choose(img *image.Image, free float64) {
 		list = list[n:]
 	}
 	for _, c := range r.list {
-		r.running[p.units[c.unit].slot] = c.runs
+		s := p.units[c.unit].slot
+		r.left[s] = max(0, r.left[s]-1)
+		if c.runs && !r.running[s] {
+			r.left[s] = int(p.Settings.RunFor / max(p.Settings.Every, time.Millisecond))
+		}
+		r.running[s] = c.runs
 	}
 }
 

@@ -268,3 +268,51 @@ func TestRestGivesWay(t *testing.T) {
 		t.Errorf("without the limit %v, %d rest; want one alone", powers(&free, 4), free.Resting)
 	}
 }
+
+// TestStartsCost: a target that swings starts fewer converters where a start costs something, and
+// one that was started runs for as long as it is to.
+func TestStartsCost(t *testing.T) {
+	run := func(cost float64, least time.Duration) (starts int, shortest time.Duration) {
+		p := resting()
+		p.Settings.Every, p.Settings.StartCost, p.Settings.RunFor = 10*time.Second, cost, least
+		img := fleet(4, 50)
+		lossy(img, func(int) device.Loss { return device.Loss{FixedKW: 0.5, PerKW: 0.005, PerKW2: 2e-4} })
+		shortest = math.MaxInt64
+		since := make([]time.Duration, 4) // when it was started; 0: it rests, or has run from the beginning
+		on := make([]bool, 4)
+		for at := time.Duration(0); at < 4*time.Hour; at += p.Settings.Every {
+			target := -40.0
+			if int(at.Minutes())/6%2 == 1 {
+				target = -190
+			}
+			for i := range img.Devices {
+				d := &img.Devices[i]
+				d.Good.At, d.Good.Arrived = start.Add(at).UnixMilli(), start.Add(at).UnixMilli()
+			}
+			d := decide(t, p, start.Add(at), img, target)
+			if math.Abs(d.Shortfall) > 1e-6 {
+				t.Fatalf("at %v: short of %g kW", at, d.Shortfall)
+			}
+			for i, kw := range powers(&d, 4) {
+				switch runs := kw != 0; {
+				case runs && !on[i] && at > 0:
+					starts++
+					since[i] = at
+				case !runs && on[i] && since[i] > 0:
+					shortest = min(shortest, at-since[i])
+				}
+				on[i] = kw != 0
+			}
+		}
+		return starts, shortest
+	}
+	free, _ := run(0, 0)
+	dear, _ := run(0.5, 0)
+	_, long := run(0, 15*time.Minute)
+	if free < 20 || dear > free/4 {
+		t.Errorf("%d starts where they cost nothing, %d where they do, want a quarter at most", free, dear)
+	}
+	if long < 15*time.Minute {
+		t.Errorf("one ran for %v only, want 15 minutes", long)
+	}
+}
