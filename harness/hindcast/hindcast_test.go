@@ -357,6 +357,9 @@ func TestFleet(t *testing.T) {
 // TestHomes: the load of 17 homes, and what their roofs yield, are forecast better than by the day before and
 // than by the week before, without anybody's forecast of the weather (the data of CityLearn).
 func TestHomes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("how good a forecast is; the days that are forecast side by side are those of other tests")
+	}
 	folder := os.Getenv("YUNCHU_DATA")
 	if folder == "" {
 		t.Skip("YUNCHU_DATA does not name the folder of the reference data")
@@ -407,6 +410,9 @@ func TestStop(t *testing.T) {
 // TestNordPool forecasts two weeks of the period of Lago et al. (2021) from real prices.
 // docs/market.md has the whole period.
 func TestNordPool(t *testing.T) {
+	if testing.Short() {
+		t.Skip("how good a forecast is; the days that are forecast side by side are those of other tests")
+	}
 	folder := os.Getenv("YUNCHU_DATA")
 	if folder == "" {
 		t.Skip("YUNCHU_DATA does not name the folder of the reference data")

@@ -61,6 +61,9 @@ func TestPublishedOptima(t *testing.T) {
 	better, worst := 0.0, 0.0
 	days := sheet(t, filepath.Join("dervet-caiso-2020", "expected_daily_objective.csv"))
 	for d, row := range days {
+		if testing.Short() && d%10 > 0 {
+			continue
+		}
 		plan, err := Best(b, r, p.day(d))
 		if err != nil {
 			t.Fatalf("day %d: %v", d, err)
@@ -85,6 +88,9 @@ func TestPublishedOptima(t *testing.T) {
 
 // TestPerfectForesight: energy alone, by days and over the whole year, against a second solver.
 func TestPerfectForesight(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a year of prices, for one sum")
+	}
 	p := caiso(t)
 	b := Battery{PowerMW: 1, EnergyMWh: 4, Efficiency: 0.85}
 	sum := 0.0

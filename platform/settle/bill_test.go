@@ -599,7 +599,10 @@ func TestMeter(t *testing.T) {
 // TestTraps: of a bill that fell into a known trap it is said which; of others, that it was none.
 func TestTraps(t *testing.T) {
 	t.Parallel()
-	const days = 14 * 96
+	days := 14 * 96
+	if testing.Short() {
+		days = 3 * 96
+	}
 	right := tariff(t, "mengxi")
 	claims := func(rule *settle.Tariff, d *settle.Data) (list []settle.Claim) {
 		b, err := rule.Bill(d)

@@ -284,6 +284,10 @@ func TestRobust(t *testing.T) {
 
 // TestFront: less of a measure costs money, and ever more of it.
 func TestFront(t *testing.T) {
+	points := 6
+	if testing.Short() {
+		points = 3
+	}
 	for _, measure := range []plan.Measure{plan.Wear, plan.Peak, plan.Carbon} {
 		p := fleet(2, 24, 5)
 		for i := range p.Sites {
@@ -291,7 +295,7 @@ func TestFront(t *testing.T) {
 				p.Sites[i].Carbon = append(p.Sites[i].Carbon, 0.3+0.2*math.Cos(float64(k)/3))
 			}
 		}
-		front, err := p.Front(measure, 6)
+		front, err := p.Front(measure, points)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -324,7 +328,7 @@ func TestRoll(t *testing.T) {
 	}
 	near(t, "as expected", m.Sum(), once.Value, 1e-5)
 	blind, rolled := 0.0, 0.0
-	for seed := range uint64(5) {
+	for seed := range cases(5) {
 		came := day(wave(24, 3))
 		rng := rand.New(rand.NewPCG(seed, 1))
 		came.Sites[0].Buy = append([]float64(nil), came.Sites[0].Buy...)

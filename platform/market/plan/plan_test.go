@@ -31,6 +31,14 @@ func wave(n int, seed uint64) []float64 {
 	return out
 }
 
+// cases is how many random cases are tried of n: a third when short.
+func cases(n uint64) uint64 {
+	if testing.Short() {
+		return (n + 2) / 3
+	}
+	return n
+}
+
 func solved(t *testing.T, p *plan.Portfolio) *plan.Plan {
 	t.Helper()
 	out, err := p.Best()
@@ -108,7 +116,7 @@ func kept(t *testing.T, p *plan.Portfolio, got *plan.Plan) {
 
 // TestEqualsArbitrage: alone with prices of energy a battery earns what the exact recursion finds.
 func TestEqualsArbitrage(t *testing.T) {
-	for seed := range uint64(8) {
+	for seed := range cases(8) {
 		prices := wave(48, seed)
 		p := day(prices)
 		p.Hours = 0.5
@@ -127,7 +135,7 @@ func TestEqualsArbitrage(t *testing.T) {
 // and discharge at once; where it does, the backtest is a bound.
 func TestEqualsBacktest(t *testing.T) {
 	inf, same := math.Inf(1), 0
-	for seed := range uint64(12) {
+	for seed := range cases(12) {
 		prices, up, down := wave(24, seed), wave(24, seed+100), wave(24, seed+200)
 		for k := range up {
 			up[k], down[k] = math.Abs(up[k]/4), math.Abs(down[k]/5)
@@ -217,7 +225,7 @@ func TestBelowZero(t *testing.T) {
 
 // TestSellsForMore: a site that is paid more for export than it pays for import does not do both at once.
 func TestSellsForMore(t *testing.T) {
-	for seed := range uint64(4) {
+	for seed := range cases(4) {
 		p := day(wave(8, seed))
 		s := &p.Sites[0]
 		s.Load, s.PV, s.Curtail = []float64{0.5, 0.5, 0.5, 0.5, 0.5, 1, 1, 1}, []float64{0, 0.5, 1, 2, 1, 0, 0, 0}, true
@@ -300,7 +308,7 @@ func rainflow(profile []float64, cost func(depth float64) float64) (total float6
 // TestWearIsRainflow: what depth-segmented wear costs is what rainflow counting finds of the profile,
 // half a discharge at a time.
 func TestWearIsRainflow(t *testing.T) {
-	for seed := range uint64(6) {
+	for seed := range cases(6) {
 		p := day(wave(96, seed))
 		p.Hours = 0.25
 		b := &p.Sites[0].Battery
@@ -370,7 +378,7 @@ func TestBelowZeroAtOnce(t *testing.T) {
 			t.Errorf("the bound %v is below %v", got.AtMost, x.want)
 		}
 	}
-	for seed := range uint64(5) {
+	for seed := range cases(5) {
 		prices := wave(36, seed)
 		for k := range prices {
 			prices[k] -= 30 + 3*float64(seed)

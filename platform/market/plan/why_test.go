@@ -12,7 +12,7 @@ import (
 // earns the same.
 func TestIdleBetween(t *testing.T) {
 	checked := 0
-	for seed := range uint64(6) {
+	for seed := range cases(6) {
 		p := day(wave(12, seed))
 		b := &p.Sites[0].Battery
 		b.In, b.Out, b.MWh, b.Most, b.Start, b.End = 0.9, 0.95, 2, 2, 1, plan.End{Least: 1, Most: 1}
@@ -43,7 +43,7 @@ func TestIdleBetween(t *testing.T) {
 // TestWorthAtMost: a MW or MWh more of what binds is worth no more than is said.
 func TestWorthAtMost(t *testing.T) {
 	const more = 1e-3
-	for seed := range uint64(6) {
+	for seed := range cases(6) {
 		p := day(wave(12, seed))
 		b := &p.Sites[0].Battery
 		b.In = []float64{0.5, 0.9, 1}[seed%3]
