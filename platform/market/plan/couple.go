@@ -88,7 +88,7 @@ func (m *model) shares() {
 				}
 			}
 			switch {
-			case x.Committed != nil:
+			case t < len(x.Committed):
 				short := m.variable(tag{}, 0, x.Committed[t])
 				m.cost(product, short, m.h*x.Penalty)
 				m.row(tag{committed, k, t}, x.Committed[t], x.Committed[t], append(terms, lp.Term{Var: short, By: 1})...)

@@ -86,8 +86,8 @@ type Product struct {
 	Called float64   // the part that is called on average, 0..1, at the price of energy
 	Hours  float64   // for which the whole of it must be possible
 	MostMW float64   // of all sites; +Inf: no bound
-	// Committed is by interval what has been sold already and must be kept, no more and no less, MW; nil: nothing.
-	// Each MW and hour that cannot be kept costs Penalty.
+	// Committed is by interval what has been sold already and must be kept, no more and no less, MW. What lies behind its
+	// end has not been sold yet. Each MW and hour that cannot be kept costs Penalty.
 	Committed []float64
 	Penalty   float64
 }
@@ -163,7 +163,7 @@ func (p *Portfolio) check() error {
 		switch {
 		case len(x.Price) != p.Intervals:
 			return wrong("%s has %d prices for %d intervals", x.Name, len(x.Price), p.Intervals)
-		case x.Committed != nil && len(x.Committed) != p.Intervals:
+		case len(x.Committed) > p.Intervals:
 			return wrong("%s has %d commitments for %d intervals", x.Name, len(x.Committed), p.Intervals)
 		case !(x.Called >= 0 && x.Called <= 1) || !(x.Hours >= 0):
 			return wrong("%s is called for %v of it and for %v hours", x.Name, x.Called, x.Hours)

@@ -16,8 +16,9 @@ type Rolling struct {
 
 // Roll plans again and again as time goes on: every so many intervals for the horizon of so many, with
 // what came in the first ones, of which so many are known, and what is expected of the rest. Until the next
-// plan each is carried out. Products are sold once for each horizon and kept from then on. Where a horizon ends before all does, what is stored
-// then is worth the median of its prices.
+// plan each is carried out. Products are sold for a horizon, and again for the next one as soon as a plan is carried
+// out beyond what has been sold; what has been sold is kept. Where a horizon ends before all does, what is stored then is
+// worth the median of its prices.
 //
 // expected and actual are the same portfolio with what is expected and with what came. The plan that
 // is returned is what was carried out, with reasons of the moment, and no bounds; what it earned is for
@@ -33,6 +34,7 @@ func Roll(expected, actual *Portfolio, r Rolling) (*Plan, error) {
 	for k := range sold {
 		sold[k] = make([]float64, n)
 	}
+	until := 0 // all intervals before it are sold
 	for from := 0; from < n; from += every {
 		to, next := min(n, from+horizon), min(n, from+every)
 		p := expected.part(from, to)
@@ -56,10 +58,10 @@ func Roll(expected, actual *Portfolio, r Rolling) (*Plan, error) {
 				}
 			}
 		}
-		if from%horizon != 0 {
+		if from < until {
 			for k := range p.Products {
 				x := &p.Products[k]
-				x.Committed = slices.Clone(sold[k][from:to])
+				x.Committed = slices.Clone(sold[k][from:min(until, to)])
 				if x.Penalty == 0 {
 					x.Penalty = 10 * (1 + slices.Max(x.Price))
 				}
@@ -76,14 +78,15 @@ func Roll(expected, actual *Portfolio, r Rolling) (*Plan, error) {
 				return nil, err
 			}
 		}
-		if from%horizon == 0 {
+		if until < next {
 			for k := range sold {
 				for i := range plan.Sites {
-					for t, mw := range plan.Sites[i].Offers[k] {
-						sold[k][from+t] += mw
+					for t := max(from, until); t < to; t++ {
+						sold[k][t] += plan.Sites[i].Offers[k][t-from]
 					}
 				}
 			}
+			until = to
 		}
 		for i := range plan.Sites {
 			done.Sites[i].follow(&plan.Sites[i], next-from)
@@ -174,7 +177,7 @@ func (p *Portfolio) part(from, to int) *Portfolio {
 		}
 	}
 	for k := range out.Products {
-		out.Products[k].Price, out.Products[k].Committed = cut(out.Products[k].Price, from, to), cut(out.Products[k].Committed, from, to)
+		out.Products[k].Price, out.Products[k].Committed = cut(out.Products[k].Price, from, to), cut(out.Products[k].Committed, min(from, len(out.Products[k].Committed)), min(to, len(out.Products[k].Committed)))
 	}
 	if x := p.Position; x != nil {
 		out.Position = &Position{cut(x.Sold, from, to), cut(x.Short, from, to), cut(x.Long, from, to)}
