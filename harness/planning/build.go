@@ -2,6 +2,7 @@ package planning
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -39,8 +40,8 @@ func (p *Prices) end() time.Time { return p.At[len(p.At)-1].Add(p.Step) }
 const mostIntervals = 9000
 
 // readPrices reads a file of prices, from an instant up to another one. Those of energy are in the column that is
-// named, or in forecast, or in energy_per_mwh.
-func readPrices(path, energy string, p *scenario.Portfolio, from, to time.Time) (*Prices, error) {
+// named, or in forecast, or in energy_per_mwh. Without one of a product it is refused, unless that is let be.
+func readPrices(path, energy string, p *scenario.Portfolio, from, to time.Time, lacking bool) (*Prices, error) {
 	zone, err := time.LoadLocation(p.Zone)
 	if err != nil {
 		return nil, err
@@ -112,11 +113,42 @@ func readPrices(path, energy string, p *scenario.Portfolio, from, to time.Time) 
 		out.Carbon = column(carbonColumn)
 	}
 	for _, name := range p.Products {
-		if name != "energy" {
+		if name != "energy" && (s.Has(productColumns[name]) || !lacking) {
 			out.Product[name] = column(productColumns[name])
 		}
 	}
 	return out, err
+}
+
+// exportWith are the prices of export where those of energy are others: as far off from them as they are expected to be.
+func (p *Prices) exportWith(energy []float64) []float64 {
+	if p.Export == nil {
+		return nil
+	}
+	out := slices.Clone(p.Export)
+	for t := range out {
+		out[t] += energy[t] - p.Energy[t]
+	}
+	return out
+}
+
+// fill takes what is lacking from what was expected, and names its columns.
+func (p *Prices) fill(expected *Prices) (names []string) {
+	if p.Export == nil && expected.Export != nil {
+		p.Export = expected.exportWith(p.Energy)
+		names = append(names, exportColumn)
+	}
+	if p.Carbon == nil && expected.Carbon != nil {
+		p.Carbon = expected.Carbon
+		names = append(names, carbonColumn)
+	}
+	for _, name := range slices.Sorted(maps.Keys(expected.Product)) {
+		if p.Product[name] == nil {
+			p.Product[name] = expected.Product[name]
+			names = append(names, productColumns[name])
+		}
+	}
+	return names
 }
 
 // build makes of a portfolio what is optimised.
@@ -127,8 +159,16 @@ func build(p *scenario.Portfolio, prices *Prices) (*plan.Portfolio, error) {
 	if prices.end().Sub(prices.At[0]) > 24*time.Hour {
 		form = "Jan 2 15:04"
 	}
+	seen := map[string]int{}
 	for _, at := range prices.At {
-		out.Labels = append(out.Labels, at.Format(form))
+		seen[at.Format(form)]++
+	}
+	for _, at := range prices.At {
+		label := at.Format(form)
+		if seen[label] > 1 { // the hour that autumn has twice
+			label = at.Format(form + " -07:00")
+		}
+		out.Labels = append(out.Labels, label)
 	}
 	for _, name := range []string{"regup", "regdown", "reserve"} {
 		if !slices.Contains(p.Products, name) {

@@ -19,13 +19,14 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 		}
 		return fmt.Sprintf("%.2f", x)
 	},
+	"join":  strings.Join,
 	"small": func(x float64) string { return fmt.Sprintf("%.4g", x) },
 }).Parse(`<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>A plan</title>
 ` + plot.PageStyle + `</head><body>
 <h1>{{money .Expected}} {{.Currency}}, {{.From}} to {{.To}}</h1>
 <p>A plan for {{.Sites}} with {{.Products}}, prices of {{.Prices}}. No plan is worth more than {{small .Gap}} {{.Currency}} above that. {{if .Nothing}}Without the batteries it would be {{money .Nothing}} {{.Currency}}: they bring {{money .Gain}}.{{else}}Without the batteries the limits would not be kept.{{end}}</p>
-{{with .Realized}}<p>With the prices that came it is {{money .Plan}} {{$.Currency}}{{with .Rolling}}, {{money .}} planned again and again{{end}}; {{money .Perfect}} had they been known{{with .Nothing}}, {{money .}} without the batteries{{end}}.</p>{{end}}
+{{with .Realized}}<p>With the prices that came it is {{money .Plan}} {{$.Currency}}{{with .Rolling}}, {{money .}} planned again and again{{end}}; {{money .Perfect}} had they been known{{with .Nothing}}, {{money .}} without the batteries{{end}}.{{with .Lacked}} {{join . ", "}} did not come and are as they were expected.{{end}}</p>{{end}}
 {{with .Risk}}<p>Of {{len .Outcomes}} scenarios {{money .Expected}} is expected, {{money .Worst}} the worst, {{money .TailMean}} the mean of the worst {{printf "%.3g" $.Tail}} %; the plan is the best by {{money $.Value}}, in which the worst count.</p>{{end}}
 {{range .Figures}}{{.}}
 {{end}}
@@ -88,11 +89,11 @@ func (r *Result) WritePage(w io.Writer) error {
 		*Summary
 		From, To, Sites, Products, Prices, Against string
 		Alone, Left                                bool
-		Tail, Expected                             float64
+		Tail                                       float64
 		Figures                                    []template.HTML
 	}{
 		s, r.Market.At[0].Format(form), r.Market.end().Format(form), sites, strings.Join(products, ", "), r.Options.Portfolio.Prices, r.against(), len(r.carried().Sites) == 1, left,
-		100 * (1 - r.Options.Level), r.Plan.Totals.Sum(), figures,
+		100 * (1 - r.Options.Level), figures,
 	})
 }
 

@@ -55,7 +55,8 @@ type Realized struct {
 	Plan     float64    `json:"plan"`              // made once, with what was expected
 	Rolling  *float64   `json:"rolling,omitempty"` // made again and again
 	Nothing  *float64   `json:"nothing"`
-	Perfect  float64    `json:"perfect"` // with the prices known
+	Perfect  float64    `json:"perfect"`               // with the prices known
+	Lacked   []string   `json:"as_expected,omitempty"` // columns that the prices that came lack: they count as expected
 	Executed *plan.Plan `json:"-"`
 
 	came []float64
@@ -63,7 +64,7 @@ type Realized struct {
 
 // Run makes a plan. Its errors are scenario.Faults, and those of what cannot be planned.
 func Run(o Options) (*Result, error) {
-	prices, err := readPrices(o.Portfolio.Prices, "", o.Portfolio, o.From, o.To)
+	prices, err := readPrices(o.Portfolio.Prices, "", o.Portfolio, o.From, o.To, false)
 	if err != nil {
 		return nil, err
 	}
@@ -74,6 +75,9 @@ func Run(o Options) (*Result, error) {
 		if d%prices.Step != 0 {
 			return nil, scenario.Faults{{Path: o.Portfolio.Prices, Msg: fmt.Sprintf("--rolling: %v is no whole number of intervals of %v", d, prices.Step)}}
 		}
+	}
+	if o.Front != "" && (o.Tail > 0 || o.Budget > 0) {
+		return nil, errors.New("--pareto draws what is earned on average: it goes with --scenarios, and with neither --cvar nor --robust")
 	}
 	p, err := build(o.Portfolio, prices)
 	if err != nil {
@@ -104,7 +108,7 @@ func Run(o Options) (*Result, error) {
 	}
 	if o.Front != "" {
 		alone := *p
-		alone.Scenarios, alone.Risk = nil, plan.Risk{}
+		alone.Risk = plan.Risk{}
 		if r.Front, err = alone.Front(o.Front, o.Points); err != nil {
 			return nil, said(err)
 		}
@@ -132,7 +136,7 @@ func (r *Result) realize() error {
 	if column == "" {
 		column = energyColumn
 	}
-	came, err := readPrices(o.Actual, column, o.Portfolio, r.Market.At[0], r.Market.end())
+	came, err := readPrices(o.Actual, column, o.Portfolio, r.Market.At[0], r.Market.end(), true)
 	if err != nil {
 		return err
 	}
@@ -140,12 +144,13 @@ func (r *Result) realize() error {
 		return scenario.Faults{{Path: o.Actual, Msg: fmt.Sprintf("the prices that came have %d intervals of %v from %s, those of the plan %d of %v from %s", len(came.At), came.Step, came.At[0].Format(time.RFC3339),
 			len(r.Market.At), r.Market.Step, r.Market.At[0].Format(time.RFC3339)), Hint: "both files have the same intervals"}}
 	}
+	lacked := came.fill(r.Market)
 	actual, err := build(o.Portfolio, came)
 	if err != nil {
 		return err
 	}
 	actual.Nodes = o.Nodes
-	x := Realized{came: came.Energy}
+	x := Realized{Lacked: lacked, came: came.Energy}
 	var failed error
 	worth := func(s *plan.Plan) float64 {
 		m, err := actual.Settle(s)

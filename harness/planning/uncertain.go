@@ -55,19 +55,18 @@ func (o *Options) uncertain(p *plan.Portfolio, prices *Prices) error {
 		return scenario.Faults{{Path: o.Scenarios, Msg: fmt.Sprintf("%d columns of prices that may come", len(columns)), Hint: "a column for each scenario, or columns q05, q10, … q95 of quantiles in their order"}}
 	}
 	if o.Budget > 0 {
-		p.Risk.Budget, p.Risk.Deviation = o.Budget, spread(columns, levels, quantiles)
+		p.Risk.Budget, p.Risk.Deviation = o.Budget, spread(columns)
 		return nil
 	}
 	if quantiles {
 		columns = draw(columns, levels, o.Draws, prices.Step, rand.New(rand.NewPCG(o.Seed, 0)))
 	}
 	for _, energy := range columns {
-		sc := plan.Scenario{Weight: 1}
+		sc, export := plan.Scenario{Weight: 1}, prices.exportWith(energy)
 		for i := range o.Portfolio.Sites {
 			x := &o.Portfolio.Sites[i]
 			for range max(1, x.Count) {
 				base := p.Sites[len(sc.Sites)].Outlook
-				export := prices.Export
 				outlook := tariff(x, energy, export)
 				outlook.Load, outlook.PV = base.Load, base.PV
 				sc.Sites = append(sc.Sites, outlook)
@@ -90,17 +89,14 @@ func level(name string) float64 {
 }
 
 // spread is how far prices may go against a plan: half of what lies between the outer quantiles, or columns.
-func spread(columns [][]float64, levels []float64, quantiles bool) []float64 {
+func spread(columns [][]float64) []float64 {
 	out := make([]float64, len(columns[0]))
 	for t := range out {
 		lo, hi := math.Inf(1), math.Inf(-1)
-		for k, c := range columns {
-			if quantiles && (levels[k] < 0.1-1e-9 || levels[k] > 0.9+1e-9) {
-				continue
-			}
+		for _, c := range columns {
 			lo, hi = min(lo, c[t]), max(hi, c[t])
 		}
-		out[t] = max(0, hi-lo) / 2
+		out[t] = (hi - lo) / 2
 	}
 	return out
 }

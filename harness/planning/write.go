@@ -20,7 +20,8 @@ type Summary struct {
 	Gap    float64 `json:"gap"`
 	// Nothing is what leaving the batteries alone is worth, null where that keeps to no limit.
 	Nothing  *float64   `json:"nothing"`
-	Gain     *float64   `json:"gain"` // over nothing
+	Expected float64    `json:"expected"` // the value, but for what counts of risk: what is earned on average
+	Gain     *float64   `json:"gain"`     // of what is expected over nothing
 	Currency string     `json:"currency"`
 	Totals   Totals     `json:"totals"`
 	PeakKW   float64    `json:"peak_kw"`
@@ -125,6 +126,7 @@ func (r *Result) Summary(rows bool) *Summary {
 		PeakKW: thousandths(1000 * p.PeakMW), Solved: p.Nodes, Realized: r.Realized,
 		Totals: Totals{millionths(p.Totals.Energy), millionths(p.Totals.Products), millionths(p.Totals.Wear), millionths(p.Totals.Demand), millionths(p.Totals.Carbon), millionths(p.Totals.Ending)},
 	}
+	s.Expected = millionths(p.Totals.Sum())
 	if r.Nothing != nil {
 		nothing, gain := millionths(*r.Nothing), millionths(p.Totals.Sum()-*r.Nothing)
 		s.Nothing, s.Gain = &nothing, &gain
@@ -262,7 +264,7 @@ func (r *Result) Print(w io.Writer) {
 	s := r.Summary(false)
 	total := "%.2f %s in %d intervals"
 	if s.Risk != nil && r.Options.Tail > 0 || r.Options.Budget > 0 {
-		total += ", risk counted"
+		total += fmt.Sprintf(", risk counted; %.2f expected", s.Expected)
 	}
 	fmt.Fprintf(w, total+"; no plan is worth more than %.2g above that\n", s.Value, s.Currency, len(r.Market.At), s.Gap)
 	if s.Nothing != nil {
@@ -288,6 +290,9 @@ func (r *Result) Print(w io.Writer) {
 			fmt.Fprintf(w, ", %.2f without the batteries", *x.Nothing)
 		}
 		fmt.Fprintln(w)
+		if len(x.Lacked) > 0 {
+			fmt.Fprintf(w, "%s did not come and are as they were expected\n", strings.Join(x.Lacked, ", "))
+		}
 	}
 	for _, x := range s.Front {
 		fmt.Fprintf(w, "%s %.3f: %.2f %s, one less takes at least %.4g\n", r.Options.Front, x.Measure, x.Earned, s.Currency, x.Rate)

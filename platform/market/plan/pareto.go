@@ -123,18 +123,27 @@ func (p *Portfolio) Front(x Measure, points int) ([]Point, error) {
 	if !(span > nothing*(math.Abs(least.Measure)+math.Abs(free.Measure))) {
 		return []Point{free}, nil // nothing to choose
 	}
-	var out []Point
-	for k := range points {
-		// The least itself leaves no room to move in; next to it there is some.
-		share := max(float64(k)/float64(points-1), aside)
-		one, err := at(aim{most: least.Measure + span*share, money: 1})
+	// A bound at the least itself would leave no room to move in: of the plans of the least the best one is found by weights.
+	first := least
+	if more := free.Money - least.Money; more > 0 {
+		if first, err = at(aim{most: inf, each: 1, money: touch * span / more}); err != nil {
+			return nil, err
+		}
+	}
+	span = free.Measure - first.Measure
+	out := []Point{first}
+	for k := 1; k < points; k++ {
+		one, err := at(aim{most: first.Measure + span*float64(k)/float64(points-1), money: 1})
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, one)
 	}
+	if out[1].Measure > first.Measure { // with less, money falls no slower than it rises with more
+		out[0].Rate = (out[1].Money - first.Money) / (out[1].Measure - first.Measure)
+	}
 	return out, nil
 }
 
-// aside is how far from the least a front begins, of its span.
-const aside = 1e-3
+// touch is what money counts where a front begins, of the mean of what it takes along the front.
+const touch = 1e-3

@@ -223,6 +223,9 @@ func (o Outlook) upTo(expected Outlook, from, known, to int, keep float64) Outlo
 	return Outlook{join(o.Buy, expected.Buy, inf), join(o.Sell, expected.Sell, inf), join(o.Load, expected.Load, 0), join(o.PV, expected.PV, 0)}
 }
 
+// aside is what an end that is fixed may be missed by where nothing else keeps it, of what is stored.
+const aside = 1e-3
+
 func median(list []float64) float64 {
 	sorted := slices.Sorted(slices.Values(list))
 	n := len(sorted)

@@ -210,15 +210,16 @@ func (f *found) why(i, t int, s *SitePlan, held []string, slight float64) string
 		}
 	}
 	const bought, sold = "what a MWh bought now is worth", "what a MWh sold now costs to replace"
+	charges, discharges := s.Charge[t] > hardly*b.ChargeMW, s.Discharge[t] > hardly*b.DischargeMW
 	says := ""
 	switch carries := len(offers) > 0; {
-	case s.Charge[t] > 0 && (!carries || price <= s.Below[t]+slight):
+	case charges && (!carries || price <= s.Below[t]+slight):
 		says = fmt.Sprintf("charges%s: %s is %s %s%s", fully(s.Charge[t], b.ChargeMW), money(price), versus(price, s.Below[t], slight, "below"), bought, m.later(s, t, slight))
-	case s.Charge[t] > 0:
+	case charges:
 		says = fmt.Sprintf("charges%s to carry what is offered: %s is above %s, %s", fully(s.Charge[t], b.ChargeMW), money(price), money(s.Below[t]), bought)
-	case s.Discharge[t] > 0 && (!carries || price >= s.Above[t]-slight):
+	case discharges && (!carries || price >= s.Above[t]-slight):
 		says = fmt.Sprintf("discharges%s: %s is %s %s%s", fully(s.Discharge[t], b.DischargeMW), money(price), versus(price, s.Above[t], slight, "above"), sold, m.earlier(s, t, slight))
-	case s.Discharge[t] > 0:
+	case discharges:
 		says = fmt.Sprintf("discharges%s to carry what is offered: %s is below %s, %s", fully(s.Discharge[t], b.DischargeMW), money(price), money(s.Above[t]), sold)
 	case carries && price < s.Below[t]-slight:
 		says = fmt.Sprintf("does not charge for the sake of what is offered: %s is below %s, %s", money(price), money(s.Below[t]), bought)
@@ -244,6 +245,9 @@ func (f *found) why(i, t int, s *SitePlan, held []string, slight float64) string
 	}
 	return says
 }
+
+// hardly is the part of a power that is not worth a reason.
+const hardly = 1e-5
 
 func fully(x, most float64) string {
 	if x == most {

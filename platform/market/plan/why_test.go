@@ -3,6 +3,7 @@ package plan_test
 import (
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"yunchu/platform/market/plan"
@@ -64,5 +65,19 @@ func TestWorthAtMost(t *testing.T) {
 				t.Errorf("day %d: more %s is worth %v, more than %v", seed, name, worth, said[name])
 			}
 		}
+	}
+}
+
+// TestSlightMoves: a few watts of a megawatt are no charging that somebody would look for a reason of.
+func TestSlightMoves(t *testing.T) {
+	p := day([]float64{10, 50, 50, 50, 50})
+	b := &p.Sites[0].Battery
+	b.In, b.Out, b.Start, b.End = 1, 1, b.Most-4e-6, plan.End{Least: 0, Most: b.Most}
+	got := solved(t, &p)
+	if mw := got.Sites[0].Charge[0]; !(mw > 0 && mw < 1e-5) {
+		t.Fatalf("it charges %v MW", mw)
+	}
+	if why := got.Sites[0].Why[0]; !strings.HasPrefix(why, "idle: 10.00") {
+		t.Errorf("of a few watts it says %q", why)
 	}
 }
