@@ -144,7 +144,7 @@ a party has several sites.`,
 			case !r.Complete:
 				return fail(exitFailed, fmt.Errorf("the bill is not complete"))
 			case r.Reconciled != nil && !r.Reconciled.Agrees:
-				return fail(exitFailed, fmt.Errorf("the bills are %s %s apart: %s", r.Reconciled.Apart, r.Currency, r.Reconciled.Because))
+				return fail(exitFailed, errors.New(r.Reconciled.Said(r.Currency)))
 			}
 			return nil
 		},

@@ -202,7 +202,7 @@ func (r *BillResult) Print(w io.Writer) {
 	}
 	fmt.Fprintf(w, "total %s %s\n", r.Total, r.Currency)
 	if x := r.Reconciled; x != nil {
-		fmt.Fprintf(w, "the other bill is %s apart: %s\n", x.Apart, x.Because)
+		fmt.Fprintln(w, x.Said(r.Currency))
 		if x.Trap != settle.TrapNone {
 			fmt.Fprintf(w, "trap: %s\n", x.Trap)
 		}

@@ -41,7 +41,7 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 {{end}}</table><p>{{len .}} in all.</p>{{end}}
 {{end}}
 {{with .Reconciled}}<h2>The other party's bill</h2>
-<p>{{.Apart}} apart: {{.Because}}{{if ne .Trap "none"}} (trap: {{.Trap}}){{end}}.</p>
+<p>{{.Said $.Currency}}{{if ne .Trap "none"}} (trap: {{.Trap}}){{end}}.</p>
 <table><tr><th>line</th><th>month</th><th>ours</th><th>theirs</th><th>difference</th><th class="text">by itself</th></tr>
 {{range .Lines}}<tr><td>{{.Line}}</td><td>{{.Month}}</td><td>{{.Ours}}</td><td>{{.Theirs}}</td><td>{{.Differ}}</td><td class="text">{{.What}}</td></tr>
 {{end}}{{range .LeftOut}}<tr><td>{{.Line}}</td><td>{{.Month}}</td><td>{{.Ours}}</td><td></td><td></td><td class="text">left out</td></tr>

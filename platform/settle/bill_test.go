@@ -694,6 +694,22 @@ func TestTraps(t *testing.T) {
 			t.Errorf("%s: agrees %v, left out %v, because %s", tt.name, r.Agrees, left, r.Because)
 		}
 	}
+	// A cent of a line is rounding. Two are none, however many lines there are and agree.
+	for by, agrees := range map[settle.Amount]bool{0: true, 1: true, -1: true, 2: false, 3: false, -4: false} {
+		off := slices.Clone(whole)
+		off[1].Amount += by
+		r, err := right.Reconcile(d, off)
+		if err != nil || r.Agrees != agrees || r.Lines[1].Trap != settle.TrapNone || strings.Contains(r.Because, "none of the known") == agrees {
+			t.Errorf("a line off by %d cents: agrees %v, because %s, %v", by, r.Agrees, r.Because, err)
+		}
+	}
+	left, err := right.Reconcile(d, whole[1:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if said, want := left.Said("CNY"), fmt.Sprintf("the other bill leaves out discharge of 2025-07 (%s); the other lines are 0.00 apart: as the rule says", b.Months[0].Lines[0].Amount); said != want {
+		t.Errorf("%s; want %s", said, want)
+	}
 	if _, err := right.Reconcile(random(t, 96), []settle.Claim{{Line: "fees", Amount: 1}}); err == nil {
 		t.Error("a line that the rule does not have was compared")
 	}

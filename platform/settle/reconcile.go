@@ -23,9 +23,8 @@ type Reading struct {
 	What     string      `json:"what"`     // in words
 	Apart    json.Number `json:"apart"`    // Σ over lines of |theirs − ours|
 	Explains bool        `json:"explains"` // no more than rounding is left, or what the ends of the data leave open
-	apart    Amount
-	by       []Amount // the same of each claim
-	slack    float64  // part of the bill that the ends of the data leave open
+	by       []Amount    // the same of each claim
+	slack    float64     // part of the bill that the ends of the data leave open
 }
 
 // Comparison is a line of both bills.
@@ -103,9 +102,8 @@ func (t *Tariff) Reconcile(d *Data, theirs []Claim) (*Reconciled, error) {
 				return err
 			}
 			r.by = append(r.by, max(c.Amount-a, a-c.Amount))
-			r.apart += r.by[len(r.by)-1]
 		}
-		r.Apart = json.Number(t.Rounding.Text(r.apart))
+		r.Apart = json.Number(t.Rounding.Text(sum(r.by)))
 		out.Tried = append(out.Tried, r)
 		return nil
 	}
@@ -152,15 +150,15 @@ func (t *Tariff) Reconcile(d *Data, theirs []Claim) (*Reconciled, error) {
 // judge says which reading explains the difference as a whole, or that of each line.
 func (r *Reconciled) judge(theirs []Claim, size float64) {
 	r.Apart, r.Because = r.Tried[0].Apart, "none of the known traps explains the difference"
-	best := r.best(len(theirs), size, func(x *Reading) Amount { return x.apart })
+	best := r.best(size, func(x *Reading) []Amount { return x.by })
 	for i := range r.Tried {
 		x := &r.Tried[i]
-		x.Explains = x.explains(len(theirs), size, x.apart, r.Tried[0].apart)
+		x.Explains = x.explains(size, x.by, r.Tried[0].by)
 	}
 	explained := true
 	var traps, because []string
 	for i, c := range theirs {
-		k := r.best(1, math.Abs(float64(c.Amount)), func(x *Reading) Amount { return x.by[i] })
+		k := r.best(math.Abs(float64(c.Amount)), func(x *Reading) []Amount { return x.by[i : i+1] })
 		if k == 0 {
 			continue
 		}
@@ -188,7 +186,7 @@ func (r *Reconciled) judge(theirs []Claim, size float64) {
 		left = append(left, fmt.Sprintf("%s of %s (%s)", x.Line, x.Month, x.Ours))
 	}
 	r.Agrees = false
-	r.Because = "the other bill leaves out " + strings.Join(left, ", ") + "; of the rest: " + r.Because
+	r.Because = fmt.Sprintf("the other bill leaves out %s; the other lines are %s apart: %s", strings.Join(left, ", "), r.Apart, r.Because)
 }
 
 // leftOut are the lines of our bill that the other does not have. To leave out what comes to
@@ -205,27 +203,35 @@ func (b *Bill) leftOut(theirs []Claim) (list []LeftOut) {
 	return list
 }
 
-// best is the reading that leaves least of those that explain; −1: none does.
-func (r *Reconciled) best(lines int, size float64, left func(*Reading) Amount) int {
+// best is the reading that leaves least of those that explain some lines; −1: none does.
+func (r *Reconciled) best(size float64, left func(*Reading) []Amount) int {
 	best := -1
 	for i := range r.Tried {
 		x := &r.Tried[i]
-		if x.explains(lines, size, left(x), left(&r.Tried[0])) && (best < 0 || left(x) < left(&r.Tried[best])) {
+		if x.explains(size, left(x), left(&r.Tried[0])) && (best < 0 || sum(left(x)) < sum(left(&r.Tried[best]))) {
 			best = i
 		}
 	}
 	return best
 }
 
-// explains tells whether what a reading leaves is rounding. To agree with the rule is to
-// agree to a cent a line. A trap may leave a ten-thousandth of the bill, as whoever falls
-// into one rounds elsewhere, and what the ends of the data leave open, but no more than a
-// tenth of the difference.
-func (x *Reading) explains(lines int, size float64, left, before Amount) bool {
+// explains tells whether what a reading leaves of some lines is rounding. To agree with the
+// rule is to agree to a cent in each line. A trap may leave a ten-thousandth of the bill, as
+// whoever falls into one rounds elsewhere, and what the ends of the data leave open, but no
+// more than a tenth of the difference.
+func (x *Reading) explains(size float64, left, before []Amount) bool {
 	if x.Trap == TrapNone {
-		return float64(left) <= float64(lines)
+		return !slices.ContainsFunc(left, func(a Amount) bool { return a > 1 })
 	}
-	return float64(left) <= float64(lines)+(x.slack+1e-4)*size && float64(left) <= float64(before)/10
+	rest := float64(sum(left))
+	return rest <= float64(len(left))+(x.slack+1e-4)*size && rest <= float64(sum(before))/10
+}
+
+func sum(list []Amount) (total Amount) {
+	for _, a := range list {
+		total += a
+	}
+	return total
 }
 
 // Claimed is what our bill says to a claim.
@@ -248,4 +254,12 @@ func (b *Bill) Claimed(c Claim) (sum Amount, err error) {
 		return 0, fmt.Errorf("there is no line %q", c.Line)
 	}
 	return sum, nil
+}
+
+// Said is the difference in words.
+func (r *Reconciled) Said(currency string) string {
+	if len(r.LeftOut) > 0 {
+		return r.Because
+	}
+	return fmt.Sprintf("the bills are %s %s apart: %s", r.Apart, currency, r.Because)
 }
