@@ -59,6 +59,9 @@ func Read(path string, want func(column string) bool, texts ...string) (*Sheet, 
 		}
 		s.Header = append(s.Header, strings.TrimSpace(h))
 	}
+	if semicolon := strings.Index(head[0], ";"); len(head) == 1 && semicolon >= 0 {
+		return nil, s.Fault(1, 1+semicolon, "separate them by commas, and write 1.5 for one and a half", "the columns are separated by ; here")
+	}
 	for i, h := range s.Header {
 		if first := slices.Index(s.Header, h); first < i && want(h) {
 			line, col := r.FieldPos(i)
@@ -169,8 +172,17 @@ func (s *Sheet) Full(names ...string) ([]float64, error) {
 	return s.Column[i], nil
 }
 
-// times are the forms of an instant; without a zone it is UTC.
-var times = []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02 15:04"}
+// times are the forms of an instant, with T or a blank, and seconds or none; without a zone it is UTC.
+var times = func() (forms []string) {
+	for _, between := range []string{"T", " "} {
+		for _, clock := range []string{"15:04:05", "15:04"} {
+			for _, zone := range []string{"Z07:00", "Z0700", " Z07:00", " Z0700", ""} {
+				forms = append(forms, time.DateOnly+between+clock+zone)
+			}
+		}
+	}
+	return forms
+}()
 
 // Instant reads one of the forms of an instant.
 func Instant(word string) (at time.Time, ok bool) {

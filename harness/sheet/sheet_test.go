@@ -50,6 +50,7 @@ func TestFaults(t *testing.T) {
 		{"time,a\n2020-01-01T00:00:00Z\n", ":2:"},
 		{"time,a\nyesterday,1\n", `:2:1: "yesterday" is no instant`},
 		{"time,a\n2020-01-01T00:00:00Z,1\n2020-01-01T00:00:00Z,1\n", ":3:1: 2020-01-01T00:00:00Z comes after"},
+		{"time;a\n2020-01-01T00:00:00Z;1,5\n", ":1:5: the columns are separated by ; here"},
 		{"when,a\n1,1\n", ":1:1: there is no column time"},
 		{"time,b\n2020-01-01T00:00:00Z,1\n", ":1:1: there is no column a"},
 		{"time,a\n2020-01-01T00:00:00Z,\n", ":2:1: column a has no value"},
@@ -67,5 +68,24 @@ func TestFaults(t *testing.T) {
 	}
 	if _, err := Read(filepath.Join(t.TempDir(), "none.csv"), all); err == nil || !strings.Contains(err.Error(), "none.csv: no such file") {
 		t.Errorf("a file that is not there: %v", err)
+	}
+}
+
+// TestInstants: RFC 3339 allows a blank for the T, and tools write zones with and without a colon.
+func TestInstants(t *testing.T) {
+	t.Parallel()
+	want := time.Date(2020, 1, 31, 5, 0, 0, 0, time.UTC)
+	for _, word := range []string{
+		"2020-01-31T13:00:00+08:00", "2020-01-31 13:00:00+08:00", "2020-01-31T13:00:00+0800", "2020-01-31 13:00:00+0800", "2020-01-31 13:00:00 +0800",
+		"2020-01-31T13:00+08:00", "2020-01-31 13:00+0800", "2020-01-31 05:00:00Z", "2020-01-31 05:00:00.000+00:00", "2020-01-31 05:00:00", "2020-01-31T05:00Z",
+	} {
+		if at, ok := Instant(word); !ok || !at.Equal(want) {
+			t.Errorf("%s: %v, %v", word, at, ok)
+		}
+	}
+	for _, word := range []string{"2020-01-31", "31.01.2020 13:00", "2020-01-31 13:00:00 CST", "2020-01-31 13:00:00+8", ""} {
+		if at, ok := Instant(word); ok {
+			t.Errorf("%q is %v", word, at)
+		}
 	}
 }
