@@ -621,7 +621,7 @@ func TestBillFaults(t *testing.T) {
 	}{
 		{billing.BillOptions{Rules: []string{rule}, Readings: meter}, "rule own of 2025-01-01 needs a column p"},
 		{billing.BillOptions{Rules: []string{"texas"}, Readings: meter}, "there are demand-response, mengxi"},
-		{billing.BillOptions{Rules: []string{rule}, Readings: file(t, "x.csv", "time,power\n2025-06-30T22:00:00Z,1\n"), Data: []string{prices}}, "x.csv:1:1: there is no column energy_kwh or power_kw"},
+		{billing.BillOptions{Rules: []string{rule}, Readings: file(t, "x.csv", "time,power\n2025-06-30T22:00:00Z,1\n"), Data: []string{prices}}, "x.csv:1:1: there is no column energy_kwh, power_kw, or charge_kwh and discharge_kwh"},
 		{billing.BillOptions{Rules: []string{rule}, Readings: file(t, "x.csv", "time,power_kw\n2025-06-30T22:00:00Z,1\n2025-06-30T22:15:00Z,1\n2025-06-30T22:40:00Z,1\n"), Data: []string{prices}}, "x.csv:4:1: rows are 15m0s apart"},
 		{billing.BillOptions{Rules: []string{file(t, "q.yaml", strings.ReplaceAll(twoLines, "price_of: p", "price_of: quality"))}, Readings: meter}, "meter.csv:1:1: column quality is one of texts"},
 		{billing.BillOptions{Rules: []string{rule}, Readings: meter, Data: []string{prices}, From: "July"}, "write a date"},
@@ -635,4 +635,50 @@ func TestBillFaults(t *testing.T) {
 			t.Errorf("%v; want %s", err, tt.want)
 		}
 	}
+}
+
+// TestRegisters: a meter that counts both ways is billed as it counts, and a net power in rows finer than
+// the rule's interval as what the interval comes to.
+func TestRegisters(t *testing.T) {
+	t.Parallel()
+	prices := file(t, "prices.csv", "time,rt_price,cfd_kwh,cfd_price,ref_price,green_kwh,green_price\n2025-07-01T00:00:00Z,100,0,0,0,0,0\n2025-07-01T01:00:00Z,100,0,0,0,0,0\n")
+	registers, net := "time,charge_kwh,discharge_kwh\n", "time,energy_kwh\n"
+	for i := range 24 { // 3 kWh in, 1 out, 1 out: 3 and 2 of each quarter, 1 net
+		at := time.Date(2025, 7, 1, 0, 5*i, 0, 0, time.UTC).Format(time.RFC3339)
+		in, out := 0, 1
+		if i%3 == 0 {
+			in, out = 3, 0
+		}
+		registers += fmt.Sprintf("%s,%d,%d\n", at, in, out)
+		net += fmt.Sprintf("%s,%d\n", at, in-out)
+	}
+	for name, tt := range map[string]struct{ readings, discharge, charge string }{
+		"registers": {registers, "1.60", "-2.40"}, // 16 and 24 kWh at 100 a MWh
+		"net":       {net, "0.00", "-0.80"},
+	} {
+		r, err := billing.Bill(billing.BillOptions{Rules: []string{"mengxi"}, Readings: file(t, "r.csv", tt.readings), Data: []string{prices}})
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		lines := r.Bills[0].Months[0].Lines
+		if string(lines[0].Amount) != tt.discharge || string(lines[1].Amount) != tt.charge || !r.Complete {
+			t.Errorf("%s: discharge %s, charge %s; want %s, %s", name, lines[0].Amount, lines[1].Amount, tt.discharge, tt.charge)
+		}
+	}
+	for text, want := range map[string]string{
+		"time,charge_kwh\n2025-07-01T00:00:00Z,1\n":                         "r.csv:1:1: there is no column discharge_kwh",
+		"time,charge_kwh,discharge_kwh\n2025-07-01T00:00:00Z,1,-1\n":        "r.csv:2:24: a register that counts down",
+		"time,energy_kwh\n2025-07-01T00:00:00Z,1\n2025-07-01T01:00:00Z,1\n": "r.csv:3:1: the rows are 1h0m0s apart, where the rule bills by 15m0s",
+	} {
+		_, err := billing.Bill(billing.BillOptions{Rules: []string{"mengxi"}, Readings: file(t, "r.csv", text), Data: []string{prices}})
+		if err == nil || !strings.Contains(err.Error(), want) || !hinted(err) {
+			t.Errorf("%q: %v; want %s", text, err, want)
+		}
+	}
+}
+
+// hinted tells whether a fault says what to do.
+func hinted(err error) bool {
+	faults, ok := errors.AsType[scenario.Faults](err)
+	return ok && faults[0].Hint != ""
 }

@@ -19,6 +19,8 @@ const (
 	deviceColumn = "device"
 	powerColumn  = "power_kw"
 	energyColumn = "energy_kwh"
+	inColumn     = "charge_kwh"    // of a meter with a register each way, both at least 0
+	outColumn    = "discharge_kwh" // the other one
 )
 
 var textColumns = []string{timeColumn, deviceColumn, "quality", "flags", "status", "gap_until", "gap_reason"}
@@ -140,7 +142,7 @@ func (o *BillOptions) period(t *settle.Tariff, readings *series, others []*serie
 // have the same.
 func (o *BillOptions) load(rules []*settle.Tariff) (*dataset, error) {
 	t := rules[0]
-	readings, err := readSeries(o.Readings, rules, powerColumn, energyColumn)
+	readings, err := readSeries(o.Readings, rules, powerColumn, energyColumn, inColumn, outColumn)
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +196,7 @@ func (o *BillOptions) load(rules []*settle.Tariff) (*dataset, error) {
 // energy (a name that ends in _kwh) evenly spread.
 func (s *series) column(name string, p span) ([]float64, error) {
 	if s.width < p.step || s.width%p.step != 0 {
-		return nil, s.Fault(1, 1, "", "the rows are %v apart, where the rule bills by %v", s.width, p.step)
+		return nil, s.apart(p, "write a value for each interval, or for several whole ones")
 	}
 	if s.Texts(name) != nil {
 		return nil, s.Fault(1, 1, "a rule needs numbers: give the column another name", "column %s is one of texts", name)
@@ -231,22 +233,50 @@ func (d *dataset) quality(o *BillOptions, s *series, i int) (good bool, err erro
 	return q == nil || q[i] == "" || q[i] == device.Good.String(), nil
 }
 
-// meter takes rows of one meter, each the energy or the mean power from its time on.
-func (d *dataset) meter(o *BillOptions, s *series, p span) error {
+// apart is the fault of rows of a width that the rule cannot be billed by.
+func (s *series) apart(p span, hint string) error {
+	return s.At(min(1, len(s.Line)-1), []string{timeColumn}, hint, "the rows are %v apart, where the rule bills by %v", s.width, p.step)
+}
+
+// meter takes rows of one meter, each the energy or the mean power from its time on, or what its
+// two registers counted. Without registers what goes in and out within an interval is netted.
+func (d *dataset) meter(o *BillOptions, s *series, p span) (err error) {
+	if p.step%s.width != 0 {
+		return s.apart(p, fmt.Sprintf("read the meter every %v or a whole part of it: what a longer time was made of is not known", p.step))
+	}
+	if net := s.Has(energyColumn, powerColumn); s.Has(inColumn) && s.Has(outColumn) || !net && s.Has(inColumn, outColumn) {
+		if d.In, err = d.sums(o, s, p, inColumn, 1); err != nil {
+			return err
+		}
+		if d.Out, err = d.sums(o, s, p, outColumn, 1); err != nil {
+			return err
+		}
+		d.Energy = make([]float64, p.n())
+		for j := range d.Energy {
+			d.Energy[j] = math.Round((d.In[j]-d.Out[j])*1e9) / 1e9
+		}
+		return nil
+	}
 	column, hours := energyColumn, 1.0
 	if !s.Has(energyColumn) {
 		column, hours = powerColumn, s.width.Hours()
 	}
+	if !s.Has(column) {
+		return s.Fault(1, 1, "its columns are "+strings.Join(s.Header, ", "), "there is no column %s, %s, or %s and %s", energyColumn, powerColumn, inColumn, outColumn)
+	}
+	d.Energy, err = d.sums(o, s, p, column, hours)
+	return err
+}
+
+// sums adds up a column by the intervals, times hours: NaN where not every row of one is good.
+func (d *dataset) sums(o *BillOptions, s *series, p span, column string, hours float64) ([]float64, error) {
 	k := slices.Index(s.Header, column)
 	if k < 0 {
-		return s.Fault(1, 1, "its columns are "+strings.Join(s.Header, ", "), "there is no column %s or %s", energyColumn, powerColumn)
-	}
-	if p.step%s.width != 0 {
-		return s.Fault(1, 1, "", "the rows are %v apart, where the rule bills by %v", s.width, p.step)
+		return nil, s.Fault(1, 1, "of a meter's two registers both are needed", "there is no column %s", column)
 	}
 	need := int(p.step / s.width)
-	have := make([]int, p.n())
-	d.Energy, d.Rows = make([]float64, p.n()), make([][2]int, p.n())
+	have, sum := make([]int, p.n()), make([]float64, p.n())
+	d.Rows = make([][2]int, p.n())
 	for i, at := range s.at {
 		j := p.index(at)
 		if j < 0 {
@@ -254,27 +284,30 @@ func (d *dataset) meter(o *BillOptions, s *series, p span) error {
 		}
 		good, err := d.quality(o, s, i)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		x := s.Column[k][i]
+		if x < 0 && (column == inColumn || column == outColumn) {
+			return nil, s.At(i, []string{column}, "write what was counted from this row to the next, or the net of both as "+energyColumn, "a register that counts down")
+		}
 		if !good || math.IsNaN(x) {
 			continue
 		}
-		d.Energy[j] += x * hours
+		sum[j] += x * hours
 		have[j]++
 		if d.Rows[j][0] == 0 {
 			d.Rows[j][0] = s.Line[i]
 		}
 		d.Rows[j][1] = s.Line[i]
 	}
-	for j := range d.Energy {
+	for j := range sum {
 		if have[j] < need {
-			d.Energy[j] = math.NaN()
+			sum[j] = math.NaN()
 			continue
 		}
-		d.Energy[j] = math.Round(d.Energy[j]*1e9) / 1e9 // what a sum of products leaves behind is no reading
+		sum[j] = math.Round(sum[j]*1e9) / 1e9 // what a sum of products leaves behind is no reading
 	}
-	return nil
+	return sum, nil
 }
 
 // devices takes the readings of devices, and adds up what each of them amounts to.

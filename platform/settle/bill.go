@@ -14,9 +14,12 @@ import (
 type Data struct {
 	At     []time.Time // begins, UTC
 	Energy []float64   // kWh into the device or site, net of the interval
-	Rows   [][2]int    // of the file of readings, those behind each interval; nil: not known
-	Known  []float64   // part of each interval that was read, 0..1, the rest is estimated; nil: all of it
-	Column map[string][]float64
+	// In and Out are what the registers of a meter counted each way, kWh of at least 0; nil: all that
+	// is known is the net, and an interval is one of charge or of discharge.
+	In, Out []float64
+	Rows    [][2]int  // of the file of readings, those behind each interval; nil: not known
+	Known   []float64 // part of each interval that was read, 0..1, the rest is estimated; nil: all of it
+	Column  map[string][]float64
 }
 
 // Bill is what is owed for one version of a rule, by months. Amounts above 0 are earned.
@@ -410,7 +413,10 @@ func (b *biller) column(name string) []*big.Rat {
 	case "net_out":
 		of = func(x float64) float64 { return -x }
 	}
-	if slices.Contains(meterColumns, name) {
+	switch register := map[string][]float64{"charge": b.d.In, "discharge": b.d.Out}[name]; {
+	case register != nil:
+		values, of = register, func(x float64) float64 { return x }
+	case slices.Contains(meterColumns, name):
 		values = b.d.Energy
 	}
 	out := make([]*big.Rat, len(values))
