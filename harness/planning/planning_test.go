@@ -167,3 +167,12 @@ func TestAutumn(t *testing.T) {
 		t.Errorf("hours are called %s, want %s", got, want)
 	}
 }
+
+// TestOnlyScenarios: the price of capacity and other known columns are no scenarios of the price of energy.
+func TestOnlyScenarios(t *testing.T) {
+	o := options(t, "")
+	o.Scenarios = file(t, strings.Replace(strings.NewReplacer("Z,10", "Z,5,6,10", "Z,20", "Z,5,6,20", "Z,90", "Z,5,6,90", "Z,100", "Z,5,6,100").Replace(prices), "time,", "time,low,high,", 1))
+	if n := len(run(t, o).Plan.Outcomes); n != 2 {
+		t.Errorf("%d scenarios of low and high", n)
+	}
+}

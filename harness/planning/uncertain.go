@@ -17,6 +17,9 @@ import (
 // hourly is how much of how high a price lies among its quantiles is left after an hour.
 const hourly = 0.9
 
+// notScenarios are columns that stand beside scenarios of the price of energy and are none.
+var notScenarios = []string{energyColumn, forecastColumn, exportColumn, carbonColumn, shortColumn, longColumn, "regup_per_mw", "regdown_per_mw", "reserve_per_mw"}
+
 // uncertain adds the prices that may come.
 func (o *Options) uncertain(p *plan.Portfolio, prices *Prices) error {
 	s, err := sheet.Read(o.Scenarios, func(column string) bool { return column != timeColumn }, timeColumn)
@@ -36,7 +39,7 @@ func (o *Options) uncertain(p *plan.Portfolio, prices *Prices) error {
 	var columns [][]float64
 	quantiles := slices.ContainsFunc(s.Header, func(name string) bool { return level(name) > 0 })
 	for _, name := range s.Header {
-		if name == timeColumn || quantiles && level(name) == 0 {
+		if name == timeColumn || slices.Contains(notScenarios, name) || quantiles && level(name) == 0 {
 			continue
 		}
 		list, err := s.Full(name)

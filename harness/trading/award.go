@@ -114,7 +114,8 @@ func (r *AwardResult) WriteDispatch(w io.Writer) error {
 	return e.Encode(set)
 }
 
-// WriteData writes what the bill of two settlements needs beside the readings. Without prices of
+// WriteData writes what the bill of two settlements needs beside the readings, of all time from the first
+// delivery to the end of the last: where nothing was sold of energy it is 0 kWh. Without prices of
 // real time a deviation has the price of the day before. There are no contracts for differences.
 func (r *AwardResult) WriteData(w io.Writer) error {
 	sold, err := delivery.Energy(r.awards)
@@ -122,6 +123,9 @@ func (r *AwardResult) WriteData(w io.Writer) error {
 		return fmt.Errorf("%w: --bill is for the awards of the auction alone", err)
 	}
 	step := sold[0].Length
+	for i := range r.awards {
+		step = min(step, r.awards[i].Length)
+	}
 	var market *prices
 	var column []float64
 	if o := r.options; o.RealTime != "" {
@@ -135,7 +139,7 @@ func (r *AwardResult) WriteData(w io.Writer) error {
 	}
 	c := csv.NewWriter(w)
 	_ = c.Write([]string{timeColumn, "da_kwh", "da_price", "rt_price", "cfd_kwh", "cfd_price", "ref_price"}) // told by Error
-	for _, s := range sold {
+	for _, s := range r.whole(sold) {
 		if s.Length%step != 0 {
 			return fmt.Errorf("a delivery of %v and prices by %v do not fit", s.Length, step)
 		}
@@ -158,6 +162,23 @@ func (r *AwardResult) WriteData(w io.Writer) error {
 	}
 	c.Flush()
 	return c.Error()
+}
+
+// whole fills what lies between deliveries of energy, before and after them, with sales of nothing at no price.
+func (r *AwardResult) whole(sold []delivery.Sold) (out []delivery.Sold) {
+	at := r.From
+	until := func(next time.Time) {
+		if at.Before(next) {
+			out = append(out, delivery.Sold{At: at, Length: next.Sub(at), Price: order.Any(order.Buy)})
+		}
+	}
+	for _, s := range sold {
+		until(s.At)
+		out = append(out, s)
+		at = s.At.Add(s.Length)
+	}
+	until(r.To)
+	return out
 }
 
 // Print prints for people.

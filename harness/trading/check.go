@@ -243,21 +243,35 @@ func (o *CheckOptions) errors(rules *order.Rules, orders []order.Order) ([]float
 	return out, nil
 }
 
-// scenarios are the losses at the prices of each column of a file.
+// scenarios are the losses at the prices of each column of a file: those of quantiles, where it has some, or all that are not
+// known as something else. Capacity has the price of its own column in each of them.
 func (o *CheckOptions) scenarios(rules *order.Rules, orders []order.Order) (out []float64, err error) {
-	p, err := readPrices(o.Scenarios, func(c string) bool { return !slices.Contains(clocks, c) && c != "forecast" && c != o.Column })
+	capacity := []string{regUpColumn, regDownColumn, reserveColumn}
+	no := append([]string{"forecast", "energy_per_mwh", "export_per_mwh", "carbon_t_per_mwh", "short_per_mwh", "long_per_mwh", o.Column}, clocks...)
+	p, err := readPrices(o.Scenarios, func(c string) bool { return !slices.Contains(no, c) })
 	if err != nil {
 		return nil, err
 	}
+	of := map[order.Product][]float64{}
+	for i := range orders {
+		if x := orders[i].Product; x != order.Energy && of[x] == nil {
+			if of[x], err = p.column(columnOf(x, "")); err != nil {
+				return nil, err
+			}
+		}
+	}
+	isLevel := func(name string) bool { _, is := level(name); return is }
+	quantiles := slices.ContainsFunc(p.Header, isLevel)
 	for k, column := range p.Column {
-		if column == nil {
+		if column == nil || slices.Contains(capacity, p.Header[k]) || quantiles && !isLevel(p.Header[k]) {
 			continue
 		}
 		sum, ok := risk.Earned(orders, hours(rules), func(product order.Product, at time.Time) (order.Price, bool) {
+			prices := column
 			if product != order.Energy {
-				return 0, true
+				prices = of[product]
 			}
-			x, ok := p.value(column, at)
+			x, ok := p.value(prices, at)
 			return order.Near(x), ok
 		})
 		if !ok {

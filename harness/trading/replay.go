@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"math/big"
 	"slices"
 	"time"
@@ -97,9 +98,7 @@ func Replay(o ReplayOptions) (*Replayed, error) {
 	}
 	f.Forecast = f.By(t.Interval)
 	if regulation && f.up == nil {
-		if err := f.capacity(came, columns); err != nil {
-			return nil, err
-		}
+		f.capacity(came, columns)
 	}
 	p := &bid.Past{Rules: rules, Length: f.Length, Slope: o.Slope}
 	if err := o.past(p, f, came, columns); err != nil {
@@ -179,6 +178,9 @@ func (o *ReplayOptions) past(p *bid.Past, f *expected, came *prices, columns map
 					if !ok || !also {
 						return came.Fault(1, 1, "", "capacity has no price at %s", f.At[k].Format(time.RFC3339))
 					}
+					if math.IsNaN(f.up[k]) || math.IsNaN(f.down[k]) {
+						return came.Fault(1, 1, "begin a day later: --from", "capacity has no price on the day before %s", f.At[k].Format(time.RFC3339))
+					}
 					p.RegUp, p.RegDown = append(p.RegUp, a), append(p.RegDown, b)
 					up, down = append(up, f.up[k]), append(down, f.down[k])
 				}
@@ -204,17 +206,16 @@ func yesterday(came *prices, columns map[string][]float64, energy string) *expec
 	return f
 }
 
-// capacity expects the prices of capacity of the day before.
-func (f *expected) capacity(came *prices, columns map[string][]float64) error {
+// capacity expects the prices of capacity of the day before, NaN where there is none.
+func (f *expected) capacity(came *prices, columns map[string][]float64) {
 	for _, at := range f.At {
 		up, ok := came.value(columns[regUpColumn], at.Add(-24*time.Hour))
 		down, also := came.value(columns[regDownColumn], at.Add(-24*time.Hour))
 		if !ok || !also {
-			return came.Fault(1, 1, "", "capacity has no price on the day before %s", at.Format(time.RFC3339))
+			up, down = math.NaN(), math.NaN()
 		}
 		f.up, f.down = append(f.up, up), append(f.down, down)
 	}
-	return nil
 }
 
 // earnings adds up the days of a strategy.
