@@ -44,6 +44,7 @@ type method struct {
 	s, best      *state
 	rp, rd       []float64 // what the state misses: rows, prices
 	sizeB, sizeC float64
+	least        float64 // that a variable weighs: see leastWeight
 	// 1 by the distances and by their prices; 0 where there is no bound.
 	perDown, perUp, perZDown, perZUp []float64
 	d, g, cDown, cUp                 []float64
@@ -86,6 +87,7 @@ func (w *method) solve() (*Solution, error) {
 	var best *Solution
 	nearest, at := math.Inf(1), 0
 	wanted, idle := nearEnough, 0 // idle rounds bring nothing
+	before, part, stuck := math.Inf(1), 0.0, 0
 	if w.p.Near > 0 {
 		wanted = min(wanted, w.p.Near)
 	}
@@ -114,7 +116,12 @@ func (w *method) solve() (*Solution, error) {
 		if nearest > passable && round%4 == 3 && w.impossible(w.s) {
 			return nil, ErrInfeasible
 		}
-		w.round(mu)
+		if part < 0.9 || off < before/2 || off <= nearEnough {
+			stuck = 0
+		} else if stuck++; stuck > 1 && w.least > lightest {
+			w.least /= 1e3
+		}
+		before, part = off, w.round(mu)
 	}
 	if best == nil {
 		if nearest > passable {
@@ -143,7 +150,7 @@ func (s *Solution) worth() float64 {
 // begin is a point with some distance to all bounds.
 func (w *method) begin() {
 	s := w.s
-	w.sizeB, w.sizeC = 1, 1
+	w.sizeB, w.sizeC, w.least = 1, 1, leastWeight
 	for _, b := range w.b {
 		w.sizeB = max(w.sizeB, math.Abs(b))
 	}
@@ -262,7 +269,7 @@ func (w *method) residuals() (products, cost, off float64) {
 				t.products += s.up[j] * s.zUp[j]
 			}
 			w.rd[j] = w.a.dot(j, s.y) + s.zDown[j] - s.zUp[j] - w.c[j] - w.q[j]*s.x[j]
-			w.d[j] = 1 / max(theta, freeWeight)
+			w.d[j] = 1 / max(theta, w.least)
 			t.cost += (w.c[j] + w.q[j]*s.x[j]/2) * s.x[j]
 			most = max(most, math.Abs(w.rd[j]))
 		}
@@ -274,7 +281,8 @@ func (w *method) residuals() (products, cost, off float64) {
 // round makes one step: towards the optimum as if all were linear first, which tells how far to
 // stay from the bounds. Then what the products of steps add is taken back, as much of it as makes
 // the step long (M. Colombo, J. Gondzio, Computational Optimization and Applications 41, 2008).
-func (w *method) round(mu float64) {
+// It returns the part of the step that was taken, of x or of prices, whichever is less.
+func (w *method) round(mu float64) float64 {
 	s, d := w.s, w.step
 	w.f.factor(w.d)
 	solves, t := w.direction(d, w.rp, mostRefined, func(b *block) {
@@ -333,6 +341,7 @@ func (w *method) round(mu float64) {
 		dual = primal
 	}
 	w.advance(chosen, primal, dual)
+	return min(primal, dual)
 }
 
 // advance takes the step.
@@ -381,5 +390,10 @@ func towards(target, product float64) float64 {
 	return max(min(max(product, target/10), 10*target)-product, -10*target)
 }
 
-// freeWeight keeps a variable without bounds and squares from running away in one step.
-const freeWeight = 1e-8
+// leastWeight keeps a variable without bounds and squares from running away in one step. One that has far
+// to go to its bounds it holds back as well: its price stays off while it creeps there. Where whole steps, one after
+// the other, leave what is off as it was, variables weigh less and less, down to lightest.
+const (
+	leastWeight = 1e-8
+	lightest    = 1e-20
+)

@@ -374,3 +374,30 @@ func TestCrumbIsNoSize(t *testing.T) {
 		}
 	}
 }
+
+// TestCrumbInALargeStore: what a store holds is next to nothing beside what it could, and to fill it in the
+// second of its intervals costs a little more than what is left at the end is worth: all that is moved is the crumb.
+func TestCrumbInALargeStore(t *testing.T) {
+	const held, worth, eta = 3e-5, 26.3, 0.85
+	for _, more := range []float64{1e-4, 2.5e-3, 0.1} {
+		for _, n := range []int{2, 6, 24} {
+			var p Problem
+			var sold Var
+			before := p.Var(held, held, 0)
+			for i := range n {
+				buy, sell, next := p.Var(0, 1, eta*(worth+more)+float64(i-1)/10), p.Var(0, 1, 1-worth), p.Var(0, 4, 0)
+				p.Row(0, 0, Term{before, 1}, Term{buy, eta}, Term{sell, -1}, Term{next, -1})
+				if i == 0 {
+					sold = sell
+					p.SetCost(buy, 29)
+					p.SetCost(sell, -29)
+				}
+				before = next
+			}
+			p.SetCost(before, -worth)
+			if s := solved(t, &p); math.Abs(s.X[sold]-held) > 1e-6*held || math.Abs(s.Objective+29*held) > 1e-6*29*held {
+				t.Errorf("%v more, %d intervals: %v is sold for %v, want %v for %v", more, n, s.X[sold], -s.Objective, held, 29*held)
+			}
+		}
+	}
+}
