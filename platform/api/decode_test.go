@@ -63,7 +63,12 @@ func FuzzReading(f *testing.F) {
 // same compares bit by bit, so that -0 differs from 0.
 func same(a, b *device.Reading) bool {
 	for _, p := range [][2]float64{
-		{a.SoC, b.SoC}, {a.SoH, b.SoH}, {a.Voltage, b.Voltage}, {a.Current, b.Current}, {a.Power, b.Power}, {a.Temperature, b.Temperature},
+		{a.SoC, b.SoC},
+		{a.SoH, b.SoH},
+		{a.Voltage, b.Voltage},
+		{a.Current, b.Current},
+		{a.Power, b.Power},
+		{a.Temperature, b.Temperature},
 		{a.Frequency, b.Frequency},
 	} {
 		if math.Float64bits(p[0]) != math.Float64bits(p[1]) && !(math.IsNaN(p[0]) && math.IsNaN(p[1])) {
