@@ -2,9 +2,11 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 	_ "time/tzdata" // days of a zone are the same on a machine without a database of zones
@@ -90,13 +92,16 @@ type backtestInput struct {
 		PowerKW     float64   `json:"power_kw" exclusiveMinimum:"0" doc:"of charge and of discharge"`
 		EnergyKWh   float64   `json:"energy_kwh" exclusiveMinimum:"0" doc:"that can be taken out"`
 		Efficiency  float64   `json:"efficiency,omitempty" exclusiveMinimum:"0" maximum:"1" default:"1" doc:"of charging"`
-		Cost        float64   `json:"variable_cost,omitempty" doc:"of each MWh sold"`
+		Cost        float64   `json:"variable_cost,omitempty" minimum:"0" doc:"of each MWh sold"`
+		Currency    string    `json:"currency,omitempty" maxLength:"16" default:"USD" doc:"of the prices; a name, nothing is converted"`
+		Products    []string  `json:"products,omitempty" maxItems:"3" nullable:"false" enum:"energy,regup,regdown" doc:"what is sold, energy among it; default: all that has prices"`
 		Energy      []float64 `json:"energy_per_mwh" minItems:"1" maxItems:"35136" nullable:"false" doc:"price of each interval"`
-		RegUp       []float64 `json:"regup_per_mw,omitempty" maxItems:"35136" nullable:"false" doc:"price of regulation up, per MW and hour; left out: it is not offered"`
+		RegUp       []float64 `json:"regup_per_mw,omitempty" maxItems:"35136" nullable:"false" doc:"price of regulation up, per MW and hour"`
 		RegDown     []float64 `json:"regdown_per_mw,omitempty" maxItems:"35136" nullable:"false" doc:"of regulation down"`
 		EnergyUp    *float64  `json:"regulation_energy_up,omitempty" minimum:"0" maximum:"1" doc:"part of regulation up that is called on average; default 0.30"`
 		EnergyDown  *float64  `json:"regulation_energy_down,omitempty" minimum:"0" maximum:"1" doc:"of regulation down; default 0.15"`
-		Duration    float64   `json:"regulation_hours,omitempty" minimum:"0" default:"1" doc:"for which the whole of an offer must be possible"`
+		Duration    string    `json:"regulation_duration,omitempty" example:"30m" doc:"for which the whole of an offer must be possible; default 1h"`
+		Hours       *float64  `json:"regulation_hours,omitempty" minimum:"0" doc:"the same in hours"`
 		NotBalanced bool      `json:"regulation_not_balanced,omitempty" doc:"regulation may take in more than it gives, interval by interval"`
 		Rows        bool      `json:"rows,omitempty" doc:"the answer has what each interval does"`
 	}
@@ -104,10 +109,11 @@ type backtestInput struct {
 
 // Backtest is what a battery would have earned.
 type Backtest struct {
-	Total  float64        `json:"total" doc:"revenue less the variable cost"`
-	AtMost float64        `json:"at_most" doc:"no plan earns more"`
-	Daily  []BacktestDay  `json:"daily" doc:"an entry for each window"`
-	Rows   []BacktestStep `json:"rows,omitempty"`
+	Total    float64        `json:"total" doc:"revenue less the variable cost"`
+	AtMost   float64        `json:"at_most" doc:"no plan earns more"`
+	Currency string         `json:"currency"`
+	Daily    []BacktestDay  `json:"daily" doc:"an entry for each window"`
+	Rows     []BacktestStep `json:"rows,omitempty"`
 }
 
 // BacktestDay is a window of it.
@@ -128,6 +134,46 @@ type BacktestStep struct {
 
 type backtestOutput struct{ Body Backtest }
 
+// regulation is what is offered of it.
+func (in *backtestInput) regulation() (r market.Regulation, err error) {
+	q := &in.Body
+	r = market.Regulation{Up: len(q.RegUp) > 0, Down: len(q.RegDown) > 0, EnergyUp: 0.30, EnergyDown: 0.15, Hours: 1, Balanced: !q.NotBalanced}
+	if len(q.Products) > 0 {
+		sold := func(name string, prices []float64) bool {
+			if !slices.Contains(q.Products, name) {
+				return false
+			}
+			if len(prices) == 0 {
+				err = fmt.Errorf("products has %s: its prices are in %s_per_mw", name, name)
+			}
+			return true
+		}
+		if !slices.Contains(q.Products, "energy") {
+			return r, errors.New("products without energy: what regulation takes has to be bought")
+		}
+		r.Up, r.Down = sold("regup", q.RegUp), sold("regdown", q.RegDown)
+	}
+	if q.EnergyUp != nil {
+		r.EnergyUp = *q.EnergyUp
+	}
+	if q.EnergyDown != nil {
+		r.EnergyDown = *q.EnergyDown
+	}
+	switch {
+	case q.Duration != "" && q.Hours != nil:
+		return r, errors.New("regulation_duration and regulation_hours are the same: keep one")
+	case q.Hours != nil:
+		r.Hours = *q.Hours
+	case q.Duration != "":
+		d, wrong := time.ParseDuration(q.Duration)
+		if wrong != nil || d < 0 {
+			return r, fmt.Errorf("regulation_duration %s: write it as 1h or 30m", quote(q.Duration))
+		}
+		r.Hours = d.Hours()
+	}
+	return r, err
+}
+
 func (s *Server) backtest(ctx context.Context, in *backtestInput) (*backtestOutput, error) {
 	_, release, err := s.compute(ctx)
 	if err != nil {
@@ -142,17 +188,11 @@ func (s *Server) backtest(ctx context.Context, in *backtestInput) (*backtestOutp
 	if err != nil || q.Zone == "Local" {
 		return nil, refuse(CodeInvalidRequest, "time_zone "+quote(q.Zone)+" is no zone: write it as Europe/Berlin")
 	}
-	part := func(of *float64, otherwise float64) float64 {
-		if of == nil {
-			return otherwise
-		}
-		return *of
+	r, err := in.regulation()
+	if err != nil {
+		return nil, refuse(CodeInvalidRequest, err.Error())
 	}
 	b := market.Battery{PowerMW: q.PowerKW / 1000, EnergyMWh: q.EnergyKWh / 1000, Efficiency: q.Efficiency, VariableCost: q.Cost}
-	r := market.Regulation{
-		Up: len(q.RegUp) > 0, Down: len(q.RegDown) > 0, EnergyUp: part(q.EnergyUp, 0.30), EnergyDown: part(q.EnergyDown, 0.15),
-		Hours: q.Duration, Balanced: !q.NotBalanced,
-	}
 	p := market.Prices{Hours: float64(q.Minutes) / 60, Energy: q.Energy}
 	if r.Up {
 		p.RegUp = q.RegUp
@@ -169,7 +209,7 @@ func (s *Server) backtest(ctx context.Context, in *backtestInput) (*backtestOutp
 	if err != nil {
 		return nil, refuse(CodeInvalidRequest, err.Error())
 	}
-	out := &backtestOutput{}
+	out := &backtestOutput{Backtest{Currency: q.Currency}}
 	from := 0
 	for _, w := range list {
 		out.Body.Total += w.Objective

@@ -28,6 +28,9 @@ func TestBacktestRoute(t *testing.T) {
 	if day := m["daily"].([]any); len(day) != 1 || day[0].(map[string]any)["date"] != "2020-03-29" {
 		t.Errorf("days %v", day)
 	}
+	if m["currency"] != "USD" {
+		t.Errorf("currency %v", m["currency"])
+	}
 	for name, bad := range map[string]string{
 		"no power":   `{"start":"2020-01-01T00:00:00Z","power_kw":0,"energy_kwh":1,"energy_per_mwh":[1]}`,
 		"efficiency": `{"start":"2020-01-01T00:00:00Z","power_kw":1,"energy_kwh":1,"efficiency":1.5,"energy_per_mwh":[1]}`,
@@ -37,6 +40,51 @@ func TestBacktestRoute(t *testing.T) {
 		"too many":   `{"start":"2020-01-01T00:00:00Z","power_kw":1,"energy_kwh":1,"energy_per_mwh":[1` + strings.Repeat(",1", 366*96) + `]}`,
 	} {
 		if a := w.do("POST", "/api/v1/market/backtest", "viewer", bad); a.Code != 400 {
+			t.Errorf("%s: %d %s", name, a.Code, a.Body)
+		}
+	}
+}
+
+// TestBacktestProducts: what is sold is what products names, by the keys of the command.
+func TestBacktestProducts(t *testing.T) {
+	w := newWorld(t)
+	total := func(more string) float64 {
+		t.Helper()
+		m := w.do("POST", "/api/v1/market/backtest", "viewer", `{"start":"2020-01-01T00:00:00Z","power_kw":1000,"energy_kwh":1000,"currency":"EUR",`+
+			`"energy_per_mwh":[10,50],"regup_per_mw":[5,5],"regdown_per_mw":[1,1]`+more+`}`).want(200, "").json()
+		if m["currency"] != "EUR" {
+			t.Errorf("currency %v", m["currency"])
+		}
+		return m["total"].(float64)
+	}
+	near := func(name string, got, want float64) {
+		t.Helper()
+		if math.Abs(got-want) > 1e-6 {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+	}
+	near("energy alone", total(`,"products":["energy"],"variable_cost":2`), 50-10-2)
+	all := total("")
+	near("all that has prices", total(`,"products":["energy","regup","regdown"]`), all)
+	near("the defaults of the command", total(`,"regulation_energy_up":0.3,"regulation_energy_down":0.15,"regulation_duration":"1h"`), all)
+	// Regulation that is never called, and never has to last, is sold beside energy: 2 MW up while it charges, to stop and to
+	// turn round, and none while it discharges all that it can.
+	idle := `,"products":["energy","regup"],"regulation_energy_up":0`
+	near("up beside energy", total(idle+`,"regulation_duration":"0s"`), 50-10+2*5)
+	near("the same in hours", total(idle+`,"regulation_hours":0`), 50-10+2*5)
+	if long := total(idle + `,"regulation_duration":"2h"`); long > 50-10+2*5-1e-3 {
+		t.Errorf("of two hours %v", long)
+	}
+	for name, bad := range map[string]string{
+		"no energy":     `"products":["regup"],"regup_per_mw":[1,1]`,
+		"no prices":     `"products":["energy","regup"]`,
+		"no such":       `"products":["energy","reserve"]`,
+		"duration":      `"regulation_duration":"1 h"`,
+		"below 0":       `"regulation_duration":"-1h"`,
+		"both":          `"regulation_duration":"1h","regulation_hours":1`,
+		"negative cost": `"variable_cost":-1`,
+	} {
+		if a := w.do("POST", "/api/v1/market/backtest", "viewer", `{"start":"2020-01-01T00:00:00Z","power_kw":1,"energy_kwh":1,"energy_per_mwh":[1,2],`+bad+`}`); a.Code != 400 {
 			t.Errorf("%s: %d %s", name, a.Code, a.Body)
 		}
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,10 @@ import (
 // in eight slices, take a second or a few.
 const maxPlanned = 40_000
 
+// maxSearched shortens the searches of an answer that takes several plans, as a plan shortens its own by its size: where
+// prices are below 0 for hours they would take most of a minute.
+const maxSearched = 300_000
+
 type planInput struct {
 	Body struct {
 		Start    time.Time     `json:"start" doc:"begin of the first interval"`
@@ -30,6 +35,8 @@ type planInput struct {
 		Balanced *bool         `json:"balanced,omitempty" doc:"regulation takes in no more energy than it gives, interval by interval; default true"`
 		Sites    []planSite    `json:"sites" minItems:"1" maxItems:"1000" nullable:"false"`
 		Limits   []planLimit   `json:"limits,omitempty" maxItems:"100" nullable:"false" doc:"what several sites share"`
+		Currency string        `json:"currency,omitempty" maxLength:"16" default:"USD" doc:"of the prices; a name, nothing is converted"`
+		PlanBeside
 	}
 }
 
@@ -40,6 +47,7 @@ type planProduct struct {
 	Called float64   `json:"called,omitempty" minimum:"0" maximum:"1" doc:"part of it that is called on average"`
 	Hours  float64   `json:"hours,omitempty" minimum:"0" maximum:"24" default:"1" doc:"for which the whole of it must be possible"`
 	MostKW *float64  `json:"most_kw,omitempty" minimum:"0"`
+	SoldKW []float64 `json:"committed_kw,omitempty" maxItems:"9000" nullable:"false" doc:"what has been sold of it before and is kept, no more and no less, interval by interval; behind its end nothing has been sold"`
 }
 
 type planSite struct {
@@ -83,9 +91,15 @@ type planLimit struct {
 
 // Plan is what batteries should do, and why.
 type Plan struct {
-	Value    float64     `json:"value"`
+	Value    float64     `json:"value" doc:"what is optimised: what is expected, less what counts of risk"`
 	AtMost   float64     `json:"at_most" doc:"no plan is worth more"`
-	Nothing  *float64    `json:"nothing" doc:"what leaving the batteries alone is worth; null where that keeps to no limit"`
+	Expected float64     `json:"expected" doc:"what is earned on average"`
+	Nothing  *float64    `json:"nothing" doc:"what leaving the batteries alone earns on average; null where that keeps to no limit"`
+	Currency string      `json:"currency"`
+	PeakKW   float64     `json:"peak_kw" doc:"the most that all sites take together"`
+	CarbonT  *float64    `json:"carbon_t,omitempty" doc:"where carbon_t_per_mwh is known"`
+	Risk     *PlanRisk   `json:"risk,omitempty" doc:"how the scenarios come out"`
+	Front    []PlanPoint `json:"front,omitempty" doc:"of pareto"`
 	Bounds   []PlanBound `json:"bounds" doc:"what binds, the dearest first"`
 	Schedule []Step      `json:"schedule" doc:"of all batteries together, as PUT /api/v1/dispatch takes it"`
 	Rows     []PlanStep  `json:"intervals"`
@@ -125,20 +139,19 @@ func (in *planInput) portfolio() (*plan.Portfolio, error) {
 		}
 		variables += n * each
 	}
-	if variables > maxPlanned {
-		return nil, fmt.Errorf("%d intervals of %d sites with their wear and products make %d variables, and %d are planned at most here: yunchu market plan takes more", n, len(q.Sites), variables, maxPlanned)
+	programs := q.programs()
+	if variables*programs > maxPlanned {
+		times := ""
+		if programs > 1 {
+			times = fmt.Sprintf(", %d times for scenarios and points", programs)
+		}
+		return nil, fmt.Errorf("%d intervals of %d sites with their wear and products make %d variables%s, and %d are planned at most here: yunchu market plan takes more", n, len(q.Sites), variables, times, maxPlanned)
 	}
 	limit := func(kw *float64) float64 {
 		if kw == nil {
 			return math.Inf(1)
 		}
 		return *kw / 1000
-	}
-	mega := func(kw []float64) (mw []float64) {
-		for _, x := range kw {
-			mw = append(mw, x/1000)
-		}
-		return mw
 	}
 	p := &plan.Portfolio{
 		Hours: float64(q.Minutes) / 60, Intervals: n, Weights: plan.Even, Balanced: len(q.Products) > 0 && (q.Balanced == nil || *q.Balanced),
@@ -147,15 +160,22 @@ func (in *planInput) portfolio() (*plan.Portfolio, error) {
 		p.Labels = append(p.Labels, in.at(t).Format("01-02 15:04"))
 	}
 	for _, x := range q.Products {
-		p.Products = append(p.Products, plan.Product{Name: x.Name, Up: x.Up, Price: x.Price, Called: x.Called, Hours: x.Hours, MostMW: limit(x.MostKW)})
+		one := plan.Product{Name: x.Name, Up: x.Up, Price: x.Price, Called: x.Called, Hours: x.Hours, MostMW: limit(x.MostKW), Committed: mega(x.SoldKW)}
+		if len(x.SoldKW) > 0 {
+			if slices.Min(x.SoldKW) < 0 || len(x.Price) == 0 {
+				return nil, fmt.Errorf("committed_kw of %s: it is what has been sold, 0 or more, of a product with prices", quote(x.Name))
+			}
+			one.Penalty = tenfold * (1 + slices.Max(x.Price))
+		}
+		p.Products = append(p.Products, one)
 	}
 	for i := range q.Sites {
 		x := &q.Sites[i]
 		if slices.ContainsFunc(q.Sites[:i], func(s planSite) bool { return s.ID == x.ID }) {
 			return nil, fmt.Errorf("there are two sites %s: a site has an id of its own", quote(x.ID))
 		}
-		if t := slices.IndexFunc(x.PV, func(kw float64) bool { return kw < 0 }); t >= 0 {
-			return nil, fmt.Errorf("site %s: pv_kw of interval %d is %v: output is above 0", quote(x.ID), t, x.PV[t])
+		if err := produces(x.ID, x.PV); err != nil {
+			return nil, err
 		}
 		s := plan.Site{
 			Name: x.ID, Outlook: plan.Outlook{Buy: q.Energy, Sell: q.Export, Load: mega(x.Load), PV: mega(x.PV)}, Curtail: x.Curtail,
@@ -180,7 +200,22 @@ func (in *planInput) portfolio() (*plan.Portfolio, error) {
 		}
 		p.Limits = append(p.Limits, x)
 	}
-	return p, nil
+	if programs > 1 {
+		p.Nodes = min(max(maxSearched/(variables*programs), 12), 100)
+	}
+	return p, in.aside(p)
+}
+
+// tenfold is how much dearer than the best price of capacity it is not to keep what has been sold of it.
+const tenfold = 10
+
+// sensible refuses values that no market has.
+func (in *planInput) sensible() error {
+	list := []error{in.Body.sensible(), sensible("price", in.Body.Energy, in.Body.Export)}
+	for _, x := range in.Body.Products {
+		list = append(list, sensible("price of "+quote(x.Name)+",", x.Price), sensible("committed_kw", x.SoldKW))
+	}
+	return cmp.Or(list...)
 }
 
 func (in *planInput) at(t int) time.Time {
@@ -211,23 +246,39 @@ func (x *planBattery) battery() plan.Battery {
 }
 
 func (s *Server) planned(ctx context.Context, in *planInput) (*planOutput, error) {
-	_, release, err := s.compute(ctx)
+	ctx, release, err := s.compute(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
+	if err := in.sensible(); err != nil {
+		return nil, err
+	}
 	p, err := in.portfolio()
 	if err != nil {
 		return nil, refuse(CodeInvalidRequest, err.Error())
 	}
 	best, err := p.Best()
-	switch {
-	case errors.Is(err, lp.ErrInfeasible):
-		return nil, refuse(CodeInvalidRequest, "no plan keeps to all limits")
-	case err != nil:
-		return nil, refuse(CodeInvalidRequest, err.Error())
+	if err != nil {
+		return nil, unplanned(err)
 	}
-	out := &planOutput{Plan{Value: best.Value, AtMost: best.AtMost, Bounds: []PlanBound{}}}
+	out := &planOutput{Plan{
+		Value: best.Value, AtMost: best.AtMost, Expected: best.Totals.Sum(), Currency: in.Body.Currency, PeakKW: 1000 * best.PeakMW, Bounds: []PlanBound{},
+	}}
+	if len(in.Body.Carbon) > 0 {
+		out.Body.CarbonT = &best.CarbonT
+	}
+	if len(p.Scenarios) > 0 {
+		out.Body.Risk = outcomes(p, best.Outcomes)
+	}
+	if x := in.Body.Pareto; x != nil && ctx.Err() == nil {
+		if out.Body.Front, err = x.front(p); err != nil {
+			return nil, unplanned(err)
+		}
+	}
+	if ctx.Err() != nil {
+		return nil, refuse(CodeInvalidRequest, fmt.Sprintf("it takes longer than %v: ask for fewer sites, scenarios or points; yunchu market plan takes its time", longestComputing))
+	}
 	if idle, err := p.Idle(); err == nil {
 		nothing := idle.Sum()
 		out.Body.Nothing = &nothing
@@ -258,6 +309,14 @@ func (s *Server) planned(ctx context.Context, in *planInput) (*planOutput, error
 		out.Body.Schedule = append(out.Body.Schedule, Step{At: in.at(p.Intervals)})
 	}
 	return out, nil
+}
+
+// unplanned says why there is no plan.
+func unplanned(err error) error {
+	if errors.Is(err, lp.ErrInfeasible) {
+		return refuse(CodeInvalidRequest, "no plan keeps to all limits")
+	}
+	return refuse(CodeInvalidRequest, err.Error())
 }
 
 func (s *Server) planRoutes() {

@@ -1,0 +1,180 @@
+package api_test
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+)
+
+// twoHours is a battery of 100 kW and 100 kWh, empty at both ends, that buys at 20 and sells at what is expected to be 45.
+const twoHours = `{"start":"2026-01-01T00:00:00Z","interval_minutes":60,"energy_per_mwh":[20,45],"sites":[{"id":"a","battery":{"power_kw":100,"energy_kwh":100}}]`
+
+// fourHours likewise does that twice a day, at a cost of each MWh sold.
+const fourHours = `{"start":"2026-01-01T00:00:00Z","interval_minutes":60,"energy_per_mwh":[20,60,20,60],"sites":[{"id":"a","load_kw":[10,10,10,10],"battery":{"power_kw":100,"energy_kwh":100,"variable_cost_per_mwh":5}}]`
+
+// comes are scenarios: three times in four the second hour is at 60, else at 0.
+const comes = `,"scenarios":[{"weight":3,"energy_per_mwh":[20,60]},{"energy_per_mwh":[20,0]}]`
+
+func (w *world) plan(t *testing.T, body string) (m map[string]any, number func(path ...any) float64) {
+	t.Helper()
+	m = w.do("POST", "/api/v1/market/plan", "viewer", body).want(200, "").json()
+	return m, func(path ...any) float64 {
+		t.Helper()
+		var at any = m
+		for _, step := range path {
+			switch step := step.(type) {
+			case string:
+				at = at.(map[string]any)[step]
+			case int:
+				at = at.([]any)[step]
+			}
+		}
+		x, ok := at.(float64)
+		if !ok {
+			t.Fatalf("%v is %v", path, at)
+		}
+		return x
+	}
+}
+
+func near(t *testing.T, what string, got, want float64) {
+	t.Helper()
+	if math.Abs(got-want) > 1e-5 {
+		t.Errorf("%s: %v, want %v", what, got, want)
+	}
+}
+
+// TestPlanScenarios: one plan for all, its outcomes by scenario, and the worst of them counted.
+func TestPlanScenarios(t *testing.T) {
+	w := newWorld(t)
+	_, x := w.plan(t, twoHours+comes+`,"currency":"EUR"}`)
+	// 0.1 MWh earn 4, and one time in four lose 2.
+	near(t, "value", x("value"), 0.75*4-0.25*2)
+	near(t, "first", x("risk", "outcomes", 0), 4)
+	near(t, "second", x("risk", "outcomes", 1), -2)
+	near(t, "expected", x("risk", "expected"), 2.5)
+	near(t, "worst", x("risk", "worst"), -2)
+
+	_, x = w.plan(t, twoHours+comes+`,"cvar":{"level":0.75,"weight":0.5}}`)
+	near(t, "value with half of the worst quarter", x("value"), 0.5*2.5-0.5*2)
+	near(t, "expected beside it", x("expected"), 2.5)
+	near(t, "tail", x("risk", "tail_mean"), -2)
+	_, x = w.plan(t, twoHours+comes+`,"cvar":{"level":0.5,"weight":0.5}}`)
+	near(t, "half of the worst half", x("risk", "tail_mean"), 0.5*4-0.5*2)
+
+	m, x := w.plan(t, twoHours+comes+`,"cvar":{"level":0.75,"weight":1}}`)
+	near(t, "the worst alone", x("value"), 0)
+	near(t, "nothing is risked", x("intervals", 0, "power_kw"), 0)
+	if m["currency"] != "USD" {
+		t.Errorf("currency %v", m["currency"])
+	}
+
+	// A load of its own costs in its scenario, and what is paid for export stays as far off as it is expected.
+	load := strings.Replace(comes, `{"energy_per_mwh":[20,0]}`, `{"energy_per_mwh":[20,0],"sites":[{"id":"a","load_kw":[100,0]}]}`, 1)
+	_, x = w.plan(t, twoHours+load+`,"export_per_mwh":[20,35]}`)
+	near(t, "with export 10 below", x("risk", "outcomes", 0), 4-0.1*10)
+	near(t, "with load and export", x("risk", "outcomes", 1), -2-0.1*10-0.1*20)
+}
+
+// TestPlanRobust: prices that go against the plan in so many hours at once.
+func TestPlanRobust(t *testing.T) {
+	w := newWorld(t)
+	for budget, want := range map[int]float64{0: 2.5, 1: 0.1 * (25 - 20), 2: 0} {
+		_, x := w.plan(t, twoHours+fmt.Sprintf(`,"robust":{"budget":%d,"deviation_per_mwh":[20,20]}}`, budget))
+		near(t, fmt.Sprintf("value in %d hours", budget), x("value"), want)
+	}
+}
+
+// TestPlanCommitted: energy that has been sold is settled where it is off; capacity is kept, and what cannot be costs.
+func TestPlanCommitted(t *testing.T) {
+	w := newWorld(t)
+	_, x := w.plan(t, twoHours+`,"committed":{"target_kw":[0,0]}}`)
+	near(t, "all of it is off, at the price itself", x("value"), 2.5)
+	const off = `,"short_per_mwh":[30,60],"long_per_mwh":[10,30]}}`
+	_, x = w.plan(t, twoHours+`,"committed":{"target_kw":[0,0]`+off)
+	near(t, "being off does not pay", x("value"), 0)
+	_, x = w.plan(t, twoHours+`,"committed":{"target_kw":[100,-100]`+off)
+	near(t, "what was sold is kept", x("intervals", 1, "power_kw"), -100)
+	near(t, "and nothing is off", x("value"), 0)
+	near(t, "nothing", x("nothing"), 0.1*10-0.1*60)
+
+	reserve := func(more string) float64 {
+		_, x := w.plan(t, `{"start":"2026-01-01T00:00:00Z","interval_minutes":60,"energy_per_mwh":[1,1],"products":[{"name":"reserve","up":true,"per_mw":[5,5]`+more+`}],`+
+			`"sites":[{"id":"a","battery":{"power_kw":100,"energy_kwh":100,"begin_kwh":100}}]}`)
+		return x("value")
+	}
+	near(t, "all that there is", reserve(""), 2*0.1*5)
+	near(t, "what has been sold", reserve(`,"committed_kw":[50,50]`), 2*0.05*5)
+	near(t, "what has been sold of the first hour", reserve(`,"committed_kw":[50]`), 0.05*5+0.1*5)
+	near(t, "more than there is", reserve(`,"committed_kw":[150,150]`), 2*(0.1*5-0.05*10*(1+5)))
+}
+
+// TestPlanFront: from the least of a measure to what money alone asks for, in the units of the answer.
+func TestPlanFront(t *testing.T) {
+	w := newWorld(t)
+	_, x := w.plan(t, fourHours+`,"pareto":{"measure":"wear","points":3}}`)
+	for k, want := range [][2]float64{{0, -1.6}, {0.5, 4 - 1.6}, {1, 8 - 1.6}} {
+		near(t, fmt.Sprint("wear of point ", k), x("front", k, "measure"), want[0])
+		near(t, fmt.Sprint("earned at point ", k), x("front", k, "earned"), want[1])
+	}
+	near(t, "rate", x("front", 0, "rate"), 8)
+	_, x = w.plan(t, fourHours+`,"pareto":{"measure":"peak","points":2}}`)
+	near(t, "least peak", x("front", 0, "measure"), 10)
+	near(t, "peak of the dearest", x("front", 1, "measure"), 110)
+	near(t, "a kW of it", x("front", 0, "rate"), 7.0/100)
+	near(t, "peak of the plan", x("peak_kw"), 110)
+	_, x = w.plan(t, fourHours+`,"carbon_t_per_mwh":[1,0.5,1,0.5],"pareto":{"measure":"carbon","points":2}}`)
+	near(t, "carbon of the load and of two cycles", x("carbon_t"), 0.03+0.1)
+	near(t, "least carbon, bought when there is least of it", x("front", 0, "measure"), 0.03-0.05)
+	near(t, "most carbon", x("front", 1, "measure"), 0.03+0.1)
+	_, x = w.plan(t, fourHours+`,"carbon_t_per_mwh":[1,0.5,1,0.5],"carbon_price_per_t":100}`)
+	near(t, "at 100 a tonne no cycle pays", x("value"), -1.6-100*0.03+math.Max(0, 0.1*(-40-5+0.5*100)))
+	m, _ := w.plan(t, fourHours+comesTwice+`,"pareto":{"measure":"wear"}}`)
+	if points := m["front"].([]any); len(points) != 11 {
+		t.Errorf("%d points", len(points))
+	}
+}
+
+const comesTwice = `,"scenarios":[{"energy_per_mwh":[20,60,20,60]},{"energy_per_mwh":[30,50,20,60]}]`
+
+// TestPlanRiskRefused: what does not go together, or is too much, is told by its key.
+func TestPlanRiskRefused(t *testing.T) {
+	w := newWorld(t)
+	hundred := strings.TrimSuffix(strings.Repeat(`{"energy_per_mwh":[20,60]},`, 100), ",")
+	many := func(n int) string { return strings.TrimSuffix(strings.Repeat("1,", n), ",") }
+	long := `{"start":"2026-01-01T00:00:00Z","energy_per_mwh":[` + many(700) + `],"sites":[{"id":"a","battery":{"power_kw":100,"energy_kwh":100}}]`
+	for body, want := range map[string]string{
+		twoHours + `,"cvar":{"level":0.9,"weight":0.5}}`:                                                        "needs scenarios",
+		twoHours + comes + `,"robust":{"budget":1,"deviation_per_mwh":[1,1]}}`:                                  "keep one",
+		twoHours + comes + `,"committed":{"target_kw":[0,0]}}`:                                                  "take scenarios",
+		twoHours + comes + `,"cvar":{"level":0.9,"weight":0.5},"pareto":{"measure":"wear"}}`:                    "neither cvar",
+		twoHours + `,"pareto":{"measure":"carbon"}}`:                                                            "carbon_t_per_mwh",
+		twoHours + `,"pareto":{"measure":"noise"}}`:                                                             "measure",
+		twoHours + `,"pareto":{"measure":"wear","points":1}}`:                                                   "points",
+		twoHours + comes + `,"cvar":{"level":1,"weight":0.5}}`:                                                  "level",
+		twoHours + `,"carbon_t_per_mwh":[1]}`:                                                                   "carbon_t_per_mwh",
+		twoHours + `,"scenarios":[{"energy_per_mwh":[1]}]}`:                                                     "energy_per_mwh of scenario 0",
+		twoHours + `,"scenarios":[{"energy_per_mwh":[1,2],"export_per_mwh":[1]}]}`:                              "export_per_mwh of scenario 0",
+		twoHours + `,"scenarios":[{"energy_per_mwh":[1,1e300]}]}`:                                               "price of scenario 0",
+		twoHours + `,"scenarios":[{"energy_per_mwh":[1,2],"weight":0}]}`:                                        "no scenario has a weight",
+		twoHours + `,"scenarios":[{"energy_per_mwh":[1,2],"sites":[{"id":"b"}]}]}`:                              "no such site",
+		twoHours + `,"scenarios":[{"energy_per_mwh":[1,2],"sites":[{"id":"a"},{"id":"a"}]}]}`:                   "twice",
+		twoHours + `,"scenarios":[{"energy_per_mwh":[1,2],"sites":[{"id":"a","pv_kw":[1,-1]}]}]}`:               "above 0",
+		twoHours + `,"scenarios":[{"energy_per_mwh":[1,2],"sites":[{"id":"a","load_kw":[1]}]}]}`:                "scenario 0",
+		twoHours + `,"export_per_mwh":[1],"scenarios":[{"energy_per_mwh":[1,2]}]}`:                              "export_per_mwh",
+		twoHours + `,"robust":{"budget":1,"deviation_per_mwh":[1]}}`:                                            "deviation_per_mwh",
+		twoHours + `,"robust":{"budget":1,"deviation_per_mwh":[1,1e300]}}`:                                      "deviation_per_mwh",
+		twoHours + `,"committed":{"target_kw":[1]}}`:                                                            "target_kw",
+		twoHours + `,"committed":{"target_kw":[1,1],"short_per_mwh":[1,1]}}`:                                    "costs to be short",
+		twoHours + `,"products":[{"name":"r","up":true,"per_mw":[1,1],"committed_kw":[-1]}]}`:                   "committed_kw",
+		twoHours + `,"products":[{"name":"r","up":true,"per_mw":[],"committed_kw":[1]}]}`:                       "with prices",
+		twoHours + `,"scenarios":[` + hundred + `,` + hundred + `],"pareto":{"measure":"wear","points":50}}`:    "10600 times",
+		long + `,"pareto":{"measure":"wear"}}`:                                                                  "14 times",
+		long + `,"scenarios":[` + strings.TrimSuffix(strings.Repeat(`{"energy_per_mwh":[1]},`, 12), ",") + `]}`: "12 times",
+	} {
+		if a := w.do("POST", "/api/v1/market/plan", "viewer", body); a.Code != 400 || !strings.Contains(a.Body.String(), want) {
+			t.Errorf("%.200s: %d %.300s, want %s", body[len(twoHours):], a.Code, a.Body, want)
+		}
+	}
+}
