@@ -5,6 +5,8 @@ import (
 	"math"
 
 	"gonum.org/v1/gonum/floats"
+
+	"yunchu/platform/market/spread"
 )
 
 // normal factors A·D·Aᵀ for one A and many diagonal D. Rows that many columns share, the border, are set
@@ -295,7 +297,7 @@ func (f *normal) solve(b []float64) {
 
 // sweep calls do for each block, with the memory of its group.
 func (f *normal) sweep(do func(g *group, b *block)) {
-	spread(len(f.groups), func(i int) {
+	spread.Over(len(f.groups), func(i int) {
 		g := &f.groups[i]
 		for k := g.first; k < g.last; k++ {
 			do(g, &f.blocks[k])

@@ -157,6 +157,21 @@ func (p *Problem) check() error {
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
+// RowBounds are those of a row.
+func (p *Problem) RowBounds(r Row) (lo, hi float64) { return p.rowLo[r], p.rowHi[r] }
+
+// Judge is what x, by variable, and the prices y, by row, are worth as a solution, wherever they come from. x is moved into the bounds
+// of the variables.
+func (p *Problem) Judge(x, y []float64) *Solution {
+	out := &Solution{X: slices.Clone(x), Y: y}
+	for v := range out.X {
+		out.X[v] = min(max(out.X[v], p.lo[v]), p.hi[v])
+	}
+	out.Objective, out.Bound = p.value(out.X), p.bound(y)
+	out.Missed, out.off = p.missed(out.X)
+	return out
+}
+
 // Bound is the least that the cost plus y times what the rows are off by can be, over all x
 // within their bounds: a lower bound of the optimum for any y by row, such as the prices that a problem
 // with slightly other costs has.

@@ -1,11 +1,5 @@
 package lp
 
-import (
-	"runtime"
-	"sync"
-	"sync/atomic"
-)
-
 // matrix has its columns one behind the other, rows ascending in each; or the other way round.
 type matrix struct {
 	start []int32 // by column, and one more
@@ -80,30 +74,4 @@ func (p *Problem) columns() *matrix {
 		}
 	}
 	return m
-}
-
-// spread calls do for each part, on as many processors as there are. What a part computes must
-// not depend on another one, so that the result is the same on any number of them.
-func spread(parts int, do func(part int)) {
-	workers := min(runtime.GOMAXPROCS(0), parts)
-	if workers == 1 {
-		for part := range parts {
-			do(part)
-		}
-		return
-	}
-	var (
-		next atomic.Int64
-		wg   sync.WaitGroup
-	)
-	work := func() {
-		for part := int(next.Add(1)) - 1; part < parts; part = int(next.Add(1)) - 1 {
-			do(part)
-		}
-	}
-	for range workers - 1 {
-		wg.Go(work)
-	}
-	work()
-	wg.Wait()
 }

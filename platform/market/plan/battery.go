@@ -159,16 +159,16 @@ func (m *model) depths(i int) {
 			full = b.Held[k]
 		}
 		held := m.variable(tag{}, full, full)
-		list, after := make([]lp.Var, n), make([]lp.Var, n)
+		list, filled, after := make([]lp.Var, n), make([]lp.Var, n), make([]lp.Var, n)
 		for t := range n {
 			more, less := m.variable(tag{}, 0, math.Inf(1)), m.variable(tag{}, 0, math.Inf(1))
 			next := m.variable(tag{}, 0, size)
 			m.row(tag{}, 0, 0, lp.Term{Var: next, By: -1}, lp.Term{Var: held, By: 1}, lp.Term{Var: more, By: 1}, lp.Term{Var: less, By: -1})
 			m.cost(wear, less, s.PerMWh)
 			put[t], taken[t] = append(put[t], lp.Term{Var: more, By: -1}), append(taken[t], lp.Term{Var: less, By: -1})
-			held, list[t], after[t] = next, less, next
+			held, list[t], filled[t], after[t] = next, less, more, next
 		}
-		v.segments, v.held = append(v.segments, list), append(v.held, after)
+		v.segments, v.filled, v.held = append(v.segments, list), append(v.filled, filled), append(v.held, after)
 	}
 	for t := range n {
 		inside, outside := m.flows(i, t)

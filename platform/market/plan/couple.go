@@ -180,8 +180,11 @@ func (m *model) solve() (s *lp.Solution, bound float64, err error) {
 		m.prog.Cost(t.v, t.cost)
 		m.prog.Square(t.v, t.square)
 	}
-	m.prog.Near = 1e-11 // so near that ties decide
-	s, err = m.prog.Solve()
+	s, ok := m.many()
+	if !ok {
+		m.prog.Near = 1e-11 // so near that ties decide
+		s, err = m.prog.Solve()
+	}
 	for _, t := range m.ties {
 		m.prog.Cost(t.v, -t.cost)
 		m.prog.Square(t.v, -t.square)

@@ -39,6 +39,7 @@ type model struct {
 	p     *Portfolio
 	n     int
 	h     float64
+	free  bool // nothing is said of ways
 	prog  lp.Problem
 	ties  []tie
 	terms [kinds][]lp.Term // cost by kind
@@ -63,6 +64,7 @@ type siteVars struct {
 	balance         []lp.Row   // of the store, by interval
 	put, taken      []lp.Row   // of its slices of depth
 	segments, held  [][]lp.Var // what is taken of each slice, and what is in it after that
+	filled          [][]lp.Var // what is put into each slice
 	offers          []offer    // by product
 	moves           []lp.Var   // what the battery takes with calls, where a variable stands for it
 }
@@ -81,12 +83,13 @@ type world struct {
 type worldSite struct {
 	Outlook
 	cur, imp, exp []lp.Var // turned down of PV; exchange, where it has variables of its own: exp none where imp is net
+	grid          []lp.Row // of the exchange, where it has variables of its own
 	peaks         []lp.Var // by demand charge
 }
 
 // newModel writes the program down. ways are what batteries and connections may do, see ways.
 func newModel(p *Portfolio, w *ways, aim aim) *model {
-	m := &model{p: p, n: p.Intervals, h: p.Hours}
+	m := &model{p: p, n: p.Intervals, h: p.Hours, free: len(w.batteries)+len(w.grids) == 0}
 	total := 0.0
 	for _, s := range p.Scenarios {
 		total += s.Weight
@@ -219,7 +222,7 @@ func (m *model) offered(i, t int, up bool) (terms []lp.Term) {
 func (m *model) exchange(k, i int, ways *ways) {
 	s, w := &m.p.Sites[i], &m.worlds[k]
 	o, b := &w.sites[i], &s.Battery
-	o.cur, o.imp, o.exp = vars(m.n), vars(m.n), vars(m.n)
+	o.cur, o.imp, o.exp, o.grid = vars(m.n), vars(m.n), vars(m.n), make([]lp.Row, m.n)
 	for _, d := range s.Demand {
 		o.peaks = append(o.peaks, m.variable(tag{}, d.SoFar, max(d.SoFar, m.most(i))))
 		m.costs(w, demand, []lp.Term{{Var: o.peaks[len(o.peaks)-1], By: 1}}, d.PerMW, -d.SoFar)
@@ -268,7 +271,7 @@ func (m *model) exchange(k, i int, ways *ways) {
 			}
 			m.costs(w, energy, []lp.Term{{Var: o.imp[t], By: 1}}, m.h*buy, 0)
 			m.costs(w, energy, []lp.Term{{Var: o.exp[t], By: 1}}, -m.h*sell, 0)
-			m.row(tag{}, -constant, -constant, append([]lp.Term{{Var: o.imp[t], By: -1}, {Var: o.exp[t], By: 1}}, expected...)...)
+			o.grid[t] = m.row(tag{}, -constant, -constant, append([]lp.Term{{Var: o.imp[t], By: -1}, {Var: o.exp[t], By: 1}}, expected...)...)
 		}
 		if s.Carbon != nil {
 			m.costs(w, carbon, expected, m.h*s.Carbon[t], constant)

@@ -1,0 +1,211 @@
+package fleet
+
+import (
+	"math"
+
+	"gonum.org/v1/gonum/mat"
+)
+
+// square is a symmetric matrix of which the lower half is kept.
+type square struct {
+	n  int
+	of []float64
+}
+
+func newSquare(n int) *square { return &square{n, make([]float64, n*n)} }
+
+func (q *square) at(r, c int) float64 { return q.of[max(r, c)*q.n+min(r, c)] }
+
+// add is for r >= c.
+func (q *square) add(r, c int, x float64) { q.of[r*q.n+c] += x }
+
+func (q *square) clear() { clear(q.of) }
+
+// point is a choice of prices and what comes of it.
+type point struct {
+	prices, takes, steep []float64 // by row; steep is the slope of the value
+	curve                *square
+	value                float64
+	over                 float64 // MW that a limit is off by, at most, that should bind or be kept
+}
+
+func newPoint(rows int) *point {
+	return &point{prices: make([]float64, rows), takes: make([]float64, rows), steep: make([]float64, rows), curve: newSquare(rows)}
+}
+
+func (s *solver) visit(x *point, width float64) (err error) {
+	x.value, err = s.look(x.prices, width, x.takes, x.curve)
+	x.over = 0
+	for r, price := range x.prices {
+		over, under := x.takes[r]-s.most[r], x.takes[r]-s.least[r]
+		switch {
+		case price > 0 || price == 0 && over > 0:
+			x.steep[r] = over
+		case price < 0 || under < 0:
+			x.steep[r] = under
+		default:
+			x.steep[r] = 0
+		}
+		x.over = max(x.over, math.Abs(x.steep[r]))
+	}
+	return err
+}
+
+// beyond sets the prices to those of from and so much of the way from there to the next; none changes its sign.
+func (x *point) beyond(from, next *point, by float64) {
+	for r, was := range from.prices {
+		x.prices[r] = was + by*(next.prices[r]-was)
+		if x.prices[r]*was < 0 || was == 0 && x.prices[r]*from.steep[r] < 0 {
+			x.prices[r] = 0
+		}
+	}
+}
+
+// climb finds the prices at which limits are off by no more than wanted, MW: the value at prices is concave, and
+// its slope is what they are off by. Steps are Newton's within a radius that is kept to where the second
+// derivative has held, and a price stays on its side of 0.
+func (s *solver) climb(width, wanted float64) (over float64, err error) {
+	x, y, z := newPoint(len(s.rows)), newPoint(len(s.rows)), newPoint(len(s.rows))
+	copy(x.prices, s.prices)
+	if err := s.visit(x, width); err != nil {
+		return 0, err
+	}
+	radius := 2 * width
+	for x.over > wanted && radius > 1e-12*s.spread && s.rounds <= mostRounds {
+		hoped, far := s.step(x, y.prices, radius)
+		if err := s.visit(y, width); err != nil {
+			return 0, err
+		}
+		part := (y.value - x.value) / hoped
+		if noise := 1e-12 * math.Abs(x.value); hoped <= 10*noise && math.Abs(y.value-x.value) <= noise { // the value does not tell
+			part = 0
+			if y.over < x.over {
+				part = 1
+			}
+		}
+		if !(hoped > 0) {
+			part = -1
+		}
+		switch {
+		case !(part >= 0.25):
+			radius = far / 4
+		case part > 0.75:
+			radius = max(radius, 2*far)
+		}
+		if part <= 1e-4 {
+			continue
+		}
+		// Where the value is straighter than it looked, farther on.
+		for by := 4.0; part > 1.5 && s.rounds <= mostRounds; by *= 4 {
+			z.beyond(x, y, by)
+			if err := s.visit(z, width); err != nil {
+				return 0, err
+			}
+			if !(z.value > y.value) {
+				break
+			}
+			y, z = z, y
+			radius = max(radius, by*far)
+		}
+		x, y = y, x
+	}
+	copy(s.prices, x.prices)
+	// What the stores do has been changed by a step that was not taken.
+	if err := s.visit(x, width); err != nil {
+		return 0, err
+	}
+	return x.over, nil
+}
+
+// step finds the prices to try next, what they should bring and how far they are at most.
+func (s *solver) step(x *point, to []float64, radius float64) (hoped, far float64) {
+	n := len(x.prices)
+	most := 0.0
+	for r := range n {
+		most = max(most, x.curve.at(r, r))
+	}
+	if most == 0 {
+		most = s.size / s.spread
+	}
+	stops := make([]bool, n) // at 0
+	for damp := 1e-13 * most; ; damp *= 10 {
+		clear(stops)
+		if s.newton(x, to, stops, damp, radius) || damp > 1e9*most {
+			break
+		}
+	}
+	for r := range n {
+		d := to[r] - x.prices[r]
+		if d == 0 {
+			continue
+		}
+		far = max(far, math.Abs(d))
+		hoped += x.steep[r] * d
+		row := 0.0
+		for c := range n {
+			row += x.curve.at(r, c) * (to[c] - x.prices[c])
+		}
+		hoped -= d * row / 2
+	}
+	return hoped, far
+}
+
+// newton solves for a step with so much added to the diagonal; prices that would change their sign stop at 0, and the
+// others are solved for again. It reports whether the step is within the radius.
+func (s *solver) newton(x *point, to []float64, stops []bool, damp, radius float64) bool {
+	for {
+		copy(to, x.prices)
+		var free []int
+		for r, price := range x.prices {
+			switch {
+			case stops[r]:
+				to[r] = 0
+			case price != 0 || x.steep[r] != 0:
+				free = append(free, r)
+			}
+		}
+		if len(free) == 0 {
+			return true
+		}
+		m, right := mat.NewSymDense(len(free), nil), mat.NewVecDense(len(free), nil)
+		for i, r := range free {
+			v := x.steep[r]
+			for c, stop := range stops {
+				if stop {
+					v += x.curve.at(r, c) * x.prices[c]
+				}
+			}
+			right.SetVec(i, v)
+			for k, c := range free[:i+1] {
+				m.SetSym(i, k, x.curve.at(r, c))
+			}
+			m.SetSym(i, i, x.curve.at(r, r)+damp)
+		}
+		var f mat.Cholesky
+		if !f.Factorize(m) {
+			return false
+		}
+		var d mat.VecDense
+		if err := f.SolveVecTo(&d, right); err != nil && !math.IsInf(float64(f.Cond()), 0) && math.IsNaN(d.AtVec(0)) {
+			return false
+		}
+		more := false
+		for i, r := range free {
+			by := d.AtVec(i)
+			if !(math.Abs(by) <= radius) {
+				return false
+			}
+			side := x.prices[r]
+			if side == 0 {
+				side = x.steep[r]
+			}
+			to[r] = x.prices[r] + by
+			if to[r]*side < 0 {
+				stops[r], more = true, true
+			}
+		}
+		if !more {
+			return true
+		}
+	}
+}

@@ -1,0 +1,215 @@
+package fleet
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"yunchu/platform/market/lp"
+)
+
+// feeder is a day of batteries that share the limits of a feeder.
+func feeder(stores int, seed uint64) *Problem {
+	const n = 96
+	rng := rand.New(rand.NewPCG(1, seed))
+	p := Problem{Intervals: n, Limits: make([]Limit, 1)}
+	price := make([]float64, n)
+	for i := range price {
+		price[i] = 50 + 20*math.Sin(4*math.Pi*float64(i)/n) + 8*rng.NormFloat64()
+	}
+	for range stores {
+		power, energy, eta := 0.5+rng.Float64(), 1+3*rng.Float64(), 0.8+0.15*rng.Float64()
+		s := Store{Start: 0.3 * energy, Most: energy, End: End{Least: 0.3 * energy, Most: energy}, Limits: []int{0}}
+		for t := range n {
+			s.Units = append(s.Units,
+				Unit{At: t, Most: power, Cost: price[t] / 4, Stores: eta / 4, Takes: 1},
+				Unit{At: t, Most: power, Cost: (2 - price[t]) / 4, Stores: -0.25, Takes: -1})
+		}
+		p.Stores = append(p.Stores, s)
+	}
+	for range n {
+		p.Limits[0].Least = append(p.Limits[0].Least, -0.3*float64(stores))
+		p.Limits[0].Most = append(p.Limits[0].Most, 0.2*float64(stores))
+	}
+	return &p
+}
+
+// nested is a drawn day of stores with several units in each interval, some of which they must use, in streets within
+// a feeder, which do not all have limits.
+func nested(stores int, seed uint64) *Problem {
+	const n = 24
+	rng := rand.New(rand.NewPCG(2, seed))
+	p := Problem{Intervals: n, Limits: make([]Limit, 3)}
+	for range stores {
+		energy := 1 + 3*rng.Float64()
+		s := Store{Least: 0.1 * energy, Most: energy, Start: energy * (0.2 + 0.6*rng.Float64()), Limits: []int{0}}
+		if street := rng.IntN(3); street > 0 {
+			s.Limits = append(s.Limits, street)
+		}
+		s.End = End{Least: s.Start, Most: s.Start}
+		if rng.IntN(2) == 0 {
+			s.End = End{Least: s.Least, Most: s.Most, Price: 30 + 20*rng.Float64()}
+		}
+		in, out, power := 0.9+0.1*rng.Float64(), 0.9+0.1*rng.Float64(), 0.3+rng.Float64()
+		for t := range n {
+			price := 50 + 25*math.Sin(4*math.Pi*float64(t)/n) + 8*rng.NormFloat64()
+			own := power * rng.Float64()
+			s.Units = append(s.Units,
+				Unit{At: t, Most: own, Cost: price - 5, Stores: in, Takes: 1},
+				Unit{At: t, Most: power - own, Cost: price, Stores: in, Takes: 1},
+				Unit{At: t, Most: power, Cost: 3 - price, Stores: -1 / out, Takes: -1})
+			if rng.IntN(40) == 0 {
+				s.Units[len(s.Units)-1].Least = 0.01 * power
+			}
+		}
+		p.Stores = append(p.Stores, s)
+	}
+	for l, part := range []float64{0.25, 0.1, 0.08} {
+		for range n {
+			p.Limits[l].Least = append(p.Limits[l].Least, -part*float64(stores))
+			p.Limits[l].Most = append(p.Limits[l].Most, 0.8*part*float64(stores))
+		}
+	}
+	p.Limits[1].Most[3], p.Limits[2].Least[5] = math.Inf(1), math.Inf(-1)
+	return &p
+}
+
+// program is a problem as a linear program.
+func program(p *Problem) *lp.Problem {
+	var out lp.Problem
+	sums := make([][][]lp.Term, len(p.Limits))
+	for l := range sums {
+		sums[l] = make([][]lp.Term, p.Intervals)
+	}
+	for _, s := range p.Stores {
+		held, u := out.Var(s.Start, s.Start, 0), 0
+		for t := range p.Intervals {
+			next := out.Var(s.Least, s.Most, 0)
+			if t == p.Intervals-1 {
+				out.SetBounds(next, s.End.Least, s.End.Most)
+				out.SetCost(next, -s.End.Price)
+			}
+			terms := []lp.Term{{Var: next, By: -1}, {Var: held, By: 1}}
+			for ; u < len(s.Units) && s.Units[u].At == t; u++ {
+				k := s.Units[u]
+				v := out.Var(k.Least, k.Most, k.Cost)
+				terms = append(terms, lp.Term{Var: v, By: k.Stores})
+				for _, l := range s.Limits {
+					sums[l][t] = append(sums[l][t], lp.Term{Var: v, By: k.Takes})
+				}
+			}
+			out.Row(0, 0, terms...)
+			held = next
+		}
+	}
+	for l, x := range p.Limits {
+		for t := range p.Intervals {
+			out.Row(x.Least[t], x.Most[t], sums[l][t]...)
+		}
+	}
+	return &out
+}
+
+// keeps checks that a solution is one.
+func keeps(t *testing.T, p *Problem, s *Solution) {
+	t.Helper()
+	takes := make([][]float64, len(p.Limits))
+	for l := range takes {
+		takes[l] = make([]float64, p.Intervals)
+	}
+	all := 0.0
+	for i, x := range p.Stores {
+		held, u := x.Start, 0
+		for at := range p.Intervals {
+			for ; u < len(x.Units) && x.Units[u].At == at; u++ {
+				k, z := x.Units[u], s.Power[i][u]
+				if z < k.Least || z > k.Most {
+					t.Fatalf("unit %d of store %d does %v of %v to %v", u, i, z, k.Least, k.Most)
+				}
+				held += k.Stores * z
+				all += k.Most
+				for _, l := range x.Limits {
+					takes[l][at] += k.Takes * z
+				}
+			}
+			if held < x.Least-1e-7 || held > x.Most+1e-7 {
+				t.Fatalf("store %d holds %v of %v to %v", i, held, x.Least, x.Most)
+			}
+		}
+		if held < x.End.Least-1e-7 || held > x.End.Most+1e-7 {
+			t.Fatalf("store %d ends with %v of %v to %v", i, held, x.End.Least, x.End.Most)
+		}
+	}
+	for l, x := range p.Limits {
+		for at, z := range takes[l] {
+			if over := max(z-x.Most[at], x.Least[at]-z); over > kept*all || over > s.Over+1e-12*all {
+				t.Errorf("limit %d is passed by %v in %d, by %v at most as it says", l, over, at, s.Over)
+			}
+		}
+	}
+}
+
+// TestOptimum: what is found is the optimum of the linear program, and its prices prove it there.
+func TestOptimum(t *testing.T) {
+	for _, x := range []struct {
+		name  string
+		build func(stores int, seed uint64) *Problem
+		sizes int
+	}{{"feeder", feeder, 220}, {"nested", nested, 150}} {
+		for seed := range uint64(3) {
+			t.Run(fmt.Sprint(x.name, seed), func(t *testing.T) {
+				p := x.build(x.sizes, seed)
+				got, err := p.Solve()
+				if err != nil {
+					t.Fatal(err)
+				}
+				keeps(t, p, got)
+				if got.Cost-got.Bound > 2*near*math.Abs(got.Cost) {
+					t.Errorf("%v, no less than %v", got.Cost, got.Bound)
+				}
+				want, err := program(p).Solve()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if math.Abs(got.Cost-want.Objective) > 1e-7*math.Abs(want.Objective) {
+					t.Errorf("it costs %v, where %v is possible", got.Cost, want.Objective)
+				}
+				if got.Bound > want.Objective+1e-8*math.Abs(want.Objective) {
+					t.Errorf("nothing costs less than %v, but this: %v", got.Bound, want.Objective)
+				}
+			})
+		}
+	}
+}
+
+// TestNothingFits: what a store cannot do is said.
+func TestNothingFits(t *testing.T) {
+	p := feeder(3, 1)
+	p.Stores[1].End = End{Least: p.Stores[1].Most + 1, Most: p.Stores[1].Most + 2}
+	if _, err := p.Solve(); !errors.Is(err, ErrInfeasible) {
+		t.Errorf("a store that must end with more than it holds: %v", err)
+	}
+	p = feeder(3, 1)
+	p.Limits[0].Most[7], p.Limits[0].Least[7] = -100, -200
+	if s, err := p.Solve(); err == nil {
+		t.Errorf("a limit that nobody can keep to: %+v", s)
+	}
+}
+
+// BenchmarkFeeder is a day of quarter-hours.
+func BenchmarkFeeder(b *testing.B) {
+	for _, stores := range []int{200, 1000} {
+		p := feeder(stores, 2)
+		b.Run(fmt.Sprint(stores), func(b *testing.B) {
+			for b.Loop() {
+				s, err := p.Solve()
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.ReportMetric(float64(s.Rounds), "rounds")
+			}
+		})
+	}
+}

@@ -1,0 +1,206 @@
+package fleet
+
+import (
+	"math"
+	"slices"
+)
+
+// bend is where the slope of a function changes, and by how much.
+type bend struct{ at, by float64 }
+
+// pass goes through the intervals of one store, backwards to find what is best and forwards to do it.
+//
+// With ν what a MWh in the store is worth, each unit does what pays: z(ν) = ẑ + (Stores·ν − q)/ε within its bounds, where q
+// is its cost with the prices of limits and ε/2·(z − ẑ)² what it pays for its distance to ẑ. So what must be held at
+// the begin of an interval, so that a MWh is worth ν, is E(ν) = E'(ν) − Σ Stores·z(ν) with E' that of the next
+// interval: it falls with ν and is made of straight pieces, of which each unit adds two bends. What lies outside
+// of the store's bounds is cut off; where that happens is all that the way back needs: ν stays what it
+// was, as far as it is within the cuts (N. A. Johnson, J. Computational and Graphical Statistics 22(2), 2013, has the
+// same for another use).
+type pass struct {
+	bends     []bend
+	low, high []float64 // by interval: the cuts
+}
+
+// add puts in a piece of a slope.
+func (p *pass) add(from, to, slope float64) {
+	i := p.find(from, 0)
+	j := p.find(to, i)
+	n := len(p.bends)
+	p.bends = append(p.bends, bend{}, bend{})
+	copy(p.bends[j+2:], p.bends[j:n])
+	p.bends[j+1] = bend{to, -slope}
+	copy(p.bends[i+1:j+1], p.bends[i:j])
+	p.bends[i] = bend{from, slope}
+}
+
+// find is the first bend from i on that is at or after some place.
+func (p *pass) find(at float64, i int) int {
+	j := len(p.bends)
+	for i < j {
+		if k := int(uint(i+j) >> 1); p.bends[k].at < at {
+			i = k + 1
+		} else {
+			j = k
+		}
+	}
+	return i
+}
+
+// cut finds where a function that is v at first comes down to want, the slope there, and the bend behind it.
+func (p *pass) cut(v, want float64) (at, slope float64, next int) {
+	b := p.bends
+	for i := range b {
+		if i > 0 {
+			then := v + slope*(b[i].at-b[i-1].at)
+			if then <= want {
+				return within(b[i-1].at+(want-v)/slope, b[i-1].at, b[i].at), slope, i
+			}
+			v = then
+		}
+		slope += b[i].by
+	}
+	return b[len(b)-1].at, 0, len(b)
+}
+
+// within keeps a place in its piece: where that is flat but for rounding, all of it is as good.
+func within(at, lo, hi float64) float64 {
+	if !(at >= lo) {
+		return lo
+	}
+	return min(at, hi)
+}
+
+// cutBack is the same from the other end; v is what the function is at last.
+func (p *pass) cutBack(v, want float64) (at, slope float64, before int) {
+	b := p.bends
+	for i, x := range slices.Backward(b) {
+		if i < len(b)-1 {
+			then := v - slope*(b[i+1].at-x.at)
+			if then >= want {
+				return within(b[i+1].at+(want-v)/slope, x.at, b[i+1].at), slope, i
+			}
+			v = then
+		}
+		slope -= x.by
+	}
+	return b[0].at, 0, -1
+}
+
+// state is what a store does.
+type state struct {
+	power, before  []float64 // by unit; in the stage before
+	worth          []float64 // by interval
+	end, endBefore float64
+}
+
+// run finds what is best for a store at prices of its limits, by interval and MW, with units that pay width for each MW
+// at the other end of their range. The value is what that costs. It is not ok where nothing keeps to what is asked.
+func (p *pass) run(s *Store, x *state, prices []float64, width float64) (value float64, ok bool) {
+	start, ok := p.back(s, x, prices, width)
+	if !ok {
+		return 0, false
+	}
+	held, u, worth := s.Start, 0, start
+	for t := range prices {
+		if t > 0 {
+			worth = min(max(worth, p.low[t]), p.high[t])
+		}
+		x.worth[t] = worth
+		for ; u < len(s.Units) && s.Units[u].At == t; u++ {
+			k := &s.Units[u]
+			q, room := k.Cost+k.Takes*prices[t], k.Most-k.Least
+			z := min(max(x.before[u]+(k.Stores*worth-q)*room/width, k.Least), k.Most)
+			x.power[u] = z
+			held += k.Stores * z
+			value += q * z
+			if room > 0 {
+				d := z - x.before[u]
+				value += width / room / 2 * d * d
+			}
+		}
+	}
+	x.end = held
+	value -= s.End.Price * held
+	if room := s.End.Most - s.End.Least; room > 0 {
+		d := held - x.endBefore
+		value += s.width(width) / room / 2 * d * d
+	}
+	return value, true
+}
+
+// width is for a MWh what it is for a MW.
+func (s *Store) width(perMW float64) float64 {
+	for _, u := range s.Units {
+		if u.Stores != 0 {
+			return perMW / math.Abs(u.Stores)
+		}
+	}
+	return perMW
+}
+
+// back returns what a MWh is worth at the begin.
+func (p *pass) back(s *Store, x *state, prices []float64, width float64) (worth float64, ok bool) {
+	p.bends = p.bends[:0]
+	first, last := s.End.Most, s.End.Least // of E(ν), from ν = −∞ to ∞
+	if room := last - first; room < 0 {
+		slope := room / s.width(width)
+		p.add(s.End.Price+(s.End.Most-x.endBefore)/slope, s.End.Price+(s.End.Least-x.endBefore)/slope, slope)
+	}
+	u := len(s.Units)
+	for t := len(prices) - 1; t >= 0; t-- {
+		for ; u > 0 && s.Units[u-1].At == t; u-- {
+			k := &s.Units[u-1]
+			room := k.Most - k.Least
+			if k.Stores == 0 || room <= 0 {
+				first -= k.Stores * k.Least
+				last -= k.Stores * k.Least
+				continue
+			}
+			q, per := k.Cost+k.Takes*prices[t], width/room
+			from := (q + per*(k.Least-x.before[u-1])) / k.Stores
+			to := (q + per*(k.Most-x.before[u-1])) / k.Stores
+			if k.Stores > 0 {
+				first -= k.Stores * k.Least
+				last -= k.Stores * k.Most
+			} else {
+				from, to = to, from
+				first -= k.Stores * k.Most
+				last -= k.Stores * k.Least
+			}
+			p.add(from, to, -k.Stores*k.Stores/per)
+		}
+		if t == 0 {
+			break
+		}
+		p.low[t], p.high[t] = math.Inf(-1), math.Inf(1)
+		if first < s.Least || last > s.Most {
+			return 0, false
+		}
+		if first > s.Most {
+			at, slope, next := p.cut(first, s.Most)
+			p.low[t], first = at, s.Most
+			p.bends[next-1] = bend{at, slope}
+			p.bends = p.bends[:copy(p.bends, p.bends[next-1:])]
+		}
+		if last < s.Least {
+			at, slope, before := p.cutBack(last, s.Least)
+			p.high[t], last = at, s.Least
+			p.bends[before+1] = bend{at, -slope}
+			p.bends = p.bends[:before+2]
+		}
+	}
+	slack := 1e-9 * (1 + s.Most)
+	switch {
+	case first < s.Start-slack || last > s.Start+slack:
+		return 0, false
+	case len(p.bends) == 0:
+		return 0, true
+	case first <= s.Start:
+		return p.bends[0].at, true
+	case last >= s.Start:
+		return p.bends[len(p.bends)-1].at, true
+	}
+	worth, _, _ = p.cut(first, s.Start)
+	return worth, true
+}
