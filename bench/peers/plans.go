@@ -82,7 +82,7 @@ func (p *plan) compare(ctx context.Context, dir string, rounds int, peers []solv
 	}
 	all := append([]solver{{"yunchu, lp", func(context.Context, *plan, string) (optimum, error) { return repeat(p.ours) }}}, peers...)
 	if p.exact != nil {
-		all = append(all[:1:1], append([]solver{{"yunchu, alloc", func(context.Context, *plan, string) (optimum, error) { return repeat(p.exact) }}}, peers...)...)
+		all = append(all[:1:1], append([]solver{{"yunchu, " + p.by, func(context.Context, *plan, string) (optimum, error) { return repeat(p.exact) }}}, peers...)...)
 	}
 	seen := make([][]optimum, len(all))
 	gone := make([]error, len(all))
@@ -277,5 +277,6 @@ type plan struct {
 	name    string
 	build   func() *lp.Problem
 	squares bool
-	exact   func() func() (optimum, error) // ours by other means
+	by      string                         // the package that has other means
+	exact   func() func() (optimum, error) // ours by those
 }

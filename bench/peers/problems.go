@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 
 	"yunchu/platform/dispatch/alloc"
+	"yunchu/platform/market/fleet"
 	"yunchu/platform/market/lp"
 )
 
@@ -16,7 +17,11 @@ func plans() []plan {
 		{name: "the same with regulation up and down", build: regulationDay},
 	}
 	for _, sites := range []int{10, 100, 1000} {
-		out = append(out, plan{name: fmt.Sprintf("%d sites behind a feeder, 96 intervals", sites), build: func() *lp.Problem { return fleetDay(sites) }})
+		x := plan{name: fmt.Sprintf("%d sites behind a feeder, 96 intervals", sites), build: func() *lp.Problem { return fleetDay(sites) }}
+		if sites == 1000 {
+			x.by, x.exact = "fleet", func() func() (optimum, error) { return byPrices(sites) }
+		}
+		out = append(out, x)
 	}
 	return append(out, division(1000), division(10_000))
 }
@@ -32,31 +37,71 @@ func dayPrices(rng *rand.Rand) []float64 {
 	return out
 }
 
+// storage is a battery of a fleet: MW, MWh, and what it keeps of what is charged.
+type storage struct{ power, energy, efficiency float64 }
+
+// drawn are batteries of different sizes, and a day's prices.
+func drawn(sites int) (price []float64, out []storage) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	price = dayPrices(rng)
+	for range sites {
+		out = append(out, storage{0.5 + rng.Float64(), 1 + 3*rng.Float64(), 0.8 + 0.15*rng.Float64()})
+	}
+	return price, out
+}
+
+// What a feeder lets out and in, MW for each battery.
+const forth, in = 0.3, 0.2
+
 // fleetDay is a day of batteries of different sizes that share the limits of a feeder.
 func fleetDay(sites int) *lp.Problem {
-	rng := rand.New(rand.NewPCG(1, 2))
 	var p lp.Problem
-	price := dayPrices(rng)
+	price, batteries := drawn(sites)
 	feeder := make([][]lp.Term, intervals)
-	for range sites {
-		power, energy, eta := 0.5+rng.Float64(), 1+3*rng.Float64(), 0.8+0.15*rng.Float64()
-		before := p.Var(0.3*energy, 0.3*energy, 0)
+	for _, b := range batteries {
+		before := p.Var(0.3*b.energy, 0.3*b.energy, 0)
 		for t := range intervals {
-			ch, dis := p.Var(0, power, price[t]/4), p.Var(0, power, (2-price[t])/4)
+			ch, dis := p.Var(0, b.power, price[t]/4), p.Var(0, b.power, (2-price[t])/4)
 			least := 0.0
 			if t == intervals-1 {
-				least = 0.3 * energy
+				least = 0.3 * b.energy
 			}
-			next := p.Var(least, energy, 0)
-			p.Row(0, 0, lp.Term{Var: next, By: -1}, lp.Term{Var: before, By: 1}, lp.Term{Var: ch, By: eta / 4}, lp.Term{Var: dis, By: -0.25})
+			next := p.Var(least, b.energy, 0)
+			p.Row(0, 0, lp.Term{Var: next, By: -1}, lp.Term{Var: before, By: 1}, lp.Term{Var: ch, By: b.efficiency / 4}, lp.Term{Var: dis, By: -0.25})
 			before = next
 			feeder[t] = append(feeder[t], lp.Term{Var: dis, By: 1}, lp.Term{Var: ch, By: -1})
 		}
 	}
 	for _, terms := range feeder {
-		p.Row(-0.2*float64(sites), 0.3*float64(sites), terms...)
+		p.Row(-in*float64(sites), forth*float64(sites), terms...)
 	}
 	return &p
+}
+
+// byPrices solves the same by the prices of the feeder.
+func byPrices(sites int) func() (optimum, error) {
+	price, batteries := drawn(sites)
+	p := fleet.Problem{Intervals: intervals, Limits: make([]fleet.Limit, 1)}
+	for _, b := range batteries {
+		s := fleet.Store{Start: 0.3 * b.energy, Most: b.energy, End: fleet.End{Least: 0.3 * b.energy, Most: b.energy}, Limits: []int{0}}
+		for t := range intervals {
+			s.Units = append(s.Units,
+				fleet.Unit{At: t, Most: b.power, Cost: price[t] / 4, Stores: b.efficiency / 4, Takes: 1},
+				fleet.Unit{At: t, Most: b.power, Cost: (2 - price[t]) / 4, Stores: -0.25, Takes: -1})
+		}
+		p.Stores = append(p.Stores, s)
+	}
+	for range intervals {
+		l := &p.Limits[0]
+		l.Least, l.Most = append(l.Least, -forth*float64(sites)), append(l.Most, in*float64(sites))
+	}
+	return func() (optimum, error) {
+		s, err := p.Solve()
+		if err != nil {
+			return optimum{}, err
+		}
+		return optimum{Objective: s.Cost, rounds: s.Rounds}, nil
+	}
 }
 
 // regulationDay is a day of 1 MW and 4 MWh that also sells regulation, of which 30 % and 15 % are called.
@@ -128,5 +173,5 @@ func division(units int) plan {
 			return optimum{Objective: cost}, nil
 		}
 	}
-	return plan{name: fmt.Sprintf("one power among %d units", units), build: build, squares: true, exact: exact}
+	return plan{name: fmt.Sprintf("one power among %d units", units), build: build, squares: true, by: "alloc", exact: exact}
 }

@@ -61,6 +61,9 @@ func (x *point) beyond(from, next *point, by float64) {
 	}
 }
 
+// told is the part of a value that its rounding leaves to be told; of smaller steps the slope says whether they are good.
+const told = 1e-12
+
 // climb finds the prices at which limits are off by no more than wanted, MW: the value at prices is concave, and
 // its slope is what they are off by. Steps are Newton's within a radius that is kept to where the second
 // derivative has held, and a price stays on its side of 0.
@@ -77,7 +80,7 @@ func (s *solver) climb(width, wanted float64) (over float64, err error) {
 			return 0, err
 		}
 		part := (y.value - x.value) / hoped
-		if noise := 1e-12 * math.Abs(x.value); hoped <= 10*noise && math.Abs(y.value-x.value) <= noise { // the value does not tell
+		if few := told * math.Abs(x.value); hoped <= few && math.Abs(y.value-x.value) <= few {
 			part = 0
 			if y.over < x.over {
 				part = 1

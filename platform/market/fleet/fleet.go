@@ -65,11 +65,11 @@ const (
 	near       = 1e-8 // how near the cost comes to the optimum, relative to it
 	kept       = 1e-9 // what a limit may be passed by, of the power of all
 	mostStages = 60
-	fewStages  = 5
-	mostRounds = 200
+	fewStages  = 8
+	mostRounds = 250
 	// Of the spread of the costs, what a unit at the other end of its range pays for each MW: at first, in the
 	// end, and from stage to stage.
-	first, last, falls = 1.0, 5e-4, 0.35
+	first, last, falls = 1.0, 1e-4, 0.5
 	// sampled is how many stores are worth it to look for prices with every eighth of them before, as near as roughly.
 	sampled, roughly = 200, 1e-3
 	// eased is how much wider the first stage of all is than the last one of some.

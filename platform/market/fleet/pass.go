@@ -24,9 +24,11 @@ type pass struct {
 
 // add puts in a piece of a slope.
 func (p *pass) add(from, to, slope float64) {
-	i := p.find(from, 0)
-	j := p.find(to, i)
-	n := len(p.bends)
+	i, n := p.find(from, 0), len(p.bends)
+	j := i
+	if i < n && p.bends[i].at < to { // seldom: pieces are short
+		j = p.find(to, i)
+	}
 	p.bends = append(p.bends, bend{}, bend{})
 	copy(p.bends[j+2:], p.bends[j:n])
 	p.bends[j+1] = bend{to, -slope}

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"yunchu/platform/market/lp"
+	"yunchu/platform/market/spread"
 )
 
 // Money is what a plan earns, by what it is for: costs are below 0.
@@ -86,9 +87,7 @@ func (f *found) plan(bound float64, nodes int) *Plan {
 	for k := range m.worlds {
 		out.Outcomes = append(out.Outcomes, out.Totals.Products+out.Totals.Wear+out.Totals.Ending-m.outcome(k, x))
 	}
-	for i := range m.sites {
-		f.site(i, &out.Sites[i])
-	}
+	spread.Over(len(m.sites), func(i int) { f.site(i, &out.Sites[i]) })
 	f.explain(out)
 	out.finish(m.n)
 	return out

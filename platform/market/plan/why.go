@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"yunchu/platform/market/spread"
 )
 
 // limit is what a row or a bound of a variable stands for.
@@ -87,11 +89,11 @@ func (f *found) explain(out *Plan) {
 	}
 	out.Bounds = f.binding(slight)
 	held := f.held(slight)
-	for i := range m.sites {
+	spread.Over(len(m.sites), func(i int) {
 		for t := range m.n {
 			out.Sites[i].Why[t] = f.why(i, t, &out.Sites[i], held[[2]int{i, t}], slight)
 		}
-	}
+	})
 }
 
 // binding are the limits that have a price.
