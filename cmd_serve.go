@@ -83,11 +83,8 @@ func serveOptions(secure bool) scenario.Options {
 // notYet refuses what a configuration may say and this version does not do: a
 // promise that is read and not kept is worse than none.
 func notYet(cfg *scenario.Config) error {
-	switch {
-	case cfg.NATS.Credentials != "":
+	if cfg.NATS.Credentials != "" {
 		return fmt.Errorf("%s: nats.credentials: this version joins clusters without credentials only", cfg.Path)
-	case cfg.Dispatch.Droop != nil && cfg.Dispatch.Droop.Meter == "":
-		return fmt.Errorf("%s: dispatch.droop.frequency: a series is for scenarios; name the device that measures it with meter", cfg.Path)
 	}
 	return nil
 }

@@ -25,9 +25,6 @@ func (s *Scenario) check(f *source) {
 	if s.Dispatch.SitesAsk() && s.Site.ImportLimitKW != nil {
 		f.wrong("site.import_limit_kw", "give a limit of dispatch around them, with import_kw", "sites with targets of their own are not kept to it")
 	}
-	if x := s.Dispatch.Droop; x != nil && x.Meter != "" && !slices.Contains(s.ids, x.Meter) {
-		f.wrong("dispatch.droop.meter", suggest(x.Meter, s.ids), "there is no device %q", short(x.Meter))
-	}
 	for i := range s.Dispatch.Limits {
 		if at := fmt.Sprintf("dispatch.limits[%d].edge", i); f.has(at) {
 			f.wrong(at, "name its devices by their ids", "no sites join the plant of a run")

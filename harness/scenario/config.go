@@ -302,6 +302,9 @@ func (c *Config) check(s *source) {
 		ids = append(ids, d.ID)
 	}
 	c.Dispatch.check(s, time.Unix(0, 0).UTC(), 0, ids)
+	if x := c.Dispatch.Droop; x != nil && x.Frequency != nil {
+		s.wrong("dispatch.droop.frequency", "name the device that measures it with meter", "a series is for scenarios")
+	}
 	if c.Sites.Listen == "" {
 		for _, x := range c.Fusion {
 			ids = append(ids, x.ID)

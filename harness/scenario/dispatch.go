@@ -212,6 +212,9 @@ func (d *Dispatch) checkMeters(f *source, ids []string) {
 			f.wrong(fmt.Sprintf("dispatch.limits[%d].meter", i), suggest(l.Meter, ids), "there is no device %q", short(l.Meter))
 		}
 	}
+	if x := d.Droop; x != nil && device.ID(x.Meter).Valid() && !slices.Contains(ids, x.Meter) {
+		f.wrong("dispatch.droop.meter", suggest(x.Meter, ids), "there is no device %q", short(x.Meter))
+	}
 }
 
 // overlap finds limits without devices, and devices behind two connections of which neither

@@ -221,7 +221,8 @@ func (t *Term) score(a Adjustment) float64 {
 	case "error":
 		x = a.Error
 	}
-	if t.Beyond != nil && t.Of == "rate" && a.RateKW > 1000*t.Beyond.MW {
+	// What rounding adds to a rate that is just as much does not count.
+	if t.Beyond != nil && t.Of == "rate" && a.RateKW > 1000*t.Beyond.MW*(1+1e-6) {
 		return t.Beyond.Scores
 	}
 	y := max(forms[t.Form](x, t.Standard), t.Least)

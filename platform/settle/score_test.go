@@ -42,6 +42,7 @@ func TestWorkedExamples(t *testing.T) {
 		{"guangdong", quick, []float64{3, 0.993333, 0.666667}, 1.915},
 		// At 60 MW a minute the rate still counts; beyond it a faster battery earns less.
 		{"shanxi", north, []float64{1.975, 1.8, 1.75}, 6.22125},
+		{"shanxi", settle.Adjustment{Rate: north.Rate, RateKW: 60000.00000000002, Delay: north.Delay, Error: north.Error}, []float64{1.975, 1.8, 1.75}, 6.22125},
 		{"shanxi", settle.Adjustment{Rate: 61, RateKW: 61e3, Delay: 5, Error: 0.3}, []float64{0.1, 1.8, 1.75}, 0.315},
 	} {
 		r := shipped(t, tt.rule)

@@ -45,6 +45,7 @@ func (m *model) common(k int) {
 		for t := range m.n {
 			most := all + math.Abs(x.Sold[t])
 			short, long := m.variable(tag{}, 0, most), m.variable(tag{}, 0, most)
+			w.short, w.long = append(w.short, short), append(w.long, long)
 			terms, constant := m.total(w, t)
 			m.row(tag{}, -constant-x.Sold[t], -constant-x.Sold[t], append(terms, lp.Term{Var: short, By: -1}, lp.Term{Var: long, By: 1})...)
 			m.costs(w, energy, []lp.Term{{Var: short, By: 1}}, m.h*x.Short[t], 0)

@@ -215,6 +215,29 @@ func TestRisk(t *testing.T) {
 	}
 }
 
+// TestRiskAddsUp: what is expected is the mean of the outcomes, also where nothing but bad ones counts and the others
+// are free to import and export at once.
+func TestRiskAddsUp(t *testing.T) {
+	p := day(wave(24, 1))
+	scenarios(&p, 6)
+	p.Sites[0].Demand = []plan.Demand{{PerMW: 20}}
+	for k := range p.Scenarios {
+		o := &p.Scenarios[k].Sites[0]
+		for _, x := range o.Buy {
+			o.Sell = append(o.Sell, x-3)
+		}
+	}
+	for _, weight := range []float64{0, 0.5, 1} {
+		p.Risk = plan.Risk{Weight: weight, Level: 0.8}
+		got := solved(t, &p)
+		mean, total := 0.0, 0.0
+		for k, x := range got.Outcomes {
+			mean, total = mean+p.Scenarios[k].Weight*x, total+p.Scenarios[k].Weight
+		}
+		near(t, "expected", got.Totals.Sum(), mean/total, 1e-6)
+	}
+}
+
 // TestStochasticSolution: a plan for all scenarios is worth no less, over all of them, than the plan for
 // their mean. With a peak to hold, loads that vary make a difference.
 func TestStochasticSolution(t *testing.T) {

@@ -78,6 +78,8 @@ type world struct {
 	sites  []worldSite
 	costs  []lp.Term // what differs between worlds
 	fixed  float64
+
+	short, long []lp.Var // of the position, by interval
 }
 
 type worldSite struct {

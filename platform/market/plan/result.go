@@ -69,6 +69,9 @@ func (p *Portfolio) Best() (*Plan, error) {
 func (f *found) plan(bound float64, nodes int) *Plan {
 	m, x := f.m, f.s.X
 	f.tidy()
+	if m.p.Risk.Weight > 0 {
+		f.exact()
+	}
 	constant := 0.0
 	for k := range kinds {
 		weight := m.weight(k)
@@ -127,6 +130,38 @@ func (o *Outlook) price(t int, net float64) float64 {
 		return o.sell(t) * net
 	}
 	return o.Buy[t] * net
+}
+
+// exact makes of what a program leaves open what it must be. Where all the weight is on bad outcomes the other worlds cost nothing:
+// there it may import and export at once, and have a peak that is higher than any of its imports.
+func (f *found) exact() {
+	m, x := f.m, f.s.X
+	for k := range m.worlds {
+		w := &m.worlds[k]
+		for i := range w.sites {
+			o, s := &w.sites[i], &m.p.Sites[i]
+			for d, peak := range o.peaks {
+				x[peak] = s.Demand[d].SoFar
+			}
+			for t := range m.n {
+				_, expected, constant := m.net(w, i, t)
+				net := sum(expected, x) + constant
+				if o.imp[t] != none {
+					x[o.imp[t]], x[o.exp[t]] = max(net, 0), max(-net, 0)
+				}
+				for d, peak := range o.peaks {
+					if in := s.Demand[d].Within; in == nil || in[t] {
+						x[peak] = max(x[peak], net)
+					}
+				}
+			}
+		}
+		for t := range w.short {
+			terms, constant := m.total(w, t)
+			off := sum(terms, x) + constant + m.p.Position.Sold[t]
+			x[w.short[t]], x[w.long[t]] = max(off, 0), max(-off, 0)
+		}
+	}
 }
 
 // tidy takes what the solver leaves of 0 and of the most for that.
