@@ -157,10 +157,13 @@ func TestOptimum(t *testing.T) {
 		name  string
 		build func(stores int, seed uint64) *Problem
 		sizes int
-	}{{"feeder", feeder, 220}, {"nested", nested, 150}} {
+	}{{"nested", nested, 150}, {"feeder", feeder, 220}} {
 		seeds := uint64(3)
 		if testing.Short() {
 			seeds = 1
+			if x.name == "feeder" {
+				continue
+			}
 		}
 		for seed := range seeds {
 			t.Run(fmt.Sprint(x.name, seed), func(t *testing.T) {

@@ -14,7 +14,11 @@ func TestSlopes(t *testing.T) {
 		rows := len(s.rows)
 		x, y := newPoint(rows), newPoint(rows)
 		width := 0.3 * s.spread
-		for round := range 4 {
+		rounds := 4
+		if testing.Short() {
+			rounds = 1
+		}
+		for round := range rounds {
 			for r := range x.prices {
 				x.prices[r] = s.spread * rng.NormFloat64() / 4
 			}

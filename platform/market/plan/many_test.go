@@ -44,13 +44,13 @@ func street(sites, intervals int, kind string) plan.Portfolio {
 // TestMany: very many plain sites are solved by what they are made of. The same with wear in two slices of equal cost,
 // which is not plain, is solved as a linear program, and is worth as much; and so do the prices of what binds.
 func TestMany(t *testing.T) {
-	kinds := []string{"limits", "batteries", "tariffs"}
+	kinds, intervals := []string{"limits", "batteries", "tariffs"}, 12
 	if testing.Short() {
-		kinds = kinds[:1]
+		kinds, intervals = kinds[:1], 6
 	}
 	for _, kind := range kinds {
 		t.Run(kind, func(t *testing.T) {
-			const sites, intervals = 160, 12
+			const sites = 150
 			quick, general := street(sites, intervals, kind), street(sites, intervals, kind)
 			for i := range general.Sites {
 				b := &general.Sites[i].Battery
