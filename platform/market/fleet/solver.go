@@ -144,7 +144,7 @@ func (s *solver) stages(width, least, wanted float64) (gap, ended float64, err e
 }
 
 // look finds what is best for all stores at some prices: the value of that with what the limits are worth, and by row
-// what is taken. Where curve is not nil, it gets minus the second derivative.
+// what is taken; curve gets minus the second derivative.
 func (s *solver) look(prices []float64, width float64, takes []float64, curve *square) (value float64, err error) {
 	s.rounds++
 	at := make([][]float64, len(s.p.Limits))
