@@ -110,3 +110,19 @@ func TestLostReading(t *testing.T) {
 		}
 	}
 }
+
+// TestLastAnswers: commands that a load gives until the end are answered by their devices, as
+// those before.
+func TestLastAnswers(t *testing.T) {
+	const text = `clock: wall
+duration: 1s
+fleet: [{id: u, count: 3, device: sim, model: ideal}]
+load: [{name: control, api: rest-control, users: 3, rate: 9, for: 1s}]
+score: [{metric: command.latency_ms, stat: p99}, {metric: api.control.latency_ms, stat: p99}]
+`
+	slow := func(b *batteries) { b.answerAfter = 300 * time.Millisecond }
+	p := play(t, parse(t, text), Options{}, slow, nil)
+	if asked, answered := p.Scores[1].N, p.Scores[0].N; asked == 0 || asked != answered {
+		t.Errorf("%d commands were given, %d answered by devices", asked, answered)
+	}
+}

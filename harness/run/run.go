@@ -155,6 +155,9 @@ func newRun(s *scenario.Scenario, opt Options) *Run {
 // playOut lets what was opened run to its end, scores it, and closes it.
 func (r *Run) playOut(ctx context.Context) (*report.Run, error) {
 	loopErr := r.loop(ctx)
+	if loopErr == nil && len(r.Scenario.Load) > 0 {
+		loopErr = r.linger(ctx)
+	}
 	r.loading.Wait()
 	out, err := r.finish(loopErr)
 	if err != nil {
@@ -513,6 +516,25 @@ func (r *Run) loop(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// linger lets time pass until the loads have their last answers: what is asked at the end
+// finds a plant that works as at any other time.
+func (r *Run) linger(ctx context.Context) error {
+	asking, answered := context.WithCancel(ctx)
+	defer answered()
+	go func() {
+		r.loading.Wait()
+		answered()
+	}()
+	err := r.Sched.Run(asking, time.Time{})
+	switch {
+	case r.failure != nil:
+		return r.failure
+	case ctx.Err() != nil:
+		return err
+	}
+	return nil
 }
 
 // fail ends the run with an error of its own.
