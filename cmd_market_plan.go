@@ -67,7 +67,8 @@ backtest --out writes them, from which --draws are drawn. One plan is made for a
 --cvar LEVEL,WEIGHT counts the mean of the worst outcomes, those of the part 1-LEVEL, with WEIGHT, and
 --robust N prices that go against the plan in N intervals at once. --pareto traces what a measure
 costs. --actual says what the plan comes to with the prices that came, --rolling HORIZON/EVERY/KNOWN
-what planning again and again would, the prices of KNOWN (default EVERY) being known each time.
+what planning again and again would, the prices of KNOWN (default EVERY) being known each time. Capacity is
+sold for a horizon, and what has been sold is kept.
 
 --committed is what has been sold before: capacity is kept, and energy that is off is settled at the columns
 short_per_mwh and long_per_mwh of the prices, or at the price itself. The value is then that of what is off.

@@ -58,7 +58,7 @@ func (o *Options) commit(p *plan.Portfolio, prices *Prices) error {
 		if x.Committed, err = held(x.Name + "_kw"); err != nil {
 			return err
 		}
-		some, x.Penalty = true, tenfold*(1+slices.Max(x.Price))
+		some, x.Penalty = true, plan.NotKept(x.Price)
 	}
 	if s.Has(targetColumn) {
 		taken, err := held(targetColumn)
@@ -86,6 +86,3 @@ func (o *Options) commit(p *plan.Portfolio, prices *Prices) error {
 	}
 	return nil
 }
-
-// tenfold is how much dearer than the best price of capacity it is not to keep what has been sold of it.
-const tenfold = 10

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"yunchu/harness/planning"
 	"yunchu/harness/scenario"
@@ -174,5 +175,18 @@ func TestOnlyScenarios(t *testing.T) {
 	o.Scenarios = file(t, strings.Replace(strings.NewReplacer("Z,10", "Z,5,6,10", "Z,20", "Z,5,6,20", "Z,90", "Z,5,6,90", "Z,100", "Z,5,6,100").Replace(prices), "time,", "time,low,high,", 1))
 	if n := len(run(t, o).Plan.Outcomes); n != 2 {
 		t.Errorf("%d scenarios of low and high", n)
+	}
+}
+
+// TestRollsCapacity: capacity is sold at the prices that came as far as these are known, and paid so.
+func TestRollsCapacity(t *testing.T) {
+	o := options(t, "products: [energy, regup]")
+	o.Actual = file(t, "time,energy_per_mwh,regup_per_mw\n2026-03-01T00:00:00Z,10,80\n2026-03-01T01:00:00Z,20,2\n2026-03-01T02:00:00Z,90,90\n2026-03-01T03:00:00Z,100,0\n")
+	o.Every, o.Horizon, o.Known = 4*time.Hour, 4*time.Hour, 4*time.Hour
+	known := run(t, o).Realized
+	near(t, "all known", *known.Rolling, known.Perfect)
+	o.Known = 0
+	if blind := run(t, o).Realized; *blind.Rolling > known.Perfect-1 {
+		t.Errorf("nothing known: %v of %v", *blind.Rolling, known.Perfect)
 	}
 }

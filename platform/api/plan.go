@@ -165,7 +165,7 @@ func (in *planInput) portfolio() (*plan.Portfolio, error) {
 			if slices.Min(x.SoldKW) < 0 || len(x.Price) == 0 {
 				return nil, fmt.Errorf("committed_kw of %s: it is what has been sold, 0 or more, of a product with prices", quote(x.Name))
 			}
-			one.Penalty = tenfold * (1 + slices.Max(x.Price))
+			one.Penalty = plan.NotKept(x.Price)
 		}
 		p.Products = append(p.Products, one)
 	}
@@ -205,9 +205,6 @@ func (in *planInput) portfolio() (*plan.Portfolio, error) {
 	}
 	return p, in.aside(p)
 }
-
-// tenfold is how much dearer than the best price of capacity it is not to keep what has been sold of it.
-const tenfold = 10
 
 // sensible refuses values that no market has.
 func (in *planInput) sensible() error {

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Battery is one at a site. The zero value is none.
@@ -91,6 +92,10 @@ type Product struct {
 	Committed []float64
 	Penalty   float64
 }
+
+// NotKept is the penalty of capacity at such prices where nobody says another one: so dear that what has been sold is kept
+// wherever it can be.
+func NotKept(price []float64) float64 { return 10 * (1 + slices.Max(price)) }
 
 // Position is energy that has been sold at another market before, for the sites together, and how what
 // is off is settled. The prices of the sites are then what is paid besides, such as fees.

@@ -45,6 +45,8 @@ type Plan struct {
 	Outcomes      []float64 // by scenario, the sum of what is earned
 	Bounds        []Bound   // those that bind, the dearest first
 	Nodes         int       // programs that were solved
+	// Sold is what Roll has sold, by product and interval, MW; nil: the offers of the sites.
+	Sold [][]float64
 }
 
 // Best is the plan of the highest value. Its errors are ErrPortfolio and those of package lp: with

@@ -14,11 +14,12 @@ type Rolling struct {
 	Keep float64
 }
 
-// Roll plans again and again as time goes on: every so many intervals for the horizon of so many, with
-// what came in the first ones, of which so many are known, and what is expected of the rest. Until the next
-// plan each is carried out. Products are sold for a horizon, and again for the next one as soon as a plan is carried
-// out beyond what has been sold; what has been sold is kept. Where a horizon ends before all does, what is stored then is
-// worth the median of its prices.
+// Roll plans again and again as time goes on: every so many intervals for the horizon of so many, with the prices, of energy
+// and of products, the loads and the PV that came in the first ones, of which so many are known, and what is expected of
+// the rest. Until the next plan each is carried out. Products are sold for a horizon, and again for the next one as soon as a
+// plan is carried out beyond what has been sold; what has been sold is kept, and Sold of the plan says what that is.
+// Where a horizon ends before all does, what is stored then is worth the median of its prices. Nothing that comes behind what
+// is known has a part in what is done and sold until then.
 //
 // expected and actual are the same portfolio with what is expected and with what came. The plan that
 // is returned is what was carried out, with reasons of the moment, and no bounds; what it earned is for
@@ -29,18 +30,19 @@ func Roll(expected, actual *Portfolio, r Rolling) (*Plan, error) {
 	if every < 1 || horizon < every || known < 0 || known > horizon || !(r.Keep >= 0 && r.Keep <= 1) || actual.Intervals != n || len(actual.Sites) != len(expected.Sites) || len(actual.Products) != len(expected.Products) {
 		return nil, wrong("a horizon of %d intervals, planned every %d, %d known, of %d and %d", horizon, every, known, n, actual.Intervals)
 	}
-	done := &Plan{Sites: make([]SitePlan, len(expected.Sites))}
 	sold := make([][]float64, len(expected.Products))
+	done := &Plan{Sites: make([]SitePlan, len(expected.Sites)), Sold: sold}
 	for k := range sold {
 		sold[k] = make([]float64, n)
 	}
 	until := 0 // all intervals before it are sold
 	for from := 0; from < n; from += every {
 		to, next := min(n, from+horizon), min(n, from+every)
+		seen, keep := min(n, from+known), math.Pow(r.Keep, expected.Hours)
 		p := expected.part(from, to)
 		for i := range p.Sites {
 			s := &p.Sites[i]
-			s.Outlook = actual.Sites[i].upTo(expected.Sites[i].Outlook, from, min(n, from+known), to, math.Pow(r.Keep, p.Hours))
+			s.Outlook = actual.Sites[i].upTo(expected.Sites[i].Outlook, from, seen, to, keep)
 			b := &s.Battery
 			if from > 0 && b.there() {
 				b.resume(&done.Sites[i], from)
@@ -58,13 +60,19 @@ func Roll(expected, actual *Portfolio, r Rolling) (*Plan, error) {
 				}
 			}
 		}
-		if from < until {
-			for k := range p.Products {
-				x := &p.Products[k]
-				x.Committed = slices.Clone(sold[k][from:min(until, to)])
-				if x.Penalty == 0 {
-					x.Penalty = 10 * (1 + slices.Max(x.Price))
-				}
+		for k := range p.Products {
+			x := &p.Products[k]
+			x.Price = upTo(actual.Products[k].Price, expected.Products[k].Price, from, seen, to, keep, math.Inf(-1))
+			if from >= until {
+				continue
+			}
+			before := x.Committed // by others
+			x.Committed = slices.Clone(sold[k][from:min(until, to)])
+			if done := len(x.Committed); done < len(before) {
+				x.Committed = append(x.Committed, before[done:]...)
+			}
+			if x.Penalty == 0 {
+				x.Penalty = NotKept(x.Price)
 			}
 		}
 		plan, err := p.Best()
@@ -204,23 +212,28 @@ func cut(list []float64, from, to int) []float64 {
 	return list[from:to]
 }
 
-// upTo is what came up to known and what is expected from there on, which is off as the last that is known
-// was, less by a factor from interval to interval.
+// upTo is what came up to known and what is expected from there on.
 func (o Outlook) upTo(expected Outlook, from, known, to int, keep float64) Outlook {
 	join := func(came, comes []float64, least float64) []float64 {
-		if came == nil || comes == nil || known == from {
-			return cut(comes, from, to)
-		}
-		out := slices.Concat(came[from:known], comes[known:to])
-		off := came[known-1] - comes[known-1]
-		for t := known; t < to; t++ {
-			off *= keep
-			out[t-from] = max(least, out[t-from]+off)
-		}
-		return out
+		return upTo(came, comes, from, known, to, keep, least)
 	}
 	inf := math.Inf(-1)
 	return Outlook{join(o.Buy, expected.Buy, inf), join(o.Sell, expected.Sell, inf), join(o.Load, expected.Load, 0), join(o.PV, expected.PV, 0)}
+}
+
+// upTo is what came up to known and what is expected from there on, which is off as the last that is known
+// was, less by a factor from interval to interval, and not below the least there is.
+func upTo(came, comes []float64, from, known, to int, keep, least float64) []float64 {
+	if came == nil || comes == nil || known == from {
+		return cut(comes, from, to)
+	}
+	out := slices.Concat(came[from:known], comes[known:to])
+	off := came[known-1] - comes[known-1]
+	for t := known; t < to; t++ {
+		off *= keep
+		out[t-from] = max(least, out[t-from]+off)
+	}
+	return out
 }
 
 // aside is what an end that is fixed may be missed by where nothing else keeps it, of what is stored.

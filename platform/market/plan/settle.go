@@ -4,7 +4,8 @@ import "slices"
 
 // Settle is what a schedule earns with the prices, loads and production of p, which need not be
 // those that it was made with: batteries do what the schedule says and keep what it has offered; only
-// PV is turned down anew, within limits that hold with all of that called. Prices that the schedule did not know are put into p for that. It fails with
+// PV is turned down anew, within limits that hold with all of that called. Capacity that Roll has sold and the schedule does
+// not keep costs its penalty, or NotKept. Prices that the schedule did not know are put into p for that. It fails with
 // lp.ErrInfeasible where limits are passed.
 func (p *Portfolio) Settle(s *Plan) (Money, error) {
 	if err := p.check(); err != nil {
@@ -64,6 +65,11 @@ func (p *Portfolio) Settle(s *Plan) (Money, error) {
 		rest.Limits[k].ImportMW, rest.Limits[k].ExportMW = rest.Limits[k].ImportMW+room, rest.Limits[k].ExportMW+room
 	}
 	for k, x := range p.Products {
+		if s.Sold != nil {
+			if x.Committed = s.Sold[k]; x.Penalty == 0 {
+				x.Penalty = NotKept(x.Price)
+			}
+		}
 		for t := range x.Committed {
 			kept := 0.0
 			for i := range s.Sites {
