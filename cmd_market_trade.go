@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -259,8 +261,10 @@ func marketAwardCommand() *cobra.Command {
 dispatch.target {csv, time: time, column: target_kw}; --dispatch writes it as the body of PUT /api/v1/dispatch.
 
 --bill writes what yunchu settle bill --rule two-settlement needs beside the readings (da_kwh, da_price, rt_price,
-...); without prices of --real-time a deviation has the price of the day before. What is printed as earned is
-the line of that bill.
+...), and with awards of capacity what two-settlement-capacity needs (regup_kwh, regup_price, ...). Without
+prices of --real-time a deviation has the price of the day before; where there is neither, or --real-time ends
+before the awards do, nothing is written. What is printed as earned is the lines of that bill. Awards of
+capacity alone have a bill and no schedule.
 
 --ramp puts half of a ramp before and half behind each change; a delivery then has an eighth of the ramp times
 the change less or more.`,
@@ -275,10 +279,18 @@ the change less or more.`,
 			if err != nil {
 				return failed(c.Context(), err)
 			}
-			if err := writeFile(of, r.WriteData); err != nil {
-				return failed(c.Context(), err)
+			for _, w := range []struct {
+				path  string
+				write func(io.Writer) error
+			}{{of, r.WriteData}, {out, r.WriteCSV}, {dispatched, r.WriteDispatch}} {
+				if err := writeFile(w.path, w.write); err != nil {
+					if _, disk := errors.AsType[*os.PathError](err); disk {
+						return fail(exitEnvironment, err)
+					}
+					return failed(c.Context(), err)
+				}
 			}
-			return tell(c, r, asJSON, errors.Join(writeFile(out, r.WriteCSV), writeFile(dispatched, r.WriteDispatch)))
+			return tell(c, r, asJSON, nil)
 		},
 	}
 	f := c.Flags()

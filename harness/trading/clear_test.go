@@ -58,7 +58,7 @@ func TestRankTakesTheOthers(t *testing.T) {
 }
 
 // TestNobodyTrades: where nobody agrees there is an award of 0 MW without a price; a schedule
-// stands still for it, and the data of its bill know no price of the day before.
+// stands still for it, and its bill needs a price of real time.
 func TestNobodyTrades(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -92,13 +92,10 @@ func TestNobodyTrades(t *testing.T) {
 	if err := a.WriteCSV(&schedule); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.WriteData(&data); err != nil {
-		t.Fatal(err)
+	if err := a.WriteData(&data); err == nil || !strings.Contains(err.Error(), "awards.csv: no energy has a price at 2026-01-05T00:00:00Z") {
+		t.Errorf("a bill without a price: %v", err)
 	}
 	if got := schedule.String(); got != "time,target_kw\n2026-01-05T00:00:00Z,0\n2026-01-05T01:00:00Z,0\n" {
 		t.Errorf("schedule %q", got)
-	}
-	if !strings.Contains(data.String(), "2026-01-05T00:00:00Z,0,0,,0,0,0\n") {
-		t.Errorf("data %q", data.String())
 	}
 }

@@ -87,7 +87,6 @@ func TestAwardFaults(t *testing.T) {
 		{head + "yesterday,60,energy,buy,1,5\n", ":2:1: this is none of an award"},
 		{head + "2026-03-01T00:00:00Z,60,energy,buy,-1,5\n", ":2:36: this is none of an award"},
 		{head + "2026-03-01T00:00:00Z,60,energy,buy,1,\n", ":2:38: column price_per_mwh has no value"},
-		{head + "2026-03-01T00:00:00Z,60,regup,sell,1,5\n", "there are no awards of energy"},
 		{"time,product\n2026-03-01T00:00:00Z,energy\n", ":1:1: there is no column side"},
 	} {
 		path := write(t, t.TempDir(), "awards.csv", []byte(tt.text))

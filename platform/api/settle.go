@@ -105,7 +105,7 @@ const (
 
 type billInput struct {
 	Body struct {
-		Rule     string       `json:"rule" example:"two-settlement" doc:"one that ships: two-settlement, mengxi, demand-response, peak-shaving-double-min, regulation-mileage, tou-demand"`
+		Rule     string       `json:"rule" example:"two-settlement" doc:"one that ships: two-settlement, two-settlement-capacity, mengxi, demand-response, peak-shaving-double-min, regulation-mileage, tou-demand"`
 		RuleText string       `json:"rule_text,omitempty" maxLength:"65536" doc:"the file of a rule, instead of rule"`
 		Currency string       `json:"currency,omitempty" maxLength:"16" doc:"of the prices in columns, where the rule has none of its own; default: that of the rule. Nothing is converted"`
 		Devices  string       `json:"devices" minLength:"1" maxLength:"256" doc:"glob of device ids, whose readings are added up: name those behind one connection once, its meter or its batteries"`

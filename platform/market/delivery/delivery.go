@@ -77,8 +77,8 @@ func Ramp(steps []Step, ramp, every time.Duration) []Step {
 	return slices.CompactFunc(out, func(a, b Step) bool { return a.At.Equal(b.At) })
 }
 
-// Sold is an interval of what a bill of two settlements needs: what was sold the day before,
-// net, kWh, and its price per MWh.
+// Sold is an interval of what a bill needs: what was sold the day before, net, kWh (of capacity kW
+// times hours), and its price per MWh, or per MW and hour.
 type Sold struct {
 	At     time.Time
 	Length time.Duration
@@ -89,11 +89,11 @@ type Sold struct {
 // ErrPrices says that awards of one delivery have several prices: an auction has one.
 var ErrPrices = errors.New("one delivery has several prices")
 
-// Energy is what the awards of energy sold net in each delivery, in the order of time. It is
+// Net is what the awards of a product sold net in each delivery, in the order of time. It is
 // ErrPrices where they are not those of an auction.
-func Energy(awards []order.Award) (out []Sold, err error) {
+func Net(awards []order.Award, product order.Product) (out []Sold, err error) {
 	for _, a := range awards {
-		if a.Product != order.Energy {
+		if a.Product != product {
 			continue
 		}
 		kw := a.KW

@@ -34,7 +34,7 @@ func TestSchedule(t *testing.T) {
 	if got := delivery.Schedule(awards()); !reflect.DeepEqual(got, want) {
 		t.Errorf("%v", got)
 	}
-	sold, err := delivery.Energy(awards())
+	sold, err := delivery.Net(awards(), order.Energy)
 	if err != nil || len(sold) != 4 || sold[0].KWh != -800 || sold[1].KWh != 75 || sold[2].KWh != 125 || sold[3].KWh != 0 || sold[3].Price != 50 {
 		t.Errorf("%+v", sold)
 	}
@@ -47,11 +47,11 @@ func TestEnergyOfOnePrice(t *testing.T) {
 		{At: at(0), Length: time.Hour, Product: order.Energy, Side: order.Sell, KW: 800, Price: 10},
 		{At: at(0), Length: time.Hour, Product: order.Energy, Side: order.Sell, KW: 200, Price: 10},
 	}
-	if sold, err := delivery.Energy(twice); err != nil || len(sold) != 1 || sold[0].KWh != 1000 {
+	if sold, err := delivery.Net(twice, order.Energy); err != nil || len(sold) != 1 || sold[0].KWh != 1000 {
 		t.Errorf("%v, %v", sold, err)
 	}
 	twice[1].Price++
-	if _, err := delivery.Energy(twice); !errors.Is(err, delivery.ErrPrices) {
+	if _, err := delivery.Net(twice, order.Energy); !errors.Is(err, delivery.ErrPrices) {
 		t.Errorf("two prices: %v", err)
 	}
 }
