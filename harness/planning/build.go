@@ -186,20 +186,14 @@ func build(p *scenario.Portfolio, prices *Prices) (*plan.Portfolio, error) {
 		out.Products = append(out.Products, x)
 	}
 	out.Balanced = out.Balanced && slices.ContainsFunc(out.Products, func(x plan.Product) bool { return x.Called > 0 })
-	places := make([][]int, len(p.Sites)) // of the sites that an entry stands for
 	for i := range p.Sites {
 		x := &p.Sites[i]
 		s, err := site(x, prices)
 		if err != nil {
 			return nil, err
 		}
-		for k := range max(1, x.Count) {
-			one := s
-			if x.Count > 0 {
-				one.Name = fmt.Sprintf("%s-%0*d", x.ID, max(3, len(fmt.Sprint(x.Count))), k+1)
-			}
-			places[i] = append(places[i], len(out.Sites))
-			out.Sites = append(out.Sites, one)
+		for _, s.Name = range x.IDs() {
+			out.Sites = append(out.Sites, s)
 		}
 	}
 	for _, l := range p.Limits {
@@ -210,9 +204,7 @@ func build(p *scenario.Portfolio, prices *Prices) (*plan.Portfolio, error) {
 		if l.ExportKW != nil {
 			x.ExportMW = *l.ExportKW / 1000
 		}
-		for _, i := range p.Among(l) {
-			x.Sites = append(x.Sites, places[i]...)
-		}
+		x.Sites = p.Among(l)
 		out.Limits = append(out.Limits, x)
 	}
 	return out, nil

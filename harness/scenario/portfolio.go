@@ -6,6 +6,8 @@ import (
 	"path"
 	"slices"
 	"sort"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -76,7 +78,7 @@ type WearSegment struct {
 // PortfolioLimit bounds what several sites take together.
 type PortfolioLimit struct {
 	Name     string   `yaml:"name" jsonschema:"required" example:"feeder" doc:"Names it."`
-	Sites    string   `yaml:"sites,omitempty" jsonschema:"default=*" hint:"a glob over ids, such as shop-*" doc:"Which sites, a glob over their ids."`
+	Sites    string   `yaml:"sites,omitempty" jsonschema:"default=*" hint:"a glob over ids, such as shop-*" doc:"Which sites, a glob over their ids; the id of an entry with a count stands for all of them, shop-01* for some."`
 	ImportKW *float64 `yaml:"import_kw,omitempty" jsonschema:"minimum=0" doc:"The most they may take, kW."`
 	ExportKW *float64 `yaml:"export_kw,omitempty" jsonschema:"minimum=0" doc:"The most they may give, kW."`
 }
@@ -159,10 +161,22 @@ func (p *Portfolio) check(s *source) {
 		}
 		x.Battery.check(s, at+".battery")
 	}
+	ids := map[string]int{}
+	for i := range p.Sites {
+		for _, id := range p.Sites[i].IDs() {
+			if first, twice := ids[id]; twice && p.Sites[first].ID != p.Sites[i].ID {
+				s.wrong(fmt.Sprintf("sites[%d].id", i), "give each site an id of its own", "sites[%d] has a site %q, too", first, id)
+				break
+			}
+			ids[id] = i
+		}
+	}
 	for i, l := range p.Limits {
 		at := fmt.Sprintf("limits[%d]", i)
-		if len(p.Among(l)) == 0 {
-			s.wrong(at+".sites", "a glob over the ids of sites", "no site is called %q", short(l.Sites))
+		if _, err := path.Match(l.Sites, ""); err != nil {
+			s.wrong(at+".sites", "write a glob, such as shop-*", "%q is no glob", short(l.Sites))
+		} else if len(p.Among(l)) == 0 && len(p.Sites) > 0 {
+			s.wrong(at+".sites", "a glob over the ids of sites: "+p.called(), "no site is called %q", short(l.Sites))
 		}
 		if l.ImportKW == nil && l.ExportKW == nil {
 			s.wrong(at, "add import_kw or export_kw", "a limit that bounds nothing")
@@ -210,12 +224,54 @@ func (b *PlanBattery) check(s *source, at string) {
 	}
 }
 
-// Among are the places in Sites of a limit's sites.
+// IDs are those of the sites that an entry stands for.
+func (x *PortfolioSite) IDs() []string {
+	if x.Count == 0 {
+		return []string{x.ID}
+	}
+	ids := make([]string, x.Count)
+	for k := range ids {
+		ids[k] = fmt.Sprintf("%s-%0*d", x.ID, max(3, len(strconv.Itoa(x.Count))), k+1)
+	}
+	return ids
+}
+
+// Among are the places of a limit's sites among all there are, those of one entry behind those of the one before.
+// A glob that the id of an entry answers to has all of its sites.
 func (p *Portfolio) Among(l PortfolioLimit) (places []int) {
-	for i, x := range p.Sites {
-		if ok, err := path.Match(l.Sites, x.ID); err == nil && ok {
-			places = append(places, i)
+	matches := func(id string) bool {
+		ok, err := path.Match(l.Sites, id)
+		return err == nil && ok
+	}
+	n := 0
+	for i := range p.Sites {
+		x := &p.Sites[i]
+		all := matches(x.ID)
+		for _, id := range x.IDs() {
+			if all || matches(id) {
+				places = append(places, n)
+			}
+			n++
 		}
 	}
 	return places
+}
+
+// called names the sites, for a hint.
+func (p *Portfolio) called() string {
+	const most = 5
+	var names []string
+	for i := range p.Sites {
+		if i == most {
+			names = append(names, "…")
+			break
+		}
+		ids := p.Sites[i].IDs()
+		name := ids[0]
+		if len(ids) > 1 {
+			name += " … " + ids[len(ids)-1]
+		}
+		names = append(names, name)
+	}
+	return strings.Join(names, ", ")
 }

@@ -1,6 +1,8 @@
 package scenario_test
 
 import (
+	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -71,5 +73,47 @@ limits:
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not told:\n%v", want, err)
 		}
+	}
+}
+
+// TestLimitsOfCountedSites: a glob is over the ids that a count makes; one that no site answers to is told with its line
+// and what sites there are.
+func TestLimitsOfCountedSites(t *testing.T) {
+	t.Parallel()
+	const head = `apiVersion: yunchu/v1
+kind: Portfolio
+sites:
+  - {id: shop, count: 120, battery: {power_kw: 10, energy_kwh: 20}}
+  - {id: mill, battery: {power_kw: 10, energy_kwh: 20}}
+limits:
+`
+	p, err := scenario.ParsePortfolio("feeders.yaml", []byte(head+`  - {name: tens, sites: "shop-01?", import_kw: 3}
+  - {name: one, sites: shop-120, import_kw: 3}
+  - {name: entry, sites: shop, import_kw: 3}
+  - {name: plain, sites: "m*", import_kw: 3}
+  - {name: all, import_kw: 3}
+`), scenario.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"10: 9 to 18", "1: 119 to 119", "120: 0 to 119", "1: 120 to 120", "121: 0 to 120"} {
+		places := p.Among(p.Limits[i])
+		if got := fmt.Sprintf("%d: %d to %d", len(places), places[0], places[len(places)-1]); got != want {
+			t.Errorf("%s has %s, want %s", p.Limits[i].Name, got, want)
+		}
+	}
+	for _, tt := range []struct{ sites, want, hint string }{
+		{"shop-1", `feeders.yaml:7:22: no site is called "shop-1"`, "shop-001 … shop-120, mill"},
+		{"shop-[", `feeders.yaml:7:22: "shop-[" is no glob`, "shop-*"},
+	} {
+		_, err := scenario.ParsePortfolio("feeders.yaml", []byte(head+`  - {name: x, sites: "`+tt.sites+"\", import_kw: 3}\n"), scenario.Options{})
+		faults, ok := errors.AsType[scenario.Faults](err)
+		if !ok || len(faults) != 1 || faults[0].Error() != tt.want || !strings.Contains(faults[0].Hint, tt.hint) {
+			t.Errorf("%s: %v, want %s, hint %s", tt.sites, err, tt.want, tt.hint)
+		}
+	}
+	twice := strings.Replace(head, "id: mill", "id: shop-007", 1) + "  - {name: x, import_kw: 3}\n"
+	if _, err = scenario.ParsePortfolio("feeders.yaml", []byte(twice), scenario.Options{}); err == nil || !strings.Contains(err.Error(), `feeders.yaml:5:10: sites[0] has a site "shop-007", too`) {
+		t.Errorf("two sites of one id: %v", err)
 	}
 }
