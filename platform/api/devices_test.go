@@ -263,6 +263,10 @@ func TestDispatch(t *testing.T) {
 	for _, bad := range []string{`{"enabled":true}`, `{"enabled":true,"strategy":"luck","target_kw":1}`, `{"enabled":true,"strategy":"cost","target_kw":"1"}`, `[]`} {
 		w.do("PUT", path, "operator", bad).want(400, "INVALID_REQUEST")
 	}
+	off := `{"enabled":false,"strategy":"proportional","target_kw":null}` // the strategy stays
+	if got := w.do("PUT", path, "operator", `{"enabled":false}`).want(200, "").Body.String(); strings.TrimSpace(got) != off {
+		t.Errorf("switched off: %s", got)
+	}
 	nan := math.NaN()
 	w.settings.TargetKW = &nan
 	if m := w.do("GET", path, "viewer", "").want(200, "").json(); m["target_kw"] != nil {

@@ -42,6 +42,12 @@ func (s *Server) setDispatch(ctx context.Context, set Settings) error {
 			return refuse(CodeInvalidRequest, "the steps of the schedule must ascend in time")
 		}
 	}
+	if set.Strategy == "" {
+		if set.Enabled {
+			return refuse(CodeInvalidRequest, "dispatch that is enabled needs a strategy: proportional, soc-balancing, cost or time-to-go")
+		}
+		set.Strategy = s.plant.settings().Strategy
+	}
 	by := callerOf(ctx).Name
 	if err := s.plant.Dispatch.Apply(ctx, by, set); err != nil {
 		return err
