@@ -202,8 +202,11 @@ func (r *Judgement) charge(rule *Score, fee float64) {
 }
 
 func (r *Judgement) index(rule *Score, o *Terms, signal, response *Curve, from, to float64) error {
-	list, err := rule.Counting.Adjustments(*signal, response.between(from, to), r.RatedKW)
-	if err != nil {
+	part := response.between(from, to)
+	list, err := rule.Counting.Adjustments(*signal, part, r.RatedKW)
+	if err != nil && !rule.Counting.asks(*signal, part, r.RatedKW) {
+		return fmt.Errorf("response already at target: no command is further from it than %g %% of %g kW, so that nothing was to be followed: %w", rule.Counting.Counts, r.RatedKW, err)
+	} else if err != nil {
 		return fmt.Errorf("no command moved more than %g %% of %g kW and held %g s: %w", rule.Counting.Counts, r.RatedKW, rule.Counting.Holds, err)
 	}
 	r.N, r.Score = int64(len(list)), Mean(list, rule.K)

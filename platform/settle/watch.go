@@ -203,6 +203,30 @@ func (c Counting) Adjustments(signal, response Curve, ratedKW float64) (list []A
 	return list, nil
 }
 
+// asks tells whether a signal ever asks for more than what counts, from where the response is. A row of the response at the
+// very instant of a command may be the answer already.
+func (c Counting) asks(signal, response Curve, ratedKW float64) bool {
+	w := NewWatch(c, ratedKW)
+	begin, end := response.T[0], response.T[len(response.T)-1]
+	far := func(t, target float64) bool {
+		i, there := slices.BinarySearch(response.T, t)
+		off := math.Abs(target - response.At(t))
+		if there && i > 0 {
+			off = max(off, math.Abs(target-response.KW[i-1]))
+		}
+		return off > w.band(c.Counts)
+	}
+	if far(begin, signal.At(begin)) {
+		return true
+	}
+	for k, t := range signal.T {
+		if t > begin && t <= end && far(t, signal.KW[k]) {
+			return true
+		}
+	}
+	return false
+}
+
 // Mean is the mean of what each of them comes to.
 func Mean(list []Adjustment, of func(Adjustment) float64) float64 {
 	sum := 0.0

@@ -1,8 +1,10 @@
 package settle_test
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 
 	"yunchu/platform/settle"
@@ -209,6 +211,28 @@ func TestPerfectResponse(t *testing.T) {
 	for i, a := range list {
 		if want := math.Abs(steps[i+1] - steps[i]); a.MovedKW != want || a.Delay > 1 || a.Error > 0.5 { // the sample of the next command is held against this one
 			t.Errorf("command %d: %+v, want %g kW moved", i, a, want)
+		}
+	}
+}
+
+// TestAlreadyAtTarget: who is where the signal asks for has nothing to follow, and is told so; a command that was far and
+// held too shortly is told as such.
+func TestAlreadyAtTarget(t *testing.T) {
+	t.Parallel()
+	rule := shipped(t, "hunan")
+	for _, tt := range []struct {
+		name   string
+		signal settle.Curve
+		want   string
+	}{
+		{"steady", settle.Curve{T: []float64{0, 300}, KW: []float64{1000, 1000}}, "response already at target"},
+		{"by less than counts", settle.Curve{T: []float64{0, 100, 300}, KW: []float64{1000, 1010, 1010}}, "response already at target"},
+		{"not held", settle.Curve{T: []float64{0, 290, 300}, KW: []float64{1000, 0, 0}}, "no command moved more than 2 % of 1000 kW and held"},
+	} {
+		steady := sampled(every(1, 300), func(float64) float64 { return 1000 })
+		_, err := rule.Judge(settle.Terms{RatedKW: 1000, Share: 1}, tt.signal, steady)
+		if !errors.Is(err, settle.ErrNoData) || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %s", tt.name, err, tt.want)
 		}
 	}
 }
