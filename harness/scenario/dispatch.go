@@ -228,10 +228,16 @@ func (d *Dispatch) overlap(f *source, ids []string) {
 				"device %s is behind both %s and %s", id, d.Limits[inner].Name, d.Limits[other].Name)
 		}
 	}
+	// Whoever is behind two that overlap counts in one of them; the other is not empty for that.
 	any := make([]bool, len(d.Limits))
-	for i, devices := range d.Behind(ids) {
+	for i := range d.Limits {
+		l := &d.Limits[i]
+		has := l.Edge == "" && slices.ContainsFunc(ids, func(id string) bool {
+			ok, err := path.Match(l.Devices, id)
+			return ok && err == nil && !slices.ContainsFunc(d.Limits, func(l GroupLimit) bool { return l.Meter == id })
+		})
 		for _, k := range d.around(i) {
-			any[k] = any[k] || len(devices) > 0
+			any[k] = any[k] || has
 		}
 	}
 	for i := range d.Limits {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"yunchu/harness/scenario"
 )
@@ -81,5 +82,45 @@ func TestBadFiles(t *testing.T) {
 				t.Errorf("reported:\n%s\nwant:\n%s", got.Bytes(), expected)
 			}
 		})
+	}
+}
+
+// TestTwoLimitsOverOneGlob: they are told to overlap, and neither to be empty.
+func TestTwoLimitsOverOneGlob(t *testing.T) {
+	t.Parallel()
+	_, err := scenario.Parse("x.yaml", []byte(`apiVersion: yunchu/v1
+kind: Scenario
+name: x
+duration: 1h
+fleet: [{id: ess, count: 2, device: sim, model: ess-100kw-215kwh}]
+dispatch:
+  limits:
+    - {name: a, devices: "ess*", import_kw: 10}
+    - {name: b, devices: "ess*", import_kw: 20}
+`), scenario.Options{})
+	faults, ok := errors.AsType[scenario.Faults](err)
+	if !ok || len(faults) != 1 || !strings.Contains(faults[0].Msg, "device ess-001 is behind both a and b") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestBadCellOfASeries: what is wrong in a CSV is told with its line, its column and what to write.
+func TestBadCellOfASeries(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ rows, want, hint string }{
+		{"2026-01-01T00:00:00Z,x\n", `target.csv:2:22: "x" in column target_kw is not a number`, "write a number"},
+		{"noon,1\n", `target.csv:2:1: "noon" in column time is neither seconds nor an instant`, "2026-01-01T00:00:00Z"},
+		{"2026-01-01T00:00:00Z,1\n2026-01-01T00:00:00Z,2\n", "target.csv:3:1: time 2026-01-01T00:00:00Z does not come after the row before", "sort the rows"},
+		{"2026-01-01T00:00:00Z,1,2\n", "target.csv:2:", "as many fields as the first line, 2"},
+	} {
+		files := fstest.MapFS{
+			"x.yaml":     {Data: []byte("apiVersion: yunchu/v1\nkind: Scenario\nname: x\nstart: 2026-01-01T00:00:00Z\nduration: 1h\nfleet: [{id: a, device: sim, model: ess-100kw-215kwh}]\ndispatch: {target: {csv: target.csv, time: time, column: target_kw}}\n")},
+			"target.csv": {Data: []byte("time,target_kw\n" + tt.rows)},
+		}
+		_, err := scenario.Load("x.yaml", scenario.Options{FS: files})
+		faults, ok := errors.AsType[scenario.Faults](err)
+		if !ok || len(faults) != 1 || !strings.Contains(faults[0].Msg, tt.want) || !strings.Contains(faults[0].Hint, tt.hint) {
+			t.Errorf("%q: %v, want %s, hint %s", tt.rows, err, tt.want, tt.hint)
+		}
 	}
 }

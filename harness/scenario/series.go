@@ -211,6 +211,9 @@ func (s *Series) load(f *source, at string, start time.Time, d time.Duration) {
 	if e, ok := errors.AsType[*timeError](err); ok {
 		hint = e.hint
 	}
+	if e, ok := errors.AsType[*rowError](err); ok {
+		hint = e.hint
+	}
 	f.wrong(where, hint, "%s", err)
 }
 
@@ -233,7 +236,7 @@ func (s *Series) fill(rows *table, start time.Time, d time.Duration) error {
 			return err
 		}
 		if n := len(s.t); n > 0 && !(t > s.t[n-1]) {
-			return rows.at(tc, "time %s does not come after the row before", rows.row[tc])
+			return rows.at(tc, inOrder, "time %s does not come after the row before", rows.row[tc])
 		}
 		s.t, s.v = append(s.t, t), append(s.v, v*s.Scale)
 	}
@@ -312,7 +315,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 func (t *table) column(name string) (int, error) {
 	if i := slices.Index(t.header, name); i >= 0 {
 		if second := slices.Index(t.header[i+1:], name); second >= 0 {
-			return 0, t.at(i+1+second, "column %s is there twice", name)
+			return 0, t.at(i+1+second, "keep one of the two", "column %s is there twice", name)
 		}
 		return i, nil
 	}
@@ -333,32 +336,37 @@ func (t *table) next() bool {
 
 func (t *table) wrap(err error) error {
 	if e, ok := errors.AsType[*csv.ParseError](err); ok {
-		return &rowError{t.name, e.Line, e.Column, e.Err.Error()}
+		return &rowError{t.name, e.Line, e.Column, e.Err.Error(), fmt.Sprintf("every row has as many fields as the first line, %d", len(t.header))}
 	}
 	return fmt.Errorf("read %s: %w", t.name, err)
 }
 
 // at is an error at a field of the current row.
-func (t *table) at(column int, format string, args ...any) error {
+func (t *table) at(column int, hint, format string, args ...any) error {
 	line, col := t.r.FieldPos(column)
-	return &rowError{t.name, line, col, fmt.Sprintf(format, args...)}
+	return &rowError{t.name, line, col, fmt.Sprintf(format, args...), hint}
 }
+
+const (
+	inOrder   = "sort the rows; a time is there once"
+	anInstant = "write it as 2026-01-01T00:00:00Z, or as seconds from the start"
+)
 
 // rowError is what is wrong at a line and a byte of a CSV file, both from 1.
 type rowError struct {
 	file      string
 	line, col int
-	msg       string
+	msg, hint string
 }
 
-func (e *rowError) Error() string { return fmt.Sprintf("%s:%d: %s", e.file, e.line, e.msg) }
+func (e *rowError) Error() string { return fmt.Sprintf("%s:%d:%d: %s", e.file, e.line, e.col, e.msg) }
 
 // number reads a finite number of the current row.
 func (t *table) number(column int) (float64, error) {
 	text := strings.TrimSpace(t.row[column])
 	x, err := strconv.ParseFloat(text, 64)
 	if err != nil || math.IsNaN(x) || math.IsInf(x, 0) {
-		return 0, t.at(column, "%q in column %s is not a number", short(text), t.header[column])
+		return 0, t.at(column, "write a number", "%q in column %s is not a number", short(text), t.header[column])
 	}
 	return x, nil
 }
@@ -374,7 +382,7 @@ func (t *table) time(column int, start time.Time) (float64, error) {
 		} else if i := slices.IndexFunc(instants, func(l string) bool { _, err := time.Parse(l, text); return err == nil }); i >= 0 {
 			t.layout, t.instants = instants[i], true
 		} else {
-			return 0, t.at(column, "%q in column %s is neither seconds nor an instant", short(text), t.header[column])
+			return 0, t.at(column, anInstant, "%q in column %s is neither seconds nor an instant", short(text), t.header[column])
 		}
 	}
 	if !t.instants {
@@ -383,7 +391,7 @@ func (t *table) time(column int, start time.Time) (float64, error) {
 	text := strings.TrimSpace(t.row[column])
 	x, err := time.Parse(t.layout, text)
 	if err != nil {
-		return 0, t.at(column, "%q in column %s is not an instant like the rows before", short(text), t.header[column])
+		return 0, t.at(column, "all have one form: "+t.layout, "%q in column %s is not an instant like the rows before", short(text), t.header[column])
 	}
 	return x.Sub(start).Seconds(), nil
 }

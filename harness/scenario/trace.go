@@ -293,11 +293,11 @@ func (t *Trace) row(rows *table, tc int, columns map[ProfileInput]int, first *fl
 		*first = at
 	}
 	if at -= *first; at > longestProfile {
-		return row, rows.at(tc, "t_s counts seconds; %s is too long", rows.row[tc])
+		return row, rows.at(tc, "", "t_s counts seconds; %s is too long", rows.row[tc])
 	}
 	row.T = time.Duration(math.Round(at * float64(time.Second)))
 	if n := len(t.Rows); at < 0 || n > 0 && row.T <= t.Rows[n-1].T {
-		return row, rows.at(tc, "time %s does not come after the row before", rows.row[tc])
+		return row, rows.at(tc, "", "time %s does not come after the row before", rows.row[tc])
 	}
 	for _, in := range profileInputs {
 		k, ok := columns[in]
@@ -305,21 +305,21 @@ func (t *Trace) row(rows *table, tc int, columns map[ProfileInput]int, first *fl
 			continue
 		}
 		if row.Input != "" {
-			return row, rows.at(k, "a row has one input, not %s and %s", row.Input, in)
+			return row, rows.at(k, "", "a row has one input, not %s and %s", row.Input, in)
 		}
 		row.Input = in
 		if row.Value, err = rows.number(k); err != nil {
 			return row, err
 		}
 		if math.Abs(row.Value) > mostInput {
-			return row, rows.at(k, "%s is beyond what a battery is asked for, %g", strings.TrimSpace(rows.row[k]), mostInput)
+			return row, rows.at(k, "", "%s is beyond what a battery is asked for, %g", strings.TrimSpace(rows.row[k]), mostInput)
 		}
 	}
 	if row.Input == "" {
-		return row, rows.at(tc, "a row has a current, a power or a voltage")
+		return row, rows.at(tc, "", "a row has a current, a power or a voltage")
 	}
 	if row.Input == VoltageV && !(row.Value > 0) {
-		return row, rows.at(columns[VoltageV], "a voltage is above 0, not %g", row.Value)
+		return row, rows.at(columns[VoltageV], "", "a voltage is above 0, not %g", row.Value)
 	}
 	return row, nil
 }
