@@ -39,8 +39,9 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 </table>
 {{if .Bounds}}<h2>What binds</h2>
 <table><tr><th>bound</th><th class="text">of</th><th>intervals</th><th>first</th><th>one more is worth at most, {{.Currency}}</th></tr>
-{{range .Bounds}}<tr><td>{{.Name}}</td><td class="text">{{.Of}}</td><td>{{.Intervals}}</td><td>{{.First}}</td><td>{{small .Worth}} a {{.Per}}</td></tr>
-{{end}}</table>{{end}}
+{{range .Binds}}<tr><td>{{.Name}}</td><td class="text">{{.Of}}</td><td>{{.Intervals}}</td><td>{{.First}}</td><td>{{small .Worth}} a {{.Per}}</td></tr>
+{{end}}</table>{{if .MoreBounds}}
+<p class="none">And {{.MoreBounds}} more; --json has all.</p>{{end}}{{end}}
 {{if .Front}}<h2>What less costs</h2>
 <table><tr><th>{{.Against}}</th><th>earned, {{.Currency}}</th><th>one less takes at least</th></tr>
 {{range .Front}}<tr><td>{{printf "%.3f" .Measure}}</td><td>{{money .Earned}}</td><td>{{small .Rate}}</td></tr>
@@ -85,15 +86,19 @@ func (r *Result) WritePage(w io.Writer) error {
 	left := len(s.Rows) > mostRows
 	s.Rows = s.Rows[:min(mostRows, len(s.Rows))]
 	form := "2006-01-02 15:04"
+	const mostBounds = 40
+	binds, more := r.binding(s.Bounds, mostBounds)
 	return page.Execute(w, struct {
 		*Summary
 		From, To, Sites, Products, Prices, Against string
 		Alone, Left                                bool
 		Tail                                       float64
 		Figures                                    []template.HTML
+		Binds                                      []Bind
+		MoreBounds                                 int
 	}{
 		s, r.Market.At[0].Format(form), r.Market.end().Format(form), sites, strings.Join(products, ", "), r.Options.Portfolio.Prices, r.against(), len(r.carried().Sites) == 1, left,
-		100 * (1 - r.Options.Level), figures,
+		100 * (1 - r.Options.Level), figures, binds, more,
 	})
 }
 

@@ -190,3 +190,41 @@ func TestRollsCapacity(t *testing.T) {
 		t.Errorf("nothing known: %v of %v", *blind.Rolling, known.Perfect)
 	}
 }
+
+// TestWhatBindsIsTold: what sites share is told first, equal sites as one with how many there are, and all of it in JSON.
+func TestWhatBindsIsTold(t *testing.T) {
+	t.Parallel()
+	o := options(t, "")
+	o.Portfolio.Sites[0].Count = 40
+	o.Portfolio.Sites = append(o.Portfolio.Sites, scenario.PortfolioSite{ID: "other", Battery: scenario.PlanBattery{
+		PowerKW: 500, ChargeKW: 500, EnergyKWh: 2000, MostKWh: 2000, Efficiency: 0.7, DischargeEfficiency: 1,
+	}})
+	kw := 20000.0
+	o.Portfolio.Limits = []scenario.PortfolioLimit{{Name: "feeder", Sites: "site", ExportKW: &kw}}
+	r := run(t, o)
+	var text, page strings.Builder
+	r.Print(&text)
+	if err := r.WritePage(&page); err != nil {
+		t.Fatal(err)
+	}
+	got := text.String()
+	feeder, sites := strings.Index(got, "common limit of feeder binds in 2 intervals"), strings.Index(got, "of site-001 and 39 more bind in ")
+	if feeder < 0 || sites < feeder || strings.Contains(got, "site-002") || !strings.Contains(got, "of other binds in ") {
+		t.Errorf("printed:\n%s", got)
+	}
+	if strings.Contains(got, " 1 intervals") {
+		t.Errorf("one interval is no plural:\n%s", got)
+	}
+	if s := page.String(); !strings.Contains(s, `<tr><td>common limit</td><td class="text">feeder</td>`) || !strings.Contains(s, "site-001 and 39 more</td>") || strings.Contains(s, `<td class="text">site-002</td><td>2</td>`) {
+		t.Error("the page does not tell what binds so")
+	}
+	n := 0
+	for _, b := range r.Summary(false).Bounds {
+		if strings.HasPrefix(b.Of, "site-") {
+			n++
+		}
+	}
+	if n < 40 || n%40 != 0 {
+		t.Errorf("JSON has %d bounds of 40 equal sites", n)
+	}
+}

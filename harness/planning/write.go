@@ -298,11 +298,72 @@ func (r *Result) Print(w io.Writer) {
 		fmt.Fprintf(w, "%s %.3f: %.2f %s, one less takes at least %.4g\n", r.Options.Front, x.Measure, x.Earned, s.Currency, x.Rate)
 	}
 	const most = 6
-	for k, b := range s.Bounds {
-		if k == most {
-			fmt.Fprintf(w, "and %d more bounds bind\n", len(s.Bounds)-most)
-			break
-		}
-		fmt.Fprintf(w, "%s of %s binds in %d intervals from %s on: one %s more is worth %.4g at most\n", b.Name, b.Of, b.Intervals, b.First, b.Per, b.Worth)
+	binds, left := r.binding(s.Bounds, most)
+	for _, b := range binds {
+		fmt.Fprintf(w, "%s of %s %s in %s from %s on: one %s more is worth %.4g at most\n", b.Name, b.Of, verb(len(b.Others), "binds", "bind"), counted(b.Intervals, "interval"), b.First, b.Per, b.Worth)
 	}
+	if left > 0 {
+		fmt.Fprintf(w, "and %s\n", counted(left, "more bound")+verb(left-1, " binds", " bind"))
+	}
+}
+
+// verb is the word for one, or for that one and others.
+func verb(others int, one, many string) string {
+	if others > 0 {
+		return many
+	}
+	return one
+}
+
+// counted is so many of a thing.
+func counted(n int, what string) string { return fmt.Sprintf("%d %s%s", n, what, verb(n-1, "", "s")) }
+
+// Bind is a bound for people: of one, or of sites that are as good as equal in it.
+type Bind struct {
+	Bound
+	Others []string // sites of which the same is true
+}
+
+// binding are the bounds for people, so many of them, and how many are left out: what sites share comes first, and where
+// several sites have the same bound in as many intervals from the same on, at a worth within a hundredth, they
+// are one, with the most that it is worth.
+func (r *Result) binding(bounds []Bound, most int) (list []Bind, left int) {
+	isSite := map[string]bool{}
+	for i := range r.Problem.Sites {
+		isSite[r.Problem.Sites[i].Name] = true
+	}
+	shared := func(b *Bound) bool { return b.Name == plan.CommonLimit || !isSite[b.Of] }
+	type key struct {
+		name, first string
+		intervals   int
+	}
+	at := map[key][]int{} // in list
+	var sites []Bind
+	for _, b := range bounds {
+		if shared(&b) {
+			list = append(list, Bind{Bound: b})
+			continue
+		}
+		k := key{b.Name, b.First, b.Intervals}
+		i := slices.IndexFunc(at[k], func(i int) bool {
+			return math.Abs(sites[i].Worth-b.Worth) <= 0.01*max(sites[i].Worth, b.Worth)
+		})
+		if i < 0 {
+			at[k] = append(at[k], len(sites))
+			sites = append(sites, Bind{Bound: b})
+			continue
+		}
+		x := &sites[at[k][i]]
+		x.Others, x.Worth = append(x.Others, b.Of), max(x.Worth, b.Worth)
+	}
+	list = append(list, sites...)
+	for k := range list {
+		if n := len(list[k].Others); n > 0 {
+			list[k].Of += fmt.Sprintf(" and %d more", n)
+		}
+		if k >= most {
+			left += 1 + len(list[k].Others)
+		}
+	}
+	return list[:min(most, len(list))], left
 }

@@ -51,9 +51,12 @@ type Bound struct {
 	First     int
 }
 
+// CommonLimit names the bound of what several sites share.
+const CommonLimit = "common limit"
+
 var limitNames = map[limit]string{
 	chargePower: "charge power", dischargePower: "discharge power", importLimit: "import limit", exportLimit: "export limit",
-	feeder: "common limit", committed: "commitment", asked: "most that is asked for", capped: "bound of the front",
+	feeder: CommonLimit, committed: "commitment", asked: "most that is asked for", capped: "bound of the front",
 }
 
 // explain finds what binds and why each interval is as it is.
@@ -237,7 +240,11 @@ func (f *found) why(i, t int, s *SitePlan, held []string, slight float64) string
 		held = append(held, "what is counted of risk")
 	}
 	if market := m.market(i, t, s.Net[t]); len(held) > 0 && math.Abs(price-market) > slight {
-		says += fmt.Sprintf("; %s makes it %s where the market asks %s", strings.Join(held, " and "), money(price), money(market))
+		makes := "makes"
+		if len(held) > 1 {
+			makes = "make"
+		}
+		says += fmt.Sprintf("; %s %s it %s where the market asks %s", strings.Join(held, " and "), makes, money(price), money(market))
 	}
 	if len(offers) > 0 {
 		says += "; keeps " + strings.Join(offers, ", ")
