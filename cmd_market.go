@@ -158,7 +158,7 @@ func (o *backtest) run(c *cobra.Command) error {
 		return e.Encode(r)
 	}
 	best := slices.MaxFunc(r.Daily, func(a, b backtestedDay) int { return int(math.Copysign(1, a.Objective-b.Objective)) })
-	fmt.Fprintf(w, "%.2f %s in %d windows, at most %.2g more\n", r.Total, r.Currency, len(r.Daily), r.Gap)
+	fmt.Fprintf(w, "%.2f %s in %s, at most %.2g more\n", r.Total, r.Currency, counted(len(r.Daily), "window"), r.Gap)
 	fmt.Fprintf(w, "%.2f %s in the best, from %s on\n", best.Objective, r.Currency, best.Date)
 	if n := len(r.Incomplete); n > 0 {
 		const most = 10
@@ -166,9 +166,21 @@ func (o *backtest) run(c *cobra.Command) error {
 		if n > most {
 			more = ", …"
 		}
-		fmt.Fprintf(w, "%d days are not whole: %s%s\n", n, strings.Join(r.Incomplete[:min(n, most)], ", "), more)
+		are := "are"
+		if n == 1 {
+			are = "is"
+		}
+		fmt.Fprintf(w, "%s %s not whole: %s%s\n", counted(n, "day"), are, strings.Join(r.Incomplete[:min(n, most)], ", "), more)
 	}
 	return nil
+}
+
+// counted is so many of a thing.
+func counted(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }
 
 func (o *backtest) check() error {

@@ -207,10 +207,13 @@ func (s *Sheet) Times(column string) ([]time.Time, error) {
 	for k, word := range words {
 		t, ok := Instant(word)
 		if !ok {
-			return nil, s.At(k, []string{column}, "write it as 2020-01-31T13:00:00Z", "%q is no instant", short(word))
+			return nil, s.At(k, []string{column}, "write it as 2020-01-31T13:00:00Z, or with a zone as 2020-01-31T14:00:00+01:00", "%q is no instant", short(word))
 		}
 		if k > 0 && !t.After(out[k-1]) {
-			return nil, s.At(k, []string{column}, "sort the rows; an instant is there once", "%s comes after %s", word, words[k-1])
+			if t.Equal(out[k-1]) {
+				return nil, s.At(k, []string{column}, "keep one of the two; the hour that autumn has twice needs its zone, as 2020-10-25T02:00:00+01:00", "%s is there twice", word)
+			}
+			return nil, s.At(k, []string{column}, "sort the rows", "%s comes after %s", word, words[k-1])
 		}
 		out[k] = t
 	}

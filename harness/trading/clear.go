@@ -143,10 +143,15 @@ func Clear(o ClearOptions) (*ClearResult, error) {
 				return nil, err
 			}
 		}
-		for k := range at {
-			if met[k] == nil {
-				return nil, ours.At(at[k][0], []string{timeColumn}, "", "nobody else trades %s of this delivery", t.Product)
+		for k, x := range ours.orders {
+			if x.Product != t.Product || met[x.At.Unix()] != nil {
+				continue
 			}
+			if market != nil {
+				return nil, ours.At(k, []string{timeColumn}, fmt.Sprintf("its rows are from %s to %s; times without a zone are UTC", market.at[0].Format(time.RFC3339), market.at[len(market.at)-1].Format(time.RFC3339)),
+					"%s has no price of this delivery of %s", o.Prices, t.Product)
+			}
+			return nil, ours.At(k, []string{timeColumn}, "times without a zone are UTC", "nobody else trades %s of this delivery", t.Product)
 		}
 		var times []int64
 		for k := range met {

@@ -99,3 +99,19 @@ func TestNobodyTrades(t *testing.T) {
 		t.Errorf("schedule %q", got)
 	}
 }
+
+// TestPricesLackWhatIsBidFor: the first bid without a price of its delivery is told, and from when to when there are prices.
+func TestPricesLackWhatIsBidFor(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	const head = "time,product,side,quantity_mw,price_per_mwh\n"
+	_, err := trading.Clear(trading.ClearOptions{
+		Market: "day-ahead-hourly", Column: "energy_per_mwh",
+		Bids:   write(t, dir, "bids.csv", []byte(head+"2026-03-01T00:00:00Z,energy,buy,1,5\n2026-03-01T05:00:00Z,energy,buy,1,5\n2026-03-01T04:00:00Z,energy,buy,1,5\n")),
+		Prices: write(t, dir, "prices.csv", realTime(4)),
+	})
+	if err == nil || !strings.Contains(err.Error(), "bids.csv:3:1: ") || !strings.Contains(err.Error(), "prices.csv has no price of this delivery of energy") ||
+		!strings.Contains(err.Error(), "from 2026-03-01T00:00:00Z to 2026-03-01T03:00:00Z") {
+		t.Errorf("%v", err)
+	}
+}

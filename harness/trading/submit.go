@@ -104,7 +104,7 @@ func (s *Submitted) Cleared() bool { return s.Status == "cleared" }
 
 // Print prints for people.
 func (s *Submitted) Print(w io.Writer) {
-	fmt.Fprintf(w, "batch %s of %d orders is handed in\n", s.ID, s.Orders)
+	fmt.Fprintf(w, "batch %s is handed in, orders: %d\n", s.ID, s.Orders)
 	if s.Cleared() {
 		fmt.Fprintf(w, "%d awards, earned %s\n", s.Awarded, s.Earned)
 	} else {
