@@ -54,6 +54,13 @@ func TestGraphMatrix(t *testing.T) {
 		}
 	}
 	slices.Sort(names)
+	world := func() *world {
+		w := newWorld(t).listen()
+		w.sync("MINE", start)
+		w.sync("FOREIGN", start)
+		return w
+	}
+	reading := world()
 	for _, name := range names {
 		probe, ok := graphProbes[name]
 		if !ok {
@@ -64,9 +71,10 @@ func TestGraphMatrix(t *testing.T) {
 		if strings.Contains(probe, "%s") {
 			devices = []string{"MINE", "FOREIGN", "NOBODY"}
 		}
-		w := newWorld(t).listen()
-		w.sync("MINE", start)
-		w.sync("FOREIGN", start)
+		w := reading
+		if strings.HasPrefix(name, "Mutation.") {
+			w = world()
+		}
 		for _, id := range devices {
 			fmt.Fprintf(&got, "%-24s %-8s", name, id)
 			for _, role := range roles {
