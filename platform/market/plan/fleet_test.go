@@ -38,6 +38,9 @@ func fleet(sites, intervals int, seed uint64) plan.Portfolio {
 // TestFleet: a feeder in common is kept; nothing changes with the order of sites, with the unit of money or of
 // power; and a tighter limit does not help.
 func TestFleet(t *testing.T) {
+	if testing.Short() {
+		t.Skip("TestApart plans as many sites at once, and these six times in other units")
+	}
 	base := fleet(4, 24, 1)
 	got := solved(t, &base)
 	kept(t, &base, got)
@@ -98,10 +101,14 @@ func TestFleet(t *testing.T) {
 // TestApart: sites that nothing ties together are planned one by one, which changes nothing: with a limit
 // that binds nobody they are planned as one.
 func TestApart(t *testing.T) {
-	alone := fleet(4, 24, 6)
+	intervals := 24
+	if testing.Short() {
+		intervals = 8
+	}
+	alone := fleet(4, intervals, 6)
 	pair := plan.Limit{Name: "pair", Sites: []int{1, 3}, ImportMW: 1.2, ExportMW: math.Inf(1)}
 	alone.Limits = []plan.Limit{pair}
-	tied := fleet(4, 24, 6)
+	tied := fleet(4, intervals, 6)
 	tied.Limits = []plan.Limit{pair, {Name: "all", Sites: []int{0, 1, 2, 3}, ImportMW: 100, ExportMW: 100}}
 	one, two := solved(t, &alone), solved(t, &tied)
 	kept(t, &alone, one)
@@ -307,14 +314,14 @@ func TestRobust(t *testing.T) {
 
 // TestFront: less of a measure costs money, and ever more of it.
 func TestFront(t *testing.T) {
-	points := 6
+	points, intervals := 6, 24
 	if testing.Short() {
-		points = 3
+		points, intervals = 3, 8
 	}
 	for _, measure := range []plan.Measure{plan.Wear, plan.Peak, plan.Carbon} {
-		p := fleet(2, 24, 5)
+		p := fleet(2, intervals, 5)
 		for i := range p.Sites {
-			for k := range 24 {
+			for k := range intervals {
 				p.Sites[i].Carbon = append(p.Sites[i].Carbon, 0.3+0.2*math.Cos(float64(k)/3))
 			}
 		}
@@ -384,6 +391,7 @@ func TestRoll(t *testing.T) {
 
 // TestCommitments: what has been sold is kept, and what cannot be kept is paid for.
 func TestCommitments(t *testing.T) {
+	oneSite(t)
 	p := day(wave(12, 4))
 	b := &p.Sites[0].Battery
 	b.Start, b.End = 2, plan.End{Least: 2, Most: 2}
