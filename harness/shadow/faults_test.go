@@ -116,10 +116,14 @@ func cmpOr(a, b float64) float64 {
 // thing its shadow says has to be what it is, with evidence of the right size and soon;
 // it says no more as long as the fault lasts, and it says so when it is over.
 func TestNamesTheFault(t *testing.T) {
+	seeds := uint64(5)
+	if testing.Short() {
+		seeds = 1 // one goroutine
+	}
 	for n := range faults() {
 		var late []time.Duration
 		name := faults()[n].name
-		for seed := uint64(1); seed <= 5; seed++ {
+		for seed := uint64(1); seed <= seeds; seed++ {
 			f := faults()[n]
 			b := newBench(t, 1, seed)
 			b.steady = true

@@ -56,6 +56,9 @@ func TestRegressionIsLeastSquares(t *testing.T) {
 // Years of readings leave the covariance what it has to be: symmetric, positive, and
 // within what was believed at the start.
 func TestCovarianceStaysSound(t *testing.T) {
+	if testing.Short() {
+		t.Skip("arithmetic of one goroutine")
+	}
 	r := newRegression(voltagePrior, voltageDrift)
 	for n := range 5_000_000 {
 		s := float64(n)
