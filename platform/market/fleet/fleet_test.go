@@ -160,7 +160,7 @@ func TestOptimum(t *testing.T) {
 	}{{"nested", nested, 150}, {"feeder", feeder, 220}} {
 		seeds := uint64(3)
 		if testing.Short() {
-			seeds = 1
+			seeds, x.sizes = 1, x.sizes/2
 			if x.name == "feeder" {
 				continue
 			}
