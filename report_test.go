@@ -23,6 +23,9 @@ import (
 // TestReportFiles looks at every file that a run leaves.
 func TestReportFiles(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("an hour of 100 devices; the scripts leave the same files of less")
+	}
 	p := fresh(t)
 	file := scenarioFile(t, "quickstart")
 	o := p.run(t, "run", file, "--json", "--out", "out")
