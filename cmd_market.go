@@ -260,7 +260,12 @@ func (o *backtest) read() ([]time.Time, market.Prices, error) {
 	if err != nil {
 		return nil, p, err
 	}
-	at, err := s.Times(timeColumn)
+	var at []time.Time
+	if o.zone == nil || o.zone == time.UTC {
+		at, err = s.Times(timeColumn)
+	} else {
+		at, err = s.InZone(timeColumn, o.zone)
+	}
 	if err != nil {
 		return nil, p, err
 	}
@@ -283,11 +288,6 @@ func (o *backtest) read() ([]time.Time, market.Prices, error) {
 	}
 	if len(at) < 2 {
 		return nil, p, scenario.Faults{{Path: o.prices, Msg: "one row does not say how long an interval is"}}
-	}
-	if o.zone != nil {
-		for k := range at {
-			at[k] = at[k].In(o.zone)
-		}
 	}
 	step := at[1].Sub(at[0])
 	for k := 2; k < len(at); k++ {

@@ -54,7 +54,11 @@ func readPrices(path, energy string, p *scenario.Portfolio, from, to time.Time, 
 	if err != nil {
 		return nil, err
 	}
-	at, err := s.Times(timeColumn)
+	times := s.Times
+	if zone != time.UTC {
+		times = func(column string) ([]time.Time, error) { return s.InZone(column, zone) }
+	}
+	at, err := times(timeColumn)
 	if err != nil {
 		return nil, err
 	}

@@ -73,7 +73,7 @@ func Run(o Options) (*Result, error) {
 	}
 	for _, d := range []time.Duration{o.Horizon, o.Every, o.Known} {
 		if d%prices.Step != 0 {
-			return nil, scenario.Faults{{Path: o.Portfolio.Prices, Msg: fmt.Sprintf("--rolling: %v is no whole number of intervals of %v", d, prices.Step)}}
+			return nil, scenario.Faults{{Path: o.Portfolio.Prices, Msg: fmt.Sprintf("--rolling: %v is no whole number of intervals of %v", d, prices.Step), Hint: fmt.Sprintf("as in --rolling %v/%v", 24*prices.Step, prices.Step)}}
 		}
 	}
 	if o.Front != "" && (o.Tail > 0 || o.Budget > 0) {

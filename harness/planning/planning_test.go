@@ -169,6 +169,17 @@ func TestAutumn(t *testing.T) {
 	}
 }
 
+// TestHoursOfAZone: on the clock of a zone prices say theirs, or they would be those of other hours.
+func TestHoursOfAZone(t *testing.T) {
+	o := options(t, "zone: Europe/Berlin")
+	o.Portfolio.Prices = file(t, strings.ReplaceAll(prices, "Z,", ","))
+	if _, err := planning.Run(o); err == nil || !strings.Contains(err.Error(), "file.csv:2:1: 2026-03-01T00:00:00 has no zone, and its hour in Europe/Berlin is asked for") {
+		t.Errorf("%v", err)
+	}
+	o.Portfolio.Zone = "UTC"
+	run(t, o)
+}
+
 // TestOnlyScenarios: the price of capacity and other known columns are no scenarios of the price of energy.
 func TestOnlyScenarios(t *testing.T) {
 	o := options(t, "")

@@ -194,6 +194,30 @@ func Instant(word string) (at time.Time, ok bool) {
 	return at, false
 }
 
+// InZone is Times on the clock of a zone, where each instant must have its own: without one it would be taken for UTC,
+// and so be in another hour than it was written in.
+func (s *Sheet) InZone(column string, zone *time.Location) ([]time.Time, error) {
+	at, err := s.Times(column)
+	if err != nil {
+		return nil, err
+	}
+	for k, word := range s.Texts(column) {
+		if !zoned(word) {
+			return nil, s.At(k, []string{column}, "write instants as 2020-01-31T13:00:00+01:00, or leave the zone out", "%s has no zone, and its hour in %s is asked for", short(word), zone)
+		}
+		at[k] = at[k].In(zone)
+	}
+	return at, nil
+}
+
+// zoned tells whether an instant says its zone.
+func zoned(word string) bool {
+	return slices.ContainsFunc(times, func(form string) bool {
+		_, err := time.Parse(form, word)
+		return err == nil && strings.Contains(form, "Z07")
+	})
+}
+
 // Texts returns a column of texts, nil where there is none.
 func (s *Sheet) Texts(column string) []string { return s.words[column] }
 

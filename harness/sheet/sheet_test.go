@@ -90,3 +90,26 @@ func TestInstants(t *testing.T) {
 		}
 	}
 }
+
+// TestInZone: whose hour is asked for says its zone; in autumn an hour is there twice.
+func TestInZone(t *testing.T) {
+	t.Parallel()
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Read(file(t, "time,a\n2020-10-25 02:00:00+02:00,1\n2020-10-25T02:00:00+0100,2\n2020-10-25T02:00Z,3\n"), all, "time")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, err := s.InZone("time", berlin)
+	if err != nil || at[0].Hour() != 2 || at[1].Hour() != 2 || at[2].Hour() != 3 || at[1].Sub(at[0]) != time.Hour {
+		t.Errorf("%v, %v", at, err)
+	}
+	if s, err = Read(file(t, "time,a\n2020-10-25T02:00:00Z,1\n2020-10-25 04:00:00,2\n"), all, "time"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = s.InZone("time", berlin); err == nil || !strings.Contains(err.Error(), ":3:1: 2020-10-25 04:00:00 has no zone, and its hour in Europe/Berlin is asked for") {
+		t.Errorf("an hour of no zone: %v", err)
+	}
+}
