@@ -46,9 +46,17 @@ func (a *Ahead) Print(w io.Writer) {
 	f := &a.of.days[0]
 	last := len(forecast.Levels) - 1
 	fmt.Fprintf(w, "%s of %s\n%-17s %10s   nine times of ten in\n", a.of.options.Target, a.Day().Format(time.DateOnly), "", "forecast")
+	const clock = "2006-01-02 15:04"
+	seen := map[string]int{}
 	for _, v := range a.of.data.came[f.Day] {
-		q := f.Quantiles[v.step]
-		fmt.Fprintf(w, "%-17s %10.4g   %.4g to %.4g\n", v.at.Format("2006-01-02 15:04"), f.Value[v.step], q[0], q[last])
+		seen[v.at.Format(clock)]++
+	}
+	for _, v := range a.of.data.came[f.Day] {
+		q, at := f.Quantiles[v.step], v.at.Format(clock)
+		if seen[at] > 1 { // the hour that autumn has twice
+			at = v.at.Format("15:04 -07:00")
+		}
+		fmt.Fprintf(w, "%-17s %10.4g   %.4g to %.4g\n", at, f.Value[v.step], q[0], q[last])
 	}
 }
 

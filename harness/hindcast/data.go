@@ -40,14 +40,20 @@ func wall(t time.Time, zone *time.Location) time.Time {
 	return time.Date(y, m, d, h, min, s, t.Nanosecond(), time.UTC)
 }
 
-// instant is the first one when a clock of the zone shows that. It is not ok where none has.
-func instant(shown time.Time, zone *time.Location) (t time.Time, ok bool) {
+// instants are those at which the clock of a zone shows this: none in spring's hour that is left out, two in autumn's. The
+// clock is as far from UTC as a day before or a day after.
+func instants(shown time.Time, zone *time.Location) (list []time.Time) {
 	if zone == nil {
-		return shown, true
+		return []time.Time{shown}
 	}
-	y, m, d := shown.Date()
-	t = time.Date(y, m, d, shown.Hour(), shown.Minute(), shown.Second(), shown.Nanosecond(), zone)
-	return t, wall(t, zone).Equal(shown)
+	for _, beside := range []time.Duration{-26 * time.Hour, 26 * time.Hour} {
+		_, offset := shown.Add(beside).In(zone).Zone()
+		at := shown.Add(-time.Duration(offset) * time.Second).In(zone)
+		if wall(at, zone).Equal(shown) && !slices.ContainsFunc(list, at.Equal) {
+			list = append(list, at)
+		}
+	}
+	return list
 }
 
 func read(path, timeColumn string, columns []string, zone *time.Location) (*sheet.Sheet, []time.Time, error) {
@@ -80,18 +86,15 @@ func read(path, timeColumn string, columns []string, zone *time.Location) (*shee
 	if err != nil {
 		return nil, nil, err
 	}
-	times, err := s.Times(timeColumn)
-	if err != nil || zone == nil {
-		return s, times, err
+	times := s.Times
+	if zone != nil {
+		times = func(column string) ([]time.Time, error) { return s.InZone(column, zone) }
 	}
-	for k, word := range s.Texts(timeColumn) {
-		if _, err := time.Parse(time.RFC3339, word); err != nil {
-			return nil, nil, s.At(k, []string{timeColumn}, "write instants as 2020-01-31T13:00:00+01:00, or leave --zone out: days are then those of the file's clock",
-				"%s has no zone, and --zone asks for days of %s", word, zone)
-		}
-		times[k] = times[k].In(zone)
+	at, err := times(timeColumn)
+	if err != nil {
+		return nil, nil, err
 	}
-	return s, times, nil
+	return s, at, nil
 }
 
 // readData reads a file as whole days. Ahead, the last of them is the first day of which the target is
@@ -216,7 +219,10 @@ func readData(o Options, ahead bool) (*data, error) {
 		for _, k := range rows {
 			*day = append(*day, value{times[k], i % perDay, target[k]})
 		}
-		if at, ok := instant(d.first.Add(time.Duration(i)*d.step), o.Zone); ok && len(rows) == 0 {
+		if len(rows) > 0 {
+			continue
+		}
+		for _, at := range instants(d.first.Add(time.Duration(i)*d.step), o.Zone) {
 			*day = append(*day, value{at, i % perDay, math.NaN()})
 		}
 	}

@@ -137,6 +137,45 @@ func TestLocalDays(t *testing.T) {
 	}
 }
 
+// TestHourThereTwice: where the file has no row of autumn's day its forecast has all 25 hours, those that a clock shows twice told
+// apart for people, too; spring's has 23.
+func TestHourThereTwice(t *testing.T) {
+	for _, tt := range []struct {
+		zone, day string
+		hours     int
+		want      []string
+	}{
+		{"Europe/Berlin", "2024-10-27", 25, []string{"2024-10-27 01:00 ", "02:00 +02:00 ", "02:00 +01:00 ", "2024-10-27 03:00 "}},
+		{"Pacific/Auckland", "2024-04-07", 25, []string{"02:00 +13:00 ", "02:00 +12:00 "}},
+		{"Europe/Berlin", "2024-03-31", 23, []string{"2024-03-31 01:00 ", "2024-03-31 03:00 "}},
+	} {
+		zone, err := time.LoadLocation(tt.zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		y, m, d := day(t, tt.day).Date()
+		midnight := time.Date(y, m, d, 0, 0, 0, 0, zone)
+		begin := midnight.AddDate(0, 0, -60).UTC()
+		a, err := hindcast.Next(hindcast.Options{Data: write(t, "data.csv", hours(begin, int(midnight.Sub(begin)/time.Hour))), Target: "Price", Zone: zone})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b, table bytes.Buffer
+		a.Print(&b)
+		for _, want := range tt.want {
+			if strings.Count(b.String(), want) != 1 {
+				t.Errorf("%s: %q is not there once:\n%s", tt.day, want, b.String())
+			}
+		}
+		if err := a.WriteCSV(&table); err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(table.String(), "\n") - 1; n != tt.hours {
+			t.Errorf("%s has %d rows, want %d", tt.day, n, tt.hours)
+		}
+	}
+}
+
 // TestZoneFaults: a zone is asked of instants, not of clocks.
 func TestZoneFaults(t *testing.T) {
 	berlin, err := time.LoadLocation("Europe/Berlin")
