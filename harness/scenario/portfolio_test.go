@@ -52,6 +52,23 @@ func TestMeanOfASeries(t *testing.T) {
 	}
 }
 
+// TestInstantsOfASeries: an instant may have a blank for the T, and a zone after it.
+func TestInstantsOfASeries(t *testing.T) {
+	t.Parallel()
+	day := time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
+	for _, rows := range []string{
+		"2026-06-01T08:00:00+08:00,100\n2026-06-01T09:00:00+08:00,200\n", "2026-06-01 08:00:00+08:00,100\n2026-06-01 09:00:00+08:00,200\n",
+		"2026-06-01 08:00+08:00,100\n2026-06-01 09:00+08:00,200\n", "2026-06-01T00:00Z,100\n2026-06-01T01:00Z,200\n", "2026-06-01 00:00,100\n2026-06-01 01:00,200\n",
+	} {
+		p, err := portfolio(t, rows, "")
+		if err != nil {
+			t.Error(err)
+		} else if got := p.Sites[0].Load.Mean(day, day.Add(2*time.Hour)); got != 150 {
+			t.Errorf("%q: a mean of %v, want 150", rows, got)
+		}
+	}
+}
+
 // TestPortfolioFaults: what is wrong with a portfolio is told with its place, all at once.
 func TestPortfolioFaults(t *testing.T) {
 	_, err := portfolio(t, "2026-06-01T00:00:00Z,100\n", `    pv: 50

@@ -371,7 +371,7 @@ func (t *table) number(column int) (float64, error) {
 	return x, nil
 }
 
-var instants = []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02 15:04", "2006-01-02"}
+var instants = []string{time.RFC3339, "2006-01-02 15:04:05Z07:00", "2006-01-02T15:04Z07:00", "2006-01-02 15:04Z07:00", "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02 15:04", "2006-01-02"}
 
 // time reads seconds since the start, or an instant (UTC when it has no zone).
 func (t *table) time(column int, start time.Time) (float64, error) {
