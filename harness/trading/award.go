@@ -9,6 +9,7 @@ import (
 	"math/big"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"yunchu/harness/scenario"
@@ -246,7 +247,10 @@ func (r *AwardResult) whole(product order.Product) (out []delivery.Sold, err err
 	}
 	for _, s := range sold {
 		if s.At.Before(at) {
-			return nil, fmt.Errorf("two deliveries of %s overlap at %s", product, s.At.UTC().Format(time.RFC3339))
+			return nil, scenario.Faults{{
+				Path: strings.Join(r.options.Awards, ", "), Msg: fmt.Sprintf("two deliveries of %s overlap at %s", product, s.At.UTC().Format(time.RFC3339)),
+				Hint: "look at time and minutes of these rows; --bill is for the awards of one auction",
+			}}
 		}
 		until(s.At)
 		out = append(out, s)
