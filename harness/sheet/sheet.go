@@ -166,7 +166,7 @@ func (s *Sheet) Full(names ...string) ([]float64, error) {
 	}
 	for k, x := range s.Column[i] {
 		if math.IsNaN(x) {
-			return nil, s.Fault(s.Line[k], 1, "", "column %s has no value in this row", s.Header[i])
+			return nil, s.At(k, s.Header[i:i+1], "write a number: every row has one", "column %s has no value in this row", s.Header[i])
 		}
 	}
 	return s.Column[i], nil

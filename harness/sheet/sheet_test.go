@@ -54,7 +54,7 @@ func TestFaults(t *testing.T) {
 		{"time;a\n2020-01-01T00:00:00Z;1,5\n", ":1:5: the columns are separated by ; here"},
 		{"when,a\n1,1\n", ":1:1: there is no column time"},
 		{"time,b\n2020-01-01T00:00:00Z,1\n", ":1:1: there is no column a"},
-		{"time,a\n2020-01-01T00:00:00Z,\n", ":2:1: column a has no value"},
+		{"time,a\n2020-01-01T00:00:00Z,\n", ":2:22: column a has no value"},
 	} {
 		s, err := Read(file(t, tt.text), all, "time")
 		if err == nil {

@@ -271,7 +271,7 @@ func TestLabFaults(t *testing.T) {
 		{"no column", "t_s,amps,V_V\n0,0,3.3\n", []string{"bad.csv:1:1: there is no column I_A or current_a", "its columns are t_s, amps, V_V"}},
 		{"a word", "t_s,I_A,V_V\n0,0,3.3\n1,full,3.3\n", []string{`bad.csv:3:3: "full" in column I_A is not a number`, "1,full,3.3", "  ^"}},
 		{"not finite", "t_s,I_A,V_V\n0,0,NaN\n", []string{`bad.csv:2:5: "NaN" in column V_V`}},
-		{"a gap", "t_s,I_A,V_V\n0,0,3.3\n1,,3.3\n", []string{"bad.csv:3:1: column I_A has no value"}},
+		{"a gap", "t_s,I_A,V_V\n0,0,3.3\n1,,3.3\n", []string{"bad.csv:3:3: column I_A has no value", "write a number"}},
 		{"a short row", "t_s,I_A,V_V\n0,0\n", []string{"bad.csv:2:1: wrong number of fields", "as many fields as the first line, 3"}},
 		{"time falls", "t_s,I_A,V_V\n0,0,3.3\n5,0,3.3\n4,0,3.3\n", []string{"bad.csv:4:1: time 4 s comes after 5 s", "sort the rows"}},
 	} {

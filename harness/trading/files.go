@@ -149,7 +149,7 @@ func readBids(path string, r *order.Rules, now time.Time) (*bids, error) {
 		var o order.Order
 		var ok bool
 		if o.At, ok = sheet.Instant(s.Texts(timeColumn)[k]); !ok {
-			wrong(k, timeColumn, "write it as 2020-01-31T13:00:00Z", "%q is no instant", s.Texts(timeColumn)[k])
+			wrong(k, timeColumn, "write it as 2020-01-31T13:00:00Z, or with a zone as 2020-01-31T14:00:00+01:00", "%q is no instant", s.Texts(timeColumn)[k])
 			continue
 		}
 		o.Product = order.Product(s.Texts(productColumn)[k])
