@@ -181,6 +181,15 @@ func (m *made) do(a Action) {
 	m.acks = append(m.acks, ack)
 }
 
+// played leaves out a test when short: a player and a device that is made are one goroutine. What is done beside it
+// is raced by the tests on a wire.
+func played(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("one goroutine, for many hours of its time")
+	}
+}
+
 // accepted is what a procedure that ships comes to on a device.
 func (m *made) accepted(t *testing.T, name string, short bool) (report.Verdict, string) {
 	t.Helper()
@@ -249,6 +258,7 @@ var forTests = []string{"T05", "T06", "T07", "T08", "T09", "T10", "T11", "T13", 
 // TestGoodDevicePasses: a device without a defect passes in full and in short, quick or slow to
 // answer.
 func TestGoodDevicePasses(t *testing.T) {
+	played(t)
 	for _, name := range forTests {
 		for _, late := range []time.Duration{0, 700 * time.Millisecond} {
 			if late > 0 && name == "T32" { // asks for an answer within 0.5 s
@@ -280,6 +290,7 @@ func TestAgedBatteryClimbsTheLadder(t *testing.T) {
 // TestDefectsAreFound: what a device may have wrong that the limit of a test does not look at
 // first. None of them passes.
 func TestDefectsAreFound(t *testing.T) {
+	played(t)
 	once := func(t time.Time) bool { return !t.IsZero() }
 	for _, tt := range []struct {
 		test, name string
