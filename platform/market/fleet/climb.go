@@ -74,6 +74,7 @@ func (s *solver) climb(width, wanted float64) (over float64, err error) {
 		return 0, err
 	}
 	radius := 2 * width
+	fresh := true // what the stores do is what x has them do
 	for x.over > wanted && radius > 1e-12*s.spread && s.rounds <= mostRounds {
 		hoped, far := s.step(x, y.prices, radius)
 		if err := s.visit(y, width); err != nil {
@@ -95,7 +96,7 @@ func (s *solver) climb(width, wanted float64) (over float64, err error) {
 		case part > 0.75:
 			radius = max(radius, 2*far)
 		}
-		if part <= 1e-4 {
+		if fresh = part > 1e-4; !fresh {
 			continue
 		}
 		// Where the value is straighter than it looked, farther on.
@@ -104,7 +105,7 @@ func (s *solver) climb(width, wanted float64) (over float64, err error) {
 			if err := s.visit(z, width); err != nil {
 				return 0, err
 			}
-			if !(z.value > y.value) {
+			if fresh = z.value > y.value; !fresh {
 				break
 			}
 			y, z = z, y
@@ -113,11 +114,10 @@ func (s *solver) climb(width, wanted float64) (over float64, err error) {
 		x, y = y, x
 	}
 	copy(s.prices, x.prices)
-	// What the stores do has been changed by a step that was not taken.
-	if err := s.visit(x, width); err != nil {
-		return 0, err
+	if !fresh { // a step that was not taken has changed what the stores do
+		err = s.visit(x, width)
 	}
-	return x.over, nil
+	return x.over, err
 }
 
 // step finds the prices to try next, what they should bring and how far they are at most.
@@ -131,11 +131,13 @@ func (s *solver) step(x *point, to []float64, radius float64) (hoped, far float6
 		most = s.size / s.spread
 	}
 	stops := make([]bool, n) // at 0
-	for damp := 1e-13 * most; ; damp *= 10 {
+	for damp := 1e-13 * most; ; {
 		clear(stops)
-		if s.newton(x, to, stops, damp, radius) || damp > 1e9*most {
+		long := s.newton(x, to, stops, damp, radius)
+		if long <= radius || damp > 1e9*most {
 			break
 		}
+		damp *= min(max(10, long/radius), 1e6) // a step grows shorter no faster than that
 	}
 	for r := range n {
 		d := to[r] - x.prices[r]
@@ -154,11 +156,11 @@ func (s *solver) step(x *point, to []float64, radius float64) (hoped, far float6
 }
 
 // newton solves for a step with so much added to the diagonal; prices that would change their sign stop at 0, and the
-// others are solved for again. It reports whether the step is within the radius.
-func (s *solver) newton(x *point, to []float64, stops []bool, damp, radius float64) bool {
+// others are solved for again. It returns how far the step is, ∞ where there is none; one beyond the radius is not gone on with.
+func (s *solver) newton(x *point, to []float64, stops []bool, damp, radius float64) (long float64) {
 	for {
 		copy(to, x.prices)
-		var free []int
+		free := s.free[:0]
 		for r, price := range x.prices {
 			switch {
 			case stops[r]:
@@ -167,10 +169,10 @@ func (s *solver) newton(x *point, to []float64, stops []bool, damp, radius float
 				free = append(free, r)
 			}
 		}
-		if len(free) == 0 {
-			return true
+		n := len(free)
+		if n == 0 {
+			return long
 		}
-		m, right := mat.NewSymDense(len(free), nil), mat.NewVecDense(len(free), nil)
 		for i, r := range free {
 			v := x.steep[r]
 			for c, stop := range stops {
@@ -178,24 +180,29 @@ func (s *solver) newton(x *point, to []float64, stops []bool, damp, radius float
 					v += x.curve.at(r, c) * x.prices[c]
 				}
 			}
-			right.SetVec(i, v)
+			s.right[i] = v
 			for k, c := range free[:i+1] {
-				m.SetSym(i, k, x.curve.at(r, c))
+				s.matrix[k*n+i] = x.curve.at(r, c)
 			}
-			m.SetSym(i, i, x.curve.at(r, r)+damp)
+			s.matrix[i*n+i] += damp
 		}
-		var f mat.Cholesky
-		if !f.Factorize(m) {
-			return false
+		if !s.factor.Factorize(mat.NewSymDense(n, s.matrix[:n*n])) {
+			return math.Inf(1)
 		}
-		var d mat.VecDense
-		_ = f.SolveVecTo(&d, right) // of a bad condition it says so; whether the step is one is seen by its length
+		d := mat.NewVecDense(n, s.moves[:n])
+		_ = s.factor.SolveVecTo(d, mat.NewVecDense(n, s.right[:n])) // of a bad condition it says so; whether the step is one is seen by its length
+		long = 0
+		for _, by := range s.moves[:n] {
+			if long = max(long, math.Abs(by)); math.IsNaN(by) {
+				long = math.Inf(1)
+			}
+		}
+		if long > radius {
+			return long
+		}
 		more := false
 		for i, r := range free {
-			by := d.AtVec(i)
-			if !(math.Abs(by) <= radius) {
-				return false
-			}
+			by := s.moves[i]
 			side := x.prices[r]
 			if side == 0 {
 				side = x.steep[r]
@@ -206,7 +213,7 @@ func (s *solver) newton(x *point, to []float64, stops []bool, damp, radius float
 			}
 		}
 		if !more {
-			return true
+			return long
 		}
 	}
 }

@@ -62,7 +62,7 @@ var (
 )
 
 const (
-	near       = 1e-8 // how near the cost comes to the optimum, relative to it
+	near       = 5e-8 // how near the cost comes to the optimum, relative to it
 	kept       = 1e-9 // what a limit may be passed by, of the power of all
 	mostStages = 60
 	fewStages  = 8

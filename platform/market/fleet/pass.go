@@ -24,27 +24,31 @@ type pass struct {
 
 // add puts in a piece of a slope.
 func (p *pass) add(from, to, slope float64) {
-	i, n := p.find(from, 0), len(p.bends)
-	j := i
-	if i < n && p.bends[i].at < to { // seldom: pieces are short
-		j = p.find(to, i)
-	}
 	p.bends = append(p.bends, bend{}, bend{})
-	copy(p.bends[j+2:], p.bends[j:n])
-	p.bends[j+1] = bend{to, -slope}
-	copy(p.bends[i+1:j+1], p.bends[i:j])
-	p.bends[i] = bend{from, slope}
+	b := p.bends
+	n := len(b) - 2
+	i := find(b[:n], from)
+	j := i
+	if i < n && b[i].at < to { // seldom: pieces are short
+		j += find(b[i:n], to)
+	}
+	copy(b[j+2:], b[j:n])
+	b[j+1] = bend{to, -slope}
+	if j > i {
+		copy(b[i+1:j+1], b[i:j])
+	}
+	b[i] = bend{from, slope}
 }
 
-// find is the first bend from i on that is at or after some place.
-func (p *pass) find(at float64, i int) int {
-	j := len(p.bends)
-	for i < j {
-		if k := int(uint(i+j) >> 1); p.bends[k].at < at {
-			i = k + 1
-		} else {
-			j = k
+// find is the first of some bends that is at or after some place.
+func find(b []bend, at float64) int {
+	i, n := 0, len(b)
+	for n > 0 { // halved without a branch on what is compared, which nobody can foretell
+		half := (n + 1) / 2
+		if b[i+half-1].at < at {
+			i += half
 		}
+		n -= half
 	}
 	return i
 }
@@ -89,8 +93,27 @@ func (p *pass) cutBack(v, want float64) (at, slope float64, before int) {
 	return b[0].at, 0, -1
 }
 
+// unit is one with what is asked of it in each round.
+type unit struct {
+	Unit
+	room  float64 // MW between its ends
+	share float64 // of each of these in the room
+	per   float64 // MW that bring a MWh into the store
+	bends bool    // it has room, and what it does is stored
+}
+
+func units(s *Store) []unit {
+	out := make([]unit, len(s.Units))
+	for k, u := range s.Units {
+		room := u.Most - u.Least
+		out[k] = unit{Unit: u, room: room, share: 1 / room, per: 1 / u.Stores, bends: u.Stores != 0 && room > 0}
+	}
+	return out
+}
+
 // state is what a store does.
 type state struct {
+	units          []unit
 	power, before  []float64 // by unit; in the stage before
 	worth          []float64 // by interval
 	end, endBefore float64
@@ -103,25 +126,25 @@ func (p *pass) run(s *Store, x *state, prices []float64, width float64) (value f
 	if !ok {
 		return 0, false
 	}
-	held, u, worth := s.Start, 0, start
-	for t := range prices {
+	held, u, worth, narrow, far := s.Start, 0, start, 1/width, 0.0
+	for t, price := range prices {
 		if t > 0 {
 			worth = min(max(worth, p.low[t]), p.high[t])
 		}
 		x.worth[t] = worth
-		for ; u < len(s.Units) && s.Units[u].At == t; u++ {
-			k := &s.Units[u]
-			q, room := k.Cost+k.Takes*prices[t], k.Most-k.Least
-			z := min(max(x.before[u]+(k.Stores*worth-q)*room/width, k.Least), k.Most)
+		for ; u < len(x.units) && x.units[u].At == t; u++ {
+			k := &x.units[u]
+			q, before := k.Cost+k.Takes*price, x.before[u]
+			z := min(max(before+(k.Stores*worth-q)*k.room*narrow, k.Least), k.Most)
 			x.power[u] = z
 			held += k.Stores * z
 			value += q * z
-			if room > 0 {
-				d := z - x.before[u]
-				value += width / room / 2 * d * d
+			if k.room > 0 {
+				far += k.share * (z - before) * (z - before)
 			}
 		}
 	}
+	value += width / 2 * far
 	x.end = held
 	value -= s.End.Price * held
 	if room := s.End.Most - s.End.Least; room > 0 {
@@ -149,19 +172,18 @@ func (p *pass) back(s *Store, x *state, prices []float64, width float64) (worth 
 		slope := room / s.width(width)
 		p.add(s.End.Price+(s.End.Most-x.endBefore)/slope, s.End.Price+(s.End.Least-x.endBefore)/slope, slope)
 	}
-	u := len(s.Units)
+	u, narrow := len(x.units), 1/width
 	for t := len(prices) - 1; t >= 0; t-- {
-		for ; u > 0 && s.Units[u-1].At == t; u-- {
-			k := &s.Units[u-1]
-			room := k.Most - k.Least
-			if k.Stores == 0 || room <= 0 {
+		for ; u > 0 && x.units[u-1].At == t; u-- {
+			k := &x.units[u-1]
+			if !k.bends {
 				first -= k.Stores * k.Least
 				last -= k.Stores * k.Least
 				continue
 			}
-			q, per := k.Cost+k.Takes*prices[t], width/room
-			from := (q + per*(k.Least-x.before[u-1])) / k.Stores
-			to := (q + per*(k.Most-x.before[u-1])) / k.Stores
+			q, steep := k.Cost+k.Takes*prices[t], width*k.share
+			from := (q + steep*(k.Least-x.before[u-1])) * k.per
+			to := from + width*k.per
 			if k.Stores > 0 {
 				first -= k.Stores * k.Least
 				last -= k.Stores * k.Most
@@ -170,7 +192,7 @@ func (p *pass) back(s *Store, x *state, prices []float64, width float64) (worth 
 				first -= k.Stores * k.Most
 				last -= k.Stores * k.Least
 			}
-			p.add(from, to, -k.Stores*k.Stores/per)
+			p.add(from, to, -k.Stores*k.Stores*k.room*narrow)
 		}
 		if t == 0 {
 			break

@@ -50,11 +50,7 @@ func TestSlopes(t *testing.T) {
 					t.Errorf("round %d, row %d: it changes by %v more than was said, of the largest", round, r, off)
 				}
 			}
-			for i := range s.states {
-				state := &s.states[i]
-				copy(state.before, state.power)
-				state.endBefore = state.end
-			}
+			s.stay()
 		}
 	}
 }

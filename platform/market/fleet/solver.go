@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"gonum.org/v1/gonum/mat"
+
 	"yunchu/platform/market/spread"
 )
 
@@ -27,6 +29,11 @@ type solver struct {
 	over   float64   // MW that a limit is passed by now
 	enough int       // stages
 	rounds int
+
+	// What a step is found with: the rows that are free, and their equations.
+	free                 []int
+	matrix, right, moves []float64
+	factor               mat.Cholesky
 }
 
 // row is a limit in an interval.
@@ -59,7 +66,9 @@ func newSolver(p *Problem) *solver {
 			}
 		}
 	}
-	s.prices = make([]float64, len(s.rows))
+	rows := len(s.rows)
+	s.prices = make([]float64, rows)
+	s.free, s.matrix, s.right, s.moves = make([]int, 0, rows), make([]float64, rows*rows), make([]float64, rows), make([]float64, rows)
 	of := map[string]int{}
 	var members [][]int
 	for i := range p.Stores {
@@ -76,8 +85,8 @@ func newSolver(p *Problem) *solver {
 			s.sets, members = append(s.sets, limits), append(members, nil)
 		}
 		members[set] = append(members[set], i)
-		units := len(x.Units)
-		s.states[i] = state{power: make([]float64, units), before: make([]float64, units), worth: make([]float64, n), end: min(max(x.Start, x.End.Least), x.End.Most)}
+		n := len(x.Units)
+		s.states[i] = state{units: units(x), power: make([]float64, n), before: make([]float64, n), worth: make([]float64, p.Intervals), end: min(max(x.Start, x.End.Least), x.End.Most)}
 		for k, u := range x.Units {
 			s.states[i].power[k] = min(max(0, u.Least), u.Most)
 		}
@@ -123,11 +132,7 @@ func (p *Problem) sizes() (spread, size float64) {
 func (s *solver) stages(width, least, wanted float64) (gap, ended float64, err error) {
 	gap = 1
 	for range s.enough {
-		for i := range s.states {
-			x := &s.states[i]
-			copy(x.before, x.power)
-			x.endBefore = x.end
-		}
+		s.stay()
 		over, err := s.climb(width, min(max(gap*0.3, kept/3), 1e-3)*s.size)
 		if err != nil {
 			return gap, width, err
@@ -141,6 +146,15 @@ func (s *solver) stages(width, least, wanted float64) (gap, ended float64, err e
 		width = max(width*falls, least)
 	}
 	return gap, width, nil
+}
+
+// stay makes what the stores do what the next stage goes from.
+func (s *solver) stay() {
+	for i := range s.states {
+		x := &s.states[i]
+		copy(x.before, x.power)
+		x.endBefore = x.end
+	}
 }
 
 // look finds what is best for all stores at some prices: the value of that with what the limits are worth, and by row
@@ -226,7 +240,7 @@ func (s *solver) work(g *part, width float64) {
 // that with a and b what the power and the energy of an interval change by with its price, and d what the energy of all
 // changes by with ν, the derivative is a·1 − b·bᵀ/d.
 func (g *part) slopes(s *Store, x *state, width float64) {
-	n := len(g.takes)
+	n, narrow := len(g.takes), 1/width
 	g.at, g.by = g.at[:0], g.by[:0]
 	moves, u := 0.0, 0
 	flush := func() {
@@ -245,11 +259,11 @@ func (g *part) slopes(s *Store, x *state, width float64) {
 			flush()
 		}
 		a, b := 0.0, 0.0
-		for ; u < len(s.Units) && s.Units[u].At == t; u++ {
-			k, z := &s.Units[u], x.power[u]
+		for ; u < len(x.units) && x.units[u].At == t; u++ {
+			k, z := &x.units[u], x.power[u]
 			g.takes[t] += k.Takes * z
 			if z > k.Least && z < k.Most {
-				per := (k.Most - k.Least) / width
+				per := k.room * narrow
 				a += k.Takes * k.Takes * per
 				b += k.Takes * k.Stores * per
 				moves += k.Stores * k.Stores * per

@@ -13,7 +13,7 @@ import (
 const (
 	manySites  = 150
 	mostShared = 500  // rows of limits
-	asGood     = 5e-8 // gap, and what a row is missed by, relative
+	asGood     = 1e-7 // gap, and what a row is missed by, relative
 )
 
 // many is what package fleet makes of a model; it is not ok where the model has more than that knows.
