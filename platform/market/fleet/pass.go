@@ -5,6 +5,9 @@ import (
 	"slices"
 )
 
+// nearby is how many bends are looked at one by one.
+const nearby = 6
+
 // bend is where the slope of a function changes, and by how much.
 type bend struct{ at, by float64 }
 
@@ -18,38 +21,64 @@ type bend struct{ at, by float64 }
 // was, as far as it is within the cuts (N. A. Johnson, J. Computational and Graphical Statistics 22(2), 2013, has the
 // same for another use).
 type pass struct {
-	bends     []bend
+	memory    []bend
+	bends     []bend // of memory, from begin on
+	begin     int
 	low, high []float64 // by interval: the cuts
 }
 
-// add puts in a piece of a slope.
-func (p *pass) add(from, to, slope float64) {
-	p.bends = append(p.bends, bend{}, bend{})
-	b := p.bends
-	n := len(b) - 2
-	i := find(b[:n], from)
-	j := i
-	if i < n && b[i].at < to { // seldom: pieces are short
-		j += find(b[i:n], to)
+// empty makes room for the bends of so many units, on either side.
+func (p *pass) empty(units int) {
+	if need := 4 * (units + 1); len(p.memory) < need {
+		p.memory = make([]bend, need)
 	}
-	copy(b[j+2:], b[j:n])
-	b[j+1] = bend{to, -slope}
-	if j > i {
-		copy(b[i+1:j+1], b[i:j])
-	}
-	b[i] = bend{from, slope}
+	p.begin = len(p.memory) / 2
+	p.bends = p.memory[p.begin:p.begin]
 }
 
-// find is the first of some bends that is at or after some place.
-func find(b []bend, at float64) int {
-	i, n := 0, len(b)
-	for n > 0 { // halved without a branch on what is compared, which nobody can foretell
-		half := (n + 1) / 2
-		if b[i+half-1].at < at {
-			i += half
-		}
-		n -= half
+// add puts in a piece of a slope, and returns where. Prices differ little from round to round, so where it
+// was then is where to look first.
+func (p *pass) add(from, to, slope float64, last int) int {
+	i := place(p.bends, from, last)
+	n := len(p.bends)
+	j := i
+	if i < n && p.bends[i].at < to { // pieces are short
+		j += place(p.bends[i:], to, 1)
 	}
+	if i < n/2 { // what is on the shorter side makes room
+		p.begin -= 2
+		p.bends = p.memory[p.begin : p.begin+n+2]
+		b := p.bends
+		copy(b, b[2:i+2])
+		copy(b[i+1:j+1], b[i+2:j+2])
+	} else {
+		p.bends = p.memory[p.begin : p.begin+n+2]
+		b := p.bends
+		copy(b[j+2:], b[j:n])
+		copy(b[i+1:j+1], b[i:j])
+	}
+	p.bends[i], p.bends[j+1] = bend{from, slope}, bend{to, -slope}
+	return i
+}
+
+// place is the first of some bends that is at or after some place, which is perhaps near the last one.
+func place(b []bend, at float64, last int) int {
+	i := min(last, len(b))
+	for end := max(i-nearby, 0); i > end && b[i-1].at >= at; {
+		i--
+	}
+	for end := min(i+nearby, len(b)); i < end && b[i].at < at; {
+		i++
+	}
+	if (i == 0 || b[i-1].at < at) && (i == len(b) || b[i].at >= at) {
+		return i
+	}
+	i, _ = slices.BinarySearchFunc(b, at, func(x bend, at float64) int {
+		if x.at < at {
+			return -1
+		}
+		return 1
+	})
 	return i
 }
 
@@ -116,6 +145,7 @@ type state struct {
 	units          []unit
 	power, before  []float64 // by unit; in the stage before
 	worth          []float64 // by interval
+	places         []int32   // of bends, by unit, in the round before
 	end, endBefore float64
 }
 
@@ -166,11 +196,11 @@ func (s *Store) width(perMW float64) float64 {
 
 // back returns what a MWh is worth at the begin.
 func (p *pass) back(s *Store, x *state, prices []float64, width float64) (worth float64, ok bool) {
-	p.bends = p.bends[:0]
+	p.empty(len(x.units))
 	first, last := s.End.Most, s.End.Least // of E(ν), from ν = −∞ to ∞
 	if room := last - first; room < 0 {
 		slope := room / s.width(width)
-		p.add(s.End.Price+(s.End.Most-x.endBefore)/slope, s.End.Price+(s.End.Least-x.endBefore)/slope, slope)
+		p.add(s.End.Price+(s.End.Most-x.endBefore)/slope, s.End.Price+(s.End.Least-x.endBefore)/slope, slope, 0)
 	}
 	u, narrow := len(x.units), 1/width
 	for t := len(prices) - 1; t >= 0; t-- {
@@ -192,7 +222,7 @@ func (p *pass) back(s *Store, x *state, prices []float64, width float64) (worth 
 				first -= k.Stores * k.Most
 				last -= k.Stores * k.Least
 			}
-			p.add(from, to, -k.Stores*k.Stores*k.room*narrow)
+			x.places[u-1] = int32(p.add(from, to, -k.Stores*k.Stores*k.room*narrow, int(x.places[u-1])))
 		}
 		if t == 0 {
 			break
@@ -204,8 +234,9 @@ func (p *pass) back(s *Store, x *state, prices []float64, width float64) (worth 
 		if first > s.Most {
 			at, slope, next := p.cut(first, s.Most)
 			p.low[t], first = at, s.Most
-			p.bends[next-1] = bend{at, slope}
-			p.bends = p.bends[:copy(p.bends, p.bends[next-1:])]
+			p.bends = p.bends[next-1:]
+			p.begin += next - 1
+			p.bends[0] = bend{at, slope}
 		}
 		if last < s.Least {
 			at, slope, before := p.cutBack(last, s.Least)

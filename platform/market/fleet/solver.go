@@ -86,7 +86,7 @@ func newSolver(p *Problem) *solver {
 		}
 		members[set] = append(members[set], i)
 		n := len(x.Units)
-		s.states[i] = state{units: units(x), power: make([]float64, n), before: make([]float64, n), worth: make([]float64, p.Intervals), end: min(max(x.Start, x.End.Least), x.End.Most)}
+		s.states[i] = state{units: units(x), power: make([]float64, n), before: make([]float64, n), worth: make([]float64, p.Intervals), places: make([]int32, n), end: min(max(x.Start, x.End.Least), x.End.Most)}
 		for k, u := range x.Units {
 			s.states[i].power[k] = min(max(0, u.Least), u.Most)
 		}

@@ -39,8 +39,19 @@ type Problem struct {
 	cost, square, lo, hi []float64 // by variable
 	rowLo, rowHi         []float64 // by row
 	terms                [][]Term  // by row
+	free                 []Term    // memory for more of them
 
 	kept *method // of the last Solve, as long as its rows are those of the problem
+}
+
+// atOnce is how many terms get their memory together.
+const atOnce = 4096
+
+// Grow makes room for as many more variables and rows, so that adding them is cheap.
+func (p *Problem) Grow(variables, rows int) {
+	p.cost, p.square = slices.Grow(p.cost, variables), slices.Grow(p.square, variables)
+	p.lo, p.hi = slices.Grow(p.lo, variables), slices.Grow(p.hi, variables)
+	p.rowLo, p.rowHi, p.terms = slices.Grow(p.rowLo, rows), slices.Grow(p.rowHi, rows), slices.Grow(p.terms, rows)
 }
 
 // Var adds a variable. Its bounds may be infinite.
@@ -60,7 +71,12 @@ func (p *Problem) Square(v Var, q float64) { p.square[v] += q }
 // Row adds lo <= sum of terms <= hi. A variable that stands in it twice counts with the sum.
 func (p *Problem) Row(lo, hi float64, terms ...Term) Row {
 	p.rowLo, p.rowHi = append(p.rowLo, lo), append(p.rowHi, hi)
-	p.terms = append(p.terms, slices.Clone(terms))
+	if len(terms) > cap(p.free)-len(p.free) {
+		p.free = make([]Term, 0, max(len(terms), atOnce))
+	}
+	begin := len(p.free)
+	p.free = append(p.free, terms...)
+	p.terms = append(p.terms, p.free[begin:len(p.free):len(p.free)])
 	p.kept = nil
 	return Row(len(p.rowLo) - 1)
 }

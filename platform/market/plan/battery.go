@@ -15,6 +15,7 @@ func (m *model) battery(i int, w *ways) {
 		return
 	}
 	n, inf := m.n, math.Inf(1)
+	var terms []lp.Term
 	v.ch, v.dis, v.stored, v.balance = vars(n), vars(n), vars(n+1), make([]lp.Row, n)
 	v.offers = make([]offer, len(m.p.Products))
 	for k := range v.offers {
@@ -51,10 +52,14 @@ func (m *model) battery(i int, w *ways) {
 	v.stored[n] = m.variable(last, lo, hi)
 	m.cost(ending, v.stored[n], -b.End.Price)
 	m.fixed[ending] += b.End.Price * b.Start
+	var in, out few
 	for t := range n {
-		inside, outside := m.flows(i, t)
-		terms := []lp.Term{{Var: v.stored[t+1], By: -1}, {Var: v.stored[t], By: 1}}
-		terms = append(append(terms, times(inside, 1)...), times(outside, -1)...)
+		inside, outside := m.flows(&in, &out, i, t)
+		terms = append(terms[:0], lp.Term{Var: v.stored[t+1], By: -1}, lp.Term{Var: v.stored[t], By: 1})
+		terms = append(terms, inside...)
+		for _, x := range outside {
+			terms = append(terms, lp.Term{Var: x.Var, By: -x.By})
+		}
 		v.balance[t] = m.row(tag{kind: inner}, 0, 0, terms...)
 		for _, x := range outside {
 			m.cost(wear, x.Var, b.VariableCost*b.Out*x.By)
@@ -82,11 +87,11 @@ func times(terms []lp.Term, by float64) []lp.Term {
 	return out
 }
 
-// flows are what goes into the store and out of it in an interval, MWh, calls included.
-func (m *model) flows(i, t int) (inside, outside []lp.Term) {
+// flows are what goes into the store and out of it in an interval, MWh, calls included; they may lie in these two.
+func (m *model) flows(in, out *few, i, t int) (inside, outside []lp.Term) {
 	b, v := &m.p.Sites[i].Battery, &m.sites[i]
-	inside = append(inside, lp.Term{Var: v.ch[t], By: m.h * b.In})
-	outside = append(outside, lp.Term{Var: v.dis[t], By: m.h / b.Out})
+	inside = append(in[:0], lp.Term{Var: v.ch[t], By: m.h * b.In})
+	outside = append(out[:0], lp.Term{Var: v.dis[t], By: m.h / b.Out})
 	for k, x := range m.p.Products {
 		if x.Called == 0 {
 			continue
@@ -170,8 +175,9 @@ func (m *model) depths(i int) {
 		}
 		v.segments, v.filled, v.held = append(v.segments, list), append(v.filled, filled), append(v.held, after)
 	}
+	var in, out few
 	for t := range n {
-		inside, outside := m.flows(i, t)
+		inside, outside := m.flows(&in, &out, i, t)
 		v.put = append(v.put, m.row(tag{kind: inner}, 0, 0, append(put[t], inside...)...))
 		v.taken = append(v.taken, m.row(tag{kind: inner}, 0, 0, append(taken[t], outside...)...))
 	}

@@ -8,13 +8,14 @@ import (
 
 // common writes down what ties the sites together in a world.
 func (m *model) common(k int) {
+	var at few
 	w, inf := &m.worlds[k], math.Inf(1)
 	for x, l := range m.p.Limits {
 		for t := range m.n {
 			var more, less []lp.Term
 			constant, most, least, up, down := 0.0, 0.0, 0.0, 0.0, 0.0
 			for _, i := range l.Sites {
-				scheduled, _, c := m.net(w, i, t)
+				scheduled, _, c := m.net(&at, w, i, t)
 				more = append(append(more, scheduled...), m.offered(i, t, false)...)
 				less = append(append(less, scheduled...), m.offered(i, t, true)...)
 				constant += c
@@ -70,8 +71,9 @@ func (m *model) all() (sum float64) {
 
 // total is what all sites are expected to take.
 func (m *model) total(w *world, t int) (terms []lp.Term, constant float64) {
+	var at few
 	for i := range m.p.Sites {
-		_, expected, c := m.net(w, i, t)
+		_, expected, c := m.net(&at, w, i, t)
 		terms = append(terms, expected...)
 		constant += c
 	}

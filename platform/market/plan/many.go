@@ -210,7 +210,7 @@ func (m *model) still(i int, x, y, costs []float64) {
 // moves writes down what a store does, and the prices that go with it.
 func (m *model) moves(i int, s *fleet.Store, power, worth, x, y, costs []float64, prices [][]float64, edges map[[2]int]edge) {
 	site, v, o := &m.p.Sites[i], &m.sites[i], &m.worlds[0].sites[i]
-	b, held := &site.Battery, s.Start
+	b, held, least := &site.Battery, s.Start, nothing*m.most(i)
 	x[v.stored[0]] = held
 	u := 0
 	for t := range m.n {
@@ -240,7 +240,7 @@ func (m *model) moves(i int, s *fleet.Store, power, worth, x, y, costs []float64
 		if k.separately {
 			x[o.imp[t]], x[o.exp[t]] = max(net, 0), max(-net, 0)
 			price := k.buy
-			switch least := nothing * m.most(i); {
+			switch {
 			case net < -least:
 				price = k.sell
 			case net > least:
@@ -256,13 +256,13 @@ func (m *model) moves(i int, s *fleet.Store, power, worth, x, y, costs []float64
 		}
 		// Limits of the site have the price of what they stop.
 		e := edges[[2]int{i, t}]
-		switch slack := nothing * m.most(i); {
-		case e.most > 0 && net > site.ImportMW-slack && min(charge, -discharge) < 0 && (in > 0 && in < b.ChargeMW-slack || out > 0):
+		switch {
+		case e.most > 0 && net > site.ImportMW-least && min(charge, -discharge) < 0 && (in > 0 && in < b.ChargeMW-least || out > 0):
 			y[e.most-1] = min(charge, 0)
 			if out > 0 {
 				y[e.most-1] = min(-discharge, 0)
 			}
-		case e.least > 0 && net < slack-site.ExportMW && (out > 0 && out < b.DischargeMW-slack || in > 0):
+		case e.least > 0 && net < least-site.ExportMW && (out > 0 && out < b.DischargeMW-least || in > 0):
 			y[e.least-1] = max(-discharge, 0)
 			if in > 0 {
 				y[e.least-1] = max(charge, 0)

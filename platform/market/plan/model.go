@@ -2,6 +2,7 @@ package plan
 
 import (
 	"math"
+	"slices"
 
 	"yunchu/platform/market/lp"
 )
@@ -107,6 +108,7 @@ func newModel(p *Portfolio, w *ways, aim aim) *model {
 		m.worlds = []world{{weight: 1, sites: outlooks(list)}}
 	}
 	m.sites, m.peak = make([]siteVars, len(p.Sites)), none
+	m.grow()
 	if aim.measure == Peak {
 		m.peak = m.variable(tag{}, -m.all(), m.all())
 	}
@@ -123,6 +125,22 @@ func newModel(p *Portfolio, w *ways, aim aim) *model {
 	tail := m.risk()
 	m.finish(aim, tail)
 	return m
+}
+
+// grow makes room for about what the program will have.
+func (m *model) grow() {
+	each := 0
+	for i := range m.p.Sites {
+		each += len(m.worlds) // of the exchange
+		if b := &m.p.Sites[i].Battery; b.there() {
+			each += 3 + 3*len(b.Wear) + 2*len(m.p.Products)
+		}
+	}
+	variables, rows := each*m.n+len(m.p.Sites), each*m.n
+	m.prog.Grow(variables, rows)
+	m.bounds, m.rows = slices.Grow(m.bounds, variables), slices.Grow(m.rows, rows)
+	m.terms[energy], m.terms[wear] = slices.Grow(m.terms[energy], rows), slices.Grow(m.terms[wear], rows)
+	m.ties = slices.Grow(m.ties, 2*m.n*len(m.p.Sites))
 }
 
 func outlooks(list []Outlook) []worldSite {
@@ -175,8 +193,12 @@ func (m *model) weight(k kind) float64 {
 	return 1
 }
 
-// net is what a site takes, as it is scheduled and as it is expected with calls.
-func (m *model) net(w *world, i, t int) (scheduled, expected []lp.Term, constant float64) {
+// few is memory for some terms.
+type few [3]lp.Term
+
+// net is what a site takes, as it is scheduled and as it is expected with calls; the former may lie in at.
+func (m *model) net(at *few, w *world, i, t int) (scheduled, expected []lp.Term, constant float64) {
+	scheduled = at[:0]
 	v, o := &m.sites[i], &w.sites[i]
 	if o.Load != nil {
 		constant += o.Load[t]
@@ -224,6 +246,7 @@ func (m *model) offered(i, t int, up bool) (terms []lp.Term) {
 func (m *model) exchange(k, i int, ways *ways) {
 	s, w := &m.p.Sites[i], &m.worlds[k]
 	o, b := &w.sites[i], &s.Battery
+	var at few
 	o.cur, o.imp, o.exp, o.grid = vars(m.n), vars(m.n), vars(m.n), make([]lp.Row, m.n)
 	for _, d := range s.Demand {
 		o.peaks = append(o.peaks, m.variable(tag{}, d.SoFar, max(d.SoFar, m.most(i))))
@@ -235,7 +258,7 @@ func (m *model) exchange(k, i int, ways *ways) {
 			o.cur[t] = m.variable(tag{pv, i, t}, 0, o.PV[t])
 			m.ties = append(m.ties, tie{v: o.cur[t], cost: 1})
 		}
-		scheduled, expected, constant := m.net(w, i, t)
+		scheduled, expected, constant := m.net(&at, w, i, t)
 		most, least := constant+b.ChargeMW, constant-b.DischargeMW // of what it can take
 		if o.cur[t] != none {
 			most += o.PV[t]

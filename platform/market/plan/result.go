@@ -100,6 +100,7 @@ func (f *found) plan(bound float64, nodes int) *Plan {
 
 // outcome is what a world costs: energy, peaks and carbon.
 func (m *model) outcome(k int, x []float64) float64 {
+	var at few
 	w := &m.worlds[k]
 	cost := 0.0
 	for i := range w.sites {
@@ -108,7 +109,7 @@ func (m *model) outcome(k int, x []float64) float64 {
 			cost += s.Demand[d].PerMW * (x[peak] - s.Demand[d].SoFar)
 		}
 		for t := range m.n {
-			_, expected, constant := m.net(w, i, t)
+			_, expected, constant := m.net(&at, w, i, t)
 			net := sum(expected, x) + constant
 			cost += m.h * w.sites[i].price(t, net)
 			if s.Carbon != nil {
@@ -137,6 +138,7 @@ func (o *Outlook) price(t int, net float64) float64 {
 // exact makes of what a program leaves open what it must be. Where all the weight is on bad outcomes the other worlds cost nothing:
 // there it may import and export at once, and have a peak that is higher than any of its imports.
 func (f *found) exact() {
+	var at few
 	m, x := f.m, f.s.X
 	for k := range m.worlds {
 		w := &m.worlds[k]
@@ -146,7 +148,7 @@ func (f *found) exact() {
 				x[peak] = s.Demand[d].SoFar
 			}
 			for t := range m.n {
-				_, expected, constant := m.net(w, i, t)
+				_, expected, constant := m.net(&at, w, i, t)
 				net := sum(expected, x) + constant
 				if o.imp[t] != none {
 					x[o.imp[t]], x[o.exp[t]] = max(net, 0), max(-net, 0)
@@ -220,6 +222,7 @@ func (f *found) site(i int, out *SitePlan) {
 	m, x := f.m, f.s.X
 	v, s := &m.sites[i], &m.p.Sites[i]
 	b := &s.Battery
+	var at, of few
 	list := func() []float64 { return make([]float64, m.n) }
 	*out = SitePlan{
 		Charge: list(), Discharge: list(), Stored: make([]float64, m.n+1), Curtailed: list(), Net: list(),
@@ -243,7 +246,7 @@ func (f *found) site(i int, out *SitePlan) {
 				out.Offers[k][t] = x[v.offers[k].ch[t]] + x[v.offers[k].dis[t]]
 				out.Earned[t] += m.h * m.p.Products[k].Price[t] * out.Offers[k][t]
 			}
-			_, outside := m.flows(i, t)
+			_, outside := m.flows(&at, &of, i, t)
 			out.Wear[t] = b.VariableCost * b.Out * sum(outside, x)
 			for j, list := range v.segments {
 				out.Wear[t] += b.Wear[j].PerMWh * x[list[t]]
@@ -252,7 +255,7 @@ func (f *found) site(i int, out *SitePlan) {
 		for k := range m.worlds {
 			w := &m.worlds[k]
 			o := &w.sites[i]
-			_, expected, constant := m.net(w, i, t)
+			_, expected, constant := m.net(&at, w, i, t)
 			net := sum(expected, x) + constant
 			out.Net[t] += w.weight * net
 			out.Earned[t] -= w.weight * m.h * w.sites[i].price(t, net)

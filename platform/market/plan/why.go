@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"yunchu/platform/market/spread"
@@ -94,7 +95,11 @@ func (f *found) explain(out *Plan) {
 	held := f.held(slight)
 	spread.Over(len(m.sites), func(i int) {
 		for t := range m.n {
-			out.Sites[i].Why[t] = f.why(i, t, &out.Sites[i], held[[2]int{i, t}], slight)
+			var by []string
+			if held[i] != nil {
+				by = held[i][t]
+			}
+			out.Sites[i].Why[t] = f.why(i, t, &out.Sites[i], by, slight)
 		}
 	})
 }
@@ -172,12 +177,16 @@ func (m *model) name(g tag) string {
 	return m.p.Sites[g.of].Name
 }
 
-// held says by site and interval which limits stand between battery and market.
-func (f *found) held(slight float64) map[[2]int][]string {
-	m, out := f.m, map[[2]int][]string{}
+// held says by site and interval which limits stand between battery and market; nil where none does at a site.
+func (f *found) held(slight float64) [][][]string {
+	m := f.m
+	out := make([][][]string, len(m.sites))
 	add := func(i, t int, what string) {
-		if at := [2]int{i, t}; !slices.Contains(out[at], what) {
-			out[at] = append(out[at], what)
+		if out[i] == nil {
+			out[i] = make([][]string, m.n)
+		}
+		if !slices.Contains(out[i][t], what) {
+			out[i][t] = append(out[i][t], what)
 		}
 	}
 	for r, g := range m.rows {
@@ -192,8 +201,9 @@ func (f *found) held(slight float64) map[[2]int][]string {
 		case peakSoFar:
 			add(g.of, g.t, "the peak of the month")
 		case feeder:
+			what := "the limit of " + m.p.Limits[g.of].Name
 			for _, i := range m.p.Limits[g.of].Sites {
-				add(i, g.t, "the limit of "+m.p.Limits[g.of].Name)
+				add(i, g.t, what)
 			}
 		}
 	}
@@ -211,7 +221,7 @@ func (f *found) why(i, t int, s *SitePlan, held []string, slight float64) string
 	var offers []string
 	for k, x := range s.Offers {
 		if x[t] > 0 {
-			offers = append(offers, fmt.Sprintf("%s of %s at %s", power(x[t]), m.p.Products[k].Name, money(m.p.Products[k].Price[t])))
+			offers = append(offers, power(x[t])+" of "+m.p.Products[k].Name+" at "+money(m.p.Products[k].Price[t]))
 		}
 	}
 	const bought, sold = "what a MWh bought now is worth", "what a MWh sold now costs to replace"
@@ -219,32 +229,32 @@ func (f *found) why(i, t int, s *SitePlan, held []string, slight float64) string
 	says := ""
 	switch carries := len(offers) > 0; {
 	case charges && (!carries || price <= s.Below[t]+slight):
-		says = fmt.Sprintf("charges%s: %s is %s %s%s", fully(s.Charge[t], b.ChargeMW), money(price), versus(price, s.Below[t], slight, "below"), bought, m.later(s, t, slight))
+		says = "charges" + fully(s.Charge[t], b.ChargeMW) + ": " + money(price) + " is " + versus(price, s.Below[t], slight, "below") + " " + bought + m.later(s, t, slight)
 	case charges:
-		says = fmt.Sprintf("charges%s to carry what is offered: %s is above %s, %s", fully(s.Charge[t], b.ChargeMW), money(price), money(s.Below[t]), bought)
+		says = "charges" + fully(s.Charge[t], b.ChargeMW) + " to carry what is offered: " + money(price) + " is above " + money(s.Below[t]) + ", " + bought
 	case discharges && (!carries || price >= s.Above[t]-slight):
-		says = fmt.Sprintf("discharges%s: %s is %s %s%s", fully(s.Discharge[t], b.DischargeMW), money(price), versus(price, s.Above[t], slight, "above"), sold, m.earlier(s, t, slight))
+		says = "discharges" + fully(s.Discharge[t], b.DischargeMW) + ": " + money(price) + " is " + versus(price, s.Above[t], slight, "above") + " " + sold + m.earlier(s, t, slight)
 	case discharges:
-		says = fmt.Sprintf("discharges%s to carry what is offered: %s is below %s, %s", fully(s.Discharge[t], b.DischargeMW), money(price), money(s.Above[t]), sold)
+		says = "discharges" + fully(s.Discharge[t], b.DischargeMW) + " to carry what is offered: " + money(price) + " is below " + money(s.Above[t]) + ", " + sold
 	case carries && price < s.Below[t]-slight:
-		says = fmt.Sprintf("does not charge for the sake of what is offered: %s is below %s, %s", money(price), money(s.Below[t]), bought)
+		says = "does not charge for the sake of what is offered: " + money(price) + " is below " + money(s.Below[t]) + ", " + bought
 	case carries && price > s.Above[t]+slight:
-		says = fmt.Sprintf("does not discharge for the sake of what is offered: %s is above %s, %s", money(price), money(s.Above[t]), sold)
+		says = "does not discharge for the sake of what is offered: " + money(price) + " is above " + money(s.Above[t]) + ", " + sold
 	case price < s.Below[t]-slight || price > s.Above[t]+slight: // the way it may go is not the one that would pay
-		says = fmt.Sprintf("idle at %s: what it does at other times, one way at a time, leaves nothing that pays here", money(price))
+		says = "idle at " + money(price) + ": what it does at other times, one way at a time, leaves nothing that pays here"
 	default:
 		// Of several right values the program has one, which is on this side of what is so.
-		says = fmt.Sprintf("idle: %s lies between %s, what a MWh bought now is worth at most, and %s, what one sold now costs to replace at least", money(price), money(s.Below[t]), money(s.Above[t]))
+		says = "idle: " + money(price) + " lies between " + money(s.Below[t]) + ", what a MWh bought now is worth at most, and " + money(s.Above[t]) + ", what one sold now costs to replace at least"
 	}
 	if m.p.Risk.Weight > 0 || m.p.Risk.Budget > 0 {
 		held = append(held, "what is counted of risk")
 	}
 	if market := m.market(i, t, s.Net[t]); len(held) > 0 && math.Abs(price-market) > slight {
-		makes := "makes"
+		makes := " makes it "
 		if len(held) > 1 {
-			makes = "make"
+			makes = " make it "
 		}
-		says += fmt.Sprintf("; %s %s it %s where the market asks %s", strings.Join(held, " and "), makes, money(price), money(market))
+		says += "; " + strings.Join(held, " and ") + makes + money(price) + " where the market asks " + money(market)
 	}
 	if len(offers) > 0 {
 		says += "; keeps " + strings.Join(offers, ", ")
@@ -267,7 +277,7 @@ func fully(x, most float64) string {
 
 // versus compares a price with a value, in words.
 func versus(a, b, slight float64, word string) string {
-	if math.Abs(a-b) <= slight || money(a) == money(b) {
+	if math.Abs(a-b) <= slight || math.Round(100*a) == math.Round(100*b) {
 		return "just"
 	}
 	return word + " " + money(b) + ","
@@ -290,7 +300,7 @@ func (m *model) market(i, t int, net float64) (price float64) {
 func (m *model) later(s *SitePlan, t int, slight float64) string {
 	for u := t + 1; u < m.n; u++ {
 		if s.Discharge[u] > 0 && s.Price[u] >= s.Above[u]-slight {
-			return fmt.Sprintf(" (sold at %s for %s)", m.p.label(u), money(s.Price[u]))
+			return " (sold at " + m.p.label(u) + " for " + money(s.Price[u]) + ")"
 		}
 	}
 	return " in the end"
@@ -300,7 +310,7 @@ func (m *model) later(s *SitePlan, t int, slight float64) string {
 func (m *model) earlier(s *SitePlan, t int, slight float64) string {
 	for u := t - 1; u >= 0; u-- {
 		if s.Charge[u] > 0 && s.Price[u] <= s.Below[u]+slight {
-			return fmt.Sprintf(" (bought at %s for %s)", m.p.label(u), money(s.Price[u]))
+			return " (bought at " + m.p.label(u) + " for " + money(s.Price[u]) + ")"
 		}
 	}
 	return ""
@@ -313,7 +323,7 @@ func (p *Portfolio) label(t int) string {
 	return fmt.Sprintf("interval %d", t)
 }
 
-func money(x float64) string { return fmt.Sprintf("%.2f", math.Round(100*x)/100+0) }
+func money(x float64) string { return strconv.FormatFloat(math.Round(100*x)/100+0, 'f', 2, 64) }
 
 // power is one in the unit that suits it.
 func power(mw float64) string {
