@@ -130,14 +130,23 @@ func (s *solver) step(x *point, to []float64, radius float64) (hoped, far float6
 	if most == 0 {
 		most = s.size / s.spread
 	}
+	// With more on the diagonal a step grows shorter, no faster than in proportion. It is to go as far as it may.
 	stops := make([]bool, n) // at 0
-	for damp := 1e-13 * most; ; {
+	try := func(damp float64) float64 {
 		clear(stops)
-		long := s.newton(x, to, stops, damp, radius)
-		if long <= radius || damp > 1e9*most {
-			break
+		return s.newton(x, to, stops, damp, radius)
+	}
+	damp := 1e-13 * most
+	long := try(damp)
+	free := long <= radius
+	for long > radius && damp <= 1e9*most {
+		damp *= min(max(10, long/radius), 1e6)
+		long = try(damp)
+	}
+	if !free && long > 0 && long < radius/2 {
+		if try(damp*long/radius) > radius {
+			try(damp)
 		}
-		damp *= min(max(10, long/radius), 1e6) // a step grows shorter no faster than that
 	}
 	for r := range n {
 		d := to[r] - x.prices[r]
