@@ -37,7 +37,7 @@ func (s *solver) visit(x *point, width float64) (err error) {
 	x.value, err = s.look(x.prices, width, x.takes, x.curve)
 	x.over = 0
 	for r, price := range x.prices {
-		over, under := x.takes[r]-s.most[r], x.takes[r]-s.least[r]
+		over, under := x.takes[r]-s.most[r], x.takes[r]-s.lows[r]
 		switch {
 		case price > 0 || price == 0 && over > 0:
 			x.steep[r] = over
@@ -112,6 +112,9 @@ func (s *solver) climb(width, wanted float64) (over float64, err error) {
 			radius = max(radius, by*far)
 		}
 		x, y = y, x
+		if copy(s.prices, x.prices); fresh && s.impossible() {
+			return 0, ErrLimits
+		}
 	}
 	copy(s.prices, x.prices)
 	if !fresh { // a step that was not taken has changed what the stores do
@@ -144,7 +147,7 @@ func (s *solver) step(x *point, to []float64, radius float64) (hoped, far float6
 		long = try(damp)
 	}
 	if !free && long > 0 && long < radius/2 {
-		if try(damp*long/radius) > radius {
+		if try(1.01*damp*long/radius) > radius {
 			try(damp)
 		}
 	}

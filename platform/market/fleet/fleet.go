@@ -58,6 +58,7 @@ type Solution struct {
 // Errors of Solve.
 var (
 	ErrInfeasible = errors.New("a store can't keep to what is asked of it")
+	ErrLimits     = errors.New("the limits can't be kept to by all stores together")
 	ErrStalled    = errors.New("no optimum was reached")
 )
 
@@ -70,6 +71,8 @@ const (
 	// Of the spread of the costs, what a unit at the other end of its range pays for each MW: at first, in the
 	// end, and from stage to stage.
 	first, last, falls = 1.0, 1e-4, 0.5
+	// absurd is how many times what costs differ by a price is where there may be none that is high enough.
+	absurd = 100
 	// sampled is how many stores are worth it to look for prices with every eighth of them before, as near as roughly.
 	sampled, roughly = 200, 1e-3
 	// eased is how much wider the first stage of all is than the last one of some.
@@ -86,9 +89,12 @@ func (p *Problem) Solve() (*Solution, error) {
 	if len(p.Stores) >= sampled {
 		few := newSolver(p.every(8))
 		few.enough = fewStages
-		if _, w, err := few.stages(width, 0, roughly); err == nil {
+		switch _, w, err := few.stages(width, 0, roughly); {
+		case err == nil:
 			copy(s.prices, few.prices)
 			width = eased * w
+		case errors.Is(err, ErrLimits): // then perhaps for all
+			copy(s.prices, few.prices)
 		}
 	}
 	gap, _, err := s.stages(width, last*s.spread, near)

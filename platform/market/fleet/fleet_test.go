@@ -198,10 +198,27 @@ func TestNothingFits(t *testing.T) {
 	if _, err := p.Solve(); !errors.Is(err, ErrInfeasible) {
 		t.Errorf("a store that must end with more than it holds: %v", err)
 	}
-	p = feeder(3, 1)
-	p.Limits[0].Most[7], p.Limits[0].Least[7] = -100, -200
-	if s, err := p.Solve(); err == nil {
-		t.Errorf("a limit that nobody can keep to: %+v", s)
+}
+
+// TestLimitsTooClose: what all stores together cannot keep to is proven, and what they just can is found. Who must give
+// at most in one interval and has hardly anything before needs what the limits let in until then.
+func TestLimitsTooClose(t *testing.T) {
+	for _, stores := range []int{3, 20, sampled} {
+		p := feeder(stores, 1)
+		most, held := 0.0, 0.0
+		for i := range p.Stores {
+			s := &p.Stores[i]
+			s.Start, s.End.Least = 0.01*s.Most, 0
+			most, held = most+min(s.Units[1].Most, 4*s.Start+s.Units[0].Most*s.Units[0].Stores*8*4), held+s.Start
+		}
+		p.Limits[0].Least[8] = -2 * most
+		for _, part := range []float64{0.5, 1.02} {
+			p.Limits[0].Most[8] = -part * most
+			s, err := p.Solve()
+			if part < 1 && (err != nil || s.Over > 1e-6*most) || part > 1 && !errors.Is(err, ErrLimits) {
+				t.Errorf("%d stores, %v of what they can give: %v", stores, part, err)
+			}
+		}
 	}
 }
 

@@ -22,7 +22,7 @@ type solver struct {
 	sets   [][]int // by set of limits that stores share: its limits
 
 	rows   []row
-	least  []float64 // by row
+	lows   []float64 // by row
 	most   []float64
 	prices []float64 // by row
 	size   float64   // MW that all units have together in an interval, roughly
@@ -62,7 +62,7 @@ func newSolver(p *Problem) *solver {
 		for t := range n {
 			if !math.IsInf(x.Least[t], 0) || !math.IsInf(x.Most[t], 0) {
 				s.rows = append(s.rows, row{l, t})
-				s.least, s.most = append(s.least, x.Least[t]), append(s.most, x.Most[t])
+				s.lows, s.most = append(s.lows, x.Least[t]), append(s.most, x.Most[t])
 			}
 		}
 	}
@@ -214,7 +214,7 @@ func (s *solver) look(prices []float64, width float64, takes []float64, curve *s
 		case x > 0:
 			value -= x * s.most[r]
 		case x < 0:
-			value -= x * s.least[r]
+			value -= x * s.lows[r]
 		}
 	}
 	return value, nil
@@ -297,7 +297,10 @@ func (s *solver) cost() (sum float64) {
 
 // bound is what nothing costs less than: the sum of what is least for each number by itself, where the rows and what is
 // stored have prices (weak duality).
-func (s *solver) bound() (sum float64) {
+func (s *solver) bound() float64 { return s.floor(1) }
+
+// floor is the same with so much of the costs.
+func (s *solver) floor(costs float64) (sum float64) {
 	least := func(c, lo, hi float64) {
 		if c > 0 {
 			sum += c * lo
@@ -310,19 +313,29 @@ func (s *solver) bound() (sum float64) {
 		for _, i := range g.stores {
 			x, y := &s.p.Stores[i], &s.states[i]
 			for _, u := range x.Units {
-				least(u.Cost+u.Takes*g.prices[u.At]-y.worth[u.At]*u.Stores, u.Least, u.Most)
+				least(costs*u.Cost+u.Takes*g.prices[u.At]-y.worth[u.At]*u.Stores, u.Least, u.Most)
 			}
 			sum -= y.worth[0] * x.Start
 			for t := 1; t < s.n; t++ {
 				least(y.worth[t-1]-y.worth[t], x.Least, x.Most)
 			}
-			least(y.worth[s.n-1]-x.End.Price, x.End.Least, x.End.Most)
+			least(y.worth[s.n-1]-costs*x.End.Price, x.End.Least, x.End.Most)
 		}
 	}
 	for r, x := range s.prices {
-		least(-x, s.least[r], s.most[r])
+		least(-x, s.lows[r], s.most[r])
 	}
 	return sum
+}
+
+// impossible is whether the prices prove that the limits can't be kept to: where nothing costs anything but they, everything
+// does (Farkas' lemma). It is asked where they are far above what anything costs.
+func (s *solver) impossible() bool {
+	high, sum := 0.0, 0.0
+	for _, x := range s.prices {
+		high, sum = max(high, math.Abs(x)), sum+math.Abs(x)
+	}
+	return high > absurd*s.spread && s.floor(0) > 1e-6*sum*s.size
 }
 
 func (s *solver) solution() *Solution {

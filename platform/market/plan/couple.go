@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"errors"
 	"math"
 
 	"yunchu/platform/market/lp"
@@ -183,8 +184,7 @@ func (m *model) solve() (s *lp.Solution, bound float64, err error) {
 		m.prog.Cost(t.v, t.cost)
 		m.prog.Square(t.v, t.square)
 	}
-	s, ok := m.many()
-	if !ok {
+	if s, err = m.many(); errors.Is(err, errGeneral) {
 		m.prog.Near = 1e-11 // so near that ties decide
 		s, err = m.prog.Solve()
 	}

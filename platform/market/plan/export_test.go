@@ -1,8 +1,10 @@
 package plan
 
+import "errors"
+
 // Plain is whether a portfolio of very many sites is solved by package fleet.
 func (p *Portfolio) Plain() bool {
 	m := newModel(p, &ways{map[[2]int]way{}, map[[3]int]way{}}, aim{})
-	_, ok := m.many()
-	return ok
+	_, err := m.many()
+	return !errors.Is(err, errGeneral)
 }

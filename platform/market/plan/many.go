@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"errors"
 	"math"
 
 	"yunchu/platform/market/fleet"
@@ -16,15 +17,19 @@ const (
 	asGood     = 1e-7 // gap, and what a row is missed by, relative
 )
 
-// many is what package fleet makes of a model; it is not ok where the model has more than that knows.
-func (m *model) many() (*lp.Solution, bool) {
+// errGeneral says that the general method is needed.
+var errGeneral = errors.New("not a matter of prices of limits alone")
+
+// many is what package fleet makes of a model. The error is errGeneral where the model has more than that knows or nothing
+// good enough was found, and lp.ErrInfeasible where the limits are proven to be too close.
+func (m *model) many() (*lp.Solution, error) {
 	if len(m.sites) < manySites || !m.plain() {
-		return nil, false
+		return nil, errGeneral
 	}
 	problem := fleet.Problem{Intervals: m.n}
 	shared := m.limits(&problem)
 	if shared == 0 || shared > mostShared {
-		return nil, false
+		return nil, errGeneral
 	}
 	costs := m.prog.Reduced(make([]float64, len(m.rows)))
 	place := make([]int, len(m.sites)) // of its store, plus 1
@@ -34,7 +39,7 @@ func (m *model) many() (*lp.Solution, bool) {
 		}
 		store, ok := m.store(i, costs)
 		if !ok {
-			return nil, false
+			return nil, errGeneral
 		}
 		problem.Stores = append(problem.Stores, store)
 		place[i] = len(problem.Stores)
@@ -47,8 +52,10 @@ func (m *model) many() (*lp.Solution, bool) {
 		}
 	}
 	s, err := problem.Solve()
-	if err != nil {
-		return nil, false
+	if errors.Is(err, fleet.ErrLimits) {
+		return nil, lp.ErrInfeasible
+	} else if err != nil {
+		return nil, errGeneral
 	}
 	variables, rows := m.prog.Size()
 	x, y := make([]float64, variables), make([]float64, rows)
@@ -75,7 +82,10 @@ func (m *model) many() (*lp.Solution, bool) {
 		}
 	}
 	out := m.prog.Judge(x, y)
-	return out, out.Objective-out.Bound <= asGood*(1+math.Abs(out.Objective)) && out.Missed <= asGood*m.all()
+	if out.Objective-out.Bound > asGood*(1+math.Abs(out.Objective)) || out.Missed > asGood*m.all() {
+		return nil, errGeneral
+	}
+	return out, nil
 }
 
 // edge are the rows of a site's limits of import and of export, plus 1.

@@ -1,10 +1,12 @@
 package plan_test
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"testing"
 
+	"yunchu/platform/market/lp"
 	"yunchu/platform/market/plan"
 )
 
@@ -82,6 +84,19 @@ func TestMany(t *testing.T) {
 				near(t, "a MW more of the "+of, worth(got, of), worth(want, of), 1e-3)
 			}
 		})
+	}
+}
+
+// TestManyBehindTooLittle: that very many plain sites cannot keep to a limit is proven without the general method.
+func TestManyBehindTooLittle(t *testing.T) {
+	p := street(150, 12, "limits")
+	load := 0.0
+	for i := range p.Sites {
+		load += p.Sites[i].Load[5] - p.Sites[i].PV[5]
+	}
+	p.Limits[0].ImportMW = 0.1 * load
+	if _, err := p.Best(); !p.Plain() || !errors.Is(err, lp.ErrInfeasible) {
+		t.Errorf("a feeder for a tenth of a load of %v MW: %v, plain %v", load, err, p.Plain())
 	}
 }
 
