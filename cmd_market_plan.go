@@ -14,6 +14,7 @@ import (
 	"yunchu/harness/scenario"
 	"yunchu/harness/sheet"
 	"yunchu/platform/market/plan"
+	"yunchu/platform/market/plan/worth"
 )
 
 // planFlags are the flags of market plan.
@@ -207,21 +208,10 @@ func (f *planFlags) check() error {
 		return fmt.Errorf("--pareto %s: write wear, peak or carbon", f.front)
 	}
 	if f.rolling != "" {
-		var list []time.Duration
-		for text := range strings.SplitSeq(f.rolling, "/") {
-			d, err := scenario.ParseDuration(text)
-			if err != nil {
-				break
-			}
-			list = append(list, d)
+		var err error
+		if f.o.Rolling, err = worth.ParseRolling(f.rolling, scenario.ParseDuration); err != nil {
+			return fmt.Errorf("--%w", err)
 		}
-		if len(list) == 2 {
-			list = append(list, list[1])
-		}
-		if len(list) != 3 || list[1] <= 0 || list[0] < list[1] || list[2] < 0 || list[2] > list[0] {
-			return fmt.Errorf("--rolling %s: write HORIZON/EVERY or HORIZON/EVERY/KNOWN, as 24h/15m or 24h/24h/0s", f.rolling)
-		}
-		f.o.Horizon, f.o.Every, f.o.Known = list[0], list[1], list[2]
 		if f.o.Actual == "" {
 			return errors.New("--rolling needs --actual: the prices that came")
 		}

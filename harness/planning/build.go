@@ -10,6 +10,7 @@ import (
 	"yunchu/harness/scenario"
 	"yunchu/harness/sheet"
 	"yunchu/platform/market/plan"
+	"yunchu/platform/market/plan/worth"
 )
 
 // Columns of a file of prices.
@@ -158,22 +159,7 @@ func (p *Prices) fill(expected *Prices) (names []string) {
 // build makes of a portfolio what is optimised.
 func build(p *scenario.Portfolio, prices *Prices) (*plan.Portfolio, error) {
 	inf := math.Inf(1)
-	out := &plan.Portfolio{Hours: prices.Step.Hours(), Intervals: len(prices.At), Weights: plan.Even, CarbonPrice: p.CarbonPrice, Balanced: p.Regulation.Balanced}
-	form := "15:04"
-	if prices.end().Sub(prices.At[0]) > 24*time.Hour {
-		form = "Jan 2 15:04"
-	}
-	seen := map[string]int{}
-	for _, at := range prices.At {
-		seen[at.Format(form)]++
-	}
-	for _, at := range prices.At {
-		label := at.Format(form)
-		if seen[label] > 1 { // the hour that autumn has twice
-			label = at.Format(form + " -07:00")
-		}
-		out.Labels = append(out.Labels, label)
-	}
+	out := &plan.Portfolio{Hours: prices.Step.Hours(), Intervals: len(prices.At), Weights: plan.Even, CarbonPrice: p.CarbonPrice, Balanced: p.Regulation.Balanced, Labels: worth.Labels(prices.At, prices.Step)}
 	for _, name := range []string{"regup", "regdown", "reserve"} {
 		if !slices.Contains(p.Products, name) {
 			continue

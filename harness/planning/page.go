@@ -10,6 +10,7 @@ import (
 
 	"yunchu/harness/plot"
 	"yunchu/platform/market/plan"
+	"yunchu/platform/market/plan/worth"
 )
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
@@ -89,7 +90,7 @@ func (r *Result) WritePage(w io.Writer) error {
 	const mostBounds = 40
 	binds, more := r.binding(s.Bounds, mostBounds)
 	return page.Execute(w, struct {
-		*Summary
+		*worth.Summary
 		From, To, Sites, Products, Prices, Against string
 		Alone, Left                                bool
 		Tail                                       float64
@@ -97,7 +98,7 @@ func (r *Result) WritePage(w io.Writer) error {
 		Binds                                      []Bind
 		MoreBounds                                 int
 	}{
-		s, r.Market.At[0].Format(form), r.Market.end().Format(form), sites, strings.Join(products, ", "), r.Options.Portfolio.Prices, r.against(), len(r.carried().Sites) == 1, left,
+		s, r.Market.At[0].Format(form), r.Market.end().Format(form), sites, strings.Join(products, ", "), r.Options.Portfolio.Prices, r.against(), len(r.Carried().Sites) == 1, left,
 		100 * (1 - r.Options.Level), figures, binds, more,
 	})
 }
@@ -117,7 +118,7 @@ func (r *Result) against() string {
 
 // figure is prices, powers and what is stored, over the hours of the plan.
 func (r *Result) figure() plot.Figure {
-	p := r.carried()
+	p := r.Carried()
 	step := r.Market.Step.Hours()
 	stairs := func(name string, color plot.Color, value func(t int) float64) plot.Curve {
 		c := plot.Curve{Name: name, Color: color}
@@ -134,7 +135,7 @@ func (r *Result) figure() plot.Figure {
 		}
 		return sum
 	}
-	energy := r.prices()
+	energy := r.Prices()
 	prices := []plot.Curve{stairs("price", plot.Blue, func(t int) float64 { return energy[t] })}
 	if len(p.Sites) == 1 {
 		// A worth far from all prices says only that nothing passes it.
@@ -177,10 +178,10 @@ func (r *Result) figure() plot.Figure {
 }
 
 // front is what can be earned for each value of the measure.
-func (r *Result) front(s *Summary) plot.Figure {
+func (r *Result) front(s *worth.Summary) plot.Figure {
 	c := plot.Curve{Style: plot.Marked}
 	sorted := slices.Clone(s.Front)
-	slices.SortStableFunc(sorted, func(a, b Point) int {
+	slices.SortStableFunc(sorted, func(a, b worth.PlanPoint) int {
 		switch {
 		case a.Measure < b.Measure:
 			return -1
@@ -196,7 +197,7 @@ func (r *Result) front(s *Summary) plot.Figure {
 }
 
 // outcomes are the scenarios from the worst to the best.
-func outcomes(s *Summary) plot.Figure {
+func outcomes(s *worth.Summary) plot.Figure {
 	c := plot.Curve{Style: plot.Marked}
 	for k, x := range slices.Sorted(slices.Values(s.Risk.Outcomes)) {
 		c.X, c.Y = append(c.X, 100*(float64(k)+0.5)/float64(len(s.Risk.Outcomes))), append(c.Y, x)

@@ -10,6 +10,7 @@ import (
 	"yunchu/harness/scenario"
 	"yunchu/platform/market/lp"
 	"yunchu/platform/market/plan"
+	"yunchu/platform/market/plan/worth"
 )
 
 // Options are what is asked for.
@@ -33,33 +34,17 @@ type Options struct {
 	Actual, ActualColumn string
 	Front                plan.Measure
 	Points               int
-	// Horizon and Every are those of planning again and again against Actual, whose prices are known for
-	// Known each time; 0: once.
-	Horizon, Every, Known time.Duration
-	Keep                  float64 // what is left of an error of what was expected after an hour, 0..1
+	// Rolling is that of planning again and again against Actual, whose prices are known for
+	// Known each time; zero: once.
+	Rolling worth.Rolling
+	Keep    float64 // what is left of an error of what was expected after an hour, 0..1
 }
 
 // Result is a plan and what is to be said of it.
 type Result struct {
-	Options  Options
-	Market   *Prices
-	Problem  *plan.Portfolio
-	Plan     *plan.Plan
-	Nothing  *float64 // what leaving the batteries alone is worth; nil: it keeps to no limit
-	Front    []plan.Point
-	Realized *Realized
-}
-
-// Realized is what the plan comes to with the prices that came.
-type Realized struct {
-	Plan     float64    `json:"plan"`              // made once, with what was expected
-	Rolling  *float64   `json:"rolling,omitempty"` // made again and again
-	Nothing  *float64   `json:"nothing"`
-	Perfect  float64    `json:"perfect"`               // with the prices known
-	Lacked   []string   `json:"as_expected,omitempty"` // columns that the prices that came lack: they count as expected
-	Executed *plan.Plan `json:"-"`
-
-	came []float64
+	worth.Result
+	Options Options
+	Market  *Prices
 }
 
 // Run makes a plan. Its errors are scenario.Faults, and those of what cannot be planned.
@@ -71,9 +56,10 @@ func Run(o Options) (*Result, error) {
 	if (o.Front == plan.Carbon || o.Portfolio.CarbonPrice > 0) && prices.Carbon == nil {
 		return nil, scenario.Faults{{Path: o.Portfolio.Prices, Msg: "there is no column " + carbonColumn, Hint: "it says how many tonnes each MWh that is taken makes"}}
 	}
-	for _, d := range []time.Duration{o.Horizon, o.Every, o.Known} {
-		if d%prices.Step != 0 {
-			return nil, scenario.Faults{{Path: o.Portfolio.Prices, Msg: fmt.Sprintf("--rolling: %v is no whole number of intervals of %v", d, prices.Step), Hint: fmt.Sprintf("as in --rolling %v/%v", 24*prices.Step, prices.Step)}}
+	var again *plan.Rolling
+	if o.Rolling != (worth.Rolling{}) {
+		if again, err = o.Rolling.In(prices.Step, o.Keep); err != nil {
+			return nil, scenario.Faults{{Path: o.Portfolio.Prices, Msg: "--" + err.Error(), Hint: fmt.Sprintf("as in --rolling %v/%v", 24*prices.Step, prices.Step)}}
 		}
 	}
 	if o.Front != "" && (o.Tail > 0 || o.Budget > 0) {
@@ -84,7 +70,9 @@ func Run(o Options) (*Result, error) {
 		return nil, err
 	}
 	p.Nodes = o.Nodes
-	r := &Result{Options: o, Market: prices, Problem: p}
+	r := &Result{Options: o, Market: prices, Result: worth.Result{
+		At: prices.At, Step: prices.Step, Energy: prices.Energy, Carbon: prices.Carbon != nil, Currency: o.Portfolio.Currency, Problem: p, Measure: o.Front,
+	}}
 	if o.Committed != "" {
 		if err := o.commit(p, prices); err != nil {
 			return nil, err
@@ -114,7 +102,7 @@ func Run(o Options) (*Result, error) {
 		}
 	}
 	if o.Actual != "" {
-		if err := r.realize(); err != nil {
+		if err := r.realize(again); err != nil {
 			return nil, err
 		}
 	}
@@ -130,7 +118,7 @@ func said(err error) error {
 }
 
 // realize compares with the prices that came.
-func (r *Result) realize() error {
+func (r *Result) realize(again *plan.Rolling) error {
 	o := &r.Options
 	column := o.ActualColumn
 	if column == "" {
@@ -150,35 +138,8 @@ func (r *Result) realize() error {
 		return err
 	}
 	actual.Nodes = o.Nodes
-	x := Realized{Lacked: lacked, came: came.Energy}
-	var failed error
-	worth := func(s *plan.Plan) float64 {
-		m, err := actual.Settle(s)
-		failed = errors.Join(failed, err)
-		return m.Sum()
-	}
-	best, err := actual.Best()
-	if err != nil {
+	if err := r.Realize(actual, came.Energy, lacked, again); err != nil {
 		return said(err)
-	}
-	x.Perfect, x.Plan = worth(best), worth(r.Plan)
-	if r.Nothing != nil {
-		nothing := worth(&plan.Plan{Sites: make([]plan.SitePlan, len(actual.Sites))})
-		x.Nothing = &nothing
-	}
-	if o.Horizon > 0 {
-		expected := *r.Problem
-		expected.Scenarios, expected.Risk = nil, plan.Risk{}
-		steps := func(d time.Duration) int { return int(d / r.Market.Step) }
-		if x.Executed, err = plan.Roll(&expected, actual, plan.Rolling{Every: steps(o.Every), Horizon: steps(o.Horizon), Known: steps(o.Known), Keep: o.Keep}); err != nil {
-			return said(err)
-		}
-		rolling := worth(x.Executed)
-		x.Rolling = &rolling
-	}
-	r.Realized = &x
-	if failed != nil {
-		return said(failed)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"yunchu/harness/planning"
 	"yunchu/harness/scenario"
 	"yunchu/platform/market/plan"
+	"yunchu/platform/market/plan/worth"
 )
 
 // file writes a file of the test.
@@ -193,10 +194,10 @@ func TestOnlyScenarios(t *testing.T) {
 func TestRollsCapacity(t *testing.T) {
 	o := options(t, "products: [energy, regup]")
 	o.Actual = file(t, "time,energy_per_mwh,regup_per_mw\n2026-03-01T00:00:00Z,10,80\n2026-03-01T01:00:00Z,20,2\n2026-03-01T02:00:00Z,90,90\n2026-03-01T03:00:00Z,100,0\n")
-	o.Every, o.Horizon, o.Known = 4*time.Hour, 4*time.Hour, 4*time.Hour
+	o.Rolling = worth.Rolling{Horizon: 4 * time.Hour, Every: 4 * time.Hour, Known: 4 * time.Hour}
 	known := run(t, o).Realized
 	near(t, "all known", *known.Rolling, known.Perfect)
-	o.Known = 0
+	o.Rolling.Known = 0
 	if blind := run(t, o).Realized; *blind.Rolling > known.Perfect-1 {
 		t.Errorf("nothing known: %v of %v", *blind.Rolling, known.Perfect)
 	}

@@ -14,9 +14,6 @@ import (
 	"yunchu/platform/market/plan"
 )
 
-// hourly is how much of how high a price lies among its quantiles is left after an hour.
-const hourly = 0.9
-
 // notScenarios are columns that stand beside scenarios of the price of energy and are none.
 var notScenarios = []string{energyColumn, forecastColumn, exportColumn, carbonColumn, shortColumn, longColumn, "regup_per_mw", "regdown_per_mw", "reserve_per_mw"}
 
@@ -62,7 +59,7 @@ func (o *Options) uncertain(p *plan.Portfolio, prices *Prices) error {
 		return nil
 	}
 	if quantiles {
-		columns = draw(columns, levels, o.Draws, prices.Step, rand.New(rand.NewPCG(o.Seed, 0)))
+		columns = plan.Draw(columns, levels, o.Draws, prices.Step.Hours(), rand.New(rand.NewPCG(o.Seed, 0)))
 	}
 	for _, energy := range columns {
 		sc, export := plan.Scenario{Weight: 1}, prices.exportWith(energy)
@@ -102,34 +99,4 @@ func spread(columns [][]float64) []float64 {
 		out[t] = (hi - lo) / 2
 	}
 	return out
-}
-
-// draw makes paths from quantiles. How high a path lies among them fades from interval to interval, as a normal
-// variable that remembers a part of itself (a Gaussian copula of first order).
-func draw(quantiles [][]float64, levels []float64, n int, step time.Duration, rng *rand.Rand) [][]float64 {
-	keep := math.Pow(hourly, step.Hours())
-	out := make([][]float64, n)
-	for k := range out {
-		z := rng.NormFloat64()
-		for t := range quantiles[0] {
-			if t > 0 {
-				z = keep*z + math.Sqrt(1-keep*keep)*rng.NormFloat64()
-			}
-			out[k] = append(out[k], between(quantiles, levels, t, 0.5*math.Erfc(-z/math.Sqrt2)))
-		}
-	}
-	return out
-}
-
-// between is the value at a level, along straight lines, and of the outer quantiles beyond them.
-func between(quantiles [][]float64, levels []float64, t int, u float64) float64 {
-	k, _ := slices.BinarySearch(levels, u)
-	switch {
-	case k == 0:
-		return quantiles[0][t]
-	case k == len(levels):
-		return quantiles[k-1][t]
-	}
-	share := (u - levels[k-1]) / (levels[k] - levels[k-1])
-	return (1-share)*quantiles[k-1][t] + share*quantiles[k][t]
 }

@@ -12,6 +12,8 @@ type Rolling struct {
 	// Keep is what is left after an hour of how far the last that is known was off from what was expected:
 	// errors of forecasts persist. 0..1.
 	Keep float64
+	// Stop is asked before each plan, and its error ends it all; nil: nothing does.
+	Stop func() error
 }
 
 // Roll plans again and again as time goes on: every so many intervals for the horizon of so many, with the prices, of energy
@@ -37,6 +39,11 @@ func Roll(expected, actual *Portfolio, r Rolling) (*Plan, error) {
 	}
 	until := 0 // all intervals before it are sold
 	for from := 0; from < n; from += every {
+		if r.Stop != nil {
+			if err := r.Stop(); err != nil {
+				return nil, err
+			}
+		}
 		to, next := min(n, from+horizon), min(n, from+every)
 		seen, keep := min(n, from+known), math.Pow(r.Keep, expected.Hours)
 		p := expected.part(from, to)

@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"errors"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -152,5 +153,20 @@ func TestRollKeeps(t *testing.T) {
 			t.Fatal(err)
 		}
 		near(t, "0.1 MW that were sold and not kept", kept.Products-broken.Products, 0.1*10*(1+slices.Max(came.Products[0].Price)), 1e-6)
+	}
+}
+
+// TestRollStops: nothing is planned any more once it has been stopped, and the reason is handed on.
+func TestRollStops(t *testing.T) {
+	expected, came := capacity(6, 1)
+	late, asked := errors.New("late"), 0
+	_, err := plan.Roll(&expected, &came, plan.Rolling{Every: 1, Horizon: 2, Stop: func() error {
+		if asked++; asked > 2 {
+			return late
+		}
+		return nil
+	}})
+	if !errors.Is(err, late) || asked != 3 {
+		t.Errorf("%v after it was asked %d times", err, asked)
 	}
 }
