@@ -15,6 +15,7 @@ import (
 	"yunchu/platform/auth"
 	"yunchu/platform/market/lp"
 	"yunchu/platform/market/plan"
+	"yunchu/platform/market/plan/worth"
 )
 
 // maxPlanned bounds a plan by its variables: a hundred sites for a day of quarter-hours, or twenty with wear
@@ -91,39 +92,8 @@ type planLimit struct {
 
 // Plan is what batteries should do, and why.
 type Plan struct {
-	Value    float64     `json:"value" doc:"what is optimised: what is expected, less what counts of risk"`
-	AtMost   float64     `json:"at_most" doc:"no plan is worth more"`
-	Expected float64     `json:"expected" doc:"what is earned on average"`
-	Nothing  *float64    `json:"nothing" doc:"what leaving the batteries alone earns on average; null where that keeps to no limit"`
-	Currency string      `json:"currency"`
-	PeakKW   float64     `json:"peak_kw" doc:"the most that all sites take together"`
-	CarbonT  *float64    `json:"carbon_t,omitempty" doc:"where carbon_t_per_mwh is known"`
-	Risk     *PlanRisk   `json:"risk,omitempty" doc:"how the scenarios come out"`
-	Front    []PlanPoint `json:"front,omitempty" doc:"of pareto"`
-	Bounds   []PlanBound `json:"bounds" doc:"what binds, the dearest first"`
-	Schedule []Step      `json:"schedule" doc:"of all batteries together, as PUT /api/v1/dispatch takes it"`
-	Rows     []PlanStep  `json:"intervals"`
-}
-
-// PlanBound is a limit that binds.
-type PlanBound struct {
-	Name      string  `json:"name"`
-	Of        string  `json:"of,omitempty"`
-	Worth     float64 `json:"worth" doc:"of one more kW or kWh, over the whole plan"`
-	Intervals int     `json:"intervals"`
-}
-
-// PlanStep is what a site does in an interval.
-type PlanStep struct {
-	Time      time.Time `json:"time"`
-	Site      string    `json:"site"`
-	PowerKW   float64   `json:"power_kw" doc:"+ charges"`
-	OffersKW  []float64 `json:"offers_kw,omitempty" doc:"by product"`
-	StoredKWh float64   `json:"stored_kwh" doc:"at the begin"`
-	ImportKW  float64   `json:"import_kw"`
-	Earned    float64   `json:"earned"`
-	Wear      float64   `json:"wear"`
-	Why       string    `json:"why"`
+	worth.Summary
+	Schedule []Step `json:"schedule" doc:"of all batteries together, as PUT /api/v1/dispatch takes it"`
 }
 
 type planOutput struct{ Body Plan }
@@ -139,11 +109,18 @@ func (in *planInput) portfolio() (*plan.Portfolio, error) {
 		}
 		variables += n * each
 	}
+	windows, err := q.windows(n, q.Minutes)
+	if err != nil {
+		return nil, err
+	}
 	programs := q.programs()
-	if variables*programs > maxPlanned {
+	if all := variables*programs + variables/n*windows; all > maxPlanned {
 		times := ""
 		if programs > 1 {
-			times = fmt.Sprintf(", %d times for scenarios and points", programs)
+			times = fmt.Sprintf(", %d times for scenarios, points and what came", programs)
+		}
+		if windows > 0 {
+			times += fmt.Sprintf(", and planned again and again %d", variables/n*windows)
 		}
 		return nil, fmt.Errorf("%d intervals of %d sites with their wear and products make %d variables%s, and %d are planned at most here: yunchu market plan takes more", n, len(q.Sites), variables, times, maxPlanned)
 	}
@@ -156,9 +133,7 @@ func (in *planInput) portfolio() (*plan.Portfolio, error) {
 	p := &plan.Portfolio{
 		Hours: float64(q.Minutes) / 60, Intervals: n, Weights: plan.Even, Balanced: len(q.Products) > 0 && (q.Balanced == nil || *q.Balanced),
 	}
-	for t := range n {
-		p.Labels = append(p.Labels, in.at(t).Format("01-02 15:04"))
-	}
+	p.Labels = worth.Labels(in.times(), in.step())
 	for _, x := range q.Products {
 		one := plan.Product{Name: x.Name, Up: x.Up, Price: x.Price, Called: x.Called, Hours: x.Hours, MostMW: limit(x.MostKW), Committed: mega(x.SoldKW)}
 		if len(x.SoldKW) > 0 {
@@ -201,7 +176,7 @@ func (in *planInput) portfolio() (*plan.Portfolio, error) {
 		p.Limits = append(p.Limits, x)
 	}
 	if programs > 1 {
-		p.Nodes = min(max(maxSearched/(variables*programs), 12), 100)
+		p.Nodes = min(max(maxSearched/(variables*programs+variables/n*windows), 12), 100)
 	}
 	return p, in.aside(p)
 }
@@ -215,8 +190,14 @@ func (in *planInput) sensible() error {
 	return cmp.Or(list...)
 }
 
-func (in *planInput) at(t int) time.Time {
-	return in.Body.Start.Add(time.Duration(t*in.Body.Minutes) * time.Minute).UTC()
+func (in *planInput) step() time.Duration { return time.Duration(in.Body.Minutes) * time.Minute }
+
+// times are the begins of all intervals.
+func (in *planInput) times() (list []time.Time) {
+	for t := range in.Body.Energy {
+		list = append(list, in.Body.Start.Add(time.Duration(t)*in.step()).UTC())
+	}
+	return list
 }
 
 func (x *planBattery) battery() plan.Battery {
@@ -255,55 +236,43 @@ func (s *Server) planned(ctx context.Context, in *planInput) (*planOutput, error
 	if err != nil {
 		return nil, refuse(CodeInvalidRequest, err.Error())
 	}
-	best, err := p.Best()
-	if err != nil {
+	r := worth.Result{
+		At: in.times(), Step: in.step(), Energy: in.Body.Energy, Carbon: len(in.Body.Carbon) > 0, Currency: in.Body.Currency, Problem: p,
+	}
+	if r.Plan, err = p.Best(); err != nil {
 		return nil, unplanned(err)
 	}
-	out := &planOutput{Plan{
-		Value: best.Value, AtMost: best.AtMost, Expected: best.Totals.Sum(), Currency: in.Body.Currency, PeakKW: 1000 * best.PeakMW, Bounds: []PlanBound{},
-	}}
-	if len(in.Body.Carbon) > 0 {
-		out.Body.CarbonT = &best.CarbonT
-	}
-	if len(p.Scenarios) > 0 {
-		out.Body.Risk = outcomes(p, best.Outcomes)
+	switch idle, err := p.Idle(); {
+	case err == nil:
+		nothing := idle.Sum()
+		r.Nothing = &nothing
+	case !errors.Is(err, lp.ErrInfeasible):
+		return nil, unplanned(err)
 	}
 	if x := in.Body.Pareto; x != nil && ctx.Err() == nil {
-		if out.Body.Front, err = x.front(p); err != nil {
+		r.Measure = plan.Measure(x.Measure)
+		if r.Front, err = p.Front(r.Measure, x.Points); err != nil {
+			return nil, unplanned(err)
+		}
+	}
+	if in.Body.Actual != nil && ctx.Err() == nil {
+		if err := in.realize(ctx, &r); err != nil && ctx.Err() == nil {
 			return nil, unplanned(err)
 		}
 	}
 	if ctx.Err() != nil {
-		return nil, refuse(CodeInvalidRequest, fmt.Sprintf("it takes longer than %v: ask for fewer sites, scenarios or points; yunchu market plan takes its time", longestComputing))
+		return nil, refuse(CodeInvalidRequest, fmt.Sprintf("it takes longer than %v: ask for fewer sites, scenarios or points, or plan less often; yunchu market plan takes its time", longestComputing))
 	}
-	if idle, err := p.Idle(); err == nil {
-		nothing := idle.Sum()
-		out.Body.Nothing = &nothing
-	}
-	for _, b := range best.Bounds {
-		out.Body.Bounds = append(out.Body.Bounds, PlanBound{b.Name, b.Of, b.Worth / 1000, b.Intervals})
-	}
-	for t := range p.Intervals {
-		sum := 0.0
-		for i := range best.Sites {
-			x := &best.Sites[i]
-			row := PlanStep{Time: in.at(t), Site: p.Sites[i].Name, ImportKW: 1000 * x.Net[t], Earned: x.Earned[t], Wear: x.Wear[t], Why: x.Why[t]}
-			if x.Charge != nil {
-				row.PowerKW, row.StoredKWh = 1000*(x.Charge[t]-x.Discharge[t]), 1000*x.Stored[t]
-			}
-			for _, o := range x.Offers {
-				row.OffersKW = append(row.OffersKW, 1000*o[t])
-			}
-			sum += row.PowerKW
-			out.Body.Rows = append(out.Body.Rows, row)
-		}
+	out := &planOutput{Plan{Summary: *r.Summary(true)}}
+	for t, at := range r.At {
+		sum := r.Target(t)
 		if n := len(out.Body.Schedule); n == 0 || out.Body.Schedule[n-1].TargetKW != sum {
-			out.Body.Schedule = append(out.Body.Schedule, Step{At: in.at(t), TargetKW: sum})
+			out.Body.Schedule = append(out.Body.Schedule, Step{At: at, TargetKW: sum})
 		}
 	}
 	// Behind its end a plan asks for nothing.
 	if n := len(out.Body.Schedule); out.Body.Schedule[n-1].TargetKW != 0 {
-		out.Body.Schedule = append(out.Body.Schedule, Step{At: in.at(p.Intervals)})
+		out.Body.Schedule = append(out.Body.Schedule, Step{At: r.At[len(r.At)-1].Add(r.Step)})
 	}
 	return out, nil
 }
@@ -320,6 +289,6 @@ func (s *Server) planRoutes() {
 	guarded(s, auth.Read, huma.Operation{
 		OperationID: "market-plan", Method: http.MethodPost, Path: "/api/v1/market/plan", Tags: []string{"market"},
 		Summary:     "What batteries should do with prices that are expected, and why",
-		Description: "One optimum of energy, regulation and reserve under the limits of batteries, sites and what they share. Nothing is dispatched: schedule goes to PUT /api/v1/dispatch.",
+		Description: "One optimum of energy, regulation and reserve under the limits of batteries, sites and what they share. With actual it is compared with the prices that came, with rolling planned again and again as these became known. Nothing is dispatched: schedule goes to PUT /api/v1/dispatch.",
 	}, s.planned)
 }

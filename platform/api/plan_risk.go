@@ -2,23 +2,47 @@ package api
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
-	"math"
+	"math/rand/v2"
 	"slices"
+	"time"
 
 	"yunchu/platform/market/plan"
+	"yunchu/platform/market/plan/worth"
+	"yunchu/platform/promql"
 )
 
 // PlanBeside is what a plan may be asked beside what is expected. The members are those of market plan.
 type PlanBeside struct {
 	Scenarios []planScenario `json:"scenarios,omitempty" maxItems:"200" nullable:"false" doc:"how it may come: one plan is made for all"`
+	Levels    []float64      `json:"levels,omitempty" maxItems:"99" nullable:"false" doc:"of quantiles, rising, as a forecast answers them"`
+	Quantiles [][]float64    `json:"quantiles,omitempty" maxItems:"9000" nullable:"false" doc:"of the price of energy, by interval, then level: scenarios are drawn from them instead"`
+	Draws     int            `json:"draws,omitempty" minimum:"2" maximum:"200" default:"50" doc:"how many scenarios are drawn from quantiles"`
+	Seed      uint64         `json:"seed,omitempty" default:"1" doc:"what is drawn follows from it"`
 	CVaR      *planCVaR      `json:"cvar,omitempty" doc:"counts the worst of the scenarios"`
 	Robust    *planRobust    `json:"robust,omitempty" doc:"counts prices that go against the plan, instead of scenarios"`
 	Committed *planCommitted `json:"committed,omitempty" doc:"energy that has been sold before, of all sites together; what is off is settled, and the value is that of what is off"`
 	Carbon    []float64      `json:"carbon_t_per_mwh,omitempty" maxItems:"9000" nullable:"false" doc:"t of each MWh taken; what is given back is credited"`
 	CarbonFee float64        `json:"carbon_price_per_t,omitempty" minimum:"0" maximum:"1e9"`
 	Pareto    *planPareto    `json:"pareto,omitempty" doc:"what can be earned at most for each value of a measure; with what is expected, or scenarios on average"`
+
+	Actual  *planActual `json:"actual,omitempty" doc:"the prices that came: what the plan comes to with them"`
+	Rolling string      `json:"rolling,omitempty" maxLength:"64" example:"24h/15m" doc:"HORIZON/EVERY of planning again and again, with KNOWN of the prices that came where it is not EVERY, as 24h/24h/0s; needs actual"`
+	Keep    *float64    `json:"persistence,omitempty" minimum:"0" maximum:"1" doc:"of rolling: what is left after an hour of how far the last known price was off; default 0.95"`
+}
+
+type planActual struct {
+	Energy   []float64     `json:"energy_per_mwh" minItems:"1" maxItems:"9000" nullable:"false"`
+	Export   []float64     `json:"export_per_mwh,omitempty" maxItems:"9000" nullable:"false" doc:"default: as far from energy_per_mwh as it is expected to be"`
+	Carbon   []float64     `json:"carbon_t_per_mwh,omitempty" maxItems:"9000" nullable:"false" doc:"default: as expected"`
+	Products []planPayment `json:"products,omitempty" maxItems:"8" nullable:"false" doc:"products whose price is other than expected"`
+}
+
+type planPayment struct {
+	Name  string    `json:"name"`
+	Price []float64 `json:"per_mw" minItems:"1" maxItems:"9000" nullable:"false"`
 }
 
 type planScenario struct {
@@ -58,10 +82,47 @@ type planPareto struct {
 // programs is how many plans as large as the one without scenarios and front it takes at most to answer.
 func (q *PlanBeside) programs() int {
 	n := max(1, len(q.Scenarios))
+	if len(q.Quantiles) > 0 {
+		n = q.Draws
+	}
 	if q.Pareto != nil {
 		n *= 1 + q.Pareto.Points + 2 // the plan, the points, and where the front ends
 	}
+	if q.Actual != nil {
+		n++ // with the prices known
+	}
 	return n
+}
+
+// windows is how many intervals are planned in all by planning again and again over n of them.
+func (q *PlanBeside) windows(n, minutes int) (sum int, err error) {
+	r, err := q.again(minutes)
+	if r == nil || err != nil {
+		return 0, err
+	}
+	for from := 0; from < n; from += r.Every {
+		sum += min(r.Horizon, n-from)
+	}
+	return sum, nil
+}
+
+// again is how plans are made again and again; nil: one is made once.
+func (q *PlanBeside) again(minutes int) (*plan.Rolling, error) {
+	if q.Rolling == "" {
+		return nil, nil
+	}
+	r, err := worth.ParseRolling(q.Rolling, func(text string) (time.Duration, error) {
+		ms, err := promql.ParseDuration(text)
+		return time.Duration(ms) * time.Millisecond, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	keep := 0.95
+	if q.Keep != nil {
+		keep = *q.Keep
+	}
+	return r.In(time.Duration(minutes)*time.Minute, keep)
 }
 
 // sensible refuses values that no market has.
@@ -77,12 +138,25 @@ func (q *PlanBeside) sensible() error {
 	if x := q.Committed; x != nil {
 		list = append(list, sensible("target_kw", x.Target), sensible("price of what is off,", x.Short, x.Long))
 	}
+	if x := q.Actual; x != nil {
+		list = append(list, sensible("price that came,", x.Energy, x.Export), sensible("carbon_t_per_mwh that came,", x.Carbon))
+		for _, p := range x.Products {
+			list = append(list, sensible("price that came of "+quote(p.Name)+",", p.Price))
+		}
+	}
+	list = append(list, sensible("quantile", q.Quantiles...))
 	return cmp.Or(list...)
 }
 
 // contrary is what does not go together.
 func (q *PlanBeside) contrary() error {
-	switch some := len(q.Scenarios) > 0; {
+	switch some := len(q.Scenarios)+len(q.Quantiles) > 0; {
+	case len(q.Scenarios) > 0 && len(q.Quantiles) > 0:
+		return errors.New("scenarios and quantiles are two ways to say what may come: keep one")
+	case q.Committed != nil && q.Actual != nil:
+		return errors.New("committed is planned for with the prices that are expected: take actual away")
+	case q.Rolling != "" && q.Actual == nil:
+		return errors.New("rolling needs actual: the prices that came")
 	case q.CVaR != nil && !some:
 		return errors.New("cvar needs scenarios: what may come")
 	case q.Robust != nil && some:
@@ -112,14 +186,26 @@ func (in *planInput) aside(p *plan.Portfolio) error {
 	if err := cmp.Or(whole("export_per_mwh", q.Export), whole("carbon_t_per_mwh", q.Carbon)); err != nil {
 		return err
 	}
+	if x := q.Actual; x != nil {
+		if slices.ContainsFunc(q.Products, func(p planProduct) bool { return len(p.SoldKW) > 0 }) {
+			return errors.New("committed_kw is planned for with the prices that are expected: take actual away")
+		}
+		if err := x.fits(q.Products, whole); err != nil {
+			return err
+		}
+	}
 	p.CarbonPrice = q.CarbonFee
 	for i := range p.Sites {
 		if len(q.Carbon) > 0 {
 			p.Sites[i].Carbon = q.Carbon
 		}
 	}
-	for k := range q.Scenarios {
-		x := &q.Scenarios[k]
+	list, err := q.comes(p)
+	if err != nil {
+		return err
+	}
+	for k := range list {
+		x := &list[k]
 		name := func(of string) string { return fmt.Sprintf("%s of scenario %d", of, k) }
 		if err := cmp.Or(whole(name("energy_per_mwh"), x.Energy), whole(name("export_per_mwh"), x.Export)); err != nil {
 			return err
@@ -169,14 +255,9 @@ func (in *planInput) scenario(x *planScenario, p *plan.Portfolio) (plan.Scenario
 	if x.Weight != nil {
 		out.Weight = *x.Weight
 	}
-	var export []float64
-	switch {
-	case len(x.Export) > 0:
-		export = x.Export
-	case len(in.Body.Export) > 0:
-		for t, price := range in.Body.Export {
-			export = append(export, price+x.Energy[t]-in.Body.Energy[t])
-		}
+	export := x.Export
+	if len(export) == 0 {
+		export = in.exportWith(x.Energy)
 	}
 	for i := range p.Sites {
 		o := p.Sites[i].Outlook
@@ -204,6 +285,96 @@ func (in *planInput) scenario(x *planScenario, p *plan.Portfolio) (plan.Scenario
 	return out, nil
 }
 
+// exportWith are the prices of export where those of energy are others: as far off from them as they are expected to be.
+func (in *planInput) exportWith(energy []float64) (list []float64) {
+	for t, price := range in.Body.Export {
+		list = append(list, price+(energy[t]-in.Body.Energy[t]))
+	}
+	return list
+}
+
+// comes are the scenarios, or those that are drawn from quantiles.
+func (q *PlanBeside) comes(p *plan.Portfolio) ([]planScenario, error) {
+	if len(q.Quantiles)+len(q.Levels) == 0 {
+		return q.Scenarios, nil
+	}
+	n := len(q.Levels)
+	if n < 2 || !(q.Levels[0] > 0) || !(q.Levels[n-1] < 1) || !slices.IsSorted(q.Levels) || len(slices.Compact(slices.Clone(q.Levels))) < n {
+		return nil, errors.New("levels of quantiles rise between 0 and 1, as in [0.05,0.5,0.95], and are two at least")
+	}
+	if len(q.Quantiles) != p.Intervals {
+		return nil, fmt.Errorf("quantiles has %d values for %d intervals", len(q.Quantiles), p.Intervals)
+	}
+	columns := make([][]float64, n)
+	for t, row := range q.Quantiles {
+		if len(row) != n || !slices.IsSorted(row) {
+			return nil, fmt.Errorf("quantiles of interval %d: there is one for each of the %d levels, and they rise", t, n)
+		}
+		for k, x := range row {
+			columns[k] = append(columns[k], x)
+		}
+	}
+	var list []planScenario
+	for _, energy := range plan.Draw(columns, q.Levels, q.Draws, p.Hours, rand.New(rand.NewPCG(q.Seed, 0))) {
+		list = append(list, planScenario{Energy: energy})
+	}
+	return list, nil
+}
+
+// realize compares with the prices that came; what did not come is as it was expected.
+func (in *planInput) realize(ctx context.Context, r *worth.Result) error {
+	x, q := in.Body.Actual, &in.Body
+	again, err := q.again(q.Minutes)
+	if err != nil {
+		return err
+	}
+	if again != nil {
+		again.Stop = ctx.Err
+	}
+	came := *r.Problem
+	came.Scenarios, came.Risk, came.Sites, came.Products = nil, plan.Risk{}, slices.Clone(came.Sites), slices.Clone(came.Products)
+	var lacked []string
+	export, carbon := x.Export, x.Carbon
+	if len(export) == 0 && len(q.Export) > 0 {
+		export = in.exportWith(x.Energy)
+		lacked = append(lacked, "export_per_mwh")
+	}
+	if len(carbon) == 0 && len(q.Carbon) > 0 {
+		carbon = q.Carbon
+		lacked = append(lacked, "carbon_t_per_mwh")
+	}
+	for i := range came.Sites {
+		s := &came.Sites[i]
+		s.Buy, s.Sell, s.Carbon = x.Energy, export, carbon
+	}
+	var unpaid []string
+	for k := range came.Products {
+		one := &came.Products[k]
+		if i := slices.IndexFunc(x.Products, func(p planPayment) bool { return p.Name == one.Name }); i >= 0 {
+			one.Price = x.Products[i].Price
+		} else {
+			unpaid = append(unpaid, one.Name+"_per_mw")
+		}
+	}
+	slices.Sort(unpaid)
+	return r.Realize(&came, x.Energy, append(lacked, unpaid...), again)
+}
+
+// fits says what of the prices that came fits no interval or no product.
+func (x *planActual) fits(q []planProduct, whole func(name string, list []float64) error) error {
+	list := []error{whole("energy_per_mwh of actual", x.Energy), whole("export_per_mwh of actual", x.Export), whole("carbon_t_per_mwh of actual", x.Carbon)}
+	for k, p := range x.Products {
+		list = append(list, whole("per_mw of "+quote(p.Name)+" of actual", p.Price))
+		switch named := func(o planPayment) bool { return o.Name == p.Name }; {
+		case !slices.ContainsFunc(q, func(o planProduct) bool { return o.Name == p.Name }):
+			list = append(list, fmt.Errorf("actual has a price of %s, and there is no such product", quote(p.Name)))
+		case slices.ContainsFunc(x.Products[:k], named):
+			list = append(list, fmt.Errorf("actual has product %s twice", quote(p.Name)))
+		}
+	}
+	return cmp.Or(list...)
+}
+
 // produces refuses output below 0.
 func produces(site string, pv []float64) error {
 	if t := slices.IndexFunc(pv, func(kw float64) bool { return kw < 0 }); t >= 0 {
@@ -217,62 +388,4 @@ func mega(kw []float64) (mw []float64) {
 		mw = append(mw, x/1000)
 	}
 	return mw
-}
-
-// PlanRisk is how scenarios come out.
-type PlanRisk struct {
-	Expected float64   `json:"expected"`
-	Worst    float64   `json:"worst"`
-	Best     float64   `json:"best"`
-	TailMean float64   `json:"tail_mean" doc:"of the worst outcomes, those of the part 1 - level"`
-	Level    float64   `json:"level"`
-	Outcomes []float64 `json:"outcomes" doc:"by scenario"`
-}
-
-// outcomes says how scenarios come out; one of no weight does not count.
-func outcomes(p *plan.Portfolio, came []float64) *PlanRisk {
-	out := &PlanRisk{Worst: math.Inf(1), Best: math.Inf(-1), Level: p.Risk.Level, Outcomes: came}
-	total := 0.0
-	var order []int
-	for k, s := range p.Scenarios {
-		if s.Weight > 0 {
-			total += s.Weight
-			order = append(order, k)
-		}
-	}
-	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(came[a], came[b]) })
-	left := 1 - p.Risk.Level
-	for _, k := range order {
-		weight := p.Scenarios[k].Weight / total
-		part := min(weight, max(0, left))
-		left -= part
-		out.Expected += weight * came[k]
-		out.TailMean += part * came[k] / (1 - p.Risk.Level)
-		out.Worst, out.Best = min(out.Worst, came[k]), max(out.Best, came[k])
-	}
-	return out
-}
-
-// PlanPoint is one of a front.
-type PlanPoint struct {
-	Measure float64 `json:"measure" doc:"money of wear, kW of peak, t of carbon"`
-	Earned  float64 `json:"earned" doc:"the money of the measure itself left out"`
-	Rate    float64 `json:"rate" doc:"what one unit less of the measure takes here, at least"`
-}
-
-// front is that of a portfolio.
-func (q *planPareto) front(p *plan.Portfolio) ([]PlanPoint, error) {
-	list, err := p.Front(plan.Measure(q.Measure), q.Points)
-	if err != nil {
-		return nil, err
-	}
-	unit := 1.0
-	if plan.Measure(q.Measure) == plan.Peak {
-		unit = 1000 // kW of a MW
-	}
-	out := make([]PlanPoint, len(list))
-	for k, x := range list {
-		out[k] = PlanPoint{Measure: unit * x.Measure, Earned: x.Money, Rate: x.Rate / unit}
-	}
-	return out, nil
 }

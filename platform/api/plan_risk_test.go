@@ -138,6 +138,34 @@ func TestPlanFront(t *testing.T) {
 
 const comesTwice = `,"scenarios":[{"energy_per_mwh":[20,60,20,60]},{"energy_per_mwh":[30,50,20,60]}]`
 
+// TestPlanActual: what came of the plan, made once and again and again.
+func TestPlanActual(t *testing.T) {
+	w := newWorld(t)
+	const came = `,"actual":{"energy_per_mwh":[20,10]}`
+	_, x := w.plan(t, twoHours+came+`}`)
+	near(t, "with what came", x("realized", "plan"), 0.1*(10-20))
+	near(t, "had it been known", x("realized", "perfect"), 0)
+	near(t, "what is planned", x("intervals", 0, "power_kw"), 100)
+	m, x := w.plan(t, twoHours+came+`,"rolling":"2h/1h/2h"}`)
+	near(t, "all known", x("realized", "rolling"), 0)
+	near(t, "what is carried out", x("intervals", 0, "power_kw"), 0)
+	near(t, "the price of it", x("intervals", 1, "energy_per_mwh"), 10)
+	if list := m["schedule"].([]any); len(list) != 1 {
+		t.Errorf("the schedule is %v", list)
+	}
+	_, x = w.plan(t, twoHours+came+`,"rolling":"2h/1h","persistence":0}`)
+	near(t, "the first hour known", x("realized", "rolling"), -1)
+	m, x = w.plan(t, twoHours+`,"export_per_mwh":[20,40],"carbon_t_per_mwh":[1,1],"products":[{"name":"reserve","up":true,"per_mw":[1,1]}]`+came+`}`)
+	if list := m["realized"].(map[string]any)["as_expected"]; fmt.Sprint(list) != "[export_per_mwh carbon_t_per_mwh reserve_per_mw]" {
+		t.Errorf("as expected: %v", list)
+	}
+	near(t, "what is expected of energy", x("totals", "energy"), 0.1*(40-20))
+	m, _ = w.plan(t, twoHours+`,"levels":[0.1,0.9],"quantiles":[[20,20],[40,50]]}`)
+	if list := m["risk"].(map[string]any)["outcomes"].([]any); len(list) != 50 {
+		t.Errorf("%d scenarios", len(list))
+	}
+}
+
 // TestPlanRiskRefused: what does not go together, or is too much, is told by its key.
 func TestPlanRiskRefused(t *testing.T) {
 	w := newWorld(t)
@@ -170,6 +198,23 @@ func TestPlanRiskRefused(t *testing.T) {
 		twoHours + `,"products":[{"name":"r","up":true,"per_mw":[1,1],"committed_kw":[-1]}]}`:                   "committed_kw",
 		twoHours + `,"products":[{"name":"r","up":true,"per_mw":[],"committed_kw":[1]}]}`:                       "with prices",
 		twoHours + `,"scenarios":[` + hundred + `,` + hundred + `],"pareto":{"measure":"wear","points":50}}`:    "10600 times",
+		twoHours + `,"rolling":"2h/1h"}`:                                                                        "needs actual",
+		twoHours + `,"actual":{"energy_per_mwh":[1,2]},"rolling":"1h/2h"}`:                                      "HORIZON/EVERY",
+		twoHours + `,"actual":{"energy_per_mwh":[1,2]},"rolling":"2h/30m"}`:                                     "no whole number of intervals",
+		twoHours + `,"actual":{"energy_per_mwh":[1,2]},"rolling":"2h/1h","persistence":2}`:                      "persistence",
+		twoHours + `,"actual":{"energy_per_mwh":[1]}}`:                                                          "energy_per_mwh of actual",
+		twoHours + `,"actual":{"energy_per_mwh":[1,1e300]}}`:                                                    "price that came",
+		twoHours + `,"actual":{"energy_per_mwh":[1,2],"export_per_mwh":[1]}}`:                                   "export_per_mwh of actual",
+		twoHours + `,"actual":{"energy_per_mwh":[1,2],"products":[{"name":"r","per_mw":[1,2]}]}}`:               "no such product",
+		twoHours + `,"actual":{"energy_per_mwh":[1,2]},"committed":{"target_kw":[0,0]}}`:                        "take actual away",
+		twoHours + `,"quantiles":[[1,2],[1,2]]}`:                                                                "levels",
+		twoHours + `,"levels":[0.5,0.5],"quantiles":[[1,2],[1,2]]}`:                                             "levels",
+		twoHours + `,"levels":[0.1,0.9],"quantiles":[[1,2]]}`:                                                   "quantiles has 1",
+		twoHours + `,"levels":[0.1,0.9],"quantiles":[[1,2],[2,1]]}`:                                             "quantiles of interval 1",
+		twoHours + `,"levels":[0.1,0.9],"quantiles":[[1,2],[1,1e300]]}`:                                         "quantile",
+		twoHours + `,"levels":[0.1,0.9],"quantiles":[[1,2],[1,2]],"draws":1}`:                                   "draws",
+		twoHours + comes + `,"levels":[0.1,0.9],"quantiles":[[1,2],[1,2]]}`:                                     "keep one",
+		long + `,"actual":{"energy_per_mwh":[` + many(700) + `]},"rolling":"24h/15m"}`:                          "again and again",
 		long + `,"pareto":{"measure":"wear"}}`:                                                                  "14 times",
 		long + `,"scenarios":[` + strings.TrimSuffix(strings.Repeat(`{"energy_per_mwh":[1]},`, 12), ",") + `]}`: "12 times",
 	} {
