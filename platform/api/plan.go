@@ -279,7 +279,9 @@ func (s *Server) planned(ctx context.Context, in *planInput) (*planOutput, error
 
 // unplanned says why there is no plan.
 func unplanned(err error) error {
-	if errors.Is(err, lp.ErrInfeasible) {
+	if limit := new(plan.TooClose); errors.As(err, &limit) {
+		return refuse(CodeInvalidRequest, "no plan keeps to all limits: "+err.Error())
+	} else if errors.Is(err, lp.ErrInfeasible) {
 		return refuse(CodeInvalidRequest, "no plan keeps to all limits")
 	}
 	return refuse(CodeInvalidRequest, err.Error())

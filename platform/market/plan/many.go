@@ -158,7 +158,7 @@ func (m *model) tariff(i, t int, costs []float64) tariff {
 }
 
 // base is what a site takes without its battery.
-func (o *worldSite) base(t int) (sum float64) {
+func (o *Outlook) base(t int) (sum float64) {
 	if o.Load != nil {
 		sum += o.Load[t]
 	}

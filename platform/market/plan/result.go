@@ -50,9 +50,12 @@ type Plan struct {
 }
 
 // Best is the plan of the highest value. Its errors are ErrPortfolio and those of package lp: with
-// lp.ErrInfeasible no plan keeps to all limits.
+// lp.ErrInfeasible no plan keeps to all limits; where one is seen to be too close at once, that is a *TooClose.
 func (p *Portfolio) Best() (*Plan, error) {
 	if err := p.check(); err != nil {
+		return nil, err
+	}
+	if err := p.tooClose(); err != nil {
 		return nil, err
 	}
 	out := &Plan{Sites: make([]SitePlan, len(p.Sites))}
