@@ -46,9 +46,10 @@ func street(sites, intervals int, kind string) plan.Portfolio {
 // TestMany: very many plain sites are solved by what they are made of. The same with wear in two slices of equal cost,
 // which is not plain, is solved as a linear program, and is worth as much; and so do the prices of what binds.
 func TestMany(t *testing.T) {
-	kinds, sites, intervals := []string{"limits", "batteries", "tariffs"}, 150, 12
+	const sites = 150
+	kinds, intervals := []string{"limits", "batteries", "tariffs"}, 12
 	if testing.Short() {
-		kinds, sites, intervals = kinds[:1], 60, 6
+		kinds, intervals = kinds[:1], 6
 	}
 	for _, kind := range kinds {
 		t.Run(kind, func(t *testing.T) {
