@@ -28,9 +28,6 @@ func (m *model) many() (*lp.Solution, error) {
 	}
 	problem := fleet.Problem{Intervals: m.n}
 	shared := m.limits(&problem)
-	if shared == 0 || shared > mostShared {
-		return nil, errGeneral
-	}
 	costs := m.prog.Reduced(make([]float64, len(m.rows)))
 	place := make([]int, len(m.sites)) // of its store, plus 1
 	for i := range m.sites {
@@ -51,11 +48,22 @@ func (m *model) many() (*lp.Solution, error) {
 			}
 		}
 	}
-	s, err := problem.Solve()
-	if errors.Is(err, fleet.ErrLimits) {
-		return nil, lp.ErrInfeasible
-	} else if err != nil {
+	var s *fleet.Solution
+	switch {
+	case len(problem.Stores) == 0: // there is nothing to decide
+		s = &fleet.Solution{Price: make([][]float64, len(problem.Limits))}
+		for l := range s.Price {
+			s.Price[l] = make([]float64, m.n)
+		}
+	case shared == 0 || shared > mostShared:
 		return nil, errGeneral
+	default:
+		var err error
+		if s, err = problem.Solve(); errors.Is(err, fleet.ErrLimits) {
+			return nil, lp.ErrInfeasible
+		} else if err != nil {
+			return nil, errGeneral
+		}
 	}
 	variables, rows := m.prog.Size()
 	x, y := make([]float64, variables), make([]float64, rows)

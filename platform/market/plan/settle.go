@@ -6,7 +6,7 @@ import "slices"
 // those that it was made with: batteries do what the schedule says and keep what it has offered; only
 // PV is turned down anew, within limits that hold with all of that called. Capacity that Roll has sold and the schedule does
 // not keep costs its penalty, or NotKept. Prices that the schedule did not know are put into p for that. It fails with
-// lp.ErrInfeasible where limits are passed.
+// lp.ErrInfeasible where limits are passed, which is a *TooClose where PV need not be turned down.
 func (p *Portfolio) Settle(s *Plan) (Money, error) {
 	if err := p.check(); err != nil {
 		return Money{}, err
@@ -79,6 +79,9 @@ func (p *Portfolio) Settle(s *Plan) (Money, error) {
 			}
 			earned.Products -= p.Hours * x.Penalty * max(0, x.Committed[t]-kept)
 		}
+	}
+	if err := rest.tooClose(); err != nil {
+		return Money{}, err
 	}
 	f, bound, nodes, err := search(&rest, aim{})
 	if err != nil {
