@@ -6,6 +6,7 @@ import (
 
 	"yunchu/platform/market/fleet"
 	"yunchu/platform/market/lp"
+	"yunchu/platform/market/spread"
 )
 
 // A portfolio of many sites that share limits and is otherwise plain is solved by what it is made of, see package
@@ -29,16 +30,21 @@ func (m *model) many() (*lp.Solution, error) {
 	problem := fleet.Problem{Intervals: m.n}
 	shared := m.limits(&problem)
 	costs := m.prog.Reduced(make([]float64, len(m.rows)))
+	stores, can := make([]fleet.Store, len(m.sites)), make([]bool, len(m.sites))
+	spread.Over(len(m.sites), func(i int) {
+		if m.sites[i].ch != nil {
+			stores[i], can[i] = m.store(i, costs)
+		}
+	})
 	place := make([]int, len(m.sites)) // of its store, plus 1
 	for i := range m.sites {
 		if m.sites[i].ch == nil {
 			continue
 		}
-		store, ok := m.store(i, costs)
-		if !ok {
+		if !can[i] {
 			return nil, errGeneral
 		}
-		problem.Stores = append(problem.Stores, store)
+		problem.Stores = append(problem.Stores, stores[i])
 		place[i] = len(problem.Stores)
 	}
 	for l, limit := range m.p.Limits {
@@ -82,13 +88,13 @@ func (m *model) many() (*lp.Solution, error) {
 			edges[at] = e
 		}
 	}
-	for i, k := range place {
-		if k > 0 {
+	spread.Over(len(place), func(i int) {
+		if k := place[i]; k > 0 {
 			m.moves(i, &problem.Stores[k-1], s.Power[k-1], s.Worth[k-1], x, y, costs, s.Price, edges)
 		} else {
 			m.still(i, x, y, costs)
 		}
-	}
+	})
 	out := m.prog.Judge(x, y)
 	if out.Objective-out.Bound > asGood*(1+math.Abs(out.Objective)) || out.Missed > asGood*m.all() {
 		return nil, errGeneral
