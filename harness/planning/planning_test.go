@@ -203,6 +203,19 @@ func TestRollsCapacity(t *testing.T) {
 	}
 }
 
+// TestRollsExportThatCame: export is paid as it came as far as that is known, also where only what came has a price of it.
+func TestRollsExportThatCame(t *testing.T) {
+	o := options(t, "")
+	o.Portfolio.Prices = file(t, "time,energy_per_mwh\n2026-03-01T00:00:00Z,10\n2026-03-01T01:00:00Z,20\n2026-03-01T02:00:00Z,21\n2026-03-01T03:00:00Z,22\n")
+	o.Actual = file(t, strings.NewReplacer("90,70", "21,-5", "100,80", "22,-5").Replace(prices))
+	o.Rolling = worth.Rolling{Horizon: 4 * time.Hour, Every: 4 * time.Hour, Known: 4 * time.Hour}
+	known := run(t, o).Realized
+	near(t, "all known", *known.Rolling, known.Perfect)
+	if !(known.Plan < known.Perfect-1) {
+		t.Errorf("the plan of what was expected comes to %v of %v", known.Plan, known.Perfect)
+	}
+}
+
 // TestWhatBindsIsTold: what sites share is told first, equal sites as one with how many there are, and all of it in JSON.
 func TestWhatBindsIsTold(t *testing.T) {
 	t.Parallel()

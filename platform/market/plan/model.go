@@ -366,9 +366,4 @@ func (m *model) flow(i, t int, o *worldSite, expected []lp.Term) []lp.Term {
 }
 
 // sell is the price of export.
-func (o *Outlook) sell(t int) float64 {
-	if o.Sell == nil {
-		return o.Buy[t]
-	}
-	return o.Sell[t]
-}
+func (o *Outlook) sell(t int) float64 { return o.export()[t] }

@@ -225,7 +225,19 @@ func (o Outlook) upTo(expected Outlook, from, known, to int, keep float64) Outlo
 		return upTo(came, comes, from, known, to, keep, least)
 	}
 	inf := math.Inf(-1)
-	return Outlook{join(o.Buy, expected.Buy, inf), join(o.Sell, expected.Sell, inf), join(o.Load, expected.Load, 0), join(o.PV, expected.PV, 0)}
+	var sell []float64 // where it is known alone, or expected alone, the other one is the price of import
+	if o.Sell != nil || expected.Sell != nil {
+		sell = join(o.export(), expected.export(), inf)
+	}
+	return Outlook{join(o.Buy, expected.Buy, inf), sell, join(o.Load, expected.Load, 0), join(o.PV, expected.PV, 0)}
+}
+
+// export is what exported energy earns, by interval.
+func (o *Outlook) export() []float64 {
+	if o.Sell == nil {
+		return o.Buy
+	}
+	return o.Sell
 }
 
 // upTo is what came up to known and what is expected from there on, which is off as the last that is known
