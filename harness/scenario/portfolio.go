@@ -173,6 +173,9 @@ func (p *Portfolio) check(s *source) {
 	}
 	for i, l := range p.Limits {
 		at := fmt.Sprintf("limits[%d]", i)
+		if first := slices.IndexFunc(p.Limits, func(o PortfolioLimit) bool { return o.Name == l.Name }); first < i && l.Name != "" {
+			s.wrong(at+".name", "give each limit a name of its own", "limits[%d] has the name %q, too", first, l.Name)
+		}
 		if _, err := path.Match(l.Sites, ""); err != nil {
 			s.wrong(at+".sites", "write a glob, such as shop-*", "%q is no glob", short(l.Sites))
 		} else if len(p.Among(l)) == 0 && len(p.Sites) > 0 {

@@ -79,6 +79,7 @@ zone: Nowhere
 limits:
   - {name: x, sites: "b*", import_kw: 3}
   - {name: y}
+  - {name: x, export_kw: 3}
 `)
 	if err == nil {
 		t.Fatal("nothing is wrong")
@@ -86,6 +87,7 @@ limits:
 	for _, want := range []string{
 		"PV that only consumes", "300 kWh are outside of 0 to 200", "fixed or has a value", "up to 0.9 at 2 after up to 0.5 at 4", "end at a depth of 0.9",
 		`sites[0] has the id "a", too`, "a battery of 100 kW and 0 kWh", "what regulation takes has to be bought", `"Nowhere" is no zone`, `no site is called "b*"`, "a limit that bounds nothing",
+		`limits[0] has the name "x", too`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not told:\n%v", want, err)
