@@ -126,7 +126,7 @@ func TestPlanRoute(t *testing.T) {
 	for name, bad := range map[string]string{
 		"infeasible":   `{"start":"2026-01-01T00:00:00Z","energy_per_mwh":[1,2],"sites":[{"id":"a","load_kw":[10,10],"import_limit_kw":5}]}`,
 		"few loads":    `{"start":"2026-01-01T00:00:00Z","energy_per_mwh":[1,2],"sites":[{"id":"a","load_kw":[10]}]}`,
-		"no such site": `{"start":"2026-01-01T00:00:00Z","energy_per_mwh":[1,2],"sites":[{"id":"a"}],"limits":[{"name":"l","sites":["b"]}]}`,
+		"no such site": `{"start":"2026-01-01T00:00:00Z","energy_per_mwh":[1,2],"sites":[{"id":"a"}],"limits":[{"name":"l","sites":["b"],"import_kw":1}]}`,
 		"twice":        `{"start":"2026-01-01T00:00:00Z","energy_per_mwh":[1,2],"sites":[{"id":"a"},{"id":"a"}]}`,
 		"negative PV":  `{"start":"2026-01-01T00:00:00Z","energy_per_mwh":[1,2],"sites":[{"id":"a","pv_kw":[1,-1]}]}`,
 		"too many":     `{"start":"2026-01-01T00:00:00Z","energy_per_mwh":[1` + strings.Repeat(",1", 8000) + `],"sites":[{"id":"a"},{"id":"b"},{"id":"c"}]}`,
@@ -135,6 +135,37 @@ func TestPlanRoute(t *testing.T) {
 			t.Errorf("%s: %d %s", name, a.Code, a.Body)
 		}
 	}
+}
+
+// TestPlanRefused: what a portfolio cannot be is told in the words of yunchu market plan.
+func TestPlanRefused(t *testing.T) {
+	w := newWorld(t)
+	const sites = `"sites":[{"id":"a","battery":{"power_kw":100,"energy_kwh":200}}]`
+	battery := func(more string) string {
+		return `"sites":[{"id":"a","battery":{"power_kw":100,"energy_kwh":200,` + more + `}}]`
+	}
+	for members, want := range map[string]string{
+		sites + `,"limits":[{"name":"f","sites":["a","a"],"import_kw":50}]}`:                                       `has site \"a\" twice`,
+		sites + `,"limits":[{"name":"f","sites":[],"import_kw":50}]}`:                                              "no site",
+		sites + `,"limits":[{"name":"f","sites":["a"]}]}`:                                                          "bounds nothing: add import_kw or export_kw",
+		sites + `,"limits":[{"name":"f","sites":["a"],"import_kw":50},{"name":"f","sites":["a"],"export_kw":50}]}`: "a name of its own",
+		battery(`"end_kwh":10,"end_value_per_mwh":3`) + `}`:                                                        "is fixed or has a value: keep one of the two",
+		battery(`"least_kwh":20,"begin_kwh":0`) + `}`:                                                              "stored at the begin",
+		`"sites":[{"id":"","battery":{"power_kw":100,"energy_kwh":200}}]}`:                                         "sites[0]",
+		`"sites":[{"id":"a"},{"id":""}],"limits":[{"name":"f","sites":["a",""],"import_kw":50}]}`:                  "sites[1]",
+	} {
+		body := `{"start":"2026-01-01T00:00:00Z","interval_minutes":60,"energy_per_mwh":[10,50,20,80],` + members
+		if a := w.do("POST", "/api/v1/market/plan", "viewer", body); a.Code != 400 || !strings.Contains(a.Body.String(), want) {
+			t.Errorf("%s: %d %.300s, want %s", members, a.Code, a.Body, want)
+		}
+	}
+}
+
+// TestPlanBeginsAtTheLeast: a battery without begin_kwh begins with what stays stored.
+func TestPlanBeginsAtTheLeast(t *testing.T) {
+	w := newWorld(t)
+	_, x := w.plan(t, `{"start":"2026-01-01T00:00:00Z","interval_minutes":60,"energy_per_mwh":[10,50],"sites":[{"id":"a","battery":{"power_kw":100,"energy_kwh":100,"least_kwh":20}}]}`)
+	near(t, "value", x("value"), 0.08*40)
 }
 
 // TestComputedBounds: nobody who may read has the plant compute or hold without end.

@@ -71,9 +71,9 @@ type planBattery struct {
 	Out        float64    `json:"discharge_efficiency,omitempty" exclusiveMinimum:"0" maximum:"1" default:"1"`
 	LeastKWh   float64    `json:"least_kwh,omitempty" minimum:"0"`
 	MostKWh    *float64   `json:"most_kwh,omitempty" minimum:"0"`
-	BeginKWh   float64    `json:"begin_kwh,omitempty" minimum:"0"`
+	BeginKWh   *float64   `json:"begin_kwh,omitempty" minimum:"0" doc:"default: least_kwh"`
 	EndKWh     *float64   `json:"end_kwh,omitempty" minimum:"0" doc:"default: as at the begin, unless it has a value"`
-	EndValue   *float64   `json:"end_value_per_mwh,omitempty"`
+	EndValue   *float64   `json:"end_value_per_mwh,omitempty" doc:"of what is stored at the end, instead of end_kwh"`
 	Cost       float64    `json:"variable_cost_per_mwh,omitempty" minimum:"0"`
 	Wear       []planWear `json:"wear,omitempty" maxItems:"64" nullable:"false" doc:"by depth of discharge, the last one to 1"`
 }
@@ -84,8 +84,8 @@ type planWear struct {
 }
 
 type planLimit struct {
-	Name     string   `json:"name"`
-	Sites    []string `json:"sites" nullable:"false" doc:"ids"`
+	Name     string   `json:"name" doc:"of its own"`
+	Sites    []string `json:"sites" nullable:"false" doc:"ids, each once"`
 	ImportKW *float64 `json:"import_kw,omitempty" minimum:"0"`
 	ExportKW *float64 `json:"export_kw,omitempty" minimum:"0"`
 }
@@ -124,12 +124,6 @@ func (in *planInput) portfolio() (*plan.Portfolio, error) {
 		}
 		return nil, fmt.Errorf("%d intervals of %d sites with their wear and products make %d variables%s, and %d are planned at most here: yunchu market plan takes more", n, len(q.Sites), variables, times, maxPlanned)
 	}
-	limit := func(kw *float64) float64 {
-		if kw == nil {
-			return math.Inf(1)
-		}
-		return *kw / 1000
-	}
 	p := &plan.Portfolio{
 		Hours: float64(q.Minutes) / 60, Intervals: n, Weights: plan.Even, Balanced: len(q.Products) > 0 && (q.Balanced == nil || *q.Balanced),
 	}
@@ -146,6 +140,9 @@ func (in *planInput) portfolio() (*plan.Portfolio, error) {
 	}
 	for i := range q.Sites {
 		x := &q.Sites[i]
+		if x.ID == "" {
+			return nil, fmt.Errorf("sites[%d].id \"\" is not allowed: a site has an id", i)
+		}
 		if slices.ContainsFunc(q.Sites[:i], func(s planSite) bool { return s.ID == x.ID }) {
 			return nil, fmt.Errorf("there are two sites %s: a site has an id of its own", quote(x.ID))
 		}
@@ -160,25 +157,55 @@ func (in *planInput) portfolio() (*plan.Portfolio, error) {
 			s.Demand = []plan.Demand{{PerMW: 1000 * x.Demand, SoFar: x.PeakKW / 1000}}
 		}
 		if x.Battery != nil {
+			if x.Battery.EndKWh != nil && x.Battery.EndValue != nil {
+				return nil, fmt.Errorf("site %s: what is stored at the end is fixed or has a value: keep one of the two, end_kwh or end_value_per_mwh", quote(x.ID))
+			}
 			s.Battery = x.Battery.battery()
 		}
 		p.Sites = append(p.Sites, s)
 	}
-	for _, l := range q.Limits {
-		x := plan.Limit{Name: l.Name, ImportMW: limit(l.ImportKW), ExportMW: limit(l.ExportKW)}
-		for _, id := range l.Sites {
-			i := slices.IndexFunc(q.Sites, func(s planSite) bool { return s.ID == id })
-			if i < 0 {
-				return nil, fmt.Errorf("limit %s names %s, and there is no such site", quote(l.Name), quote(id))
-			}
-			x.Sites = append(x.Sites, i)
-		}
-		p.Limits = append(p.Limits, x)
+	if p.Limits, err = in.limits(); err != nil {
+		return nil, err
 	}
 	if programs > 1 {
 		p.Nodes = min(max(maxSearched/(variables*programs+variables/n*windows), 12), 100)
 	}
 	return p, in.aside(p)
+}
+
+// limit is a bound in MW; nil: there is none.
+func limit(kw *float64) float64 {
+	if kw == nil {
+		return math.Inf(1)
+	}
+	return *kw / 1000
+}
+
+// limits are what several sites share.
+func (in *planInput) limits() (list []plan.Limit, err error) {
+	for k, l := range in.Body.Limits {
+		switch {
+		case slices.ContainsFunc(in.Body.Limits[:k], func(o planLimit) bool { return o.Name == l.Name }):
+			return nil, fmt.Errorf("there are two limits %s: a limit has a name of its own", quote(l.Name))
+		case len(l.Sites) == 0:
+			return nil, fmt.Errorf("limit %s has no site: sites are the ids of those that share it", quote(l.Name))
+		case l.ImportKW == nil && l.ExportKW == nil:
+			return nil, fmt.Errorf("limit %s is a limit that bounds nothing: add import_kw or export_kw", quote(l.Name))
+		}
+		x := plan.Limit{Name: l.Name, ImportMW: limit(l.ImportKW), ExportMW: limit(l.ExportKW)}
+		for _, id := range l.Sites {
+			i := slices.IndexFunc(in.Body.Sites, func(s planSite) bool { return s.ID == id })
+			switch {
+			case i < 0:
+				return nil, fmt.Errorf("limit %s names %s, and there is no such site", quote(l.Name), quote(id))
+			case slices.Contains(x.Sites, i):
+				return nil, fmt.Errorf("limit %s has site %s twice: name it once", quote(l.Name), quote(id))
+			}
+			x.Sites = append(x.Sites, i)
+		}
+		list = append(list, x)
+	}
+	return list, nil
 }
 
 // sensible refuses values that no market has.
@@ -201,9 +228,13 @@ func (in *planInput) times() (list []time.Time) {
 }
 
 func (x *planBattery) battery() plan.Battery {
+	begin := x.LeastKWh / 1000
+	if x.BeginKWh != nil {
+		begin = *x.BeginKWh / 1000
+	}
 	b := plan.Battery{
 		ChargeMW: x.ChargeKW / 1000, DischargeMW: x.PowerKW / 1000, MWh: x.EnergyKWh / 1000, Least: x.LeastKWh / 1000, Most: x.EnergyKWh / 1000,
-		In: x.Efficiency, Out: x.Out, Start: x.BeginKWh / 1000, VariableCost: x.Cost, End: plan.End{Least: x.BeginKWh / 1000, Most: x.BeginKWh / 1000},
+		In: x.Efficiency, Out: x.Out, Start: begin, VariableCost: x.Cost, End: plan.End{Least: begin, Most: begin},
 	}
 	if x.ChargeKW == 0 {
 		b.ChargeMW = b.DischargeMW

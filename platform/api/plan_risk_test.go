@@ -166,6 +166,19 @@ func TestPlanActual(t *testing.T) {
 	}
 }
 
+// TestPlanRollsExportThatCame: what is paid for export is taken as it came as far as that is known, also where it was
+// expected to be the price of energy.
+func TestPlanRollsExportThatCame(t *testing.T) {
+	w := newWorld(t)
+	_, x := w.plan(t, twoHours+`,"actual":{"energy_per_mwh":[20,45],"export_per_mwh":[20,-5]},"rolling":"2h/2h"}`)
+	near(t, "known", x("realized", "perfect"), 0)
+	near(t, "all of it known", x("realized", "rolling"), 0)
+	near(t, "the plan alone", x("realized", "plan"), -0.1*(20+5))
+	_, x = w.plan(t, twoHours+`,"actual":{"energy_per_mwh":[20,45],"export_per_mwh":[20,-5]},"rolling":"2h/1h"}`)
+	// Bought before it is known, and what is stored has to be sold by the end.
+	near(t, "the first hour known", x("realized", "rolling"), -0.1*(20+5))
+}
+
 // TestPlanRiskRefused: what does not go together, or is too much, is told by its key.
 func TestPlanRiskRefused(t *testing.T) {
 	w := newWorld(t)
