@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"yunchu/harness/planning"
 	"yunchu/harness/scenario"
@@ -51,13 +52,21 @@ var planNumbers = [][3]string{
 	{"variable_cost_per_mwh", "variable-cost", "cost of each MWh discharged"},
 }
 
+// siteFlags are the flags that do something with --site. All others describe one battery and its site, which
+// stand in the file then.
+var siteFlags = []string{
+	"site", "prices", "from", "to", "committed", "scenarios", "draws", "seed", "cvar", "robust", "pareto", "points",
+	"actual", "rolling", "persistence", "nodes", "out", "schedule", "page", "json",
+}
+
 func marketPlanCommand() *cobra.Command {
 	f := planFlags{battery: map[string]*float64{}}
 	c := &cobra.Command{
 		Use:   "plan --prices FILE --power-kw N --energy-kwh N | --site FILE",
 		Short: "What batteries should do, and why",
 		Long: `What batteries should do with prices that are expected: one battery by flags, or a portfolio of
-sites by --site (kind: Portfolio; yunchu schema portfolio).
+sites by --site (kind: Portfolio; yunchu schema portfolio). What describes the battery and its site stands in that
+file: the flags for it are refused with --site, and days of --from and --to are of its zone.
 
 Energy, regulation and reserve, wear, demand charges and carbon are optimised as one, under the
 limits of batteries, sites and feeders. No plan is worth more than gap above the value. Nothing charges and discharges at
@@ -83,6 +92,9 @@ for dispatch.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			f.given = c.Flags().Changed
+			if err := f.besideSite(c.LocalFlags()); err != nil {
+				return fail(exitInput, err)
+			}
 			return f.run(c)
 		},
 	}
@@ -137,6 +149,9 @@ func (f *planFlags) run(c *cobra.Command) error {
 	if f.o.Portfolio, err = f.portfolio(); err != nil {
 		return failed(c.Context(), err)
 	}
+	if err := f.span(); err != nil {
+		return fail(exitInput, err)
+	}
 	r, err := planning.Run(f.o)
 	if err != nil {
 		return failed(c.Context(), err)
@@ -162,28 +177,6 @@ func (f *planFlags) check() error {
 	}
 	if f.site == "" && (f.prices == "" || !(*f.battery["power_kw"] > 0) || !(*f.battery["energy_kwh"] > 0)) {
 		return errors.New("name prices and a battery, or a portfolio: yunchu market plan --prices FILE --power-kw N --energy-kwh N, or --site FILE")
-	}
-	for _, x := range []struct {
-		flag, text string
-		at         *time.Time
-	}{{"from", f.from, &f.o.From}, {"to", f.to, &f.o.To}} {
-		if x.text == "" {
-			continue
-		}
-		var zone *time.Location
-		if err := parseZone(f.zone, &zone); err != nil {
-			return err
-		}
-		day, err := time.ParseInLocation(time.DateOnly, x.text, zone)
-		at, ok := sheet.Instant(x.text)
-		switch {
-		case err == nil:
-			*x.at = day
-		case ok:
-			*x.at = at
-		default:
-			return fmt.Errorf("--%s %q: write a day or an instant, as 2020-01-31 or 2020-01-31T13:00:00Z", x.flag, x.text)
-		}
 	}
 	if f.cvar != "" {
 		list, err := scenario.ParseValues(f.cvar)
@@ -225,14 +218,49 @@ func (f *planFlags) check() error {
 	return nil
 }
 
+// besideSite is an error where a flag is given that does nothing with --site.
+func (f *planFlags) besideSite(flags *pflag.FlagSet) (err error) {
+	if f.site == "" {
+		return nil
+	}
+	flags.VisitAll(func(x *pflag.Flag) {
+		if err == nil && x.Changed && !slices.Contains(siteFlags, x.Name) {
+			err = fmt.Errorf("--%s belongs to one battery by flags; with --site it stands in the file", x.Name)
+		}
+	})
+	return err
+}
+
+// span reads --from and --to, whose days are of the clock of the portfolio.
+func (f *planFlags) span() error {
+	zone, err := time.LoadLocation(f.o.Portfolio.Zone)
+	if err != nil {
+		return err
+	}
+	for _, x := range []struct {
+		flag, text string
+		at         *time.Time
+	}{{"from", f.from, &f.o.From}, {"to", f.to, &f.o.To}} {
+		if x.text == "" {
+			continue
+		}
+		day, err := time.ParseInLocation(time.DateOnly, x.text, zone)
+		at, ok := sheet.Instant(x.text)
+		switch {
+		case err == nil:
+			*x.at = day
+		case ok:
+			*x.at = at
+		default:
+			return fmt.Errorf("--%s %q: write a day or an instant, as 2020-01-31 or 2020-01-31T13:00:00Z", x.flag, x.text)
+		}
+	}
+	return nil
+}
+
 // portfolio is that of the file, or of the flags: they are read as a file would be.
 func (f *planFlags) portfolio() (*scenario.Portfolio, error) {
 	if f.site != "" {
-		for _, x := range planNumbers {
-			if f.given(x[1]) {
-				return nil, fail(exitInput, fmt.Errorf("--%s belongs to one battery by flags; with --site it stands in the file", x[1]))
-			}
-		}
 		p, err := scenario.LoadPortfolio(f.site, scenarioOptions())
 		if err != nil {
 			return nil, err
