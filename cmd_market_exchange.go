@@ -197,7 +197,7 @@ may have action (new, cancel, replace) and life (rest, ioc: immediate or cancel,
 
 Who replaces an order by a smaller one at the same price keeps its place. A party does not trade with itself:
 the order that comes in is cancelled, or with --cancel-oldest the one that waits. --out has every event; the
-trades of --party are awards, each at its own price.`,
+trades of --party are awards, each at its own price and with its seq as trade.`,
 		Example: "  yunchu market match --orders orders.csv --market day-ahead-96 --party us --out events.csv --awards intraday.csv",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {

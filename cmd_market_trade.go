@@ -264,7 +264,8 @@ dispatch.target {csv, time: time, column: target_kw}; --dispatch writes it as th
 ...), and with awards of capacity what two-settlement-capacity needs (regup_kwh, regup_price, ...). Without
 prices of --real-time a deviation has the price of the day before; where there is neither, or --real-time ends
 before the awards do, nothing is written. What is printed as earned is the lines of that bill. Awards of
-capacity alone have a bill and no schedule.
+capacity alone have a bill and no schedule. A row that a file has twice, or two files have alike, is refused:
+what is not the same, as trades of yunchu market match, has different words in a column trade.
 
 --ramp puts half of a ramp before and half behind each change; a delivery then has an eighth of the ramp times
 the change less or more.`,

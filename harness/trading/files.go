@@ -211,11 +211,19 @@ func trim(s string) string {
 	return s
 }
 
+// awardFiles are the files of awards that have been read, to find one that is in two of them.
+type awardFiles map[order.Award]string
+
 // readAwards reads awards, of several files as one.
-func readAwards(paths []string) (out []order.Award, err error) {
+func readAwards(paths []string) ([]order.Award, error) { return awardFiles{}.read(paths) }
+
+// read reads awards, of several files as one. In a file there is one of each [order.Award.Part]; two
+// files may both have one, as of two markets, but not of the same quantity.
+func (f awardFiles) read(paths []string) (out []order.Award, err error) {
 	for _, path := range paths {
+		seen, inFile := order.Seen{}, len(out)
 		numbers := []string{minutesColumn, quantityColumn, priceColumn}
-		s, err := sheet.Read(path, func(c string) bool { return slices.Contains(numbers, c) }, timeColumn, productColumn, sideColumn)
+		s, err := sheet.Read(path, func(c string) bool { return slices.Contains(numbers, c) }, timeColumn, productColumn, sideColumn, order.TradeColumn)
 		if err != nil {
 			return nil, err
 		}
@@ -268,11 +276,32 @@ func readAwards(paths []string) (out []order.Award, err error) {
 			if !slices.Contains(order.Products, a.Product) {
 				return nil, s.At(k, []string{productColumn}, "write energy, regup, regdown or reserve", "%q is no product", a.Product)
 			}
+			if trades := s.Texts(order.TradeColumn); trades != nil {
+				a.Trade = trades[k]
+			}
+			if err := seen.Add(&a); err != nil {
+				return nil, s.At(k, []string{timeColumn}, onceHint, "%v", err)
+			}
+			if other, there := f[whole(a)]; there && a.KW != 0 { // nothing may be awarded twice
+				return nil, s.At(k, []string{timeColumn}, onceHint, "the same award of %s is in %s", a.Product, other)
+			}
 			out = append(out, a)
+		}
+		for _, a := range out[inFile:] {
+			f[whole(a)] = path
 		}
 	}
 	slices.SortStableFunc(out, func(a, b order.Award) int { return a.At.Compare(b.At) })
 	return out, nil
+}
+
+// onceHint says how awards are told apart.
+const onceHint = "an auction has one row for each product and delivery; what is not the same, as trades, has different words in a column " + order.TradeColumn
+
+// whole is an award to compare: in one zone.
+func whole(a order.Award) order.Award {
+	a.At = a.At.UTC()
+	return a
 }
 
 // prices are columns of a file by time, each row holding until the next.

@@ -188,7 +188,7 @@ func Match(o MatchOptions) (*Matched, error) {
 				if !ours {
 					continue
 				}
-				a := order.Award{At: x.At, Length: rules.Terms(x.Product).Interval, Product: x.Product, Side: side, KW: e.KW, Price: e.Limit}
+				a := order.Award{At: x.At, Length: rules.Terms(x.Product).Interval, Product: x.Product, Side: side, KW: e.KW, Price: e.Limit, Trade: strconv.FormatUint(e.Seq, 10)}
 				out.awards = append(out.awards, a)
 				earned.Add(earned, a.Earns())
 			}
@@ -233,7 +233,7 @@ func (m *Matched) WriteCSV(w io.Writer) error {
 	return c.Error()
 }
 
-// WriteAwards writes the trades of the party.
+// WriteAwards writes the trades of the party, each with the seq of its event.
 func (m *Matched) WriteAwards(w io.Writer) error { return order.WriteAwards(w, m.awards) }
 
 // Print prints for people.

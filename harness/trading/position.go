@@ -52,8 +52,9 @@ type HeldLine struct {
 func Position(o PositionOptions) (*Held, error) {
 	var p risk.Position
 	length := map[order.Product]time.Duration{}
+	read := awardFiles{}
 	for g, files := range [][]string{risk.DayAhead: o.Awards, risk.Intraday: o.Intraday} {
-		awards, err := readAwards(files)
+		awards, err := read.read(files)
 		if err != nil {
 			return nil, err
 		}

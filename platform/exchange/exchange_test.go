@@ -172,6 +172,7 @@ func TestAwardsThatSayTooLittle(t *testing.T) {
 		good + `,"minutes":60,"side":"buy","quantity_mw":1.3,"price_per_mwh":50`:              "",
 		good + `,"minutes":60,"quantity_mw":0`:                                                "",
 		good + `,"minutes":60,"quantity_mw":0,"price_per_mwh":50`:                             "",
+		good + `,"minutes":60,"quantity_mw":0},{` + good + `,"minutes":60,"quantity_mw":0`:    "a second award of energy",
 		good + `,"minutes":60,"side":"buy","quantity_mw":1.3`:                                 "1.3 MW at no price",
 		good + `,"minutes":60,"side":"sell","quantity_mw":1.3,"price_per_mwh":null`:           "1.3 MW at no price",
 		good + `,"minutes":60,"quantity_mw":1.3,"price_per_mwh":50`:                           "1.3 MW on no side",
@@ -190,7 +191,7 @@ func TestAwardsThatSayTooLittle(t *testing.T) {
 			if err != nil || len(got) != 1 {
 				t.Errorf("%s: %v, %v", award, got, err)
 			}
-		} else if !errors.Is(err, order.ErrFile) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "award 0 of a") {
+		} else if !errors.Is(err, order.ErrFile) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), " of a: ") {
 			t.Errorf("%s: %v, %v, want %q", award, got, err, want)
 		}
 	}

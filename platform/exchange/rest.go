@@ -110,9 +110,13 @@ func (c *Client) Awards(ctx context.Context, id string) ([]order.Award, error) {
 	if m.Status == statusOpen {
 		return nil, fmt.Errorf("%s: %w", id, ErrOpen)
 	}
-	out := make([]order.Award, len(m.Awards))
+	out, seen := make([]order.Award, len(m.Awards)), order.Seen{}
 	for i, l := range m.Awards {
-		if out[i], err = order.ParseAward(l.Time, strconv.Itoa(l.Minutes), l.Product, l.Side, l.Quantity.String(), l.Price.String()); err != nil {
+		out[i], err = order.ParseAward(l.Time, strconv.Itoa(l.Minutes), l.Product, l.Side, l.Quantity.String(), l.Price.String())
+		if err == nil {
+			err = seen.Add(&out[i])
+		}
+		if err != nil {
 			return nil, fmt.Errorf("award %d of %s: %w: %w", i, id, order.ErrFile, err)
 		}
 	}

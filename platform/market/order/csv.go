@@ -17,6 +17,9 @@ var (
 	AwardColumns = []string{"time", "minutes", "product", "side", "quantity_mw", "price_per_mwh", "amount"}
 )
 
+// TradeColumn is what awards of a continuous market have beside [AwardColumns].
+const TradeColumn = "trade"
+
 // WriteOrders writes orders as CSV.
 func WriteOrders(w io.Writer, orders []Order) error {
 	c := csv.NewWriter(w)
@@ -33,10 +36,15 @@ func WriteOrders(w io.Writer, orders []Order) error {
 	return c.Error()
 }
 
-// WriteAwards writes awards as CSV, with what each earns.
+// WriteAwards writes awards as CSV, with what each earns; [TradeColumn] is there where one is a trade.
 func WriteAwards(w io.Writer, awards []Award) error {
 	c := csv.NewWriter(w)
-	_ = c.Write(AwardColumns) // told by Error
+	columns := AwardColumns
+	trades := slices.ContainsFunc(awards, func(a Award) bool { return a.Trade != "" })
+	if trades {
+		columns = append(slices.Clone(columns), TradeColumn)
+	}
+	_ = c.Write(columns) // told by Error
 	for i := range awards {
 		a := &awards[i]
 		side := a.Side.String()
@@ -49,7 +57,11 @@ func WriteAwards(w io.Writer, awards []Award) error {
 		}
 		earns := a.Earns().FloatString(9)
 		earns = strings.TrimSuffix(strings.TrimRight(earns, "0"), ".")
-		_ = c.Write([]string{a.At.UTC().Format(time.RFC3339), strconv.Itoa(int(a.Length / time.Minute)), string(a.Product), side, a.KW.String(), price, earns})
+		row := []string{a.At.UTC().Format(time.RFC3339), strconv.Itoa(int(a.Length / time.Minute)), string(a.Product), side, a.KW.String(), price, earns}
+		if trades {
+			row = append(row, a.Trade)
+		}
+		_ = c.Write(row)
 	}
 	c.Flush()
 	return c.Error()
@@ -93,14 +105,31 @@ func ReadOrders(r io.Reader) (out []Order, err error) {
 	return out, err
 }
 
-// ReadAwards reads what [WriteAwards] writes.
+// ReadAwards reads what [WriteAwards] writes of an auction.
 func ReadAwards(r io.Reader) (out []Award, err error) {
+	seen := Seen{}
 	err = rows(r, AwardColumns, func(f map[string]string) error {
 		a, err := ParseAward(f["time"], f["minutes"], f["product"], f["side"], f["quantity_mw"], f["price_per_mwh"])
+		if err != nil {
+			return err
+		}
 		out = append(out, a)
-		return err
+		return seen.Add(&a)
 	})
 	return out, err
+}
+
+// Seen are the awards of an answer or of a file so far.
+type Seen map[Award]bool
+
+// Add is an error for an award that is there already: the same delivery of a product, on the same side at the same price.
+func (s Seen) Add(a *Award) error {
+	part := a.Part()
+	if s[part] {
+		return fmt.Errorf("a second award of %s at %s", a.Product, part.At.Format(time.RFC3339))
+	}
+	s[part] = true
+	return nil
 }
 
 // MostMinutes of a delivery: a day of 25 hours.
@@ -126,7 +155,7 @@ func ParseAward(at, minutes, product, side, quantity, price string) (a Award, er
 	case price == "" && o.KW != 0:
 		return a, fmt.Errorf("%s MW at no price", o.KW)
 	}
-	return Award{o.At, time.Duration(n) * time.Minute, o.Product, o.Side, o.KW, o.Limit}, nil
+	return Award{At: o.At, Length: time.Duration(n) * time.Minute, Product: o.Product, Side: o.Side, KW: o.KW, Price: o.Limit}, nil
 }
 
 // ParseOrder reads an order from the words of a file or of a message.

@@ -24,6 +24,9 @@ func TestFilesAreReadAgain(t *testing.T) {
 	if err != nil || order.WriteAwards(&b, a) != nil || b.String() != awards {
 		t.Errorf("%v, %v: %s", a, err, b.String())
 	}
+	if a, err := order.ReadAwards(strings.NewReader(awards + "2026-03-01T01:15:00+01:00,15,energy,buy,2,33.31091,0\n")); err == nil {
+		t.Errorf("two awards of one delivery are %v", a)
+	}
 	for _, wrong := range []string{"", "time\n", orders + "x\n", orders + "2026-03-01T00:15:00Z,energy,up,1,1\n", orders + "2026-03-01T00:15:00Z,power,buy,1,1\n", orders + "now,energy,buy,1,1\n", orders + "2026-03-01T00:15:00Z,energy,buy,-1,1\n", orders + "2026-03-01T00:15:00Z,energy,buy,1,NaN\n"} {
 		if o, err := order.ReadOrders(strings.NewReader(wrong)); err == nil {
 			t.Errorf("%q is %v", wrong, o)

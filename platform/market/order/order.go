@@ -84,8 +84,17 @@ type Award struct {
 	Length  time.Duration
 	Product Product
 	Side    Side
-	KW      KW    // 0: nothing; the price is known all the same
-	Price   Price // that of [Any] where nobody traded, so that there is none
+	KW      KW     // 0: nothing; the price is known all the same
+	Price   Price  // that of [Any] where nobody traded, so that there is none
+	Trade   string // of a continuous market: what tells its trades of a delivery apart; "" in an auction
+}
+
+// Part is what no other award of an auction, and no other trade, has in common with it: one delivery of a
+// product on a side at a price. Its KW is 0.
+func (a *Award) Part() Award {
+	part := *a
+	part.At, part.KW = a.At.UTC(), 0
+	return part
 }
 
 // Earns is what an award brings, exactly: above 0 is earned.
