@@ -3,7 +3,9 @@ package fleet
 import (
 	"math"
 
-	"gonum.org/v1/gonum/mat"
+	"gonum.org/v1/gonum/blas"
+	"gonum.org/v1/gonum/blas/blas64"
+	"gonum.org/v1/gonum/lapack/lapack64"
 )
 
 // square is a symmetric matrix of which the lower half is kept.
@@ -198,11 +200,12 @@ func (s *solver) newton(x *point, to []float64, stops []bool, damp, radius float
 			}
 			s.matrix[i*n+i] += damp
 		}
-		if !s.factor.Factorize(mat.NewSymDense(n, s.matrix[:n*n])) {
+		upper, ok := lapack64.Potrf(blas64.Symmetric{Uplo: blas.Upper, N: n, Stride: n, Data: s.matrix[:n*n]})
+		if !ok {
 			return math.Inf(1)
 		}
-		d := mat.NewVecDense(n, s.moves[:n])
-		_ = s.factor.SolveVecTo(d, mat.NewVecDense(n, s.right[:n])) // of a bad condition it says so; whether the step is one is seen by its length
+		copy(s.moves, s.right[:n])
+		lapack64.Potrs(upper, blas64.General{Rows: n, Cols: 1, Stride: 1, Data: s.moves[:n]})
 		long = 0
 		for _, by := range s.moves[:n] {
 			if long = max(long, math.Abs(by)); math.IsNaN(by) {

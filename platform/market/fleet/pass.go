@@ -109,7 +109,8 @@ func within(at, lo, hi float64) float64 {
 // cutBack is the same from the other end; v is what the function is at last.
 func (p *pass) cutBack(v, want float64) (at, slope float64, before int) {
 	b := p.bends
-	for i, x := range slices.Backward(b) {
+	for i := len(b) - 1; i >= 0; i-- {
+		x := &b[i]
 		if i < len(b)-1 {
 			then := v - slope*(b[i+1].at-x.at)
 			if then >= want {

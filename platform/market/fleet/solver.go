@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"gonum.org/v1/gonum/mat"
-
 	"yunchu/platform/market/spread"
 )
 
@@ -33,7 +31,6 @@ type solver struct {
 	// What a step is found with: the rows that are free, and their equations.
 	free                 []int
 	matrix, right, moves []float64
-	factor               mat.Cholesky
 }
 
 // row is a limit in an interval.
