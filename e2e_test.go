@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -47,6 +48,14 @@ type program struct {
 	tmp string   // its temporary folder
 	env []string // beside the test's own, without YUNCHU_TOKEN
 	by  []string // the command that starts it; nil: none
+}
+
+// write puts a file into the folder of a program.
+func write(t *testing.T, p program, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(p.dir, name), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // fresh is the program in an empty folder with an empty temporary folder.

@@ -261,13 +261,6 @@ dispatch: {target: {kw: -100}}
 `
 }
 
-func write(t *testing.T, p program, name, text string) {
-	t.Helper()
-	if err := os.WriteFile(filepath.Join(p.dir, name), []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // TestInterrupt: Ctrl-C ends a run of either clock early; what has happened is
 // reported as interrupted, and nothing is left behind.
 func TestInterrupt(t *testing.T) {
