@@ -480,7 +480,7 @@ func TestPeerBrokerRefusesSubscriptions(t *testing.T) {
 	t.Parallel()
 	p := newBroker(t).behindProxy()
 	p.forbids.Store(true)
-	d, err := mqtt.New(mqtt.Options{ID: "rig", Access: p.access(), Timeout: 300 * time.Millisecond})
+	d, err := mqtt.New(mqtt.Options{ID: "rig", Access: p.access(), Timeout: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
