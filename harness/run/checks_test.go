@@ -10,6 +10,7 @@ import (
 	"yunchu/harness/scenario"
 	"yunchu/platform/bus"
 	"yunchu/platform/device"
+	"yunchu/platform/sched"
 )
 
 const calm = `seed: 3
@@ -108,6 +109,44 @@ func TestLostReading(t *testing.T) {
 		if lossy && (p.Scores[0].Value != 3 || !strings.Contains(c.Detail, "3 of ")) {
 			t.Errorf("data.lost = %v of a frame of 3 readings; %s", p.Scores[0].Value, c.Detail)
 		}
+	}
+}
+
+// behind is a bus that lets nobody but the history have frames from the third on, until it is told.
+type behind struct {
+	*forgetful
+	told chan struct{}
+}
+
+func (b behind) Subscribe(stream string, from uint64, h bus.Handler) (func(), error) {
+	if stream == bus.Data && b.subscribed.Load() {
+		late := h
+		h = func(seq uint64, frame device.Frame) {
+			if seq >= 3 {
+				<-b.told
+			}
+			late(seq, frame)
+		}
+	}
+	return b.forgetful.Subscribe(stream, from, h)
+}
+
+// TestLostReadingBehind: a frame that the history has and the run has not seen yet does not make
+// up for one that the history has lost.
+func TestLostReadingBehind(t *testing.T) {
+	b := behind{told: make(chan struct{})}
+	opt := Options{Durable: func(dir string) (bus.Bus, error) {
+		d, err := durable(dir)
+		b.forgetful = &forgetful{Bus: d}
+		return b, err
+	}}
+	p := play(t, parse(t, wall), opt, nil, func(r *Run) {
+		r.Sched.At(r.Start().Add(r.Scenario.Duration), sched.Check, func(time.Time) {
+			time.AfterFunc(100*time.Millisecond, func() { close(b.told) })
+		})
+	})
+	if c := p.check(t, scenario.CheckReadings); !b.missed.Load() || c.Pass || p.Scores[0].Value != 3 {
+		t.Errorf("history misses a frame: %v; the check: pass %v, %s; data.lost = %v of a frame of 3 readings", b.missed.Load(), c.Pass, c.Detail, p.Scores[0].Value)
 	}
 }
 

@@ -47,7 +47,31 @@ func (r *Run) follow() error {
 			return fmt.Errorf("watch the bus: %w", err)
 		}
 	}
+	for i, stream := range watched {
+		_, last, err := r.bus.Bounds(stream)
+		if err == nil {
+			r.noted[i].Store(last)
+			_, err = r.bus.Subscribe(stream, last+1, func(seq uint64, _ device.Frame) { r.noted[i].Store(seq) })
+		}
+		if err != nil {
+			return fmt.Errorf("watch the bus: %w", err)
+		}
+	}
 	return nil
+}
+
+// watched are the streams that notes are taken of.
+var watched = [...]string{bus.Data, bus.Control}
+
+// allNoted reports whether notes are taken of all that the log holds.
+func (r *Run) allNoted() (bool, error) {
+	for i, stream := range watched {
+		_, last, err := r.bus.Bounds(stream)
+		if err != nil || r.noted[i].Load() < last {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // after subscribes to what is published from now on.

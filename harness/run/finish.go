@@ -35,7 +35,7 @@ func (r *Run) finish(loopErr error) (*report.Run, error) {
 		return nil, err
 	}
 	r.Metrics.Speed(sim, wall)
-	acked, lost, example, err := r.lost()
+	acked, lost, example, err := r.lostOfAll()
 	if err != nil {
 		return nil, err
 	}
@@ -145,6 +145,32 @@ func (r *Run) readingsFile() (kept report.Kept, err error) {
 	w := bufio.NewWriter(f)
 	_, err = export.Write(context.Background(), w, export.CSV, q, r.plant.History.Query)
 	return kept, errors.Join(err, w.Flush(), f.Close())
+}
+
+// patience is how long the log may take for its end to be seen.
+const patience = time.Minute
+
+// lostOfAll is lost once notes are taken of the whole log. The history has each frame before
+// that: one more in it would make up for one that it has lost. The caller holds mu, without
+// which nothing is noted; meanwhile it is let go of.
+func (r *Run) lostOfAll() (acked, lost int64, example string, err error) {
+	for began := time.Now(); ; {
+		if acked, lost, example, err = r.lost(); err != nil {
+			return 0, 0, "", err
+		}
+		all, err := r.allNoted() // since before lost has counted: what is stored later is not in its count
+		switch {
+		case err != nil:
+			return 0, 0, "", fmt.Errorf("look for the end of the log: %w", err)
+		case all:
+			return acked, lost, example, nil
+		case time.Since(began) > patience:
+			return 0, 0, "", fmt.Errorf("the end of the log has not come in %v", patience)
+		}
+		r.mu.Unlock()
+		time.Sleep(time.Millisecond)
+		r.mu.Lock()
+	}
 }
 
 // lost compares the readings that were acknowledged with the history: by number

@@ -117,8 +117,9 @@ type Run struct {
 	loadErrs []error
 	acked    map[string][]int64 // timestamps of readings that a load got acknowledged
 
-	mu      sync.Mutex // guards what the bus's and the loop's goroutines share
-	over    bool       // what follows is no part of the run
+	noted   [len(watched)]atomic.Uint64 // the last sequence of each that notes are taken of
+	mu      sync.Mutex                  // guards what the bus's and the loop's goroutines share
+	over    bool                        // what follows is no part of the run
 	notes   notes
 	signals report.Signals
 	events  []report.Event
@@ -159,6 +160,11 @@ func (r *Run) playOut(ctx context.Context) (*report.Run, error) {
 		loopErr = r.linger(ctx)
 	}
 	r.loading.Wait()
+	if r.api != nil { // who still sends readings would keep the log from its end
+		if err := r.closeAPI(); err != nil {
+			return nil, errors.Join(err, r.close())
+		}
+	}
 	out, err := r.finish(loopErr)
 	if err != nil {
 		return nil, errors.Join(err, r.close())
