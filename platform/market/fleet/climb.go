@@ -63,8 +63,23 @@ func (x *point) beyond(from, next *point, by float64) {
 	}
 }
 
-// told is the part of a value that its rounding leaves to be told; of smaller steps the slope says whether they are good.
-const told = 1e-12
+// told is the part of a value by which it must change so that its rounding leaves something of that; what smaller steps bring is
+// told by the slopes at their ends.
+const told = 1e-9
+
+// gained is what the value at y is above that at x, where the slope between them is the mean of both.
+func (s *solver) gained(x, y *point) (sum float64) {
+	for r, from := range x.prices {
+		bound := s.most[r]
+		if from < 0 || from == 0 && y.prices[r] < 0 {
+			bound = s.lows[r]
+		}
+		if by := y.prices[r] - from; by != 0 {
+			sum += by * ((x.takes[r]+y.takes[r])/2 - bound)
+		}
+	}
+	return sum
+}
 
 // climb finds the prices at which limits are off by no more than wanted, MW: the value at prices is concave, and
 // its slope is what they are off by. Steps are Newton's within a radius that is kept to where the second
@@ -82,13 +97,12 @@ func (s *solver) climb(width, wanted float64) (over float64, err error) {
 		if err := s.visit(y, width); err != nil {
 			return 0, err
 		}
-		part := (y.value - x.value) / hoped
-		if few := told * math.Abs(x.value); hoped <= few && math.Abs(y.value-x.value) <= few {
-			part = 0
-			if y.over < x.over {
-				part = 1
-			}
+		gained := y.value - x.value
+		slight := hoped <= told*math.Abs(x.value)
+		if slight {
+			gained = s.gained(x, y)
 		}
+		part := gained / hoped
 		if !(hoped > 0) {
 			part = -1
 		}
@@ -102,7 +116,7 @@ func (s *solver) climb(width, wanted float64) (over float64, err error) {
 			continue
 		}
 		// Where the value is straighter than it looked, farther on.
-		for by := 4.0; part > 1.5 && s.rounds <= mostRounds; by *= 4 {
+		for by := 4.0; part > 1.5 && !slight && s.rounds <= mostRounds; by *= 4 {
 			z.beyond(x, y, by)
 			if err := s.visit(z, width); err != nil {
 				return 0, err

@@ -2,8 +2,8 @@
 // what a general solver for linear programs takes seconds for, by what such programs are made of.
 //
 // Once each limit has a price in each interval, every store is on its own, and what is best for it is found exactly by a
-// recursion over the worth of what it holds (see pass). The prices are found by Newton's method. So that there is a
-// slope to go by, each unit pays for the square of its distance to where it was in the stage before, less from stage to
+// recursion over the worth of what it holds (see pass), or from what that was at other prices (see again). The prices are
+// found by Newton's method. So that there is a slope to go by, each unit pays for the square of its distance to where it was in the stage before, less from stage to
 // stage: the proximal point method, which ends at the optimum of the linear program itself (R. T. Rockafellar, SIAM J.
 // Control and Optimization 14(5), 1976), with a Newton method that knows the second derivatives of what
 // is made of straight and of squared pieces (X. Li, D. Sun, K.-C. Toh, SIAM J. Optimization 30(3), 2020).

@@ -25,6 +25,12 @@ type pass struct {
 	bends     []bend // of memory, from begin on
 	begin     int
 	low, high []float64 // by interval: the cuts
+
+	// See again.
+	asks  []ask
+	ends  []int // by interval, of asks
+	spans []span
+	left  int // intervals to go through
 }
 
 // empty makes room for the bends of so many units, on either side.
@@ -146,6 +152,7 @@ type state struct {
 	units          []unit
 	power, before  []float64 // by unit; in the stage before
 	worth          []float64 // by interval
+	known          bool      // worth is that of a round before
 	places         []int32   // of bends, by unit, in the round before
 	end, endBefore float64
 }
@@ -153,16 +160,22 @@ type state struct {
 // run finds what is best for a store at prices of its limits, by interval and MW, with units that pay width for each MW
 // at the other end of their range. The value is what that costs. It is not ok where nothing keeps to what is asked.
 func (p *pass) run(s *Store, x *state, prices []float64, width float64) (value float64, ok bool) {
-	start, ok := p.back(s, x, prices, width)
-	if !ok {
-		return 0, false
-	}
-	held, u, worth, narrow, far := s.Start, 0, start, 1/width, 0.0
-	for t, price := range prices {
-		if t > 0 {
-			worth = min(max(worth, p.low[t]), p.high[t])
+	if !x.known || !p.again(s, x, prices, width) {
+		worth, ok := p.back(s, x, prices, width)
+		if !ok {
+			return 0, false
 		}
-		x.worth[t] = worth
+		for t := range x.worth {
+			if t > 0 {
+				worth = min(max(worth, p.low[t]), p.high[t])
+			}
+			x.worth[t] = worth
+		}
+		x.known = true
+	}
+	held, u, narrow, far := s.Start, 0, 1/width, 0.0
+	for t, price := range prices {
+		worth := x.worth[t]
 		for ; u < len(x.units) && x.units[u].At == t; u++ {
 			k := &x.units[u]
 			q, before := k.Cost+k.Takes*price, x.before[u]
