@@ -81,15 +81,17 @@ func (s *solver) gained(x, y *point) (sum float64) {
 	return sum
 }
 
-// climb finds the prices at which limits are off by no more than wanted, MW: the value at prices is concave, and
-// its slope is what they are off by. Steps are Newton's within a radius that is kept to where the second
-// derivative has held, and a price stays on its side of 0.
-func (s *solver) climb(width, wanted float64) (over float64, err error) {
+// climb finds the prices at which limits are off by no more than wanted, MW, and by a tenth of what they are off by at first,
+// but for what is least: a stage that did not change the prices would move what the stores do by the same as the one before,
+// on and on. The value at prices is concave, and its slope is what limits are off by. Steps are Newton's within a radius that
+// is kept to where the second derivative has held, and a price stays on its side of 0.
+func (s *solver) climb(width, wanted, least float64) (over float64, err error) {
 	x, y, z := newPoint(len(s.rows)), newPoint(len(s.rows)), newPoint(len(s.rows))
 	copy(x.prices, s.prices)
 	if err := s.visit(x, width); err != nil {
 		return 0, err
 	}
+	wanted = max(min(wanted, x.over/10), least)
 	radius := 2 * width
 	fresh := true // what the stores do is what x has them do
 	for x.over > wanted && radius > 1e-12*s.spread && s.rounds <= mostRounds {

@@ -222,6 +222,25 @@ func TestLimitsTooClose(t *testing.T) {
 	}
 }
 
+// TestTightLimits: limits of next to nothing of what the stores can do are kept to as others are.
+func TestTightLimits(t *testing.T) {
+	for _, part := range []float64{0.005, 0.002, 0.0005} {
+		p := feeder(20, 2)
+		for k := range p.Limits[0].Most {
+			p.Limits[0].Least[k], p.Limits[0].Most[k] = -20*part, 20*part
+		}
+		s, err := p.Solve()
+		if err != nil {
+			t.Errorf("%v of the power: %v", part, err)
+			continue
+		}
+		keeps(t, p, s)
+		if s.Cost-s.Bound > 2*near*math.Abs(s.Cost) {
+			t.Errorf("%v of the power: %v, no less than %v", part, s.Cost, s.Bound)
+		}
+	}
+}
+
 // BenchmarkFeeder is a day of quarter-hours.
 func BenchmarkFeeder(b *testing.B) {
 	for _, stores := range []int{200, 1000} {

@@ -130,7 +130,7 @@ func (s *solver) stages(width, least, wanted float64) (gap, ended float64, err e
 	gap = 1
 	for range s.enough {
 		s.stay()
-		over, err := s.climb(width, min(max(gap*0.3, kept/3), 1e-3)*s.size)
+		over, err := s.climb(width, min(max(gap*0.3, kept/3), 1e-3)*s.size, kept/3*s.size)
 		if err != nil {
 			return gap, width, err
 		}
