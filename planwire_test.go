@@ -36,6 +36,29 @@ const (
 `
 )
 
+// shops are three alike and one that is not, with fees and the demand charges of two months, on a clock on which the new year begins
+// within these hours.
+const shops = `apiVersion: yunchu/v1
+kind: Portfolio
+prices: day.csv
+zone: America/New_York
+sites:
+  - id: shop
+    count: 3
+    load: {csv: load.csv, time: time, column: load_kw}
+    import_limit_kw: 900
+    import_fee_per_mwh: 4
+    export_fee_per_mwh: 3
+    demand_charge_per_kw: 0.01
+    peak_so_far_kw: 250
+    battery: {power_kw: 300, energy_kwh: 600, begin_kwh: 100, efficiency: 0.9, most_kwh: 0}
+  - id: mill
+    battery: {power_kw: 100, energy_kwh: 150}
+limits:
+  - {name: feeder, sites: shop, import_kw: 1300}
+  - {name: pair, sites: "shop-00[12]", export_kw: 250}
+`
+
 // columnsOf are the columns of a CSV, without their times.
 func columnsOf(text string) map[string][]float64 {
 	rows := strings.Split(strings.TrimSpace(text), "\n")
@@ -68,6 +91,26 @@ func TestPlanOverTheWire(t *testing.T) {
 	write(t, p, "day.csv", plannedHours)
 	write(t, p, "came.csv", cameHours)
 	write(t, p, "quantiles.csv", quantiles)
+	write(t, p, "shops.yaml", shops)
+	load, traded := "time,load_kw\n", "time,target_kw\n"
+	loads, soldKW, columns, comes := []float64{}, []float64{}, "time,low,middle,high\n", make([]map[string]any, 3)
+	for k, row := range rows {
+		at := time.Date(2026, 1, 1, k, 0, 0, 0, time.UTC).Format(time.RFC3339)
+		loads, soldKW = append(loads, 200+30*float64(k%4)), append(soldKW, 100*float64(3-k%5))
+		load += fmt.Sprintf("%s,%v\n", at, loads[k])
+		traded += fmt.Sprintf("%s,%v\n", at, soldKW[k])
+		columns += fmt.Sprintf("%s,%v,%v,%v\n", at, row[0], row[1], row[2])
+	}
+	for k := range comes {
+		list := []float64{}
+		for _, row := range rows {
+			list = append(list, row[k])
+		}
+		comes[k] = map[string]any{"energy_per_mwh": list}
+	}
+	write(t, p, "load.csv", load)
+	write(t, p, "sold.csv", traded)
+	write(t, p, "columns.csv", columns)
 
 	actual := map[string]any{"energy_per_mwh": came["energy_per_mwh"]}
 	sold := map[string]any{"energy_per_mwh": came["energy_per_mwh"], "products": []any{map[string]any{"name": "regup", "per_mw": came["regup_per_mw"]}}}
@@ -83,6 +126,22 @@ func TestPlanOverTheWire(t *testing.T) {
 		}
 		return out
 	}
+	site := func(more map[string]any) []any {
+		battery := map[string]any{"power_kw": 1000, "energy_kwh": 2000, "begin_kwh": 500, "efficiency": 0.9, "variable_cost_per_mwh": 1}
+		return []any{with(map[string]any{"id": "site", "battery": battery}, more)}
+	}
+	portfolio := map[string]any{
+		"zone": "America/New_York",
+		"sites": []any{
+			map[string]any{
+				"id": "shop", "count": 3, "load_kw": loads, "import_limit_kw": 900, "import_fee_per_mwh": 4, "export_fee_per_mwh": 3, "demand_charge_per_kw": 0.01, "peak_so_far_kw": 250,
+				"battery": map[string]any{"power_kw": 300, "energy_kwh": 600, "begin_kwh": 100, "efficiency": 0.9, "most_kwh": 0},
+			},
+			map[string]any{"id": "mill", "battery": map[string]any{"power_kw": 100, "energy_kwh": 150}},
+		},
+		"limits": []any{map[string]any{"name": "feeder", "sites": []string{"shop"}, "import_kw": 1300}, map[string]any{"name": "pair", "sites": []string{"shop-00[12]"}, "export_kw": 250}},
+	}
+	levels := map[string]any{"levels": []float64{0.1, 0.5, 0.9}, "quantiles": rows}
 	const selling = " --products energy,regup,reserve --actual came.csv "
 	for flags, body := range map[string]map[string]any{
 		"":                  {},
@@ -94,9 +153,26 @@ func TestPlanOverTheWire(t *testing.T) {
 		selling + "--rolling 8h/8h/0s --persistence 0":                                                  {"actual": sold, "products": products, "rolling": "8h/8h/0s", "persistence": 0},
 		"--scenarios quantiles.csv --draws 7 --seed 3":                                                  drawn,
 		"--scenarios quantiles.csv --draws 7 --seed 3 --cvar 0.7,0.5 --actual came.csv --rolling 3h/1h": with(drawn, map[string]any{"cvar": map[string]any{"level": 0.7, "weight": 0.5}, "actual": actual, "rolling": "3h/1h"}),
+
+		"--scenarios quantiles.csv --draws 7 --seed 0":              with(drawn, map[string]any{"seed": 0}),
+		"--scenarios quantiles.csv --robust 3":                      with(levels, map[string]any{"robust": map[string]any{"budget": 3}}),
+		"--scenarios columns.csv --robust 2 --actual came.csv":      {"scenarios": comes, "robust": map[string]any{"budget": 2}, "actual": actual},
+		"--scenarios quantiles.csv --robust 0 --draws 7 --seed 3":   with(drawn, map[string]any{"robust": map[string]any{"budget": 0}}),
+		"--zone America/New_York --load load.csv --demand-charge 1": {"zone": "America/New_York", "sites": site(map[string]any{"load_kw": loads, "demand_charge_per_kw": 1})},
+		"--products energy,reserve --regulation-duration 0s":        {"products": []any{map[string]any{"name": "reserve", "up": true, "per_mw": expected["reserve_per_mw"], "hours": 0}}},
+		"--site shops.yaml":                                            portfolio,
+		"--site shops.yaml --committed sold.csv":                       with(portfolio, map[string]any{"committed": map[string]any{"target_kw": soldKW}}),
+		"--site shops.yaml --scenarios columns.csv --cvar 0.5,0.5":     with(portfolio, map[string]any{"scenarios": comes, "cvar": map[string]any{"level": 0.5, "weight": 0.5}}),
+		"--site shops.yaml --scenarios quantiles.csv --robust 2":       with(portfolio, levels, map[string]any{"robust": map[string]any{"budget": 2}}),
+		"--site shops.yaml --actual came.csv --rolling 6h/2h":          with(portfolio, map[string]any{"actual": actual, "rolling": "6h/2h"}),
+		"--site shops.yaml --pareto peak --points 3 --actual came.csv": with(portfolio, map[string]any{"actual": actual, "pareto": map[string]any{"measure": "peak", "points": 3}}),
 	} {
 		t.Run(flags, func(t *testing.T) {
-			line := strings.Fields("market plan --json --prices day.csv --power-kw 1000 --energy-kwh 2000 --begin-kwh 500 --efficiency 0.9 --variable-cost 1 " + flags)
+			base := "--power-kw 1000 --energy-kwh 2000 --begin-kwh 500 --efficiency 0.9 --variable-cost 1 "
+			if strings.Contains(flags, "--site") {
+				base = ""
+			}
+			line := strings.Fields("market plan --json --prices day.csv " + base + flags)
 			said := p.run(t, line...)
 			if said.code != 0 {
 				t.Fatalf("yunchu %s: %s", strings.Join(line, " "), said.stderr)
@@ -105,7 +181,7 @@ func TestPlanOverTheWire(t *testing.T) {
 			decode(t, []byte(said.stdout), &command)
 			decode(t, c.do(t, http.StatusOK, http.MethodPost, "/api/v1/market/plan", with(map[string]any{
 				"start": "2026-01-01T00:00:00Z", "interval_minutes": 60, "energy_per_mwh": expected["energy_per_mwh"], "export_per_mwh": expected["export_per_mwh"],
-				"sites": []any{map[string]any{"id": "site", "battery": map[string]any{"power_kw": 1000, "energy_kwh": 2000, "begin_kwh": 500, "efficiency": 0.9, "variable_cost_per_mwh": 1}}},
+				"sites": site(nil),
 			}, body)), &answer)
 			answered := answer.(map[string]any)
 			if list, ok := answered["schedule"].([]any); !ok || len(list) == 0 {

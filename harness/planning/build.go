@@ -10,6 +10,7 @@ import (
 	"yunchu/harness/scenario"
 	"yunchu/harness/sheet"
 	"yunchu/platform/market/plan"
+	"yunchu/platform/market/plan/sites"
 	"yunchu/platform/market/plan/worth"
 )
 
@@ -125,16 +126,9 @@ func readPrices(path, energy string, p *scenario.Portfolio, from, to time.Time, 
 	return out, err
 }
 
-// exportWith are the prices of export where those of energy are others: as far off from them as they are expected to be.
+// exportWith are the prices of export where those of energy are others.
 func (p *Prices) exportWith(energy []float64) []float64 {
-	if p.Export == nil {
-		return nil
-	}
-	out := slices.Clone(p.Export)
-	for t := range out {
-		out[t] += energy[t] - p.Energy[t]
-	}
-	return out
+	return sites.Export(energy, p.Energy, p.Export)
 }
 
 // fill takes what is lacking from what was expected, and names its columns.
@@ -182,7 +176,7 @@ func build(p *scenario.Portfolio, prices *Prices) (*plan.Portfolio, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, s.Name = range x.IDs() {
+		for _, s.Name = range x.Entry().IDs() {
 			out.Sites = append(out.Sites, s)
 		}
 	}
@@ -203,7 +197,7 @@ func build(p *scenario.Portfolio, prices *Prices) (*plan.Portfolio, error) {
 func site(x *scenario.PortfolioSite, prices *Prices) (plan.Site, error) {
 	inf := math.Inf(1)
 	s := plan.Site{
-		Name: x.ID, Outlook: tariff(x, prices.Energy, prices.Export), Curtail: x.Curtail,
+		Name: x.ID, Outlook: fees(x).Tariff(prices.Energy, prices.Export), Curtail: x.Curtail,
 		ImportMW: inf, ExportMW: inf, Carbon: prices.Carbon,
 	}
 	if x.ImportLimitKW != nil {
@@ -230,7 +224,7 @@ func site(x *scenario.PortfolioSite, prices *Prices) (plan.Site, error) {
 		}
 	}
 	if x.DemandCharge > 0 {
-		s.Demand = months(x, prices)
+		s.Demand = sites.Months(prices.At, x.DemandCharge, x.PeakKW)
 	}
 	b := &x.Battery
 	if b.EnergyKWh == 0 {
@@ -253,38 +247,7 @@ func site(x *scenario.PortfolioSite, prices *Prices) (plan.Site, error) {
 	return s, nil
 }
 
-// tariff is what a site pays and is paid.
-func tariff(x *scenario.PortfolioSite, energy, export []float64) (o plan.Outlook) {
-	o.Buy = plus(energy, x.ImportFee)
-	switch {
-	case export != nil:
-		o.Sell = plus(export, -x.ExportFee)
-	case x.ImportFee+x.ExportFee != 0:
-		o.Sell = plus(energy, -x.ExportFee)
-	}
-	return o
-}
-
-func plus(list []float64, x float64) []float64 {
-	if x == 0 {
-		return list
-	}
-	out := slices.Clone(list)
-	for k := range out {
-		out[k] += x
-	}
-	return out
-}
-
-// months are the demand charges of the calendar months that prices lie in.
-func months(x *scenario.PortfolioSite, prices *Prices) (out []plan.Demand) {
-	const month = "2006-01"
-	for t, at := range prices.At {
-		if t == 0 || at.Format(month) != prices.At[t-1].Format(month) {
-			out = append(out, plan.Demand{PerMW: 1000 * x.DemandCharge, Within: make([]bool, len(prices.At))})
-		}
-		out[len(out)-1].Within[t] = true
-	}
-	out[0].SoFar = x.PeakKW / 1000
-	return out
+// fees are those of a site.
+func fees(x *scenario.PortfolioSite) sites.Fees {
+	return sites.Fees{Import: x.ImportFee, Export: x.ExportFee}
 }

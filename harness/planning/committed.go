@@ -75,8 +75,8 @@ func (o *Options) commit(p *plan.Portfolio, prices *Prices) error {
 		for i := range o.Portfolio.Sites {
 			x := &o.Portfolio.Sites[i]
 			for range max(1, x.Count) {
-				fees := tariff(x, none, nil)
-				p.Sites[n].Buy, p.Sites[n].Sell = fees.Buy, fees.Sell
+				besides := fees(x).Tariff(none, nil)
+				p.Sites[n].Buy, p.Sites[n].Sell = besides.Buy, besides.Sell
 				n++
 			}
 		}

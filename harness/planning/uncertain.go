@@ -2,7 +2,6 @@ package planning
 
 import (
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -55,7 +54,7 @@ func (o *Options) uncertain(p *plan.Portfolio, prices *Prices) error {
 		return scenario.Faults{{Path: o.Scenarios, Msg: fmt.Sprintf("%d columns of prices that may come", len(columns)), Hint: "a column for each scenario, or columns q05, q10, … q95 of quantiles in their order"}}
 	}
 	if o.Budget > 0 {
-		p.Risk.Budget, p.Risk.Deviation = o.Budget, spread(columns)
+		p.Risk.Budget, p.Risk.Deviation = o.Budget, plan.Deviation(columns)
 		return nil
 	}
 	if quantiles {
@@ -67,7 +66,7 @@ func (o *Options) uncertain(p *plan.Portfolio, prices *Prices) error {
 			x := &o.Portfolio.Sites[i]
 			for range max(1, x.Count) {
 				base := p.Sites[len(sc.Sites)].Outlook
-				outlook := tariff(x, energy, export)
+				outlook := fees(x).Tariff(energy, export)
 				outlook.Load, outlook.PV = base.Load, base.PV
 				sc.Sites = append(sc.Sites, outlook)
 			}
@@ -86,17 +85,4 @@ func level(name string) float64 {
 		return 0
 	}
 	return float64(x) / 100
-}
-
-// spread is how far prices may go against a plan: half of what lies between the outer quantiles, or columns.
-func spread(columns [][]float64) []float64 {
-	out := make([]float64, len(columns[0]))
-	for t := range out {
-		lo, hi := math.Inf(1), math.Inf(-1)
-		for _, c := range columns {
-			lo, hi = min(lo, c[t]), max(hi, c[t])
-		}
-		out[t] = (hi - lo) / 2
-	}
-	return out
 }

@@ -6,9 +6,10 @@ import (
 	"path"
 	"slices"
 	"sort"
-	"strconv"
 	"strings"
 	"time"
+
+	"yunchu/platform/market/plan/sites"
 )
 
 // Portfolio is one or many sites whose batteries are planned together: what `yunchu market plan`
@@ -163,7 +164,7 @@ func (p *Portfolio) check(s *source) {
 	}
 	ids := map[string]int{}
 	for i := range p.Sites {
-		for _, id := range p.Sites[i].IDs() {
+		for _, id := range p.Sites[i].Entry().IDs() {
 			if first, twice := ids[id]; twice && p.Sites[first].ID != p.Sites[i].ID {
 				s.wrong(fmt.Sprintf("sites[%d].id", i), "give each site an id of its own", "sites[%d] has a site %q, too", first, id)
 				break
@@ -227,37 +228,16 @@ func (b *PlanBattery) check(s *source, at string) {
 	}
 }
 
-// IDs are those of the sites that an entry stands for.
-func (x *PortfolioSite) IDs() []string {
-	if x.Count == 0 {
-		return []string{x.ID}
-	}
-	ids := make([]string, x.Count)
-	for k := range ids {
-		ids[k] = fmt.Sprintf("%s-%0*d", x.ID, max(3, len(strconv.Itoa(x.Count))), k+1)
-	}
-	return ids
-}
+// Entry is what its sites are called.
+func (x *PortfolioSite) Entry() sites.Entry { return sites.Entry{ID: x.ID, Count: x.Count} }
 
 // Among are the places of a limit's sites among all there are, those of one entry behind those of the one before.
-// A glob that the id of an entry answers to has all of its sites.
-func (p *Portfolio) Among(l PortfolioLimit) (places []int) {
-	matches := func(id string) bool {
-		ok, err := path.Match(l.Sites, id)
-		return err == nil && ok
-	}
-	n := 0
+func (p *Portfolio) Among(l PortfolioLimit) []int {
+	entries := make([]sites.Entry, len(p.Sites))
 	for i := range p.Sites {
-		x := &p.Sites[i]
-		all := matches(x.ID)
-		for _, id := range x.IDs() {
-			if all || matches(id) {
-				places = append(places, n)
-			}
-			n++
-		}
+		entries[i] = p.Sites[i].Entry()
 	}
-	return places
+	return sites.Among(entries, l.Sites)
 }
 
 // called names the sites, for a hint.
@@ -269,7 +249,7 @@ func (p *Portfolio) called() string {
 			names = append(names, "…")
 			break
 		}
-		ids := p.Sites[i].IDs()
+		ids := p.Sites[i].Entry().IDs()
 		name := ids[0]
 		if len(ids) > 1 {
 			name += " … " + ids[len(ids)-1]

@@ -153,6 +153,12 @@ func TestPlanRefused(t *testing.T) {
 		battery(`"least_kwh":20,"begin_kwh":0`) + `}`:                                                              "stored at the begin",
 		`"sites":[{"id":"","battery":{"power_kw":100,"energy_kwh":200}}]}`:                                         "sites[0]",
 		`"sites":[{"id":"a"},{"id":""}],"limits":[{"name":"f","sites":["a",""],"import_kw":50}]}`:                  "sites[1]",
+		`"sites":[{"id":"a","count":0}]}`:                                                                          "count",
+		`"sites":[{"id":"a","count":3},{"id":"a-002"}]}`:                                                           `two sites \"a-002\"`,
+		`"sites":[{"id":"a","count":3}],"limits":[{"name":"f","sites":["a","a-002"],"import_kw":50}]}`:             `has site \"a-002\" twice`,
+		`"sites":[{"id":"a","count":3}],"limits":[{"name":"f","sites":["a-004"],"import_kw":50}]}`:                 "no such site",
+		`"sites":[{"id":"a","count":9000,"battery":{"power_kw":100,"energy_kwh":200}}]}`:                           "4 intervals of 9000 sites",
+		`"sites":[{"id":"a","import_fee_per_mwh":1e10,"battery":{"power_kw":100,"energy_kwh":200}}]}`:              "import_fee_per_mwh",
 	} {
 		body := `{"start":"2026-01-01T00:00:00Z","interval_minutes":60,"energy_per_mwh":[10,50,20,80],` + members
 		if a := w.do("POST", "/api/v1/market/plan", "viewer", body); a.Code != 400 || !strings.Contains(a.Body.String(), want) {

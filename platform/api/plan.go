@@ -15,6 +15,7 @@ import (
 	"yunchu/platform/auth"
 	"yunchu/platform/market/lp"
 	"yunchu/platform/market/plan"
+	"yunchu/platform/market/plan/sites"
 	"yunchu/platform/market/plan/worth"
 )
 
@@ -37,6 +38,7 @@ type planInput struct {
 		Sites    []planSite    `json:"sites" minItems:"1" maxItems:"1000" nullable:"false"`
 		Limits   []planLimit   `json:"limits,omitempty" maxItems:"100" nullable:"false" doc:"what several sites share"`
 		Currency string        `json:"currency,omitempty" maxLength:"16" default:"USD" doc:"of the prices; a name, nothing is converted"`
+		Zone     string        `json:"zone,omitempty" maxLength:"64" default:"UTC" doc:"whose clock times and months are of, as Europe/Berlin"`
 		PlanBeside
 	}
 }
@@ -46,21 +48,24 @@ type planProduct struct {
 	Up     bool      `json:"up" doc:"gives on call; else it takes"`
 	Price  []float64 `json:"per_mw" nullable:"false" maxItems:"9000" doc:"price of each interval, per MW and hour"`
 	Called float64   `json:"called,omitempty" minimum:"0" maximum:"1" doc:"part of it that is called on average"`
-	Hours  float64   `json:"hours,omitempty" minimum:"0" maximum:"24" default:"1" doc:"for which the whole of it must be possible"`
+	Hours  *float64  `json:"hours,omitempty" minimum:"0" maximum:"24" doc:"for which the whole of it must be possible; default 1"`
 	MostKW *float64  `json:"most_kw,omitempty" minimum:"0"`
 	SoldKW []float64 `json:"committed_kw,omitempty" maxItems:"9000" nullable:"false" doc:"what has been sold of it before and is kept, no more and no less, interval by interval; behind its end nothing has been sold"`
 }
 
 type planSite struct {
-	ID       string       `json:"id"`
-	Battery  *planBattery `json:"battery,omitempty"`
-	Load     []float64    `json:"load_kw,omitempty" maxItems:"9000" nullable:"false" doc:"mean of each interval"`
-	PV       []float64    `json:"pv_kw,omitempty" maxItems:"9000" nullable:"false" doc:"output, above 0"`
-	Curtail  bool         `json:"curtail,omitempty" doc:"PV may be turned down"`
-	ImportKW *float64     `json:"import_limit_kw,omitempty" minimum:"0"`
-	ExportKW *float64     `json:"export_limit_kw,omitempty" minimum:"0"`
-	Demand   float64      `json:"demand_charge_per_kw,omitempty" minimum:"0" doc:"of the highest mean import of an interval of the plan"`
-	PeakKW   float64      `json:"peak_so_far_kw,omitempty" minimum:"0"`
+	ID        string       `json:"id"`
+	Count     int          `json:"count,omitempty" minimum:"1" maximum:"10000" doc:"so many of them, id-001 and on"`
+	Battery   *planBattery `json:"battery,omitempty"`
+	Load      []float64    `json:"load_kw,omitempty" maxItems:"9000" nullable:"false" doc:"mean of each interval"`
+	PV        []float64    `json:"pv_kw,omitempty" maxItems:"9000" nullable:"false" doc:"output, above 0"`
+	Curtail   bool         `json:"curtail,omitempty" doc:"PV may be turned down"`
+	ImportKW  *float64     `json:"import_limit_kw,omitempty" minimum:"0"`
+	ExportKW  *float64     `json:"export_limit_kw,omitempty" minimum:"0"`
+	ImportFee float64      `json:"import_fee_per_mwh,omitempty" minimum:"-1e9" maximum:"1e9" doc:"what is paid for each MWh taken, besides the price"`
+	ExportFee float64      `json:"export_fee_per_mwh,omitempty" minimum:"-1e9" maximum:"1e9" doc:"what is taken off the price of each MWh given"`
+	Demand    float64      `json:"demand_charge_per_kw,omitempty" minimum:"0" doc:"of the highest mean import of an interval in each calendar month"`
+	PeakKW    float64      `json:"peak_so_far_kw,omitempty" minimum:"0" doc:"the peak of the first month that has been paid for already"`
 }
 
 type planBattery struct {
@@ -70,7 +75,7 @@ type planBattery struct {
 	Efficiency float64    `json:"efficiency,omitempty" exclusiveMinimum:"0" maximum:"1" default:"1" doc:"of charging"`
 	Out        float64    `json:"discharge_efficiency,omitempty" exclusiveMinimum:"0" maximum:"1" default:"1"`
 	LeastKWh   float64    `json:"least_kwh,omitempty" minimum:"0"`
-	MostKWh    *float64   `json:"most_kwh,omitempty" minimum:"0"`
+	MostKWh    float64    `json:"most_kwh,omitempty" minimum:"0" doc:"0: all of it"`
 	BeginKWh   *float64   `json:"begin_kwh,omitempty" minimum:"0" doc:"default: least_kwh"`
 	EndKWh     *float64   `json:"end_kwh,omitempty" minimum:"0" doc:"default: as at the begin, unless it has a value"`
 	EndValue   *float64   `json:"end_value_per_mwh,omitempty" doc:"of what is stored at the end, instead of end_kwh"`
@@ -85,7 +90,7 @@ type planWear struct {
 
 type planLimit struct {
 	Name     string   `json:"name" doc:"of its own"`
-	Sites    []string `json:"sites" nullable:"false" doc:"ids, each once"`
+	Sites    []string `json:"sites" nullable:"false" doc:"ids, or globs over them; the id of an entry with a count has all of its sites; each site once"`
 	ImportKW *float64 `json:"import_kw,omitempty" minimum:"0"`
 	ExportKW *float64 `json:"export_kw,omitempty" minimum:"0"`
 }
@@ -98,16 +103,18 @@ type Plan struct {
 
 type planOutput struct{ Body Plan }
 
-func (in *planInput) portfolio() (*plan.Portfolio, error) {
+// portfolio is what is planned; at are the begins of its intervals.
+func (in *planInput) portfolio(at []time.Time) (*plan.Portfolio, error) {
 	q := &in.Body
 	n := len(q.Energy)
-	variables := 0
+	variables, count := 0, 0
 	for i := range q.Sites {
 		each := 2 // import and export
 		if x := q.Sites[i].Battery; x != nil {
 			each += 3 + 2*len(x.Wear) + 2*len(q.Products)
 		}
-		variables += n * each
+		alike := max(1, q.Sites[i].Count)
+		variables, count = variables+n*each*alike, count+alike
 	}
 	windows, err := q.windows(n, q.Minutes)
 	if err != nil {
@@ -122,14 +129,18 @@ func (in *planInput) portfolio() (*plan.Portfolio, error) {
 		if windows > 0 {
 			times += fmt.Sprintf(", and planned again and again %d", variables/n*windows)
 		}
-		return nil, fmt.Errorf("%d intervals of %d sites with their wear and products make %d variables%s, and %d are planned at most here: yunchu market plan takes more", n, len(q.Sites), variables, times, maxPlanned)
+		return nil, fmt.Errorf("%s of %s with their wear and products make %d variables%s, and %d are planned at most here: yunchu market plan takes more", counted(n, "interval"), counted(count, "site"), variables, times, maxPlanned)
 	}
 	p := &plan.Portfolio{
-		Hours: float64(q.Minutes) / 60, Intervals: n, Weights: plan.Even, Balanced: len(q.Products) > 0 && (q.Balanced == nil || *q.Balanced),
+		Hours: float64(q.Minutes) / 60, Intervals: n, Weights: plan.Even,
+		Balanced: (q.Balanced == nil || *q.Balanced) && slices.ContainsFunc(q.Products, func(x planProduct) bool { return x.Called > 0 }),
 	}
-	p.Labels = worth.Labels(in.times(), in.step())
+	p.Labels = worth.Labels(at, in.step())
 	for _, x := range q.Products {
-		one := plan.Product{Name: x.Name, Up: x.Up, Price: x.Price, Called: x.Called, Hours: x.Hours, MostMW: limit(x.MostKW), Committed: mega(x.SoldKW)}
+		one := plan.Product{Name: x.Name, Up: x.Up, Price: x.Price, Called: x.Called, Hours: 1, MostMW: limit(x.MostKW), Committed: mega(x.SoldKW)}
+		if x.Hours != nil {
+			one.Hours = *x.Hours
+		}
 		if len(x.SoldKW) > 0 {
 			if slices.Min(x.SoldKW) < 0 || len(x.Price) == 0 {
 				return nil, fmt.Errorf("committed_kw of %s: it is what has been sold, 0 or more, of a product with prices", quote(x.Name))
@@ -138,39 +149,80 @@ func (in *planInput) portfolio() (*plan.Portfolio, error) {
 		}
 		p.Products = append(p.Products, one)
 	}
+	seen := map[string]bool{}
 	for i := range q.Sites {
 		x := &q.Sites[i]
 		if x.ID == "" {
 			return nil, fmt.Errorf("sites[%d].id \"\" is not allowed: a site has an id", i)
 		}
-		if slices.ContainsFunc(q.Sites[:i], func(s planSite) bool { return s.ID == x.ID }) {
-			return nil, fmt.Errorf("there are two sites %s: a site has an id of its own", quote(x.ID))
-		}
-		if err := produces(x.ID, x.PV); err != nil {
+		s, err := in.site(x, at)
+		if err != nil {
 			return nil, err
 		}
-		s := plan.Site{
-			Name: x.ID, Outlook: plan.Outlook{Buy: q.Energy, Sell: q.Export, Load: mega(x.Load), PV: mega(x.PV)}, Curtail: x.Curtail,
-			ImportMW: limit(x.ImportKW), ExportMW: limit(x.ExportKW),
-		}
-		if x.Demand > 0 {
-			s.Demand = []plan.Demand{{PerMW: 1000 * x.Demand, SoFar: x.PeakKW / 1000}}
-		}
-		if x.Battery != nil {
-			if x.Battery.EndKWh != nil && x.Battery.EndValue != nil {
-				return nil, fmt.Errorf("site %s: what is stored at the end is fixed or has a value: keep one of the two, end_kwh or end_value_per_mwh", quote(x.ID))
+		for _, s.Name = range x.entry().IDs() {
+			if seen[s.Name] {
+				return nil, fmt.Errorf("there are two sites %s: a site has an id of its own", quote(s.Name))
 			}
-			s.Battery = x.Battery.battery()
+			seen[s.Name] = true
+			p.Sites = append(p.Sites, s)
 		}
-		p.Sites = append(p.Sites, s)
 	}
-	if p.Limits, err = in.limits(); err != nil {
+	if p.Limits, err = in.limits(p); err != nil {
 		return nil, err
 	}
 	if programs > 1 {
 		p.Nodes = min(max(maxSearched/(variables*programs+variables/n*windows), 12), 100)
 	}
 	return p, in.aside(p)
+}
+
+// counted is so many of a thing.
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// site is one of an entry's.
+func (in *planInput) site(x *planSite, at []time.Time) (plan.Site, error) {
+	s := plan.Site{Outlook: x.fees().Tariff(in.Body.Energy, in.Body.Export), Curtail: x.Curtail, ImportMW: limit(x.ImportKW), ExportMW: limit(x.ExportKW)}
+	if err := produces(x.ID, x.PV); err != nil {
+		return s, err
+	}
+	s.Load, s.PV = mega(x.Load), mega(x.PV)
+	if x.Demand > 0 {
+		s.Demand = sites.Months(at, x.Demand, x.PeakKW)
+	}
+	if x.Battery != nil {
+		if x.Battery.EndKWh != nil && x.Battery.EndValue != nil {
+			return s, fmt.Errorf("site %s: what is stored at the end is fixed or has a value: keep one of the two, end_kwh or end_value_per_mwh", quote(x.ID))
+		}
+		s.Battery = x.Battery.battery()
+	}
+	return s, nil
+}
+
+func (x *planSite) entry() sites.Entry { return sites.Entry{ID: x.ID, Count: x.Count} }
+
+func (x *planSite) fees() sites.Fees { return sites.Fees{Import: x.ImportFee, Export: x.ExportFee} }
+
+// among are the places of the sites that an id or a glob means.
+func (in *planInput) among(glob string) []int {
+	entries := make([]sites.Entry, len(in.Body.Sites))
+	for i := range entries {
+		entries[i] = in.Body.Sites[i].entry()
+	}
+	return sites.Among(entries, glob)
+}
+
+// fees are those of each site.
+func (in *planInput) fees() (list []sites.Fees) {
+	for i := range in.Body.Sites {
+		x := &in.Body.Sites[i]
+		list = append(list, slices.Repeat([]sites.Fees{x.fees()}, max(1, x.Count))...)
+	}
+	return list
 }
 
 // limit is a bound in MW; nil: there is none.
@@ -182,7 +234,7 @@ func limit(kw *float64) float64 {
 }
 
 // limits are what several sites share.
-func (in *planInput) limits() (list []plan.Limit, err error) {
+func (in *planInput) limits(p *plan.Portfolio) (list []plan.Limit, err error) {
 	for k, l := range in.Body.Limits {
 		switch {
 		case slices.ContainsFunc(in.Body.Limits[:k], func(o planLimit) bool { return o.Name == l.Name }):
@@ -194,14 +246,16 @@ func (in *planInput) limits() (list []plan.Limit, err error) {
 		}
 		x := plan.Limit{Name: l.Name, ImportMW: limit(l.ImportKW), ExportMW: limit(l.ExportKW)}
 		for _, id := range l.Sites {
-			i := slices.IndexFunc(in.Body.Sites, func(s planSite) bool { return s.ID == id })
-			switch {
-			case i < 0:
+			places := in.among(id)
+			if len(places) == 0 {
 				return nil, fmt.Errorf("limit %s names %s, and there is no such site", quote(l.Name), quote(id))
-			case slices.Contains(x.Sites, i):
-				return nil, fmt.Errorf("limit %s has site %s twice: name it once", quote(l.Name), quote(id))
 			}
-			x.Sites = append(x.Sites, i)
+			for _, i := range places {
+				if slices.Contains(x.Sites, i) {
+					return nil, fmt.Errorf("limit %s has site %s twice: name it once", quote(l.Name), quote(p.Sites[i].Name))
+				}
+				x.Sites = append(x.Sites, i)
+			}
 		}
 		list = append(list, x)
 	}
@@ -219,12 +273,16 @@ func (in *planInput) sensible() error {
 
 func (in *planInput) step() time.Duration { return time.Duration(in.Body.Minutes) * time.Minute }
 
-// times are the begins of all intervals.
-func (in *planInput) times() (list []time.Time) {
-	for t := range in.Body.Energy {
-		list = append(list, in.Body.Start.Add(time.Duration(t)*in.step()).UTC())
+// times are the begins of all intervals, on the clock that is told.
+func (in *planInput) times() (list []time.Time, err error) {
+	zone, err := time.LoadLocation(in.Body.Zone)
+	if err != nil || in.Body.Zone == "Local" {
+		return nil, fmt.Errorf("%s is no zone: write it as Europe/Berlin", quote(in.Body.Zone))
 	}
-	return list
+	for t := range in.Body.Energy {
+		list = append(list, in.Body.Start.Add(time.Duration(t)*in.step()).In(zone))
+	}
+	return list, nil
 }
 
 func (x *planBattery) battery() plan.Battery {
@@ -239,8 +297,8 @@ func (x *planBattery) battery() plan.Battery {
 	if x.ChargeKW == 0 {
 		b.ChargeMW = b.DischargeMW
 	}
-	if x.MostKWh != nil {
-		b.Most = *x.MostKWh / 1000
+	if x.MostKWh > 0 {
+		b.Most = x.MostKWh / 1000
 	}
 	switch {
 	case x.EndValue != nil:
@@ -263,12 +321,16 @@ func (s *Server) planned(ctx context.Context, in *planInput) (*planOutput, error
 	if err := in.sensible(); err != nil {
 		return nil, err
 	}
-	p, err := in.portfolio()
+	at, err := in.times()
+	if err != nil {
+		return nil, refuse(CodeInvalidRequest, err.Error())
+	}
+	p, err := in.portfolio(at)
 	if err != nil {
 		return nil, refuse(CodeInvalidRequest, err.Error())
 	}
 	r := worth.Result{
-		At: in.times(), Step: in.step(), Energy: in.Body.Energy, Carbon: len(in.Body.Carbon) > 0, Currency: in.Body.Currency, Problem: p,
+		At: at, Step: in.step(), Energy: in.Body.Energy, Carbon: len(in.Body.Carbon) > 0, Currency: in.Body.Currency, Problem: p,
 	}
 	if r.Plan, err = p.Best(); err != nil {
 		return nil, unplanned(err)

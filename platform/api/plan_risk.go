@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"yunchu/platform/market/plan"
+	"yunchu/platform/market/plan/sites"
 	"yunchu/platform/market/plan/worth"
 	"yunchu/platform/promql"
 )
@@ -20,9 +21,9 @@ type PlanBeside struct {
 	Levels    []float64      `json:"levels,omitempty" maxItems:"99" nullable:"false" doc:"of quantiles, rising, as a forecast answers them"`
 	Quantiles [][]float64    `json:"quantiles,omitempty" maxItems:"9000" nullable:"false" doc:"of the price of energy, by interval, then level: scenarios are drawn from them instead"`
 	Draws     int            `json:"draws,omitempty" minimum:"2" maximum:"200" default:"50" doc:"how many scenarios are drawn from quantiles"`
-	Seed      uint64         `json:"seed,omitempty" default:"1" doc:"what is drawn follows from it"`
+	Seed      *uint64        `json:"seed,omitempty" doc:"what is drawn follows from it; default 1"`
 	CVaR      *planCVaR      `json:"cvar,omitempty" doc:"counts the worst of the scenarios"`
-	Robust    *planRobust    `json:"robust,omitempty" doc:"counts prices that go against the plan, instead of scenarios"`
+	Robust    *planRobust    `json:"robust,omitempty" doc:"counts prices that go against the plan, as far as it says, or as scenarios or quantiles do, which are no scenarios then"`
 	Committed *planCommitted `json:"committed,omitempty" doc:"energy that has been sold before, of all sites together; what is off is settled, and the value is that of what is off"`
 	Carbon    []float64      `json:"carbon_t_per_mwh,omitempty" maxItems:"9000" nullable:"false" doc:"t of each MWh taken; what is given back is credited"`
 	CarbonFee float64        `json:"carbon_price_per_t,omitempty" minimum:"0" maximum:"1e9"`
@@ -52,6 +53,9 @@ type planScenario struct {
 	Sites  []planComes `json:"sites,omitempty" maxItems:"1000" nullable:"false" doc:"sites at which more than the prices is other than expected"`
 }
 
+// more is whether it says more than the price of energy.
+func (x planScenario) more() bool { return x.Weight != nil || len(x.Export)+len(x.Sites) > 0 }
+
 type planComes struct {
 	ID   string    `json:"id"`
 	Load []float64 `json:"load_kw,omitempty" maxItems:"9000" nullable:"false" doc:"default: as expected"`
@@ -64,8 +68,8 @@ type planCVaR struct {
 }
 
 type planRobust struct {
-	Budget    float64   `json:"budget" minimum:"0" maximum:"9000" doc:"in how many intervals prices go against the plan at once"`
-	Deviation []float64 `json:"deviation_per_mwh" minItems:"1" maxItems:"9000" nullable:"false" doc:"how far, in each interval"`
+	Budget    float64   `json:"budget" minimum:"0" maximum:"9000" doc:"in how many intervals prices go against the plan at once; 0: in none, and scenarios are what they are"`
+	Deviation []float64 `json:"deviation_per_mwh,omitempty" maxItems:"9000" nullable:"false" doc:"how far, in each interval; default: half of what lies between the outer quantiles, or the outer scenarios"`
 }
 
 type planCommitted struct {
@@ -85,6 +89,9 @@ func (q *PlanBeside) programs() int {
 	if len(q.Quantiles) > 0 {
 		n = q.Draws
 	}
+	if q.robust() {
+		n = 1
+	}
 	if q.Pareto != nil {
 		n *= 1 + q.Pareto.Points + 2 // the plan, the points, and where the front ends
 	}
@@ -93,6 +100,9 @@ func (q *PlanBeside) programs() int {
 	}
 	return n
 }
+
+// robust is whether prices go against the plan.
+func (q *PlanBeside) robust() bool { return q.Robust != nil && q.Robust.Budget > 0 }
 
 // windows is how many intervals are planned in all by planning again and again over n of them.
 func (q *PlanBeside) windows(n, minutes int) (sum int, err error) {
@@ -150,6 +160,7 @@ func (q *PlanBeside) sensible() error {
 
 // contrary is what does not go together.
 func (q *PlanBeside) contrary() error {
+	far := q.Robust != nil && len(q.Robust.Deviation) > 0
 	switch some := len(q.Scenarios)+len(q.Quantiles) > 0; {
 	case len(q.Scenarios) > 0 && len(q.Quantiles) > 0:
 		return errors.New("scenarios and quantiles are two ways to say what may come: keep one")
@@ -159,8 +170,14 @@ func (q *PlanBeside) contrary() error {
 		return errors.New("rolling needs actual: the prices that came")
 	case q.CVaR != nil && !some:
 		return errors.New("cvar needs scenarios: what may come")
-	case q.Robust != nil && some:
-		return errors.New("robust and scenarios are two ways to count what may come: keep one")
+	case q.CVaR != nil && q.robust():
+		return errors.New("cvar and robust are two ways to count what may come: keep one")
+	case q.robust() && len(q.Quantiles) == 0 && len(q.Scenarios) < 2 && !far:
+		return errors.New("robust needs two scenarios, quantiles or deviation_per_mwh: how far prices may go")
+	case some && far:
+		return errors.New("deviation_per_mwh of robust and scenarios are two ways to say how far prices may go: keep one")
+	case q.robust() && slices.ContainsFunc(q.Scenarios, planScenario.more):
+		return errors.New("robust counts the energy_per_mwh of scenarios alone: take their weight, export_per_mwh and sites away")
 	case q.Committed != nil && (some || q.Robust != nil):
 		return errors.New("committed is planned for with the prices that are expected: take scenarios and robust away")
 	case q.Pareto != nil && (q.CVaR != nil || q.Robust != nil):
@@ -179,12 +196,17 @@ func (in *planInput) aside(p *plan.Portfolio) error {
 	}
 	whole := func(name string, list []float64) error {
 		if len(list) != 0 && len(list) != p.Intervals {
-			return fmt.Errorf("%s has %d values for %d intervals", name, len(list), p.Intervals)
+			return fmt.Errorf("%s has %s for %s", name, counted(len(list), "value"), counted(p.Intervals, "interval"))
 		}
 		return nil
 	}
 	if err := cmp.Or(whole("export_per_mwh", q.Export), whole("carbon_t_per_mwh", q.Carbon)); err != nil {
 		return err
+	}
+	if x := q.Robust; x != nil {
+		if err := whole("deviation_per_mwh", x.Deviation); err != nil {
+			return err
+		}
 	}
 	if x := q.Actual; x != nil {
 		if slices.ContainsFunc(q.Products, func(p planProduct) bool { return len(p.SoldKW) > 0 }) {
@@ -200,30 +222,30 @@ func (in *planInput) aside(p *plan.Portfolio) error {
 			p.Sites[i].Carbon = q.Carbon
 		}
 	}
-	list, err := q.comes(p)
+	list, err := in.comes(p, whole)
 	if err != nil {
 		return err
 	}
-	for k := range list {
-		x := &list[k]
-		name := func(of string) string { return fmt.Sprintf("%s of scenario %d", of, k) }
-		if err := cmp.Or(whole(name("energy_per_mwh"), x.Energy), whole(name("export_per_mwh"), x.Export)); err != nil {
-			return err
+	switch x := q.Robust; {
+	case !q.robust():
+		for k := range list {
+			s, err := in.scenario(&list[k], p)
+			if err != nil {
+				return fmt.Errorf("scenario %d: %w", k, err)
+			}
+			p.Scenarios = append(p.Scenarios, s)
 		}
-		s, err := in.scenario(x, p)
-		if err != nil {
-			return fmt.Errorf("scenario %d: %w", k, err)
+	case len(x.Deviation) > 0:
+		p.Risk.Budget, p.Risk.Deviation = x.Budget, x.Deviation
+	default:
+		columns := make([][]float64, len(list))
+		for k := range list {
+			columns[k] = list[k].Energy
 		}
-		p.Scenarios = append(p.Scenarios, s)
+		p.Risk.Budget, p.Risk.Deviation = x.Budget, plan.Deviation(columns)
 	}
 	if x := q.CVaR; x != nil {
 		p.Risk.Weight, p.Risk.Level = x.Weight, x.Level
-	}
-	if x := q.Robust; x != nil {
-		if err := whole("deviation_per_mwh", x.Deviation); err != nil {
-			return err
-		}
-		p.Risk.Budget, p.Risk.Deviation = x.Budget, x.Deviation
 	}
 	x := q.Committed
 	if x == nil {
@@ -243,8 +265,9 @@ func (in *planInput) aside(p *plan.Portfolio) error {
 		p.Position.Sold = append(p.Position.Sold, -kw/1000)
 	}
 	none := make([]float64, p.Intervals)
-	for i := range p.Sites { // all energy is settled together
-		p.Sites[i].Buy, p.Sites[i].Sell = none, nil
+	for i, fees := range in.fees() { // all energy is settled together
+		besides := fees.Tariff(none, nil)
+		p.Sites[i].Buy, p.Sites[i].Sell = besides.Buy, besides.Sell
 	}
 	return nil
 }
@@ -259,51 +282,80 @@ func (in *planInput) scenario(x *planScenario, p *plan.Portfolio) (plan.Scenario
 	if len(export) == 0 {
 		export = in.exportWith(x.Energy)
 	}
-	for i := range p.Sites {
-		o := p.Sites[i].Outlook
-		o.Buy, o.Sell = x.Energy, export
+	for i, fees := range in.fees() {
+		o := fees.Tariff(x.Energy, export)
+		o.Load, o.PV = p.Sites[i].Load, p.Sites[i].PV
 		out.Sites = append(out.Sites, o)
 	}
-	for k, c := range x.Sites {
-		i := slices.IndexFunc(p.Sites, func(s plan.Site) bool { return s.Name == c.ID })
-		switch {
-		case i < 0:
+	seen := map[int]bool{}
+	for _, c := range x.Sites {
+		places := in.among(c.ID)
+		if len(places) == 0 {
 			return out, fmt.Errorf("it names %s, and there is no such site", quote(c.ID))
-		case slices.ContainsFunc(x.Sites[:k], func(o planComes) bool { return o.ID == c.ID }):
-			return out, fmt.Errorf("it has site %s twice", quote(c.ID))
 		}
 		if err := produces(c.ID, c.PV); err != nil {
 			return out, err
 		}
-		if len(c.Load) > 0 {
-			out.Sites[i].Load = mega(c.Load)
-		}
-		if len(c.PV) > 0 {
-			out.Sites[i].PV = mega(c.PV)
+		for _, i := range places {
+			if seen[i] {
+				return out, fmt.Errorf("it has site %s twice", quote(p.Sites[i].Name))
+			}
+			seen[i] = true
+			if len(c.Load) > 0 {
+				out.Sites[i].Load = mega(c.Load)
+			}
+			if len(c.PV) > 0 {
+				out.Sites[i].PV = mega(c.PV)
+			}
 		}
 	}
 	return out, nil
 }
 
-// exportWith are the prices of export where those of energy are others: as far off from them as they are expected to be.
-func (in *planInput) exportWith(energy []float64) (list []float64) {
-	for t, price := range in.Body.Export {
-		list = append(list, price+(energy[t]-in.Body.Energy[t]))
-	}
-	return list
+// exportWith are the prices of export where those of energy are others.
+func (in *planInput) exportWith(energy []float64) []float64 {
+	return sites.Export(energy, in.Body.Energy, in.Body.Export)
 }
 
-// comes are the scenarios, or those that are drawn from quantiles.
-func (q *PlanBeside) comes(p *plan.Portfolio) ([]planScenario, error) {
+// comes are the scenarios, or those that are drawn from quantiles. What prices go against are the quantiles themselves.
+func (in *planInput) comes(p *plan.Portfolio, whole func(name string, list []float64) error) ([]planScenario, error) {
+	q := &in.Body
 	if len(q.Quantiles)+len(q.Levels) == 0 {
+		for k := range q.Scenarios {
+			x := &q.Scenarios[k]
+			name := func(of string) string { return fmt.Sprintf("%s of scenario %d", of, k) }
+			if err := cmp.Or(whole(name("energy_per_mwh"), x.Energy), whole(name("export_per_mwh"), x.Export)); err != nil {
+				return nil, err
+			}
+		}
 		return q.Scenarios, nil
 	}
+	columns, err := q.columns(p.Intervals)
+	if err != nil {
+		return nil, err
+	}
+	if !q.robust() {
+		seed := uint64(1)
+		if q.Seed != nil {
+			seed = *q.Seed
+		}
+		columns = plan.Draw(columns, q.Levels, q.Draws, p.Hours, rand.New(rand.NewPCG(seed, 0)))
+	}
+	var list []planScenario
+	for _, energy := range columns {
+		list = append(list, planScenario{Energy: energy})
+	}
+	return list, nil
+}
+
+// columns are the quantiles by level and then by interval.
+func (q *PlanBeside) columns(intervals int) ([][]float64, error) {
 	n := len(q.Levels)
 	if n < 2 || !(q.Levels[0] > 0) || !(q.Levels[n-1] < 1) || !slices.IsSorted(q.Levels) || len(slices.Compact(slices.Clone(q.Levels))) < n {
 		return nil, errors.New("levels of quantiles rise between 0 and 1, as in [0.05,0.5,0.95], and are two at least")
 	}
-	if len(q.Quantiles) != p.Intervals {
-		return nil, fmt.Errorf("quantiles has %d values for %d intervals", len(q.Quantiles), p.Intervals)
+	if len(q.Quantiles) != intervals {
+		return nil, fmt.Errorf("quantiles has %s for %s", counted(len(q.Quantiles), "value"), counted(intervals, "interval"))
 	}
 	columns := make([][]float64, n)
 	for t, row := range q.Quantiles {
@@ -314,11 +366,7 @@ func (q *PlanBeside) comes(p *plan.Portfolio) ([]planScenario, error) {
 			columns[k] = append(columns[k], x)
 		}
 	}
-	var list []planScenario
-	for _, energy := range plan.Draw(columns, q.Levels, q.Draws, p.Hours, rand.New(rand.NewPCG(q.Seed, 0))) {
-		list = append(list, planScenario{Energy: energy})
-	}
-	return list, nil
+	return columns, nil
 }
 
 // realize compares with the prices that came; what did not come is as it was expected.
@@ -343,9 +391,9 @@ func (in *planInput) realize(ctx context.Context, r *worth.Result) error {
 		carbon = q.Carbon
 		lacked = append(lacked, "carbon_t_per_mwh")
 	}
-	for i := range came.Sites {
-		s := &came.Sites[i]
-		s.Buy, s.Sell, s.Carbon = x.Energy, export, carbon
+	for i, fees := range in.fees() {
+		s, o := &came.Sites[i], fees.Tariff(x.Energy, export)
+		s.Buy, s.Sell, s.Carbon = o.Buy, o.Sell, carbon
 	}
 	var unpaid []string
 	for k := range came.Products {

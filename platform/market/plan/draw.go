@@ -39,3 +39,17 @@ func between(quantiles [][]float64, levels []float64, t int, u float64) float64 
 	share := (u - levels[k-1]) / (levels[k] - levels[k-1])
 	return (1-share)*quantiles[k-1][t] + share*quantiles[k][t]
 }
+
+// Deviation is how far prices may go against a plan, by interval: half of what lies between the outer quantiles, or the outer ones
+// of several columns that may come.
+func Deviation(columns [][]float64) []float64 {
+	out := make([]float64, len(columns[0]))
+	for t := range out {
+		lo, hi := math.Inf(1), math.Inf(-1)
+		for _, c := range columns {
+			lo, hi = min(lo, c[t]), max(hi, c[t])
+		}
+		out[t] = (hi - lo) / 2
+	}
+	return out
+}
