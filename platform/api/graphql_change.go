@@ -85,7 +85,10 @@ func (r mutations) RegisterDevice(ctx context.Context, id device.ID, in graph.De
 
 // SetDispatch takes the way of PUT /dispatch.
 func (r mutations) SetDispatch(ctx context.Context, in graph.DispatchInput) (*graph.Dispatch, error) {
-	set := Settings{Enabled: in.Enabled, Strategy: in.Strategy, TargetKW: in.TargetKw, Sites: r.s.plant.settings().Sites}
+	set := Settings{Enabled: in.Enabled, TargetKW: in.TargetKw, Sites: r.s.plant.settings().Sites}
+	if in.Strategy != nil {
+		set.Strategy = *in.Strategy
+	}
 	for _, step := range in.Schedule {
 		set.Schedule = append(set.Schedule, Step{At: step.At, TargetKW: step.TargetKw})
 	}

@@ -411,6 +411,10 @@ func TestGraphChanges(t *testing.T) {
 	a.is("x", "registerDevice", "location", "name")
 	a.is(-40.0, "setDispatch", "targetKw")
 	a.is("2026-01-01T00:00:00Z", "setDispatch", "schedule", 0, "at")
+	a = w.ask("engineer", `mutation { setDispatch(input: {enabled: false}) { enabled strategy } }`).ok()
+	a.is(false, "setDispatch", "enabled")
+	a.is("cost", "setDispatch", "strategy")
+	w.ask("engineer", `mutation { setDispatch(input: {enabled: true, strategy: "cost", targetKw: -40}) { enabled } }`).ok()
 	w.ask("viewer", `{ device(id: "new-1") { model } }`).ok().is("m", "device", "model")
 	if got := w.do("GET", "/api/v1/dispatch", "viewer", "").json()["target_kw"]; got != -40.0 {
 		t.Errorf("REST sees a target of %v", got)
@@ -420,6 +424,7 @@ func TestGraphChanges(t *testing.T) {
 		`registerDevice(id: "x", input: {installDate: "soon"}) { id }`:                                                   "INVALID_PARAMETER",
 		`registerDevice(id: "not a name", input: {}) { id }`:                                                             "INVALID_PARAMETER",
 		`registerDevice(id: "x", input: {model: "` + strings.Repeat("m", 129) + `"}) { id }`:                             "INVALID_PARAMETER",
+		`setDispatch(input: {enabled: true}) { enabled }`:                                                                "INVALID_REQUEST",
 		`setDispatch(input: {enabled: true, strategy: "best"}) { enabled }`:                                              "INVALID_PARAMETER",
 		`setDispatch(input: {enabled: true, strategy: "cost", targetKw: 1e999}) { enabled }`:                             "INVALID_QUERY",
 		`setDispatch(input: {enabled: true, strategy: "cost", schedule: [{at: "` + twice + `targetKw: 1}]}) { enabled }`: "INVALID_REQUEST",

@@ -164,7 +164,7 @@ type Control interface {
 // Settings are what an operator chooses for dispatch.
 type Settings struct {
 	Enabled  bool         `json:"enabled" doc:"whether dispatch sends commands"`
-	Strategy string       `json:"strategy" required:"false" enum:"proportional,soc-balancing,cost,time-to-go" doc:"how the target is shared among the devices; only where dispatch is switched off it may be left out, and stays as it is"`
+	Strategy string       `json:"strategy,omitempty" enum:"proportional,soc-balancing,cost,time-to-go" doc:"how the target is shared among the devices; only where dispatch is switched off it may be left out, and stays as it is"`
 	TargetKW *float64     `json:"target_kw" required:"false" doc:"power of the fleet in kW, + charges; null: nothing is dispatched"`
 	Schedule []Step       `json:"schedule,omitempty" maxItems:"10000" nullable:"false" doc:"ascending; rules over target_kw from its first step on"`
 	Sites    []SiteTarget `json:"sites,omitempty" maxItems:"10000" nullable:"false" doc:"targets of sites beneath the fleet's; they rule over those of the configuration"`

@@ -8459,7 +8459,7 @@ func (ec *executionContext) unmarshalInputDispatchInput(ctx context.Context, obj
 			it.Enabled = data
 		case "strategy":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("strategy"))
-			data, err := ec.unmarshalNString2string(ctx, v)
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
 			if err != nil {
 				return it, err
 			}

@@ -116,8 +116,9 @@ type Dispatch struct {
 }
 
 type DispatchInput struct {
-	Enabled  bool                `json:"enabled"`
-	Strategy string              `json:"strategy"`
+	Enabled bool `json:"enabled"`
+	// How the target is shared among the devices; only where dispatch is switched off it may be left out, and stays as it is.
+	Strategy *string             `json:"strategy,omitempty"`
 	TargetKw *float64            `json:"targetKw,omitempty"`
 	Schedule []DispatchStepInput `json:"schedule,omitempty"`
 }
