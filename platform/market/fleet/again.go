@@ -20,16 +20,12 @@ type span struct {
 	done     bool    // worth is right for it
 }
 
-// ask is a unit at a price: it does before + (stores·ν − cost)·steep, within its bounds.
-type ask struct{ least, most, stores, before, cost, steep float64 }
-
 // again finds what a MWh is worth from what it was in the round before, when prices have not changed so much that
 // the store is full and empty at quite other times: in each span Newton's method finds the worth with which what is held goes
 // from one bound to the next. A span that comes to pass a bound on its way is split there, and two that a bound no
 // longer parts are joined. What it ends with is the optimum, as it keeps to the bounds and what is held at one is worth
 // more after it when that is the upper one, and less when it is the lower one. It is not ok where that takes too long.
-func (p *pass) again(s *Store, x *state, prices []float64, width float64) (ok bool) {
-	p.ask(x, prices, width)
+func (p *pass) again(s *Store, x *state, width float64) (ok bool) {
 	p.spans = p.spans[:0]
 	for t, worth := range x.worth {
 		switch {
@@ -42,7 +38,7 @@ func (p *pass) again(s *Store, x *state, prices []float64, width float64) (ok bo
 		}
 		p.spans[len(p.spans)-1].to = t + 1
 	}
-	p.left = often * len(prices)
+	p.left = often * len(x.worth)
 	for i := 0; i < len(p.spans); {
 		at := &p.spans[i]
 		if !at.done {
@@ -77,30 +73,17 @@ func (p *pass) again(s *Store, x *state, prices []float64, width float64) (ok bo
 	return true
 }
 
-// ask notes what units are asked at these prices.
-func (p *pass) ask(x *state, prices []float64, width float64) {
-	p.asks, p.ends = p.asks[:0], p.ends[:0]
-	u, narrow := 0, 1/width
-	for t, price := range prices {
-		for ; u < len(x.units) && x.units[u].At == t; u++ {
-			k := &x.units[u]
-			p.asks = append(p.asks, ask{k.Least, k.Most, k.Stores, x.before[u], k.Cost + k.Takes*price, k.room * narrow})
-		}
-		p.ends = append(p.ends, u)
-	}
-}
-
 // settle finds the worth of a span. Where what is held passes a bound in it, that is the interval before which it does so most.
 func (p *pass) settle(s *Store, x *state, i int, width float64) (split int, bound float64, ok bool) {
 	at := &p.spans[i]
-	last := at.to == len(p.ends)
+	last := at.to == len(x.ends)
 	per, slack, low, high := 0.0, exact*s.Most, math.Inf(-1), math.Inf(1)
 	if room := s.End.Most - s.End.Least; last && room > 0 {
 		per = room / s.width(width)
 	}
 	u := 0
 	if at.from > 0 {
-		u = p.ends[at.from-1]
+		u = int(x.ends[at.from-1])
 	}
 	for range steps {
 		if p.left -= at.to - at.from; p.left < 0 {
@@ -110,7 +93,7 @@ func (p *pass) settle(s *Store, x *state, i int, width float64) (split int, boun
 		split = 0
 		k := u
 		for t := at.from; t < at.to; t++ {
-			for end := p.ends[t]; k < end; k++ {
+			for end := int(x.ends[t]); k < end; k++ {
 				a := &p.asks[k]
 				z := a.before + (a.stores*worth-a.cost)*a.steep
 				switch {

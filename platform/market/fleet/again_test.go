@@ -23,7 +23,8 @@ func TestAgain(t *testing.T) {
 				x, y := &s.states[i], &p.Stores[i]
 				if x.known {
 					asked++
-					if g.again(y, x, prices, width) {
+					g.ask(x, prices, width)
+					if g.again(y, x, width) {
 						found++
 					}
 				}

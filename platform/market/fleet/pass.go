@@ -26,9 +26,9 @@ type pass struct {
 	begin     int
 	low, high []float64 // by interval: the cuts
 
+	asks []ask // of the store's units
+
 	// See again.
-	asks  []ask
-	ends  []int // by interval, of asks
 	spans []span
 	left  int // intervals to go through
 }
@@ -129,27 +129,16 @@ func (p *pass) cutBack(v, want float64) (at, slope float64, before int) {
 	return b[0].at, 0, -1
 }
 
-// unit is one with what is asked of it in each round.
-type unit struct {
-	Unit
-	room  float64 // MW between its ends
-	share float64 // of each of these in the room
-	per   float64 // MW that bring a MWh into the store
-	bends bool    // it has room, and what it does is stored
-}
+// unit is what stays of one: what rounds go through is short.
+type unit struct{ least, most, cost, stores, takes, room float64 }
 
-func units(s *Store) []unit {
-	out := make([]unit, len(s.Units))
-	for k, u := range s.Units {
-		room := u.Most - u.Least
-		out[k] = unit{Unit: u, room: room, share: 1 / room, per: 1 / u.Stores, bends: u.Stores != 0 && room > 0}
-	}
-	return out
-}
+// ask is a unit at a price: it does before + (stores·ν − cost)·steep, within its bounds.
+type ask struct{ least, most, stores, takes, before, cost, steep float64 }
 
 // state is what a store does.
 type state struct {
 	units          []unit
+	ends           []int32   // by interval, of its units
 	power, before  []float64 // by unit; in the stage before
 	worth          []float64 // by interval
 	known          bool      // worth is that of a round before
@@ -157,11 +146,31 @@ type state struct {
 	end, endBefore float64
 }
 
+func newState(s *Store, intervals int) state {
+	n := len(s.Units)
+	numbers := make([]float64, 2*n+intervals)
+	x := state{
+		units: make([]unit, n), ends: make([]int32, intervals), places: make([]int32, n),
+		power: numbers[:n:n], before: numbers[n : 2*n : 2*n], worth: numbers[2*n:],
+		end: min(max(s.Start, s.End.Least), s.End.Most),
+	}
+	for k, u := range s.Units {
+		x.units[k] = unit{u.Least, u.Most, u.Cost, u.Stores, u.Takes, u.Most - u.Least}
+		x.power[k] = min(max(0, u.Least), u.Most)
+		x.ends[u.At] = int32(k + 1)
+	}
+	for t := 1; t < intervals; t++ {
+		x.ends[t] = max(x.ends[t], x.ends[t-1])
+	}
+	return x
+}
+
 // run finds what is best for a store at prices of its limits, by interval and MW, with units that pay width for each MW
 // at the other end of their range. The value is what that costs. It is not ok where nothing keeps to what is asked.
 func (p *pass) run(s *Store, x *state, prices []float64, width float64) (value float64, ok bool) {
-	if !x.known || !p.again(s, x, prices, width) {
-		worth, ok := p.back(s, x, prices, width)
+	p.ask(x, prices, width)
+	if !x.known || !p.again(s, x, width) {
+		worth, ok := p.back(s, x, width)
 		if !ok {
 			return 0, false
 		}
@@ -173,22 +182,20 @@ func (p *pass) run(s *Store, x *state, prices []float64, width float64) (value f
 		}
 		x.known = true
 	}
-	held, u, narrow, far := s.Start, 0, 1/width, 0.0
-	for t, price := range prices {
+	held, u := s.Start, 0
+	for t, end := range x.ends {
 		worth := x.worth[t]
-		for ; u < len(x.units) && x.units[u].At == t; u++ {
-			k := &x.units[u]
-			q, before := k.Cost+k.Takes*price, x.before[u]
-			z := min(max(before+(k.Stores*worth-q)*k.room*narrow, k.Least), k.Most)
+		for ; u < int(end); u++ {
+			a := &p.asks[u]
+			z := min(max(a.before+(a.stores*worth-a.cost)*a.steep, a.least), a.most)
 			x.power[u] = z
-			held += k.Stores * z
-			value += q * z
-			if k.room > 0 {
-				far += k.share * (z - before) * (z - before)
+			held += a.stores * z
+			value += a.cost * z
+			if by := z - a.before; by != 0 {
+				value += by * by / (2 * a.steep)
 			}
 		}
 	}
-	value += width / 2 * far
 	x.end = held
 	value -= s.End.Price * held
 	if room := s.End.Most - s.End.Least; room > 0 {
@@ -196,6 +203,20 @@ func (p *pass) run(s *Store, x *state, prices []float64, width float64) (value f
 		value += s.width(width) / room / 2 * d * d
 	}
 	return value, true
+}
+
+// ask notes what units are asked at these prices.
+func (p *pass) ask(x *state, prices []float64, width float64) {
+	if len(p.asks) < len(x.units) {
+		p.asks = make([]ask, len(x.units))
+	}
+	u, narrow := 0, 1/width
+	for t, end := range x.ends {
+		for price := prices[t]; u < int(end); u++ {
+			k := &x.units[u]
+			p.asks[u] = ask{k.least, k.most, k.stores, k.takes, x.before[u], k.cost + k.takes*price, k.room * narrow}
+		}
+	}
 }
 
 // width is for a MWh what it is for a MW.
@@ -209,34 +230,38 @@ func (s *Store) width(perMW float64) float64 {
 }
 
 // back returns what a MWh is worth at the begin.
-func (p *pass) back(s *Store, x *state, prices []float64, width float64) (worth float64, ok bool) {
+func (p *pass) back(s *Store, x *state, width float64) (worth float64, ok bool) {
 	p.empty(len(x.units))
 	first, last := s.End.Most, s.End.Least // of E(ν), from ν = −∞ to ∞
 	if room := last - first; room < 0 {
 		slope := room / s.width(width)
 		p.add(s.End.Price+(s.End.Most-x.endBefore)/slope, s.End.Price+(s.End.Least-x.endBefore)/slope, slope, 0)
 	}
-	u, narrow := len(x.units), 1/width
-	for t := len(prices) - 1; t >= 0; t-- {
-		for ; u > 0 && x.units[u-1].At == t; u-- {
-			k := &x.units[u-1]
-			if !k.bends {
-				first -= k.Stores * k.Least
-				last -= k.Stores * k.Least
+	u := len(x.units)
+	for t := len(x.ends) - 1; t >= 0; t-- {
+		begin := 0
+		if t > 0 {
+			begin = int(x.ends[t-1])
+		}
+		for u > begin {
+			u--
+			a := &p.asks[u]
+			if a.stores == 0 || a.steep == 0 {
+				first -= a.stores * a.least
+				last -= a.stores * a.least
 				continue
 			}
-			q, steep := k.Cost+k.Takes*prices[t], width*k.share
-			from := (q + steep*(k.Least-x.before[u-1])) * k.per
-			to := from + width*k.per
-			if k.Stores > 0 {
-				first -= k.Stores * k.Least
-				last -= k.Stores * k.Most
+			from := (a.cost + (a.least-a.before)/a.steep) / a.stores
+			to := from + width/a.stores
+			if a.stores > 0 {
+				first -= a.stores * a.least
+				last -= a.stores * a.most
 			} else {
 				from, to = to, from
-				first -= k.Stores * k.Most
-				last -= k.Stores * k.Least
+				first -= a.stores * a.most
+				last -= a.stores * a.least
 			}
-			x.places[u-1] = int32(p.add(from, to, -k.Stores*k.Stores*k.room*narrow, int(x.places[u-1])))
+			x.places[u] = int32(p.add(from, to, -a.stores*a.stores*a.steep, int(x.places[u])))
 		}
 		if t == 0 {
 			break

@@ -82,12 +82,12 @@ func newSolver(p *Problem) *solver {
 			s.sets, members = append(s.sets, limits), append(members, nil)
 		}
 		members[set] = append(members[set], i)
-		n := len(x.Units)
-		s.states[i] = state{units: units(x), power: make([]float64, n), before: make([]float64, n), worth: make([]float64, p.Intervals), places: make([]int32, n), end: min(max(x.Start, x.End.Least), x.End.Most)}
-		for k, u := range x.Units {
-			s.states[i].power[k] = min(max(0, u.Least), u.Most)
-		}
 	}
+	spread.Over((len(p.Stores)+partSize-1)/partSize, func(k int) {
+		for i := k * partSize; i < min((k+1)*partSize, len(p.Stores)); i++ {
+			s.states[i] = newState(&p.Stores[i], n)
+		}
+	})
 	for set, list := range members {
 		for some := range slices.Chunk(list, partSize) {
 			s.parts = append(s.parts, part{
@@ -190,6 +190,10 @@ func (s *solver) look(prices []float64, width float64, takes []float64, curve *s
 			return 0, ErrInfeasible
 		}
 		value += g.value
+		if next := i + 1; next < len(s.parts) && s.parts[next].set == g.set { // goes into the rows with that
+			s.parts[next].add(g)
+			continue
+		}
 		for _, l := range s.sets[g.set] {
 			for t, r := range rows[l] {
 				if r == 0 {
@@ -217,6 +221,20 @@ func (s *solver) look(prices []float64, width float64, takes []float64, curve *s
 	return value, nil
 }
 
+// add takes in what another part with the same limits takes.
+func (g *part) add(other *part) {
+	for t, x := range other.takes {
+		g.takes[t] += x
+	}
+	n := len(g.takes)
+	for t := range n {
+		to := g.curve[t*n : t*n+t+1]
+		for k, x := range other.curve[t*n : t*n+t+1] {
+			to[k] += x
+		}
+	}
+}
+
 // work goes through the stores of a part.
 func (s *solver) work(g *part, width float64) {
 	clear(g.takes)
@@ -237,7 +255,7 @@ func (s *solver) work(g *part, width float64) {
 // that with a and b what the power and the energy of an interval change by with its price, and d what the energy of all
 // changes by with ν, the derivative is a·1 − b·bᵀ/d.
 func (g *part) slopes(s *Store, x *state, width float64) {
-	n, narrow := len(g.takes), 1/width
+	n := len(g.takes)
 	g.at, g.by = g.at[:0], g.by[:0]
 	moves, u := 0.0, 0
 	flush := func() {
@@ -256,14 +274,13 @@ func (g *part) slopes(s *Store, x *state, width float64) {
 			flush()
 		}
 		a, b := 0.0, 0.0
-		for ; u < len(x.units) && x.units[u].At == t; u++ {
-			k, z := &x.units[u], x.power[u]
-			g.takes[t] += k.Takes * z
-			if z > k.Least && z < k.Most {
-				per := k.room * narrow
-				a += k.Takes * k.Takes * per
-				b += k.Takes * k.Stores * per
-				moves += k.Stores * k.Stores * per
+		for end := int(x.ends[t]); u < end; u++ {
+			k, z := &g.asks[u], x.power[u]
+			g.takes[t] += k.takes * z
+			if z > k.least && z < k.most {
+				a += k.takes * k.takes * k.steep
+				b += k.takes * k.stores * k.steep
+				moves += k.stores * k.stores * k.steep
 			}
 		}
 		if a > 0 {
@@ -280,16 +297,30 @@ func (g *part) slopes(s *Store, x *state, width float64) {
 	flush()
 }
 
-// cost is that of what the stores do now.
-func (s *solver) cost() (sum float64) {
-	for i := range s.states {
-		x := &s.states[i]
-		for k, u := range s.p.Stores[i].Units {
-			sum += u.Cost * x.power[k]
+// total is a sum over all stores.
+func (s *solver) total(of func(g *part, x *Store, y *state) float64) (sum float64) {
+	sums := make([]float64, len(s.parts))
+	spread.Over(len(s.parts), func(k int) {
+		g, part := &s.parts[k], 0.0
+		for _, i := range g.stores {
+			part += of(g, &s.p.Stores[i], &s.states[i])
 		}
-		sum -= s.p.Stores[i].End.Price * x.end
+		sums[k] = part
+	})
+	for _, x := range sums {
+		sum += x
 	}
 	return sum
+}
+
+// cost is that of what the stores do now.
+func (s *solver) cost() float64 {
+	return s.total(func(_ *part, x *Store, y *state) (sum float64) {
+		for k := range y.units {
+			sum += y.units[k].cost * y.power[k]
+		}
+		return sum - x.End.Price*y.end
+	})
 }
 
 // bound is what nothing costs less than: the sum of what is least for each number by itself, where the rows and what is
@@ -298,31 +329,35 @@ func (s *solver) bound() float64 { return s.floor(1) }
 
 // floor is the same with so much of the costs.
 func (s *solver) floor(costs float64) (sum float64) {
-	least := func(c, lo, hi float64) {
-		if c > 0 {
-			sum += c * lo
-		} else if c < 0 {
-			sum += c * hi
-		}
-	}
-	for i := range s.parts {
-		g := &s.parts[i]
-		for _, i := range g.stores {
-			x, y := &s.p.Stores[i], &s.states[i]
-			for _, u := range x.Units {
-				least(costs*u.Cost+u.Takes*g.prices[u.At]-y.worth[u.At]*u.Stores, u.Least, u.Most)
+	sum = s.total(func(g *part, x *Store, y *state) (sum float64) {
+		u := 0
+		for t, end := range y.ends {
+			for ; u < int(end); u++ {
+				k := &y.units[u]
+				sum += least(costs*k.cost+k.takes*g.prices[t]-y.worth[t]*k.stores, k.least, k.most)
 			}
-			sum -= y.worth[0] * x.Start
-			for t := 1; t < s.n; t++ {
-				least(y.worth[t-1]-y.worth[t], x.Least, x.Most)
-			}
-			least(y.worth[s.n-1]-costs*x.End.Price, x.End.Least, x.End.Most)
 		}
-	}
+		sum -= y.worth[0] * x.Start
+		for t := 1; t < s.n; t++ {
+			sum += least(y.worth[t-1]-y.worth[t], x.Least, x.Most)
+		}
+		return sum + least(y.worth[s.n-1]-costs*x.End.Price, x.End.Least, x.End.Most)
+	})
 	for r, x := range s.prices {
-		least(-x, s.lows[r], s.most[r])
+		sum += least(-x, s.lows[r], s.most[r])
 	}
 	return sum
+}
+
+// least is what c times something from lo to hi is at least.
+func least(c, lo, hi float64) float64 {
+	switch {
+	case c > 0:
+		return c * lo
+	case c < 0:
+		return c * hi
+	}
+	return 0
 }
 
 // impossible is whether the prices prove that the limits can't be kept to: where nothing costs anything but they, everything

@@ -14,6 +14,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"yunchu/platform/market/spread"
 )
 
 // Var is a variable of a problem, Row one of its rows.
@@ -183,8 +185,14 @@ func (p *Problem) Judge(x, y []float64) *Solution {
 	for v := range out.X {
 		out.X[v] = min(max(out.X[v], p.lo[v]), p.hi[v])
 	}
-	out.Objective, out.Bound = p.value(out.X), p.bound(y)
-	out.Missed, out.off = p.missed(out.X)
+	spread.Over(2, func(part int) {
+		if part == 0 {
+			out.Bound = p.bound(y)
+		} else {
+			out.Objective = p.value(out.X)
+			out.Missed, out.off = p.missed(out.X)
+		}
+	})
 	return out
 }
 
@@ -198,6 +206,9 @@ func (p *Problem) Bound(y []float64) float64 { return p.bound(y) }
 func (p *Problem) Reduced(y []float64) []float64 {
 	out := slices.Clone(p.cost)
 	for r, terms := range p.terms {
+		if y[r] == 0 {
+			continue
+		}
 		for _, t := range terms {
 			out[t.Var] -= y[r] * t.By
 		}

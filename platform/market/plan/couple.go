@@ -5,42 +5,14 @@ import (
 	"math"
 
 	"yunchu/platform/market/lp"
+	"yunchu/platform/market/spread"
 )
 
 // common writes down what ties the sites together in a world.
 func (m *model) common(k int) {
-	var at few
-	w, inf := &m.worlds[k], math.Inf(1)
-	for x, l := range m.p.Limits {
-		for t := range m.n {
-			var more, less []lp.Term
-			constant, most, least, up, down := 0.0, 0.0, 0.0, 0.0, 0.0
-			for _, i := range l.Sites {
-				scheduled, _, c := m.net(&at, w, i, t)
-				more = append(append(more, scheduled...), m.offered(i, t, false)...)
-				less = append(append(less, scheduled...), m.offered(i, t, true)...)
-				constant += c
-				d, u := m.p.Sites[i].promised(t)
-				up, down = up+u, down+d
-				b := &m.p.Sites[i].Battery
-				most, least = most+b.ChargeMW, least+b.DischargeMW
-				if w.sites[i].cur[t] != none {
-					most += w.sites[i].PV[t]
-				}
-			}
-			importing, exporting := constant+most+down > l.ImportMW, least+up-constant > l.ExportMW
-			lo, hi := up-l.ExportMW-constant, l.ImportMW-constant-down
-			switch {
-			case importing && exporting && len(m.p.Products) == 0:
-				m.row(tag{feeder, x, t}, lo, hi, more...)
-				continue
-			case importing:
-				m.row(tag{feeder, x, t}, -inf, hi, more...)
-			}
-			if exporting {
-				m.row(tag{feeder, x, t}, lo, inf, less...)
-			}
-		}
+	w := &m.worlds[k]
+	for x := range m.p.Limits {
+		m.limit(w, x)
 	}
 	all := m.all()
 	if x := m.p.Position; x != nil {
@@ -57,7 +29,71 @@ func (m *model) common(k int) {
 	if m.peak != none {
 		for t := range m.n {
 			terms, constant := m.total(w, t)
-			m.row(tag{}, -inf, -constant, append(terms, lp.Term{Var: m.peak, By: -1})...)
+			m.row(tag{}, math.Inf(-1), -constant, append(terms, lp.Term{Var: m.peak, By: -1})...)
+		}
+	}
+}
+
+// together is what the sites of a limit take in an interval: terms as scheduled and with everything called that has them take
+// more, or less; beside them what is certain, and what batteries and PV that is turned down can add at most either way.
+type together struct {
+	more, less            []lp.Term
+	constant, most, least float64
+	up, down              float64 // promised
+}
+
+// limit writes down one of some sites in a world. Sites are gone through for several intervals at a time, as what they are lies
+// together by site.
+func (m *model) limit(w *world, x int) {
+	const atOnce = 8
+	l, inf := &m.p.Limits[x], math.Inf(1)
+	sums := make([]together, m.n)
+	spread.Over((m.n+atOnce-1)/atOnce, func(part int) {
+		var at few
+		from, to := part*atOnce, min((part+1)*atOnce, m.n)
+		for t := from; t < to; t++ {
+			sums[t].more = make([]lp.Term, 0, 2*len(l.Sites))
+		}
+		for _, i := range l.Sites {
+			b := &m.p.Sites[i].Battery
+			for t := from; t < to; t++ {
+				s := &sums[t]
+				scheduled, _, c := m.net(&at, w, i, t)
+				s.more = append(append(s.more, scheduled...), m.offered(i, t, false)...)
+				if len(m.p.Products) > 0 {
+					s.less = append(append(s.less, scheduled...), m.offered(i, t, true)...)
+				}
+				s.constant += c
+				d, u := m.p.Sites[i].promised(t)
+				s.up, s.down = s.up+u, s.down+d
+				s.most, s.least = s.most+b.ChargeMW, s.least+b.DischargeMW
+				if w.sites[i].cur[t] != none {
+					s.most += w.sites[i].PV[t]
+				}
+			}
+		}
+	})
+	for t := range sums {
+		s := &sums[t]
+		importing, exporting := s.constant+s.most+s.down > l.ImportMW, s.least+s.up-s.constant > l.ExportMW
+		lo, hi := s.up-l.ExportMW-s.constant, l.ImportMW-s.constant-s.down
+		if !importing {
+			hi = inf
+		}
+		if !exporting {
+			lo = -inf
+		}
+		switch {
+		case !importing && !exporting:
+		case len(m.p.Products) == 0:
+			m.row(tag{feeder, x, t}, lo, hi, s.more...)
+		default:
+			if importing {
+				m.row(tag{feeder, x, t}, -inf, hi, s.more...)
+			}
+			if exporting {
+				m.row(tag{feeder, x, t}, lo, inf, s.less...)
+			}
 		}
 	}
 }

@@ -72,6 +72,31 @@ func (f *found) explain(out *Plan) {
 		}
 	}
 	slight := 1e-5 * (size + 1e-9)
+	var held [][][]string
+	spread.Over(3, func(part int) {
+		switch part {
+		case 0:
+			f.prices(out)
+		case 1:
+			out.Bounds = f.binding(slight)
+		case 2:
+			held = f.held(slight)
+		}
+	})
+	spread.Over(len(m.sites), func(i int) {
+		for t := range m.n {
+			var by []string
+			if held[i] != nil {
+				by = held[i][t]
+			}
+			out.Sites[i].Why[t] = f.why(i, t, &out.Sites[i], by, slight)
+		}
+	})
+}
+
+// prices are what a MWh costs at each site, and what one is worth in its battery.
+func (f *found) prices(out *Plan) {
+	m := f.m
 	// Between a battery and the market: prices of rows that are not the battery's own.
 	between := slices.Clone(f.s.Y)
 	for r, g := range m.rows {
@@ -91,17 +116,6 @@ func (f *found) explain(out *Plan) {
 			s.Below[t], s.Above[t] = b.In*worth, take/b.Out+m.weight(wear)*b.VariableCost
 		}
 	}
-	out.Bounds = f.binding(slight)
-	held := f.held(slight)
-	spread.Over(len(m.sites), func(i int) {
-		for t := range m.n {
-			var by []string
-			if held[i] != nil {
-				by = held[i][t]
-			}
-			out.Sites[i].Why[t] = f.why(i, t, &out.Sites[i], by, slight)
-		}
-	})
 }
 
 // binding are the limits that have a price.
@@ -323,7 +337,20 @@ func (p *Portfolio) label(t int) string {
 	return fmt.Sprintf("interval %d", t)
 }
 
-func money(x float64) string { return strconv.FormatFloat(math.Round(100*x)/100+0, 'f', 2, 64) }
+func money(x float64) string {
+	cents := math.Round(100 * x)
+	if !(math.Abs(cents) < 1e15) {
+		return strconv.FormatFloat(x, 'f', 2, 64)
+	}
+	// Most of what a plan says is amounts.
+	text := make([]byte, 0, 24)
+	if cents < 0 {
+		text = append(text, '-')
+	}
+	whole := int64(math.Abs(cents))
+	text = strconv.AppendInt(text, whole/100, 10)
+	return string(append(text, '.', byte('0'+whole/10%10), byte('0'+whole%10)))
+}
 
 // power is one in the unit that suits it.
 func power(mw float64) string {
