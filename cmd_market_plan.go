@@ -116,13 +116,13 @@ for dispatch.`,
 	s.BoolVar(&f.balanced, "regulation-balanced", true, "regulation takes in no more energy than it gives, interval by interval")
 	s.StringVar(&f.load, "load", "", "what else is consumed, kW: FILE:COLUMN (the column is load_kw when left out)")
 	s.StringVar(&f.pv, "pv", "", "output of PV, kW, above 0: FILE:COLUMN (pv_kw when left out)")
-	s.BoolVar(&f.curtail, "curtail", false, "PV may be turned down")
+	s.BoolVar(&f.curtail, "curtail", false, "PV may be turned down; needs --pv")
 	s.Float64Var(&f.importKW, "import-limit-kw", 0, "the most that is taken from the grid, kW (default: no bound)")
 	s.Float64Var(&f.exportKW, "export-limit-kw", 0, "the most that is given to the grid, kW (default: no bound)")
 	s.Float64Var(&f.demand, "demand-charge", 0, "of each kW of the highest import of a month")
-	s.Float64Var(&f.peak, "peak-kw", 0, "the peak of the month so far, kW")
+	s.Float64Var(&f.peak, "peak-kw", 0, "the peak of the month so far, kW; needs --demand-charge")
 	s.Float64Var(&f.carbon, "carbon-price", 0, "of a tonne, for the column carbon_t_per_mwh")
-	s.StringVar(&f.o.Committed, "committed", "", "CSV of what has been sold and must be kept: time, target_kw (what is taken, as market award writes it), regup_kw, regdown_kw, reserve_kw")
+	s.StringVar(&f.o.Committed, "committed", "", "CSV of what has been sold and must be kept: time, target_kw (what is taken, as market award writes it), regup_kw, regdown_kw, reserve_kw; each row holds until the next one, the last one as long as the one before")
 	s.StringVar(&f.o.Scenarios, "scenarios", "", "CSV of prices that may come: a column each, or quantiles q05 ... q95")
 	s.IntVar(&f.o.Draws, "draws", 50, "how many scenarios are drawn from quantiles")
 	s.Uint64Var(&f.o.Seed, "seed", 1, "what is drawn follows from it")
@@ -172,8 +172,11 @@ func (f *planFlags) check() error {
 			return fmt.Errorf("--%s %v: write a number above 0", flag, x)
 		}
 	}
-	if f.given("peak-kw") && !f.given("demand-charge") {
+	if f.given("peak-kw") && !(f.demand > 0) {
 		return errors.New("--peak-kw needs --demand-charge: what a kW above it costs")
+	}
+	if f.curtail && f.pv == "" {
+		return errors.New("--curtail needs --pv: the output that may be turned down")
 	}
 	if f.site == "" && (f.prices == "" || !(*f.battery["power_kw"] > 0) || !(*f.battery["energy_kwh"] > 0)) {
 		return errors.New("name prices and a battery, or a portfolio: yunchu market plan --prices FILE --power-kw N --energy-kwh N, or --site FILE")

@@ -35,10 +35,19 @@ func (o *Options) commit(p *plan.Portfolio, prices *Prices) error {
 	if at[0].After(prices.At[0]) {
 		return scenario.Faults{{Path: o.Committed, Msg: fmt.Sprintf("nothing says what is committed before %s", at[0].Format(time.RFC3339)), Hint: "it begins no later than the prices; each row holds until the next one"}}
 	}
+	last := len(at) - 1
+	until := at[last].Add(prices.Step) // the last row holds as long as the one before
+	if last > 0 {
+		until = at[last].Add(at[last].Sub(at[last-1]))
+	}
 	held := func(column string) ([]float64, error) {
 		list, err := s.Full(column)
 		if err != nil {
 			return nil, err
+		}
+		if list[last] != 0 && until.Before(prices.end()) {
+			return nil, s.At(last, []string{column}, fmt.Sprintf("add a row where it ends, as %s,0; the prices end at %s", until.Format(time.RFC3339), prices.end().Format(time.RFC3339)),
+				"%v kW are committed from %s on, and nothing says until when", list[last], at[last].Format(time.RFC3339))
 		}
 		out, k := make([]float64, len(prices.At)), 0
 		for t, begin := range prices.At {

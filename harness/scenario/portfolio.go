@@ -45,13 +45,13 @@ type PortfolioSite struct {
 	Battery       PlanBattery `yaml:"battery,omitempty" doc:"Its battery; none when left out."`
 	Load          *Series     `yaml:"load,omitempty" unit:"kw" doc:"What else is consumed, kW: a number, or {csv: PATH, time: NAME, column: NAME, scale_kw: 1} with instants."`
 	PV            *Series     `yaml:"pv,omitempty" unit:"kw" doc:"Output of PV, kW, below 0; scale_kw: -1 for a column of output."`
-	Curtail       bool        `yaml:"curtail,omitempty" doc:"PV may be turned down."`
+	Curtail       bool        `yaml:"curtail,omitempty" doc:"PV may be turned down; needs pv."`
 	ImportLimitKW *float64    `yaml:"import_limit_kw,omitempty" jsonschema:"minimum=0" doc:"The most it may take, kW; no bound when left out."`
 	ExportLimitKW *float64    `yaml:"export_limit_kw,omitempty" jsonschema:"minimum=0" doc:"The most it may give, kW; no bound when left out."`
 	ImportFee     float64     `yaml:"import_fee_per_mwh,omitempty" doc:"What is paid for each MWh taken, besides the price."`
 	ExportFee     float64     `yaml:"export_fee_per_mwh,omitempty" doc:"What is taken off the price of each MWh given."`
 	DemandCharge  float64     `yaml:"demand_charge_per_kw,omitempty" jsonschema:"minimum=0" doc:"Of the highest mean import of an interval in each calendar month."`
-	PeakKW        float64     `yaml:"peak_so_far_kw,omitempty" jsonschema:"minimum=0" doc:"The peak of the month that has been paid for already."`
+	PeakKW        float64     `yaml:"peak_so_far_kw,omitempty" jsonschema:"minimum=0" doc:"The peak of the month that has been paid for already; needs demand_charge_per_kw."`
 }
 
 // PlanBattery is a battery as a plan sees it.
@@ -159,6 +159,12 @@ func (p *Portfolio) check(s *source) {
 		x.PV.load(s, at+".pv", epoch, 0)
 		if x.PV.mostlyPositive() {
 			s.wrong(at+".pv", "power is positive when it is consumed: write scale_kw: -1 for a column of output", "PV that only consumes")
+		}
+		if x.Curtail && x.PV == nil {
+			s.wrong(at+".curtail", "add pv, or take curtail away", "PV is turned down where there is none")
+		}
+		if s.has(at+".peak_so_far_kw") && !(x.DemandCharge > 0) {
+			s.wrong(at+".peak_so_far_kw", "add demand_charge_per_kw, or take the peak away", "a peak that nothing is paid for")
 		}
 		x.Battery.check(s, at+".battery")
 	}

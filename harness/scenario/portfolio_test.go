@@ -74,6 +74,7 @@ func TestPortfolioFaults(t *testing.T) {
 	_, err := portfolio(t, "2026-06-01T00:00:00Z,100\n", `    pv: 50
     battery: {power_kw: 100, energy_kwh: 200, begin_kwh: 300, end_kwh: 10, end_value_per_mwh: 3, wear: [{to: 0.5, cost_per_mwh: 4}, {to: 0.9, cost_per_mwh: 2}]}
   - {id: a, battery: {power_kw: 100}}
+  - {id: c, curtail: true, peak_so_far_kw: 3, battery: {power_kw: 100, energy_kwh: 200}}
 products: [regup]
 zone: Nowhere
 limits:
@@ -87,7 +88,7 @@ limits:
 	for _, want := range []string{
 		"PV that only consumes", "300 kWh are outside of 0 to 200", "fixed or has a value", "up to 0.9 at 2 after up to 0.5 at 4", "end at a depth of 0.9",
 		`sites[0] has the id "a", too`, "a battery of 100 kW and 0 kWh", "what regulation takes has to be bought", `"Nowhere" is no zone`, `no site is called "b*"`, "a limit that bounds nothing",
-		`limits[0] has the name "x", too`,
+		`limits[0] has the name "x", too`, "9:22: PV is turned down where there is none", "9:44: a peak that nothing is paid for",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not told:\n%v", want, err)

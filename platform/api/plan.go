@@ -191,6 +191,12 @@ func (in *planInput) site(x *planSite, at []time.Time) (plan.Site, error) {
 		return s, err
 	}
 	s.Load, s.PV = mega(x.Load), mega(x.PV)
+	if x.Curtail && len(x.PV) == 0 && !in.Body.comesPV() {
+		return s, fmt.Errorf("curtail of site %s needs pv_kw: the output that may be turned down", quote(x.ID))
+	}
+	if x.PeakKW > 0 && !(x.Demand > 0) {
+		return s, fmt.Errorf("peak_so_far_kw of site %s needs demand_charge_per_kw: what a kW above it costs", quote(x.ID))
+	}
 	if x.Demand > 0 {
 		s.Demand = sites.Months(at, x.Demand, x.PeakKW)
 	}

@@ -104,6 +104,13 @@ func (q *PlanBeside) programs() int {
 // robust is whether prices go against the plan.
 func (q *PlanBeside) robust() bool { return q.Robust != nil && q.Robust.Budget > 0 }
 
+// comesPV is whether PV is told by scenario.
+func (q *PlanBeside) comesPV() bool {
+	return slices.ContainsFunc(q.Scenarios, func(x planScenario) bool {
+		return slices.ContainsFunc(x.Sites, func(c planComes) bool { return len(c.PV) > 0 })
+	})
+}
+
 // windows is how many intervals are planned in all by planning again and again over n of them.
 func (q *PlanBeside) windows(n, minutes int) (sum int, err error) {
 	r, err := q.again(minutes)
