@@ -204,23 +204,31 @@ func (s *site) let(pass time.Duration) {
 	s.mu.Unlock()
 }
 
-// reads stores n frames of readings of both devices, a second apart.
+// reads stores n frames of readings of both devices, a second apart. It waits for a minute of
+// them at a time: the log syncs what is waiting together.
 func (s *site) reads(n int) {
 	s.Helper()
-	for range n {
-		s.at += 1000
-		f := &device.Readings{}
+	for ; n > 0; n -= 60 {
 		var rows []device.Reading
-		for slot := device.Slot(1); slot <= 2; slot++ {
-			r := device.Reading{
-				Slot: slot, At: s.at, Arrived: s.at + 5, Power: float64(s.at%977) + float64(slot), SoC: 50, SoH: math.NaN(), Voltage: 800, Current: 1,
-				Temperature: 25, MaxCharge: math.NaN(), MaxDischarge: math.NaN(), Status: device.OtherStatus, Word: "warming",
+		stored := make(chan error, 60)
+		frames := min(n, 60)
+		for range frames {
+			s.at += 1000
+			f := &device.Readings{}
+			for slot := device.Slot(1); slot <= 2; slot++ {
+				r := device.Reading{
+					Slot: slot, At: s.at, Arrived: s.at + 5, Power: float64(s.at%977) + float64(slot), SoC: 50, SoH: math.NaN(), Voltage: 800, Current: 1,
+					Temperature: 25, MaxCharge: math.NaN(), MaxDischarge: math.NaN(), Status: device.OtherStatus, Word: "warming",
+				}
+				f.Append(&r)
+				rows = append(rows, r)
 			}
-			f.Append(&r)
-			rows = append(rows, r)
+			bus.Readings.Publish(s.bus, f, func(_ uint64, err error) { stored <- err })
 		}
-		if _, err := bus.PublishWait(s.Context(), s.bus, bus.Data, f); err != nil {
-			s.Fatal(err)
+		for range frames {
+			if err := <-stored; err != nil {
+				s.Fatal(err)
+			}
 		}
 		if err := s.own.Push(s.Context(), rows); err != nil {
 			s.Fatal(err)
