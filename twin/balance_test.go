@@ -11,6 +11,9 @@ import (
 // At the top of the charge, where the voltage tells, balancing brings the fullest and
 // the emptiest cell of a string together; the charge it takes is in the books.
 func TestBalancingLevelsTheCells(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes; what is stepped side by side is that of TestCellsAreDeterministic")
+	}
 	m := *loadModel(t, modelCells)
 	m.Parallel, m.RatedKW, m.RatedKWh = 1, 40, 373
 	m.Limits.SoC = params.Range{Min: 5, Max: 100}

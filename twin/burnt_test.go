@@ -30,6 +30,9 @@ func charge(f *twin.Fleet, i int) (mean, coulombs float64) {
 // What the strings took, times the efficiency of charging, is what their cells hold,
 // and the unit says so.
 func TestChargeIsCounted(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes; what is stepped side by side is that of TestCellsAreDeterministic")
+	}
 	for _, eta := range []float64{1, 0.99} {
 		b := newBench(t, func(m *params.Model) {
 			c := *m.Cell
@@ -65,6 +68,9 @@ func TestChargeIsCounted(t *testing.T) {
 
 // A cell that bleeds counts what it stores of the current that is left to it.
 func TestChargeOfAShortedCell(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes; what is stepped side by side is that of TestCellsAreDeterministic")
+	}
 	b := newBench(t, func(m *params.Model) {
 		c := *m.Cell
 		c.CoulombicEfficiency, m.Cell = 0.98, &c
@@ -81,6 +87,9 @@ func TestChargeOfAShortedCell(t *testing.T) {
 // An internal short heats its cell until the cell's own reactions go on: it does not
 // end where they are looked at.
 func TestShortLeadsToRunaway(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes; what is stepped side by side is that of TestCellsAreDeterministic")
+	}
 	b := newBench(t, nil)
 	b.FailFan(0, true)
 	b.ShortOne(0, 0, 26, 0.004)
@@ -104,6 +113,9 @@ func TestShortLeadsToRunaway(t *testing.T) {
 // A cell that has burnt out is a short for good: it holds no charge, its string stays
 // tripped whatever it is told, and the unit's limit is that of its temperature.
 func TestBurntCellIsDead(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes; what is stepped side by side is that of TestCellsAreDeterministic")
+	}
 	b := newBench(t, nil)
 	if err := b.Runaway(0, 2, 26); err != nil {
 		t.Fatal(err)
@@ -157,6 +169,9 @@ func TestSeparatorIsNeeded(t *testing.T) {
 
 // From where cells are watched and what heats one is what the set says.
 func TestHeaterAndWatchAreParameters(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes; what is stepped side by side is that of TestCellsAreDeterministic")
+	}
 	peak := func(change func(*params.Runaway)) (k float64, watched int) {
 		m := *loadModel(t, modelCells)
 		r := *m.Runaway
@@ -199,6 +214,9 @@ func TestHeaterAndWatchAreParameters(t *testing.T) {
 
 // One cell on fire does not make the others old.
 func TestRunawayDoesNotAgeTheString(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes; what is stepped side by side is that of TestCellsAreDeterministic")
+	}
 	set, err := params.LoadAging("sony-naumann")
 	if err != nil {
 		t.Fatal(err)
@@ -222,6 +240,9 @@ func TestRunawayDoesNotAgeTheString(t *testing.T) {
 
 // What binds is called by its name, with a battery management and without.
 func TestLimitsOfStringsAreNamed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes; what is stepped side by side is that of TestCellsAreDeterministic")
+	}
 	rated := func(m *params.Model) float64 { return m.RatedKW * 1e3 }
 	for _, tt := range []struct {
 		name    string
@@ -366,6 +387,9 @@ func TestTroubleIsDeterministic(t *testing.T) {
 		if !bytes.Equal(gobOf(t, f), bits) {
 			t.Errorf("%d workers: another result", workers)
 		}
+	}
+	if testing.Short() {
+		return // the rest computes the same again
 	}
 	for _, k := range kernel.Kernels() {
 		f := fleet(2, 1)

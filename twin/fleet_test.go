@@ -110,6 +110,9 @@ func TestDeadManRampsToZero(t *testing.T) {
 // Whatever is asked for, in whatever steps and weather: no limit is passed and the
 // books close.
 func TestLimitsAndBalanceHold(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes; what is stepped side by side is that of TestCellsAreDeterministic")
+	}
 	models := map[string]*params.Model{}
 	for _, name := range params.Models() {
 		models[name] = loadModel(t, name)

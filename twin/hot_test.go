@@ -22,6 +22,9 @@ func temps(f *twin.Fleet, str int) []float64 {
 // next to it follow one after the other when they touch well and not when they are
 // apart, and nothing of it reaches another string.
 func TestRunawaySpreads(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes; what is stepped side by side is that of TestCellsAreDeterministic")
+	}
 	for _, tt := range []struct {
 		name    string
 		next    float64 // W/K

@@ -22,6 +22,9 @@ func agingSet(t *testing.T, name string, scale float64) *twin.Aging {
 // says (Naumann 2018), whether the years pass or are scaled, and its capacity and its
 // resistance are those of its cells.
 func TestYearsOnTheShelf(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes; what is stepped side by side is that of TestCellsAreDeterministic")
+	}
 	const q, r = 0.13444663548904712, 0.16826448318336 // of the oracle for 10 years
 	for _, tt := range []struct {
 		model string
@@ -54,6 +57,9 @@ const noticed = 1e-5
 
 // With use the capacity that is left shows in how long a unit can discharge.
 func TestOldCellsHoldLess(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes; what is stepped side by side is that of TestCellsAreDeterministic")
+	}
 	minutes := func(scale float64) float64 {
 		opt := twin.Options{SoCMean: 90}
 		if scale > 0 {
@@ -100,6 +106,9 @@ func TestLifeGoesOnAfterCheckpoint(t *testing.T) {
 // cycles says of so many of them (Naumann 2020), beside what time takes, and works with
 // what is left, whether it is one representative cell or strings of them.
 func TestYearsOfCycles(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes; what is stepped side by side is that of TestCellsAreDeterministic")
+	}
 	lumped, cells := *loadModel(t, model100), *loadModel(t, modelCells)
 	s := *cells.Strings
 	s.Module, s.ColdWPerK, s.Spread = 8, 0, params.StringsSpread{}

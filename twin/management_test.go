@@ -312,6 +312,9 @@ func TestInsulationAndCommunication(t *testing.T) {
 // A sensor that is off takes the current of its string away, and names what it shows;
 // the cell is as it was.
 func TestManagementMisreads(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes; what is stepped side by side is that of TestCellsAreDeterministic")
+	}
 	for _, x := range []struct {
 		by   twin.Misreading
 		w    float64
@@ -387,7 +390,11 @@ func TestManagementIsDeterministic(t *testing.T) {
 	opt := twin.Options{SoCMean: 50, Workers: 1}
 	want := newFleet(t, modelCells, 3, opt)
 	drive(want, 0, 200)
-	for cut := range 12 {
+	cuts := 12
+	if testing.Short() {
+		cuts = 2
+	}
+	for cut := range cuts {
 		opt.Workers = 2 + cut%4
 		half := newFleet(t, modelCells, 3, opt)
 		drive(half, 0, 15*cut+1)

@@ -178,6 +178,9 @@ func imbalance(r twin.TraceRow, parallel int) (worst float64) {
 // of the reference module and the reference group against the exact solution, charge
 // is conserved and the energy balance closes.
 func TestModuleIsExact(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes; what is stepped side by side is that of TestCellsAreDeterministic")
+	}
 	sets := variants(t)
 	var worst off
 	rapid.Check(t, func(t *rapid.T) {
@@ -244,6 +247,9 @@ func TestCellsAlikeAreOneCell(t *testing.T) {
 // A held voltage is there at every row, and the exact solution is followed: one cell
 // that is charged to a voltage and kept there, and a module.
 func TestHeldVoltage(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes; what is stepped side by side is that of TestCellsAreDeterministic")
+	}
 	set := variants(t)["280 Ah"]
 	for _, tt := range []struct {
 		name  string

@@ -323,6 +323,9 @@ func (o *oracle) row(d twin.Drive) twin.TraceRow {
 
 // The oracle agrees with the reference traces, which other solvers made.
 func TestOracle(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes; what is stepped side by side is that of TestCellsAreDeterministic")
+	}
 	dir := referenceDir()
 	for _, ref := range references() {
 		t.Run(ref.name, func(t *testing.T) {

@@ -18,6 +18,9 @@ const modelCells = "ess-1500kw-3mwh"
 // A unit of single cells delivers what it is asked for, its books close and its
 // cells stay together.
 func TestCellsFollowTheSetpoint(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes; what is stepped side by side is that of TestCellsAreDeterministic")
+	}
 	f := newFleet(t, modelCells, 2, twin.Options{SoCMean: 50})
 	rated := f.Model().RatedKW * 1e3
 	now := time.Duration(0)
@@ -108,6 +111,9 @@ func TestCellsAreDeterministic(t *testing.T) {
 
 // Whatever is asked for, no cell leaves its limits and the books close.
 func TestCellsKeepTheirLimits(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes; what is stepped side by side is that of TestCellsAreDeterministic")
+	}
 	for _, q := range []struct {
 		soc, share float64
 		ambientK   float64
@@ -151,6 +157,9 @@ const equalise = 0.01
 
 // A narrow window of the voltage binds before the charge does.
 func TestCellsKeepTheirVoltage(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes; what is stepped side by side is that of TestCellsAreDeterministic")
+	}
 	for _, share := range []float64{1, -1} {
 		m := *loadModel(t, modelCells)
 		m.Limits.CellV = params.Range{Min: 3.24, Max: 3.36}
@@ -177,6 +186,9 @@ func TestCellsKeepTheirVoltage(t *testing.T) {
 
 // A step allocates nothing, and nothing of its workers is left when it is done.
 func TestCellsDoNotAllocate(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes; what is stepped side by side is that of TestCellsAreDeterministic")
+	}
 	for _, workers := range []int{1, 2, 5} {
 		f := newFleet(t, modelCells, 6, twin.Options{SoCMean: 50, Workers: workers})
 		f.SetPower(0, at(0), 1e6, time.Time{})

@@ -30,6 +30,9 @@ func oneOf(t *testing.T, m *params.Model, opt twin.Options) *twin.Fleet {
 // TestReactivePowerOfAUnit asks units for a fixed reactive power beside their setpoints:
 // it comes and goes with them, costs loss, and takes its share of the circle.
 func TestReactivePowerOfAUnit(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes; what is stepped side by side is that of TestCellsAreDeterministic")
+	}
 	for _, name := range []string{model100, modelCells} {
 		t.Run(name, func(t *testing.T) {
 			c := params.Capability{S: 1, Charge: 1, Discharge: 1, Absorb: 0.8, Inject: 0.6}

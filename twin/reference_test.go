@@ -121,6 +121,9 @@ func (o off) String() string {
 }
 
 func TestReferenceTraces(t *testing.T) {
+	if testing.Short() {
+		t.Skip("computes; what is stepped side by side is that of TestCellsAreDeterministic")
+	}
 	dir := referenceDir()
 	for _, ref := range references() {
 		t.Run(ref.name, func(t *testing.T) {

@@ -89,6 +89,9 @@ func of(t *testing.T, r *accept.Result, test, limit string) (*accept.TestResult,
 // TestShippedSuiteWithTwin: everything that ships can be done with the twin that ships,
 // and what it cannot do is said not to apply.
 func TestShippedSuiteWithTwin(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine does the suite, in the time of the twin")
+	}
 	// What takes hours of the twin's time is read less often, to spare ours.
 	var quick, long []*scenario.Procedure
 	for _, p := range shipped(t) {

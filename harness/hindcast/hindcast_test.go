@@ -327,6 +327,9 @@ func TestDevices(t *testing.T) {
 // TestFleet: what a fleet could take is forecast better than by the day before, what it could give, which only
 // outages that nobody announces change, no worse; and neither leaves what the fleet has (testdata/fleet-months.yaml).
 func TestFleet(t *testing.T) {
+	if testing.Short() {
+		t.Skip("how good a forecast is; the days that are forecast side by side are those of other tests")
+	}
 	for target, least := range map[string]float64{"available_charge_kw": 0.1, "available_discharge_kw": 0} {
 		r, err := hindcast.Run(hindcast.Options{Data: "testdata/fleet-months.csv", Target: target, From: day(t, "2025-12-15")})
 		if err != nil {

@@ -36,7 +36,6 @@ func TestA123(t *testing.T) {
 		scored int
 	}{{[]int{5, 25}, 45}, {[]int{5, 45}, 25}, {[]int{25, 45}, 5}} {
 		t.Run(fmt.Sprintf("%d", tt.scored), func(t *testing.T) {
-			t.Parallel()
 			in := fit.Input{CapacityAh: 2.0495, TRefK: 298.15}
 			var cycles []fit.SlowCycle
 			for _, c := range tt.fitted {

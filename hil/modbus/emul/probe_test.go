@@ -122,6 +122,9 @@ func TestProbePutsBack(t *testing.T) {
 // TestStopInTheMidstOfTrials: an emergency stop is told between any two exchanges of the
 // trials, which end then, and what the device holds is as it was.
 func TestStopInTheMidstOfTrials(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine writes and looks")
+	}
 	for at := 1; ; at++ {
 		r := newRig(t, "tcp://127.0.0.1:0", "pcs-generic", modbus.Options{})
 		r.do(device.SetPower, 10)

@@ -15,6 +15,9 @@ import (
 // TestLimitsAreNotRoundedUp: what is shown of a current that the battery bears is the step
 // below it, whatever it is.
 func TestLimitsAreNotRoundedUp(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine writes and looks")
+	}
 	m, err := params.LoadModel("ess-100kw-215kwh")
 	if err != nil {
 		t.Fatal(err)

@@ -120,6 +120,9 @@ func TestMap(t *testing.T) {
 // TestShowsTheUnit compares points with the unit, each within half of its resolution,
 // for all models and while charging and discharging.
 func TestShowsTheUnit(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine writes and looks")
+	}
 	for _, model := range params.Models() {
 		for _, share := range []float64{0, 0.8, -0.8} {
 			t.Run(fmt.Sprintf("%s at %g", model, share), func(t *testing.T) {
@@ -338,6 +341,9 @@ func TestRefusedWritesChangeNothing(t *testing.T) {
 
 // TestSetpoints: whatever way it is written in, it takes effect once it is enabled.
 func TestSetpoints(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine writes and looks")
+	}
 	for _, tt := range []struct {
 		name  string
 		write func(r *rig)
@@ -460,6 +466,9 @@ func TestAnotherFacesBeat(t *testing.T) {
 }
 
 func TestControls(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine writes and looks")
+	}
 	for _, tt := range []struct {
 		name  string
 		write func(r *rig)

@@ -149,6 +149,9 @@ func TestProbeOverTCP(t *testing.T) {
 // TestStopInTheMidstOfTrials: an emergency stop is told between any two exchanges of the
 // trials, which end then.
 func TestStopInTheMidstOfTrials(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine writes and looks")
+	}
 	for at := 1; ; at++ {
 		r := newRig(t, "ess-100kw-215kwh")
 		ctx, stop := context.WithCancel(t.Context())
@@ -194,6 +197,9 @@ func (k *taker) left(t *testing.T) (list []uint16) {
 // does not answer ends them, as nothing is known of the device any more. What a trial has changed
 // is put back all the same, and told.
 func TestStopInTheMidstOfTrialsIsLost(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine writes and looks")
+	}
 	for _, tt := range []struct {
 		verb  device.Verb
 		lose  int  // so many exchanges are not answered

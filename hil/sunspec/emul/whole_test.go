@@ -13,6 +13,9 @@ import (
 // Whatever lies side by side is written together, in whatever state the unit is: a request
 // that is answered with an exception has changed nothing, neither in the map nor in the unit.
 func TestWritesAreTakenWholeOrNotAtAll(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine writes and looks")
+	}
 	model, err := params.LoadModel("ess-100kw-215kwh")
 	if err != nil {
 		t.Fatal(err)

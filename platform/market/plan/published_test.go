@@ -96,6 +96,9 @@ func TestPublishedPrices(t *testing.T) {
 // peak of each month is the published one to the cent, the year's cost is the published one within the rounding of its 24 amounts,
 // and the energy of a month may be another's.
 func TestPublishedBill(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one site is planned by one goroutine")
+	}
 	rows, expected := reference(t, "dervet-bill-2017/input_timeseries.csv"), reference(t, "dervet-bill-2017/expected_simple_monthly_bill.csv")
 	tariff := reference(t, "dervet-bill-2017/input_tariff.csv")
 	price := func(at time.Time) float64 {

@@ -240,6 +240,9 @@ func TestJoinDamage(t *testing.T) {
 // TestJoinKeepsRetention: segments are not joined to more time than an eighth of what they
 // are kept for, so that nothing is kept much longer for its neighbours.
 func TestJoinKeepsRetention(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine asks; TestConcurrent and TestHistory do side by side what it does")
+	}
 	dir := t.TempDir()
 	s := open(t, series.Options{Dir: dir, JoinFrom: 2, Keep: 8 * time.Minute, Tiers: []series.Tier{{Step: time.Minute, Keep: 8 * time.Minute}}})
 	defer s.Close()
@@ -265,6 +268,9 @@ func TestJoinKeepsRetention(t *testing.T) {
 
 // TestOpenFiles reads from more files than are kept open, at once and one after the other.
 func TestOpenFiles(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine asks; TestConcurrent and TestHistory do side by side what it does")
+	}
 	if _, err := os.ReadDir("/proc/self/fd"); err != nil {
 		t.Skip("this system does not list what a process has open")
 	}

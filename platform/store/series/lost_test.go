@@ -111,7 +111,11 @@ func (p *plantOf) told() {
 // order: each reading is served as it was sent, or lies in a gap.
 func TestWhatIsLostIsTold(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
-	for run := range uint64(6) {
+	runs := uint64(6)
+	if testing.Short() {
+		runs = 1
+	}
+	for run := range runs {
 		t.Logf("seed %d", seed+run)
 		rng := rand.New(rand.NewPCG(seed+run, 0))
 		p := &plantOf{T: t, rng: rng, opt: series.Options{Dir: t.TempDir(), JoinFrom: 2 + rng.IntN(3)}, want: model{}, first: 1}

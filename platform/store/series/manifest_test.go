@@ -16,6 +16,9 @@ import (
 // before the store is opened and while it is open: it is reported, readings that are gone
 // are a gap in answers, and a tier is made again.
 func TestMissing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine asks; TestConcurrent and TestHistory do side by side what it does")
+	}
 	whole := t.TempDir()
 	files := sealed(t, whole, 3)
 	for i, file := range files {

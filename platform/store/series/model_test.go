@@ -77,6 +77,9 @@ func drawFrame(t *rapid.T) *device.Readings {
 // TestModel compares the store with the model over random frames, seals, crashes
 // (a close without a seal, and a replay of what is not covered) and queries.
 func TestModel(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine asks; TestConcurrent and TestHistory do side by side what it does")
+	}
 	rapid.Check(t, func(rt *rapid.T) {
 		dir := t.TempDir()
 		opt := series.Options{

@@ -63,7 +63,11 @@ func TestMain(m *testing.M) {
 func TestKill(t *testing.T) {
 	dir := t.TempDir()
 	rng := rand.New(rand.NewPCG(3, 4))
-	for range 6 {
+	kills := 6
+	if testing.Short() {
+		kills = 2
+	}
+	for range kills {
 		kill(t, dir, 1+rng.IntN(12))
 	}
 	if err := os.WriteFile(filepath.Join(dir, "seal-123.tmp"), []byte("half a segment"), 0o600); err != nil {
@@ -180,6 +184,9 @@ func sealed(t *testing.T, dir string, n int) (files []string) {
 // each tier. Whatever byte it is, it is reported, the answer tells the gap that it leaves,
 // and a wrong reading is never served.
 func TestDamage(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine asks; TestConcurrent and TestHistory do side by side what it does")
+	}
 	dir := t.TempDir()
 	files := sealed(t, dir, 3)
 	want := model{}
@@ -337,6 +344,9 @@ func TestConcurrent(t *testing.T) {
 // TestLeavesNothing opens a store in a temporary folder, as a run in virtual time
 // does, and closes it in the middle of everything.
 func TestLeavesNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine asks; TestConcurrent and TestHistory do side by side what it does")
+	}
 	dir := filepath.Join(t.TempDir(), "run")
 	s := open(t, series.Options{Dir: dir, SealRows: 100})
 	for seq := uint64(1); seq <= 50; seq++ {
@@ -391,6 +401,9 @@ func TestImpossibleSlots(t *testing.T) {
 // proof of what was lost: the gap is told when there are new readings, when these are sealed,
 // and after each restart, at which the log is asked from where it goes on.
 func TestLostForGood(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine asks; TestConcurrent and TestHistory do side by side what it does")
+	}
 	for _, which := range []int{0, 1, 2} {
 		dir := t.TempDir()
 		files := sealed(t, dir, 3)

@@ -17,6 +17,9 @@ import (
 // readings. The page is given up and told as a gap; all other readings are served, the tiers
 // tell of all of them, and the log gives back what it has.
 func TestDamagedPage(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine asks; TestConcurrent and TestHistory do side by side what it does")
+	}
 	const devices, seconds = 12, 2400
 	dir := t.TempDir()
 	opt := series.Options{Dir: dir, SealRows: devices * 800, JoinFrom: 1 << 20}
