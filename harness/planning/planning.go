@@ -111,7 +111,9 @@ func Run(o Options) (*Result, error) {
 
 // said is an error of the optimisation in words for those who wrote the portfolio.
 func said(err error) error {
-	if limit := new(plan.TooClose); errors.As(err, &limit) {
+	if _, named := errors.AsType[*plan.TooClose](err); named {
+		return fmt.Errorf("no plan keeps to all limits: %w", err)
+	} else if _, named := errors.AsType[*plan.OutOfReach](err); named {
 		return fmt.Errorf("no plan keeps to all limits: %w", err)
 	} else if errors.Is(err, lp.ErrInfeasible) {
 		return fmt.Errorf("no plan keeps to all limits: look at import and export limits against load and PV, and at what is to be stored at the end (%w)", err)

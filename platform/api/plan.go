@@ -378,7 +378,9 @@ func (s *Server) planned(ctx context.Context, in *planInput) (*planOutput, error
 
 // unplanned says why there is no plan.
 func unplanned(err error) error {
-	if limit := new(plan.TooClose); errors.As(err, &limit) {
+	if _, named := errors.AsType[*plan.TooClose](err); named {
+		return refuse(CodeInvalidRequest, "no plan keeps to all limits: "+err.Error())
+	} else if _, named := errors.AsType[*plan.OutOfReach](err); named {
 		return refuse(CodeInvalidRequest, "no plan keeps to all limits: "+err.Error())
 	} else if errors.Is(err, lp.ErrInfeasible) {
 		return refuse(CodeInvalidRequest, "no plan keeps to all limits")

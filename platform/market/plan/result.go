@@ -50,7 +50,8 @@ type Plan struct {
 }
 
 // Best is the plan of the highest value. Its errors are ErrPortfolio and those of package lp: with
-// lp.ErrInfeasible no plan keeps to all limits; where one is seen to be too close at once, that is a *TooClose.
+// lp.ErrInfeasible no plan keeps to all limits; where one is seen to be too close at once, that is a *TooClose, and where
+// batteries are seen not to come to what they have to hold an *OutOfReach.
 func (p *Portfolio) Best() (*Plan, error) {
 	if err := p.check(); err != nil {
 		return nil, err
