@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -153,9 +152,7 @@ func (o *backtest) run(c *cobra.Command) error {
 	}
 	w := c.OutOrStdout()
 	if o.json {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		return e.Encode(r)
+		return printJSON(w, r)
 	}
 	best := slices.MaxFunc(r.Daily, func(a, b backtestedDay) int { return int(math.Copysign(1, a.Objective-b.Objective)) })
 	fmt.Fprintf(w, "%.2f %s in %s, at most %.2g more\n", r.Total, r.Currency, counted(len(r.Daily), "window"), r.Gap)

@@ -243,11 +243,13 @@ func risk(p *plan.Portfolio, came []float64) *PlanRisk {
 // Intervals are the rows of what is carried out, by time and then by site.
 func (r *Result) Intervals() (rows []PlanStep) {
 	p, prices := r.Carried(), r.Prices()
+	rows = make([]PlanStep, 0, len(r.At)*len(p.Sites))
 	for t := range r.At {
+		clock := r.Clock(t)
 		for i := range p.Sites {
 			s := &p.Sites[i]
 			x := PlanStep{
-				Time: r.Clock(t), Clock: r.Problem.Labels[t], Site: r.Problem.Sites[i].Name, Price: prices[t],
+				Time: clock, Clock: r.Problem.Labels[t], Site: r.Problem.Sites[i].Name, Price: prices[t],
 				ChargeKW: Thousandths(1000 * s.Charge[t]), DischargeKW: Thousandths(1000 * s.Discharge[t]), PowerKW: Thousandths(1000 * (s.Charge[t] - s.Discharge[t])),
 				StoredKWh: Thousandths(1000 * s.Stored[t]), ImportKW: Thousandths(1000 * s.Net[t]), CurtailedKW: Thousandths(1000 * s.Curtailed[t]),
 				Earned: tenths(s.Earned[t]), Wear: tenths(s.Wear[t]), Below: Thousandths(s.Below[t]), Above: Thousandths(s.Above[t]), Why: s.Why[t],
