@@ -122,7 +122,7 @@ func (n *news) forget(told uint64) {
 func (n *news) clear() {
 	clear(n.at)
 	n.stale = 0
-	if cap(n.rows) > 4*chunk {
+	if cap(n.rows) > 16*chunk {
 		n.rows = nil
 		return
 	}
@@ -142,6 +142,7 @@ func (h *hub) flush(now time.Time) (next time.Time) {
 	if len(every) > 0 || lost > 0 {
 		h.flushSingle(every, lost)
 	}
+	h.spare.newest, h.spare.every = again(newest), again(every)
 	for i := range acks {
 		a := &acks[i]
 		id := h.id(a.Slot)
@@ -173,9 +174,21 @@ func (h *hub) empty() (newest, every []device.Reading, acks []device.Ack, events
 	defer in.Unlock()
 	newest, every, acks, events, lost = in.newest, in.every, in.acks, in.events, in.lost
 	h.dropped.Add(in.untold)
-	in.newest, in.every, in.acks, in.events, in.lost, in.untold = nil, nil, nil, nil, 0, 0
+	in.newest, in.every, in.acks, in.events, in.lost, in.untold = h.spare.newest, nil, nil, nil, 0, 0
+	if in.singles {
+		in.every = h.spare.every
+	}
+	h.spare.newest, h.spare.every = nil, nil
 	clear(in.index)
 	return
+}
+
+// again is the memory of rows that nobody needs any more, unless it has grown large.
+func again(rows []device.Reading) []device.Reading {
+	if cap(rows) > 16*chunk {
+		return nil
+	}
+	return rows[:0]
 }
 
 // textOf begins the text of a frame; what follows is its data and a brace.

@@ -80,6 +80,7 @@ type hub struct {
 	}
 
 	mu      sync.Mutex
+	spare   struct{ newest, every []device.Reading } // memory of the last flush, for the inbox
 	closed  bool
 	running bool
 	clients []*client
@@ -471,6 +472,7 @@ func (h *hub) empties() bool {
 	}
 	h.running = false
 	h.empty()
+	h.spare.newest, h.spare.every = nil, nil
 	h.news.clear()
 	return true
 }

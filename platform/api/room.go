@@ -50,8 +50,12 @@ type connections struct {
 	open map[net.Conn]http.ConnState
 }
 
-// follow is told the states of all connections: it is a http.Server's ConnState.
+// follow is told the states of all connections: it is a http.Server's ConnState. Between the
+// requests of a connection nothing changes that anybody looks at.
 func (x *connections) follow(c net.Conn, state http.ConnState) {
+	if state == http.StateIdle {
+		return
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	switch state {
@@ -65,7 +69,7 @@ func (x *connections) follow(c net.Conn, state http.ConnState) {
 	case http.StateClosed, http.StateHijacked:
 		delete(x.open, c)
 	default:
-		if _, known := x.open[c]; known {
+		if was, known := x.open[c]; known && was != state {
 			x.open[c] = state
 		}
 	}

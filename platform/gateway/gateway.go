@@ -89,6 +89,7 @@ type Gateway struct {
 	onNameplate func(device.Slot, device.Info)
 	frames      sync.Pool
 	befores     sync.Pool // *[]before
+	pushes      sync.Pool // of callers who have heard what became of theirs
 	events      uint64
 
 	mu     sync.Mutex
@@ -144,6 +145,7 @@ func New(o Options) *Gateway {
 	}
 	g.frames.New = func() any { return new(device.Readings) }
 	g.befores.New = func() any { return new([]before) }
+	g.pushes.New = func() any { return &push{done: make(chan struct{}, 1)} }
 	return g
 }
 

@@ -17,7 +17,7 @@ type push struct {
 	rows     []device.Reading
 	verdicts []ingest.Verdict
 	err      error
-	done     chan struct{}
+	done     chan struct{} // has room for the one word that is said
 	state    atomic.Int32
 }
 
@@ -64,11 +64,13 @@ func (g *Gateway) Push(ctx context.Context, rows []device.Reading) ([]ingest.Ver
 
 // pushOne takes rows of one message, which have their room.
 func (g *Gateway) pushOne(ctx context.Context, rows []device.Reading, verdicts []ingest.Verdict) error {
-	p := &push{rows: rows, verdicts: verdicts, done: make(chan struct{})}
+	p := g.pushes.Get().(*push)
+	p.rows, p.verdicts, p.err = rows, verdicts, nil
+	p.state.Store(waiting)
 	g.queue <- p // has room: queued bounds it
 	select {
 	case <-p.done:
-		return p.err
+		return g.heard(p)
 	case <-ctx.Done():
 		if p.state.CompareAndSwap(waiting, left) {
 			return ctx.Err()
@@ -79,7 +81,15 @@ func (g *Gateway) pushOne(ctx context.Context, rows []device.Reading, verdicts [
 		}
 	}
 	<-p.done // it is on its way to the log
-	return p.err
+	return g.heard(p)
+}
+
+// heard is what became of a push, which nobody knows any more.
+func (g *Gateway) heard(p *push) error {
+	err := p.err
+	p.rows, p.verdicts = nil, nil
+	g.pushes.Put(p)
+	return err
 }
 
 func (g *Gateway) check(rows []device.Reading) error {
@@ -147,9 +157,10 @@ func (g *Gateway) commit(ctx context.Context, batch []*push) {
 		return
 	}
 	err := g.store(ctx, here)
-	for _, p := range here {
+	for i, p := range here {
+		here[i] = nil // its caller may use it again
 		p.err = err
-		close(p.done)
+		p.done <- struct{}{}
 	}
 }
 
