@@ -7,7 +7,7 @@ import (
 
 // mostRoom is how much garbage may gather before it is looked for, beyond what the collector
 // leaves by itself: as much as is in use.
-const mostRoom = 256 << 20
+const mostRoom = 512 << 20
 
 // makeRoom lets garbage gather: a plant that uses 60 MB and serves 10,000 requests a second
 // would look for it every other second, and each time every goroutine that allocates has to help,
