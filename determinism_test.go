@@ -58,11 +58,9 @@ func TestSameSeedSameJournal(t *testing.T) {
 				}
 			}
 			for _, procs := range []string{"1", "2"} {
-				for range 2 {
-					p := fresh(t, "GOMAXPROCS="+procs)
-					same(p, "GOMAXPROCS="+procs)
-					p.leavesNothing(t)
-				}
+				p := fresh(t, "GOMAXPROCS="+procs)
+				same(p, "GOMAXPROCS="+procs)
+				p.leavesNothing(t)
 			}
 			elsewhere := fresh(t)
 			same(elsewhere, "with a report", "--out", "out")
