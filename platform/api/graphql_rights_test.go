@@ -35,6 +35,9 @@ func roots(t *testing.T) map[string]*ast.FieldDefinition {
 // testdata/graphql.txt, where the answers were reviewed. A new root field without a
 // probe or without @needs fails.
 func TestGraphMatrix(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one client asks one thing after the other, as in TestMatrix")
+	}
 	var got strings.Builder
 	fmt.Fprintf(&got, "%-24s %-8s", "field", "device")
 	roles := []string{"none"}

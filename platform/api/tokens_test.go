@@ -79,6 +79,9 @@ func (w *world) bad(role auth.Role) map[string]string {
 // with tokens that are wrong in every way: what needs a token answers 401, as without
 // one. A session's token is as good as a machine's of the same role.
 func TestTokenMatrix(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one client asks one thing after the other, as in TestMatrix")
+	}
 	w := newWorld(t, withAudit(t)).listen()
 	for _, known := range []string{"MINE", "FOREIGN"} {
 		w.do("POST", syncPath, "engineer", body(known, start-1)).want(200, "SUCCESS")
