@@ -19,6 +19,7 @@ import (
 	"yunchu/harness/scenario"
 	"yunchu/harness/sheet"
 	"yunchu/platform/market"
+	"yunchu/platform/plural"
 )
 
 func marketCommand() *cobra.Command {
@@ -148,7 +149,7 @@ func (o *backtest) run(c *cobra.Command) error {
 		return fail(exitEnvironment, err)
 	}
 	if n := both(days); n > 0 {
-		fmt.Fprintf(c.ErrOrStderr(), "in %d intervals the optimum charges and discharges at once, as the linear program allows: a bound that one converter may not reach\n", n)
+		fmt.Fprintf(c.ErrOrStderr(), "in %s the optimum charges and discharges at once, as the linear program allows: a bound that one converter may not reach\n", plural.Count(n, "interval", "intervals"))
 	}
 	w := c.OutOrStdout()
 	if o.json {

@@ -13,6 +13,7 @@ import (
 
 	"yunchu/harness/trading"
 	"yunchu/platform/exchange"
+	"yunchu/platform/plural"
 )
 
 // exchangeCommands hand bids in, answer them, and let them meet one after the other.
@@ -121,7 +122,7 @@ A folder has one market at a time (exit code 3). There is no token; it is for tr
 				if err != nil {
 					return fail(exitEnvironment, err)
 				}
-				fmt.Fprintf(c.OutOrStdout(), "%d batches cleared\n", n)
+				fmt.Fprintf(c.OutOrStdout(), "%s cleared\n", plural.Count(n, "batch", "batches"))
 				return nil
 			}
 			return serveMarket(c, m, listen, every)
@@ -176,7 +177,7 @@ func serveMarket(c *cobra.Command, m *trading.Simulated, listen string, every ti
 				return fail(exitEnvironment, err)
 			}
 			if n > 0 {
-				fmt.Fprintf(c.OutOrStdout(), "%d batches cleared\n", n)
+				fmt.Fprintf(c.OutOrStdout(), "%s cleared\n", plural.Count(n, "batch", "batches"))
 			}
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"yunchu/harness/trading"
 	"yunchu/platform/dispatch"
 	"yunchu/platform/market"
+	"yunchu/platform/plural"
 )
 
 // tradingCommands are those of a desk: from a forecast or a plan to bids, awards and a schedule.
@@ -76,7 +77,7 @@ func refused(c *trading.Checked) error {
 	if c == nil || c.Kept {
 		return nil
 	}
-	return fail(exitFailed, fmt.Errorf("refused: %d limits would be broken", len(c.Breaches)))
+	return fail(exitFailed, fmt.Errorf("refused: %s would be broken", plural.Count(len(c.Breaches), "limit", "limits")))
 }
 
 func marketBidCommand() *cobra.Command {
@@ -240,6 +241,7 @@ index_k, and takes a column storage (1 or 0).`,
 	f.StringVar(&o.Prices, "prices", "", "or CSV of the prices that they come to")
 	f.StringVar(&o.Column, "column", energyColumn, "of --prices, the price of energy")
 	f.Float64Var(&o.Slope, "slope", 0, "what a MW besides moves the price of energy by, per MWh")
+	f.StringVar(&o.Currency, "currency", "", "what the prices are in (default: that of the market); a name, nothing is converted")
 	f.Float64Var(&o.Demand, "demand-mw", 0, "of regulation, where the market ranks offers")
 	riskFlags(c, &o.Risk)
 	f.StringVar(&out, "out", "", "CSV file for the awards")

@@ -131,7 +131,7 @@ func TestPlanOverTheWire(t *testing.T) {
 		return []any{with(map[string]any{"id": "site", "battery": battery}, more)}
 	}
 	portfolio := map[string]any{
-		"zone": "America/New_York",
+		"time_zone": "America/New_York",
 		"sites": []any{
 			map[string]any{
 				"id": "shop", "count": 3, "load_kw": loads, "import_limit_kw": 900, "import_fee_per_mwh": 4, "export_fee_per_mwh": 3, "demand_charge_per_kw": 0.01, "peak_so_far_kw": 250,
@@ -158,7 +158,7 @@ func TestPlanOverTheWire(t *testing.T) {
 		"--scenarios quantiles.csv --robust 3":                      with(levels, map[string]any{"robust": map[string]any{"budget": 3}}),
 		"--scenarios columns.csv --robust 2 --actual came.csv":      {"scenarios": comes, "robust": map[string]any{"budget": 2}, "actual": actual},
 		"--scenarios quantiles.csv --robust 0 --draws 7 --seed 3":   with(drawn, map[string]any{"robust": map[string]any{"budget": 0}}),
-		"--zone America/New_York --load load.csv --demand-charge 1": {"zone": "America/New_York", "sites": site(map[string]any{"load_kw": loads, "demand_charge_per_kw": 1})},
+		"--zone America/New_York --load load.csv --demand-charge 1": {"time_zone": "America/New_York", "sites": site(map[string]any{"load_kw": loads, "demand_charge_per_kw": 1})},
 		"--products energy,reserve --regulation-duration 0s":        {"products": []any{map[string]any{"name": "reserve", "up": true, "per_mw": expected["reserve_per_mw"], "hours": 0}}},
 		"--site shops.yaml":                                            portfolio,
 		"--site shops.yaml --committed sold.csv":                       with(portfolio, map[string]any{"committed": map[string]any{"target_kw": soldKW}}),

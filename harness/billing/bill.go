@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"yunchu/harness/sheet"
+	"yunchu/platform/plural"
 	"yunchu/platform/settle"
 )
 
@@ -190,7 +191,7 @@ func (r *BillResult) Print(w io.Writer) {
 			}
 		}
 		if b.Estimated > 0 {
-			fmt.Fprintf(w, "estimated: %d intervals that were read in part\n", b.Estimated)
+			fmt.Fprintf(w, "estimated: %s read in part\n", plural.Count(b.Estimated, "interval that was", "intervals that were"))
 		}
 		for i, m := range b.Missing {
 			if i == 10 {

@@ -471,7 +471,7 @@ func TestExportOfDevices(t *testing.T) {
 	if err := r.WriteCSV(&items); err != nil || !strings.Contains(items.String(), ",sold,,100,80,,8,2,61,own,2025-01-01,yes\n") {
 		t.Errorf("%s, %v", items.String(), err)
 	}
-	if r.Print(&said); !strings.Contains(said.String(), "estimated: 1 intervals") {
+	if r.Print(&said); !strings.Contains(said.String(), "estimated: 1 interval that was read in part") {
 		t.Error(said.String())
 	}
 	o.Readings = whole

@@ -14,6 +14,7 @@ import (
 	"yunchu/harness/plot"
 	"yunchu/harness/scenario"
 	"yunchu/platform/durable"
+	"yunchu/platform/plural"
 	"yunchu/platform/settle"
 )
 
@@ -90,7 +91,7 @@ func (l *Ledger) Print(w io.Writer) {
 	for _, a := range s.Accounts {
 		fmt.Fprintf(w, "%-30s %16s %s\n", a.Name, a.Balance, a.Currency)
 	}
-	fmt.Fprintf(w, "%d entries, hash %s\n", s.Entries, s.Hash)
+	fmt.Fprintf(w, "%s, hash %s\n", plural.Count(s.Entries, "entry", "entries"), s.Hash)
 }
 
 // WriteCSV writes a row for each posting.

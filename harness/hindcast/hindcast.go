@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"yunchu/platform/forecast"
+	"yunchu/platform/plural"
 )
 
 // Options say what is forecast and scored.
@@ -192,7 +193,7 @@ func (r *Result) begin(day int) time.Time { return r.data.first.AddDate(0, 0, da
 
 // Print writes the result for people.
 func (r *Result) Print(w io.Writer) {
-	fmt.Fprintf(w, "%s to %s, %d steps\n", r.From, r.To, r.N)
+	fmt.Fprintf(w, "%s to %s, %s\n", r.From, r.To, plural.Count(r.N, "step", "steps"))
 	fmt.Fprintf(w, "MAE      %.4g, %.1f %% of the week before's %.4g; RMSE %.4g, sMAPE %.2f %%\n", r.MAE, 100*r.RMAE, r.MAENaive, r.RMSE, r.SMAPE)
 	fmt.Fprintf(w, "         the day before's %.4g, skill against it %.3f\n", r.MAEBefore, r.SkillBefore)
 	fmt.Fprintf(w, "pinball  %.4g, the week before's %.4g\n", r.Pinball, r.PinballNaive)

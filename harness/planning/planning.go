@@ -11,6 +11,7 @@ import (
 	"yunchu/platform/market/lp"
 	"yunchu/platform/market/plan"
 	"yunchu/platform/market/plan/worth"
+	"yunchu/platform/plural"
 )
 
 // Options are what is asked for.
@@ -133,7 +134,7 @@ func (r *Result) realize(again *plan.Rolling) error {
 		return err
 	}
 	if len(came.At) != len(r.Market.At) || !came.At[0].Equal(r.Market.At[0]) || came.Step != r.Market.Step {
-		return scenario.Faults{{Path: o.Actual, Msg: fmt.Sprintf("the prices that came have %d intervals of %v from %s, those of the plan %d of %v from %s", len(came.At), came.Step, came.At[0].Format(time.RFC3339),
+		return scenario.Faults{{Path: o.Actual, Msg: fmt.Sprintf("the prices that came have %s of %v from %s, those of the plan %d of %v from %s", plural.Count(len(came.At), "interval", "intervals"), came.Step, came.At[0].Format(time.RFC3339),
 			len(r.Market.At), r.Market.Step, r.Market.At[0].Format(time.RFC3339)), Hint: "both files have the same intervals"}}
 	}
 	lacked := came.fill(r.Market)

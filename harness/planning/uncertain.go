@@ -11,6 +11,7 @@ import (
 	"yunchu/harness/scenario"
 	"yunchu/harness/sheet"
 	"yunchu/platform/market/plan"
+	"yunchu/platform/plural"
 )
 
 // notScenarios are columns that stand beside scenarios of the price of energy and are none.
@@ -51,7 +52,7 @@ func (o *Options) uncertain(p *plan.Portfolio, prices *Prices) error {
 		names, levels, columns = append(names, name), append(levels, level(name)), append(columns, list)
 	}
 	if len(columns) < 2 || quantiles && !slices.IsSorted(levels) {
-		return scenario.Faults{{Path: o.Scenarios, Msg: fmt.Sprintf("%d columns of prices that may come", len(columns)), Hint: "a column for each scenario, or columns q05, q10, … q95 of quantiles in their order"}}
+		return scenario.Faults{{Path: o.Scenarios, Msg: plural.Count(len(columns), "column", "columns") + " of prices that may come", Hint: "a column for each scenario, or columns q05, q10, … q95 of quantiles in their order"}}
 	}
 	if o.Budget > 0 {
 		p.Risk.Budget, p.Risk.Deviation = o.Budget, plan.Deviation(columns)

@@ -11,6 +11,7 @@ import (
 
 	"yunchu/platform/market/plan"
 	"yunchu/platform/market/plan/worth"
+	"yunchu/platform/plural"
 )
 
 // WriteCSV writes a row for each interval and site.
@@ -49,11 +50,11 @@ func (r *Result) WriteSchedule(w io.Writer) error {
 // Print writes what the plan comes to, for people.
 func (r *Result) Print(w io.Writer) {
 	s := r.Summary(false)
-	total := "%.2f %s in %d intervals"
+	total := "%.2f %s in %s"
 	if s.Risk != nil && r.Options.Tail > 0 || r.Options.Budget > 0 {
 		total += fmt.Sprintf(", risk counted; %.2f expected", s.Expected)
 	}
-	fmt.Fprintf(w, total+"; no plan is worth more than %.2g above that\n", s.Value, s.Currency, len(r.Market.At), s.Gap)
+	fmt.Fprintf(w, total+"; no plan is worth more than %.2g above that\n", s.Value, s.Currency, plural.Count(len(r.Market.At), "interval", "intervals"), s.Gap)
 	if s.Nothing != nil {
 		fmt.Fprintf(w, "%.2f %s without the batteries, %.2f gained\n", *s.Nothing, s.Currency, *s.Gain)
 	} else {
@@ -87,10 +88,10 @@ func (r *Result) Print(w io.Writer) {
 	const most = 6
 	binds, left := r.binding(s.Bounds, most)
 	for _, b := range binds {
-		fmt.Fprintf(w, "%s of %s %s in %s from %s on: one %s more is worth %.4g at most\n", b.Name, b.Of, verb(len(b.Others), "binds", "bind"), counted(b.Intervals, "interval"), b.First, b.Per, b.Worth)
+		fmt.Fprintf(w, "%s of %s %s in %s from %s on: one %s more is worth %.4g at most\n", b.Name, b.Of, verb(len(b.Others), "binds", "bind"), plural.Count(b.Intervals, "interval", "intervals"), b.First, b.Per, b.Worth)
 	}
 	if left > 0 {
-		fmt.Fprintf(w, "and %s\n", counted(left, "more bound")+verb(left-1, " binds", " bind"))
+		fmt.Fprintf(w, "and %s\n", plural.Count(left, "more bound binds", "more bounds bind"))
 	}
 }
 
@@ -101,9 +102,6 @@ func verb(others int, one, many string) string {
 	}
 	return one
 }
-
-// counted is so many of a thing.
-func counted(n int, what string) string { return fmt.Sprintf("%d %s%s", n, what, verb(n-1, "", "s")) }
 
 // Bind is a bound for people: of one, or of sites that are as good as equal in it.
 type Bind struct {

@@ -17,6 +17,7 @@ import (
 	"yunchu/platform/dispatch"
 	"yunchu/platform/market/delivery"
 	"yunchu/platform/market/order"
+	"yunchu/platform/plural"
 )
 
 // AwardOptions say what becomes of awards.
@@ -263,5 +264,5 @@ func (r *AwardResult) whole(product order.Product) (out []delivery.Sold, err err
 // Print prints for people.
 func (r *AwardResult) Print(w io.Writer) {
 	fmt.Fprintf(w, "%s to %s: bought %s MWh, sold %s MWh, earned %s of energy and %s of capacity\n", r.From.Format(time.RFC3339), r.To.Format(time.RFC3339), r.Bought, r.Sold, r.Earned, r.Capacity)
-	fmt.Fprintf(w, "%d steps of a schedule\n", len(r.steps))
+	fmt.Fprintf(w, "%s of a schedule\n", plural.Count(len(r.steps), "step", "steps"))
 }

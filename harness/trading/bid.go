@@ -16,6 +16,7 @@ import (
 	"yunchu/platform/market/bid"
 	"yunchu/platform/market/order"
 	"yunchu/platform/market/risk"
+	"yunchu/platform/plural"
 )
 
 // Strategies of bids.
@@ -134,7 +135,7 @@ func (r *BidResult) WriteCSV(w io.Writer) error { return order.WriteOrders(w, r.
 
 // Print prints for people.
 func (r *BidResult) Print(w io.Writer) {
-	fmt.Fprintf(w, "%d orders, %d of them at any price, %s to %s: %s MWh to buy, %s MWh to sell\n", r.Orders, r.Sure, r.From.Format(time.RFC3339), r.To.Format(time.RFC3339), r.Buy, r.Sell)
+	fmt.Fprintf(w, "%s, %d of them at any price, %s to %s: %s MWh to buy, %s MWh to sell\n", plural.Count(r.Orders, "order", "orders"), r.Sure, r.From.Format(time.RFC3339), r.To.Format(time.RFC3339), r.Buy, r.Sell)
 	if r.Risk != nil {
 		r.Risk.Print(w)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"yunchu/platform/market/order"
 	"yunchu/platform/market/risk"
+	"yunchu/platform/plural"
 )
 
 // CheckOptions say what bids are checked against.
@@ -295,7 +296,7 @@ func (c *Checked) Print(w io.Writer) {
 		fmt.Fprintf(w, "limits %s are kept\n", c.Limits)
 	}
 	if c.Scenarios > 0 {
-		fmt.Fprintf(w, "%d scenarios: %.2f %s expected; at %v VaR %.2f, CVaR %.2f (losses)\n", c.Scenarios, c.Expected, c.Currency, c.Confidence, c.VaR, c.CVaR)
+		fmt.Fprintf(w, "%s: %.2f %s expected; at %v VaR %.2f, CVaR %.2f (losses)\n", plural.Count(c.Scenarios, "scenario", "scenarios"), c.Expected, c.Currency, c.Confidence, c.VaR, c.CVaR)
 	}
 	if n := len(c.Stored); n > 0 {
 		low, high := c.Stored[0].Low, c.Stored[0].High

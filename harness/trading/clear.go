@@ -13,6 +13,7 @@ import (
 	"yunchu/harness/scenario"
 	"yunchu/platform/market/auction"
 	"yunchu/platform/market/order"
+	"yunchu/platform/plural"
 )
 
 // ClearOptions say what is cleared.
@@ -24,7 +25,9 @@ type ClearOptions struct {
 	Column string  // of energy in it
 	Slope  float64 // and what a MW besides moves it by
 	Demand float64 // MW of regulation, where the market ranks
-	Risk   CheckOptions
+	// Currency is what the prices are in; "": that of the market.
+	Currency string
+	Risk     CheckOptions
 }
 
 // Cleared is what a product of a delivery came to.
@@ -72,6 +75,11 @@ func Clear(o ClearOptions) (*ClearResult, error) {
 	rules, err := Rules(o.Market)
 	if err != nil {
 		return nil, err
+	}
+	if o.Currency != "" { // a name: nothing is converted
+		own := *rules
+		own.Currency = o.Currency
+		rules = &own
 	}
 	ours, err := readBids(o.Bids, rules, time.Time{})
 	if err != nil {
@@ -178,6 +186,7 @@ func Clear(o ClearOptions) (*ClearResult, error) {
 		if out.Risk, err = Check(o.Risk); err != nil {
 			return nil, err
 		}
+		out.Risk.Currency = rules.Currency
 	}
 	return out, nil
 }
@@ -400,7 +409,7 @@ func (r *ClearResult) WriteCSV(w io.Writer) error { return order.WriteAwards(w, 
 
 // Print prints for people.
 func (r *ClearResult) Print(w io.Writer) {
-	fmt.Fprintf(w, "%s, %s to %s: %d deliveries cleared\n", r.Market, r.From.Format(time.RFC3339), r.To.Format(time.RFC3339), len(r.Cleared))
+	fmt.Fprintf(w, "%s, %s to %s: %s cleared\n", r.Market, r.From.Format(time.RFC3339), r.To.Format(time.RFC3339), plural.Count(len(r.Cleared), "delivery", "deliveries"))
 	fmt.Fprintf(w, "bought %s MWh, sold %s MWh, %s MWh of our orders not awarded\n", r.Bought, r.Sold, r.Unfilled)
 	if r.rules.Ranking != nil {
 		fmt.Fprintf(w, "the price is that of a MW of mileage: what it comes to is the bill's\n")

@@ -15,6 +15,7 @@ import (
 	"yunchu/harness/sheet"
 	"yunchu/platform/market/book"
 	"yunchu/platform/market/order"
+	"yunchu/platform/plural"
 )
 
 // MatchOptions say what comes in to a continuous market.
@@ -238,11 +239,11 @@ func (m *Matched) WriteAwards(w io.Writer) error { return order.WriteAwards(w, m
 
 // Print prints for people.
 func (m *Matched) Print(w io.Writer) {
-	fmt.Fprintf(w, "%s: %d trades of %s MW in %d books, %d orders wait\n", m.Market, m.Trades, m.Volume, m.Books, m.Waiting)
+	fmt.Fprintf(w, "%s: %s of %s MW in %s, %s\n", m.Market, plural.Count(m.Trades, "trade", "trades"), m.Volume, plural.Count(m.Books, "book", "books"), plural.Count(m.Waiting, "order waits", "orders wait"))
 	for _, t := range m.Tops {
 		fmt.Fprintf(w, "%s %s: %s\n", t.Time.Format(time.RFC3339), t.Product, t.spread())
 	}
-	fmt.Fprintf(w, "%s has %d trades, earned %s\n", who(m.Party), len(m.awards), m.Earned)
+	fmt.Fprintf(w, "%s has %s, earned %s\n", who(m.Party), plural.Count(len(m.awards), "trade", "trades"), m.Earned)
 }
 
 func (t *Top) spread() string {

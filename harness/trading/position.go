@@ -14,6 +14,7 @@ import (
 	"yunchu/platform/device"
 	"yunchu/platform/market/order"
 	"yunchu/platform/market/risk"
+	"yunchu/platform/plural"
 	"yunchu/platform/settle"
 )
 
@@ -224,6 +225,6 @@ func (h *Held) Print(w io.Writer) {
 		fmt.Fprintf(w, "delivered %s MWh, open %s MWh\n", h.Delivered, h.Open)
 	}
 	if h.Missing > 0 {
-		fmt.Fprintf(w, "%d deliveries were not read\n", h.Missing)
+		fmt.Fprintf(w, "%s not read\n", plural.Count(h.Missing, "delivery was", "deliveries were"))
 	}
 }

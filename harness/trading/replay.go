@@ -12,6 +12,7 @@ import (
 	"yunchu/platform/market"
 	"yunchu/platform/market/bid"
 	"yunchu/platform/market/order"
+	"yunchu/platform/plural"
 )
 
 // ReplayOptions say which past is traded again.
@@ -267,11 +268,11 @@ func (r *Replayed) WriteCSV(w io.Writer) error {
 
 // Print prints for people.
 func (r *Replayed) Print(w io.Writer) {
-	fmt.Fprintf(w, "%s, %d days from %s to %s; perfect foresight %.2f %s\n", r.Market, r.Days, r.From, r.To, r.Perfect, r.Currency)
+	fmt.Fprintf(w, "%s, %s from %s to %s; perfect foresight %.2f %s\n", r.Market, plural.Count(r.Days, "day", "days"), r.From, r.To, r.Perfect, r.Currency)
 	if r.PerfectReg > 0 {
 		fmt.Fprintf(w, "with regulation %.2f %s\n", r.PerfectReg, r.Currency)
 	}
 	for _, e := range r.Strategies {
-		fmt.Fprintf(w, "%-12s %12.2f %s, %.1f %% of it; bought %s, sold %s MWh; %d days lost money, the worst %.2f; %s MWh short\n", e.Strategy, e.Value, r.Currency, 100*e.Ratio, e.Bought, e.Sold, e.Losses, e.Worst, e.Short)
+		fmt.Fprintf(w, "%-12s %12.2f %s, %.1f %% of it; bought %s, sold %s MWh; %s lost money, the worst %.2f; %s MWh short\n", e.Strategy, e.Value, r.Currency, 100*e.Ratio, e.Bought, e.Sold, plural.Count(e.Losses, "day", "days"), e.Worst, e.Short)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"yunchu/platform/exchange"
 	"yunchu/platform/market/auction"
 	"yunchu/platform/market/order"
+	"yunchu/platform/plural"
 )
 
 // SubmitOptions say what is handed in to whom.
@@ -106,7 +107,7 @@ func (s *Submitted) Cleared() bool { return s.Status == "cleared" }
 func (s *Submitted) Print(w io.Writer) {
 	fmt.Fprintf(w, "batch %s is handed in, orders: %d\n", s.ID, s.Orders)
 	if s.Cleared() {
-		fmt.Fprintf(w, "%d awards, earned %s\n", s.Awarded, s.Earned)
+		fmt.Fprintf(w, "%s, earned %s\n", plural.Count(s.Awarded, "award", "awards"), s.Earned)
 	} else {
 		if s.Partial != "" {
 			fmt.Fprintln(w, s.Partial)

@@ -150,7 +150,7 @@ func TestPlanRefused(t *testing.T) {
 		sites + `,"limits":[{"name":"f","sites":["a"]}]}`:                                                          "bounds nothing: add import_kw or export_kw",
 		sites + `,"limits":[{"name":"f","sites":["a"],"import_kw":50},{"name":"f","sites":["a"],"export_kw":50}]}`: "a name of its own",
 		battery(`"end_kwh":10,"end_value_per_mwh":3`) + `}`:                                                        "is fixed or has a value: keep one of the two",
-		battery(`"least_kwh":20,"begin_kwh":0`) + `}`:                                                              "stored at the begin",
+		battery(`"least_kwh":20,"begin_kwh":0`) + `}`:                                                              "0 kWh are stored at the begin, outside of 20 to 200",
 		`"sites":[{"id":"","battery":{"power_kw":100,"energy_kwh":200}}]}`:                                         "sites[0]",
 		`"sites":[{"id":"a"},{"id":""}],"limits":[{"name":"f","sites":["a",""],"import_kw":50}]}`:                  "sites[1]",
 		`"sites":[{"id":"a","curtail":true,"battery":{"power_kw":100,"energy_kwh":200}}]}`:                         "curtail of site \\\"a\\\" needs pv_kw",

@@ -17,6 +17,7 @@ import (
 	"yunchu/platform/market/plan"
 	"yunchu/platform/market/plan/sites"
 	"yunchu/platform/market/plan/worth"
+	"yunchu/platform/plural"
 )
 
 // maxPlanned bounds a plan by its variables: a hundred sites for a day of quarter-hours, or twenty with wear
@@ -38,7 +39,7 @@ type planInput struct {
 		Sites    []planSite    `json:"sites" minItems:"1" maxItems:"1000" nullable:"false"`
 		Limits   []planLimit   `json:"limits,omitempty" maxItems:"100" nullable:"false" doc:"what several sites share"`
 		Currency string        `json:"currency,omitempty" maxLength:"16" default:"USD" doc:"of the prices; a name, nothing is converted"`
-		Zone     string        `json:"zone,omitempty" maxLength:"64" default:"UTC" doc:"whose clock times and months are of, as Europe/Berlin"`
+		Zone     string        `json:"time_zone,omitempty" maxLength:"64" default:"UTC" doc:"whose clock times and months are of, as Europe/Berlin"`
 		PlanBeside
 	}
 }
@@ -129,7 +130,7 @@ func (in *planInput) portfolio(at []time.Time) (*plan.Portfolio, error) {
 		if windows > 0 {
 			times += fmt.Sprintf(", and planned again and again %d", variables/n*windows)
 		}
-		return nil, fmt.Errorf("%s of %s with their wear and products make %d variables%s, and %d are planned at most here: yunchu market plan takes more", counted(n, "interval"), counted(count, "site"), variables, times, maxPlanned)
+		return nil, fmt.Errorf("%s of %s with their wear and products make %d variables%s, and %d are planned at most here: yunchu market plan takes more", plural.Count(n, "interval", "intervals"), plural.Count(count, "site", "sites"), variables, times, maxPlanned)
 	}
 	p := &plan.Portfolio{
 		Hours: float64(q.Minutes) / 60, Intervals: n, Weights: plan.Even,
@@ -174,14 +175,6 @@ func (in *planInput) portfolio(at []time.Time) (*plan.Portfolio, error) {
 		p.Nodes = min(max(maxSearched/(variables*programs+variables/n*windows), 12), 100)
 	}
 	return p, in.aside(p)
-}
-
-// counted is so many of a thing.
-func counted(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // site is one of an entry's.
@@ -283,7 +276,7 @@ func (in *planInput) step() time.Duration { return time.Duration(in.Body.Minutes
 func (in *planInput) times() (list []time.Time, err error) {
 	zone, err := time.LoadLocation(in.Body.Zone)
 	if err != nil || in.Body.Zone == "Local" {
-		return nil, fmt.Errorf("%s is no zone: write it as Europe/Berlin", quote(in.Body.Zone))
+		return nil, fmt.Errorf("time_zone %s is no zone: write it as Europe/Berlin", quote(in.Body.Zone))
 	}
 	for t := range in.Body.Energy {
 		list = append(list, in.Body.Start.Add(time.Duration(t)*in.step()).In(zone))

@@ -12,6 +12,7 @@ import (
 	"yunchu/platform/market/plan"
 	"yunchu/platform/market/plan/sites"
 	"yunchu/platform/market/plan/worth"
+	"yunchu/platform/plural"
 	"yunchu/platform/promql"
 )
 
@@ -203,7 +204,7 @@ func (in *planInput) aside(p *plan.Portfolio) error {
 	}
 	whole := func(name string, list []float64) error {
 		if len(list) != 0 && len(list) != p.Intervals {
-			return fmt.Errorf("%s has %s for %s", name, counted(len(list), "value"), counted(p.Intervals, "interval"))
+			return fmt.Errorf("%s has %s for %s", name, plural.Count(len(list), "value", "values"), plural.Count(p.Intervals, "interval", "intervals"))
 		}
 		return nil
 	}
@@ -362,7 +363,7 @@ func (q *PlanBeside) columns(intervals int) ([][]float64, error) {
 		return nil, errors.New("levels of quantiles rise between 0 and 1, as in [0.05,0.5,0.95], and are two at least")
 	}
 	if len(q.Quantiles) != intervals {
-		return nil, fmt.Errorf("quantiles has %s for %s", counted(len(q.Quantiles), "value"), counted(intervals, "interval"))
+		return nil, fmt.Errorf("quantiles has %s for %s", plural.Count(len(q.Quantiles), "value", "values"), plural.Count(intervals, "interval", "intervals"))
 	}
 	columns := make([][]float64, n)
 	for t, row := range q.Quantiles {

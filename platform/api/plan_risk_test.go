@@ -209,7 +209,7 @@ func TestPlanRiskRefused(t *testing.T) {
 		twoHours + comes + `,"robust":{"budget":1}}`:                                                                        "take their weight",
 		twoHours + `,"robust":{"budget":1}}`:                                                                                "how far prices may go",
 		twoHours + `,"levels":[0.1,0.9],"quantiles":[[1,2],[1,2]],"robust":{"budget":1},"cvar":{"level":0.9,"weight":0.5}}`: "cvar and robust",
-		twoHours + `,"zone":"Nowhere"}`:                                                                                     "is no zone",
+		twoHours + `,"time_zone":"Nowhere"}`:                                                                                "is no zone",
 		twoHours + `,"committed":{"target_kw":[1]}}`:                                                                        "target_kw",
 		twoHours + `,"committed":{"target_kw":[1,1],"short_per_mwh":[1,1]}}`:                                                "costs to be short",
 		twoHours + `,"products":[{"name":"r","up":true,"per_mw":[1,1],"committed_kw":[-1]}]}`:                               "committed_kw",

@@ -91,9 +91,9 @@ func (p *Prices) check(r Regulation) error {
 func (b *Battery) check() error {
 	switch {
 	case !(b.PowerMW >= LeastMW && b.PowerMW <= MostMW):
-		return fmt.Errorf("a battery of %v MW: there are those of %v to %v", b.PowerMW, LeastMW, float64(MostMW))
+		return fmt.Errorf("a battery of %.12g kW: there are those of %g to %g", 1000*b.PowerMW, 1000*LeastMW, 1000*float64(MostMW))
 	case !(b.EnergyMWh >= LeastMW && b.EnergyMWh <= MostMW):
-		return fmt.Errorf("a battery of %v MWh: there are those of %v to %v", b.EnergyMWh, LeastMW, float64(MostMW))
+		return fmt.Errorf("a battery of %.12g kWh: there are those of %g to %g", 1000*b.EnergyMWh, 1000*LeastMW, 1000*float64(MostMW))
 	case !(b.Efficiency >= LeastEfficiency && b.Efficiency <= 1):
 		return fmt.Errorf("an efficiency of %v: it is a part of 1, from %v", b.Efficiency, LeastEfficiency)
 	case !(math.Abs(b.VariableCost) <= MostPrice):

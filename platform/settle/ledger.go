@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"yunchu/platform/plural"
 )
 
 // Posting moves an amount on one account: above 0 it is a debit, below 0 a credit.
@@ -156,7 +158,7 @@ func (l *Ledger) Settle(party string, booked time.Time, bills ...*Bill) (lines [
 			return nil, errors.New("the readings are of a meter, which does not say whose they are, so that two stations would be booked as one: name the site (--site)")
 		}
 		if !b.Complete {
-			return nil, fmt.Errorf("the bill is not complete: %d intervals of its lines are missing", len(b.Missing))
+			return nil, fmt.Errorf("the bill is not complete: %s missing", plural.Count(len(b.Missing), "interval of its lines is", "intervals of its lines are"))
 		}
 		for _, m := range b.Months {
 			key := party + " " + b.Rule + " " + m.Month

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 )
 
 // Battery is one at a site. The zero value is none.
@@ -227,7 +228,7 @@ func (s *Site) check(n int) error {
 		}
 	}
 	if !(s.ImportMW >= 0) || !(s.ExportMW >= 0) {
-		return wrong("limits of %v MW of import and %v MW of export", s.ImportMW, s.ExportMW)
+		return wrong("limits of %s of import and %s of export", signed(s.ImportMW), signed(s.ExportMW))
 	}
 	return s.Battery.check()
 }
@@ -252,6 +253,15 @@ func (o *Outlook) check(n int) error {
 // largest is the most MW, MWh and money for each of them that is planned with: with more the figures of a sum get lost.
 const largest = 1e9
 
+// kilo is a number of MW or MWh in kW or kWh, in which people write them, without what multiplying leaves of digits.
+func kilo(x float64) float64 {
+	out, err := strconv.ParseFloat(strconv.FormatFloat(1000*x, 'g', 12, 64), 64)
+	if err != nil { // it is beyond all numbers
+		return 1000 * x
+	}
+	return out
+}
+
 // there is whether there is a battery.
 func (b *Battery) there() bool { return b.ChargeMW > 0 || b.DischargeMW > 0 }
 
@@ -261,17 +271,17 @@ func (b *Battery) check() error {
 	}
 	switch {
 	case max(b.ChargeMW, b.DischargeMW, b.MWh) > largest:
-		return wrong("a battery of %v and %v MW and %v MWh, more than %g", b.ChargeMW, b.DischargeMW, b.MWh, largest)
+		return wrong("a battery of %v and %v kW and %v kWh, more than %g", kilo(b.ChargeMW), kilo(b.DischargeMW), kilo(b.MWh), kilo(largest))
 	case !(b.ChargeMW >= 0 && b.DischargeMW >= 0):
-		return wrong("a battery of %v and %v MW", b.ChargeMW, b.DischargeMW)
+		return wrong("a battery of %v and %v kW", kilo(b.ChargeMW), kilo(b.DischargeMW))
 	case !(b.MWh > 0) || !(0 <= b.Least && b.Least <= b.Most && b.Most <= b.MWh):
-		return wrong("a battery of %v MWh, used from %v to %v", b.MWh, b.Least, b.Most)
+		return wrong("a battery of %v kWh, used from %v to %v", kilo(b.MWh), kilo(b.Least), kilo(b.Most))
 	case !(b.In > 0 && b.In <= 1 && b.Out > 0 && b.Out <= 1):
 		return wrong("efficiencies of %v and %v: they are parts of 1", b.In, b.Out)
 	case !(b.Least <= b.Start && b.Start <= b.Most):
-		return wrong("%v MWh are stored at the begin, outside of %v to %v", b.Start, b.Least, b.Most)
+		return wrong("%v kWh are stored at the begin, outside of %v to %v", kilo(b.Start), kilo(b.Least), kilo(b.Most))
 	case !(b.End.Least <= b.End.Most && b.End.Most >= b.Least && b.End.Least <= b.Most) || !(math.Abs(b.End.Price) <= largest):
-		return wrong("%v to %v MWh are wanted at the end, of %v to %v", b.End.Least, b.End.Most, b.Least, b.Most)
+		return wrong("%v to %v kWh are wanted at the end, of %v to %v", kilo(b.End.Least), kilo(b.End.Most), kilo(b.Least), kilo(b.Most))
 	case !(math.Abs(b.VariableCost) <= largest):
 		return wrong("a variable cost of %v", b.VariableCost)
 	}
