@@ -53,7 +53,7 @@ func (s *Store) storedAt(slot device.Slot) int64 {
 }
 
 // Flush writes what came since the last one: the latest readings, then up to
-// where the log was applied. Whoever owns time calls it every second.
+// where the log was applied. Whoever owns time calls it now and then.
 func (s *Store) Flush() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
