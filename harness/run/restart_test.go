@@ -121,11 +121,11 @@ func TestRestart(t *testing.T) {
 // the same tokens, and nothing that was acknowledged is lost.
 func TestRestartUnderLoad(t *testing.T) {
 	const text = `clock: wall
-duration: 4s
+duration: 6s
 fleet: [{id: u, count: 3, device: sim, model: ideal}]
 dispatch: {every: 500ms, target: {kw: 120}}
 load:
-  - {name: sync, api: rest-sync, users: 20, rate: 400, for: 4s}
+  - {name: sync, api: rest-sync, users: 20, rate: 400, for: 6s}
 timeline:
   - {at: 2s, fault: {kind: restart}}
 score:
@@ -134,7 +134,7 @@ score:
 `
 	late := 0
 	p := play(t, parse(t, text), Options{}, nil, func(r *Run) {
-		r.Sched.At(r.Start().Add(3900*time.Millisecond), sched.Check, func(time.Time) {
+		r.Sched.At(r.Start().Add(5900*time.Millisecond), sched.Check, func(time.Time) {
 			// The last readings came in after the restart.
 			if slot, ok := r.Plant().Fleet.Slot("load-sync-0001"); ok {
 				d, _ := r.Plant().Fleet.Device(slot)
