@@ -122,7 +122,7 @@ for dispatch.`,
 	s.Float64Var(&f.demand, "demand-charge", 0, "of each kW of the highest import of a month")
 	s.Float64Var(&f.peak, "peak-kw", 0, "the peak of the month so far, kW; needs --demand-charge")
 	s.Float64Var(&f.carbon, "carbon-price", 0, "of a tonne, for the column carbon_t_per_mwh")
-	s.StringVar(&f.o.Committed, "committed", "", "CSV of what has been sold and must be kept: time, target_kw (what is taken, as market award writes it), regup_kw, regdown_kw, reserve_kw; each row holds until the next one, the last one as long as the one before")
+	s.StringVar(&f.o.Committed, "committed", "", "CSV of what has been sold and must be kept: time, target_kw (what is taken, as market award writes it), regup_kw, regdown_kw, reserve_kw; each row holds until the next one, the last one as long as the one before; an interval has the mean of target_kw, and its capacity does not change within")
 	s.StringVar(&f.o.Scenarios, "scenarios", "", "CSV of prices that may come: a column each, or quantiles q05 ... q95")
 	s.IntVar(&f.o.Draws, "draws", 50, "how many scenarios are drawn from quantiles")
 	s.Uint64Var(&f.o.Seed, "seed", 1, "what is drawn follows from it")

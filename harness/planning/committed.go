@@ -17,6 +17,13 @@ const (
 	targetColumn = "target_kw"
 )
 
+// commitments are a file of what has been sold, each row of which holds until the next one.
+type commitments struct {
+	*sheet.Sheet
+	at     []time.Time
+	prices *Prices
+}
+
 // commit holds the portfolio to what has been sold before: energy as a schedule of what all sites take, as market award
 // writes it, whose deviations are settled at the prices of being short and long; capacity as it is.
 func (o *Options) commit(p *plan.Portfolio, prices *Prices) error {
@@ -35,42 +42,19 @@ func (o *Options) commit(p *plan.Portfolio, prices *Prices) error {
 	if at[0].After(prices.At[0]) {
 		return scenario.Faults{{Path: o.Committed, Msg: fmt.Sprintf("nothing says what is committed before %s", at[0].Format(time.RFC3339)), Hint: "it begins no later than the prices; each row holds until the next one"}}
 	}
-	last := len(at) - 1
-	until := at[last].Add(prices.Step) // the last row holds as long as the one before
-	if last > 0 {
-		until = at[last].Add(at[last].Sub(at[last-1]))
-	}
-	held := func(column string) ([]float64, error) {
-		list, err := s.Full(column)
-		if err != nil {
-			return nil, err
-		}
-		if list[last] != 0 && until.Before(prices.end()) {
-			return nil, s.At(last, []string{column}, fmt.Sprintf("add a row where it ends, as %s,0; the prices end at %s", until.Format(time.RFC3339), prices.end().Format(time.RFC3339)),
-				"%v kW are committed from %s on, and nothing says until when", list[last], at[last].Format(time.RFC3339))
-		}
-		out, k := make([]float64, len(prices.At)), 0
-		for t, begin := range prices.At {
-			for k+1 < len(at) && !at[k+1].After(begin) {
-				k++
-			}
-			out[t] = list[k] / 1000
-		}
-		return out, nil
-	}
-	some := false
+	sold, some := commitments{s, at, prices}, false
 	for k := range p.Products {
 		x := &p.Products[k]
 		if !s.Has(x.Name + "_kw") {
 			continue
 		}
-		if x.Committed, err = held(x.Name + "_kw"); err != nil {
+		if x.Committed, err = sold.capacity(x.Name + "_kw"); err != nil {
 			return err
 		}
 		some, x.Penalty = true, plan.NotKept(x.Price)
 	}
 	if s.Has(targetColumn) {
-		taken, err := held(targetColumn)
+		taken, err := sold.mean(targetColumn)
 		if err != nil {
 			return err
 		}
@@ -94,4 +78,51 @@ func (o *Options) commit(p *plan.Portfolio, prices *Prices) error {
 		return s.Fault(1, 1, "its columns are among: time, target_kw and, of products that are planned, regup_kw, regdown_kw, reserve_kw", "nothing is committed in this file")
 	}
 	return nil
+}
+
+// mean is that of a column over each interval, MW.
+func (c *commitments) mean(column string) ([]float64, error) {
+	list, err := c.Full(column)
+	if err != nil {
+		return nil, err
+	}
+	last := len(c.at) - 1
+	until := c.at[last].Add(c.prices.Step) // the last row holds as long as the one before
+	if last > 0 {
+		until = c.at[last].Add(c.at[last].Sub(c.at[last-1]))
+	}
+	if list[last] != 0 && until.Before(c.prices.end()) {
+		return nil, c.At(last, []string{column}, fmt.Sprintf("add a row where it ends, as %s,0; the prices end at %s", until.Format(time.RFC3339), c.prices.end().Format(time.RFC3339)),
+			"%v kW are committed from %s on, and nothing says until when", list[last], c.at[last].Format(time.RFC3339))
+	}
+	series, err := scenario.Held(c.at, list)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]float64, len(c.prices.At))
+	for t, begin := range c.prices.At {
+		out[t] = series.Mean(begin, begin.Add(c.prices.Step)) / 1000
+	}
+	return out, nil
+}
+
+// capacity is the mean of a column that changes within no interval: an interval offers one capacity, and the mean would be
+// less than what has been sold of a part of it.
+func (c *commitments) capacity(column string) ([]float64, error) {
+	out, err := c.mean(column)
+	if err != nil {
+		return nil, err
+	}
+	list, _ := c.Full(column)
+	first := c.prices.At[0]
+	for k := 1; k < len(c.at) && c.at[k].Before(c.prices.end()); k++ {
+		since := c.at[k].Sub(first)
+		if list[k] == list[k-1] || since <= 0 || since%c.prices.Step == 0 {
+			continue
+		}
+		begin := first.Add(since.Truncate(c.prices.Step))
+		return nil, c.At(k, []string{column}, "let it change where an interval of the prices begins, or take prices of shorter intervals",
+			"%s changes within the interval from %s to %s", column, begin.Format(time.RFC3339), begin.Add(c.prices.Step).Format(time.RFC3339))
+	}
+	return out, nil
 }

@@ -114,19 +114,28 @@ func ParsePortfolio(name string, data []byte, opt Options) (*Portfolio, error) {
 // epoch is what the times of a portfolio's inputs count from.
 var epoch = time.Unix(0, 0).UTC()
 
+// Held is a series of instants: v[i] holds from at[i] until at[i+1], the last one for ever. Instants rise, and there is one.
+func Held(at []time.Time, v []float64) (*Series, error) {
+	t := make([]float64, len(at))
+	for i := range at {
+		t[i] = at[i].Sub(epoch).Seconds()
+	}
+	return NewSeries(t, v)
+}
+
 // Mean is the mean of a series of instants from one to a later one.
 func (s *Series) Mean(from, to time.Time) float64 {
 	a, b := from.Sub(epoch), to.Sub(epoch)
 	if len(s.t) == 0 {
 		return s.value
 	}
-	sum, at := 0.0, a
+	sum, at, v := 0.0, a, s.At(a)
 	for k := sort.SearchFloat64s(s.t, a.Seconds()); k < len(s.t) && s.t[k] < b.Seconds(); k++ {
 		next := time.Duration(s.t[k] * float64(time.Second))
-		sum += s.At(at) * (next - at).Seconds()
-		at = next
+		sum += v * (next - at).Seconds()
+		at, v = next, s.v[k]
 	}
-	return (sum + s.At(at)*(b-at).Seconds()) / (b - a).Seconds()
+	return (sum + v*(b-at).Seconds()) / (b - a).Seconds()
 }
 
 // Spans tells whether a series has values for all of a time.
