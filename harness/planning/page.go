@@ -40,7 +40,7 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 </table>
 {{if .Bounds}}<h2>What binds</h2>
 <table><tr><th>bound</th><th class="text">of</th><th>intervals</th><th>first</th><th>one more is worth at most, {{.Currency}}</th></tr>
-{{range .Binds}}<tr><td>{{.Name}}</td><td class="text">{{.Of}}</td><td>{{.Intervals}}</td><td>{{.First}}</td><td>{{small .Worth}} a {{.Per}}</td></tr>
+{{range .Binds}}<tr><td>{{.Name}}</td><td class="text">{{.Of}}</td><td>{{.Intervals}}</td><td>{{.First}}</td><td>{{if .Pinned}}nothing in, nothing out{{else}}{{small .Worth}} a {{.Per}}{{end}}</td></tr>
 {{end}}</table>{{if .MoreBounds}}
 <p class="none">And {{.MoreBounds}} more; --json has all.</p>{{end}}{{end}}
 {{if .Front}}<h2>What less costs</h2>

@@ -88,6 +88,10 @@ func (r *Result) Print(w io.Writer) {
 	const most = 6
 	binds, left := r.binding(s.Bounds, most)
 	for _, b := range binds {
+		if b.Pinned {
+			fmt.Fprintf(w, "%s of %s %s nothing in and nothing out in %s from %s on\n", b.Name, b.Of, verb(len(b.Others), "lets", "let"), plural.Count(b.Intervals, "interval", "intervals"), b.First)
+			continue
+		}
 		fmt.Fprintf(w, "%s of %s %s in %s from %s on: one %s more is worth %.4g at most\n", b.Name, b.Of, verb(len(b.Others), "binds", "bind"), plural.Count(b.Intervals, "interval", "intervals"), b.First, b.Per, b.Worth)
 	}
 	if left > 0 {

@@ -50,6 +50,9 @@ type Bound struct {
 	Worth     float64
 	Intervals int
 	First     int
+	// Pinned: it lets nothing in and nothing out. Then what comes at either side has no price of its own, and any
+	// worth would be right: it is left at 0.
+	Pinned bool
 }
 
 // CommonLimit names the bound of what several sites share.
@@ -72,7 +75,7 @@ func (f *found) explain(out *Plan) {
 		}
 	}
 	slight := 1e-5 * (size + 1e-9)
-	var held [][][]string
+	var held [][]holding
 	spread.Over(3, func(part int) {
 		switch part {
 		case 0:
@@ -85,7 +88,7 @@ func (f *found) explain(out *Plan) {
 	})
 	spread.Over(len(m.sites), func(i int) {
 		for t := range m.n {
-			var by []string
+			var by holding
 			if held[i] != nil {
 				by = held[i][t]
 			}
@@ -139,7 +142,9 @@ func (f *found) binding(slight float64) []Bound {
 			list[k] = b
 			order = append(order, k)
 		}
-		b.Worth += worth
+		if b.Pinned = m.pinned(g); !b.Pinned {
+			b.Worth += worth
+		}
 		if at := (tag{g.kind, g.of, g.t}); !counted[at] {
 			counted[at] = true
 			b.Intervals++
@@ -179,6 +184,17 @@ func (f *found) binding(slight float64) []Bound {
 	return found
 }
 
+// pinned is whether a limit lets nothing in and nothing out.
+func (m *model) pinned(g tag) bool {
+	switch g.kind {
+	case feeder:
+		return m.p.Limits[g.of].ImportMW+m.p.Limits[g.of].ExportMW == 0
+	case importLimit, exportLimit:
+		return m.p.Sites[g.of].ImportMW+m.p.Sites[g.of].ExportMW == 0
+	}
+	return false
+}
+
 func (m *model) name(g tag) string {
 	switch g.kind {
 	case feeder:
@@ -191,16 +207,24 @@ func (m *model) name(g tag) string {
 	return m.p.Sites[g.of].Name
 }
 
-// held says by site and interval which limits stand between battery and market; nil where none does at a site.
-func (f *found) held(slight float64) [][][]string {
+// holding are the limits that stand between a battery and the market, and whether one of them is pinned.
+type holding struct {
+	by     []string
+	pinned bool
+}
+
+// held says by site and interval what stands between battery and market; nil where nothing does at a site.
+func (f *found) held(slight float64) [][]holding {
 	m := f.m
-	out := make([][][]string, len(m.sites))
-	add := func(i, t int, what string) {
+	out := make([][]holding, len(m.sites))
+	add := func(i int, g tag, what string) {
 		if out[i] == nil {
-			out[i] = make([][]string, m.n)
+			out[i] = make([]holding, m.n)
 		}
-		if !slices.Contains(out[i][t], what) {
-			out[i][t] = append(out[i][t], what)
+		h := &out[i][g.t]
+		h.pinned = h.pinned || m.pinned(g)
+		if !slices.Contains(h.by, what) {
+			h.by = append(h.by, what)
 		}
 	}
 	for r, g := range m.rows {
@@ -209,15 +233,15 @@ func (f *found) held(slight float64) [][][]string {
 		}
 		switch g.kind {
 		case importLimit:
-			add(g.of, g.t, "the import limit")
+			add(g.of, g, "the import limit")
 		case exportLimit:
-			add(g.of, g.t, "the export limit")
+			add(g.of, g, "the export limit")
 		case peakSoFar:
-			add(g.of, g.t, "the peak of the month")
+			add(g.of, g, "the peak of the month")
 		case feeder:
 			what := "the limit of " + m.p.Limits[g.of].Name
 			for _, i := range m.p.Limits[g.of].Sites {
-				add(i, g.t, what)
+				add(i, g, what)
 			}
 		}
 	}
@@ -225,7 +249,7 @@ func (f *found) held(slight float64) [][][]string {
 }
 
 // why is a sentence about an interval.
-func (f *found) why(i, t int, s *SitePlan, held []string, slight float64) string {
+func (f *found) why(i, t int, s *SitePlan, held holding, slight float64) string {
 	m := f.m
 	b := &m.p.Sites[i].Battery
 	if m.sites[i].ch == nil {
@@ -242,6 +266,16 @@ func (f *found) why(i, t int, s *SitePlan, held []string, slight float64) string
 	charges, discharges := s.Charge[t] > hardly*b.ChargeMW, s.Discharge[t] > hardly*b.DischargeMW
 	says := ""
 	switch carries := len(offers) > 0; {
+	case held.pinned: // no price tells why
+		says = strings.Join(held.by, " and ") + verb(held.by, " lets", " let") + " nothing in and nothing out, whatever the market asks"
+		switch {
+		case charges:
+			says = "charges" + fully(s.Charge[t], b.ChargeMW) + ": " + says
+		case discharges:
+			says = "discharges" + fully(s.Discharge[t], b.DischargeMW) + ": " + says
+		default:
+			says = "idle: " + says
+		}
 	case charges && (!carries || price <= s.Below[t]+slight):
 		says = "charges" + fully(s.Charge[t], b.ChargeMW) + ": " + money(price) + " is " + versus(price, s.Below[t], slight, "below") + " " + bought + m.later(s, t, slight)
 	case charges:
@@ -261,14 +295,10 @@ func (f *found) why(i, t int, s *SitePlan, held []string, slight float64) string
 		says = "idle: " + money(price) + " lies between " + money(s.Below[t]) + ", what a MWh bought now is worth at most, and " + money(s.Above[t]) + ", what one sold now costs to replace at least"
 	}
 	if m.p.Risk.Weight > 0 || m.p.Risk.Budget > 0 {
-		held = append(held, "what is counted of risk")
+		held.by = append(held.by, "what is counted of risk")
 	}
-	if market := m.market(i, t, s.Net[t]); len(held) > 0 && math.Abs(price-market) > slight {
-		makes := " makes it "
-		if len(held) > 1 {
-			makes = " make it "
-		}
-		says += "; " + strings.Join(held, " and ") + makes + money(price) + " where the market asks " + money(market)
+	if market := m.market(i, t, s.Net[t]); len(held.by) > 0 && !held.pinned && math.Abs(price-market) > slight {
+		says += "; " + strings.Join(held.by, " and ") + verb(held.by, " makes it ", " make it ") + money(price) + " where the market asks " + money(market)
 	}
 	if len(offers) > 0 {
 		says += "; keeps " + strings.Join(offers, ", ")
@@ -277,6 +307,14 @@ func (f *found) why(i, t int, s *SitePlan, held []string, slight float64) string
 		says += "; turns PV down by " + power(s.Curtailed[t])
 	}
 	return says
+}
+
+// verb is the one for a thing or for things.
+func verb(things []string, one, many string) string {
+	if len(things) > 1 {
+		return many
+	}
+	return one
 }
 
 // hardly is the part of a power that is not worth a reason.

@@ -81,3 +81,24 @@ func TestSlightMoves(t *testing.T) {
 		t.Errorf("of a few watts it says %q", why)
 	}
 }
+
+// TestPinned: behind a limit of nothing at all no price is right, and none is told.
+func TestPinned(t *testing.T) {
+	for name, pin := range map[string]func(p *plan.Portfolio){
+		"site":   func(p *plan.Portfolio) { p.Sites[0].ImportMW, p.Sites[0].ExportMW = 0, 0 },
+		"common": func(p *plan.Portfolio) { p.Limits = []plan.Limit{{Name: "common", Sites: []int{0}}} },
+	} {
+		p := day([]float64{30, 12, 45, 90})
+		pin(&p)
+		got := solved(t, &p)
+		i := slices.IndexFunc(got.Bounds, func(b plan.Bound) bool { return b.Pinned })
+		if i < 0 || got.Bounds[i].Worth != 0 {
+			t.Errorf("%s: what binds: %+v", name, got.Bounds)
+		}
+		for k, why := range got.Sites[0].Why {
+			if !strings.HasPrefix(why, "idle: the ") || !strings.HasSuffix(why, " nothing in and nothing out, whatever the market asks") {
+				t.Errorf("%s: interval %d: %s", name, k, why)
+			}
+		}
+	}
+}

@@ -92,6 +92,7 @@ type PlanBound struct {
 	Per       string  `json:"per" enum:"kW,kWh" doc:"more of what"`
 	Intervals int     `json:"intervals"`
 	First     string  `json:"first" format:"date-time" doc:"of the intervals"`
+	Pinned    bool    `json:"pinned,omitempty" doc:"it lets nothing in and nothing out, so that any worth would be right; worth is 0 then"`
 }
 
 // PlanStep is what a site does in an interval.
@@ -198,7 +199,7 @@ func (r *Result) Summary(rows bool) *Summary {
 		if strings.HasPrefix(b.Name, "energy") {
 			per = "kWh"
 		}
-		s.Bounds = append(s.Bounds, PlanBound{b.Name, b.Of, millionths(b.Worth / 1000), per, b.Intervals, r.Clock(b.First)})
+		s.Bounds = append(s.Bounds, PlanBound{b.Name, b.Of, millionths(b.Worth / 1000), per, b.Intervals, r.Clock(b.First), b.Pinned})
 	}
 	if rows {
 		s.Rows = r.Intervals()
