@@ -2,7 +2,9 @@ package planning
 
 import (
 	"fmt"
+	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"yunchu/harness/scenario"
@@ -27,12 +29,11 @@ type commitments struct {
 // commit holds the portfolio to what has been sold before: energy as a schedule of what all sites take, as market award
 // writes it, whose deviations are settled at the prices of being short and long; capacity as it is.
 func (o *Options) commit(p *plan.Portfolio, prices *Prices) error {
-	wanted := []string{targetColumn}
-	for _, x := range p.Products {
-		wanted = append(wanted, x.Name+"_kw")
-	}
-	s, err := sheet.Read(o.Committed, func(column string) bool { return slices.Contains(wanted, column) }, timeColumn)
+	s, err := sheet.Read(o.Committed, isSold, timeColumn)
 	if err != nil {
+		return err
+	}
+	if err := understood(s, p.Products); err != nil {
 		return err
 	}
 	at, err := s.Times(timeColumn)
@@ -75,7 +76,42 @@ func (o *Options) commit(p *plan.Portfolio, prices *Prices) error {
 		}
 	}
 	if !some {
-		return s.Fault(1, 1, "its columns are among: time, target_kw and, of products that are planned, regup_kw, regdown_kw, reserve_kw", "nothing is committed in this file")
+		return s.Fault(1, 1, soldColumns, "nothing is committed in this file")
+	}
+	return nil
+}
+
+// soldColumns says what a file of what has been sold may have.
+const soldColumns = "its columns are among: time, target_kw and, of products that are planned, regup_kw, regdown_kw, reserve_kw"
+
+// isSold tells whether a column says how much has been sold.
+func isSold(column string) bool { return column == targetColumn || product(column) != "" }
+
+// product is that of a column of capacity, empty where it is none.
+func product(column string) string {
+	name, kw := strings.CutSuffix(column, "_kw")
+	if _, known := productColumns[name]; known && kw {
+		return name
+	}
+	return ""
+}
+
+// understood is an error where the file says that more has been sold than is planned for: a column that is not known, or
+// capacity of a product that is not planned. Prices may stand beside it.
+func understood(s *sheet.Sheet, planned []plan.Product) error {
+	for i, column := range s.Header {
+		name := product(column)
+		switch {
+		case column == timeColumn || strings.Contains(column, "_per_"):
+		case !isSold(column):
+			return s.Named(i, soldColumns, "column %s is not known here", column)
+		case name != "" && !slices.ContainsFunc(planned, func(x plan.Product) bool { return x.Name == name }):
+			for k, kw := range s.Column[i] {
+				if kw != 0 && !math.IsNaN(kw) {
+					return s.At(k, []string{column}, fmt.Sprintf("add %s to them, or take the column away", name), "%v kW of %s are committed, which is not among the products", kw, name)
+				}
+			}
+		}
 	}
 	return nil
 }

@@ -1,6 +1,8 @@
 package planning_test
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -51,5 +53,31 @@ func TestCommittedCapacityHolds(t *testing.T) {
 	_, err := planning.Run(holding(t, hours, "time,regup_kw\n2026-01-31T00:00:00Z,0.0004\n2026-01-31T01:00:00Z,0\n2026-01-31T01:30:00Z,0.0002\n2026-01-31T02:00:00Z,0\n", ""))
 	if err == nil || !strings.Contains(err.Error(), ":4:22: regup_kw changes within the interval from 2026-01-31T01:00:00Z to 2026-01-31T02:00:00Z") {
 		t.Errorf("capacity that changes within an interval: %v", err)
+	}
+}
+
+// TestCommittedIsUnderstood: what has been sold is planned for, or the column that says so is refused.
+func TestCommittedIsUnderstood(t *testing.T) {
+	t.Parallel()
+	rows := func(header, row string) string {
+		return header + "\n2026-01-31T00:00:00Z," + row + "\n2026-01-31T03:00:00Z" + strings.Repeat(",0", strings.Count(row, ",")+1) + "\n"
+	}
+	for _, tt := range []struct{ name, file, want string }{
+		{"a product that is not planned", rows("time,target_kw,regdown_kw", "0,10"), ":2:24: 10 kW of regdown are committed, which is not among the products; add regdown to them, or take the column away"},
+		{"of another unit", rows("time,target_kw,regup_mw", "0,10"), ":1:16: column regup_mw is not known here; its columns are among: time, target_kw"},
+		{"behind a remark", "# by hand\n" + rows("time, target_MW,regup_kw", "0,0"), ":2:7: column target_MW is not known here"},
+		{"nothing of it", rows("time,target_kw,regdown_kw,reserve_kw", "0,0,0"), ""},
+		{"nothing but that", rows("time,regdown_kw", "0"), ":1:1: nothing is committed in this file"},
+		{"beside prices", rows("time,energy_per_mwh,target_kw,regup_kw,reserve_per_mw,q05", "10,0,0,1,5"), ":1:55: column q05"},
+		{"in the file of prices", rows("time,energy_per_mwh,target_kw,regup_kw,reserve_per_mw", "10,0,0,1"), ""},
+	} {
+		_, err := planning.Run(holding(t, hours, tt.file, ""))
+		said := ""
+		if faults, ok := errors.AsType[scenario.Faults](err); ok {
+			said = fmt.Sprintf(":%d:%d: %s; %s", faults[0].Line, faults[0].Col, faults[0].Msg, faults[0].Hint)
+		}
+		if (err == nil) != (tt.want == "") || !strings.Contains(said, tt.want) {
+			t.Errorf("%s: %v; want %s", tt.name, err, tt.want)
+		}
 	}
 }

@@ -27,6 +27,7 @@ type Sheet struct {
 	Column [][]float64 // by place in Header, those that were wanted; an empty field is NaN
 	Line   []int       // of each row, from 1
 	text   []string    // the lines of the file
+	place  [][2]int    // of each name in Header: line and byte, from 1
 	words  map[string][]string
 }
 
@@ -58,14 +59,15 @@ func Read(path string, want func(column string) bool, texts ...string) (*Sheet, 
 			h = strings.TrimPrefix(h, "\ufeff")
 		}
 		s.Header = append(s.Header, strings.TrimSpace(h))
+		line, col := r.FieldPos(i)
+		s.place = append(s.place, [2]int{line, col})
 	}
 	if semicolon := strings.Index(head[0], ";"); len(head) == 1 && semicolon >= 0 {
 		return nil, s.Fault(1, 1+semicolon, "separate them by commas, and write 1.5 for one and a half", "the columns are separated by ; here")
 	}
 	for i, h := range s.Header {
 		if first := slices.Index(s.Header, h); first < i && want(h) {
-			line, col := r.FieldPos(i)
-			return nil, s.Fault(line, col, "keep one of the two", "column %s is there twice", h)
+			return nil, s.Named(i, "keep one of the two", "column %s is there twice", h)
 		}
 	}
 	s.Column = make([][]float64, len(s.Header))
@@ -136,6 +138,11 @@ func (s *Sheet) Fault(line, col int, hint, format string, args ...any) error {
 		f.Col = 1 + utf8.RuneCountInString(f.Source[:min(max(col-1, 0), len(f.Source))])
 	}
 	return scenario.Faults{f}
+}
+
+// Named is a fault in the name of a column, by its place in Header.
+func (s *Sheet) Named(i int, hint, format string, args ...any) error {
+	return s.Fault(s.place[i][0], s.place[i][1], hint, format, args...)
 }
 
 // At is a fault in the field of row k, from 0, that stands in one of the columns.
