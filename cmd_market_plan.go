@@ -80,8 +80,9 @@ costs. --actual says what the plan comes to with the prices that came, --rolling
 what planning again and again would, the prices of KNOWN (default EVERY) being known each time. Capacity is
 sold for a horizon, and what has been sold is kept.
 
---committed is what has been sold before: capacity is kept, and energy that is off is settled at the columns
-short_per_mwh and long_per_mwh of the prices, or at the price itself. The value is then that of what is off.
+--committed is what has been sold before: capacity is kept, and energy that is off is settled. What is missing
+costs short_per_mwh of the prices, or the price itself; what is left over is paid long_per_mwh, or export_per_mwh,
+or the price itself. The value is then that of what is off.
 
 --out has a row for each interval and site, power_kw positive when it charges; --schedule is a target
 for dispatch.`,

@@ -32,7 +32,7 @@ type Prices struct {
 	Step           time.Duration
 	Energy, Export []float64 // Export is nil where it is Energy
 	Carbon         []float64 // t/MWh; nil: not known
-	Short, Long    []float64 // of energy that is missing, or left over, of what has been sold
+	Short, Long    []float64 // of energy that is missing, or left over, of what has been sold; nil: not known
 	Product        map[string][]float64
 }
 
@@ -108,7 +108,6 @@ func readPrices(path, energy string, p *scenario.Portfolio, from, to time.Time, 
 	if s.Has(exportColumn) {
 		out.Export = column(exportColumn)
 	}
-	out.Short, out.Long = out.Energy, out.Energy
 	if s.Has(shortColumn) {
 		out.Short = column(shortColumn)
 	}

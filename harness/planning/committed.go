@@ -10,6 +10,7 @@ import (
 	"yunchu/harness/scenario"
 	"yunchu/harness/sheet"
 	"yunchu/platform/market/plan"
+	"yunchu/platform/market/plan/sites"
 )
 
 // Columns of what is off from what has been sold, in a file of prices, and of what has been sold.
@@ -60,9 +61,15 @@ func (o *Options) commit(p *plan.Portfolio, prices *Prices) error {
 			return err
 		}
 		some = true
-		pos := &plan.Position{Short: prices.Short, Long: prices.Long}
-		for _, mw := range taken {
-			pos.Sold = append(pos.Sold, -mw)
+		for t := range taken {
+			taken[t] = -taken[t]
+		}
+		pos := sites.Position(taken, prices.Energy, prices.Export, prices.Short, prices.Long)
+		for t, at := range prices.At {
+			if pos.Long[t] > pos.Short[t] {
+				said := fmt.Sprintf("from %s on what is left over is paid %v, and what is missing costs %v: to be off both ways at once would pay", at.Format(time.RFC3339), pos.Long[t], pos.Short[t])
+				return scenario.Faults{{Path: o.Portfolio.Prices, Msg: said, Hint: "write what being off costs, short_per_mwh and long_per_mwh; without them these are energy_per_mwh and export_per_mwh"}}
+			}
 		}
 		p.Position = pos
 		none, n := make([]float64, len(prices.At)), 0

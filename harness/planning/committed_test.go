@@ -81,3 +81,35 @@ func TestCommittedIsUnderstood(t *testing.T) {
 		}
 	}
 }
+
+// TestCommittedIsPaidAsExport: what is left over of what has been sold is paid as export is, unless it has a price of its own,
+// so that a plan for a site that has sold nothing is the plan without a word of that.
+func TestCommittedIsPaidAsExport(t *testing.T) {
+	t.Parallel()
+	prices := func(header string, rows ...string) string {
+		text := "time,energy_per_mwh," + header
+		for h, row := range rows {
+			text += fmt.Sprintf("\n2026-01-31T%02d:00:00Z,%s", h, row)
+		}
+		return text + "\n"
+	}
+	value := func(prices, committed string) float64 {
+		o := holding(t, prices, "time,target_kw\n2026-01-31T00:00:00Z,0\n", "    import_fee_per_mwh: 2\n    export_fee_per_mwh: 1\n")
+		o.Committed = committed
+		o.Portfolio.Products = nil
+		b := &o.Portfolio.Sites[0].Battery
+		b.PowerKW, b.ChargeKW, b.EnergyKWh, b.MostKWh = 100, 100, 100, 100
+		return run(t, o).Plan.Value
+	}
+	nothing := file(t, "time,target_kw\n2026-01-31T00:00:00Z,0\n")
+	export := prices("export_per_mwh", "10,10", "90,0", "20,20")
+	near(t, "nothing sold", value(export, nothing), 0.1*(20-1-10-2))
+	near(t, "nothing said", value(export, ""), value(export, nothing))
+	near(t, "a price of its own", value(prices("export_per_mwh,long_per_mwh", "10,10,0", "90,0,80", "20,20,20"), nothing), 0.1*(80-1-10-2))
+	near(t, "no export", value(prices("regup_per_mw", "10,1", "90,1", "20,1"), nothing), 0.1*(90-1-10-2))
+
+	_, err := planning.Run(holding(t, prices("export_per_mwh,regup_per_mw", "10,10,1", "90,91,1", "20,20,1"), "time,target_kw\n2026-01-31T00:00:00Z,0\n", ""))
+	if err == nil || !strings.Contains(err.Error(), "from 2026-01-31T01:00:00Z on what is left over is paid 91, and what is missing costs 90") {
+		t.Errorf("export that is paid better than energy costs: %v", err)
+	}
+}

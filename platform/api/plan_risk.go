@@ -76,7 +76,7 @@ type planRobust struct {
 type planCommitted struct {
 	Target []float64 `json:"target_kw" minItems:"1" maxItems:"9000" nullable:"false" doc:"what is taken, as market award writes it: + is bought"`
 	Short  []float64 `json:"short_per_mwh,omitempty" maxItems:"9000" nullable:"false" doc:"price of what is missing; default: the price of energy"`
-	Long   []float64 `json:"long_per_mwh,omitempty" maxItems:"9000" nullable:"false" doc:"of what is left over"`
+	Long   []float64 `json:"long_per_mwh,omitempty" maxItems:"9000" nullable:"false" doc:"of what is left over; default: what is paid for export, or else the price of energy"`
 }
 
 type planPareto struct {
@@ -262,16 +262,11 @@ func (in *planInput) aside(p *plan.Portfolio) error {
 	if err := cmp.Or(whole("target_kw", x.Target), whole("short_per_mwh", x.Short), whole("long_per_mwh", x.Long)); err != nil {
 		return err
 	}
-	p.Position = &plan.Position{Short: q.Energy, Long: q.Energy}
-	if len(x.Short) > 0 {
-		p.Position.Short = x.Short
-	}
-	if len(x.Long) > 0 {
-		p.Position.Long = x.Long
-	}
+	var sold []float64
 	for _, kw := range x.Target {
-		p.Position.Sold = append(p.Position.Sold, -kw/1000)
+		sold = append(sold, -kw/1000)
 	}
+	p.Position = sites.Position(sold, q.Energy, q.Export, x.Short, x.Long)
 	none := make([]float64, p.Intervals)
 	for i, fees := range in.fees() { // all energy is settled together
 		besides := fees.Tariff(none, nil)

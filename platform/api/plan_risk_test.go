@@ -98,6 +98,10 @@ func TestPlanCommitted(t *testing.T) {
 	near(t, "what was sold is kept", x("intervals", 1, "power_kw"), -100)
 	near(t, "and nothing is off", x("value"), 0)
 	near(t, "nothing", x("nothing"), 0.1*10-0.1*60)
+	_, x = w.plan(t, twoHours+`,"export_per_mwh":[20,35],"committed":{"target_kw":[0,0]}}`)
+	near(t, "what is left over is paid as export", x("value"), 0.1*35-0.1*20)
+	_, x = w.plan(t, twoHours+`,"export_per_mwh":[20,35],"committed":{"target_kw":[0,0],"long_per_mwh":[0,40]}}`)
+	near(t, "unless it has a price", x("value"), 0.1*40-0.1*20)
 
 	reserve := func(more string) float64 {
 		_, x := w.plan(t, `{"start":"2026-01-01T00:00:00Z","interval_minutes":60,"energy_per_mwh":[1,1],"products":[{"name":"reserve","up":true,"per_mw":[5,5]`+more+`}],`+

@@ -65,6 +65,23 @@ func (f Fees) Tariff(energy, export []float64) (o plan.Outlook) {
 	return o
 }
 
+// Position is what all sites have sold together, MW by interval, with the prices at which what is off of it is settled: what is
+// missing costs short, or the price of energy; what is left over brings long, or what is paid for export, or the price of energy.
+// Short, long and export are empty where they are not known.
+func Position(sold, energy, export, short, long []float64) *plan.Position {
+	out := &plan.Position{Sold: sold, Short: energy, Long: energy}
+	if len(short) > 0 {
+		out.Short = short
+	}
+	switch {
+	case len(long) > 0:
+		out.Long = long
+	case len(export) > 0:
+		out.Long = export
+	}
+	return out
+}
+
 func plus(list []float64, x float64) []float64 {
 	if x == 0 {
 		return list
