@@ -123,9 +123,9 @@ func (o *backtest) run(c *cobra.Command) error {
 	if r := o.regulation; r.Down && r.Balanced && r.EnergyDown > 0 && !(r.Up && r.EnergyUp > 0) {
 		fmt.Fprintln(c.ErrOrStderr(), "regulation down is 0 under --regulation-balanced: no regulation up gives the energy that it takes in; --regulation-balanced=false lifts it")
 	}
-	days, err := market.Backtest(o.battery, o.regulation, at, p, market.Window(o.window))
+	days, err := market.Backtest(c.Context(), o.battery, o.regulation, at, p, market.Window(o.window))
 	if err != nil {
-		return fail(exitInput, err)
+		return failed(c.Context(), err)
 	}
 	r := backtested{Currency: o.currency}
 	for _, d := range days {

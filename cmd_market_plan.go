@@ -153,7 +153,7 @@ func (f *planFlags) run(c *cobra.Command) error {
 	if err := f.span(); err != nil {
 		return fail(exitInput, err)
 	}
-	r, err := planning.Run(f.o)
+	r, err := planning.Run(c.Context(), f.o)
 	if err != nil {
 		return failed(c.Context(), err)
 	}

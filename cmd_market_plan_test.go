@@ -1,6 +1,10 @@
 package main
 
 import (
+	"context"
+	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -32,4 +36,26 @@ func TestSiteRefusesFlagsOfABattery(t *testing.T) {
 			t.Errorf("--%s with --site: %v", x.Name, err)
 		}
 	})
+}
+
+// TestMarketIsInterrupted: what is computed on a market ends with Ctrl-C as other commands do.
+func TestMarketIsInterrupted(t *testing.T) {
+	t.Parallel()
+	prices := filepath.Join(t.TempDir(), "prices.csv")
+	if err := os.WriteFile(prices, []byte("time,energy_per_mwh,regup_per_mw,regdown_per_mw\n2026-01-01T00:00:00Z,20,1,1\n2026-01-01T01:00:00Z,60,1,1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	for _, args := range [][]string{
+		{"plan"},
+		{"backtest", "--products", "energy,regup"},
+		{"replay", "--strategy", "price-taker", "--regulation-energy-up", "0.3"},
+	} {
+		var out strings.Builder
+		args = append([]string{"market"}, append(args, "--prices", prices, "--power-kw", "100", "--energy-kwh", "100")...)
+		if code := execute(ctx, args, io.Discard, &out); code != exitInterrupted {
+			t.Errorf("%v: exit code %d, want %d\n%s", args, code, exitInterrupted, out.String())
+		}
+	}
 }

@@ -111,7 +111,7 @@ regulation   energy and regulation planned together, at any price
 			}
 			o.Calls.Up, o.Calls.Down = o.Strategy == trading.Regulation, o.Strategy == trading.Regulation
 			o.Check.Column = o.Column
-			r, err := trading.Bid(o)
+			r, err := trading.Bid(c.Context(), o)
 			if err != nil {
 				return failed(c.Context(), err)
 			}
@@ -379,7 +379,7 @@ Days are those of the market's zone that are known in full.`,
 			if o.Battery.StoredKWh != 0 {
 				return fail(exitInput, errors.New("--stored-kwh: what perfect foresight begins with is an empty battery"))
 			}
-			r, err := trading.Replay(o)
+			r, err := trading.Replay(c.Context(), o)
 			if err != nil {
 				return failed(c.Context(), err)
 			}

@@ -167,7 +167,7 @@ func processor() time.Duration {
 func (p *plan) ours() func() (optimum, error) {
 	problem := p.build()
 	return func() (optimum, error) {
-		s, err := problem.Solve()
+		s, err := problem.Solve(context.Background())
 		if err != nil {
 			return optimum{}, err
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -96,7 +97,7 @@ func byPrices(sites int) func() (optimum, error) {
 		l.Least, l.Most = append(l.Least, -forth*float64(sites)), append(l.Most, in*float64(sites))
 	}
 	return func() (optimum, error) {
-		s, err := p.Solve()
+		s, err := p.Solve(context.Background())
 		if err != nil {
 			return optimum{}, err
 		}

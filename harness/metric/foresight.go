@@ -1,6 +1,7 @@
 package metric
 
 import (
+	"context"
 	"fmt"
 	"math"
 
@@ -66,7 +67,7 @@ func (c *Collector) foresight() (most float64, err error) {
 			End: plan.End{Least: end, Most: end},
 		},
 	}}}
-	best, err := p.Best()
+	best, err := p.Best(context.Background()) // of one battery, which takes a moment
 	if err != nil {
 		return math.NaN(), fmt.Errorf("what the fleet could have earned: %w", err)
 	}

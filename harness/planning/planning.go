@@ -3,6 +3,7 @@
 package planning
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -49,7 +50,7 @@ type Result struct {
 }
 
 // Run makes a plan. Its errors are scenario.Faults, and those of what cannot be planned.
-func Run(o Options) (*Result, error) {
+func Run(ctx context.Context, o Options) (*Result, error) {
 	prices, err := readPrices(o.Portfolio.Prices, "", o.Portfolio, o.From, o.To, false)
 	if err != nil {
 		return nil, err
@@ -84,10 +85,10 @@ func Run(o Options) (*Result, error) {
 			return nil, err
 		}
 	}
-	if r.Plan, err = p.Best(); err != nil {
+	if r.Plan, err = p.Best(ctx); err != nil {
 		return nil, said(err)
 	}
-	idle, err := p.Idle()
+	idle, err := p.Idle(ctx)
 	switch {
 	case err == nil:
 		x := idle.Sum()
@@ -98,12 +99,12 @@ func Run(o Options) (*Result, error) {
 	if o.Front != "" {
 		alone := *p
 		alone.Risk = plan.Risk{}
-		if r.Front, err = alone.Front(o.Front, o.Points); err != nil {
+		if r.Front, err = alone.Front(ctx, o.Front, o.Points); err != nil {
 			return nil, said(err)
 		}
 	}
 	if o.Actual != "" {
-		if err := r.realize(again); err != nil {
+		if err := r.realize(ctx, again); err != nil {
 			return nil, err
 		}
 	}
@@ -123,7 +124,7 @@ func said(err error) error {
 }
 
 // realize compares with the prices that came.
-func (r *Result) realize(again *plan.Rolling) error {
+func (r *Result) realize(ctx context.Context, again *plan.Rolling) error {
 	o := &r.Options
 	column := o.ActualColumn
 	if column == "" {
@@ -143,7 +144,7 @@ func (r *Result) realize(again *plan.Rolling) error {
 		return err
 	}
 	actual.Nodes = o.Nodes
-	if err := r.Realize(actual, came.Energy, lacked, again); err != nil {
+	if err := r.Realize(ctx, actual, came.Energy, lacked, again); err != nil {
 		return said(err)
 	}
 	return nil

@@ -45,7 +45,7 @@ func options(t *testing.T, more string) planning.Options {
 
 func run(t *testing.T, o planning.Options) *planning.Result {
 	t.Helper()
-	r, err := planning.Run(o)
+	r, err := planning.Run(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +142,7 @@ func TestFrontOfScenarios(t *testing.T) {
 		t.Errorf("the front begins with %v at %v: without wear nothing is earned", first.Money, first.Measure)
 	}
 	o.Tail = 0.5
-	if _, err := planning.Run(o); err == nil || !strings.Contains(err.Error(), "--pareto") {
+	if _, err := planning.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "--pareto") {
 		t.Errorf("a front with risk: %v", err)
 	}
 }
@@ -174,7 +174,7 @@ func TestAutumn(t *testing.T) {
 func TestHoursOfAZone(t *testing.T) {
 	o := options(t, "zone: Europe/Berlin")
 	o.Portfolio.Prices = file(t, strings.ReplaceAll(prices, "Z,", ","))
-	if _, err := planning.Run(o); err == nil || !strings.Contains(err.Error(), "file.csv:2:1: 2026-03-01T00:00:00 has no zone, and its hour in Europe/Berlin is asked for") {
+	if _, err := planning.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "file.csv:2:1: 2026-03-01T00:00:00 has no zone, and its hour in Europe/Berlin is asked for") {
 		t.Errorf("%v", err)
 	}
 	o.Portfolio.Zone = "UTC"

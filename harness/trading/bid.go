@@ -1,6 +1,7 @@
 package trading
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -64,7 +65,7 @@ type BidResult struct {
 }
 
 // Bid makes bids.
-func Bid(o BidOptions) (*BidResult, error) {
+func Bid(ctx context.Context, o BidOptions) (*BidResult, error) {
 	rules, err := Rules(o.Market)
 	if err != nil {
 		return nil, err
@@ -90,7 +91,7 @@ func Bid(o BidOptions) (*BidResult, error) {
 		if err != nil {
 			return nil, err
 		}
-		if orders, err = o.desk(rules, f)(from, to, o.Battery.StoredKWh); err != nil {
+		if orders, err = o.desk(rules, f)(ctx, from, to, o.Battery.StoredKWh); err != nil {
 			return nil, fmt.Errorf("%s: %w", o.Forecast, err)
 		}
 	default:

@@ -1,6 +1,7 @@
 package trading
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -58,7 +59,7 @@ type Earnings struct {
 }
 
 // Replay trades a past again, each strategy by itself.
-func Replay(o ReplayOptions) (*Replayed, error) {
+func Replay(ctx context.Context, o ReplayOptions) (*Replayed, error) {
 	rules, err := Rules(o.Market)
 	if err != nil {
 		return nil, err
@@ -114,7 +115,7 @@ func Replay(o ReplayOptions) (*Replayed, error) {
 	out.From, out.To = at[0].Format(time.DateOnly), at[len(at)-1].Format(time.DateOnly)
 	battery := market.Battery{PowerMW: o.Battery.PowerKW / 1000, EnergyMWh: o.Battery.EnergyKWh / 1000, Efficiency: o.Battery.Efficiency, VariableCost: o.Cost}
 	perfect := func(calls market.Regulation) (sum float64, days []market.Result, err error) {
-		days, err = market.Backtest(battery, calls, at, market.Prices{Hours: p.Length.Hours(), Energy: p.Price, RegUp: p.RegUp, RegDown: p.RegDown}, market.Daily)
+		days, err = market.Backtest(ctx, battery, calls, at, market.Prices{Hours: p.Length.Hours(), Energy: p.Price, RegUp: p.RegUp, RegDown: p.RegDown}, market.Daily)
 		for _, d := range days {
 			sum += d.Objective
 		}
@@ -140,7 +141,7 @@ func Replay(o ReplayOptions) (*Replayed, error) {
 			best, d.Calls = out.PerfectReg, calls
 			d.Battery.CalledUp, d.Battery.CalledDown = calls.EnergyUp, calls.EnergyDown
 		}
-		days, err := bid.Replay(p, d.Battery, o.Cost, d.desk(rules, f))
+		days, err := bid.Replay(ctx, p, d.Battery, o.Cost, d.desk(rules, f))
 		if err != nil {
 			return nil, err
 		}

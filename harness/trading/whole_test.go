@@ -162,7 +162,7 @@ func TestReplayFromALaterDay(t *testing.T) {
 	o := trading.ReplayOptions{Strategies: []string{trading.Regulation}, Prices: path, PriceColumn: "energy_per_mwh", From: "2026-03-02"}
 	o.Market, o.Column, o.Forecast = "day-ahead-hourly", "energy_per_mwh", path
 	o.Battery.PowerKW, o.Battery.EnergyKWh, o.Battery.Efficiency = 1000, 2000, 0.9
-	got, err := trading.Replay(o)
+	got, err := trading.Replay(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,8 @@ const (
 
 // computing is who has something computed now.
 type computing struct {
+	longest time.Duration // of an answer; 0: longestComputing
+
 	mu  sync.Mutex
 	who map[string]bool
 }
@@ -67,8 +70,16 @@ func (s *Server) compute(ctx context.Context) (until context.Context, release fu
 		s.metrics.shed.heavy.Inc()
 		return nil, nil, refuse(CodeOverload, "too much is computed at once: one answer for each who asks, and two at all")
 	}
-	until, cancel := context.WithTimeout(ctx, longestComputing)
+	until, cancel := context.WithTimeout(ctx, cmp.Or(s.computing.longest, longestComputing))
 	return until, func() { cancel(); leave() }, nil
+}
+
+// late is why an answer is not there when the context of compute has ended, with what to do instead; nil: it has not.
+func late(ctx context.Context, instead string) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return refuse(CodeInvalidRequest, fmt.Sprintf("it takes longer than %v: %s", longestComputing, instead))
+	}
+	return ctx.Err()
 }
 
 // sensible refuses values that no market or plant has, which would end in sums that are none.
@@ -175,7 +186,7 @@ func (in *backtestInput) regulation() (r market.Regulation, err error) {
 }
 
 func (s *Server) backtest(ctx context.Context, in *backtestInput) (*backtestOutput, error) {
-	_, release, err := s.compute(ctx)
+	ctx, release, err := s.compute(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -205,9 +216,9 @@ func (s *Server) backtest(ctx context.Context, in *backtestInput) (*backtestOutp
 	for i := range at {
 		at[i] = q.Start.Add(time.Duration(i) * step).In(zone)
 	}
-	list, err := market.Backtest(b, r, at, p, market.Window(q.Window))
+	list, err := market.Backtest(ctx, b, r, at, p, market.Window(q.Window))
 	if err != nil {
-		return nil, refuse(CodeInvalidRequest, err.Error())
+		return nil, cmp.Or[error](late(ctx, "ask for fewer intervals, or for windows of a day; yunchu market backtest takes its time"), refuse(CodeInvalidRequest, err.Error()))
 	}
 	out := &backtestOutput{Backtest{Currency: q.Currency}}
 	from := 0

@@ -1,9 +1,11 @@
 package api_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"math"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -304,5 +306,33 @@ func TestBillRoute(t *testing.T) {
 	}
 	if m := w.do("POST", "/api/v1/settle/bill", "viewer", rule+span+`"devices":"MINE","pro_forma":true,`+prices).want(200, "").json(); m["pro_forma"] != true {
 		t.Errorf("pro forma: %v", m)
+	}
+}
+
+// TestComputingEnds: what takes longer than an answer may is refused, what nobody waits for any more ends too, and either way
+// the place is free again.
+func TestComputingEnds(t *testing.T) {
+	w := newWorld(t)
+	battery := `"battery":{"power_kw":100,"energy_kwh":100,"begin_kwh":50}`
+	for name, q := range map[string]struct{ path, body string }{
+		"plan":     {"/api/v1/market/plan", `{"start":"2026-01-01T00:00:00Z","energy_per_mwh":[20,60],"sites":[{"id":"a",` + battery + `}]}`},
+		"backtest": {"/api/v1/market/backtest", `{"start":"2026-01-01T00:00:00Z","power_kw":1,"energy_kwh":1,"energy_per_mwh":[1,2],"regup_per_mw":[1,1]}`},
+		"forecast": {"/api/v1/forecast", `{"first_day":"2024-01-01","per_day":1,"target":[1` + strings.Repeat(",2,3", 35) + `]}`},
+	} {
+		w.server.LetCompute(time.Nanosecond)
+		if a := w.do("POST", q.path, "viewer", q.body); a.Code != 400 || !strings.Contains(a.Body.String(), "it takes longer than") {
+			t.Errorf("%s that takes too long: %d %s", name, a.Code, a.Body)
+		}
+		w.server.LetCompute(0)
+		gone, leave := context.WithCancel(t.Context())
+		leave()
+		r := httptest.NewRequestWithContext(gone, "POST", q.path, strings.NewReader(q.body))
+		r.Header.Set("Authorization", "Bearer "+w.tokens["viewer"])
+		r.Header.Set("Content-Type", "application/json")
+		rec := httptest.NewRecorder()
+		if w.server.ServeHTTP(rec, r); rec.Code == 200 {
+			t.Errorf("%s was made for nobody: %s", name, rec.Body)
+		}
+		w.do("POST", q.path, "viewer", q.body).want(200, "")
 	}
 }

@@ -1,6 +1,9 @@
 package api
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // TestPlacesForComputing: one for each who asks, two at all, and free again when an answer was given.
 func TestPlacesForComputing(t *testing.T) {
@@ -23,3 +26,6 @@ func TestPlacesForComputing(t *testing.T) {
 		t.Error("a place was not given back")
 	}
 }
+
+// LetCompute sets how long an answer may be computed, for tests.
+func (s *Server) LetCompute(longest time.Duration) { s.computing.longest = longest }

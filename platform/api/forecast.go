@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,13 +51,7 @@ func (q *ForecastSeries) series(longer int) (s *forecast.Series, first time.Time
 
 // played is an error of forecast.Play for who asked.
 func played(ctx context.Context, err error) error {
-	switch {
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return refuse(CodeInvalidRequest, fmt.Sprintf("it takes longer than %v: ask for fewer days, or from a shorter series; yunchu forecast takes its time", longestComputing))
-	case ctx.Err() != nil:
-		return ctx.Err()
-	}
-	return refuse(CodeInvalidRequest, err.Error())
+	return cmp.Or[error](late(ctx, "ask for fewer days, or from a shorter series; yunchu forecast takes its time"), refuse(CodeInvalidRequest, err.Error()))
 }
 
 type forecastInput struct{ Body ForecastSeries }

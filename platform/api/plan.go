@@ -331,29 +331,26 @@ func (s *Server) planned(ctx context.Context, in *planInput) (*planOutput, error
 	r := worth.Result{
 		At: at, Step: in.step(), Energy: in.Body.Energy, Carbon: len(in.Body.Carbon) > 0, Currency: in.Body.Currency, Problem: p,
 	}
-	if r.Plan, err = p.Best(); err != nil {
-		return nil, unplanned(err)
+	if r.Plan, err = p.Best(ctx); err != nil {
+		return nil, unplanned(ctx, err)
 	}
-	switch idle, err := p.Idle(); {
+	switch idle, err := p.Idle(ctx); {
 	case err == nil:
 		nothing := idle.Sum()
 		r.Nothing = &nothing
 	case !errors.Is(err, lp.ErrInfeasible):
-		return nil, unplanned(err)
+		return nil, unplanned(ctx, err)
 	}
-	if x := in.Body.Pareto; x != nil && ctx.Err() == nil {
+	if x := in.Body.Pareto; x != nil {
 		r.Measure = plan.Measure(x.Measure)
-		if r.Front, err = p.Front(r.Measure, x.Points); err != nil {
-			return nil, unplanned(err)
+		if r.Front, err = p.Front(ctx, r.Measure, x.Points); err != nil {
+			return nil, unplanned(ctx, err)
 		}
 	}
-	if in.Body.Actual != nil && ctx.Err() == nil {
-		if err := in.realize(ctx, &r); err != nil && ctx.Err() == nil {
-			return nil, unplanned(err)
+	if in.Body.Actual != nil {
+		if err := in.realize(ctx, &r); err != nil {
+			return nil, unplanned(ctx, err)
 		}
-	}
-	if ctx.Err() != nil {
-		return nil, refuse(CodeInvalidRequest, fmt.Sprintf("it takes longer than %v: ask for fewer sites, scenarios or points, or plan less often; yunchu market plan takes its time", longestComputing))
 	}
 	out := &planOutput{Plan{Summary: *r.Summary(true)}}
 	for t, at := range r.At {
@@ -370,8 +367,10 @@ func (s *Server) planned(ctx context.Context, in *planInput) (*planOutput, error
 }
 
 // unplanned says why there is no plan.
-func unplanned(err error) error {
-	if _, named := errors.AsType[*plan.TooClose](err); named {
+func unplanned(ctx context.Context, err error) error {
+	if late := late(ctx, "ask for fewer sites, scenarios or points, or plan less often; yunchu market plan takes its time"); late != nil {
+		return late
+	} else if _, named := errors.AsType[*plan.TooClose](err); named {
 		return refuse(CodeInvalidRequest, "no plan keeps to all limits: "+err.Error())
 	} else if _, named := errors.AsType[*plan.OutOfReach](err); named {
 		return refuse(CodeInvalidRequest, "no plan keeps to all limits: "+err.Error())

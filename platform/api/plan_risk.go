@@ -379,9 +379,6 @@ func (in *planInput) realize(ctx context.Context, r *worth.Result) error {
 	if err != nil {
 		return err
 	}
-	if again != nil {
-		again.Stop = ctx.Err
-	}
 	came := *r.Problem
 	came.Scenarios, came.Risk, came.Sites, came.Products = nil, plan.Risk{}, slices.Clone(came.Sites), slices.Clone(came.Products)
 	var lacked []string
@@ -408,7 +405,7 @@ func (in *planInput) realize(ctx context.Context, r *worth.Result) error {
 		}
 	}
 	slices.Sort(unpaid)
-	return r.Realize(&came, x.Energy, append(lacked, unpaid...), again)
+	return r.Realize(ctx, &came, x.Energy, append(lacked, unpaid...), again)
 }
 
 // fits says what of the prices that came fits no interval or no product.

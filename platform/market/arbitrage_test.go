@@ -29,7 +29,7 @@ func TestArbitrage(t *testing.T) {
 		if !ok {
 			t.Fatalf("trial %d: not taken", trial)
 		}
-		plan, err := program(b, Regulation{}, p)
+		plan, err := program(t.Context(), b, Regulation{}, p)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package market
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"time"
@@ -26,7 +27,7 @@ type Result struct {
 // Backtest is what a battery would have earned at most, prices being known: the optimum of each
 // window. The instants are the begins of the intervals, p.Hours apart. A day may lack some: the
 // battery sits them out. What is optimised as one has no gap.
-func Backtest(b Battery, r Regulation, at []time.Time, p Prices, w Window) ([]Result, error) {
+func Backtest(ctx context.Context, b Battery, r Regulation, at []time.Time, p Prices, w Window) ([]Result, error) {
 	if len(at) != len(p.Energy) {
 		return nil, fmt.Errorf("%w: %d instants for %d prices", ErrPrices, len(at), len(p.Energy))
 	}
@@ -44,7 +45,10 @@ func Backtest(b Battery, r Regulation, at []time.Time, p Prices, w Window) ([]Re
 			}
 			to++
 		}
-		plan, err := Best(b, r, p.part(from, to))
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		plan, err := Best(ctx, b, r, p.part(from, to))
 		if err != nil {
 			return nil, fmt.Errorf("from %s on: %w", at[from].Format(day), err)
 		}

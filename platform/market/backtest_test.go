@@ -65,20 +65,20 @@ func TestHole(t *testing.T) {
 		return out
 	}
 	p := Prices{Hours: 1, Energy: []float64{10, 30, 50}}
-	days, err := Backtest(b, Regulation{}, at(0, 4*60, 5*60), p, Daily)
+	days, err := Backtest(t.Context(), b, Regulation{}, at(0, 4*60, 5*60), p, Daily)
 	if err != nil || len(days) != 1 || days[0].Objective != 40 {
 		t.Errorf("with a hole: %+v, %v", days, err)
 	}
 	for name, fails := range map[string]func() error{
-		"no step":    func() error { _, err := Backtest(b, Regulation{}, at(0, 90, 150), p, Daily); return err },
-		"backwards":  func() error { _, err := Backtest(b, Regulation{}, at(60, 0, 120), p, Daily); return err },
-		"one window": func() error { _, err := Backtest(b, Regulation{}, at(0, 4*60, 5*60), p, All); return err },
+		"no step":    func() error { _, err := Backtest(t.Context(), b, Regulation{}, at(0, 90, 150), p, Daily); return err },
+		"backwards":  func() error { _, err := Backtest(t.Context(), b, Regulation{}, at(60, 0, 120), p, Daily); return err },
+		"one window": func() error { _, err := Backtest(t.Context(), b, Regulation{}, at(0, 4*60, 5*60), p, All); return err },
 		"1e300": func() error {
-			_, err := Backtest(b, Regulation{}, at(0, 60, 120), Prices{Hours: 1, Energy: []float64{1e300, 30, 50}}, Daily)
+			_, err := Backtest(t.Context(), b, Regulation{}, at(0, 60, 120), Prices{Hours: 1, Energy: []float64{1e300, 30, 50}}, Daily)
 			return err
 		},
 		"NaN of capacity": func() error {
-			_, err := Best(b, Regulation{Up: true, Hours: 1}, Prices{Hours: 1, Energy: []float64{10}, RegUp: []float64{math.NaN()}})
+			_, err := Best(t.Context(), b, Regulation{Up: true, Hours: 1}, Prices{Hours: 1, Energy: []float64{10}, RegUp: []float64{math.NaN()}})
 			return err
 		},
 	} {
@@ -104,7 +104,7 @@ func TestEarned(t *testing.T) {
 		p.Energy, p.RegUp, p.RegDown = append(p.Energy, 40+30*rng.NormFloat64()), append(p.RegUp, 20*rng.Float64()), append(p.RegDown, 20*rng.Float64())
 	}
 	for _, regulation := range []Regulation{{}, r} {
-		days, err := Backtest(b, regulation, at, p, Daily)
+		days, err := Backtest(t.Context(), b, regulation, at, p, Daily)
 		if err != nil || len(days) != 3 || days[1].Date != "2020-10-25" || len(days[1].Plan.Charge) != 25 {
 			t.Fatalf("%d windows: %v", len(days), err)
 		}

@@ -5,6 +5,7 @@
 package market
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -117,7 +118,7 @@ func (b *Battery) check() error {
 // discharging. The program is linear and solved exactly; where prices are so negative that
 // wasting energy pays, charge and discharge at once are part of the optimum, as in the published
 // cases.
-func Best(b Battery, r Regulation, p Prices) (*Plan, error) {
+func Best(ctx context.Context, b Battery, r Regulation, p Prices) (*Plan, error) {
 	if err := b.check(); err != nil {
 		return nil, err
 	}
@@ -130,7 +131,7 @@ func Best(b Battery, r Regulation, p Prices) (*Plan, error) {
 			return plan, nil
 		}
 	}
-	plan, err := program(b, r, p)
+	plan, err := program(ctx, b, r, p)
 	if err == nil {
 		plan.earn(b, r, p)
 	}
@@ -155,7 +156,7 @@ func (plan *Plan) earn(b Battery, r Regulation, p Prices) {
 }
 
 // program is the plan that the linear program has.
-func program(b Battery, r Regulation, p Prices) (*Plan, error) {
+func program(ctx context.Context, b Battery, r Regulation, p Prices) (*Plan, error) {
 	var (
 		m                lp.Problem
 		n, h, eta, most  = len(p.Energy), p.Hours, b.Efficiency, b.PowerMW
@@ -209,7 +210,7 @@ func program(b Battery, r Regulation, p Prices) (*Plan, error) {
 				lp.Term{Var: uc[t], By: (1 + eta) * kUp}, lp.Term{Var: dc[t], By: -(1 + eta) * kDown})
 		}
 	}
-	s, err := m.Solve()
+	s, err := m.Solve(ctx)
 	if err != nil {
 		return nil, err
 	}

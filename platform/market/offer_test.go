@@ -1,6 +1,7 @@
 package market
 
 import (
+	"context"
 	"encoding/csv"
 	"math"
 	"os"
@@ -64,7 +65,7 @@ func TestPublishedOptima(t *testing.T) {
 		if testing.Short() && d%10 > 0 {
 			continue
 		}
-		plan, err := Best(b, r, p.day(d))
+		plan, err := Best(t.Context(), b, r, p.day(d))
 		if err != nil {
 			t.Fatalf("day %d: %v", d, err)
 		}
@@ -95,7 +96,7 @@ func TestPerfectForesight(t *testing.T) {
 	b := Battery{PowerMW: 1, EnergyMWh: 4, Efficiency: 0.85}
 	sum := 0.0
 	for d := range len(p.Energy) / 24 {
-		plan, err := Best(b, Regulation{}, p.day(d))
+		plan, err := Best(t.Context(), b, Regulation{}, p.day(d))
 		if err != nil {
 			t.Fatalf("day %d: %v", d, err)
 		}
@@ -104,8 +105,8 @@ func TestPerfectForesight(t *testing.T) {
 	if math.Abs(sum-76_308.3582) > 1e-4 {
 		t.Errorf("by days %.6f, want 76308.3582", sum)
 	}
-	for name, solve := range map[string]func(Battery, Regulation, Prices) (*Plan, error){"recursion": Best, "program": program} {
-		plan, err := solve(b, Regulation{}, p)
+	for name, solve := range map[string]func(context.Context, Battery, Regulation, Prices) (*Plan, error){"recursion": Best, "program": program} {
+		plan, err := solve(t.Context(), b, Regulation{}, p)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -119,7 +120,7 @@ func TestPerfectForesight(t *testing.T) {
 func TestBatteryIsBounded(t *testing.T) {
 	t.Parallel()
 	good := Battery{PowerMW: 1, EnergyMWh: 4, Efficiency: 0.85}
-	if _, err := Best(good, Regulation{}, Prices{Hours: 1, Energy: []float64{1, 2}}); err != nil {
+	if _, err := Best(t.Context(), good, Regulation{}, Prices{Hours: 1, Energy: []float64{1, 2}}); err != nil {
 		t.Fatal(err)
 	}
 	for _, x := range []float64{math.NaN(), math.Inf(1), -1, 0, 1e-300, 1e300} {
@@ -130,7 +131,7 @@ func TestBatteryIsBounded(t *testing.T) {
 		} {
 			b := good
 			set(&b, x)
-			if plan, err := Best(b, Regulation{}, Prices{Hours: 1, Energy: []float64{1, 2}}); err == nil {
+			if plan, err := Best(t.Context(), b, Regulation{}, Prices{Hours: 1, Energy: []float64{1, 2}}); err == nil {
 				t.Errorf("%+v earns %v", b, plan.Value)
 			}
 		}
@@ -138,7 +139,7 @@ func TestBatteryIsBounded(t *testing.T) {
 	for _, x := range []float64{math.NaN(), math.Inf(-1), 1e300, -1e300} {
 		b := good
 		b.VariableCost = x
-		if plan, err := Best(b, Regulation{}, Prices{Hours: 1, Energy: []float64{1, 2}}); err == nil {
+		if plan, err := Best(t.Context(), b, Regulation{}, Prices{Hours: 1, Energy: []float64{1, 2}}); err == nil {
 			t.Errorf("%+v earns %v", b, plan.Value)
 		}
 	}

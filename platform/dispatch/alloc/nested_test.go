@@ -108,7 +108,7 @@ func TestNestedLimits(t *testing.T) {
 			m.Row(tree.Groups[g].Lo, tree.Groups[g].Hi, terms...)
 		}
 		m.Row(target-w.Shortfall, target-w.Shortfall, all...)
-		want, err := m.Solve()
+		want, err := m.Solve(t.Context())
 		if err != nil {
 			t.Errorf("trial %d: %v", trial, err)
 			continue

@@ -149,7 +149,7 @@ func TestClearIsOptimal(t *testing.T) {
 			terms = append(terms, lp.Term{Var: m.Var(0, o.KW.MW(), -by*o.Limit.Float()), By: by})
 		}
 		row := m.Row(0, 0, terms...)
-		best, err := m.Solve()
+		best, err := m.Solve(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -136,7 +136,7 @@ func TestTakerHoldsCapacity(t *testing.T) {
 		for range 24 {
 			p.Energy, p.RegUp, p.RegDown = append(p.Energy, 40+25*rng.NormFloat64()), append(p.RegUp, 20*rng.Float64()), append(p.RegDown, 20*rng.Float64())
 		}
-		best, err := market.Best(market.Battery{PowerMW: 1, EnergyMWh: 4, Efficiency: 0.85, VariableCost: 2}, calls, p)
+		best, err := market.Best(t.Context(), market.Battery{PowerMW: 1, EnergyMWh: 4, Efficiency: 0.85, VariableCost: 2}, calls, p)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -228,13 +228,13 @@ func TestReplayKnowsPrices(t *testing.T) {
 	p, f := past(t, rand.New(rand.NewPCG(7, 8)), 20)
 	f.Price = p.Price
 	b := risk.Battery{PowerKW: 1000, EnergyKWh: 4000, Efficiency: 1}
-	best, err := market.Backtest(market.Battery{PowerMW: 1, EnergyMWh: 4, Efficiency: 1, VariableCost: 2}, market.Regulation{}, p.At, market.Prices{Hours: 1, Energy: p.Price}, market.Daily)
+	best, err := market.Backtest(t.Context(), market.Battery{PowerMW: 1, EnergyMWh: 4, Efficiency: 1, VariableCost: 2}, market.Regulation{}, p.At, market.Prices{Hours: 1, Energy: p.Price}, market.Daily)
 	if err != nil {
 		t.Fatal(err)
 	}
 	last := math.Inf(1)
 	for _, p.Slope = range []float64{0, 0.5, 2, 8} {
-		days, err := bid.Replay(p, b, 2, bid.TakerDesk(f, b, 2, p.Rules))
+		days, err := bid.Replay(t.Context(), p, b, 2, bid.TakerDesk(f, b, 2, p.Rules))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -274,7 +274,7 @@ func TestReplayLooksNotAhead(t *testing.T) {
 		if desk == "taker" {
 			d = bid.TakerDesk(f, b, 1, p.Rules)
 		}
-		days, err := bid.Replay(p, b, 1, d)
+		days, err := bid.Replay(t.Context(), p, b, 1, d)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -308,11 +308,11 @@ func TestReplayRegulation(t *testing.T) {
 	f.Price = p.Price
 	b := risk.Battery{PowerKW: 1000, EnergyKWh: 4000, Efficiency: 0.85, Hold: time.Hour, CalledUp: 0.3, CalledDown: 0.15}
 	calls := market.Regulation{Up: true, Down: true, EnergyUp: 0.3, EnergyDown: 0.15, Hours: 1, Balanced: true}
-	days, err := bid.Replay(p, b, 2, bid.RegulationDesk(f, p.RegUp, p.RegDown, b, 2, calls, p.Rules))
+	days, err := bid.Replay(t.Context(), p, b, 2, bid.RegulationDesk(f, p.RegUp, p.RegDown, b, 2, calls, p.Rules))
 	if err != nil {
 		t.Fatal(err)
 	}
-	best, err := market.Backtest(market.Battery{PowerMW: 1, EnergyMWh: 4, Efficiency: 0.85, VariableCost: 2}, calls, p.At, market.Prices{Hours: 1, Energy: p.Price, RegUp: p.RegUp, RegDown: p.RegDown}, market.Daily)
+	best, err := market.Backtest(t.Context(), market.Battery{PowerMW: 1, EnergyMWh: 4, Efficiency: 0.85, VariableCost: 2}, calls, p.At, market.Prices{Hours: 1, Energy: p.Price, RegUp: p.RegUp, RegDown: p.RegDown}, market.Daily)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package bid
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"math/big"
@@ -24,7 +25,7 @@ type Past struct {
 
 // Desk bids for a day, from what it knows by then: stored is what the battery will hold at its
 // begin, kWh. from and to are the deliveries of the day.
-type Desk func(from, to int, stored float64) ([]order.Order, error)
+type Desk func(ctx context.Context, from, to int, stored float64) ([]order.Order, error)
 
 // Day is what a day came to.
 type Day struct {
@@ -50,7 +51,7 @@ func (d *Day) Value() float64 {
 // all others, who clear at the known price by themselves (see [auction.Others]); capacity is paid
 // its known price. The battery begins with what it has stored, and ends each day where the awards
 // leave it.
-func Replay(p *Past, b risk.Battery, variableCost float64, desk Desk) ([]Day, error) {
+func Replay(ctx context.Context, p *Past, b risk.Battery, variableCost float64, desk Desk) ([]Day, error) {
 	var out []Day
 	stored := b.StoredKWh
 	for from := 0; from < len(p.At); {
@@ -59,7 +60,7 @@ func Replay(p *Past, b risk.Battery, variableCost float64, desk Desk) ([]Day, er
 		for to < len(p.At) && p.At[to].Before(end) {
 			to++
 		}
-		orders, err := desk(from, to, stored)
+		orders, err := desk(ctx, from, to, stored)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", p.At[from].Format(time.DateOnly), err)
 		}
@@ -166,20 +167,20 @@ func (f *Forecast) By(length time.Duration) *Forecast {
 // TakerDesk bids, each day, the plan that is best at the middle of a forecast, at any price: from
 // empty to empty, up to what lots leave.
 func TakerDesk(f *Forecast, b risk.Battery, variableCost float64, r *order.Rules) Desk {
-	return func(from, to int, stored float64) ([]order.Order, error) {
-		return plannedDay(f, nil, nil, from, to, stored, b, variableCost, market.Regulation{}, r)
+	return func(ctx context.Context, from, to int, stored float64) ([]order.Order, error) {
+		return plannedDay(ctx, f, nil, nil, from, to, stored, b, variableCost, market.Regulation{}, r)
 	}
 }
 
 // RegulationDesk plans energy and regulation together, each day, at forecasts of all their
 // prices, and bids both at any price.
 func RegulationDesk(f *Forecast, up, down []float64, b risk.Battery, variableCost float64, calls market.Regulation, r *order.Rules) Desk {
-	return func(from, to int, stored float64) ([]order.Order, error) {
-		return plannedDay(f, up, down, from, to, stored, b, variableCost, calls, r)
+	return func(ctx context.Context, from, to int, stored float64) ([]order.Order, error) {
+		return plannedDay(ctx, f, up, down, from, to, stored, b, variableCost, calls, r)
 	}
 }
 
-func plannedDay(f *Forecast, up, down []float64, from, to int, stored float64, b risk.Battery, variableCost float64, calls market.Regulation, r *order.Rules) ([]order.Order, error) {
+func plannedDay(ctx context.Context, f *Forecast, up, down []float64, from, to int, stored float64, b risk.Battery, variableCost float64, calls market.Regulation, r *order.Rules) ([]order.Order, error) {
 	prices := market.Prices{Hours: f.Length.Hours(), Energy: f.Price[from:to]}
 	if calls.Up {
 		prices.RegUp = up[from:to]
@@ -187,7 +188,7 @@ func plannedDay(f *Forecast, up, down []float64, from, to int, stored float64, b
 	if calls.Down {
 		prices.RegDown = down[from:to]
 	}
-	plan, err := market.Best(market.Battery{PowerMW: b.PowerKW / 1000, EnergyMWh: b.EnergyKWh / 1000, Efficiency: b.Efficiency, VariableCost: variableCost}, calls, prices)
+	plan, err := market.Best(ctx, market.Battery{PowerMW: b.PowerKW / 1000, EnergyMWh: b.EnergyKWh / 1000, Efficiency: b.Efficiency, VariableCost: variableCost}, calls, prices)
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +216,7 @@ func clean(mw float64) float64 { return math.Round(mw*1e6) / 1e3 }
 
 // QuantileDesk bids, each day, by [Quantiles].
 func QuantileDesk(f *Forecast, b risk.Battery, variableCost float64, r *order.Rules) Desk {
-	return func(from, to int, stored float64) ([]order.Order, error) {
+	return func(_ context.Context, from, to int, stored float64) ([]order.Order, error) {
 		b := b
 		b.StoredKWh = stored
 		return Quantiles(f.Part(from, to), b, variableCost, r)

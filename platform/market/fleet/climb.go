@@ -1,6 +1,8 @@
 package fleet
 
 import (
+	"context"
+	"fmt"
 	"math"
 
 	"gonum.org/v1/gonum/blas"
@@ -35,7 +37,10 @@ func newPoint(rows int) *point {
 	return &point{prices: make([]float64, rows), takes: make([]float64, rows), steep: make([]float64, rows), curve: newSquare(rows)}
 }
 
-func (s *solver) visit(x *point, width float64) (err error) {
+func (s *solver) visit(ctx context.Context, x *point, width float64) (err error) {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("stopped before round %d: %w", s.rounds, err)
+	}
 	x.value, err = s.look(x.prices, width, x.takes, x.curve)
 	x.over = 0
 	for r, price := range x.prices {
@@ -85,10 +90,10 @@ func (s *solver) gained(x, y *point) (sum float64) {
 // but for what is least: a stage that did not change the prices would move what the stores do by the same as the one before,
 // on and on. The value at prices is concave, and its slope is what limits are off by. Steps are Newton's within a radius that
 // is kept to where the second derivative has held, and a price stays on its side of 0.
-func (s *solver) climb(width, wanted, least float64) (over float64, err error) {
+func (s *solver) climb(ctx context.Context, width, wanted, least float64) (over float64, err error) {
 	x, y, z := newPoint(len(s.rows)), newPoint(len(s.rows)), newPoint(len(s.rows))
 	copy(x.prices, s.prices)
-	if err := s.visit(x, width); err != nil {
+	if err := s.visit(ctx, x, width); err != nil {
 		return 0, err
 	}
 	wanted = max(min(wanted, x.over/10), least)
@@ -96,7 +101,7 @@ func (s *solver) climb(width, wanted, least float64) (over float64, err error) {
 	fresh := true // what the stores do is what x has them do
 	for x.over > wanted && radius > 1e-12*s.spread && s.rounds <= mostRounds {
 		hoped, far := s.step(x, y.prices, radius)
-		if err := s.visit(y, width); err != nil {
+		if err := s.visit(ctx, y, width); err != nil {
 			return 0, err
 		}
 		gained := y.value - x.value
@@ -120,7 +125,7 @@ func (s *solver) climb(width, wanted, least float64) (over float64, err error) {
 		// Where the value is straighter than it looked, farther on.
 		for by := 4.0; part > 1.5 && !slight && s.rounds <= mostRounds; by *= 4 {
 			z.beyond(x, y, by)
-			if err := s.visit(z, width); err != nil {
+			if err := s.visit(ctx, z, width); err != nil {
 				return 0, err
 			}
 			if fresh = z.value > y.value; !fresh {
@@ -136,7 +141,7 @@ func (s *solver) climb(width, wanted, least float64) (over float64, err error) {
 	}
 	copy(s.prices, x.prices)
 	if !fresh { // a step that was not taken has changed what the stores do
-		err = s.visit(x, width)
+		err = s.visit(ctx, x, width)
 	}
 	return x.over, err
 }

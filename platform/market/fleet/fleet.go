@@ -10,6 +10,7 @@
 package fleet
 
 import (
+	"context"
 	"errors"
 	"math"
 )
@@ -79,8 +80,8 @@ const (
 	eased = 4
 )
 
-// Solve finds the optimum.
-func (p *Problem) Solve() (*Solution, error) {
+// Solve finds the optimum. The errors are those above and that of the context, which is asked in each round.
+func (p *Problem) Solve(ctx context.Context) (*Solution, error) {
 	s := newSolver(p)
 	if s.spread == 0 {
 		return nil, ErrStalled
@@ -89,7 +90,7 @@ func (p *Problem) Solve() (*Solution, error) {
 	if len(p.Stores) >= sampled {
 		few := newSolver(p.every(8))
 		few.enough = fewStages
-		switch _, w, err := few.stages(width, 0, roughly); {
+		switch _, w, err := few.stages(ctx, width, 0, roughly); {
 		case err == nil:
 			copy(s.prices, few.prices)
 			width = eased * w
@@ -97,7 +98,7 @@ func (p *Problem) Solve() (*Solution, error) {
 			copy(s.prices, few.prices)
 		}
 	}
-	gap, _, err := s.stages(width, last*s.spread, near)
+	gap, _, err := s.stages(ctx, width, last*s.spread, near)
 	switch {
 	case err != nil:
 		return nil, err

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -168,7 +169,7 @@ func TestOptimum(t *testing.T) {
 		for seed := range seeds {
 			t.Run(fmt.Sprint(x.name, seed), func(t *testing.T) {
 				p := x.build(x.sizes, seed)
-				got, err := p.Solve()
+				got, err := p.Solve(t.Context())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -176,7 +177,7 @@ func TestOptimum(t *testing.T) {
 				if got.Cost-got.Bound > 2*near*math.Abs(got.Cost) {
 					t.Errorf("%v, no less than %v", got.Cost, got.Bound)
 				}
-				want, err := program(p).Solve()
+				want, err := program(p).Solve(t.Context())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -195,7 +196,7 @@ func TestOptimum(t *testing.T) {
 func TestNothingFits(t *testing.T) {
 	p := feeder(3, 1)
 	p.Stores[1].End = End{Least: p.Stores[1].Most + 1, Most: p.Stores[1].Most + 2}
-	if _, err := p.Solve(); !errors.Is(err, ErrInfeasible) {
+	if _, err := p.Solve(t.Context()); !errors.Is(err, ErrInfeasible) {
 		t.Errorf("a store that must end with more than it holds: %v", err)
 	}
 }
@@ -214,7 +215,7 @@ func TestLimitsTooClose(t *testing.T) {
 		p.Limits[0].Least[8] = -2 * most
 		for _, part := range []float64{0.5, 1.02} {
 			p.Limits[0].Most[8] = -part * most
-			s, err := p.Solve()
+			s, err := p.Solve(t.Context())
 			if part < 1 && (err != nil || s.Over > 1e-6*most) || part > 1 && !errors.Is(err, ErrLimits) {
 				t.Errorf("%d stores, %v of what they can give: %v", stores, part, err)
 			}
@@ -229,7 +230,7 @@ func TestTightLimits(t *testing.T) {
 		for k := range p.Limits[0].Most {
 			p.Limits[0].Least[k], p.Limits[0].Most[k] = -20*part, 20*part
 		}
-		s, err := p.Solve()
+		s, err := p.Solve(t.Context())
 		if err != nil {
 			t.Errorf("%v of the power: %v", part, err)
 			continue
@@ -247,12 +248,35 @@ func BenchmarkFeeder(b *testing.B) {
 		p := feeder(stores, 2)
 		b.Run(fmt.Sprint(stores), func(b *testing.B) {
 			for b.Loop() {
-				s, err := p.Solve()
+				s, err := p.Solve(b.Context())
 				if err != nil {
 					b.Fatal(err)
 				}
 				b.ReportMetric(float64(s.Rounds), "rounds")
 			}
 		})
+	}
+}
+
+// ending is a context that ends when it has been asked so often.
+type ending struct {
+	context.Context
+	left int
+}
+
+func (c *ending) Err() error {
+	if c.left--; c.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestStops: no store is gone through any more when the context has ended.
+func TestStops(t *testing.T) {
+	for _, rounds := range []int{0, 1, 5} {
+		ctx := &ending{t.Context(), rounds}
+		if _, err := nested(20, 1).Solve(ctx); !errors.Is(err, context.Canceled) || ctx.left != -1 {
+			t.Errorf("ended before round %d: %v, and it was asked %d times more", rounds, err, -1-ctx.left)
+		}
 	}
 }

@@ -6,7 +6,7 @@ import "testing"
 func BenchmarkRound(b *testing.B) {
 	p := feeder(64, 4)
 	s := newSolver(p)
-	if _, _, err := s.stages(first*s.spread, 0, 1e-5); err != nil {
+	if _, _, err := s.stages(b.Context(), first*s.spread, 0, 1e-5); err != nil {
 		b.Fatal(err)
 	}
 	s.stay()

@@ -22,7 +22,7 @@ func TestSlopes(t *testing.T) {
 			for r := range x.prices {
 				x.prices[r] = s.spread * rng.NormFloat64() / 4
 			}
-			if err := s.visit(x, width); err != nil {
+			if err := s.visit(t.Context(), x, width); err != nil {
 				t.Fatal(err)
 			}
 			scale := 0.0
@@ -35,7 +35,7 @@ func TestSlopes(t *testing.T) {
 				for _, side := range []float64{by, -by} {
 					copy(y.prices, x.prices)
 					y.prices[r] += side * s.spread
-					if err := s.visit(y, width); err != nil {
+					if err := s.visit(t.Context(), y, width); err != nil {
 						t.Fatal(err)
 					}
 					worst := 0.0

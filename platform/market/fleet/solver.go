@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"context"
 	"math"
 	"slices"
 	"strconv"
@@ -126,11 +127,11 @@ func (p *Problem) sizes() (spread, size float64) {
 
 // stages goes on until the gap is as small as wanted, with widths down to least, and returns it, relative, with the width that
 // it ended with.
-func (s *solver) stages(width, least, wanted float64) (gap, ended float64, err error) {
+func (s *solver) stages(ctx context.Context, width, least, wanted float64) (gap, ended float64, err error) {
 	gap = 1
 	for range s.enough {
 		s.stay()
-		over, err := s.climb(width, min(max(gap*0.3, kept/3), 1e-3)*s.size, kept/3*s.size)
+		over, err := s.climb(ctx, width, min(max(gap*0.3, kept/3), 1e-3)*s.size, kept/3*s.size)
 		if err != nil {
 			return gap, width, err
 		}

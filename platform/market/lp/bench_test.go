@@ -51,7 +51,7 @@ func BenchmarkFleet(b *testing.B) {
 	for _, sites := range []int{1, 20, 100, 1000} {
 		b.Run(fmt.Sprintf("%d/first", sites), func(b *testing.B) {
 			for b.Loop() {
-				if _, err := fleet(sites).Solve(); err != nil {
+				if _, err := fleet(sites).Solve(b.Context()); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -61,7 +61,7 @@ func BenchmarkFleet(b *testing.B) {
 			for b.Loop() {
 				k++
 				p.SetCost(Var(1), float64(k%7))
-				if _, err := p.Solve(); err != nil {
+				if _, err := p.Solve(b.Context()); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -1,6 +1,7 @@
 package lp
 
 import (
+	"context"
 	"fmt"
 	"math"
 )
@@ -79,7 +80,7 @@ func newMethod(m *model) *method {
 
 // solve goes round by round. Solutions in the terms of the problem, with their proof, are made
 // only when the state looks like one.
-func (w *method) solve() (*Solution, error) {
+func (w *method) solve(ctx context.Context) (*Solution, error) {
 	if w.empty() {
 		return nil, ErrInfeasible
 	}
@@ -92,6 +93,9 @@ func (w *method) solve() (*Solution, error) {
 		wanted = min(wanted, w.p.Near)
 	}
 	for round := range mostRounds {
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("stopped before round %d: %w", round, err)
+		}
 		sum, cost, off := w.residuals()
 		mu := sum / float64(max(1, w.pairs))
 		near := max(off, sum/(w.costScale+math.Abs(cost)))

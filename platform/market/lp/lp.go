@@ -10,6 +10,7 @@
 package lp
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -139,8 +140,9 @@ const (
 	passable = 1e-6
 )
 
-// Solve finds the optimum. The errors are those above and those of a problem that is none.
-func (p *Problem) Solve() (*Solution, error) {
+// Solve finds the optimum. The errors are those above, those of a problem that is none, and that of the context, which is
+// asked in each round.
+func (p *Problem) Solve(ctx context.Context) (*Solution, error) {
 	if err := p.check(); err != nil {
 		return nil, err
 	}
@@ -148,7 +150,7 @@ func (p *Problem) Solve() (*Solution, error) {
 		p.kept = newMethod(newModel(p))
 	}
 	p.kept.load(p)
-	return p.kept.solve()
+	return p.kept.solve(ctx)
 }
 
 func (p *Problem) check() error {

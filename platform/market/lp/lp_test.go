@@ -1,6 +1,7 @@
 package lp
 
 import (
+	"context"
 	"errors"
 	"math"
 	"math/rand/v2"
@@ -18,7 +19,7 @@ func near(a, b, within float64) bool { return math.Abs(a-b) <= within*(1+math.Ab
 // solved wants a solution that keeps to everything and that its own bound proves.
 func solved(t *testing.T, p *Problem) *Solution {
 	t.Helper()
-	s, err := p.Solve()
+	s, err := p.Solve(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,23 +66,23 @@ func TestNothingKeepsToIt(t *testing.T) {
 	var p Problem
 	x, y := p.Var(0, 10, 1), p.Var(0, 10, 1)
 	p.Row(25, inf, Term{x, 1}, Term{y, 1})
-	if _, err := p.Solve(); !errors.Is(err, ErrInfeasible) {
+	if _, err := p.Solve(t.Context()); !errors.Is(err, ErrInfeasible) {
 		t.Errorf("25 of two times 10: %v", err)
 	}
 	var q Problem
 	x, y = q.Var(0, inf, -1), q.Var(0, inf, 0)
 	q.Row(-inf, 1, Term{x, 1}, Term{y, -1})
-	if _, err := q.Solve(); !errors.Is(err, ErrUnbounded) {
+	if _, err := q.Solve(t.Context()); !errors.Is(err, ErrUnbounded) {
 		t.Errorf("a cost without end: %v", err)
 	}
 	var r Problem
 	r.Var(2, 1, 0)
-	if _, err := r.Solve(); !errors.Is(err, ErrInfeasible) {
+	if _, err := r.Solve(t.Context()); !errors.Is(err, ErrInfeasible) {
 		t.Errorf("bounds that cross: %v", err)
 	}
 	var nan Problem
 	nan.Var(0, 1, math.NaN())
-	if _, err := nan.Solve(); err == nil {
+	if _, err := nan.Solve(t.Context()); err == nil {
 		t.Error("a cost that is no number is taken")
 	}
 }
@@ -96,7 +97,7 @@ func TestSizes(t *testing.T) {
 	}
 	var endless Problem
 	endless.Var(0, inf, -5e-8)
-	if s, err := endless.Solve(); err == nil {
+	if s, err := endless.Solve(t.Context()); err == nil {
 		t.Errorf("a cost without end, and small, is solved: %+v", s)
 	}
 	var weak Problem // a row of a small number can be kept
@@ -118,13 +119,13 @@ func TestSizes(t *testing.T) {
 	x, y = large.Var(0, 1e13, 1), large.Var(0, 1e13, 2)
 	large.Row(3e12, 3e12, Term{x, 1}, Term{y, 1})
 	large.Row(-inf, 2e12, Term{x, 1})
-	if s, err := large.Solve(); err != nil || !near(s.Objective, 4e12, 1e-6) {
+	if s, err := large.Solve(t.Context()); err != nil || !near(s.Objective, 4e12, 1e-6) {
 		t.Errorf("%+v, %v, want 4e12", s, err)
 	}
 	var fixed Problem
 	x = fixed.Var(2, 2, 0)
 	fixed.Row(3, 3, Term{x, 1})
-	if _, err := fixed.Solve(); !errors.Is(err, ErrInfeasible) {
+	if _, err := fixed.Solve(t.Context()); !errors.Is(err, ErrInfeasible) {
 		t.Errorf("2 is 3: %v", err)
 	}
 }
@@ -369,7 +370,7 @@ func TestCrumbIsNoSize(t *testing.T) {
 		var p Problem
 		x, y := p.Var(0, 0.1, -1), p.Var(0, 0.1, 0.5)
 		p.Row(crumb, crumb, Term{x, 1}, Term{y, -1})
-		if s, err := p.Solve(); err != nil || math.Abs(s.Objective+0.05) > 1e-9 {
+		if s, err := p.Solve(t.Context()); err != nil || math.Abs(s.Objective+0.05) > 1e-9 {
 			t.Errorf("%g: %+v, %v", crumb, s, err)
 		}
 	}
@@ -399,5 +400,35 @@ func TestCrumbInALargeStore(t *testing.T) {
 				t.Errorf("%v more, %d intervals: %v is sold for %v, want %v for %v", more, n, s.X[sold], -s.Objective, held, 29*held)
 			}
 		}
+	}
+}
+
+// ending is a context that ends when it has been asked so often.
+type ending struct {
+	context.Context
+	left int
+}
+
+func (c *ending) Err() error {
+	if c.left--; c.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestStops: a context that ends stops the rounds there, and leaves the problem as it was.
+func TestStops(t *testing.T) {
+	var p Problem
+	x, y := p.Var(0, inf, -3), p.Var(0, inf, -5)
+	p.Row(-inf, 12, Term{y, 2})
+	p.Row(-inf, 18, Term{x, 3}, Term{y, 2})
+	for rounds := range 3 {
+		ctx := &ending{t.Context(), rounds}
+		if _, err := p.Solve(ctx); !errors.Is(err, context.Canceled) || ctx.left != -1 {
+			t.Errorf("ended before round %d: %v, and it was asked %d times more", rounds, err, -1-ctx.left)
+		}
+	}
+	if s := solved(t, &p); !near(s.Objective, -36, 1e-9) {
+		t.Errorf("after that it costs %v", s.Objective)
 	}
 }

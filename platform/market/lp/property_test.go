@@ -64,7 +64,7 @@ func TestBlocks(t *testing.T) {
 		home, blocks := apart(m.a, len(m.b), nil)
 		m.divide(home, blocks, nil)
 		m.load(p)
-		whole, err := newMethod(m).solve()
+		whole, err := newMethod(m).solve(t.Context())
 		if err != nil {
 			t.Fatalf("trial %d: %v", trial, err)
 		}
@@ -166,12 +166,12 @@ func TestNone(t *testing.T) {
 			all = append(all, Term{Var(v), 1})
 		}
 		p.Row(1e6, inf, all...)
-		if _, err := p.Solve(); !errors.Is(err, ErrInfeasible) {
+		if _, err := p.Solve(t.Context()); !errors.Is(err, ErrInfeasible) {
 			t.Errorf("trial %d: %v, want that nothing keeps to it", trial, err)
 		}
 		p = sites(rng)
 		p.Row(0, 1, Term{p.Var(0, inf, -1), 1}, Term{p.Var(0, inf, 0.5), -1})
-		if _, err := p.Solve(); !errors.Is(err, ErrUnbounded) {
+		if _, err := p.Solve(t.Context()); !errors.Is(err, ErrUnbounded) {
 			t.Errorf("trial %d: %v, want that it has no end", trial, err)
 		}
 	}
@@ -191,9 +191,9 @@ func TestAgain(t *testing.T) {
 			r := Row(rng.IntN(len(p.rowLo)))
 			p.SetRow(r, p.rowLo[r], p.rowHi[r]+float64(rng.IntN(2)))
 		}
-		again, err := p.Solve()
+		again, err := p.Solve(t.Context())
 		p.kept = nil
-		fresh, other := p.Solve()
+		fresh, other := p.Solve(t.Context())
 		if errors.Is(err, ErrInfeasible) && errors.Is(other, ErrInfeasible) {
 			continue
 		}

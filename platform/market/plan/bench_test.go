@@ -20,7 +20,7 @@ func battery(segments int) plan.Portfolio {
 func bench(b *testing.B, p plan.Portfolio) {
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := p.Best(); err != nil {
+		if _, err := p.Best(b.Context()); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -50,7 +50,7 @@ func TestTooClose(t *testing.T) {
 	} {
 		p := base()
 		x.set(&p)
-		_, err := p.Best()
+		_, err := p.Best(t.Context())
 		var limit *plan.TooClose
 		switch {
 		case x.want == "" && err != nil:
@@ -111,7 +111,7 @@ func TestOutOfReach(t *testing.T) {
 	} {
 		p := base()
 		x.set(&p)
-		_, err := p.Best()
+		_, err := p.Best(t.Context())
 		var out *plan.OutOfReach
 		switch {
 		case x.want == "" && err != nil:

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"context"
 	"errors"
 	"math"
 
@@ -215,14 +216,14 @@ func (m *model) finish(a aim, tail []lp.Term) {
 }
 
 // solve finds the optimum; bound is of the cost without ties, which no plan goes below.
-func (m *model) solve() (s *lp.Solution, bound float64, err error) {
+func (m *model) solve(ctx context.Context) (s *lp.Solution, bound float64, err error) {
 	for _, t := range m.ties {
 		m.prog.Cost(t.v, t.cost)
 		m.prog.Square(t.v, t.square)
 	}
-	if s, err = m.many(); errors.Is(err, errGeneral) {
+	if s, err = m.many(ctx); errors.Is(err, errGeneral) {
 		m.prog.Near = 1e-11 // so near that ties decide
-		s, err = m.prog.Solve()
+		s, err = m.prog.Solve(ctx)
 	}
 	for _, t := range m.ties {
 		m.prog.Cost(t.v, -t.cost)

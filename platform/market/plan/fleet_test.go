@@ -44,7 +44,7 @@ func TestFleet(t *testing.T) {
 	base := fleet(4, 24, 1)
 	got := solved(t, &base)
 	kept(t, &base, got)
-	if idle, err := base.Idle(); err != nil || idle.Sum() > got.Value+1e-6 {
+	if idle, err := base.Idle(t.Context()); err != nil || idle.Sum() > got.Value+1e-6 {
 		t.Errorf("nothing is worth %v (%v), the plan %v", idle.Sum(), err, got.Value)
 	}
 
@@ -93,7 +93,7 @@ func TestFleet(t *testing.T) {
 	}
 	closed := fleet(4, 24, 1)
 	closed.Limits[0].ImportMW = 0.01
-	if _, err := closed.Best(); !errors.Is(err, lp.ErrInfeasible) {
+	if _, err := closed.Best(t.Context()); !errors.Is(err, lp.ErrInfeasible) {
 		t.Errorf("through a feeder of nothing: %v", err)
 	}
 }
@@ -267,7 +267,7 @@ func TestStochasticSolution(t *testing.T) {
 	stochastic := solved(t, &p)
 	mean := p
 	mean.Scenarios = nil
-	settled, err := p.Settle(solved(t, &mean))
+	settled, err := p.Settle(t.Context(), solved(t, &mean))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -325,7 +325,7 @@ func TestFront(t *testing.T) {
 				p.Sites[i].Carbon = append(p.Sites[i].Carbon, 0.3+0.2*math.Cos(float64(k)/3))
 			}
 		}
-		front, err := p.Front(measure, points)
+		front, err := p.Front(t.Context(), measure, points)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -348,11 +348,11 @@ func TestRoll(t *testing.T) {
 	b := &p.Sites[0].Battery
 	b.Wear = []plan.Segment{{To: 0.5, PerMWh: 2}, {To: 1, PerMWh: 5}}
 	once := solved(t, &p)
-	again, err := plan.Roll(&p, &p, plan.Rolling{Every: 1, Horizon: 24, Known: 1, Keep: 0.9})
+	again, err := plan.Roll(t.Context(), &p, &p, plan.Rolling{Every: 1, Horizon: 24, Known: 1, Keep: 0.9})
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := p.Settle(again)
+	m, err := p.Settle(t.Context(), again)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -366,15 +366,15 @@ func TestRoll(t *testing.T) {
 			came.Sites[0].Buy[k] += 20 * rng.NormFloat64()
 		}
 		came.Sites[0].Battery = *b
-		again, err := plan.Roll(&p, &came, plan.Rolling{Every: 1, Horizon: 24, Known: 1})
+		again, err := plan.Roll(t.Context(), &p, &came, plan.Rolling{Every: 1, Horizon: 24, Known: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
-		first, err := came.Settle(once)
+		first, err := came.Settle(t.Context(), once)
 		if err != nil {
 			t.Fatal(err)
 		}
-		second, err := came.Settle(again)
+		second, err := came.Settle(t.Context(), again)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,9 @@
 package plan
 
-import "math"
+import (
+	"context"
+	"math"
+)
 
 // steps is how many energies a guess looks at in a store, roughly; among many batteries fewer will do.
 func steps(batteries int) float64 {
@@ -13,7 +16,7 @@ func steps(batteries int) float64 {
 // guess are ways from which a good plan may come, where f does two things at once: those of each such site by itself, by
 // dynamic programming over what is stored. What it shares with others is in prices, those of f. Only the ways are taken of
 // it, so that its steps and what it leaves out (how wear depends on depth, capacity) cost little.
-func (f *found) guess() *ways {
+func (f *found) guess(ctx context.Context) *ways {
 	m, next := f.m, f.ways.clone()
 	only := make([]float64, len(f.s.Y))
 	for r, g := range m.rows {
@@ -35,7 +38,7 @@ func (f *found) guess() *ways {
 		for t, ch := range v.ch {
 			extra[t] = (with[ch] - without[ch]) / m.h
 		}
-		moves, ok := m.walk(i, extra)
+		moves, ok := m.walk(ctx, i, extra)
 		if !ok {
 			continue
 		}
@@ -96,7 +99,7 @@ func (m *model) cheapest(k, i, t int, move float64) (net, cost float64) {
 
 // walk is the cheapest schedule of a site by itself, MW at the grid and positive when it charges, in steps of what is
 // stored.
-func (m *model) walk(i int, extra []float64) (moves []float64, ok bool) {
+func (m *model) walk(ctx context.Context, i int, extra []float64) (moves []float64, ok bool) {
 	b, inf := &m.p.Sites[i].Battery, math.Inf(1)
 	moves = make([]float64, m.n)
 	if !b.there() {
@@ -131,6 +134,9 @@ func (m *model) walk(i int, extra []float64) (moves []float64, ok bool) {
 	best := make([][]int32, m.n)
 	costs := make([]float64, up+down+1)
 	for t := m.n - 1; t >= 0; t-- {
+		if ctx.Err() != nil {
+			return nil, false
+		}
 		for by := -down; by <= up; by++ {
 			move := power(by)
 			cost := m.h * extra[t] * move

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"context"
 	"errors"
 	"math"
 
@@ -22,8 +23,8 @@ const (
 var errGeneral = errors.New("not a matter of prices of limits alone")
 
 // many is what package fleet makes of a model. The error is errGeneral where the model has more than that knows or nothing
-// good enough was found, and lp.ErrInfeasible where the limits are proven to be too close.
-func (m *model) many() (*lp.Solution, error) {
+// good enough was found, lp.ErrInfeasible where the limits are proven to be too close, and that of the context.
+func (m *model) many(ctx context.Context) (*lp.Solution, error) {
 	if len(m.sites) < manySites || !m.plain() {
 		return nil, errGeneral
 	}
@@ -65,8 +66,10 @@ func (m *model) many() (*lp.Solution, error) {
 		return nil, errGeneral
 	default:
 		var err error
-		if s, err = problem.Solve(); errors.Is(err, fleet.ErrLimits) {
+		if s, err = problem.Solve(ctx); errors.Is(err, fleet.ErrLimits) {
 			return nil, lp.ErrInfeasible
+		} else if ctx.Err() != nil {
+			return nil, err
 		} else if err != nil {
 			return nil, errGeneral
 		}

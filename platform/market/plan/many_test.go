@@ -62,8 +62,8 @@ func TestMany(t *testing.T) {
 				}
 				b.Wear = []plan.Segment{{To: 0.5, PerMWh: cost}, {To: 1, PerMWh: cost}}
 			}
-			if !quick.Plain() || general.Plain() {
-				t.Fatalf("plain: %v and %v", quick.Plain(), general.Plain())
+			if !quick.Plain(t.Context()) || general.Plain(t.Context()) {
+				t.Fatalf("plain: %v and %v", quick.Plain(t.Context()), general.Plain(t.Context()))
 			}
 			got, want := solved(t, &quick), solved(t, &general)
 			kept(t, &quick, got)
@@ -102,8 +102,8 @@ func TestManyBehindTooLittle(t *testing.T) {
 	}
 	p.Limits[0].ImportMW = load - 1.2*held/p.Hours/float64(p.Intervals)
 	var limit *plan.TooClose
-	if _, err := p.Best(); !p.Plain() || !errors.Is(err, lp.ErrInfeasible) || errors.As(err, &limit) {
-		t.Errorf("a feeder for less than what is stored leaves of a load of %v MW: %v, plain %v", load, err, p.Plain())
+	if _, err := p.Best(t.Context()); !p.Plain(t.Context()) || !errors.Is(err, lp.ErrInfeasible) || errors.As(err, &limit) {
+		t.Errorf("a feeder for less than what is stored leaves of a load of %v MW: %v, plain %v", load, err, p.Plain(t.Context()))
 	}
 }
 

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"context"
 	"math"
 
 	"yunchu/platform/market/lp"
@@ -72,7 +73,7 @@ type Point struct {
 // Front is what can be earned at most for each value of a measure, from the least value there is to
 // the one that money alone asks for, in so many points (at least 2): each is the optimum under a bound of the
 // measure (ε-constraint; Y. Haimes and others, IEEE Trans. SMC 1(3), 1971).
-func (p *Portfolio) Front(x Measure, points int) ([]Point, error) {
+func (p *Portfolio) Front(ctx context.Context, x Measure, points int) ([]Point, error) {
 	if err := p.check(); err != nil {
 		return nil, err
 	}
@@ -82,7 +83,7 @@ func (p *Portfolio) Front(x Measure, points int) ([]Point, error) {
 	points = max(points, 2)
 	at := func(a aim) (Point, error) {
 		a.measure = x
-		f, bound, nodes, err := search(p, a)
+		f, bound, nodes, err := search(ctx, p, a)
 		if err != nil {
 			return Point{}, err
 		}

@@ -50,7 +50,7 @@ func oneSite(t *testing.T) {
 
 func solved(t *testing.T, p *plan.Portfolio) *plan.Plan {
 	t.Helper()
-	out, err := p.Best()
+	out, err := p.Best(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func kept(t *testing.T, p *plan.Portfolio, got *plan.Plan) {
 	if p.Risk.Weight == 0 && p.Risk.Budget == 0 {
 		near(t, "sum of what is earned", got.Totals.Sum(), got.Value, 1e-6)
 	}
-	m, err := p.Settle(got)
+	m, err := p.Settle(t.Context(), got)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func TestEqualsArbitrage(t *testing.T) {
 		p.Hours = 0.5
 		got := solved(t, &p)
 		kept(t, &p, got)
-		want, err := market.Best(market.Battery{PowerMW: 1, EnergyMWh: 4, Efficiency: 0.85}, market.Regulation{}, market.Prices{Hours: 0.5, Energy: prices})
+		want, err := market.Best(t.Context(), market.Battery{PowerMW: 1, EnergyMWh: 4, Efficiency: 0.85}, market.Regulation{}, market.Prices{Hours: 0.5, Energy: prices})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -155,7 +155,7 @@ func TestEqualsBacktest(t *testing.T) {
 		p.Products = []plan.Product{{Name: "regup", Up: true, Price: up, Called: 0.3, Hours: 1, MostMW: inf}, {Name: "regdown", Price: down, Called: 0.15, Hours: 1, MostMW: inf}}
 		got := solved(t, &p)
 		kept(t, &p, got)
-		want, err := market.Best(market.Battery{PowerMW: 1, EnergyMWh: 4, Efficiency: 0.85, VariableCost: 2},
+		want, err := market.Best(t.Context(), market.Battery{PowerMW: 1, EnergyMWh: 4, Efficiency: 0.85, VariableCost: 2},
 			market.Regulation{Up: true, Down: true, EnergyUp: 0.3, EnergyDown: 0.15, Hours: 1, Balanced: true}, market.Prices{Hours: 1, Energy: prices, RegUp: up, RegDown: down})
 		if err != nil {
 			t.Fatal(err)

@@ -61,7 +61,7 @@ func TestPublishedPrices(t *testing.T) {
 		}
 		against := func(p plan.Portfolio, r market.Regulation, cost float64) {
 			got := solved(t, &p)
-			want, err := market.Best(market.Battery{PowerMW: 1, EnergyMWh: 4, Efficiency: 0.85, VariableCost: cost}, r, market.Prices{Hours: 1, Energy: lists[0], RegUp: lists[1], RegDown: lists[2]})
+			want, err := market.Best(t.Context(), market.Battery{PowerMW: 1, EnergyMWh: 4, Efficiency: 0.85, VariableCost: cost}, r, market.Prices{Hours: 1, Energy: lists[0], RegUp: lists[1], RegDown: lists[2]})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -133,7 +133,7 @@ func TestPublishedBill(t *testing.T) {
 	p.Intervals = len(s.Buy)
 	got := solved(t, &p)
 	kept(t, &p, got)
-	idle, err := p.Idle()
+	idle, err := p.Idle(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

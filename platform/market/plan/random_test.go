@@ -113,7 +113,7 @@ func TestAnything(t *testing.T) {
 	none := uint64(0)
 	for seed := range many {
 		p := random(seed)
-		got, err := p.Best()
+		got, err := p.Best(t.Context())
 		if errors.Is(err, lp.ErrInfeasible) {
 			none++
 			continue
@@ -130,7 +130,7 @@ func TestAnything(t *testing.T) {
 			b := &p.Sites[i].Battery
 			fixed = fixed || b.Start < b.End.Least || b.Start > b.End.Most
 		}
-		idle, err := p.Idle()
+		idle, err := p.Idle(t.Context())
 		if err == nil && !fixed && idle.Sum() > got.AtMost+1e-6*(1+math.Abs(got.AtMost)) {
 			t.Errorf("seed %d: nothing is worth %v, the plan %v", seed, idle.Sum(), got.Value)
 		}

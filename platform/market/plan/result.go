@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"context"
+
 	"yunchu/platform/market/lp"
 	"yunchu/platform/market/spread"
 )
@@ -51,8 +53,9 @@ type Plan struct {
 
 // Best is the plan of the highest value. Its errors are ErrPortfolio and those of package lp: with
 // lp.ErrInfeasible no plan keeps to all limits; where one is seen to be too close at once, that is a *TooClose, and where
-// batteries are seen not to come to what they have to hold an *OutOfReach.
-func (p *Portfolio) Best() (*Plan, error) {
+// batteries are seen not to come to what they have to hold an *OutOfReach. Where the context ends its error is returned within a round
+// of the solver, as by all that plans.
+func (p *Portfolio) Best(ctx context.Context) (*Plan, error) {
 	if err := p.check(); err != nil {
 		return nil, err
 	}
@@ -61,7 +64,7 @@ func (p *Portfolio) Best() (*Plan, error) {
 	}
 	out := &Plan{Sites: make([]SitePlan, len(p.Sites))}
 	for _, sites := range p.apart() {
-		f, bound, nodes, err := search(p.of(sites), aim{})
+		f, bound, nodes, err := search(ctx, p.of(sites), aim{})
 		if err != nil {
 			return nil, err
 		}

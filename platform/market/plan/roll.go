@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"context"
 	"math"
 	"slices"
 )
@@ -12,8 +13,6 @@ type Rolling struct {
 	// Keep is what is left after an hour of how far the last that is known was off from what was expected:
 	// errors of forecasts persist. 0..1.
 	Keep float64
-	// Stop is asked before each plan, and its error ends it all; nil: nothing does.
-	Stop func() error
 }
 
 // Roll plans again and again as time goes on: every so many intervals for the horizon of so many, with the prices, of energy
@@ -26,7 +25,7 @@ type Rolling struct {
 // expected and actual are the same portfolio with what is expected and with what came. The plan that
 // is returned is what was carried out, with reasons of the moment, and no bounds; what it earned is for
 // actual.Settle.
-func Roll(expected, actual *Portfolio, r Rolling) (*Plan, error) {
+func Roll(ctx context.Context, expected, actual *Portfolio, r Rolling) (*Plan, error) {
 	every, horizon, known := r.Every, r.Horizon, r.Known
 	n := expected.Intervals
 	if every < 1 || horizon < every || known < 0 || known > horizon || !(r.Keep >= 0 && r.Keep <= 1) || actual.Intervals != n || len(actual.Sites) != len(expected.Sites) || len(actual.Products) != len(expected.Products) {
@@ -39,11 +38,6 @@ func Roll(expected, actual *Portfolio, r Rolling) (*Plan, error) {
 	}
 	until := 0 // all intervals before it are sold
 	for from := 0; from < n; from += every {
-		if r.Stop != nil {
-			if err := r.Stop(); err != nil {
-				return nil, err
-			}
-		}
 		to, next := min(n, from+horizon), min(n, from+every)
 		seen, keep := min(n, from+known), math.Pow(r.Keep, expected.Hours)
 		p := expected.part(from, to)
@@ -82,14 +76,14 @@ func Roll(expected, actual *Portfolio, r Rolling) (*Plan, error) {
 				x.Penalty = NotKept(x.Price)
 			}
 		}
-		plan, err := p.Best()
+		plan, err := p.Best(ctx)
 		if err != nil {
 			// What the solver leaves may be what an end that is fixed lacks.
 			for i := range p.Sites {
 				b := &p.Sites[i].Battery
 				b.End.Least, b.End.Most = max(b.Least, b.End.Least-aside*b.MWh), min(b.Most, b.End.Most+aside*b.MWh)
 			}
-			if plan, err = p.Best(); err != nil {
+			if plan, err = p.Best(ctx); err != nil {
 				return nil, err
 			}
 		}

@@ -1,7 +1,6 @@
 package plan_test
 
 import (
-	"errors"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -23,11 +22,11 @@ func TestRollSells(t *testing.T) {
 	once := solved(t, &p)
 	for _, r := range []plan.Rolling{{Every: 4, Horizon: 6}, {Every: 6, Horizon: 6}, {Every: 5, Horizon: 12}, {Every: 3, Horizon: 9}} {
 		r.Known = r.Horizon
-		again, err := plan.Roll(&p, &p, r)
+		again, err := plan.Roll(t.Context(), &p, &p, r)
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := p.Settle(again)
+		m, err := p.Settle(t.Context(), again)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,7 +66,7 @@ func capacity(n int, seed uint64) (expected, came plan.Portfolio) {
 
 func rolled(t *testing.T, expected, came *plan.Portfolio, r plan.Rolling) *plan.Plan {
 	t.Helper()
-	out, err := plan.Roll(expected, came, r)
+	out, err := plan.Roll(t.Context(), expected, came, r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +78,7 @@ func TestRollKnows(t *testing.T) {
 	for seed := range uint64(2) {
 		expected, came := capacity(12, seed)
 		best := solved(t, &came)
-		m, err := came.Settle(rolled(t, &expected, &came, plan.Rolling{Every: 12, Horizon: 12, Known: 12}))
+		m, err := came.Settle(t.Context(), rolled(t, &expected, &came, plan.Rolling{Every: 12, Horizon: 12, Known: 12}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -143,30 +142,15 @@ func TestRollKeeps(t *testing.T) {
 		if once := rolled(t, &expected, &came, plan.Rolling{Every: 12, Horizon: 12, Known: 2, Keep: 0.9}); slices.Equal(once.Sites[0].Charge, p.Sites[0].Charge) {
 			t.Error("energy is as it was planned at first, whatever came")
 		}
-		kept, err := came.Settle(p)
+		kept, err := came.Settle(t.Context(), p)
 		if err != nil {
 			t.Fatal(err)
 		}
 		p.Sold[0][3] += 0.1
-		broken, err := came.Settle(p)
+		broken, err := came.Settle(t.Context(), p)
 		if err != nil {
 			t.Fatal(err)
 		}
 		near(t, "0.1 MW that were sold and not kept", kept.Products-broken.Products, 0.1*10*(1+slices.Max(came.Products[0].Price)), 1e-6)
-	}
-}
-
-// TestRollStops: nothing is planned any more once it has been stopped, and the reason is handed on.
-func TestRollStops(t *testing.T) {
-	expected, came := capacity(6, 1)
-	late, asked := errors.New("late"), 0
-	_, err := plan.Roll(&expected, &came, plan.Rolling{Every: 1, Horizon: 2, Stop: func() error {
-		if asked++; asked > 2 {
-			return late
-		}
-		return nil
-	}})
-	if !errors.Is(err, late) || asked != 3 {
-		t.Errorf("%v after it was asked %d times", err, asked)
 	}
 }

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"math"
@@ -84,9 +85,9 @@ type found struct {
 	clash []clash
 }
 
-func attempt(p *Portfolio, w *ways, a aim) (*found, error) {
+func attempt(ctx context.Context, p *Portfolio, w *ways, a aim) (*found, error) {
 	m := newModel(p, w, a)
-	s, bound, err := m.solve()
+	s, bound, err := m.solve(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -111,9 +112,9 @@ const proved = 1e-7
 // search finds the best solution without clashes: the program first; where it clashes, with what
 // is left of the power of the one for the other, which no plan is hurt by; then by branch and bound, the
 // least bound first.
-func search(p *Portfolio, a aim) (best *found, bound float64, nodes int, err error) {
+func search(ctx context.Context, p *Portfolio, a aim) (best *found, bound float64, nodes int, err error) {
 	w := &ways{map[[2]int]way{}, map[[3]int]way{}}
-	root, err := attempt(p, w, a)
+	root, err := attempt(ctx, p, w, a)
 	nodes = 1
 	for ; err == nil && len(root.clash) > 0 && nodes < 6; nodes++ {
 		tighter, more := root.ways.clone(), false
@@ -126,7 +127,7 @@ func search(p *Portfolio, a aim) (best *found, bound float64, nodes int, err err
 		if !more {
 			break
 		}
-		root, err = attempt(p, tighter, a)
+		root, err = attempt(ctx, p, tighter, a)
 	}
 	if err != nil {
 		return nil, 0, nodes, err
@@ -159,7 +160,7 @@ func search(p *Portfolio, a aim) (best *found, bound float64, nodes int, err err
 				}
 				next.set(c, to)
 			}
-			f, err := attempt(p, next, a)
+			f, err := attempt(ctx, p, next, a)
 			nodes++
 			if errors.Is(err, lp.ErrInfeasible) || errors.Is(err, lp.ErrStalled) {
 				return nil
@@ -173,7 +174,7 @@ func search(p *Portfolio, a aim) (best *found, bound float64, nodes int, err err
 	}
 	// Likewise, where it goes as a site would by itself.
 	guess := func(from *found) error {
-		f, err := attempt(p, from.guess(), a)
+		f, err := attempt(ctx, p, from.guess(ctx), a)
 		nodes++
 		if errors.Is(err, lp.ErrInfeasible) || errors.Is(err, lp.ErrStalled) {
 			return nil
@@ -210,7 +211,7 @@ func search(p *Portfolio, a aim) (best *found, bound float64, nodes int, err err
 		for _, to := range []way{in, out} {
 			next := f.ways.clone()
 			next.set(worst, to)
-			child, err := attempt(p, next, a)
+			child, err := attempt(ctx, p, next, a)
 			nodes++
 			switch {
 			case errors.Is(err, lp.ErrInfeasible):
@@ -251,7 +252,7 @@ func search(p *Portfolio, a aim) (best *found, bound float64, nodes int, err err
 	}
 	// Of a few sites that share something: what was found, with some intervals left open again.
 	for at, most := 0, nodes+limit; a.measure == "" && len(p.Sites) > 1 && variables < small && len(open) > 0 && at < p.Intervals && nodes < most; at++ {
-		f, err := attempt(p, best.opened(at, at+2), a)
+		f, err := attempt(ctx, p, best.opened(at, at+2), a)
 		nodes++
 		if err == nil && f.cost < best.cost-near() {
 			err = dive(f)
@@ -270,7 +271,7 @@ func search(p *Portfolio, a aim) (best *found, bound float64, nodes int, err err
 		if !more {
 			break
 		}
-		f, err := attempt(p, next, a)
+		f, err := attempt(ctx, p, next, a)
 		nodes++
 		if err != nil || f.cost > best.cost+near() || len(f.clash) > 0 && f.cost < best.cost-near() {
 			continue

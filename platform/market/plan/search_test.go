@@ -12,7 +12,7 @@ func TestOneWay(t *testing.T) {
 		Battery: Battery{DischargeMW: 1, MWh: 2, Most: 2, In: 1, Out: 1, Start: 1},
 	}}}
 	w := &ways{map[[2]int]way{{0, 0}: shared}, map[[3]int]way{{0, 0, 0}: shared}}
-	f, err := attempt(p, w, aim{})
+	f, err := attempt(t.Context(), p, w, aim{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,13 +1,16 @@
 package plan
 
-import "slices"
+import (
+	"context"
+	"slices"
+)
 
 // Settle is what a schedule earns with the prices, loads and production of p, which need not be
 // those that it was made with: batteries do what the schedule says and keep what it has offered; only
 // PV is turned down anew, within limits that hold with all of that called. Capacity that Roll has sold and the schedule does
 // not keep costs its penalty, or NotKept. Prices that the schedule did not know are put into p for that. It fails with
 // lp.ErrInfeasible where limits are passed, which is a *TooClose where PV need not be turned down.
-func (p *Portfolio) Settle(s *Plan) (Money, error) {
+func (p *Portfolio) Settle(ctx context.Context, s *Plan) (Money, error) {
 	if err := p.check(); err != nil {
 		return Money{}, err
 	}
@@ -83,7 +86,7 @@ func (p *Portfolio) Settle(s *Plan) (Money, error) {
 	if err := rest.tooClose(); err != nil {
 		return Money{}, err
 	}
-	f, bound, nodes, err := search(&rest, aim{})
+	f, bound, nodes, err := search(ctx, &rest, aim{})
 	if err != nil {
 		return Money{}, err
 	}
@@ -93,8 +96,8 @@ func (p *Portfolio) Settle(s *Plan) (Money, error) {
 }
 
 // Idle is what comes of leaving all batteries alone.
-func (p *Portfolio) Idle() (Money, error) {
-	return p.Settle(&Plan{Sites: make([]SitePlan, len(p.Sites))})
+func (p *Portfolio) Idle(ctx context.Context) (Money, error) {
+	return p.Settle(ctx, &Plan{Sites: make([]SitePlan, len(p.Sites))})
 }
 
 // added is a load with what a battery takes; a nil load is none.

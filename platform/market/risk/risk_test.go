@@ -38,7 +38,7 @@ func TestTail(t *testing.T) {
 			z := m.Var(0, math.Inf(1), 1/((1-confidence)*float64(len(losses))))
 			m.Row(l, math.Inf(1), lp.Term{Var: z, By: 1}, lp.Term{Var: zeta, By: 1})
 		}
-		s, err := m.Solve()
+		s, err := m.Solve(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package worth
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -18,15 +19,15 @@ type Realized struct {
 
 // Realize compares with what came: the same portfolio with other prices. With r it also plans again and again, with what is
 // expected, whatever scenarios say. lacked are prices that did not come, and that actual has as they were expected.
-func (o *Result) Realize(actual *plan.Portfolio, energy []float64, lacked []string, r *plan.Rolling) error {
+func (o *Result) Realize(ctx context.Context, actual *plan.Portfolio, energy []float64, lacked []string, r *plan.Rolling) error {
 	x := &Realized{PlanRealized: PlanRealized{Lacked: lacked}, Energy: energy}
 	var failed error
 	of := func(s *plan.Plan) float64 {
-		m, err := actual.Settle(s)
+		m, err := actual.Settle(ctx, s)
 		failed = errors.Join(failed, err)
 		return m.Sum()
 	}
-	best, err := actual.Best()
+	best, err := actual.Best(ctx)
 	if err != nil {
 		return err
 	}
@@ -38,7 +39,7 @@ func (o *Result) Realize(actual *plan.Portfolio, energy []float64, lacked []stri
 	if r != nil {
 		expected := *o.Problem
 		expected.Scenarios, expected.Risk = nil, plan.Risk{}
-		if x.Executed, err = plan.Roll(&expected, actual, *r); err != nil {
+		if x.Executed, err = plan.Roll(ctx, &expected, actual, *r); err != nil {
 			return err
 		}
 		rolling := of(x.Executed)
