@@ -50,7 +50,7 @@ func TestCommittedCapacityHolds(t *testing.T) {
 	for k, want := range []float64{0.0004, 0, 0} {
 		near(t, "capacity", 1000*r.Problem.Products[0].Committed[k], want)
 	}
-	_, err := planning.Run(holding(t, hours, "time,regup_kw\n2026-01-31T00:00:00Z,0.0004\n2026-01-31T01:00:00Z,0\n2026-01-31T01:30:00Z,0.0002\n2026-01-31T02:00:00Z,0\n", ""))
+	_, err := planning.Run(t.Context(), holding(t, hours, "time,regup_kw\n2026-01-31T00:00:00Z,0.0004\n2026-01-31T01:00:00Z,0\n2026-01-31T01:30:00Z,0.0002\n2026-01-31T02:00:00Z,0\n", ""))
 	if err == nil || !strings.Contains(err.Error(), ":4:22: regup_kw changes within the interval from 2026-01-31T01:00:00Z to 2026-01-31T02:00:00Z") {
 		t.Errorf("capacity that changes within an interval: %v", err)
 	}
@@ -71,7 +71,7 @@ func TestCommittedIsUnderstood(t *testing.T) {
 		{"beside prices", rows("time,energy_per_mwh,target_kw,regup_kw,reserve_per_mw,q05", "10,0,0,1,5"), ":1:55: column q05"},
 		{"in the file of prices", rows("time,energy_per_mwh,target_kw,regup_kw,reserve_per_mw", "10,0,0,1"), ""},
 	} {
-		_, err := planning.Run(holding(t, hours, tt.file, ""))
+		_, err := planning.Run(t.Context(), holding(t, hours, tt.file, ""))
 		said := ""
 		if faults, ok := errors.AsType[scenario.Faults](err); ok {
 			said = fmt.Sprintf(":%d:%d: %s; %s", faults[0].Line, faults[0].Col, faults[0].Msg, faults[0].Hint)
@@ -108,7 +108,7 @@ func TestCommittedIsPaidAsExport(t *testing.T) {
 	near(t, "a price of its own", value(prices("export_per_mwh,long_per_mwh", "10,10,0", "90,0,80", "20,20,20"), nothing), 0.1*(80-1-10-2))
 	near(t, "no export", value(prices("regup_per_mw", "10,1", "90,1", "20,1"), nothing), 0.1*(90-1-10-2))
 
-	_, err := planning.Run(holding(t, prices("export_per_mwh,regup_per_mw", "10,10,1", "90,91,1", "20,20,1"), "time,target_kw\n2026-01-31T00:00:00Z,0\n", ""))
+	_, err := planning.Run(t.Context(), holding(t, prices("export_per_mwh,regup_per_mw", "10,10,1", "90,91,1", "20,20,1"), "time,target_kw\n2026-01-31T00:00:00Z,0\n", ""))
 	if err == nil || !strings.Contains(err.Error(), "from 2026-01-31T01:00:00Z on what is left over is paid 91, and what is missing costs 90") {
 		t.Errorf("export that is paid better than energy costs: %v", err)
 	}
