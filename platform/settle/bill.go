@@ -95,9 +95,19 @@ type Missing struct {
 // misread is how somebody else may have read the data; the zero value is the right way.
 type misread struct {
 	scale *big.Rat      // energies times this
+	of    source        // whose
 	shift time.Duration // prices and local clock of this much later
 	mean  int           // +1: hourly means everywhere, -1: nowhere
 }
+
+// source is where energies come from.
+type source int
+
+const (
+	anySource source = iota
+	fromMeter
+	fromData
+)
 
 // biller makes bills of the same data.
 type biller struct {
@@ -258,7 +268,7 @@ func (b *biller) interval(item *Item, a *big.Rat, s *Sum) *big.Rat {
 func (b *biller) item(l *Line, i int) (item Item, q, a *big.Rat, what string) {
 	j := b.priced(i)
 	if l.Where != "" {
-		x, what := b.quantity(l.Where, i)
+		x, what := b.quantity(l, l.Where, i)
 		if what != "" || x.Sign() <= 0 {
 			return item, nil, nil, what
 		}
@@ -272,7 +282,7 @@ func (b *biller) item(l *Line, i int) (item Item, q, a *big.Rat, what string) {
 		}
 		period, price = l.Periods[k].Name, exact(l.Periods[k].Price)
 	}
-	if q, what = b.quantity(l.Quantity, i); what != "" {
+	if q, what = b.quantity(l, l.Quantity, i); what != "" {
 		return item, nil, nil, what
 	}
 	for _, c := range []struct {
@@ -282,7 +292,7 @@ func (b *biller) item(l *Line, i int) (item Item, q, a *big.Rat, what string) {
 		if c.column == "" {
 			continue
 		}
-		x, what := b.quantity(c.column, i)
+		x, what := b.quantity(l, c.column, i)
 		if what != "" {
 			return item, nil, nil, what
 		}
@@ -290,7 +300,7 @@ func (b *biller) item(l *Line, i int) (item Item, q, a *big.Rat, what string) {
 	}
 	factor := big.NewRat(1, 1)
 	if l.Least != "" {
-		x, what := b.quantity(l.Least, i)
+		x, what := b.quantity(l, l.Least, i)
 		if what != "" {
 			return item, nil, nil, what
 		}
@@ -429,14 +439,15 @@ func (b *biller) column(name string) []*big.Rat {
 	return out
 }
 
-func (b *biller) quantity(name string, i int) (q *big.Rat, what string) {
+// quantity is that of a column of a line in interval i.
+func (b *biller) quantity(l *Line, name string, i int) (q *big.Rat, what string) {
 	meter := slices.Contains(meterColumns, name)
 	switch q = b.column(name)[i]; {
 	case q == nil && meter:
 		return nil, "readings"
 	case q == nil:
 		return nil, name
-	case meter && b.m.scale != nil:
+	case b.m.scale != nil && (meter || l.ofEnergy()) && (b.m.of == anySource || meter == (b.m.of == fromMeter)):
 		q = new(big.Rat).Mul(q, b.m.scale)
 	}
 	return q, ""

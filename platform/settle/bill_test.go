@@ -714,3 +714,61 @@ func TestTraps(t *testing.T) {
 		t.Error("a line that the rule does not have was compared")
 	}
 }
+
+// TestTrapsOfData: energies of the data fall into the trap as those of the meter do, together with them or by themselves, and
+// in one line as in all.
+func TestTrapsOfData(t *testing.T) {
+	t.Parallel()
+	rule := tariff(t, "two-settlement")
+	data := func(meter, sold float64) *settle.Data {
+		d := random(t, 96)
+		for i := range d.Energy {
+			price := d.Column["rt_price"][i]
+			d.Column["da_kwh"] = append(d.Column["da_kwh"], sold*(20-d.Energy[i]*float64(1+i%3)/2))
+			d.Column["da_price"] = append(d.Column["da_price"], price-40+float64(i%7))
+			d.Column["cfd_kwh"][i] *= sold
+			d.Energy[i] *= meter
+		}
+		return d
+	}
+	claims := func(d *settle.Data) (list []settle.Claim) {
+		b, err := rule.Bill(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range b.Months[0].Lines {
+			list = append(list, settle.Claim{Line: l.Line, Amount: l.Cents})
+		}
+		return list
+	}
+	right := claims(data(1, 1))
+	alone := func(line int, of []settle.Claim) []settle.Claim {
+		list := slices.Clone(right)
+		list[line] = of[line]
+		return list
+	}
+	for _, tt := range []struct {
+		name, what string
+		claims     []settle.Claim
+	}{
+		{"all of it", "energy times 0.25: ", claims(data(0.25, 0.25))},
+		{"all of it the other way", "energy times 4: ", claims(data(4, 4))},
+		{"the meter", "the meter's energy times 0.25: ", claims(data(0.25, 1))},
+		{"the data", "energy of the data times 4: ", claims(data(1, 4))},
+		{"one line", "day-ahead: energy times 0.25: ", alone(0, claims(data(0.25, 0.25)))},
+		{"a line of both", "real-time: energy times 4: ", alone(1, claims(data(4, 4)))},
+		{"a line of both, of which one", "real-time: energy of the data times 0.25: ", alone(1, claims(data(1, 0.25)))},
+	} {
+		r, err := rule.Reconcile(data(1, 1), tt.claims)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Trap != settle.TrapEnergy || !strings.HasPrefix(r.Because, tt.what) {
+			t.Errorf("%s: %s, because %s (apart %s)", tt.name, r.Trap, r.Because, r.Apart)
+		}
+	}
+	// A rule of the meter alone has one reading each way.
+	if r, err := tariff(t, "tou-demand").Reconcile(random(t, 96), nil); err != nil || slices.ContainsFunc(r.Tried, func(x settle.Reading) bool { return strings.Contains(x.What, "of the data") }) {
+		t.Errorf("%+v, %v", r, err)
+	}
+}

@@ -59,7 +59,7 @@ type Reconciled struct {
 // Traps are the known ways to read the data wrongly.
 const (
 	TrapNone    = "none"
-	TrapEnergy  = "energy"      // mean power taken for energy of the interval, or the other way round
+	TrapEnergy  = "energy"      // mean power taken for energy of the interval, or the other way round, of the meter, of the data or of both
 	TrapZone    = "time-zone"   // prices of another hour, or labels at the end of the interval
 	TrapSeveral = "several"     // each line another
 	TrapHourly  = "hourly-mean" // the mean of the hour where the interval's own price holds, or the other way round
@@ -112,11 +112,19 @@ func (t *Tariff) Reconcile(d *Data, theirs []Claim) (*Reconciled, error) {
 	}
 	step := t.Step.Hours()
 	part := new(big.Rat).SetFrac64(int64(t.Step), int64(time.Hour))
-	if err := ask(TrapEnergy, fmt.Sprintf("energy times %g: kWh of an interval taken for kW and multiplied by its hours once more", step), misread{scale: part}, 0); err != nil {
-		return nil, err
-	}
-	if err := ask(TrapEnergy, fmt.Sprintf("energy times %g: kW taken for kWh of an interval", 1/step), misread{scale: new(big.Rat).Inv(part)}, 0); err != nil {
-		return nil, err
+	for _, from := range t.sources() {
+		for _, x := range []struct {
+			times float64
+			scale *big.Rat
+			taken string
+		}{
+			{step, part, "kWh of an interval taken for kW and multiplied by its hours once more"},
+			{1 / step, new(big.Rat).Inv(part), "kW taken for kWh of an interval"},
+		} {
+			if err := ask(TrapEnergy, fmt.Sprintf("%s times %g: %s", from.words(), x.times, x.taken), misread{scale: x.scale, of: from}, 0); err != nil {
+				return nil, err
+			}
+		}
 	}
 	long := float64(len(d.At)) * step // h
 	shifts := []time.Duration{-t.Step, t.Step}
@@ -147,6 +155,24 @@ func (t *Tariff) Reconcile(d *Data, theirs []Claim) (*Reconciled, error) {
 	return out, nil
 }
 
+// sources are those whose energies may be misread apart: the meter's and those of the data, where the rule has both.
+func (t *Tariff) sources() []source {
+	metered, data := false, false
+	for i := range t.Lines {
+		l := &t.Lines[i]
+		metered = metered || l.metered()
+		data = data || l.ofEnergy() && slices.ContainsFunc(l.quantities(), func(c string) bool { return !slices.Contains(meterColumns, c) })
+	}
+	if !metered || !data {
+		return []source{anySource}
+	}
+	return []source{anySource, fromMeter, fromData}
+}
+
+func (s source) words() string {
+	return [...]string{anySource: "energy", fromMeter: "the meter's energy", fromData: "energy of the data"}[s]
+}
+
 // judge says which reading explains the difference as a whole, or that of each line.
 func (r *Reconciled) judge(theirs []Claim, size float64) {
 	r.Apart, r.Because = r.Tried[0].Apart, "none of the known traps explains the difference"
@@ -155,10 +181,11 @@ func (r *Reconciled) judge(theirs []Claim, size float64) {
 		x := &r.Tried[i]
 		x.Explains = x.explains(size, x.by, r.Tried[0].by)
 	}
-	explained := true
+	explained, exact := true, true // line by line; exact: without what the ends of the data leave open
 	var traps, because []string
 	for i, c := range theirs {
-		k := r.best(math.Abs(float64(c.Amount)), func(x *Reading) []Amount { return x.by[i : i+1] })
+		size := math.Abs(float64(c.Amount))
+		k := r.best(size, func(x *Reading) []Amount { return x.by[i : i+1] })
 		if k == 0 {
 			continue
 		}
@@ -167,7 +194,12 @@ func (r *Reconciled) judge(theirs []Claim, size float64) {
 			continue
 		}
 		r.Lines[i].Trap, r.Lines[i].What = r.Tried[k].Trap, r.Tried[k].What
+		exact = exact && r.Tried[k].exactly(size, r.Tried[k].by[i:i+1], r.Tried[0].by[i:i+1])
 		traps, because = append(traps, r.Tried[k].Trap), append(because, c.Line+": "+r.Tried[k].What)
+	}
+	// A whole that the ends of the data leave open is often met by chance, by one of many shifts: lines that are met to the cent go before it.
+	if best > 0 && explained && exact && len(traps) > 0 && !r.Tried[best].exactly(size, r.Tried[best].by, r.Tried[0].by) {
+		best = -1
 	}
 	switch {
 	case best >= 0:
@@ -225,6 +257,13 @@ func (x *Reading) explains(size float64, left, before []Amount) bool {
 	}
 	rest := float64(sum(left))
 	return rest <= float64(len(left))+(x.slack+1e-4)*size && rest <= float64(sum(before))/10
+}
+
+// exactly is explains without what the ends of the data leave open.
+func (x *Reading) exactly(size float64, left, before []Amount) bool {
+	tight := *x
+	tight.slack = 0
+	return tight.explains(size, left, before)
 }
 
 func sum(list []Amount) (total Amount) {

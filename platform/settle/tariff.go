@@ -220,10 +220,18 @@ func (p *Period) check(step time.Duration, wrong func(key, hint, format string, 
 	return good
 }
 
+// quantities are the columns that the line's quantity is made of.
+func (l *Line) quantities() []string {
+	return slices.DeleteFunc([]string{l.Quantity, l.Plus, l.Minus, l.Least}, func(c string) bool { return c == "" })
+}
+
 // metered tells whether a quantity of the line is the meter's.
 func (l *Line) metered() bool {
-	return slices.ContainsFunc([]string{l.Quantity, l.Plus, l.Minus, l.Least}, func(c string) bool { return slices.Contains(meterColumns, c) })
+	return slices.ContainsFunc(l.quantities(), func(c string) bool { return slices.Contains(meterColumns, c) })
 }
+
+// ofEnergy tells whether the quantities of the line are energies, kWh, also those that are not the meter's.
+func (l *Line) ofEnergy() bool { return l.Per == "kWh" || l.Per == "MWh" || l.Kind == "demand" }
 
 // meterColumns are the quantities of the meter.
 var meterColumns = []string{"charge", "discharge", "net_in", "net_out"}
