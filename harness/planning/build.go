@@ -9,6 +9,7 @@ import (
 
 	"yunchu/harness/scenario"
 	"yunchu/harness/sheet"
+	"yunchu/platform/market"
 	"yunchu/platform/market/plan"
 	"yunchu/platform/market/plan/sites"
 	"yunchu/platform/market/plan/worth"
@@ -97,32 +98,49 @@ func readPrices(path, energy string, p *scenario.Portfolio, from, to time.Time, 
 		}
 		return list
 	}
+	priced := func(names ...string) []float64 {
+		list := column(names...)
+		if err == nil {
+			err = sensible(s, list, first, names...)
+		}
+		return list
+	}
 	switch {
 	case energy != "":
-		out.Energy = column(energy)
+		out.Energy = priced(energy)
 	case s.Has(forecastColumn): // beside it stands what came, or nothing yet
-		out.Energy = column(forecastColumn)
+		out.Energy = priced(forecastColumn)
 	default:
-		out.Energy = column(energyColumn, forecastColumn)
+		out.Energy = priced(energyColumn, forecastColumn)
 	}
 	if s.Has(exportColumn) {
-		out.Export = column(exportColumn)
+		out.Export = priced(exportColumn)
 	}
 	if s.Has(shortColumn) {
-		out.Short = column(shortColumn)
+		out.Short = priced(shortColumn)
 	}
 	if s.Has(longColumn) {
-		out.Long = column(longColumn)
+		out.Long = priced(longColumn)
 	}
 	if s.Has(carbonColumn) {
 		out.Carbon = column(carbonColumn)
 	}
 	for _, name := range p.Products {
 		if name != "energy" && (s.Has(productColumns[name]) || !lacking) {
-			out.Product[name] = column(productColumns[name])
+			out.Product[name] = priced(productColumns[name])
 		}
 	}
 	return out, err
+}
+
+// sensible is an error where a price, of those from a row on, is beyond all that are planned with.
+func sensible(s *sheet.Sheet, list []float64, first int, column ...string) error {
+	for t, x := range list {
+		if math.Abs(x) > market.MostPrice {
+			return s.At(first+t, column, "beside such a price the others vanish; it is per MWh, or per MW and hour", "%v is no price of a market: %v is the most", x, float64(market.MostPrice))
+		}
+	}
+	return nil
 }
 
 // exportWith are the prices of export where those of energy are others.

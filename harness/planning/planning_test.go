@@ -253,3 +253,28 @@ func TestWhatBindsIsTold(t *testing.T) {
 		t.Errorf("JSON has %d bounds of 40 equal sites", n)
 	}
 }
+
+// TestNoPriceOfAMarket: a price beside which the others vanish is told with its place, in each file and column of prices.
+func TestNoPriceOfAMarket(t *testing.T) {
+	t.Parallel()
+	const most = " is no price of a market: 1e+09 is the most"
+	o := options(t, "")
+	o.Actual = file(t, strings.Replace(prices, "100,80", "-2e9,80", 1))
+	_, err := planning.Run(t.Context(), o)
+	if err == nil || !strings.Contains(err.Error(), ":5:22: -2e+09"+most) {
+		t.Errorf("what came: %v", err)
+	}
+	o = options(t, "")
+	o.Scenarios = file(t, "time,low,high\n2026-03-01T00:00:00Z,5,15\n2026-03-01T01:00:00Z,15,1e10\n2026-03-01T02:00:00Z,80,100\n2026-03-01T03:00:00Z,90,110\n")
+	if _, err := planning.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), ":3:25: 1e+10"+most) {
+		t.Errorf("a scenario: %v", err)
+	}
+	o = options(t, "products: [energy, regup]")
+	o.Portfolio.Prices = file(t, strings.Replace(prices, "0.2,1", "0.2,3e9", 1))
+	if _, err := planning.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), ":3:31: 3e+09"+most) {
+		t.Errorf("capacity: %v", err)
+	}
+	// A day that is not planned may have one.
+	o.From = time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)
+	run(t, o)
+}

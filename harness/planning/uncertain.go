@@ -44,6 +44,9 @@ func (o *Options) uncertain(p *plan.Portfolio, prices *Prices) error {
 			return err
 		}
 		list = list[first : first+len(prices.At)]
+		if err := sensible(s, list, first, name); err != nil {
+			return err
+		}
 		for t, x := range list {
 			if last := len(columns) - 1; quantiles && last >= 0 && levels[last] < level(name) && columns[last][t] > x {
 				return s.At(first+t, []string{name}, "quantiles rise", "%s is above %s: %v and %v", names[last], name, columns[last][t], x)
