@@ -103,20 +103,29 @@ func product(column string) string {
 	return ""
 }
 
-// understood is an error where the file says that more has been sold than is planned for: a column that is not known, or
-// capacity of a product that is not planned. Prices may stand beside it.
+// mostKW is the most that has been sold, as it is over the API.
+const mostKW = 1e9
+
+// understood is an error where the file says that more has been sold than is planned for: a column that is not known, capacity
+// of a product that is not planned, or more than there is. Prices may stand beside it.
 func understood(s *sheet.Sheet, planned []plan.Product) error {
 	for i, column := range s.Header {
-		name := product(column)
-		switch {
-		case column == timeColumn || strings.Contains(column, "_per_"):
-		case !isSold(column):
+		if column == timeColumn || strings.Contains(column, "_per_") {
+			continue
+		}
+		if !isSold(column) {
 			return s.Named(i, soldColumns, "column %s is not known here", column)
-		case name != "" && !slices.ContainsFunc(planned, func(x plan.Product) bool { return x.Name == name }):
-			for k, kw := range s.Column[i] {
-				if kw != 0 && !math.IsNaN(kw) {
-					return s.At(k, []string{column}, fmt.Sprintf("add %s to them, or take the column away", name), "%v kW of %s are committed, which is not among the products", kw, name)
-				}
+		}
+		name, at := product(column), s.Header[i:i+1]
+		lacks := name != "" && !slices.ContainsFunc(planned, func(x plan.Product) bool { return x.Name == name })
+		for k, kw := range s.Column[i] {
+			switch {
+			case math.Abs(kw) > mostKW:
+				return s.At(k, at, "write kW", "%v kW are committed, more than %v", kw, float64(mostKW))
+			case name != "" && kw < 0:
+				return s.At(k, at, "what has been sold of it is 0 or more", "%v kW of %s are committed", kw, name)
+			case lacks && kw > 0:
+				return s.At(k, at, fmt.Sprintf("add %s to them, or take the column away", name), "%v kW of %s are committed, which is not among the products", kw, name)
 			}
 		}
 	}

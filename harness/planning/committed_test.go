@@ -66,6 +66,8 @@ func TestCommittedIsUnderstood(t *testing.T) {
 		{"a product that is not planned", rows("time,target_kw,regdown_kw", "0,10"), ":2:24: 10 kW of regdown are committed, which is not among the products; add regdown to them, or take the column away"},
 		{"of another unit", rows("time,target_kw,regup_mw", "0,10"), ":1:16: column regup_mw is not known here; its columns are among: time, target_kw"},
 		{"behind a remark", "# by hand\n" + rows("time, target_MW,regup_kw", "0,0"), ":2:7: column target_MW is not known here"},
+		{"capacity below 0", rows("time,regup_kw", "-5"), ":2:22: -5 kW of regup are committed; what has been sold of it is 0 or more"},
+		{"more than there is", rows("time,target_kw", "-2e9"), ":2:22: -2e+09 kW are committed, more than 1e+09"},
 		{"nothing of it", rows("time,target_kw,regdown_kw,reserve_kw", "0,0,0"), ""},
 		{"nothing but that", rows("time,regdown_kw", "0"), ":1:1: nothing is committed in this file"},
 		{"beside prices", rows("time,energy_per_mwh,target_kw,regup_kw,reserve_per_mw,q05", "10,0,0,1,5"), ":1:55: column q05"},
