@@ -248,9 +248,15 @@ func (m *model) exchange(k, i int, ways *ways) {
 	o, b := &w.sites[i], &s.Battery
 	var at few
 	o.cur, o.imp, o.exp, o.grid = vars(m.n), vars(m.n), vars(m.n), make([]lp.Row, m.n)
-	for _, d := range s.Demand {
-		o.peaks = append(o.peaks, m.variable(tag{}, d.SoFar, max(d.SoFar, m.most(i))))
-		m.costs(w, demand, []lp.Term{{Var: o.peaks[len(o.peaks)-1], By: 1}}, d.PerMW, -d.SoFar)
+	first := m.alike(k, i)
+	if first < k { // the peaks are the same, and their rows would tie all intervals of each world together
+		o.peaks = m.worlds[first].sites[i].peaks
+	}
+	for at, d := range s.Demand {
+		if first == k {
+			o.peaks = append(o.peaks, m.variable(tag{}, d.SoFar, max(d.SoFar, m.most(i))))
+		}
+		m.costs(w, demand, []lp.Term{{Var: o.peaks[at], By: 1}}, d.PerMW, -d.SoFar)
 	}
 	size := m.most(i)
 	for t := range m.n {
@@ -302,11 +308,26 @@ func (m *model) exchange(k, i int, ways *ways) {
 			m.costs(w, carbon, expected, m.h*s.Carbon[t], constant)
 		}
 		for d, peak := range o.peaks {
-			if in := s.Demand[d].Within; in == nil || in[t] {
+			if in := s.Demand[d].Within; first == k && (in == nil || in[t]) {
 				m.row(tag{peakSoFar, i, t}, math.Inf(-1), -constant, append([]lp.Term{{Var: peak, By: -1}}, expected...)...)
 			}
 		}
 	}
+}
+
+// alike is the first world in which a site takes the same as in k whatever the prices are: load and PV are the same, and nothing
+// of it can be turned down.
+func (m *model) alike(k, i int) int {
+	o := &m.worlds[k].sites[i]
+	if m.p.Sites[i].Curtail && o.PV != nil {
+		return k
+	}
+	for first := range k {
+		if x := &m.worlds[first].sites[i]; slices.Equal(x.Load, o.Load) && slices.Equal(x.PV, o.PV) {
+			return first
+		}
+	}
+	return k
 }
 
 // atLeast is x, or least where there is less of it; what is not above 0 is nothing.
