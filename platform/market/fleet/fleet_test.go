@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 
 	"yunchu/platform/market/lp"
@@ -261,11 +262,17 @@ func BenchmarkFeeder(b *testing.B) {
 // ending is a context that ends when it has been asked so often.
 type ending struct {
 	context.Context
-	left int
+	left atomic.Int64
+}
+
+func endingAfter(t *testing.T, asked int64) *ending {
+	c := &ending{Context: t.Context()}
+	c.left.Store(asked)
+	return c
 }
 
 func (c *ending) Err() error {
-	if c.left--; c.left < 0 {
+	if c.left.Add(-1) < 0 {
 		return context.Canceled
 	}
 	return nil
@@ -273,10 +280,10 @@ func (c *ending) Err() error {
 
 // TestStops: no store is gone through any more when the context has ended.
 func TestStops(t *testing.T) {
-	for _, rounds := range []int{0, 1, 5} {
-		ctx := &ending{t.Context(), rounds}
-		if _, err := nested(20, 1).Solve(ctx); !errors.Is(err, context.Canceled) || ctx.left != -1 {
-			t.Errorf("ended before round %d: %v, and it was asked %d times more", rounds, err, -1-ctx.left)
+	for _, rounds := range []int64{0, 1, 5} {
+		ctx := endingAfter(t, rounds)
+		if _, err := nested(20, 1).Solve(ctx); !errors.Is(err, context.Canceled) || ctx.left.Load() != -1 {
+			t.Errorf("ended before round %d: %v, and it was asked %d times more", rounds, err, -1-ctx.left.Load())
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package lp
 
 import (
+	"context"
 	"encoding/binary"
 	"math"
 
@@ -194,16 +195,17 @@ func (b *block) meet(a *matrix, home, local, number []int32, shapes map[string]*
 	b.border = sorted
 }
 
-// factor makes the factors of all T, and that of S.
-func (f *normal) factor(d []float64) {
+// factor makes the factors of all T, and that of S. It takes seconds where thousands of rows fill up, so that it ends with
+// the context, whose error it returns.
+func (f *normal) factor(ctx context.Context, d []float64) error {
 	m := len(f.border)
 	for i := range f.groups {
 		clear(f.groups[i].s)
 		clear(f.groups[i].diag)
 	}
-	f.sweep(func(g *group, b *block) { b.factor(d, g, m) })
-	if m == 0 {
-		return
+	f.sweep(func(g *group, b *block) { b.factor(ctx, d, g, m) })
+	if m == 0 || ctx.Err() != nil {
+		return ctx.Err()
 	}
 	clear(f.s)
 	clear(f.diagonal)
@@ -224,9 +226,10 @@ func (f *normal) factor(d []float64) {
 		}
 		row[i] = root(row[i]-floats.Dot(row[:i], row[:i]), f.diagonal[i])
 	}
+	return nil
 }
 
-func (b *block) factor(d []float64, g *group, m int) {
+func (b *block) factor(ctx context.Context, d []float64, g *group, m int) {
 	n, nt, nb := len(b.rows), b.entries(), len(b.b)
 	entries := g.entries[:nt+nb+len(b.c)]
 	clear(entries)
@@ -240,7 +243,9 @@ func (b *block) factor(d []float64, g *group, m int) {
 		}
 		at = end
 	}
-	b.pattern.factor(entries[:nt], b.value, g.scratch)
+	if !b.pattern.factor(ctx, entries[:nt], b.value, g.scratch) {
+		return
+	}
 	copy(b.keep, entries[nt:nt+nb])
 	for i, e := range b.c {
 		x, y, v := b.border[e.row], b.border[e.border], entries[nt+nb+i]
@@ -260,6 +265,9 @@ func (b *block) factor(d []float64, g *group, m int) {
 		w[int(e.row)*wide+int(e.border)] = b.keep[i]
 	}
 	for k := range n {
+		if k%often == 0 && ctx.Err() != nil {
+			return
+		}
 		row := w[k*wide : k*wide+int(b.seen[k])]
 		from, to := b.start[k], b.start[k+1]
 		floats.Scale(b.value[from], row)
@@ -270,6 +278,9 @@ func (b *block) factor(d []float64, g *group, m int) {
 	}
 	// T⁻¹·B, of which half is enough since S is symmetric.
 	for k := n - 1; k >= 0; k-- {
+		if k%often == 0 && ctx.Err() != nil {
+			return
+		}
 		row := w[k*wide : k*wide+int(b.seen[k])]
 		from, to := b.start[k], b.start[k+1]
 		for x := from + 1; x < to; x++ {

@@ -1,6 +1,7 @@
 package lp
 
 import (
+	"context"
 	"math"
 	"slices"
 )
@@ -131,10 +132,13 @@ func (f *pattern) reach(k int, w *scratch) []int32 {
 
 // factor makes the factor, as long as index is, row by row of the entries of a matrix. A pivot that is
 // nothing beside the diagonal that it comes from is a row that follows from others: it is left
-// out, which is to make its pivot huge.
-func (f *pattern) factor(entries, value []float64, w *scratch) {
+// out, which is to make its pivot huge. It is not ok when the context has ended.
+func (f *pattern) factor(ctx context.Context, entries, value []float64, w *scratch) (ok bool) {
 	w.reset(f.n)
 	for k := range f.n {
+		if k%often == 0 && ctx.Err() != nil {
+			return false
+		}
 		pivot := entries[k]
 		for x, i := range f.rows[k] {
 			w.work[i] = entries[int(f.at[k])+x]
@@ -154,7 +158,11 @@ func (f *pattern) factor(entries, value []float64, w *scratch) {
 		value[f.start[k]] = 1 / root(pivot, entries[k])
 		w.free[k] = f.start[k] + 1
 	}
+	return true
 }
+
+// often is after how many rows a context is asked whether it has ended.
+const often = 16
 
 func root(pivot, diagonal float64) float64 {
 	if !(pivot > dependent*diagonal) {

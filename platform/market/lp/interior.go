@@ -84,7 +84,9 @@ func (w *method) solve(ctx context.Context) (*Solution, error) {
 	if w.empty() {
 		return nil, ErrInfeasible
 	}
-	w.begin()
+	if err := w.begin(ctx); err != nil {
+		return nil, fmt.Errorf("stopped at the begin: %w", err)
+	}
 	var best *Solution
 	nearest, at := math.Inf(1), 0
 	wanted, idle := nearEnough, 0 // idle rounds bring nothing
@@ -93,9 +95,6 @@ func (w *method) solve(ctx context.Context) (*Solution, error) {
 		wanted = min(wanted, w.p.Near)
 	}
 	for round := range mostRounds {
-		if err := ctx.Err(); err != nil {
-			return nil, fmt.Errorf("stopped before round %d: %w", round, err)
-		}
 		sum, cost, off := w.residuals()
 		mu := sum / float64(max(1, w.pairs))
 		near := max(off, sum/(w.costScale+math.Abs(cost)))
@@ -125,7 +124,11 @@ func (w *method) solve(ctx context.Context) (*Solution, error) {
 		} else if stuck++; stuck > 1 && w.least > lightest {
 			w.least /= 1e3
 		}
-		before, part = off, w.round(mu)
+		before = off
+		var err error
+		if part, err = w.round(ctx, mu); err != nil {
+			return nil, fmt.Errorf("stopped in round %d: %w", round, err)
+		}
 	}
 	if best == nil {
 		if nearest > passable {
@@ -152,7 +155,7 @@ func (s *Solution) worth() float64 {
 }
 
 // begin is a point with some distance to all bounds.
-func (w *method) begin() {
+func (w *method) begin(ctx context.Context) error {
 	s := w.s
 	w.sizeB, w.sizeC, w.least = 1, 1, leastWeight
 	for _, b := range w.b {
@@ -171,7 +174,9 @@ func (w *method) begin() {
 	for r := range w.left {
 		w.left[r] = w.b[r] - w.rows.dot(r, w.g)
 	}
-	w.f.factor(w.d)
+	if err := w.f.factor(ctx, w.d); err != nil {
+		return err
+	}
 	w.f.solve(w.left)
 	size := 1.0
 	for j := range s.x {
@@ -201,6 +206,7 @@ func (w *method) begin() {
 			s.up[j], s.zUp[j] = hi-s.x[j], price-min(w.c[j], 0)
 		}
 	}
+	return nil
 }
 
 // middle is a value between bounds.
@@ -286,9 +292,11 @@ func (w *method) residuals() (products, cost, off float64) {
 // stay from the bounds. Then what the products of steps add is taken back, as much of it as makes
 // the step long (M. Colombo, J. Gondzio, Computational Optimization and Applications 41, 2008).
 // It returns the part of the step that was taken, of x or of prices, whichever is less.
-func (w *method) round(mu float64) float64 {
+func (w *method) round(ctx context.Context, mu float64) (part float64, err error) {
 	s, d := w.s, w.step
-	w.f.factor(w.d)
+	if err := w.f.factor(ctx, w.d); err != nil {
+		return 0, err
+	}
 	solves, t := w.direction(d, w.rp, mostRefined, func(b *block) {
 		for j := b.from; j < b.to; j++ {
 			w.cDown[j], w.cUp[j] = -s.down[j]*s.zDown[j], -s.up[j]*s.zUp[j]
@@ -345,7 +353,7 @@ func (w *method) round(mu float64) float64 {
 		dual = primal
 	}
 	w.advance(chosen, primal, dual)
-	return min(primal, dual)
+	return min(primal, dual), nil
 }
 
 // advance takes the step.

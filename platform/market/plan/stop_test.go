@@ -3,6 +3,7 @@ package plan_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 
 	"yunchu/platform/market/plan"
@@ -11,11 +12,17 @@ import (
 // ending is a context that ends when it has been asked so often.
 type ending struct {
 	context.Context
-	left int
+	left atomic.Int64
+}
+
+func endingAfter(t *testing.T, asked int64) *ending {
+	c := &ending{Context: t.Context()}
+	c.left.Store(asked)
+	return c
 }
 
 func (c *ending) Err() error {
-	if c.left--; c.left < 0 {
+	if c.left.Add(-1) < 0 {
 		return context.Canceled
 	}
 	return nil
@@ -40,15 +47,15 @@ func TestStops(t *testing.T) {
 			return err
 		},
 	} {
-		whole := &ending{t.Context(), 1 << 30}
+		whole := endingAfter(t, 1<<30)
 		if err := compute(whole); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		asked := 1<<30 - whole.left
-		for _, after := range []int{0, asked / 3, asked / 2} {
-			ctx := &ending{t.Context(), after}
-			if err := compute(ctx); !errors.Is(err, context.Canceled) || ctx.left < -20 {
-				t.Errorf("%s, ended after it was asked %d of %d times: %v, and it was asked %d times more", name, after, asked, err, -ctx.left)
+		asked := 1<<30 - whole.left.Load()
+		for _, after := range []int64{0, asked / 3, asked / 2} {
+			ctx := endingAfter(t, after)
+			if err := compute(ctx); !errors.Is(err, context.Canceled) || ctx.left.Load() < -20 {
+				t.Errorf("%s, ended after it was asked %d of %d times: %v, and it was asked %d times more", name, after, asked, err, -ctx.left.Load())
 			}
 		}
 	}
