@@ -158,6 +158,8 @@ func TestPlanRefused(t *testing.T) {
 		`"sites":[{"id":"a","curtail":true,"battery":{"power_kw":100,"energy_kwh":200}}]}`:                         "curtail of site \\\"a\\\" needs pv_kw",
 		`"sites":[{"id":"a","peak_so_far_kw":5,"battery":{"power_kw":100,"energy_kwh":200}}]}`:                     "peak_so_far_kw of site \\\"a\\\" needs demand_charge_per_kw",
 		`"sites":[{"id":"a","battery":{"power_kw":10,"energy_kwh":200,"end_kwh":100}}]}`:                           "no plan keeps to all limits: the battery of a is to hold 100 kWh at the end, and 40 kWh",
+		`"sites":[{"id":"a","load_kw":[1,2,3,1e12]}]}`:                                                             `load_kw of site \"a\", 3 is 1e+12`,
+		`"sites":[{"id":"a","pv_kw":[1,2,3,1e12]}]}`:                                                               `pv_kw of site \"a\", 3 is 1e+12`,
 		`"sites":[{"id":"a","count":0}]}`:                                                                          "count",
 		`"sites":[{"id":"a","count":3},{"id":"a-002"}]}`:                                                           `two sites \"a-002\"`,
 		`"sites":[{"id":"a","count":3}],"limits":[{"name":"f","sites":["a","a-002"],"import_kw":50}]}`:             `has site \"a-002\" twice`,

@@ -45,13 +45,13 @@ type planInput struct {
 }
 
 type planProduct struct {
-	Name   string    `json:"name"`
+	Name   string    `json:"name" doc:"of its own, and not energy"`
 	Up     bool      `json:"up" doc:"gives on call; else it takes"`
 	Price  []float64 `json:"per_mw" nullable:"false" maxItems:"9000" doc:"price of each interval, per MW and hour"`
 	Called float64   `json:"called,omitempty" minimum:"0" maximum:"1" doc:"part of it that is called on average"`
 	Hours  *float64  `json:"hours,omitempty" minimum:"0" maximum:"24" doc:"for which the whole of it must be possible; default 1"`
 	MostKW *float64  `json:"most_kw,omitempty" minimum:"0"`
-	SoldKW []float64 `json:"committed_kw,omitempty" maxItems:"9000" nullable:"false" doc:"what has been sold of it before and is kept, no more and no less, interval by interval; behind its end nothing has been sold"`
+	SoldKW []float64 `json:"committed_kw,omitempty" maxItems:"9000" nullable:"false" doc:"what has been sold of it before and is kept, no more and no less, one value for each interval; left out where nothing has been sold yet"`
 }
 
 type planSite struct {
@@ -137,7 +137,13 @@ func (in *planInput) portfolio(at []time.Time) (*plan.Portfolio, error) {
 		Balanced: (q.Balanced == nil || *q.Balanced) && slices.ContainsFunc(q.Products, func(x planProduct) bool { return x.Called > 0 }),
 	}
 	p.Labels = worth.Labels(at, in.step())
-	for _, x := range q.Products {
+	for k, x := range q.Products {
+		switch {
+		case x.Name == "" || x.Name == "energy":
+			return nil, fmt.Errorf("products[%d].name %s is not allowed: a product is sold beside energy, and has a name", k, quote(x.Name))
+		case slices.ContainsFunc(q.Products[:k], func(o planProduct) bool { return o.Name == x.Name }):
+			return nil, fmt.Errorf("there are two products %s: a product has a name of its own", quote(x.Name))
+		}
 		one := plan.Product{Name: x.Name, Up: x.Up, Price: x.Price, Called: x.Called, Hours: 1, MostMW: limit(x.MostKW), Committed: mega(x.SoldKW)}
 		if x.Hours != nil {
 			one.Hours = *x.Hours
@@ -266,6 +272,10 @@ func (in *planInput) sensible() error {
 	list := []error{in.Body.sensible(), sensible("price", in.Body.Energy, in.Body.Export)}
 	for _, x := range in.Body.Products {
 		list = append(list, sensible("price of "+quote(x.Name)+",", x.Price), sensible("committed_kw", x.SoldKW))
+	}
+	for i := range in.Body.Sites {
+		x := &in.Body.Sites[i]
+		list = append(list, sensible("load_kw of site "+quote(x.ID)+",", x.Load), sensible("pv_kw of site "+quote(x.ID)+",", x.PV))
 	}
 	return cmp.Or(list...)
 }

@@ -149,6 +149,9 @@ func (q *PlanBeside) sensible() error {
 	for i := range q.Scenarios {
 		x := &q.Scenarios[i]
 		list = append(list, sensible(fmt.Sprintf("price of scenario %d,", i), x.Energy, x.Export))
+		for _, c := range x.Sites {
+			list = append(list, sensible(fmt.Sprintf("load_kw of scenario %d,", i), c.Load), sensible(fmt.Sprintf("pv_kw of scenario %d,", i), c.PV))
+		}
 	}
 	if x := q.Robust; x != nil {
 		list = append(list, sensible("deviation_per_mwh", x.Deviation))
@@ -213,6 +216,14 @@ func (in *planInput) aside(p *plan.Portfolio) error {
 	}
 	if x := q.Robust; x != nil {
 		if err := whole("deviation_per_mwh", x.Deviation); err != nil {
+			return err
+		}
+		if t := slices.IndexFunc(x.Deviation, func(x float64) bool { return x < 0 }); t >= 0 {
+			return fmt.Errorf("deviation_per_mwh of interval %d is %v: it is how far prices may go, 0 or more", t, x.Deviation[t])
+		}
+	}
+	for _, x := range q.Products {
+		if err := whole("committed_kw of "+quote(x.Name), x.SoldKW); err != nil {
 			return err
 		}
 	}

@@ -110,7 +110,6 @@ func TestPlanCommitted(t *testing.T) {
 	}
 	near(t, "all that there is", reserve(""), 2*0.1*5)
 	near(t, "what has been sold", reserve(`,"committed_kw":[50,50]`), 2*0.05*5)
-	near(t, "what has been sold of the first hour", reserve(`,"committed_kw":[50]`), 0.05*5+0.1*5)
 	near(t, "more than there is", reserve(`,"committed_kw":[150,150]`), 2*(0.1*5-0.05*10*(1+5)))
 }
 
@@ -217,6 +216,13 @@ func TestPlanRiskRefused(t *testing.T) {
 		twoHours + `,"committed":{"target_kw":[1]}}`:                                                                        "target_kw",
 		twoHours + `,"committed":{"target_kw":[1,1],"short_per_mwh":[1,1]}}`:                                                "costs to be short",
 		twoHours + `,"products":[{"name":"r","up":true,"per_mw":[1,1],"committed_kw":[-1]}]}`:                               "committed_kw",
+		twoHours + `,"products":[{"name":"r","up":true,"per_mw":[1,1],"committed_kw":[1]}]}`:                                `committed_kw of \"r\" has 1 value for 2 intervals`,
+		twoHours + `,"products":[{"name":"r","up":true,"per_mw":[1,1],"committed_kw":[1,1,1]}]}`:                            `committed_kw of \"r\" has 3 values for 2 intervals`,
+		twoHours + `,"products":[{"name":"","up":true,"per_mw":[1,1]}]}`:                                                    `products[0].name \"\" is not allowed`,
+		twoHours + `,"products":[{"name":"energy","up":true,"per_mw":[1,1]}]}`:                                              `products[0].name \"energy\" is not allowed`,
+		twoHours + `,"products":[{"name":"r","up":true,"per_mw":[1,1]},{"name":"r","up":true,"per_mw":[2,2]}]}`:             `there are two products \"r\"`,
+		twoHours + `,"robust":{"budget":1,"deviation_per_mwh":[1,-1]}}`:                                                     "deviation_per_mwh of interval 1 is -1",
+		twoHours + `,"scenarios":[{"energy_per_mwh":[1,2],"sites":[{"id":"a","load_kw":[1,1e12]}]}]}`:                       "load_kw of scenario 0",
 		twoHours + `,"products":[{"name":"r","up":true,"per_mw":[],"committed_kw":[1]}]}`:                                   "with prices",
 		twoHours + `,"scenarios":[` + hundred + `,` + hundred + `],"pareto":{"measure":"wear","points":50}}`:                "10600 times",
 		twoHours + `,"rolling":"2h/1h"}`:                                                                                    "needs actual",

@@ -211,6 +211,8 @@ func (p *Portfolio) check() error {
 		return wrong("a risk of weight %v at level %v", r.Weight, r.Level)
 	case !(r.Budget >= 0) || r.Budget > 0 && len(r.Deviation) != p.Intervals:
 		return wrong("a budget of %v and %d deviations for %d intervals", r.Budget, len(r.Deviation), p.Intervals)
+	case len(r.Deviation) > 0 && slices.Min(r.Deviation) < 0:
+		return wrong("a deviation of %v per MWh: prices go so far either way, 0 or more", slices.Min(r.Deviation))
 	}
 	return nil
 }
@@ -247,11 +249,21 @@ func (o *Outlook) check(n int) error {
 			}
 		}
 	}
+	for _, list := range [][]float64{o.Load, o.PV} {
+		for t, mw := range list {
+			if !(math.Abs(mw) <= largestMW) {
+				return wrong("a load or PV of %v kW in interval %d, more than %g", kilo(mw), t, kilo(largestMW))
+			}
+		}
+	}
 	return nil
 }
 
 // largest is the most MW, MWh and money for each of them that is planned with: with more the figures of a sum get lost.
 const largest = 1e9
+
+// largestMW is the most that is consumed or produced at a site: beside more nothing that a battery does can be told.
+const largestMW = 1e6
 
 // kilo is a number of MW or MWh in kW or kWh, in which people write them, without what multiplying leaves of digits.
 func kilo(x float64) float64 {

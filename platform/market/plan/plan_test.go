@@ -1,9 +1,11 @@
 package plan_test
 
 import (
+	"errors"
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"yunchu/platform/market"
@@ -428,4 +430,21 @@ func TestImportFee(t *testing.T) {
 		}
 	}
 	t.Error("charge power does not bind")
+}
+
+// TestAbsurdIsRefused: what nobody consumes, and what no price deviates by, is told and not planned.
+func TestAbsurdIsRefused(t *testing.T) {
+	for want, set := range map[string]func(p *plan.Portfolio){
+		"a load or PV of 1e+12 kW in interval 1, more than 1e+09":  func(p *plan.Portfolio) { p.Sites[0].Load = []float64{0, 1e9} },
+		"a load or PV of -1e+12 kW in interval 0, more than 1e+09": func(p *plan.Portfolio) { p.Sites[0].PV = []float64{-1e9, 0} },
+		"a deviation of -3 per MWh: prices go so far either way, 0 or more": func(p *plan.Portfolio) {
+			p.Risk = plan.Risk{Budget: 1, Deviation: []float64{2, -3}}
+		},
+	} {
+		p := day([]float64{10, 50})
+		set(&p)
+		if _, err := p.Best(t.Context()); !errors.Is(err, plan.ErrPortfolio) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
 }
