@@ -32,6 +32,9 @@ const (
 	longestComputing = 50 * time.Second
 )
 
+// calledUp and calledDown are the parts of regulation that are called on average where nobody says others, as for the commands.
+const calledUp, calledDown = 0.30, 0.15
+
 // computing is who has something computed now.
 type computing struct {
 	longest time.Duration // of an answer; 0: longestComputing
@@ -97,7 +100,7 @@ func sensible(name string, lists ...[]float64) error {
 type backtestInput struct {
 	Body struct {
 		Start       time.Time `json:"start" doc:"begin of the first interval"`
-		Minutes     int       `json:"interval_minutes,omitempty" enum:"5,15,30,60" default:"60" doc:"of an interval"`
+		Minutes     int       `json:"interval_minutes,omitempty" enum:"5,15,30,60" default:"60" doc:"of an interval; 60 where it is left out, where a plan has 15"`
 		Zone        string    `json:"time_zone,omitempty" example:"Europe/Berlin" doc:"whose days they are; default UTC"`
 		Window      string    `json:"window,omitempty" enum:"daily,all" default:"daily" doc:"what is optimised as one, empty at both ends"`
 		PowerKW     float64   `json:"power_kw" exclusiveMinimum:"0" doc:"of charge and of discharge"`
@@ -148,7 +151,7 @@ type backtestOutput struct{ Body Backtest }
 // regulation is what is offered of it.
 func (in *backtestInput) regulation() (r market.Regulation, err error) {
 	q := &in.Body
-	r = market.Regulation{Up: len(q.RegUp) > 0, Down: len(q.RegDown) > 0, EnergyUp: 0.30, EnergyDown: 0.15, Hours: 1, Balanced: !q.NotBalanced}
+	r = market.Regulation{Up: len(q.RegUp) > 0, Down: len(q.RegDown) > 0, EnergyUp: calledUp, EnergyDown: calledDown, Hours: 1, Balanced: !q.NotBalanced}
 	if len(q.Products) > 0 {
 		sold := func(name string, prices []float64) bool {
 			if !slices.Contains(q.Products, name) {

@@ -31,7 +31,7 @@ const maxSearched = 300_000
 type planInput struct {
 	Body struct {
 		Start    time.Time     `json:"start" doc:"begin of the first interval"`
-		Minutes  int           `json:"interval_minutes,omitempty" enum:"5,15,30,60" default:"15" doc:"of an interval"`
+		Minutes  int           `json:"interval_minutes,omitempty" enum:"5,15,30,60" default:"15" doc:"of an interval; 15 where it is left out, where a backtest has 60"`
 		Energy   []float64     `json:"energy_per_mwh" minItems:"1" maxItems:"9000" nullable:"false" doc:"price that is expected of each interval"`
 		Export   []float64     `json:"export_per_mwh,omitempty" maxItems:"9000" nullable:"false" doc:"what is paid for export; default: the price of energy"`
 		Products []planProduct `json:"products,omitempty" maxItems:"8" nullable:"false" doc:"what is sold beside energy"`
@@ -48,10 +48,23 @@ type planProduct struct {
 	Name   string    `json:"name" doc:"of its own, and not energy"`
 	Up     bool      `json:"up" doc:"gives on call; else it takes"`
 	Price  []float64 `json:"per_mw" nullable:"false" maxItems:"9000" doc:"price of each interval, per MW and hour"`
-	Called float64   `json:"called,omitempty" minimum:"0" maximum:"1" doc:"part of it that is called on average"`
+	Called *float64  `json:"called,omitempty" minimum:"0" maximum:"1" doc:"part of it that is called on average; default 0.30 of regup, 0.15 of regdown, 0 of others"`
 	Hours  *float64  `json:"hours,omitempty" minimum:"0" maximum:"24" doc:"for which the whole of it must be possible; default 1"`
 	MostKW *float64  `json:"most_kw,omitempty" minimum:"0"`
 	SoldKW []float64 `json:"committed_kw,omitempty" maxItems:"9000" nullable:"false" doc:"what has been sold of it before and is kept, no more and no less, one value for each interval; left out where nothing has been sold yet"`
+}
+
+// called is the part of it that is called on average.
+func (x *planProduct) called() float64 {
+	switch {
+	case x.Called != nil:
+		return *x.Called
+	case x.Name == "regup":
+		return calledUp
+	case x.Name == "regdown":
+		return calledDown
+	}
+	return 0
 }
 
 type planSite struct {
@@ -134,7 +147,7 @@ func (in *planInput) portfolio(at []time.Time) (*plan.Portfolio, error) {
 	}
 	p := &plan.Portfolio{
 		Hours: float64(q.Minutes) / 60, Intervals: n, Weights: plan.Even,
-		Balanced: (q.Balanced == nil || *q.Balanced) && slices.ContainsFunc(q.Products, func(x planProduct) bool { return x.Called > 0 }),
+		Balanced: (q.Balanced == nil || *q.Balanced) && slices.ContainsFunc(q.Products, func(x planProduct) bool { return x.called() > 0 }),
 	}
 	p.Labels = worth.Labels(at, in.step())
 	for k, x := range q.Products {
@@ -144,7 +157,7 @@ func (in *planInput) portfolio(at []time.Time) (*plan.Portfolio, error) {
 		case slices.ContainsFunc(q.Products[:k], func(o planProduct) bool { return o.Name == x.Name }):
 			return nil, fmt.Errorf("there are two products %s: a product has a name of its own", quote(x.Name))
 		}
-		one := plan.Product{Name: x.Name, Up: x.Up, Price: x.Price, Called: x.Called, Hours: 1, MostMW: limit(x.MostKW), Committed: mega(x.SoldKW)}
+		one := plan.Product{Name: x.Name, Up: x.Up, Price: x.Price, Called: x.called(), Hours: 1, MostMW: limit(x.MostKW), Committed: mega(x.SoldKW)}
 		if x.Hours != nil {
 			one.Hours = *x.Hours
 		}

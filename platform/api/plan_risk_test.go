@@ -113,6 +113,31 @@ func TestPlanCommitted(t *testing.T) {
 	near(t, "more than there is", reserve(`,"committed_kw":[150,150]`), 2*(0.1*5-0.05*10*(1+5)))
 }
 
+// TestPlanCalls: what is called on average where nobody says it is what it is for the command.
+func TestPlanCalls(t *testing.T) {
+	w := newWorld(t)
+	value := func(products string) float64 {
+		_, x := w.plan(t, `{"start":"2026-01-01T00:00:00Z","interval_minutes":60,"energy_per_mwh":[30,40,20,50],"products":[`+products+`],`+
+			`"sites":[{"id":"a","battery":{"power_kw":100,"energy_kwh":400,"begin_kwh":200,"efficiency":0.9}}]}`)
+		return x("value")
+	}
+	const prices = `"per_mw":[20,20,20,20]`
+	for _, tt := range []struct{ name, by string }{{`"name":"regup","up":true`, "0.3"}, {`"name":"reserve","up":true`, "0"}} {
+		never, left := value("{"+tt.name+","+prices+`,"called":0}`), value("{"+tt.name+","+prices+"}")
+		near(t, tt.name, left, value("{"+tt.name+","+prices+`,"called":`+tt.by+"}"))
+		if tt.by != "0" && math.Abs(left-never) < 1e-6 {
+			t.Errorf("%s: that it is called changes nothing", tt.name)
+		}
+	}
+	both := func(called string) float64 {
+		return value(`{"name":"regup","up":true,` + prices + `},{"name":"regdown","up":false,` + prices + called + "}")
+	}
+	near(t, "regdown", both(""), both(`,"called":0.15`))
+	if math.Abs(both("")-both(`,"called":0`)) < 1e-6 {
+		t.Error("that regdown is called changes nothing")
+	}
+}
+
 // TestPlanFront: from the least of a measure to what money alone asks for, in the units of the answer.
 func TestPlanFront(t *testing.T) {
 	w := newWorld(t)
