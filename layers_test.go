@@ -32,7 +32,7 @@ var layers = []layer{
 	{"platform/market/fleet", "platform/market/spread !platform/market/lp", "stores that share limits are numbers"},
 	{"platform/market/plan/worth", "platform/market/plan", "what a plan comes to is told in one form, whoever asks"},
 	{"platform/market/plan/sites", "platform/market/plan", "what people say of sites becomes what is planned, whoever says it"},
-	{"platform/market/plan", "platform/market/lp platform/market/fleet platform/market/spread", "a plan is a program of numbers; it knows neither devices nor files"},
+	{"platform/market/plan", "platform/market/lp platform/market/fleet platform/market/spread platform/plural", "a plan is a program of numbers; it knows neither devices nor files"},
 	{"platform/market", "platform/device platform/market/lp", "what an offer is worth is a function of prices and of the battery"},
 	{"platform/market/order", "", "orders, awards and the rules of a market are what everybody who trades shares"},
 	{"platform/market/auction", "platform/market/order", "a market clears what it is given; it knows no battery"},

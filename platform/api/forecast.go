@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"yunchu/platform/forecast"
+	"yunchu/platform/plural"
 )
 
 // maxPlayed is how many days a backtest forecasts at most.
@@ -29,25 +30,27 @@ func (q *ForecastSeries) series(longer int) (s *forecast.Series, first time.Time
 		return nil, first, err
 	}
 	if q.PerDay*24*(4+3*len(q.Exog)) > maxDesign {
-		return nil, first, refuse(CodeInvalidRequest, fmt.Sprintf("%d steps a day with %d columns are more than is computed here: yunchu forecast does it", q.PerDay, len(q.Exog)))
+		return nil, first, refuse(CodeInvalidRequest, fmt.Sprintf("%s a day with %s are more than is computed here: yunchu forecast does it", countSteps(q.PerDay), plural.Count(len(q.Exog), "column", "columns")))
 	}
 	if first, err = time.Parse(time.DateOnly, q.First); err != nil {
 		return nil, first, refuse(CodeInvalidRequest, "first_day "+quote(q.First)+": write it as 2017-01-31")
 	}
 	n := len(q.Target)
 	if n%q.PerDay != 0 {
-		return nil, first, refuse(CodeInvalidRequest, fmt.Sprintf("target has %d steps, which are no whole days of %d", n, q.PerDay))
+		return nil, first, refuse(CodeInvalidRequest, fmt.Sprintf("target has %s, which is no number of whole days of %d", countSteps(n), q.PerDay))
 	}
 	whole := n + longer*q.PerDay
 	for i, x := range q.Exog {
 		if len(x) != whole {
-			return nil, first, refuse(CodeInvalidRequest, fmt.Sprintf("exog column %d has %d steps, and must have %d: those of the target and of each day that is forecast", i, len(x), whole))
+			return nil, first, refuse(CodeInvalidRequest, fmt.Sprintf("exog column %d has %s, and must have %d: those of the target and of each day that is forecast", i, countSteps(len(x)), whole))
 		}
 	}
 	return &forecast.Series{
 		PerDay: q.PerDay, Weekday: int(first.Weekday()), Exog: q.Exog, Target: append(q.Target[:n:n], make([]float64, whole-n)...),
 	}, first, nil
 }
+
+func countSteps(n int) string { return plural.Count(n, "step", "steps") }
 
 // played is an error of forecast.Play for who asked.
 func played(ctx context.Context, err error) error {
@@ -79,7 +82,7 @@ func (s *Server) forecast(ctx context.Context, in *forecastInput) (*forecastOutp
 	}
 	day := len(q.Target) / q.PerDay
 	if least := forecast.MinDays + forecast.MinWarm; day < least {
-		return nil, refuse(CodeInvalidRequest, fmt.Sprintf("target has %d days, and a forecast with its quantiles is learned from %d at least", day, least))
+		return nil, refuse(CodeInvalidRequest, fmt.Sprintf("target has %s, and a forecast with its quantiles is learned from %d at least", plural.Count(day, "day", "days"), least))
 	}
 	said, err := forecast.Play(series, day, day, forecast.Warm, 1, ctx.Err)
 	if err != nil {
@@ -165,7 +168,7 @@ func (s *Server) forecastBacktest(ctx context.Context, in *playInput) (*playOutp
 			return nil, err
 		}
 		if len(x.Values) != steps {
-			return nil, refuse(CodeInvalidRequest, fmt.Sprintf("the forecast of %s has %d steps, and the days %d", quote(x.Name), len(x.Values), steps))
+			return nil, refuse(CodeInvalidRequest, fmt.Sprintf("the forecast of %s has %s, and the days %d", quote(x.Name), countSteps(len(x.Values)), steps))
 		}
 	}
 	days, err := forecast.Play(series, from, to, forecast.Warm, 1, ctx.Err)

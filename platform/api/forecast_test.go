@@ -163,7 +163,7 @@ func TestForecastBacktestRoute(t *testing.T) {
 		"turned round":    {map[string]any{"to": "2024-02-28"}, "from 2024-03-01 to 2024-03-20"},
 		"no day":          {map[string]any{"from": "March"}, "RFC 3339 date"},
 		"a column longer": {map[string]any{"exog": [][]float64{make([]float64, (days+1)*perDay)}}, "must have 320"},
-		"few rivals":      {map[string]any{"against": []any{map[string]any{"name": "x", "values": []float64{1}}}}, "has 1 steps"},
+		"few rivals":      {map[string]any{"against": []any{map[string]any{"name": "x", "values": []float64{1}}}}, "has 1 step"},
 		"too many days":   {map[string]any{"per_day": 1, "exog": nil, "from": "2024-02-29", "to": nil, "against": nil, "target": make([]float64, 430)}, "366 are forecast at most"},
 		"huge":            {map[string]any{"against": []any{map[string]any{"name": "x", "values": []float64{1e300}}}}, "1e9"},
 	} {

@@ -241,6 +241,8 @@ func TestPlanRiskRefused(t *testing.T) {
 		twoHours + `,"committed":{"target_kw":[1]}}`:                                                                        "target_kw",
 		twoHours + `,"committed":{"target_kw":[1,1],"short_per_mwh":[1,1]}}`:                                                "costs to be short",
 		twoHours + `,"products":[{"name":"r","up":true,"per_mw":[1,1],"committed_kw":[-1]}]}`:                               "committed_kw",
+		twoHours + `,"products":[{"name":"r","up":true,"per_mw":[1]}]}`:                                                     "r has 1 price for 2 intervals",
+		`{"start":"2026-01-01T00:00:00Z","energy_per_mwh":[1],"sites":[{"id":"a","load_kw":[1,2]}]}`:                        "2 values for 1 interval",
 		twoHours + `,"products":[{"name":"r","up":true,"per_mw":[1,1],"committed_kw":[1]}]}`:                                `committed_kw of \"r\" has 1 value for 2 intervals`,
 		twoHours + `,"products":[{"name":"r","up":true,"per_mw":[1,1],"committed_kw":[1,1,1]}]}`:                            `committed_kw of \"r\" has 3 values for 2 intervals`,
 		twoHours + `,"products":[{"name":"","up":true,"per_mw":[1,1]}]}`:                                                    `products[0].name \"\" is not allowed`,
@@ -271,7 +273,7 @@ func TestPlanRiskRefused(t *testing.T) {
 		long + `,"scenarios":[` + strings.TrimSuffix(strings.Repeat(`{"energy_per_mwh":[1]},`, 12), ",") + `]}`:             "12 times",
 	} {
 		if a := w.do("POST", "/api/v1/market/plan", "viewer", body); a.Code != 400 || !strings.Contains(a.Body.String(), want) {
-			t.Errorf("%.200s: %d %.300s, want %s", body[len(twoHours):], a.Code, a.Body, want)
+			t.Errorf("%.200s: %d %.300s, want %s", body[min(len(body), len(twoHours)):], a.Code, a.Body, want)
 		}
 	}
 }

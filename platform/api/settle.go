@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"yunchu/platform/device"
+	"yunchu/platform/plural"
 	"yunchu/platform/settle"
 	"yunchu/platform/store/series"
 )
@@ -158,7 +159,7 @@ func (s *Server) bill(ctx context.Context, in *billInput) (*settledOutput, error
 	case n < 1 || n > maxIntervals:
 		return nil, refuse(CodeInvalidRequest, fmt.Sprintf("from %s to %s are %d intervals of %v: a bill has 1 to %d", q.From.Format(time.RFC3339), q.To.Format(time.RFC3339), n, rule.Step, maxIntervals))
 	case n*len(rule.Lines) > mostAmounts:
-		return nil, refuse(CodeInvalidRequest, fmt.Sprintf("%d intervals of %d lines are more than %d amounts: bill a shorter time", n, len(rule.Lines), mostAmounts))
+		return nil, refuse(CodeInvalidRequest, fmt.Sprintf("%d intervals of %s are more than %d amounts: bill a shorter time", n, plural.Count(len(rule.Lines), "line", "lines"), mostAmounts))
 	case !rule.Begins(q.From, rule.Step) || !rule.Begins(q.To, rule.Step):
 		return nil, refuse(CodeInvalidRequest, fmt.Sprintf("from and to are begins of intervals of %v in %s", rule.Step, rule.Zone))
 	}
@@ -172,7 +173,7 @@ func (s *Server) bill(ctx context.Context, in *billInput) (*settledOutput, error
 	}
 	for _, c := range q.Columns {
 		if len(c.Values) != n {
-			return nil, refuse(CodeInvalidRequest, fmt.Sprintf("column %s has %d values for %d intervals", quote(c.Name), len(c.Values), n))
+			return nil, refuse(CodeInvalidRequest, fmt.Sprintf("column %s has %s for %s", quote(c.Name), plural.Count(len(c.Values), "value", "values"), plural.Count(n, "interval", "intervals")))
 		}
 		list := make([]float64, n)
 		for i, x := range c.Values {
@@ -285,7 +286,7 @@ func (s *Server) meter(ctx context.Context, in *billInput, rule *settle.Tariff, 
 	perPart := max(1, int(24*time.Hour/rule.Step))
 	n, read := len(d.At), 0
 	if days := len(slots) * (n/perPart + 1); days > mostDays {
-		return false, nil, refuse(CodeInvalidRequest, fmt.Sprintf("%d devices for that long are %d days of readings, and %d are looked through at most: bill fewer devices or a shorter time", len(slots), days, mostDays))
+		return false, nil, refuse(CodeInvalidRequest, fmt.Sprintf("%s for that long are %d days of readings, and %d are looked through at most: bill fewer devices or a shorter time", plural.Count(len(slots), "device", "devices"), days, mostDays))
 	}
 	d.Energy, d.Known = make([]float64, n), make([]float64, n)
 	for i := range d.Known {

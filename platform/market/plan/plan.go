@@ -16,6 +16,8 @@ import (
 	"math"
 	"slices"
 	"strconv"
+
+	"yunchu/platform/plural"
 )
 
 // Battery is one at a site. The zero value is none.
@@ -154,9 +156,11 @@ func wrong(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrPortfolio, fmt.Sprintf(format, args...))
 }
 
+func intervals(n int) string { return plural.Count(n, "interval", "intervals") }
+
 func (p *Portfolio) check() error {
 	if !(p.Hours > 0) || p.Intervals < 1 {
-		return wrong("%d intervals of %v hours", p.Intervals, p.Hours)
+		return wrong("%s of %v h", intervals(p.Intervals), p.Hours)
 	}
 	for i := range p.Sites {
 		s := &p.Sites[i]
@@ -168,9 +172,9 @@ func (p *Portfolio) check() error {
 		x := &p.Products[k]
 		switch {
 		case len(x.Price) != p.Intervals:
-			return wrong("%s has %d prices for %d intervals", x.Name, len(x.Price), p.Intervals)
+			return wrong("%s has %s for %s", x.Name, plural.Count(len(x.Price), "price", "prices"), intervals(p.Intervals))
 		case len(x.Committed) > p.Intervals:
-			return wrong("%s has %d commitments for %d intervals", x.Name, len(x.Committed), p.Intervals)
+			return wrong("%s has %s for %s", x.Name, plural.Count(len(x.Committed), "commitment", "commitments"), intervals(p.Intervals))
 		case !(x.Called >= 0 && x.Called <= 1) || !(x.Hours >= 0):
 			return wrong("%s is called for %v of it and for %v hours", x.Name, x.Called, x.Hours)
 		}
@@ -185,7 +189,7 @@ func (p *Portfolio) check() error {
 	if x := p.Position; x != nil {
 		for t := range p.Intervals {
 			if len(x.Sold) != p.Intervals || len(x.Short) != p.Intervals || len(x.Long) != p.Intervals {
-				return wrong("a position of %d intervals for %d", len(x.Sold), p.Intervals)
+				return wrong("a position of %s for %d", intervals(len(x.Sold)), p.Intervals)
 			}
 			if x.Short[t] < x.Long[t] {
 				return wrong("interval %d pays more for what is left over than it costs to be short", t)
@@ -196,7 +200,7 @@ func (p *Portfolio) check() error {
 	for k, s := range p.Scenarios {
 		total += s.Weight
 		if len(s.Sites) != len(p.Sites) || !(s.Weight >= 0) {
-			return wrong("scenario %d has %d sites and the weight %v", k, len(s.Sites), s.Weight)
+			return wrong("scenario %d has %s and the weight %v", k, plural.Count(len(s.Sites), "site", "sites"), s.Weight)
 		}
 		for i := range s.Sites {
 			if err := s.Sites[i].check(p.Intervals); err != nil {
@@ -210,7 +214,7 @@ func (p *Portfolio) check() error {
 	case !(r.Weight >= 0 && r.Weight <= 1) || !(r.Level >= 0 && r.Level < 1):
 		return wrong("a risk of weight %v at level %v", r.Weight, r.Level)
 	case !(r.Budget >= 0) || r.Budget > 0 && len(r.Deviation) != p.Intervals:
-		return wrong("a budget of %v and %d deviations for %d intervals", r.Budget, len(r.Deviation), p.Intervals)
+		return wrong("a budget of %v and %s for %s", r.Budget, plural.Count(len(r.Deviation), "deviation", "deviations"), intervals(p.Intervals))
 	case len(r.Deviation) > 0 && slices.Min(r.Deviation) < 0:
 		return wrong("a deviation of %v per MWh: prices go so far either way, 0 or more", slices.Min(r.Deviation))
 	}
@@ -222,11 +226,11 @@ func (s *Site) check(n int) error {
 		return err
 	}
 	if s.Carbon != nil && len(s.Carbon) != n {
-		return wrong("%d values of carbon for %d intervals", len(s.Carbon), n)
+		return wrong("%s of carbon for %s", plural.Count(len(s.Carbon), "value", "values"), intervals(n))
 	}
 	for _, d := range s.Demand {
 		if !(d.PerMW >= 0) || d.Within != nil && len(d.Within) != n {
-			return wrong("a demand charge of %v for %d of %d intervals", d.PerMW, len(d.Within), n)
+			return wrong("a demand charge of %v for %d of %s", d.PerMW, len(d.Within), intervals(n))
 		}
 	}
 	if !(s.ImportMW >= 0) || !(s.ExportMW >= 0) {
@@ -237,11 +241,11 @@ func (s *Site) check(n int) error {
 
 func (o *Outlook) check(n int) error {
 	if len(o.Buy) != n {
-		return wrong("%d prices for %d intervals", len(o.Buy), n)
+		return wrong("%s for %s", plural.Count(len(o.Buy), "price", "prices"), intervals(n))
 	}
 	for _, list := range [][]float64{o.Buy, o.Sell, o.Load, o.PV} {
 		if list != nil && len(list) != n {
-			return wrong("%d values for %d intervals", len(list), n)
+			return wrong("%s for %s", plural.Count(len(list), "value", "values"), intervals(n))
 		}
 		for _, x := range list {
 			if !(math.Abs(x) <= largest) {
@@ -305,7 +309,7 @@ func (b *Battery) check() error {
 		to, cost = s.To, s.PerMWh
 	}
 	if b.Held != nil && len(b.Held) != len(b.Wear) {
-		return wrong("%d segments of wear hold %d energies", len(b.Wear), len(b.Held))
+		return wrong("%s of wear for %s that they hold", plural.Count(len(b.Wear), "segment", "segments"), plural.Count(len(b.Held), "energy", "energies"))
 	}
 	if len(b.Wear) > 0 && math.Abs(to-1) > 1e-9 {
 		return wrong("the segments of wear end at depth %v: the last one ends at 1", to)

@@ -29,7 +29,7 @@ func Roll(ctx context.Context, expected, actual *Portfolio, r Rolling) (*Plan, e
 	every, horizon, known := r.Every, r.Horizon, r.Known
 	n := expected.Intervals
 	if every < 1 || horizon < every || known < 0 || known > horizon || !(r.Keep >= 0 && r.Keep <= 1) || actual.Intervals != n || len(actual.Sites) != len(expected.Sites) || len(actual.Products) != len(expected.Products) {
-		return nil, wrong("a horizon of %d intervals, planned every %d, %d known, of %d and %d", horizon, every, known, n, actual.Intervals)
+		return nil, wrong("a horizon of %s, planned every %d, %d known, of %d and %d", intervals(horizon), every, known, n, actual.Intervals)
 	}
 	sold := make([][]float64, len(expected.Products))
 	done := &Plan{Sites: make([]SitePlan, len(expected.Sites)), Sold: sold}
