@@ -47,8 +47,9 @@ func (p *Parts) state(part, quantity string, v float64) (last float64, ever bool
 // moved is when the power last changed, so that what another wire says of it, later and
 // less often, is not held against it.
 type moved struct {
-	kw float64
-	at int64 // ms UTC
+	kw   float64
+	at   int64   // ms UTC
+	most float64 // that was ever seen, kW
 }
 
 // lag is how long a battery management may take until all that it reports is of after a
@@ -56,6 +57,7 @@ type moved struct {
 const lag = 1500 * time.Millisecond
 
 func (m *moved) note(kw, tolerance float64, at int64) {
+	m.most = max(m.most, math.Abs(kw))
 	if !(math.Abs(kw-m.kw) <= tolerance) {
 		m.kw, m.at = kw, at
 	}
@@ -160,6 +162,8 @@ func (p *Parts) Read(ctx context.Context, now time.Time) (device.Reading, error)
 	if bms, ok := got["bms"]; ok && !math.IsNaN(out.Power) {
 		tolerance := p.tolerance(out.Power, p.moved.kw)
 		p.moved.note(out.Power, tolerance, out.At)
+		// A small unit is held to less than tolerance: see ingest.
+		tolerance = min(tolerance, 0.05*p.moved.most)
 		if dc := out.Voltage * out.Current / 1000; bms.At <= p.moved.at+lag.Milliseconds() && math.Abs(out.Power-dc) > tolerance {
 			out.Current = math.NaN()
 		}

@@ -365,3 +365,34 @@ func TestPartThatRefusesItsStop(t *testing.T) {
 		}
 	}
 }
+
+// The current of a small unit that was measured just before its ramp ended is left out as that of a
+// large one is, until the next comes: readings are held to 5 % of what the unit can do.
+func TestCurrentOfTheLastOfARamp(t *testing.T) {
+	for _, rated := range []float64{5, 500} {
+		pcs := &fake{r: reading(func(r *device.Reading) { r.Power = -rated })}
+		bms := &fake{r: reading(func(r *device.Reading) { r.SoC, r.Voltage, r.Current = 50, 50, -20*rated })}
+		p := &hil.Parts{PCS: pcs, BMS: bms}
+		at := now
+		read := func(part float64, after time.Duration) float64 {
+			at = at.Add(after)
+			pcs.r.Power, pcs.r.At = part*rated, at.UnixMilli()
+			r, err := p.Read(t.Context(), at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r.Current
+		}
+		measured := func(part float64) { bms.r.Current, bms.r.At = 20*part*rated, at.UnixMilli() }
+		read(-1, 0)
+		read(0.9, 800*time.Millisecond)
+		measured(0.9) // and not again for a second
+		if c := read(1, 50*time.Millisecond); !math.IsNaN(c) {
+			t.Errorf("%v kW: %v A where the power is 11 %% more", rated, c)
+		}
+		measured(1)
+		if c := read(1, time.Second); c != 20*rated {
+			t.Errorf("%v kW: %v A once it has come again", rated, c)
+		}
+	}
+}
